@@ -1,0 +1,113 @@
+"""Cures for mismatched dependencies; each is skipped where it is not needed.
+
+* A CUDA build of torchvision beside a CPU build of torch: its operators cannot load and importing
+  it fails on ``torchvision::nms``. Declaring the two schemas first is enough for all that we use.
+* ``mmcv-lite`` has no compiled extension, which ``mmseg.models`` asks for while it is imported.
+* MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
+"""
+import importlib
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+
+@cache
+def prepare_torchvision() -> None:
+    """Make ``import torchvision`` work beside a torch its operators were not built for."""
+    import torch
+    spec = importlib.util.find_spec('torchvision')
+    if spec is None or spec.origin is None or 'torchvision' in sys.modules:
+        return
+    libraries = sorted(Path(spec.origin).parent.glob('_C*.so')) + sorted(
+        Path(spec.origin).parent.glob('_C*.pyd'))
+    for library in libraries:
+        try:
+            torch.ops.load_library(str(library))
+            return
+        except OSError:
+            continue
+    schema = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+    declared = torch.library.Library('torchvision', 'DEF')
+    declared.define('nms' + schema)
+    declared.define('qnms' + schema)
+    _keep_alive.append(declared)
+
+
+_keep_alive: list[Any] = []
+
+
+def import_transformers(submodule: str = '') -> ModuleType:
+    """Import transformers, or one submodule, showing the root cause where it fails.
+
+    Args:
+        submodule: Dotted name below ``transformers``, for example ``'models.blip'``.
+
+    Raises:
+        ImportError: With the original cause spelled out (transformers itself hides it).
+    """
+    prepare_torchvision()
+    name = f'transformers.{submodule}' if submodule else 'transformers'
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ImportError(f"'{name}' cannot be imported: {_root_cause(error)}. "
+                          'Check it with: pip install -r requirements/runtime.txt') from error
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__
+    return f'{type(error).__name__}: {error}'
+
+
+class _MissingExtension(ModuleType):
+    """Stands in for ``mmcv._ext`` during one import: every operator exists and refuses to run."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def operator(*_args, **_kwargs) -> NoReturn:
+            raise RuntimeError(
+                f"the compiled operator '{name}' belongs to the full mmcv, and mmcv-lite is "
+                "installed. Install it with: pip uninstall mmcv-lite && pip install 'mmcv==2.1.0'")
+
+        return operator
+
+
+@cache
+def import_mmseg_models() -> ModuleType:
+    """Import ``mmseg.models`` with the full mmcv or with mmcv-lite.
+
+    The stand-in is in ``sys.modules`` only during the import: left there, MMEngine would believe
+    that the full mmcv is installed.
+    """
+    prepare_torchvision()
+    if importlib.util.find_spec('mmcv._ext') is not None:
+        return importlib.import_module('mmseg.models')
+    stand_in = sys.modules.setdefault('mmcv._ext', _MissingExtension('mmcv._ext'))
+    try:
+        return importlib.import_module('mmseg.models')
+    finally:
+        if sys.modules.get('mmcv._ext') is stand_in:
+            del sys.modules['mmcv._ext']
+
+
+@cache
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load(..., weights_only=True)`` read what MMEngine writes beside the weights.
+
+    These classes hold numbers and cannot run code: the log history and the numpy scalars in it.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+    scalar = np._core.multiarray.scalar if hasattr(np, '_core') else np.core.multiarray.scalar
+    rebuild = np.zeros(0).__reduce__()[0]
+    allowed = [HistoryBuffer, scalar, rebuild, np.ndarray, np.dtype]
+    kinds = ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
+    allowed += sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
+    torch.serialization.add_safe_globals(allowed)

@@ -1,0 +1,76 @@
+"""Registries of scope ``rscc``: children of MMEngine's, filled on first use.
+
+A config says ``default_scope = 'rscc'`` and names our classes plainly, those of MMSegmentation as
+``mmseg.FCNHead``.
+"""
+from typing import Any
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import DefaultScope
+from mmengine.registry import Registry as _Registry
+
+from rscc import compat
+from rscc.utils.names import did_you_mean
+
+SCOPE = 'rscc'
+
+
+class Registry(_Registry):
+    """MMEngine's registry plus two things: the nearest name in errors, and MMSegmentation by scope.
+
+    MMSegmentation's classes build their own parts (losses, norms) in the current default scope,
+    which is ours; here they are built inside theirs, so ``dict(type='mmseg.FCNHead', ...)`` takes
+    any config that MMSegmentation takes.
+    """
+
+    def known_names(self) -> list[str]:
+        """Return every plain name this registry and its parents accept, sorted."""
+        names, level = set(), self
+        while level is not None:
+            level.import_from_location()
+            names.update(level.module_dict)
+            level = level.parent
+        return sorted(names)
+
+    def build(self, cfg: dict, *args, **kwargs) -> Any:
+        """Build an object from its config.
+
+        Args:
+            cfg: A dict with ``type`` and the constructor's keywords.
+
+        Raises:
+            KeyError: If the type is unknown; the message names the nearest known one.
+        """
+        kind = cfg.get('type') if isinstance(cfg, dict) else None
+        if isinstance(kind, str) and kind.startswith('mmseg.'):
+            compat.import_mmseg_models()
+            with DefaultScope.overwrite_default_scope('mmseg'):
+                return super().build(cfg, *args, **kwargs)
+        if isinstance(kind, str) and self.get(kind) is None:
+            raise KeyError(f"no '{kind}' in the {SCOPE} {self.name} registry."
+                           f'{did_you_mean(kind, self.known_names())}')
+        return super().build(cfg, *args, **kwargs)
+
+
+def _child(name: str, location: str) -> Registry:
+    """Make our child of MMEngine's registry ``name``, filled by importing ``location``."""
+    parent = getattr(mmengine_registry, name)
+    return Registry(parent.name, parent=parent, scope=SCOPE, locations=[location])
+
+
+MODELS = _child('MODELS', 'rscc.models')
+DATASETS = _child('DATASETS', 'rscc.datasets')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'rscc.datasets')
+TRANSFORMS = _child('TRANSFORMS', 'rscc.datasets.transforms')
+METRICS = _child('METRICS', 'rscc.evaluation')
+EVALUATOR = _child('EVALUATOR', 'rscc.evaluation')
+HOOKS = _child('HOOKS', 'rscc.engine')
+LOOPS = _child('LOOPS', 'rscc.engine')
+RUNNERS = _child('RUNNERS', 'rscc.engine')
+LOG_PROCESSORS = _child('LOG_PROCESSORS', 'rscc.engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'rscc.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'rscc.engine')
+VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization')
+VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization')
+#: Caption tokenizers; there is no such registry above ours.
+TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text'])

@@ -1,0 +1,40 @@
+"""The two feature records between encoder, fusion and heads.
+
+N samples, T dates (index 0 the earliest), C channels, L tokens, h x w positions, K texts.
+"""
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class FrameFeatures:
+    """Features of every date, from an encoder.
+
+    Attributes:
+        maps: Feature maps, each (N, T, C_i, h_i, w_i), fine to coarse; may be empty.
+        tokens: Token features (N, T, L, C), or None.
+        token_grid: (h, w) of the patch tokens, or None. L is h*w, or h*w + 1 with a leading class
+            token.
+        pooled: One vector per date (N, T, C), or None.
+    """
+    maps: list[Tensor] = field(default_factory=list)
+    tokens: Tensor | None = None
+    token_grid: tuple[int, int] | None = None
+    pooled: Tensor | None = None
+
+
+@dataclass
+class ChangeFeatures:
+    """Features of one sample, from a fusion, for every head.
+
+    Attributes:
+        maps: Feature maps, each (N, C_i, h_i, w_i), fine to coarse; may be empty.
+        tokens: Memory for caption heads (N, L, C), or None.
+        pooled: One vector per sample (N, C), or None.
+        text: Text embeddings per date (N, T, K, C), or None.
+    """
+    maps: list[Tensor] = field(default_factory=list)
+    tokens: Tensor | None = None
+    pooled: Tensor | None = None
+    text: Tensor | None = None

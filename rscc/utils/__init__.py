@@ -1,0 +1,10 @@
+"""Helpers without torch: names, paths, files, optional imports."""
+from rscc.utils.files import atomic_write, read_json, write_json
+from rscc.utils.names import did_you_mean
+from rscc.utils.optional import require
+from rscc.utils.paths import data_home, resolve_data_root
+
+__all__ = [
+    'atomic_write', 'data_home', 'did_you_mean', 'read_json', 'require', 'resolve_data_root',
+    'write_json'
+]
