@@ -1,0 +1,22 @@
+"""Fixtures shared by the whole suite."""
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope='session')
+def repo() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def samples() -> Path:
+    """Real images and annotations; the test is skipped where they are absent."""
+    folder = Path(os.environ.get('RSCC_SAMPLES', ROOT.parent / 'shared' / 'data'))
+    if not folder.is_dir():
+        pytest.skip(f"no real samples at '{folder}' (set RSCC_SAMPLES)")
+    return folder
