@@ -31,10 +31,10 @@ class ChangeDataSample(SegDataSample):
 
 def _text_property(name: str, kind: type) -> property:
 
-    def getter(self: ChangeDataSample):
+    def getter(self: ChangeDataSample) -> object:
         return getattr(self, f'_{name}')
 
-    def setter(self: ChangeDataSample, value) -> None:
+    def setter(self: ChangeDataSample, value: object) -> None:
         self.set_field(value, f'_{name}', dtype=kind)
 
     def deleter(self: ChangeDataSample) -> None:

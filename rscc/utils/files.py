@@ -24,7 +24,8 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.',
+                                             suffix='.tmp')
     try:
         encoding = None if 'b' in mode else 'utf-8'
         with os.fdopen(descriptor, mode, encoding=encoding) as file:

@@ -6,8 +6,8 @@ from pathlib import Path
 def data_home() -> Path:
     """Return the folder that holds all datasets.
 
-    ``RSCC_DATA`` wins; ``CDPATH`` is honoured because ChangeCLIP's users already set it. A ``CDPATH``
-    with several entries is the shell's own and is ignored.
+    ``RSCC_DATA`` wins; ``CDPATH`` is honoured because ChangeCLIP's users already set it. A
+    ``CDPATH`` with several entries is the shell's own and is ignored.
     """
     if os.environ.get('RSCC_DATA'):
         return Path(os.environ['RSCC_DATA']).expanduser()
@@ -21,10 +21,10 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
     """Locate one dataset's folder.
 
     Args:
-        folder: The dataset's folder as published (``'LEVIR-CC'``), or an absolute path, which is kept.
-        marker: A file inside the folder (the annotation file). Where ``data_home()/folder`` does not
-            hold it but ``data_home()`` itself does, the latter is meant: ``--data-root`` may name
-            either the parent or the dataset.
+        folder: The dataset's folder as published (``'LEVIR-CC'``), or an absolute path (kept).
+        marker: A file inside the folder (the annotation file). Where ``data_home()/folder`` does
+            not hold it but ``data_home()`` itself does, the latter is meant: ``--data-root`` may
+            name either the parent or the dataset.
 
     Returns:
         The folder, which need not exist: the caller knows what to say about that.
