@@ -1,0 +1,236 @@
+"""One picture a sample: before, after, masks, a legend, and the sentences below."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
+from rscc.visualization.overlays import IGNORE, check_mask, class_palette, overlay_mask
+
+_WORDS = {
+    'en': {
+        'frames': ('Before', 'After'), 'single': 'Image', 'date': 'Date {}', 'gt': 'Reference',
+        'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
+    },
+    'zh': {
+        'frames': ('前时相', '后时相'), 'single': '影像', 'date': '时相 {}', 'gt': '参考标注',
+        'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
+    },
+}
+_MARGIN, _GAP, _MIN_WIDTH, _MIN_TILE, _MAX_TILE = 20, 12, 620, 256, 512
+_INK, _SOFT, _ACCENT, _PAPER, _LINE = ((28, 32, 38), (104, 112, 122), (12, 98, 168),
+                                       (255, 255, 255), (222, 226, 230))
+
+
+def draw_panel(frames: Sequence[np.ndarray],
+               *,
+               gt_mask: np.ndarray | None = None,
+               pred_mask: np.ndarray | None = None,
+               references: Sequence[str] | None = None,
+               prediction: str | None = None,
+               title: str | None = None,
+               palette: Sequence | None = None,
+               classes: Sequence[str] | None = None,
+               language: str | None = None) -> np.ndarray:
+    """Draw one sample: its dates, masks over the last date, a legend, and the sentences.
+
+    Args:
+        frames: uint8 RGB images (H, W, 3), earliest first; one for single images.
+        gt_mask: Reference classes (h, w), 255 = not judged; None leaves its tile out.
+        pred_mask: Predicted classes (h, w); None leaves its tile out.
+        references: Sentences by people.
+        prediction: The model's sentence.
+        title: A line on top, the sample's name for instance.
+        palette: RGB per class, class 0 (unchanged) first.
+        classes: Class names, class 0 first.
+        language: ``'en'`` or ``'zh'`` for the labels; None decides by the sentences. Without a
+            Chinese font on this machine, labels are English.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+
+    Raises:
+        ValueError: If there is no frame, a frame is not uint8 RGB, or the language is unknown.
+    """
+    frames = [_check_frame(frame, index) for index, frame in enumerate(frames)]
+    if not frames:
+        raise ValueError('draw_panel got no frame; expected at least one uint8 RGB image (H, W, 3)')
+    sentences = [*(references or ()), *([prediction] if prediction is not None else ())]
+    words = _labels(language, sentences)
+    tiles = _tiles(frames, gt_mask, pred_mask, palette, words)
+    shown = [check_mask(mask) for mask in (gt_mask, pred_mask) if mask is not None]
+    legend = _legend(shown, palette, classes) if shown else None
+    width = max(_MIN_WIDTH, 2 * _MARGIN + sum(tile.width for _, tile in tiles)
+                + _GAP * (len(tiles) - 1))
+    page = _Page(width)
+    if title:
+        page.text(title, 17, bold=True)
+        page.skip(8)
+    page.tiles(tiles)
+    if legend is not None:
+        page.legend(legend or [(words['none'], None)])
+    page.sentences(words, prediction, references)
+    return page.finish()
+
+
+def panel_of_sample(frames: Sequence[np.ndarray],
+                    data_sample: Any,
+                    dataset_meta: dict | None = None,
+                    title: str | None = None) -> np.ndarray:
+    """Draw the panel of a ``ChangeDataSample``, taking whatever it holds.
+
+    Args:
+        frames: uint8 RGB images (H, W, 3), earliest first.
+        data_sample: References and predictions; every field may be absent.
+        dataset_meta: ``classes``, ``palette`` and ``language`` of the dataset.
+        title: A line on top; None takes the sample's id.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+    """
+    meta = dataset_meta or {}
+    return draw_panel(
+        frames,
+        gt_mask=mask_of(data_sample, 'gt_sem_seg'),
+        pred_mask=mask_of(data_sample, 'pred_sem_seg'),
+        references=data_sample.get('gt_captions'),
+        prediction=data_sample.get('pred_caption'),
+        title=title if title is not None else data_sample.metainfo.get('sample_id'),
+        palette=meta.get('palette'),
+        classes=meta.get('classes'),
+        language=meta.get('language'))
+
+
+def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
+    """Return ``gt_sem_seg`` or ``pred_sem_seg`` as an integer (H, W) array, None if absent."""
+    pixels = data_sample.get(field)
+    if pixels is None:
+        return None
+    data = pixels.data
+    data = data.detach().cpu().numpy() if hasattr(data, 'detach') else np.asarray(data)
+    return check_mask(data, field)
+
+
+def _check_frame(frame: np.ndarray, index: int) -> np.ndarray:
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        raise ValueError(f'frame {index} is {frame.dtype} {frame.shape}; expected uint8 RGB '
+                         '(H, W, 3)')
+    return frame
+
+
+def _labels(language: str | None, sentences: Sequence[str]) -> dict:
+    """Choose the words of the panel; Chinese ones only where they can be drawn."""
+    if language not in (None, *_WORDS):
+        raise ValueError(f"no panel labels for language '{language}'; known: {sorted(_WORDS)}")
+    chinese = language == 'zh' or (language is None and any(map(has_cjk, sentences)))
+    return _WORDS['zh' if chinese and find_cjk_font() is not None else 'en']
+
+
+def _tiles(frames: list[np.ndarray], gt_mask: np.ndarray | None, pred_mask: np.ndarray | None,
+           palette: Sequence | None, words: dict) -> list[tuple[str, Image.Image]]:
+    """Scale the frames to a readable size and lay the masks over the last one."""
+    height, width = frames[-1].shape[:2]
+    longer = max(height, width)
+    scale = min(max(longer, _MIN_TILE), _MAX_TILE) / longer
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scaled = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
+    if len(frames) == 1:
+        names = [words['single']]
+    else:
+        between = [words['date'].format(i) for i in range(2, len(frames))]
+        names = [words['frames'][0], *between, words['frames'][1]]
+    tiles = list(zip(names, scaled, strict=True))
+    for name, mask in (('gt', gt_mask), ('pred', pred_mask)):
+        if mask is not None:
+            drawn = overlay_mask(np.asarray(scaled[-1]), mask, palette)
+            tiles.append((words[name], Image.fromarray(drawn)))
+    return tiles
+
+
+def _legend(masks: list[np.ndarray], palette: Sequence | None,
+            classes: Sequence[str] | None) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return name and colour of every class; unnamed ones only if they occur."""
+    present = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, IGNORE})
+    count = max([len(classes or ()), *(value + 1 for value in present)])
+    colours = class_palette(count, palette)
+    listed = range(1, count) if classes else present
+    named = dict(enumerate(classes or ()))
+    return [(named.get(i, f'class {i}'), colours[i]) for i in listed]
+
+
+class _Page:
+    """A white page of fixed width that grows downwards."""
+
+    def __init__(self, width: int):
+        self.width, self.y = width, _MARGIN
+        self.canvas = Image.new('RGB', (width, 64), _PAPER)
+
+    def skip(self, pixels: int) -> None:
+        self.y += pixels
+
+    def finish(self) -> np.ndarray:
+        return np.asarray(self._grown(self.y + _MARGIN).crop((0, 0, self.width, self.y + _MARGIN)))
+
+    def _grown(self, height: int) -> Image.Image:
+        if height > self.canvas.height:
+            taller = Image.new('RGB', (self.width, max(height, 2 * self.canvas.height)), _PAPER)
+            taller.paste(self.canvas)
+            self.canvas = taller
+        return self.canvas
+
+    def text(self, text: str, size: int, colour: tuple = _INK, bold: bool = False,
+             indent: int = 0) -> None:
+        """Write wrapped lines at the left margin and move below them."""
+        font = font_for(text, size, bold)
+        for line in wrap(text, font, self.width - 2 * _MARGIN - indent):
+            canvas = self._grown(self.y + 2 * size)
+            ImageDraw.Draw(canvas).text((_MARGIN + indent, self.y), line, colour, font)
+            self.y += round(1.45 * size)
+
+    def tiles(self, tiles: list[tuple[str, Image.Image]]) -> None:
+        """Place the images in one row, each under its name."""
+        x, height = _MARGIN, max(tile.height for _, tile in tiles)
+        canvas = self._grown(self.y + 24 + height)
+        draw = ImageDraw.Draw(canvas)
+        for name, tile in tiles:
+            draw.text((x, self.y), name, _SOFT, font_for(name, 14))
+            canvas.paste(tile, (x, self.y + 24))
+            x += tile.width + _GAP
+        self.y += 24 + height + 12
+
+    def legend(self, entries: list[tuple[str, tuple | None]]) -> None:
+        """Write the classes with their colours, several in a row."""
+        x = _MARGIN
+        for name, colour in entries:
+            font = font_for(name, 13)
+            needed = font.getlength(name) + (22 if colour else 0)
+            if x > _MARGIN and x + needed > self.width - _MARGIN:
+                x, self.y = _MARGIN, self.y + 24
+            draw = ImageDraw.Draw(self._grown(self.y + 32))
+            if colour:
+                draw.rounded_rectangle((x, self.y + 2, x + 14, self.y + 15), 3, colour)
+            draw.text((x + (22 if colour else 0), self.y), name, _SOFT, font)
+            x += round(needed) + 20
+        self.y += 28
+
+    def sentences(self, words: dict, prediction: str | None,
+                  references: Sequence[str] | None) -> None:
+        """Write the prediction large, then the references as a list."""
+        if prediction is None and not references:
+            return
+        draw = ImageDraw.Draw(self._grown(self.y + 20))
+        draw.line((_MARGIN, self.y, self.width - _MARGIN, self.y), _LINE)
+        self.y += 14
+        if prediction is not None:
+            self.text(words['pred'], 13, _ACCENT)
+            self.text(prediction or '—', 17)
+            self.skip(8)
+        if references:
+            self.text(words['references'], 13, _SOFT)
+            for sentence in references:
+                top = self.y
+                self.text(sentence, 14, _INK, indent=16)
+                bullet = (_MARGIN + 2, top + 7, _MARGIN + 6, top + 11)
+                ImageDraw.Draw(self.canvas).ellipse(bullet, _SOFT)
