@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Lint and test everything, from a fresh clone to a verdict; what continuous integration calls.
+#
+#   bash tools/run_tests.sh                     # all, within 15 minutes on two cores
+#   bash tools/run_tests.sh --fast              # without the tests marked slow
+#   bash tools/run_tests.sh tests/text -k swap  # further arguments go to pytest
+#
+# Makes .venv where there is none (see tools/setup_env.sh), then works offline.
+set -euo pipefail
+unset CDPATH
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+markers='not gpu and not network'
+if [ "${1:-}" = --fast ]; then
+  markers="$markers and not slow"
+  shift
+fi
+python=$(bash tools/setup_env.sh tests)
+
+# Nothing may ask a hub; one thread a worker, because two workers share the cores.
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+export MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
+
+lint=0
+"$python" -m ruff check . || lint=1
+verdict=0
+"$python" -m pytest -n 2 --dist loadfile -m "$markers" "$@" || verdict=$?
+if [ "$lint" != 0 ]; then
+  echo 'run_tests: ruff found problems; they are listed above the tests' >&2
+  [ "$verdict" != 0 ] || verdict=1
+fi
+exit "$verdict"
