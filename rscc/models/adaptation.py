@@ -1,0 +1,74 @@
+"""Training parts of a model: freezing by name and LoRA."""
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+from rscc.utils import did_you_mean, require
+
+
+def matching_parameters(model: nn.Module, patterns: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
+    """Return the named parameters that any pattern matches (``re.search``).
+
+    Raises:
+        ValueError: If a pattern matches nothing; the nearest module name is given.
+    """
+    named = list(model.named_parameters())
+    chosen = {}
+    for pattern in patterns:
+        found = [(name, value) for name, value in named if re.search(pattern, name)]
+        if not found:
+            modules = {name.rsplit('.', 1)[0] for name, _ in named}
+            raise ValueError(f"'{pattern}' matches no parameter."
+                             f'{did_you_mean(pattern, modules)} Top level: '
+                             f'{sorted({name.split(".")[0] for name, _ in named})}')
+        chosen.update(found)
+    return list(chosen.items())
+
+
+def apply_freeze(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Fix the parameters whose name matches one of the regular expressions."""
+    for _, parameter in matching_parameters(model, patterns):
+        parameter.requires_grad_(False)
+
+
+def keep_frozen_in_eval(model: nn.Module) -> None:
+    """Put normalisation and dropout of fully fixed children into evaluation mode.
+
+    A batch norm whose weights are fixed but whose running statistics move is not fixed.
+    """
+    for module in model.children():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+        else:
+            keep_frozen_in_eval(module)
+
+
+def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
+             lora_alpha: int = 16, lora_dropout: float = 0.0, train: Sequence[str] = ()) -> None:
+    """Put low-rank adapters into linear layers and fix everything else.
+
+    Paper: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
+
+    Args:
+        model: Changed in place.
+        target_modules: Names (ends of) or one regular expression, as in peft.
+        r: Rank.
+        lora_alpha: Scale of the adapters, times 1/r.
+        lora_dropout: Dropout before the adapters.
+        train: Regular expressions of parameters that are trained fully beside the adapters.
+
+    Raises:
+        ImportError: Without peft.
+        ValueError: If nothing matches.
+    """
+    peft = require('peft', 'model.lora')
+    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+    trained = matching_parameters(model, train)
+    model.requires_grad_(False)
+    config = peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout,
+                             target_modules=targets)
+    peft.inject_adapter_in_model(config, model)
+    for _, parameter in trained:
+        parameter.requires_grad_(True)

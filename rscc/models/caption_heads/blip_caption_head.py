@@ -1,0 +1,137 @@
+"""The text decoder of BLIP as a caption head.
+
+Paper: Li et al., BLIP, ICML 2022, https://arxiv.org/abs/2201.12086. The decoder is transformers';
+memory, packing of sentences and decoding options are ours.
+"""
+import torch
+from torch import Tensor
+
+from rscc import compat
+from rscc.models.caption_heads import decoding as search
+from rscc.models.caption_heads.packing import PackedSentences, pack
+from rscc.models.pretrained import load_blip
+from rscc.models.vocabulary import VocabularyMixin
+from rscc.registry import MODELS, TOKENIZERS
+from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+
+
+@MODELS.register_module()
+class BlipCaptionHead(VocabularyMixin):
+    """BERT-like causal decoder with cross-attention to the memory in every layer.
+
+    All sentences of a sample share one memory: they are packed into one row with a block-causal
+    mask, so keys and values of the memory are computed once per sample and layer.
+
+    Losses returned: ``loss_caption`` (cross-entropy a token, natural logarithm). Also ``accuracy``,
+    the share of tokens predicted right under teacher forcing (0 to 1, no gradient).
+
+    Args:
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry.
+        memory_channels: Width of ``ChangeFeatures.tokens``.
+        pretrained: Hub name or folder of a BLIP captioning model; its tokenizer must be used.
+        config: Fields of ``BlipTextConfig`` for random weights, where nothing is pretrained. Heads
+            default to width / 64 (the library's default of 8 silently splits released weights
+            wrongly).
+        label_smoothing: Of the cross-entropy, 0 to 1.
+        prompt: Words every sentence starts with ('a picture of'); given, not learned, not returned.
+        max_tokens: Longest training sentence in tokens; longer ones are cut and counted.
+        decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
+        loss_weight: Factor of the loss.
+        checkpointing: Recompute activations in the backward pass.
+    """
+
+    def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
+                 config: dict | None = None, label_smoothing: float = 0.0, prompt: str = '',
+                 max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
+                 checkpointing: bool = False) -> None:
+        super().__init__()
+        if (pretrained is None) == (config is None):
+            raise ValueError('BlipCaptionHead takes either pretrained or config, found '
+                             f'pretrained={pretrained!r}, config={config!r}')
+        self.tokenizer = TOKENIZERS.build(tokenizer)
+        self.register_vocabulary(self.tokenizer.vocabulary())
+        self.decoder = (self._pretrained_decoder(pretrained, memory_channels) if pretrained
+                        else self._random_decoder(config, memory_channels))
+        self.decoder.label_smoothing = label_smoothing
+        if checkpointing:
+            self.decoder.gradient_checkpointing_enable()
+        self.prompt_ids = self.tokenizer.encode(prompt)[:-1]
+        self.max_tokens = max_tokens
+        self.decoding = search.Decoding(max_tokens=max_tokens).updated(decoding or {})
+        self.loss_weight = loss_weight
+
+    def _random_decoder(self, config: dict, memory_channels: int) -> torch.nn.Module:
+        blip = compat.import_transformers('models.blip.modeling_blip_text')
+        tokens = self.tokenizer
+        fields = dict(vocab_size=tokens.vocab_size, encoder_hidden_size=memory_channels,
+                      bos_token_id=tokens.bos_id, sep_token_id=tokens.eos_id,
+                      eos_token_id=tokens.eos_id, pad_token_id=tokens.pad_id) | dict(config)
+        fields.setdefault('num_attention_heads', max(1, fields.get('hidden_size', 768) // 64))
+        text_config = compat.import_transformers('models.blip').BlipTextConfig(**fields)
+        return blip.BlipTextLMHeadModel(text_config)
+
+    def _pretrained_decoder(self, name: str, memory_channels: int) -> torch.nn.Module:
+        decoder = load_blip(name).text_decoder
+        width, size = decoder.config.encoder_hidden_size, decoder.config.vocab_size
+        if width != memory_channels:
+            raise ValueError(f"the decoder of '{name}' attends to {width} channels and the config "
+                             f'says memory_channels={memory_channels}')
+        if size != self.tokenizer.vocab_size:
+            raise ValueError(f"the decoder of '{name}' knows {size} tokens and the tokenizer "
+                             f'{self.tokenizer.vocab_size}: use the tokenizer it came with')
+        return decoder
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Teacher-forced loss over ``target_captions``, else ``gt_captions``, of every sample.
+
+        Args:
+            features: With ``tokens`` (N, L, C).
+            data_samples: N samples; those without captions add nothing.
+        """
+        packed = self._pack(data_samples, features.tokens.device)
+        output = self.decoder(input_ids=packed.ids, attention_mask=packed.mask,
+                              position_ids=packed.positions,
+                              encoder_hidden_states=features.tokens, labels=packed.labels)
+        return dict(loss_caption=self.loss_weight * output.loss,
+                    accuracy=_token_accuracy(output.logits, packed.labels))
+
+    def _pack(self, data_samples: list[ChangeDataSample], device: torch.device) -> PackedSentences:
+        """Tokenise and pack; the prompt replaces the start token of every sentence."""
+        rows = []
+        for sample in data_samples:
+            captions = sample.get('target_captions') or sample.get('gt_captions') or []
+            limit = self.max_tokens + 2  # start and end
+            rows.append([self.prompt_ids + self.tokenizer.encode(caption, limit)[1:]
+                         for caption in captions])
+        return pack(rows, self.tokenizer.pad_id, len(self.prompt_ids), device)
+
+    @torch.no_grad()
+    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
+        """Write sentences for every sample.
+
+        Args:
+            features: With ``tokens`` (N, L, C).
+            **decoding: Fields of ``decoding.Decoding`` that differ from the head's defaults.
+
+        Returns:
+            N lists of ``num_captions`` sentences, best first.
+        """
+        options = self.decoding.updated(decoding)
+        memory = features.tokens
+        prompts = torch.tensor([self.prompt_ids], device=memory.device)
+        ids, scores = search.generate(
+            self.decoder, prompts.expand(memory.shape[0], -1), options,
+            eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id,
+            encoder_hidden_states=memory,
+            encoder_attention_mask=torch.ones(memory.shape[:2], dtype=torch.long,
+                                              device=memory.device))
+        return search.to_captions(ids, scores, self.tokenizer.decode)
+
+
+def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the share of learned tokens that are predicted right."""
+    targets = labels[:, 1:]
+    learned = targets != -100
+    right = (logits.detach()[:, :-1].argmax(-1) == targets) & learned
+    return right.sum() / learned.sum().clamp(min=1)

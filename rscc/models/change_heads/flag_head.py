@@ -1,0 +1,55 @@
+"""Has anything changed? One probability per pair."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, ChangeFeatures
+
+
+@MODELS.register_module()
+class ChangeFlagHead(nn.Module):
+    """Binary change classifier on the pooled features, an auxiliary of the caption head.
+
+    Half of LEVIR-CC is the decision "changed or not"; an explicit loss on it teaches the shared
+    features what PromptCC (Liu et al., TGRS 2023) decouples into a classifier of its own.
+
+    Loss returned: ``loss_flag``.
+
+    Args:
+        in_channels: Width of ``ChangeFeatures.pooled`` (3C after ``DifferenceFusion``).
+        hidden_channels: Width of the hidden layer; 0 for a linear classifier.
+        loss_weight: Factor of the loss.
+        dropout: Dropout before the last layer.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int = 0, loss_weight: float = 0.5,
+                 dropout: float = 0.0) -> None:
+        super().__init__()
+        hidden = [nn.LayerNorm(in_channels)]
+        if hidden_channels:
+            hidden += [nn.Linear(in_channels, hidden_channels), nn.GELU()]
+        self.classifier = nn.Sequential(*hidden, nn.Dropout(dropout),
+                                        nn.Linear(hidden_channels or in_channels, 1))
+        self.loss_weight = loss_weight
+
+    def forward(self, features: ChangeFeatures) -> Tensor:
+        """Return the logit of "changed", (N,)."""
+        if features.pooled is None:
+            raise ValueError('ChangeFlagHead needs pooled features and the fusion returned none')
+        return self.classifier(features.pooled).squeeze(-1)
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Return ``loss_flag`` over the samples whose flag is known."""
+        logits = self(features)
+        known = [row for row, sample in enumerate(data_samples) if 'gt_change_flag' in sample]
+        targets = logits.new_tensor([data_samples[row].gt_change_flag for row in known])
+        loss = F.binary_cross_entropy_with_logits(logits[known].float(), targets.float(),
+                                                  reduction='sum') / max(len(known), 1)
+        return dict(loss_flag=self.loss_weight * loss)
+
+    @torch.no_grad()
+    def predict(self, features: ChangeFeatures) -> list[float]:
+        """Return the probability of "changed" of every sample."""
+        return self(features).float().sigmoid().tolist()

@@ -1,0 +1,112 @@
+"""From a list of uint8 samples to one normalised batch on the device."""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from rscc.registry import MODELS
+
+IGNORE_INDEX = 255
+
+
+@MODELS.register_module()
+class ChangeDataPreprocessor(BaseDataPreprocessor):
+    """Stack, move, convert and normalise the frames of a batch.
+
+    Bytes travel as uint8 and become floats on the device. Samples of different size are padded at
+    the bottom and right, with the mean colour (0 after normalisation) and 255 in masks.
+
+    Args:
+        mean: Channel means of RGB on the 0-1 scale of the published weights.
+        std: Channel standard deviations, same scale.
+        size_divisor: Pad height and width to a multiple of this.
+        channels_last: Give convolutions the memory format that suits them; values are unchanged.
+        non_blocking: Copy to the device without waiting (pinned memory only).
+    """
+
+    def __init__(self, mean: Sequence[float] = (0.5, 0.5, 0.5),
+                 std: Sequence[float] = (0.5, 0.5, 0.5), size_divisor: int = 1,
+                 channels_last: bool = False, non_blocking: bool = False) -> None:
+        super().__init__(non_blocking=non_blocking)
+        if max(*mean, *std) > 1:
+            raise ValueError(f'mean and std are on the 0-1 scale, found mean={tuple(mean)}, '
+                             f'std={tuple(std)}: divide both by 255')
+        self.size_divisor = size_divisor
+        self.channels_last = channels_last
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare one batch.
+
+        Args:
+            data: ``inputs``, a list of N uint8 tensors (T, 3, H, W), and optionally
+                ``data_samples``, a list of N ``ChangeDataSample``.
+            training: Unused: train and test batches are treated alike.
+
+        Returns:
+            dict: ``inputs`` float (N, T, 3, H, W), about zero mean and unit variance, and
+            ``data_samples`` whose masks share that size and whose metainfo has ``img_shape`` and
+            ``pad_shape``.
+        """
+        frames = list(data['inputs'])
+        _check_frames(frames)
+        height, width = self._padded_size(frames)
+        samples = data.get('data_samples')
+        if samples is not None:
+            for frame, sample in zip(frames, samples, strict=True):
+                _set_shapes(sample, tuple(frame.shape[-2:]), (height, width))
+            samples = self.cast_data(list(samples))
+        return dict(inputs=self._batch(frames, (height, width)), data_samples=samples)
+
+    def _padded_size(self, frames: list[Tensor]) -> tuple[int, int]:
+        """Return the smallest height and width that hold every frame, rounded up."""
+        sizes = torch.tensor([frame.shape[-2:] for frame in frames]).amax(0)
+        rounded = (sizes + self.size_divisor - 1) // self.size_divisor * self.size_divisor
+        return int(rounded[0]), int(rounded[1])
+
+    def _batch(self, frames: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Normalise; equal sizes cross to the device in one copy."""
+        if all(tuple(frame.shape[-2:]) == size for frame in frames):
+            batch = self._normalise(self.cast_data(torch.stack(frames)))
+        else:
+            normalised = [self._normalise(self.cast_data(frame)) for frame in frames]
+            batch = torch.stack([_pad(frame, size, 0) for frame in normalised])
+        if self.channels_last:
+            merged = batch.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            batch = merged.unflatten(0, batch.shape[:2])
+        return batch
+
+    def _normalise(self, frames: Tensor) -> Tensor:
+        return (frames.float().div_(255) - self.mean) / self.std
+
+
+def _check_frames(frames: list[Tensor]) -> None:
+    """Reject what is not (T, 3, H, W) uint8 with one T for the whole batch."""
+    for frame in frames:
+        if frame.ndim != 4 or frame.shape[1] != 3 or frame.dtype != torch.uint8:
+            raise ValueError('each input is uint8 (T, 3, H, W), found '
+                             f'{frame.dtype} {tuple(frame.shape)}: end the pipeline with '
+                             "dict(type='PackChangeInputs')")
+    dates = {frame.shape[0] for frame in frames}
+    if len(dates) > 1:
+        raise ValueError(f'one batch mixes samples of {sorted(dates)} dates; '
+                         'use one dataset per number of dates')
+
+
+def _pad(image: Tensor, size: tuple[int, int], value: int) -> Tensor:
+    """Pad the last two axes at the bottom and right."""
+    missing = (size[0] - image.shape[-2], size[1] - image.shape[-1])
+    return F.pad(image, (0, missing[1], 0, missing[0]), value=value) if any(missing) else image
+
+
+def _set_shapes(sample: object, image_size: tuple[int, int], size: tuple[int, int]) -> None:
+    """Record the sizes and pad the mask to the batch."""
+    sample.set_metainfo(dict(img_shape=image_size, pad_shape=size, batch_input_shape=size))
+    if 'gt_sem_seg' in sample:
+        mask = sample.gt_sem_seg.data
+        if tuple(mask.shape[-2:]) != size:
+            padded = _pad(mask, size, IGNORE_INDEX)
+            sample.gt_sem_seg = type(sample.gt_sem_seg)(data=padded)

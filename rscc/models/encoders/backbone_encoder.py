@@ -1,0 +1,91 @@
+"""Any MMSegmentation (or timm) backbone as an encoder."""
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rscc.models.encoders.base import FrameEncoder
+from rscc.registry import MODELS
+from rscc.structures import FrameFeatures
+
+
+@MODELS.register_module()
+class BackboneEncoder(FrameEncoder):
+    """Wrap a backbone that returns feature maps; its coarsest map also becomes the tokens.
+
+    ``encoder=dict(type='mmseg.ResNet', depth=18)`` is wrapped in this with its defaults; name it
+    to set more. ``mmseg.TIMMBackbone`` brings every timm model.
+
+    Args:
+        backbone: Config of the backbone, for example ``dict(type='mmseg.ResNet', depth=50)``.
+        out_channels: Channels of the coarsest map; needed with ``embed_dims`` or ``position``.
+        embed_dims: Project the tokens to this width by a linear layer with layer norm.
+        position: Add sine-cosine position codes to the tokens. Convolutions know little of where
+            they are, and captions say where.
+        channels_last: Run the convolutions in that memory format.
+    """
+
+    def __init__(self, backbone: dict, out_channels: int | None = None,
+                 embed_dims: int | None = None, position: bool = False,
+                 channels_last: bool = False) -> None:
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        self.position = position
+        if embed_dims is not None and out_channels is None:
+            raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of the '
+                             "backbone's coarsest map")
+        self.project = nn.Identity() if embed_dims is None else nn.Sequential(
+            nn.Linear(out_channels, embed_dims), nn.LayerNorm(embed_dims))
+        if channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
+
+    def init_weights(self) -> None:
+        """Initialise the backbone as its own config says (pretrained weights included)."""
+        if hasattr(self.backbone, 'init_weights'):
+            self.backbone.init_weights()
+
+    def encode(self, images: Tensor) -> FrameFeatures:
+        """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) are those of the last map."""
+        maps = _as_maps(self.backbone(images))
+        grid = tuple(maps[-1].shape[-2:])
+        tokens = self.project(maps[-1].flatten(2).transpose(1, 2))
+        if self.position:
+            tokens = tokens + sine_positions(grid, tokens.shape[-1], tokens)
+        return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
+
+
+def _as_maps(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    maps = [output] if isinstance(output, Tensor) else list(output)
+    if any(feature.ndim != 4 for feature in maps):
+        raise ValueError('the backbone must return maps (M, C, h, w), found shapes '
+                         f'{[tuple(feature.shape) for feature in maps]}')
+    return maps
+
+
+def sine_positions(grid: tuple[int, int], channels: int, like: Tensor) -> Tensor:
+    """Return 2-D sine-cosine position codes (1, h*w, channels).
+
+    The first half of the channels codes the row, the second the column, each position scaled to
+    0-1 so that a grid of another size describes the same place alike.
+
+    Args:
+        grid: Rows h and columns w.
+        channels: A multiple of 4.
+        like: A tensor whose device and dtype the result takes.
+
+    Raises:
+        ValueError: If ``channels`` is not a multiple of 4.
+    """
+    if channels % 4:
+        raise ValueError(f'position codes need channels divisible by 4, found {channels}')
+    quarter = channels // 4
+    # Wavelengths from twice the image down to one twentieth of it, log-spaced.
+    rates = torch.exp(torch.linspace(math.log(math.pi), math.log(20 * math.pi), quarter))
+    rows, columns = ((torch.arange(size) + 0.5) / size for size in grid)
+    coded = [torch.cat([(axis[:, None] * rates).sin(), (axis[:, None] * rates).cos()], -1)
+             for axis in (rows, columns)]
+    height, width = grid
+    both = torch.cat([coded[0][:, None].expand(height, width, -1),
+                      coded[1][None].expand(height, width, -1)], -1)
+    return both.reshape(1, height * width, channels).to(like)

@@ -1,0 +1,37 @@
+"""Small helpers around change masks of a batch."""
+import torch.nn.functional as F
+from torch import Tensor
+
+from rscc.structures import ChangeDataSample
+
+
+def rows_with_masks(data_samples: list[ChangeDataSample]) -> list[int]:
+    """Return the indices of the samples that have a reference mask."""
+    return [row for row, sample in enumerate(data_samples) if 'gt_sem_seg' in sample]
+
+
+def select_rows(feature: Tensor, rows: list[int], total: int) -> Tensor:
+    """Return ``feature[rows]``, without a copy where all rows are wanted."""
+    return feature if len(rows) == total else feature[rows]
+
+
+def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:
+    """Cut the padding off and bring every sample's logits to its size on disk.
+
+    Args:
+        logits: (N, classes, H, W) at the padded size of the batch.
+        metas: Per sample ``img_shape`` (before padding) and ``ori_shape`` (on disk), (H, W).
+
+    Returns:
+        N tensors (classes, H_i, W_i), float32.
+    """
+    sized = []
+    for scores, meta in zip(logits.float(), metas, strict=True):
+        height, width = meta['img_shape']
+        scores = scores[:, :height, :width]
+        original = tuple(meta.get('ori_shape', (height, width)))
+        if tuple(scores.shape[-2:]) != original:
+            scores = F.interpolate(scores[None], original, mode='bilinear',
+                                   align_corners=False)[0]
+        sized.append(scores)
+    return sized

@@ -1,0 +1,41 @@
+"""Reading published weights through transformers, by hub name or local folder."""
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rscc import compat
+
+
+def load_blip(name_or_path: str) -> nn.Module:
+    """Load a BLIP captioning model with its own configuration.
+
+    Args:
+        name_or_path: Hub name, or a folder with ``config.json`` and the weights.
+
+    Returns:
+        ``BlipForConditionalGeneration`` in evaluation mode.
+
+    Raises:
+        OSError: If nothing is found there.
+        ValueError: If the files lack weights of the captioning model (they would stay random).
+    """
+    blip = compat.import_transformers('models.blip')
+    model, report = _from_pretrained(blip.BlipForConditionalGeneration, name_or_path)
+    missing = sorted(report['missing_keys']) + sorted(map(str, report['mismatched_keys']))
+    if missing:
+        raise ValueError(f"'{name_or_path}' is not a BLIP captioning model: {len(missing)} weights "
+                         f'are missing or of another shape, first {missing[:3]}')
+    return model
+
+
+def _from_pretrained(model_class: type, name_or_path: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Load with the loading report; local files are used where the hub is out of reach."""
+    try:
+        return model_class.from_pretrained(name_or_path, output_loading_info=True)
+    except OSError as error:
+        kind = 'folder' if Path(name_or_path).exists() else 'hub name'
+        raise OSError(
+            f"cannot load '{name_or_path}' (taken as a {kind}): {error}\n"
+            'Download the model once (huggingface-cli download NAME --local-dir DIR) and give DIR, '
+            'or set HF_HOME to a filled cache.') from error

@@ -1,0 +1,76 @@
+"""A word vocabulary that travels inside the checkpoint.
+
+A model with a word-level tokenizer is useless without its words. They are kept as one uint8 buffer
+(UTF-8 JSON), which every loader handles, ``weights_only`` included.
+"""
+import json
+
+import torch
+from torch import Tensor, nn
+
+BUFFER = 'vocabulary'
+
+
+class VocabularyMixin(nn.Module):
+    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded."""
+
+    def register_vocabulary(self, words: list[str] | None) -> None:
+        """Store the words; None (a word-piece tokenizer, found by name) stores nothing."""
+        if words is not None:
+            self.register_buffer(BUFFER, pack_words(words))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
+                              strict: bool, missing_keys: list, unexpected_keys: list,
+                              error_msgs: list) -> None:
+        stored, own = state_dict.get(prefix + BUFFER), getattr(self, BUFFER, None)
+        if stored is not None and own is not None and not torch.equal(stored.cpu(), own.cpu()):
+            theirs, ours = unpack_words(stored), unpack_words(own)
+            error_msgs.append(
+                f'vocabulary of the checkpoint has {len(theirs)} words, that of the config '
+                f'{len(ours)}{_first_difference(theirs, ours)}: ids would mean other words. Take '
+                "the checkpoint's vocabulary (tools/test.py and tools/infer.py do), or train anew")
+            state_dict = {key: value for key, value in state_dict.items() if key != prefix + BUFFER}
+            state_dict[prefix + BUFFER] = own
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys,
+                                      unexpected_keys, error_msgs)
+
+
+def _first_difference(theirs: list[str], ours: list[str]) -> str:
+    for position, (their, our) in enumerate(zip(theirs, ours, strict=False)):
+        if their != our:
+            return f" (word {position} is '{their}' there, '{our}' here)"
+    return ''
+
+
+def pack_words(words: list[str]) -> Tensor:
+    """Encode words as a uint8 vector."""
+    return torch.frombuffer(bytearray(json.dumps(words, ensure_ascii=False).encode()),
+                            dtype=torch.uint8).clone()
+
+
+def unpack_words(buffer: Tensor) -> list[str]:
+    """Decode what ``pack_words`` encoded."""
+    return json.loads(bytes(buffer.cpu().numpy()).decode())
+
+
+def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
+    """Make a config's word tokenizer take its words from a checkpoint.
+
+    Testing and inference then need neither the dataset nor its vocabulary file.
+
+    Args:
+        cfg: A whole config; ``cfg['model']['caption_head']['tokenizer']`` is edited in place.
+        checkpoint: A loaded checkpoint, with or without its ``state_dict`` level.
+
+    Returns:
+        The words, or None where the checkpoint carries none.
+    """
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    stored = [value for key, value in state_dict.items() if key.endswith(f'.{BUFFER}')]
+    head = cfg['model'].get('caption_head')
+    if not stored or not head or not head.get('tokenizer'):
+        return None
+    words = unpack_words(stored[0])
+    head['tokenizer'].pop('vocab_file', None)
+    head['tokenizer']['words'] = words
+    return words
