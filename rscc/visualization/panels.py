@@ -103,13 +103,20 @@ def panel_of_sample(frames: Sequence[np.ndarray],
 
 
 def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
-    """Return ``gt_sem_seg`` or ``pred_sem_seg`` as an integer (H, W) array, None if absent."""
+    """Return ``gt_sem_seg`` or ``pred_sem_seg`` as an integer (H, W) array, None if absent.
+
+    Padding that the batch put around a reference mask is cut off again.
+    """
     pixels = data_sample.get(field)
     if pixels is None:
         return None
     data = pixels.data
     data = data.detach().cpu().numpy() if hasattr(data, 'detach') else np.asarray(data)
-    return check_mask(data, field)
+    mask = check_mask(data, field)
+    shape, padded = data_sample.get('img_shape'), data_sample.get('pad_shape')
+    if field == 'gt_sem_seg' and padded is not None and mask.shape == tuple(padded[:2]):
+        mask = mask[:shape[0], :shape[1]]
+    return mask
 
 
 def _check_frame(frame: np.ndarray, index: int) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""Names and files of pictures, written so that a kill leaves nothing half done."""
+import hashlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rscc.utils import atomic_write
+from rscc.visualization.overlays import check_mask, class_palette
+
+_LONGEST = 120
+
+
+def safe_name(sample_id: str) -> str:
+    """Turn a sample's id into a file name without folders, blanks or special characters.
+
+    Ids that are already safe stay as they are; others get a short hash, so that two different ids
+    never share a file.
+    """
+    text = str(sample_id)
+    name = re.sub(r'[^\w.-]+', '_', text).strip('._')[:_LONGEST]
+    if name and name == text:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f'{name}-{digest}' if name else f'sample-{digest}'
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
+    """Write an RGB image (H, W, 3) uint8 as PNG, atomically; return the path."""
+    return _save_png(path, Image.fromarray(np.ascontiguousarray(image)))
+
+
+def save_mask(path: str | os.PathLike, mask: np.ndarray, palette: Sequence | None = None) -> Path:
+    """Write class numbers (H, W) as a palette PNG, atomically; return the path.
+
+    Pixel values are the class numbers themselves, shown in the classes' colours by any viewer.
+
+    Raises:
+        ValueError: If a class number is outside 0 to 255.
+    """
+    mask = check_mask(mask)
+    if mask.size and (mask.min() < 0 or mask.max() > 255):
+        raise ValueError(f"mask for '{path}' holds {int(mask.min())} to {int(mask.max())}; a "
+                         'palette PNG holds class numbers from 0 to 255')
+    image = Image.fromarray(mask.astype(np.uint8), mode='P')
+    image.putpalette(np.uint8(class_palette(256, palette)).tobytes())
+    return _save_png(path, image)
+
+
+def _save_png(path: str | os.PathLike, image: Image.Image) -> Path:
+    encoded = io.BytesIO()
+    image.save(encoded, 'PNG', compress_level=3)
+    with atomic_write(path, 'wb') as file:
+        file.write(encoded.getvalue())
+    return Path(path)

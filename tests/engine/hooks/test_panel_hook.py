@@ -1,0 +1,147 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from PIL import Image
+from torch.utils.data import Dataset
+
+from rscc.compat import prepare_torchvision
+from rscc.engine.hooks import panel_hook
+from rscc.engine.hooks.panel_hook import PanelHook
+from rscc.structures import ChangeDataSample
+from rscc.visualization.change_visualizer import ChangeVisualizer
+
+prepare_torchvision()  # MMEngine's runner imports it to report its version
+PALETTE = [[0, 0, 0], [230, 60, 50]]
+
+
+class Squares(Dataset):
+    """Ten pairs; sample i is of grey i * 20, so that a picture tells its sample."""
+
+    @property
+    def metainfo(self):
+        return {'classes': ('unchanged', 'building'), 'palette': PALETTE, 'language': 'en'}
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        sample = ChangeDataSample(
+            metainfo={'sample_id': f'split/{index}', 'ori_shape': (32, 32), 'img_shape': (32, 32)},
+            gt_sem_seg=PixelData(data=torch.zeros(1, 32, 32, dtype=torch.long)))
+        sample.gt_captions = ['a house is built']
+        inputs = torch.full((2, 3, 32, 32), index * 20, dtype=torch.uint8)
+        return {'inputs': inputs, 'data_samples': sample}
+
+
+class MarksCorner(BaseModel):
+
+    def forward(self, inputs, data_samples, mode):
+        mask = torch.zeros(1, 32, 32, dtype=torch.long)
+        mask[:, :16, :16] = 1
+        for sample in data_samples:
+            sample.pred_sem_seg, sample.pred_caption = PixelData(data=mask), 'a house'
+        return data_samples
+
+
+class Nothing(BaseMetric):
+
+    def process(self, data_batch, data_samples):
+        self.results.extend(0 for _ in data_samples)
+
+    def compute_metrics(self, results):
+        return {'count': len(results)}
+
+
+def run(hook, work_dir, stage):
+    loader = {'batch_size': 4, 'num_workers': 0, 'dataset': Squares(),
+              'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+              'collate_fn': pseudo_collate}
+    visualizer = ChangeVisualizer.get_instance(
+        f'panels{len(str(work_dir))}{work_dir.name}{stage}', save_dir=str(work_dir),
+        vis_backends=[{'type': 'LocalVisBackend'}])
+    runner = Runner(model=MarksCorner(), work_dir=str(work_dir), custom_hooks=[hook],
+                    visualizer=visualizer, log_level='ERROR', experiment_name=work_dir.name,
+                    **{f'{stage}_dataloader': loader, f'{stage}_cfg': {},
+                       f'{stage}_evaluator': [Nothing()]})
+    getattr(runner, stage)()
+    return runner
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_validation_draws_evenly_spaced_panels_and_the_same_again(tmp_path):
+    runner = run(PanelHook(num_val=4), tmp_path, 'val')
+    folder = next(tmp_path.rglob('vis_image'))
+    first = names(folder)
+    assert [name.split('_')[2].split('-')[0] for name in first] == ['0', '3', '6', '9']
+    runner.val()
+    assert names(folder) == first
+    assert not list(tmp_path.rglob('masks'))
+
+
+def test_validation_panel_shows_its_own_sample(tmp_path):
+    run(PanelHook(num_val=4), tmp_path, 'val')
+    for path in next(tmp_path.rglob('vis_image')).iterdir():
+        index = int(path.name.split('_')[2].split('-')[0])
+        shown = (np.asarray(Image.open(path).convert('RGB')) == index * 20).all(2).sum()
+        assert shown > 256 * 256 * 2
+
+
+def test_no_panels_when_asked_for_none(tmp_path):
+    run(PanelHook(num_val=0), tmp_path, 'val')
+    assert not list(tmp_path.rglob('*.png'))
+
+
+def test_test_writes_every_mask_and_some_panels(tmp_path):
+    run(PanelHook(out_dir=str(tmp_path / 'show'), num_test=3), tmp_path, 'test')
+    assert len(names(tmp_path / 'show/masks')) == len(Squares())
+    assert names(tmp_path / 'show/masks') == names(tmp_path / 'show/reference_masks')
+    panels = names(tmp_path / 'show/panels')
+    assert len(panels) == 3 and set(panels) <= set(names(tmp_path / 'show/masks'))
+
+
+def test_mask_file_holds_class_numbers_in_class_colours(tmp_path):
+    run(PanelHook(out_dir=str(tmp_path / 'show'), num_test=0), tmp_path, 'test')
+    image = Image.open(next((tmp_path / 'show/masks').iterdir()))
+    assert image.mode == 'P'
+    assert np.asarray(image)[0, 0] == 1 and np.asarray(image)[20, 20] == 0
+    assert image.convert('RGB').getpixel((0, 0)) == tuple(PALETTE[1])
+
+
+def test_all_panels_when_there_is_no_limit(tmp_path):
+    run(PanelHook(out_dir=str(tmp_path / 'show'), num_test=None), tmp_path, 'test')
+    assert len(names(tmp_path / 'show/panels')) == len(Squares())
+
+
+def test_test_without_folder_writes_nothing(tmp_path):
+    run(PanelHook(), tmp_path, 'test')
+    assert not list(tmp_path.rglob('*.png'))
+
+
+def test_other_processes_draw_no_validation_panels(monkeypatch):
+    monkeypatch.setattr(panel_hook, 'is_main_process', lambda: False)
+    hook = PanelHook(num_val=4)
+    hook.before_val_epoch(SimpleNamespace(val_dataloader=SimpleNamespace(sampler=range(5))))
+    assert hook._chosen == set()
+
+
+def test_choice_counts_this_process_share_only():
+    hook = PanelHook(num_val=3)
+    hook.before_val_epoch(SimpleNamespace(val_dataloader=SimpleNamespace(sampler=range(5),
+                                                                         dataset=range(20))))
+    assert hook._chosen == {0, 2, 4}
+
+
+def test_negative_count_is_refused():
+    with pytest.raises(ValueError, match='num_test=-1; expected 0 or more'):
+        PanelHook(num_test=-1)

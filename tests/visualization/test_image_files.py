@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from rscc.visualization.image_files import safe_name, save_image, save_mask
+
+
+@pytest.mark.parametrize('sample_id', ['test_000001', 'y0-x512.png', '样本_1', '7'])
+def test_plain_ids_stay_as_they_are(sample_id):
+    assert safe_name(sample_id) == sample_id
+
+
+@pytest.mark.parametrize('sample_id', [
+    '../../etc/passwd', 'a/b', 'a b', '..', '', 'C:\\x', 'x' * 300, '.hidden'])
+def test_other_ids_become_file_names(sample_id, tmp_path):
+    name = safe_name(sample_id)
+    assert (tmp_path / name).parent == tmp_path and not name.startswith('.')
+    (tmp_path / name).touch()
+    assert ' ' not in name and len(name) < 140
+
+
+def test_different_ids_never_share_a_file():
+    ids = ['a/b', 'a_b', 'a b', 'a//b', 'x' * 300, 'x' * 301, '..', '']
+    assert len({safe_name(sample_id) for sample_id in ids}) == len(ids)
+
+
+def test_image_survives_a_round_trip(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    path = save_image(tmp_path / 'new' / 'x.png', image)
+    assert (np.asarray(Image.open(path)) == image).all()
+
+
+def test_mask_keeps_its_numbers(tmp_path):
+    mask = np.array([[0, 1, 2], [255, 5, 0]])
+    path = save_mask(tmp_path / 'x.png', mask, [[0, 0, 0], [9, 8, 7]])
+    assert (np.asarray(Image.open(path)) == mask).all()
+    assert Image.open(path).convert('RGB').getpixel((1, 0)) == (9, 8, 7)
+
+
+def test_class_numbers_beyond_a_byte_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='holds 0 to 300; a palette PNG holds'):
+        save_mask(tmp_path / 'x.png', np.array([[0, 300]]))
+    assert not list(tmp_path.iterdir())
