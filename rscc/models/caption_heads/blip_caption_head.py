@@ -26,14 +26,14 @@ class BlipCaptionHead(VocabularyMixin):
     the share of tokens predicted right under teacher forcing (0 to 1, no gradient).
 
     Args:
-        tokenizer: Config of a tokenizer from the TOKENIZERS registry.
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry; its prompt ('a picture of'),
+            if it has one, is given to the decoder, not learned and not returned.
         memory_channels: Width of ``ChangeFeatures.tokens``.
         pretrained: Hub name or folder of a BLIP captioning model; its tokenizer must be used.
         config: Fields of ``BlipTextConfig`` for random weights, where nothing is pretrained. Heads
             default to width / 64 (the library's default of 8 silently splits released weights
             wrongly).
         label_smoothing: Of the cross-entropy, 0 to 1.
-        prompt: Words every sentence starts with ('a picture of'); given, not learned, not returned.
         max_tokens: Longest training sentence in tokens; longer ones are cut and counted.
         decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
         loss_weight: Factor of the loss.
@@ -41,7 +41,7 @@ class BlipCaptionHead(VocabularyMixin):
     """
 
     def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
-                 config: dict | None = None, label_smoothing: float = 0.0, prompt: str = '',
+                 config: dict | None = None, label_smoothing: float = 0.0,
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
                  checkpointing: bool = False) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class BlipCaptionHead(VocabularyMixin):
         self.decoder.label_smoothing = label_smoothing
         if checkpointing:
             self.decoder.gradient_checkpointing_enable()
-        self.prompt_ids = self.tokenizer.encode(prompt)[:-1]
+        self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
         self.max_tokens = max_tokens
         self.decoding = search.Decoding(max_tokens=max_tokens).updated(decoding or {})
         self.loss_weight = loss_weight
@@ -97,14 +97,13 @@ class BlipCaptionHead(VocabularyMixin):
                     accuracy=_token_accuracy(output.logits, packed.labels))
 
     def _pack(self, data_samples: list[ChangeDataSample], device: torch.device) -> PackedSentences:
-        """Tokenise and pack; the prompt replaces the start token of every sentence."""
+        """Tokenise and pack the target sentences of every sample."""
         rows = []
         for sample in data_samples:
             captions = sample.get('target_captions') or sample.get('gt_captions') or []
-            limit = self.max_tokens + 2  # start and end
-            rows.append([self.prompt_ids + self.tokenizer.encode(caption, limit)[1:]
-                         for caption in captions])
-        return pack(rows, self.tokenizer.pad_id, len(self.prompt_ids), device)
+            limit = len(self.given_ids) + self.max_tokens + 1  # the end token counts
+            rows.append([self.tokenizer.encode(caption, limit) for caption in captions])
+        return pack(rows, self.tokenizer.pad_id, len(self.given_ids), device)
 
     @torch.no_grad()
     def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
@@ -119,7 +118,7 @@ class BlipCaptionHead(VocabularyMixin):
         """
         options = self.decoding.updated(decoding)
         memory = features.tokens
-        prompts = torch.tensor([self.prompt_ids], device=memory.device)
+        prompts = torch.tensor([self.given_ids], device=memory.device)
         ids, scores = search.generate(
             self.decoder, prompts.expand(memory.shape[0], -1), options,
             eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id,
