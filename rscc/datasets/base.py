@@ -1,0 +1,266 @@
+"""What every dataset here shares: place, split, randomness, cache and errors."""
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+
+from rscc.datasets.annotations import Record, read_captions
+from rscc.datasets.frame_cache import FrameCache, open_cache
+from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames
+from rscc.registry import TRANSFORMS
+from rscc.utils import did_you_mean, resolve_data_root
+
+#: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.
+NO_CHANGE_CAPTIONS = {
+    'en': ['there is no difference', 'the two scenes seem identical',
+           'the scene is the same as before', 'no change has occurred',
+           'almost nothing has changed'],
+    'zh': ['没有差异', '两幅场景看起来完全相同', '场景和之前一样', '没有发生变化',
+           '几乎没有任何变化'],
+}
+FIELDS = ('filename', 'filepath', 'split', 'stem')
+
+
+class ChangeDataset(BaseDataset):
+    """Base of the datasets: captioned images or pairs described by one annotation file.
+
+    A subclass gives ``METAINFO``, the class attributes below and its defaults; readers of other
+    annotation styles override ``read_records``.
+
+    Every item carries ``rng``, a generator seeded from (seed, epoch, index). Transforms draw from
+    nothing else, so augmentation depends neither on workers, nor on their order, nor on the number
+    of processes, and a resumed run continues exactly.
+
+    Args:
+        data_root: The dataset's folder as published, below ``$RSCC_DATA`` (else ``$CDPATH``, else
+            ``data``), or an absolute path.
+        ann_file: Annotation file in ``data_root``; ``.json`` or ``.json.gz``.
+        split: ``'train'``, ``'val'``, ``'test'``, or None for all images of the file.
+        img_from: Template of the earlier image's path in ``data_root``. Fields: ``{filename}``,
+            ``{stem}`` (without ending), ``{split}``, ``{filepath}`` (as the annotations say).
+        img_to: The same for the later image.
+        img_path: The same for datasets of single images, instead of the two.
+        label: The same for the label map, or None where there is none.
+        label_map: File value -> class index, over the dataset's own.
+        language: ``'en'`` or ``'zh'``.
+        text_from: ``'raw'`` sentences or joined ``'tokens'``.
+        pipeline: Transforms.
+        seed: First number of every sample's random seed.
+        cache: None, or ``dict(size=(H, W) or None, where=None, 'memory' or a folder)``: decode and
+            resize every frame once (see ``rscc.datasets.frame_cache``).
+        check_images: Whether to check at once that every image exists.
+        test_mode: Whether randomness stays that of epoch 0.
+        **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
+
+    Raises:
+        FileNotFoundError: If annotations or images are missing; the message says how to get them.
+        ValueError: If the annotations are of another style, the split is unknown, or a caption is
+            empty.
+    """
+    METAINFO: ClassVar[dict[str, Any]] = {'task': 'pair', 'classes': None, 'palette': None}
+    TITLE = 'dataset'
+    ANCHOR = ''
+    LABEL_MAP: ClassVar[dict[int, int] | None] = None
+
+    def __init__(self, data_root: str = '', ann_file: str = '', *, split: str | None = 'train',
+                 img_from: str | None = None, img_to: str | None = None,
+                 img_path: str | None = None, label: str | None = None,
+                 label_map: Mapping[int, int] | None = None, language: str = 'en',
+                 text_from: str = 'raw', pipeline: Sequence[dict | Callable] = (), seed: int = 0,
+                 cache: Mapping | None = None, check_images: bool = True, test_mode: bool = False,
+                 metainfo: Mapping | None = None, **kwargs):
+        self.split, self.language, self.text_from, self.seed = split, language, text_from, seed
+        self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
+                          'seg_map_path': label}
+        self.label_map = label_map if label_map is not None else self.LABEL_MAP
+        self.cache_options, self.check_images = cache, check_images
+        self._cache: FrameCache | None = None
+        # One number in shared memory: worker processes that persist see the epoch advance.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        known = NO_CHANGE_CAPTIONS.get(language, [])
+        facts = dict(dataset_type=type(self).__name__, language=language, split=split,
+                     no_change_captions=list(known), **(metainfo or {}))
+        # Built here, so that our transforms are found without a default scope (in a notebook).
+        steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
+        super().__init__(ann_file=ann_file, metainfo=facts, data_prefix={}, pipeline=steps,
+                         data_root=str(resolve_data_root(data_root, ann_file or None)),
+                         test_mode=test_mode, **kwargs)
+
+    # ---- annotations -------------------------------------------------------------------------
+
+    def load_data_list(self) -> list[dict]:
+        """Read, select, check and describe all samples of the split."""
+        records = self._of_split(self.read_records())
+        samples = [self.describe(record) for record in records]
+        self._check_unique(samples)
+        if self.check_images:
+            self._check_files(samples)
+        return samples
+
+    def read_records(self) -> list[Record]:
+        """Return the records of all splits; override for another annotation style."""
+        self.need_file(self.ann_file)
+        return read_captions(self.ann_file, self.language, self.text_from)
+
+    def need_file(self, path: str | Path, what: str = 'annotations') -> None:
+        """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""
+        if Path(path).is_file():
+            return
+        raise FileNotFoundError(
+            f"{self.TITLE} {what} not found at '{path}' (data_root='{self.data_root}'). "
+            f'Set RSCC_DATA or pass --data-root; how to get it: docs/en/datasets.md#{self.ANCHOR}. '
+            'A first run without any download: bash tools/quickstart.sh')
+
+    def _of_split(self, records: list[Record]) -> list[Record]:
+        if not records:
+            raise ValueError(f"'{self.ann_file}' lists no images at all.")
+        if self.split is None:
+            return records
+        chosen = [record for record in records if record['split'] == self.split]
+        found = sorted({str(record['split']) for record in records if record['split']})
+        if not found:
+            raise ValueError(f"'{self.ann_file}' has no splits, so split='{self.split}' selects "
+                             'nothing: pass split=None for all images.')
+        if not chosen:
+            raise ValueError(f"no split '{self.split}' in '{self.ann_file}': found {found}."
+                             f'{did_you_mean(self.split, found)} None means all images.')
+        return chosen
+
+    def describe(self, record: Record) -> dict:
+        """Turn one record into a dataset item (see the contract of the pipelines)."""
+        item = {'sample_id': record['sample_id'], 'split': record['split'] or self.split or 'all',
+                'gt_captions': record['captions'], 'language': self.language}
+        for key, template in self.templates.items():
+            if template is not None:
+                item[key] = str(Path(self.data_root) / self._fill(template, record))
+        if self.metainfo['task'] == 'pair':
+            flag = record['changeflag']
+            item['gt_change_flag'] = (self.tells_change(record['captions']) if flag is None
+                                      else flag)
+        return item
+
+    def _fill(self, template: str, record: Record) -> str:
+        values = {'filename': record['filename'], 'stem': Path(record['filename']).stem,
+                  'split': record['split'], 'filepath': record['filepath'] or record['split']}
+        try:
+            needed = [name for name in FIELDS if f'{{{name}}}' in template]
+            if any(values[name] is None for name in needed):
+                raise ValueError(f"path template '{template}' needs {needed}, but "
+                                 f"'{self.ann_file}' does not say them for '{record['filename']}'.")
+            return template.format(**values)
+        except KeyError as error:
+            raise ValueError(f"unknown field {error} in the path template '{template}': use "
+                             f'{list(FIELDS)}.{did_you_mean(error.args[0], FIELDS)}') from error
+
+    def tells_change(self, captions: list[str]) -> bool:
+        """Tell from its captions whether a pair changed, where the annotations do not say.
+
+        Unchanged means: every caption is one of the dataset's no-change sentences. Exact for
+        LEVIR-CC, where no pair mixes the two kinds.
+        """
+        return not set(captions) <= set(self.metainfo['no_change_captions'])
+
+    def _check_unique(self, samples: list[dict]) -> None:
+        first: dict[str, str] = {}
+        for item in samples:
+            split = first.get(item['sample_id'])
+            if split is not None:
+                where = (f"twice in split '{split}'" if split == item['split'] else
+                         f"in two splits, '{split}' and '{item['split']}'")
+                raise ValueError(f"'{self.ann_file}' has '{item['sample_id']}' {where}. "
+                                 'Remove one.')
+            first[item['sample_id']] = item['split']
+
+    def _check_files(self, samples: list[dict]) -> None:
+        keys = [key for key, template in self.templates.items() if template is not None]
+        missing = [item[key] for item in samples for key in keys if not Path(item[key]).exists()]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.TITLE}: {len(missing)} of {len(samples) * len(keys)} image files are '
+                f"missing; first: {missing[:3]}. Check data_root='{self.data_root}' and the path "
+                f'templates, or complete the download: docs/en/datasets.md#{self.ANCHOR}')
+
+    # ---- samples -----------------------------------------------------------------------------
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the dataset, in all its worker processes, which epoch draws its random numbers."""
+        self._epoch.fill_(int(epoch))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that seeds random transforms; 0 in test mode."""
+        return 0 if self.test_mode else int(self._epoch)
+
+    def full_init(self) -> None:
+        """Load the annotations and, if asked, open or build the frame cache."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.cache_options is not None:
+            self._cache = open_cache(self, **self.cache_options)
+
+    def loaders(self) -> list[LoadFrames | LoadChangeMask]:
+        """Return the loading transforms of the pipeline, in order; a cache stores their results."""
+        return [step for step in self.pipeline.transforms
+                if isinstance(step, (LoadFrames, LoadChangeMask))]
+
+    def load_sample(self, idx: int) -> dict:
+        """Return one item after the loading transforms only."""
+        results = self.attach(self.get_data_info(idx))
+        for step in self.loaders():
+            results = step(results)
+        return results
+
+    def attach(self, item: dict) -> dict:
+        """Add to an item what is not in the annotations; override to bring ``frames`` along."""
+        if self.label_map is not None:
+            item['label_map'] = dict(self.label_map)
+        return item
+
+    def prepare_data(self, idx: int) -> dict:
+        """Return item ``idx`` after the pipeline."""
+        item = self.attach(self.get_data_info(idx))
+        item['rng'] = np.random.default_rng((self.seed, self.epoch, idx))
+        if self._cache is not None:
+            self._cache.fill(item, idx)
+        sample_id = item['sample_id']
+        try:
+            results = self.pipeline(item)
+        except Exception as error:
+            if sample_id in str(error):
+                raise
+            raise RuntimeError(f"sample '{sample_id}' of {self.TITLE} fails in the pipeline: "
+                               f'{type(error).__name__}: {error}') from error
+        if results is None:
+            raise RuntimeError(f"a transform returned nothing for sample '{sample_id}' of "
+                               f'{self.TITLE}; transforms here must return the sample or raise.')
+        return results
+
+    def __getitem__(self, idx: int) -> dict:
+        """Return item ``idx``; unlike MMEngine's, never another one in its place."""
+        if not self._fully_initialized:
+            self.full_init()
+        return self.prepare_data(int(idx) % len(self) if idx < 0 else int(idx))
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        """Merge the class's facts with the given ones (MMEngine's would open strings as files)."""
+        return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
+
+    def _join_prefix(self) -> None:
+        """Join ``ann_file`` with the root; paths of images come from the templates."""
+        if self.ann_file and not Path(self.ann_file).is_absolute():
+            self.ann_file = str(Path(self.data_root) / self.ann_file)
+
+    def __deepcopy__(self, memo: dict) -> 'ChangeDataset':
+        """Copy everything but the shared epoch counter, which copies keep sharing."""
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        memo[id(self._epoch)] = self._epoch
+        for key, value in self.__dict__.items():
+            setattr(twin, key, copy.deepcopy(value, memo))
+        return twin

@@ -1,0 +1,214 @@
+"""Reading image and label files strictly: an error where they cannot be read faithfully.
+
+Frames come back as RGB uint8 (H, W, 3); label maps as class indices uint8 (H, W), 255 = ignore.
+"""
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from rscc.utils import require
+
+IGNORE = 255
+_TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+Scale = Sequence[float] | str
+
+
+def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
+             scale: Scale | None = None) -> np.ndarray:
+    """Read one frame as RGB.
+
+    An 8-bit RGB file is taken as it is; a grey one (panchromatic, say) is repeated to three
+    channels, which loses nothing; a constant opaque alpha is dropped. Anything else needs a
+    mapping.
+
+    Args:
+        path: PNG, JPEG, BMP, WebP or (Geo)TIFF.
+        bands: The bands that become red, green and blue, counted from 1 as GIS programs do.
+        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` for the 2nd and
+            98th percentile of each band of this file (which equalises the dates: a brightness
+            change of the whole scene is lost).
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated or no image, or needs ``bands`` or ``scale``.
+    """
+    pixels = _decode(Path(path), wide=bands is not None)
+    if bands is not None:
+        pixels = _select(pixels, bands, path)
+    pixels = _drop_opaque_alpha(pixels)
+    if scale is not None:
+        pixels = _stretch(pixels, scale)
+    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+        count = 1 if pixels.ndim == 2 else pixels.shape[2]
+        raise ValueError(
+            f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
+            'expected. Say how to show it: LoadFrames(bands=(3, 2, 1), scale=(0, 10000)), bands '
+            "counted from 1 in the order red, green, blue, or scale='percentile'.")
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return pixels
+
+
+def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
+              palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
+    """Read one label map as class indices.
+
+    Grey files are read by value, palette files (mode P) by index, colour files by their first
+    channel, or by colour where ``palette`` is given.
+
+    Args:
+        path: PNG, BMP or TIFF.
+        label_map: File value -> class index. Without it {0, 255} and {0, 1} are recognised as
+            unchanged / changed.
+        palette: RGB colour of each class, for labels stored as colours.
+
+    Returns:
+        uint8 (H, W); 255 where the map sends a value there (ignored by losses and metrics).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image or holds an unexpected value; the message lists the values.
+    """
+    values = _label_values(Path(path), palette)
+    if palette is not None:
+        label_map = {index: index for index in range(len(palette))}
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    if label_map is None:
+        return _binary_labels(values, present, path)
+    table = np.full(256, IGNORE, np.uint8)
+    for value, index in label_map.items():
+        table[int(value)] = index
+    unexpected = sorted(set(present.tolist()) - {int(value) for value in label_map})
+    if unexpected:
+        raise ValueError(f"label '{path}' holds the values {present.tolist()}; {unexpected} are "
+                         f'not in label_map {dict(label_map)}. Name every value (255 = ignore).')
+    return table[values]
+
+
+def _binary_labels(values: np.ndarray, present: np.ndarray, path: str | Path) -> np.ndarray:
+    if set(present.tolist()) <= {0, 1}:
+        return values
+    if set(present.tolist()) <= {0, 255}:
+        return (values == 255).astype(np.uint8)
+    raise ValueError(
+        f"label '{path}' holds the values {present.tolist()[:12]}; without a label_map only "
+        '{0, 255} and {0, 1} are recognised. Pass label_map={value: class index, ...}; 255 is '
+        'ignored.')
+
+
+def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.ndarray:
+    """Read file values (H, W) uint8, or indices into ``palette``."""
+    try:
+        with Image.open(io.BytesIO(_bytes(path))) as image:
+            if palette is not None:
+                return _match_colours(np.asarray(image.convert('RGB')), palette, path)
+            values = np.asarray(image)
+    except (UnidentifiedImageError, OSError) as error:
+        raise _unreadable(path, str(error)) from error
+    values = values[..., 0] if values.ndim == 3 else values
+    if values.dtype == bool:
+        values = values.astype(np.uint8)
+    if values.size and (values.min() < 0 or values.max() > 255):
+        raise ValueError(f"label '{path}' holds values from {values.min()} to {values.max()}; "
+                         'class labels of 0 to 255 were expected.')
+    return values.astype(np.uint8)
+
+
+def _match_colours(colours: np.ndarray, palette: Sequence[Sequence[int]],
+                   path: Path) -> np.ndarray:
+    codes = colours.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    indices = np.full(codes.shape, -1, np.int16)
+    for index, (red, green, blue) in enumerate(palette):
+        indices[codes == red * 65536 + green * 256 + blue] = index
+    if (indices < 0).any():
+        strange = np.unique(colours[indices < 0], axis=0)[:5].tolist()
+        raise ValueError(f"label '{path}' holds colours outside the palette: {strange}. "
+                         'Complete the palette, or pass label_map for grey labels.')
+    return indices.astype(np.uint8)
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such image: '{path}'")
+    data = path.read_bytes()
+    if not data:
+        raise _unreadable(path, 'the file is empty')
+    return data
+
+
+def _unreadable(path: Path, cause: str) -> ValueError:
+    return ValueError(f"'{path}' cannot be decoded: {cause}. The file is truncated, damaged or no "
+                      'image; copy or download it again.')
+
+
+def _decode(path: Path, wide: bool) -> np.ndarray:
+    """Decode to the file's own depth, channels in RGB order, (H, W) or (H, W, C)."""
+    data = _bytes(path)
+    if data[:4] in _TIFF_MAGIC:
+        return _decode_tiff(path, data, wide)
+    # Decoders may fill the missing part of a truncated file with grey and say nothing.
+    tail = data[-4096:]
+    if data[:4] == b'\x89PNG' and b'IEND' not in tail:
+        raise _unreadable(path, 'its end is missing (no IEND)')
+    if data[:2] == b'\xff\xd8' and b'\xff\xd9' not in tail:
+        raise _unreadable(path, 'its end is missing (no end-of-image mark)')
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise _unreadable(path, 'the decoder refuses it')
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
+    return pixels
+
+
+def _decode_tiff(path: Path, data: bytes, wide: bool) -> np.ndarray:
+    """Decode a TIFF: Pillow for plain pictures, rasterio for bands and depths it does not know."""
+    if not wide:
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                if image.mode in ('L', 'RGB', 'RGBA'):
+                    return np.asarray(image)
+        except UnidentifiedImageError:
+            pass
+        except OSError as error:
+            raise _unreadable(path, str(error)) from error
+    rasterio = require('rasterio', f"reading the bands of '{path}'")
+    try:
+        with rasterio.Env(GDAL_PAM_ENABLED='NO'), rasterio.io.MemoryFile(data) as memory, \
+                memory.open() as file:
+            return np.moveaxis(file.read(), 0, -1)
+    except rasterio.errors.RasterioError as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.ndarray:
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if len(bands) != 3 or min(bands) < 1 or max(bands) > count:
+        raise ValueError(f'bands={tuple(bands)} does not name three bands of '
+                         f"'{path}', which has {count} (counted from 1).")
+    return pixels.reshape(*pixels.shape[:2], count)[..., [band - 1 for band in bands]]
+
+
+def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8 and (
+            pixels[..., 3] == 255).all():
+        return np.ascontiguousarray(pixels[..., :3])
+    return pixels
+
+
+def _stretch(pixels: np.ndarray, scale: Scale) -> np.ndarray:
+    values = np.nan_to_num(pixels.astype(np.float32))
+    if isinstance(scale, str):
+        low, high = np.percentile(values, [2, 98], axis=(0, 1))
+    else:
+        low, high = np.float32(scale[0]), np.float32(scale[1])
+    span = np.maximum(high - low, 1e-6)
+    return np.clip((values - low) / span * 255 + 0.5, 0, 255).astype(np.uint8)

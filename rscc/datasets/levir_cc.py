@@ -1,0 +1,33 @@
+"""LEVIR-CC: captions of changes between two dates."""
+from rscc.datasets.base import ChangeDataset
+from rscc.registry import DATASETS
+
+
+@DATASETS.register_module()
+class LEVIRCCDataset(ChangeDataset):
+    """LEVIR-CC, 10,077 bi-temporal pairs with five English captions each.
+
+    * Pictured: crops of LEVIR-CD, Google Earth imagery of 20 regions in Texas, 5 to 14 years apart;
+      256x256 RGB, 0.5 m a pixel. Houses, roads, vegetation, parking lots, little water.
+    * Splits (pairs, changed): train 6,815 (3,407), val 1,333 (667), test 1,929 (964).
+    * Layout: ``LevirCCcaptions.json`` (Karpathy style) and ``images/{split}/{A,B}/*.png``, A the
+      earlier date. File numbers have gaps.
+    * Captions: lower case, 1 to 39 words. Every unchanged pair has the same five sentences. Older
+      copies of the file lack ``changeflag``; it is then derived from them, which is exact.
+    * Known defects: 76 words of the test captions never occur in train; colours differ between the
+      dates without any change.
+    * Licence: academic use. Cite Liu et al., "Remote Sensing Image Change Captioning With
+      Dual-Branch Transformers: A New Method and a Large Scale Dataset", TGRS 2022.
+
+    Any folder of pairs with captions in that style can be read by setting ``ann_file``,
+    ``img_from``, ``img_to``, ``label`` and ``split``.
+
+    See ``ChangeDataset`` for the arguments.
+    """
+    TITLE = 'LEVIR-CC'
+    ANCHOR = 'levir-cc'
+
+    def __init__(self, data_root: str = 'LEVIR-CC', ann_file: str = 'LevirCCcaptions.json', *,
+                 img_from: str = 'images/{split}/A/{filename}',
+                 img_to: str = 'images/{split}/B/{filename}', **kwargs):
+        super().__init__(data_root, ann_file, img_from=img_from, img_to=img_to, **kwargs)

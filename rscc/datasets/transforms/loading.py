@@ -1,0 +1,126 @@
+"""Loading the frames and the label map of a sample."""
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from rscc.datasets.image_files import read_mask, read_rgb
+from rscc.registry import TRANSFORMS
+
+FRAME_KEYS = ('img_path_from', 'img_path_to', 'img_path')
+
+
+@TRANSFORMS.register_module()
+class LoadFrames(BaseTransform):
+    """Load all dates of a sample, each with the same band mapping.
+
+    Reads ``img_path_from`` and ``img_path_to``, or ``img_path``; sets ``frames`` (list of T uint8
+    RGB (H, W, 3)), ``ori_shape`` and ``img_shape`` (H, W). Frames that are there already (given as
+    arrays, or from a cache) are checked and kept.
+
+    Args:
+        bands: The bands that become red, green and blue, from 1; needed for more than 3 bands.
+        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` (2 to 98 % of each
+            band and date); needed for anything but 8-bit.
+    """
+
+    def __init__(self, bands: Sequence[int] | None = None,
+                 scale: Sequence[float] | str | None = None):
+        if isinstance(scale, str) and scale != 'percentile':
+            raise ValueError(f"scale='{scale}' is unknown: use (low, high) or 'percentile'.")
+        if scale is not None and not isinstance(scale, str) and (
+                len(scale) != 2 or not scale[0] < scale[1]):
+            raise ValueError(f'scale={scale!r} must be (low, high) with low < high.')
+        self.bands = None if bands is None else tuple(bands)
+        self.scale = scale if scale is None or isinstance(scale, str) else tuple(scale)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``frames``, ``ori_shape`` and ``img_shape``.
+
+        Raises:
+            FileNotFoundError: If an image is missing.
+            ValueError: If one cannot be read as RGB, or the dates differ in size or kind.
+        """
+        if 'frames' not in results:
+            paths = [results[key] for key in FRAME_KEYS if results.get(key)]
+            if not paths:
+                raise ValueError(f'LoadFrames found none of {FRAME_KEYS} and no frames in sample '
+                                 f"'{results.get('sample_id')}'.")
+            results['frames'] = [self._read(path, results) for path in paths]
+        frames = results['frames']
+        _check_frames(frames, results)
+        results.setdefault('ori_shape', frames[0].shape[:2])
+        results['img_shape'] = frames[0].shape[:2]
+        return results
+
+    def _read(self, path: str, results: dict) -> np.ndarray:
+        try:
+            return read_rgb(path, self.bands, self.scale)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
+
+    def __repr__(self) -> str:
+        return f'LoadFrames(bands={self.bands}, scale={self.scale})'
+
+
+def _check_frames(frames: Sequence[np.ndarray], results: dict) -> None:
+    for frame in frames:
+        if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3
+                and frame.shape[2] == 3):
+            found = (f'{frame.dtype} {frame.shape}' if isinstance(frame, np.ndarray)
+                     else type(frame).__name__)
+            raise ValueError(f"frames of sample '{results.get('sample_id')}' must be uint8 RGB "
+                             f'arrays (H, W, 3); found {found}.')
+    if len({frame.shape for frame in frames}) > 1:
+        sizes = ', '.join(f'{name} {frame.shape[:2]}'
+                          for name, frame in zip(_frame_names(len(frames)), frames, strict=True))
+        raise ValueError(f"pair sizes differ: {sizes} in '{results.get('sample_id')}'. Crop or "
+                         'resize both to one grid first.')
+
+
+def _frame_names(count: int) -> list[str]:
+    return ['img_from', 'img_to'] if count == 2 else [f'frame {index}' for index in range(count)]
+
+
+@TRANSFORMS.register_module()
+class LoadChangeMask(BaseTransform):
+    """Load the one label map that all dates share.
+
+    Reads ``seg_map_path`` (nothing happens without one) and sets ``gt_sem_seg`` uint8 (H, W).
+
+    Args:
+        label_map: File value -> class index; overrides the dataset's. Without either, {0, 255} and
+            {0, 1} are recognised as unchanged / changed and anything else is an error.
+        palette: RGB colour of each class, for labels stored as colours.
+    """
+
+    def __init__(self, label_map: Mapping[int, int] | None = None,
+                 palette: Sequence[Sequence[int]] | None = None):
+        self.label_map = None if label_map is None else {int(k): int(v)
+                                                         for k, v in label_map.items()}
+        self.palette = palette
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_sem_seg``.
+
+        Raises:
+            FileNotFoundError: If the file is missing.
+            ValueError: If it holds unexpected values or its size is not that of the frames.
+        """
+        if 'gt_sem_seg' in results or not results.get('seg_map_path'):
+            return results
+        label_map = self.label_map if self.label_map is not None else results.get('label_map')
+        try:
+            mask = read_mask(results['seg_map_path'], label_map, self.palette)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
+        if 'frames' in results and mask.shape != results['frames'][0].shape[:2]:
+            raise ValueError(
+                f"label '{results['seg_map_path']}' is {mask.shape} (H, W), the frames of "
+                f"'{results.get('sample_id')}' are {results['frames'][0].shape[:2]}. Crop or "
+                'resize them to one grid first.')
+        results['gt_sem_seg'] = mask
+        return results
+
+    def __repr__(self) -> str:
+        return f'LoadChangeMask(label_map={self.label_map}, palette={self.palette})'
