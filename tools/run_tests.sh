@@ -19,7 +19,7 @@ python=$(bash tools/setup_env.sh tests)
 
 # Nothing may ask a hub; one thread a worker, because two workers share the cores.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-export MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
 
 lint=0
 "$python" -m ruff check . || lint=1

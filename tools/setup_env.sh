@@ -22,10 +22,10 @@ venv=${RSCC_VENV:-.venv}
 say() { printf '[env] %s\n' "$*" >&2; }
 fail() { say "error: $1"; shift; for line in "$@"; do say "  $line"; done; exit 1; }
 
+files=(requirements/mminstall.txt requirements/runtime.txt)
 case $group in
-  runtime) files=(requirements/mminstall.txt requirements/runtime.txt) ;;
-  tests) files=(requirements/mminstall.txt requirements/runtime.txt requirements/optional.txt
-                requirements/tests.txt) ;;
+  runtime) ;;
+  tests) files+=(requirements/optional.txt requirements/tests.txt) ;;
   *) fail "unknown group '$group'" 'expected: runtime or tests' ;;
 esac
 
@@ -67,12 +67,14 @@ fi
 
 gpu=no
 if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then gpu=yes; fi
-stamp=$venv/.rscc-$group
-wanted="$(cat "${files[@]}" tools/setup_env.sh setup.py | cksum) gpu=$gpu"
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && supported "$python"; then
-  echo "$python"
-  exit 0
-fi
+wanted="$(cat requirements/*.txt tools/setup_env.sh setup.py | cksum) gpu=$gpu"
+# An environment made for the tests holds everything that running needs.
+for stamp in "$venv/.rscc-$group" "$venv/.rscc-tests"; do
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && supported "$python"; then
+    echo "$python"
+    exit 0
+  fi
+done
 
 install() {
   local log=$venv/pip.log
@@ -123,6 +125,6 @@ if ! "$python" -c 'import cv2' 2>/dev/null; then
 fi
 "$python" -c 'import cv2, mmengine, torch, transformers' >&2 ||
   fail 'the installed packages do not import' "remove $venv and run the command again"
-echo "$wanted" >"$stamp"
+echo "$wanted" >"$venv/.rscc-$group"
 say "ready in $((SECONDS - started)) s: $venv"
 echo "$python"

@@ -1,0 +1,93 @@
+"""The tree keeps its own rules: lint, spelling, sizes."""
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MOST_LINES = 400
+MOST_LINES_OF_A_LEAF = 40
+MOST_BYTES = 1_000_000
+
+
+def tracked(repo, *patterns):
+    """Return the files that git knows, or all that match where there is no git folder."""
+    if shutil.which('git') and (repo / '.git').exists():
+        done = subprocess.run(['git', 'ls-files', '-z', *patterns], cwd=repo, capture_output=True,
+                              text=True, check=True)
+        names = [name for name in done.stdout.split('\0') if name]
+    else:
+        names = [str(path.relative_to(repo)) for pattern in patterns or ('*',)
+                 for path in repo.rglob(pattern) if path.is_file() and '.venv' not in path.parts]
+    return [repo / name for name in names if (repo / name).is_file()]
+
+
+def command(module):
+    """Return how to call a tool that stands beside this interpreter, or skip."""
+    beside = Path(sys.executable).with_name(module)
+    if not beside.exists() and not shutil.which(module):
+        pytest.skip(f"'{module}' is not installed (requirements/tests.txt)")
+    return str(beside) if beside.exists() else module
+
+
+def test_ruff_finds_nothing(repo):
+    done = subprocess.run([command('ruff'), 'check', '--output-format', 'concise', '.'], cwd=repo,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_codespell_finds_nothing(repo):
+    files = [str(path.relative_to(repo)) for path in tracked(repo, '*.py', '*.md', '*.sh')
+             if not path.name.endswith('zh-CN.md') and 'zh_cn' not in path.parts]
+    done = subprocess.run([command('codespell'), *files], cwd=repo, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_leaf_configs_read_like_a_title_page(repo):
+    long = {path.name: count for path in sorted((repo / 'configs').glob('*.py'))
+            if (count := len(path.read_text().splitlines())) > MOST_LINES_OF_A_LEAF}
+    assert not long, f'leaf configs over {MOST_LINES_OF_A_LEAF} lines: {long}'
+
+
+def test_no_file_holds_two_ideas(repo):
+    long = {str(path.relative_to(repo)): count for path in tracked(repo, '*.py', '*.sh')
+            if (count := len(path.read_text(encoding='utf-8').splitlines())) > MOST_LINES}
+    assert not long, f'files over {MOST_LINES} lines: {long}'
+
+
+def test_no_large_file_is_tracked(repo):
+    large = {str(path.relative_to(repo)): path.stat().st_size for path in tracked(repo)
+             if path.stat().st_size > MOST_BYTES}
+    assert not large, f'files over {MOST_BYTES} bytes: {large}'
+
+
+def test_configs_hold_no_absolute_path(repo):
+    found = []
+    for path in sorted((repo / 'configs').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and (
+                    node.value.startswith(('/', '~')) or node.value[1:3] == ':\\'):
+                found.append(f'{path.relative_to(repo)}:{node.lineno} {node.value!r}')
+    assert not found, 'absolute paths in configs:\n' + '\n'.join(found)
+
+
+def test_every_public_class_says_what_it_is(repo):
+    bare = []
+    for path in sorted((repo / 'rscc').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith('_') and not (
+                    ast.get_docstring(node)):
+                bare.append(f'{path.relative_to(repo)}:{node.lineno} class {node.name}')
+    assert not bare, 'public classes without a docstring:\n' + '\n'.join(bare)
+
+
+def test_nothing_is_left_for_later(repo):
+    words = ['TO' + 'DO', 'FIX' + 'ME', 'X' * 3]
+    found = [f'{path.relative_to(repo)}:{number} {line.strip()}'
+             for path in tracked(repo, '*.py', '*.sh', '*.md')
+             for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+             if any(f' {word}' in line or f'({word}' in line for word in words)]
+    assert not found, 'left for later:\n' + '\n'.join(found)
