@@ -37,3 +37,21 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
     if marker and not (nested / marker).exists() and (home / marker).exists():
         return home
     return nested
+
+
+def resolve_data_file(path: str | os.PathLike) -> Path:
+    """Locate one file of a dataset: ``'synth/vocab_en.json'`` below the folder of all datasets.
+
+    An absolute path, or one that exists from the working directory, is kept. Where ``--data-root``
+    names the dataset itself, the file is looked for right inside it.
+
+    Args:
+        path: Dataset folder and file name, joined by a slash.
+
+    Returns:
+        The file, which need not exist.
+    """
+    path = Path(path).expanduser()
+    if path.is_absolute() or path.exists():
+        return path
+    return resolve_data_root(path.parent, marker=path.name) / path.name
