@@ -1,0 +1,104 @@
+"""One spelling of a sentence per language, and its words.
+
+LEVIR-CC's ``raw`` sentences carry a leading blank and a trailing ``" ."``, DUBAI-CC's a capital,
+Chinese sets end in ``。`` or ``.``; scores and vocabularies must not depend on such habits.
+"""
+import re
+from functools import cache, lru_cache
+from types import ModuleType
+
+from rscc.utils import did_you_mean
+
+LANGUAGES = ('en', 'zh')
+
+_FINAL_MARKS = re.compile(r'[\s.。．!！;；,，]+$')
+_BLANKS = re.compile(r'\s+')
+_CJK = r'\u3400-\u9fff\uff00-\uffef\u3000-\u303f'
+_BLANKS_IN_CHINESE = re.compile(rf'(?<=[{_CJK}])\s+|\s+(?=[{_CJK}])')
+# A mark that clings to a word ("road, and") is a token of its own; inner hyphens, apostrophes and
+# decimal points belong to their word ("t-shaped", "road's", "0.5").
+_ENGLISH_TOKEN = re.compile(r'[,;:!?()"]|[^\s,;:!?()"]+')
+_CHINESE_CHARACTER = re.compile(r'[A-Za-z0-9]+|\S')
+
+
+def check_language(language: str) -> None:
+    """Refuse a language nobody wrote rules for.
+
+    Raises:
+        ValueError: If ``language`` is not in ``LANGUAGES``; the message lists them.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"unknown language '{language}': expected one of "
+                         f"{', '.join(LANGUAGES)}.{did_you_mean(str(language), LANGUAGES)}")
+
+
+def normalise(sentence: str, language: str = 'en', lower_case: bool = True) -> str:
+    """Return the sentence without outer blanks, final full stop and doubled blanks.
+
+    Args:
+        sentence: Any sentence; an empty one stays empty.
+        language: ``'en'`` or ``'zh'`` (blanks beside Chinese characters are dropped).
+        lower_case: Lower the case; switch off for a vocabulary that keeps it (DUBAI-CC's).
+
+    Raises:
+        ValueError: If the language is unknown.
+    """
+    check_language(language)
+    sentence = _BLANKS.sub(' ', _FINAL_MARKS.sub('', sentence)).strip()
+    if language == 'zh':
+        sentence = _BLANKS_IN_CHINESE.sub('', sentence)
+    return sentence.lower() if lower_case else sentence
+
+
+def split_words(sentence: str, language: str = 'en', lower_case: bool = True) -> list[str]:
+    """Return the words of a sentence, normalised first.
+
+    Args:
+        sentence: Any sentence.
+        language: ``'en'``: words and marks; ``'zh'``: words by jieba where it is installed,
+            single characters otherwise (said once in the log, for scores differ).
+        lower_case: As in :func:`normalise`.
+
+    Raises:
+        ValueError: If the language is unknown.
+    """
+    sentence = normalise(sentence, language, lower_case)
+    if language == 'en':
+        return _ENGLISH_TOKEN.findall(sentence)
+    return list(_chinese_words(sentence))
+
+
+def join_words(words: list[str], language: str = 'en') -> str:
+    """Return the sentence that the words spell: blanks between English words, none in Chinese."""
+    check_language(language)
+    return normalise(' '.join(words), language, lower_case=False)
+
+
+@lru_cache(maxsize=65536)
+def _chinese_words(sentence: str) -> tuple[str, ...]:
+    jieba = _jieba()
+    if jieba is None:
+        return tuple(_CHINESE_CHARACTER.findall(sentence))
+    return tuple(word for word in jieba.lcut(sentence) if word.strip())
+
+
+@cache
+def _jieba() -> ModuleType | None:
+    """Return jieba without its start-up messages, or None where it is not installed."""
+    try:
+        import jieba
+    except ModuleNotFoundError:
+        warn('Chinese is split into characters because jieba is not installed; vocabularies and '
+             'scores by words need: pip install "rscc[zh]"')
+        return None
+    import logging
+    jieba.setLogLevel(logging.WARNING)
+    return jieba
+
+
+def warn(message: str) -> None:
+    """Write a warning to MMEngine's current log (rank 0 only)."""
+    import logging
+
+    from mmengine.logging import print_log
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,0 +1,134 @@
+"""What every caption tokenizer offers."""
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rscc.text.normalisation import check_language, warn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class CaptionTokenizer(ABC):
+    """Sentences to ids and back; subclasses say what a token is.
+
+    An encoded caption is ``bos, prompt, words, eos``. Captions longer than ``max_len`` are cut and
+    keep their eos; :attr:`cut` counts them and the first is logged.
+
+    Attributes:
+        pad_id, bos_id, eos_id, unk_id: Ids of the special tokens.
+        vocab_size: Number of ids, specials included.
+        language: ``'en'`` or ``'zh'``.
+        prompt_ids: Ids put after bos in every caption (no loss is due on them); often empty.
+        cut: How many captions :meth:`encode` has cut so far.
+    """
+
+    pad_id: int
+    bos_id: int
+    eos_id: int
+    unk_id: int
+    vocab_size: int
+    prompt_ids: Sequence[int] = ()
+
+    def __init__(self, language: str = 'en') -> None:
+        check_language(language)
+        self.language = language
+        self.cut = 0
+        self._warned_unknown = False
+
+    @abstractmethod
+    def _text_to_ids(self, text: str) -> list[int]:
+        """Return the ids of a sentence without specials and prompt."""
+
+    @abstractmethod
+    def _ids_to_text(self, ids: list[int]) -> str:
+        """Return the sentence of ids among which no special is left."""
+
+    def vocabulary(self) -> list[str] | None:
+        """Return what rebuilds this tokenizer from a checkpoint, or None where a file is needed."""
+        return None
+
+    def encode(self, text: str, max_len: int | None = None) -> list[int]:
+        """Return ``bos, prompt, words, eos``.
+
+        Args:
+            text: A sentence; it is normalised here.
+            max_len: Largest number of ids, specials and prompt included.
+
+        Raises:
+            ValueError: If ``max_len`` leaves no room for a single word.
+        """
+        body = self._text_to_ids(text)
+        if body and not self._warned_unknown and all(i == self.unk_id for i in body):
+            self._warned_unknown = True
+            warn(f"no word of '{text}' is in the vocabulary (language '{self.language}'): is this "
+                 'the vocabulary of that dataset? Later cases are not logged.')
+        ids = [self.bos_id, *self.prompt_ids, *body, self.eos_id]
+        if max_len is None or len(ids) <= max_len:
+            return ids
+        if max_len < len(self.prompt_ids) + 3:
+            raise ValueError(f'max_len={max_len} leaves no room for a word beside start, end and '
+                             f'{len(self.prompt_ids)} prompt tokens: use at least '
+                             f'{len(self.prompt_ids) + 3} (40 suits LEVIR-CC)')
+        self.count_cut(text, len(ids), max_len)
+        return [*ids[:max_len - 1], self.eos_id]
+
+    def count_cut(self, text: str, length: int, max_len: int) -> None:
+        """Count a caption that does not fit and log the first one.
+
+        Args:
+            text: The caption.
+            length: Its number of ids, specials included.
+            max_len: What fits.
+        """
+        self.cut += 1
+        if self.cut == 1:
+            warn(f"caption cut from {length} to {max_len} tokens: '{text}'. Raise max_len to keep "
+                 'it whole; later cuts are only counted.')
+
+    def decode(self, ids: 'Sequence[int] | Tensor') -> str:
+        """Return the sentence up to the first eos, without specials and prompt.
+
+        Args:
+            ids: Token ids, with or without bos, prompt, eos and padding.
+        """
+        ids = [int(i) for i in ids]
+        if self.eos_id in ids:
+            ids = ids[:ids.index(self.eos_id)]
+        ids = [i for i in ids if i not in self._specials]
+        prompt = list(self.prompt_ids)
+        if prompt and ids[:len(prompt)] == prompt:
+            ids = ids[len(prompt):]
+        return self._ids_to_text(ids)
+
+    @property
+    def _specials(self) -> frozenset[int]:
+        return frozenset((self.pad_id, self.bos_id, self.eos_id, self.unk_id))
+
+    def batch_encode(self, texts: Sequence[str],
+                     max_len: int | None = None) -> tuple['Tensor', 'Tensor']:
+        """Encode sentences and pad them to the longest of the batch.
+
+        Args:
+            texts: B sentences.
+            max_len: As in :meth:`encode`.
+
+        Returns:
+            Ids (B, L) and mask (B, L), both int64; the mask is 1 on tokens and 0 on padding.
+
+        Raises:
+            ValueError: If there is no sentence, or ``max_len`` is too small.
+        """
+        import torch
+        if not texts:
+            raise ValueError('batch_encode got no sentence')
+        rows = [self.encode(text, max_len) for text in texts]
+        ids = torch.full((len(rows), max(map(len, rows))), self.pad_id, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, :len(row)] = torch.tensor(row)
+            mask[index, :len(row)] = 1
+        return ids, mask
+
+    def __len__(self) -> int:
+        return self.vocab_size

@@ -1,0 +1,164 @@
+"""A token is a word: small vocabularies that train on a laptop."""
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rscc.registry import TOKENIZERS
+from rscc.text.normalisation import join_words, split_words
+from rscc.text.tokenizer import CaptionTokenizer
+from rscc.utils import read_json, resolve_data_file
+
+#: Names that vocabularies in the wild give the four specials; ours come first.
+SPECIALS = {
+    'pad': ('<pad>', '<NULL>', '<PAD>', '[PAD]'),
+    'unk': ('<unk>', '<UNK>', '[UNK]'),
+    'bos': ('<start>', '<START>', '<bos>', '<BOS>'),
+    'eos': ('<end>', '<END>', '<eos>', '<EOS>'),
+}
+
+
+@TOKENIZERS.register_module()
+class WordTokenizer(CaptionTokenizer):
+    """Word-level tokenizer over a vocabulary file, a list of words or an annotation file.
+
+    Reads, by content: a JSON list of words, most frequent first (ours; ids are pad 0, unk 1,
+    start 2, end 3, then the words); a JSON object word -> id (Chg2Cap, RSCaMa, Change-Agent, and
+    the ``WORDMAP_*.json`` of the attention tutorial), whose ids and special names are kept; and a
+    Karpathy-style annotation file (``LevirCCcaptions.json``), whose training captions are counted.
+
+    Args:
+        vocab_file: One of these files; a relative path is looked up in the folder of all datasets
+            (``'synth/vocab_en.json'`` below ``$RSCC_DATA``) unless it exists from here.
+        words: Words in place of a file: plain words, or all entries in id order with the specials
+            among them (what :meth:`vocabulary` returns, so a checkpoint can carry it).
+        language: ``'en'`` or ``'zh'``; decides how sentences are split and joined.
+        min_count: Words seen less often in an annotation file become unknown. Only counts can be
+            thresholded: the other sources take 1.
+
+    Raises:
+        FileNotFoundError: If ``vocab_file`` does not exist; the message says what writes it.
+        ValueError: If neither or both sources are given, an entry appears twice, ids have gaps,
+            a special is missing, or ``min_count`` has nothing to count.
+    """
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None,
+                 words: Iterable[str] | None = None, language: str = 'en',
+                 min_count: int = 1) -> None:
+        super().__init__(language)
+        if (vocab_file is None) == (words is None):
+            raise ValueError('WordTokenizer takes either vocab_file or words, and got '
+                             f"{'neither' if words is None else 'both'}")
+        source = f"'{vocab_file}'" if words is None else 'words'
+        entries = list(words) if words is not None else self._read(vocab_file, min_count)
+        if min_count != 1 and not self._counted:
+            raise ValueError(f'min_count={min_count} needs words with counts, and {source} has '
+                             'none: give the annotation file as vocab_file, or min_count=1')
+        self._set_entries(entries, source)
+
+    _counted = False
+
+    @classmethod
+    def from_captions(cls, captions: Iterable[str], min_count: int = 1,
+                      language: str = 'en') -> 'WordTokenizer':
+        """Build the vocabulary from sentences, most frequent word first, ties by alphabet.
+
+        Args:
+            captions: Sentences, normalised here.
+            min_count: Words seen less often become unknown.
+            language: ``'en'`` or ``'zh'``.
+
+        Raises:
+            ValueError: If no word is frequent enough.
+        """
+        counts = Counter(word for text in captions for word in split_words(text, language))
+        return cls(words=_frequent(counts, min_count), language=language)
+
+    def _read(self, path: str | os.PathLike, min_count: int) -> list[str]:
+        path = resolve_data_file(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"vocabulary not found at '{path}'. tools/dataset_converters/levircc.py "
+                'writes one for LEVIR-CC and tools/dataset_converters/synth.py for '
+                'the built-in dataset; the annotation file itself can also be given')
+        data = read_json(path)
+        if isinstance(data, Mapping) and isinstance(data.get('images'), list):
+            self._counted = True
+            counts = Counter(word for text in _training_captions(data, self.language)
+                             for word in split_words(text, self.language))
+            return _frequent(counts, min_count)
+        if isinstance(data, Mapping) and all(type(i) is int for i in data.values()):
+            return _by_id(data, path)
+        if isinstance(data, list) and all(isinstance(word, str) for word in data):
+            return data
+        raise ValueError(f"'{path}' is no vocabulary: expected a JSON list of words, a JSON "
+                         'object word -> id, or annotations with "images"')
+
+    def _set_entries(self, entries: list[str], source: str) -> None:
+        twice = [word for word, count in Counter(entries).items() if count > 1]
+        if twice:
+            raise ValueError(f"{source} holds '{twice[0]}' twice ({len(twice)} such words)")
+        found = {kind: next((name for name in names if name in entries), None)
+                 for kind, names in SPECIALS.items()}
+        if not any(found.values()):
+            found = {kind: names[0] for kind, names in SPECIALS.items()}
+            entries = [*found.values(), *entries]
+        missing = [SPECIALS[kind][0] for kind, name in found.items() if name is None]
+        if missing:
+            raise ValueError(f'{source} has some special tokens but lacks '
+                             f"{', '.join(missing)} (or the usual other spellings)")
+        if len(entries) <= len(SPECIALS):
+            raise ValueError(f'{source} holds no words')
+        self._entries = entries
+        self._ids = {word: i for i, word in enumerate(entries)}
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = (
+            self._ids[found[kind]] for kind in ('pad', 'unk', 'bos', 'eos'))
+        self.vocab_size = len(entries)
+        names = set(found.values())
+        # DUBAI-CC's vocabulary keeps capitals; lowering the case would make those words unknown.
+        self.lower_case = all(word == word.lower() for word in entries if word not in names)
+
+    def vocabulary(self) -> list[str]:
+        """Return every entry in id order, specials included; ``words=`` accepts it."""
+        return list(self._entries)
+
+    def _text_to_ids(self, text: str) -> list[int]:
+        words = split_words(text, self.language, self.lower_case)
+        return [self._ids.get(word, self.unk_id) for word in words]
+
+    def _ids_to_text(self, ids: list[int]) -> str:
+        return join_words([self._entries[i] for i in ids], self.language)
+
+    def __repr__(self) -> str:
+        return f"WordTokenizer({self.vocab_size} entries, language='{self.language}')"
+
+
+def _frequent(counts: Counter, min_count: int) -> list[str]:
+    words = [word for word, count in counts.items() if count >= min_count]
+    if not words:
+        raise ValueError(f'no word occurs {min_count} times or more in the captions '
+                         f'({len(counts)} different words)')
+    return sorted(words, key=lambda word: (-counts[word], word))
+
+
+def _by_id(ids: Mapping[str, int], path: str | os.PathLike) -> list[str]:
+    """Turn word -> id into a list; some files leave the padding at 0 unsaid."""
+    by_id = {i: word for word, i in ids.items()}
+    if 0 not in by_id and not set(SPECIALS['pad']) & set(ids):
+        by_id[0] = SPECIALS['pad'][0]
+    if len(by_id) < len(ids):
+        raise ValueError(f"'{path}' gives the same id to several words")
+    gap = next((i for i in range(len(by_id)) if i not in by_id), None)
+    if gap is not None:
+        raise ValueError(f"'{path}' has no word for id {gap} although ids go up to {max(by_id)}")
+    return [by_id[i] for i in range(len(by_id))]
+
+
+def _training_captions(data: Mapping[str, Any], language: str) -> Iterable[str]:
+    """Yield the training sentences of a Karpathy-style annotation (all, if no split is given)."""
+    key = 'raw_chinese' if language == 'zh' else 'raw'
+    for image in data['images']:
+        if image.get('split', 'train') not in ('train', 'restval'):
+            continue
+        for sentence in image['sentences']:
+            yield sentence[key] if key in sentence else ' '.join(sentence['tokens'])
