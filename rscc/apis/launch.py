@@ -1,0 +1,126 @@
+"""What the command lines share: reading a config, checking it, building the runner."""
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from rscc.engine.distributed import LAUNCHERS, check_launcher
+from rscc.engine.runner import Runner
+from rscc.registry import RUNNERS
+from rscc.utils import did_you_mean
+from rscc.utils.check_config import check_config
+
+#: Seconds without a batch after which a stuck or killed data worker ends the run.
+LOADER_TIMEOUT = 600
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that training and testing have in common."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go '
+                        '(default: work_dirs/<name of the config>)')
+    parser.add_argument('--data-root', help='folder of the datasets, or of the one used here; '
+                        'sets RSCC_DATA before the config is read')
+    parser.add_argument('--amp', action='store_true', help='reduced precision: bfloat16 on CPUs '
+                        'that have it and on newer GPUs, float16 on older ones')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings, e.g. train_dataloader.batch_size=8; a key that '
+                        'does not exist is refused')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none',
+                        help='what started the processes (tools/dist_*.sh pass pytorch)')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace, stages: Sequence[str]) -> Config:
+    """Read, check and complete a config for one of the tools.
+
+    Args:
+        args: With the attributes of :func:`add_shared_arguments` and ``config``.
+        stages: Whose data must exist: of ``train``, ``val``, ``test``.
+
+    Returns:
+        The config with overrides merged and launcher, work folder and worker time limits set.
+
+    Raises:
+        SystemExit: With every problem of the config, its overrides and its paths at once.
+    """
+    try:
+        check_launcher(args.launcher)
+        set_data_root(args.data_root)
+        cfg = Config.fromfile(existing_config(args.config))
+        check_config(cfg, overrides=args.cfg_options, stages=stages)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    for name in _LOADERS:
+        if cfg.get(name) and cfg[name].get('num_workers', 0) > 0:
+            cfg[name].setdefault('timeout', LOADER_TIMEOUT)
+    return cfg
+
+
+def set_data_root(folder: str | None) -> None:
+    """Point ``RSCC_DATA`` at ``--data-root``.
+
+    Raises:
+        FileNotFoundError: If it is not a folder.
+    """
+    if folder is None:
+        return
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise FileNotFoundError(f"--data-root '{folder}' is not a folder")
+    os.environ['RSCC_DATA'] = str(path)
+
+
+def existing_config(path: str) -> str:
+    """Return ``path`` if there is such a file.
+
+    Raises:
+        FileNotFoundError: Naming the nearest config of the same folder.
+    """
+    if Path(path).is_file():
+        return path
+    beside = [str(found) for found in sorted(Path(path).parent.glob('*.py'))]
+    raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(path, beside)}")
+
+
+def default_work_dir(config: str) -> str:
+    """Return ``work_dirs/<stem>``."""
+    return str(Path('work_dirs') / Path(config).stem)
+
+
+def use_amp(cfg: Config) -> None:
+    """Train, validate and test in reduced precision.
+
+    Raises:
+        SystemExit: If the config has an optimizer wrapper of its own.
+    """
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper is not None:
+        kind = wrapper.get('type', 'OptimWrapper')
+        if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper'):
+            raise SystemExit(f"error: --amp cannot replace optim_wrapper.type '{kind}'; it works "
+                             "with 'OptimWrapper'")
+        wrapper.type = 'AutocastOptimWrapper'
+        for foreign in ('use_fsdp', 'loss_scale') if kind == 'AmpOptimWrapper' else ():
+            wrapper.pop(foreign, None)
+    add_hook(cfg, {'type': 'AutocastInferenceHook'})
+
+
+def add_hook(cfg: Config, hook: dict[str, Any]) -> None:
+    """Append a custom hook."""
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner: ours, or the config's ``runner_type``."""
+    kind = cfg.get('runner_type')
+    return (RUNNERS.get(kind) if kind else Runner).from_cfg(cfg)

@@ -1,0 +1,199 @@
+"""Reading checkpoints: weights only, verified, and compared with the model before they are used."""
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import Tensor, nn
+
+from rscc.compat import allow_mmengine_checkpoints
+from rscc.utils import did_you_mean
+
+#: What training cannot continue without.
+RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
+_SHOWN = 10
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Read a checkpoint without ever running code that it may hold.
+
+    Args:
+        path: A local file, or an ``http(s)://`` / ``file://`` address (kept in torch's cache).
+        map_location: As in ``torch.load``.
+
+    Returns:
+        The file's dict: MMEngine's layout, or a bare state dict.
+
+    Raises:
+        FileNotFoundError: If there is no such file; the message names the nearest one beside it.
+        ValueError: If the file is damaged, holds Python objects, or is not a dict.
+    """
+    allow_mmengine_checkpoints()
+    name = str(path)
+    try:
+        if re.match(r'(https?|file)://', name):
+            loaded = torch.hub.load_state_dict_from_url(name, map_location=map_location,
+                                                        weights_only=True)
+        else:
+            loaded = torch.load(_existing(Path(name).expanduser()), map_location=map_location,
+                                weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(_why_unreadable(name, error)) from error
+    except (RuntimeError, EOFError, KeyError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"checkpoint '{name}' is damaged or cut short: "
+                         f'{_first_line(error)}. Use another file of that run, or resume with '
+                         '--resume, which skips broken ones') from error
+    if not isinstance(loaded, Mapping):
+        raise ValueError(f"checkpoint '{name}' holds a {type(loaded).__name__}, expected a dict "
+                         "with a 'state_dict' or a bare state dict")
+    return loaded
+
+
+def _existing(path: Path) -> Path:
+    if path.is_file():
+        return path
+    beside = sorted(p.name for p in path.parent.glob('*.pth')) if path.parent.is_dir() else []
+    found = f"; its folder holds {', '.join(beside[:_SHOWN])}" if beside else ''
+    raise FileNotFoundError(f"no checkpoint at '{path}'{found}.{did_you_mean(path.name, beside)}")
+
+
+def _why_unreadable(name: str, error: Exception) -> str:
+    """Tell a file with foreign objects from one that is no checkpoint at all."""
+    blocked = re.search(r'GLOBAL ([\w.]+)', str(error))
+    if blocked is None:
+        return (f"checkpoint '{name}' is not a torch file or is damaged: {_first_line(error)}. "
+                'Expected what tools/train.py saves')
+    return (f"checkpoint '{name}' holds Python objects of '{blocked.group(1)}', which could run "
+            'code when loaded, so it is refused. Convert it to plain tensors where it was made, '
+            'or see tools/model_converters')
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip('.')
+
+
+@dataclass
+class KeyReport:
+    """How a state dict differs from a model.
+
+    Attributes:
+        matched: Number of tensors loaded.
+        missing: Names the model has and the file has not.
+        unexpected: Names the file has and the model has not.
+        mis_shaped: ``'name: file (3, 4), model (3, 5)'`` lines.
+    """
+    matched: int = 0
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    mis_shaped: list[str] = field(default_factory=list)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every tensor of both sides met its partner."""
+        return not (self.missing or self.unexpected or self.mis_shaped)
+
+    def __str__(self) -> str:
+        """Counts, then the first ten names of each kind."""
+        lines = [f'{self.matched} tensors match, {len(self.missing)} missing, '
+                 f'{len(self.unexpected)} unexpected, {len(self.mis_shaped)} of another shape']
+        for title, names in (('missing in the file', self.missing),
+                             ('not in the model', self.unexpected),
+                             ('of another shape', self.mis_shaped)):
+            if names:
+                more = f', ... {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
+                lines.append(f'  {title} ({len(names)}): {", ".join(names[:_SHOWN])}{more}')
+        return '\n'.join(lines)
+
+
+def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
+    """Copy the tensors that fit into ``model`` and report the rest.
+
+    Args:
+        model: The model; wrappers (DDP, test-time augmentation) are looked through.
+        checkpoint: What :func:`read_checkpoint` returned.
+
+    Returns:
+        The differences. ``num_batches_tracked`` counters of older files are not counted as missing,
+        nor what the model's own ``load_state_dict`` hooks excuse.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    state = {re.sub(r'^module\.', '', key): value
+             for key, value in checkpoint.get('state_dict', checkpoint).items()
+             if isinstance(value, Tensor)}
+    own = model.state_dict()
+    report = KeyReport()
+    _drop_other_vocabularies(state, own, report)
+    for key in [key for key in state if key in own and own[key].shape != state[key].shape]:
+        found = state.pop(key)
+        report.mis_shaped.append(
+            f'{key}: file {tuple(found.shape)}, model {tuple(own[key].shape)}')
+    outcome = model.load_state_dict(state, strict=False)
+    shaped = {line.split(':')[0] for line in report.mis_shaped}
+    report.missing = [key for key in outcome.missing_keys
+                      if key not in shaped and not key.endswith('num_batches_tracked')]
+    report.unexpected = list(outcome.unexpected_keys)
+    report.matched = len(state) - len(report.unexpected)
+    return report
+
+
+def _drop_other_vocabularies(state: dict[str, Tensor], own: Mapping[str, Tensor],
+                             report: KeyReport) -> None:
+    """Set a word list that differs from the model's aside: its ids would mean other words."""
+    from rscc.models.vocabulary import BUFFER, unpack_words
+    for key in [key for key in state if key.endswith(f'.{BUFFER}') and key in own]:
+        theirs, ours = unpack_words(state[key]), unpack_words(own[key])
+        if theirs != ours:
+            del state[key]
+            report.mis_shaped.append(f'{key}: file {len(theirs)} words, model {len(ours)}, '
+                                     'not the same ones')
+
+
+def checkpoint_candidates(work_dir: str | os.PathLike) -> list[Path]:
+    """List a run's training checkpoints, newest first.
+
+    ``last_checkpoint`` names the first one; the others are ordered by the number in their name.
+    The recorded path may be stale where the folder was moved, so its name counts, not its folder.
+    """
+    work_dir = Path(work_dir)
+    numbered = [(int(found.group(1)), path) for path in work_dir.glob('*.pth')
+                if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem))]
+    ordered = [path for _, path in sorted(numbered, reverse=True)]
+    note = work_dir / 'last_checkpoint'
+    recorded = note.read_text(encoding='utf-8').strip() if note.is_file() else ''
+    if recorded:
+        named = work_dir / Path(recorded).name
+        last = named if named.is_file() else Path(recorded)
+        ordered = [last] + [path for path in ordered if path != last]
+    return ordered
+
+
+def last_good_checkpoint(work_dir: str | os.PathLike) -> Path | None:
+    """Find the newest checkpoint of a run that can really be resumed.
+
+    Each candidate is read in full; one that does not load, or lacks the optimizer, is named in a
+    warning and the next older one is tried.
+
+    Returns:
+        The file, or None where the run has no usable one (also said in the log).
+    """
+    for path in checkpoint_candidates(work_dir):
+        try:
+            found = read_checkpoint(path)
+        except (ValueError, FileNotFoundError) as error:
+            print_log(f"skipping broken checkpoint '{path}': {error}", 'current', 30)
+            continue
+        lacking = [key for key in RESUME_KEYS if key not in found]
+        if not lacking:
+            return path
+        print_log(f"skipping checkpoint '{path}': it lacks {', '.join(lacking)}, so training "
+                  'cannot continue from it', 'current', 30)
+    return None

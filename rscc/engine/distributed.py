@@ -1,0 +1,89 @@
+"""Starting several processes, on GPUs or on CPUs."""
+import os
+import re
+from datetime import timedelta
+from typing import Any
+
+import torch
+from mmengine.dist import init_dist
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+_NEEDS = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+_START = {
+    'pytorch': 'bash tools/dist_train.sh CONFIG N',
+    'slurm': 'bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG',
+    'mpi': 'mpirun -np N python tools/train.py CONFIG --launcher mpi',
+}
+
+
+def check_launcher(launcher: str) -> None:
+    """Compare ``--launcher`` with how the process was really started.
+
+    Raises:
+        ValueError: If the launcher's variables are absent, or torchrun's are there although the
+            launcher is ``none`` (every process would then train a model of its own).
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f"unknown launcher '{launcher}': use one of {', '.join(LAUNCHERS)}")
+    if launcher == 'none':
+        size = os.environ.get('WORLD_SIZE', '1')
+        if 'TORCHELASTIC_RUN_ID' in os.environ and size != '1':
+            raise ValueError(f'started by torchrun with {size} processes but --launcher is none: '
+                             'each would train its own model into the same folder. Add --launcher '
+                             f'pytorch, or start with: {_START["pytorch"]}')
+        return
+    absent = [name for name in _NEEDS[launcher] if name not in os.environ]
+    if absent:
+        raise ValueError(f'--launcher {launcher} needs {", ".join(absent)} in the environment, so '
+                         f'this process was not started by it. Start with: {_START[launcher]}')
+
+
+def start_process_group(launcher: str, backend: str | None = None, timeout: float | None = None,
+                        **kwargs: Any) -> None:
+    """Join the other processes.
+
+    Args:
+        launcher: ``pytorch``, ``slurm`` or ``mpi``.
+        backend: None takes NCCL where there is a GPU and gloo elsewhere. NCCL without a GPU becomes
+            gloo, so a config written for GPUs runs on CPUs.
+        timeout: Seconds after which a silent process is an error.
+        **kwargs: As in ``torch.distributed.init_process_group``.
+    """
+    gpus = torch.cuda.is_available()
+    if backend is None or (backend == 'nccl' and not gpus):
+        backend = 'nccl' if gpus else 'gloo'
+    if gpus:
+        init_dist(launcher, backend=backend, **kwargs, **({'timeout': timeout} if timeout else {}))
+        return
+    # MMEngine sets the CUDA device whatever the backend, which fails without one.
+    _export_ranks(launcher)
+    limit = {'timeout': timedelta(seconds=timeout)} if timeout else {}
+    torch.distributed.init_process_group(backend=backend, **limit, **kwargs)
+
+
+def _export_ranks(launcher: str) -> None:
+    """Translate a launcher's variables into torch's."""
+    if launcher == 'pytorch':
+        return
+    env = os.environ
+    if launcher == 'slurm':
+        names = {'RANK': 'SLURM_PROCID', 'WORLD_SIZE': 'SLURM_NTASKS',
+                 'LOCAL_RANK': 'SLURM_LOCALID'}
+        env.setdefault('MASTER_ADDR', first_host(env['SLURM_NODELIST']))
+    else:
+        names = {'RANK': 'OMPI_COMM_WORLD_RANK', 'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
+                 'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK'}
+        env.setdefault('MASTER_ADDR', '127.0.0.1')
+    for ours, theirs in names.items():
+        env[ours] = env.get(theirs, '0')
+    env.setdefault('MASTER_PORT', '29500')
+
+
+def first_host(node_list: str) -> str:
+    """Return the first host of a Slurm list: ``'gpu[03-05,9],b'`` gives ``'gpu03'``."""
+    prefix, number = re.match(r'([^\[,]+)(?:\[(\d+))?', node_list).groups()
+    return prefix + (number or '')

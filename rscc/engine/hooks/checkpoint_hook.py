@@ -1,0 +1,74 @@
+"""Saving checkpoints without a moment in which none is loadable."""
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from rscc.engine.storage import remove_leftovers
+from rscc.registry import HOOKS
+from rscc.utils import atomic_write
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` with atomic writes.
+
+    Checkpoints and the ``last_checkpoint`` note are replaced in one step, and an outdated file is
+    removed only after its successor is on the disk. All options of the parent keep their meaning;
+    ``rule`` may be left out for this project's scores, of which greater is better.
+
+    Args:
+        **kwargs: As in ``mmengine.hooks.CheckpointHook``.
+    """
+
+    _default_greater_keys = (*CheckpointHook._default_greater_keys, 'caption/', 'change/')
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault('backend_args', {'backend': 'atomic'})
+        super().__init__(**kwargs)
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder and clear away what a killed run left half-written."""
+        super().before_train(runner)
+        if is_main_process():
+            remove_leftovers(self.out_dir)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Save, note which file is the last one, and only then drop the outdated ones."""
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        outdated = self._outdated(runner, step)
+        runner.save_checkpoint(self.out_dir, name, save_optimizer=self.save_optimizer,
+                               save_param_scheduler=self.save_param_scheduler, meta=meta,
+                               by_epoch=self.by_epoch, backend_args=self.backend_args, **self.args)
+        if not is_main_process():
+            return
+        with atomic_write(Path(runner.work_dir) / 'last_checkpoint') as file:
+            file.write(self.last_ckpt)
+        for old in outdated:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _outdated(self, runner: Runner, step: int) -> list[int]:
+        """Enter ``step`` into the list of kept checkpoints and return what falls out of it.
+
+        The list is written into the checkpoint itself, so it must be right before saving.
+        """
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        full = len(self.keep_ckpt_ids) == self.max_keep_ckpts
+        outdated = [self.keep_ckpt_ids.popleft()] if full else []
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        return outdated
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if self.save_best is None or not hasattr(self.file_backend, 'removing_last'):
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        with self.file_backend.removing_last():
+            super()._save_best_checkpoint(runner, metrics)

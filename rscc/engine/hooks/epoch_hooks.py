@@ -1,0 +1,66 @@
+"""What makes a resumed run equal to an uninterrupted one."""
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from rscc.registry import HOOKS
+
+
+def seed_everything(*entropy: int) -> None:
+    """Seed Python, NumPy and torch (all devices) from several non-negative integers."""
+    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@HOOKS.register_module()
+class SeedEpochHook(Hook):
+    """Re-seed all generators at the start of every epoch from (seed, epoch, rank).
+
+    The random state is then a function of where the run is, not of how it got there: dropout,
+    worker seeds and sampled captions repeat exactly after a resume. Runs counted in iterations have
+    no such boundary and are re-seeded at every step.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed for the epoch."""
+        seed_everything(runner.seed or 0, runner.epoch, get_rank())
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed for the step where there are no epochs."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            seed_everything(runner.seed or 0, runner.iter, get_rank(), 1)
+
+
+@HOOKS.register_module()
+class DatasetEpochHook(Hook):
+    """Tell the training dataset which epoch it is, so that augmentation differs between epochs.
+
+    Wrappers (``RepeatDataset``, ``ConcatDataset``, ``ClassBalancedDataset``) are looked through.
+    ``set_epoch`` must reach worker processes that persist: our datasets keep the epoch in shared
+    memory.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Call ``set_epoch`` on every dataset that has it."""
+        for dataset in innermost(runner.train_loop.dataloader.dataset):
+            if hasattr(dataset, 'set_epoch'):
+                dataset.set_epoch(runner.epoch)
+
+
+def innermost(dataset: Any) -> list[Any]:
+    """Return the datasets inside wrappers, at any depth."""
+    inside = getattr(dataset, 'datasets', None) or (
+        [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, '_dataset', None))
+    if inside is None:
+        return [dataset]
+    inside = inside if isinstance(inside, list | tuple) else [inside]
+    return [found for one in inside for found in innermost(one)]

@@ -1,0 +1,49 @@
+"""Stop at the first loss that is not a number, and say on which samples."""
+import math
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rscc.registry import HOOKS
+
+_SHOWN = 32
+
+
+def batch_ids(data_batch: Any) -> list[str]:
+    """Return the ``sample_id`` of every sample of a batch, or its place where it has none."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    return [str(getattr(sample, 'sample_id', f'#{index}'))
+            for index, sample in enumerate(samples or [])]
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Check every logged loss after every step.
+
+    MMEngine reads the losses at each step anyway, so this costs nothing more. The stop comes before
+    the next checkpoint, so no saved file holds spoilt weights.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Stop on a loss that is NaN or infinite.
+
+        Raises:
+            FloatingPointError: With all losses, the samples of the batch and the last checkpoint.
+        """
+        values = {name: float(torch.as_tensor(value).detach()) for name, value in (outputs or {}).items()}
+        if all(math.isfinite(value) for value in values.values()):
+            return
+        shown = ', '.join(f'{name}={value:.4g}' for name, value in values.items())
+        ids = batch_ids(data_batch)
+        more = f' and {len(ids) - _SHOWN} more' if len(ids) > _SHOWN else ''
+        last = runner.message_hub.runtime_info.get('last_ckpt', 'none yet')
+        raise FloatingPointError(
+            f'loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: '
+            f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}. Last '
+            f'checkpoint: {last}. Look at these samples, lower the learning rate, clip gradients '
+            'harder, or train without --amp')

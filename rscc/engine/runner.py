@@ -1,0 +1,123 @@
+"""MMEngine's runner with checkpoints one can trust."""
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner as _Runner
+from torch import nn
+
+from rscc.compat import prepare_torchvision
+from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
+from rscc.engine.distributed import start_process_group
+from rscc.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class Runner(_Runner):
+    """Train, validate and test by config.
+
+    Three things differ from MMEngine's:
+
+    * Checkpoints are read with ``weights_only`` on every torch version.
+    * ``resume=True`` without a file takes the last checkpoint that really loads.
+    * A checkpoint that does not fit the model is an error when testing and resuming. Starting a
+      training from other weights (``load_from``) warns with counts, and fails if nothing matches.
+      ``--cfg-options strict_load=False`` (or ``True``) overrules both.
+    """
+
+    _must_match = False
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Start the process group (also without GPUs), then do as MMEngine does."""
+        # MMEngine imports torchvision to log its version.
+        prepare_torchvision()
+        if self.distributed and not is_distributed():
+            start_process_group(self.launcher, **env_cfg.get('dist_cfg') or {})
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap for several processes; on CPUs DDP must not be given a device."""
+        if self.distributed and get_device() == 'cpu' and not is_model_wrapper(model):
+            model_wrapper_cfg = dict(model_wrapper_cfg or {
+                'broadcast_buffers': False,
+                'find_unused_parameters': self.cfg.get('find_unused_parameters', False)})
+            model_wrapper_cfg.setdefault('device_ids', None)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def load_or_resume(self) -> None:
+        """Load ``load_from``, or continue from it or from the last good checkpoint."""
+        if self._has_loaded:
+            return
+        if not self._resume:
+            if self._load_from is not None:
+                self.load_checkpoint(self._load_from)
+            return
+        path = self._load_from or last_good_checkpoint(self.work_dir)
+        if path is None:
+            self.logger.info(f"nothing to resume in '{self.work_dir}': training starts fresh")
+            return
+        self.resume(str(path))
+
+    def resume(self, filename: str, resume_optimizer: bool = True,
+               resume_param_scheduler: bool = True,
+               map_location: str | Callable = 'default') -> None:
+        """Continue a run: weights, optimizer, schedule, log, epoch and sample order.
+
+        Raises:
+            ValueError: If the checkpoint belongs to another model.
+        """
+        self._must_match = True
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        self._must_match = False
+        # The loader was built with this run's seed before the checkpoint told the real one.
+        sampler = self.train_dataloader.sampler
+        if hasattr(sampler, 'seed'):
+            sampler.seed = self.seed
+
+    def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu',
+                        strict: bool | None = None, revise_keys: list | None = None) -> dict:
+        """Load a checkpoint's weights into the model.
+
+        Args:
+            filename: Local file or address.
+            map_location: As in ``torch.load``.
+            strict: Whether every key must match; by default when testing and resuming.
+            revise_keys: Unused (``module.`` is always stripped); kept for MMEngine's signature.
+
+        Returns:
+            The whole checkpoint.
+
+        Raises:
+            ValueError: Listing missing, unexpected and mis-shaped keys.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        report = load_weights(self.model, checkpoint)
+        if strict is None:
+            strict = self.cfg.get('strict_load', self._must_match)
+        if not report.exact and (strict or not report.matched):
+            raise ValueError(f"checkpoint '{filename}' does not fit the model of this config: "
+                             f'{report}\nUse the config it was trained with, or load what fits '
+                             'with --cfg-options strict_load=False')
+        if not report.exact:
+            self.logger.warning(f"checkpoint '{filename}' fits the model in part: {report}")
+        self._has_loaded = True
+        self.logger.info(f"loaded {report.matched} tensors from '{filename}'")
+        return checkpoint
+
+    def val(self) -> dict[str, Any]:
+        """Validate; a checkpoint must fit exactly."""
+        self._must_match = True
+        return super().val()
+
+    def test(self) -> dict[str, Any]:
+        """Test; a checkpoint must fit exactly."""
+        self._must_match = True
+        return super().test()
+
+    def train(self) -> nn.Module:
+        """Train; weights of ``load_from`` may fit in part."""
+        self._must_match = False
+        return super().train()

@@ -1,0 +1,154 @@
+"""Finding everything wrong with a config before anything is built."""
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rscc.utils.config_paths import missing_paths
+from rscc.utils.config_registries import BUILDER_KEYS, Place, loader_keywords, place_of, runner_keys
+from rscc.utils.names import did_you_mean
+
+STAGES = ('train', 'val', 'test')
+
+
+@dataclass
+class Problem:
+    """One thing to correct: the dotted place and what is the matter there."""
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        """The place, then the matter."""
+        return f'{self.where}: {self.what}'
+
+
+def check_config(cfg: Mapping, *, overrides: Mapping[str, Any] | None = None,
+                 stages: Sequence[str] = STAGES) -> None:
+    """Look up every type, keyword, override and path of a config.
+
+    Args:
+        cfg: The config as read, before overrides are merged (it is not changed).
+        overrides: ``--cfg-options``: dotted keys and values. One that creates a key nobody reads is
+            a problem; one that a constructor takes is not.
+        stages: Whose data must be on the disk: of ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ValueError: With all problems numbered, each with its place, what was found, what was
+            expected and the nearest name.
+    """
+    problems, accepted = check_overrides(cfg, overrides or {})
+    merged = copy.deepcopy(cfg)
+    if accepted:
+        merged.merge_from_dict(accepted)
+    problems += [problem for key, value in merged.items()
+                 for problem in _check(value, place_of(key), key)]
+    problems += [Problem(where, what) for where, what in missing_paths(merged, stages)]
+    if problems:
+        name = getattr(cfg, 'filename', None) or 'given'
+        lines = [f'{number}. {problem}' for number, problem in enumerate(problems, 1)]
+        plural = 's' if len(problems) > 1 else ''
+        raise ValueError(f"{len(problems)} problem{plural} in the config '{name}':\n  "
+                         + '\n  '.join(lines))
+
+
+def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
+                    ) -> tuple[list[Problem], dict[str, Any]]:
+    """Sort overrides into those that make no sense (as problems) and the others."""
+    problems, accepted = [], {}
+    for key, value in overrides.items():
+        what = _override_problem(cfg, key)
+        if what is None:
+            accepted[key] = value
+        else:
+            problems.append(Problem(key, f'{what} (given by --cfg-options)'))
+    return problems, accepted
+
+
+def _override_problem(cfg: Mapping, dotted: str) -> str | None:
+    """Walk down a dotted key; say where it leaves what exists, unless someone takes that name."""
+    node, place = cfg, None
+    for depth, part in enumerate(dotted.split('.')):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                return f"no item '{part}' in a list of {len(node)}"
+            node = node[int(part)]
+            continue
+        if not isinstance(node, Mapping):
+            parent = '.'.join(dotted.split('.')[:depth])
+            return f"'{parent}' is {node!r}, which has no keys"
+        known = _known_keys(node, place, top=depth == 0)
+        if part not in node:
+            if known is None or part in known:
+                return None
+            return (f"no such key '{part}', expected one of {_shown(known)}."
+                    f'{did_you_mean(part, known)}')
+        place = place_of(part) if depth == 0 else (place or Place()).below(part)
+        node = node[part]
+    return None
+
+
+def _known_keys(node: Mapping, place: Place | None, top: bool) -> set[str] | None:
+    """Return the keys that make sense in a dict, or None where anything does."""
+    if top:
+        return set(node) | runner_keys()
+    if place is None:
+        return set(node)
+    if place.loader:
+        return set(node) | loader_keywords()
+    target = place.find(node.get('type') or place.default)
+    if target is None:
+        return set(node)
+    keywords = place.keywords(target)
+    return None if keywords.anything else set(node) | keywords.names | BUILDER_KEYS
+
+
+def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
+    """Yield the problems of a value and of everything inside it."""
+    if place is None or place.opaque:
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _check(item, place, f'{where}.{index}')
+    if not isinstance(value, Mapping):
+        return
+    inside = place
+    if place.loader:
+        yield from _unknown(value, set(value) & {'type'} | loader_keywords(), where, 'DataLoader')
+    elif 'type' in value or place.default:
+        kind = value.get('type') or place.default
+        target = place.find(kind)
+        if target is None:
+            if not place.lenient:
+                yield Problem(f'{where}.type', place.not_found(kind))
+            return
+        yield from _check_keywords(value, place, target, where)
+        inside = place.within(kind)
+    for key, item in value.items():
+        if key not in ('type', 'constructor'):
+            yield from _check(item, inside.below(key), f'{where}.{key}')
+
+
+def _check_keywords(value: Mapping, place: Place, target: Any, where: str) -> Iterator[Problem]:
+    keywords = place.keywords(target)
+    name = getattr(target, '__name__', str(target))
+    if not keywords.anything:
+        yield from _unknown(value, keywords.names | BUILDER_KEYS, where, name)
+    if place.complete:
+        for missing in keywords.required:
+            if missing not in value:
+                yield Problem(where, f"{name} needs '{missing}', found only "
+                              f'{_shown(set(value) - BUILDER_KEYS)}')
+
+
+def _unknown(value: Mapping, known: set[str], where: str, name: str) -> Iterator[Problem]:
+    for key in value:
+        if key not in known:
+            yield Problem(f'{where}.{key}', f'{name} takes no such keyword, expected one of '
+                          f'{_shown(known - BUILDER_KEYS)}.{did_you_mean(key, known)}')
+
+
+def _shown(names: set[str]) -> str:
+    """List names, at most twelve."""
+    names = sorted(names)
+    more = f', ... {len(names) - 12} more' if len(names) > 12 else ''
+    return ', '.join(names[:12]) + more if names else 'nothing'

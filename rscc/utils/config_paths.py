@@ -1,0 +1,81 @@
+"""Files and folders that a config names and the disk lacks."""
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rscc.utils.config_registries import Place
+from rscc.utils.names import did_you_mean
+from rscc.utils.paths import data_home, resolve_data_root
+from rscc.utils.signatures import keywords_of
+
+_WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
+_FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file')
+_HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
+
+
+def missing_paths(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (dotted place, what is missing) for data, vocabularies and weights.
+
+    Args:
+        cfg: The whole config.
+        stages: Whose dataloaders count.
+    """
+    for stage in stages:
+        loader = cfg.get(f'{stage}_dataloader')
+        if loader and isinstance(loader.get('dataset'), Mapping):
+            yield from _dataset(loader['dataset'], f'{stage}_dataloader.dataset')
+    if cfg.get('load_from'):
+        yield from _weights(cfg['load_from'], 'load_from')
+    yield from _inside_model(cfg.get('model'), 'model')
+
+
+def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
+    """Check a dataset's folder and annotation file, as the dataset itself will look for them."""
+    for key in ('dataset', 'datasets'):
+        inner = dataset.get(key)
+        many = isinstance(inner, list | tuple)
+        for index, item in enumerate(inner if many else [inner]):
+            if isinstance(item, Mapping):
+                yield from _dataset(item, f'{where}.{key}' + (f'.{index}' if many else ''))
+    target = Place('DATASETS').find(dataset.get('type'))
+    values = {**(keywords_of(target).defaults if target else {}), **dataset}
+    root, annotations = values.get('data_root'), values.get('ann_file')
+    if not isinstance(root, str) or not root:
+        return
+    marker = annotations if isinstance(annotations, str) and annotations else None
+    folder = resolve_data_root(root, marker)
+    if not folder.is_dir():
+        home = data_home()
+        beside = [p.name for p in home.iterdir() if p.is_dir()] if home.is_dir() else []
+        yield (f'{where}.data_root', f"no folder '{folder}'. {_HELP}."
+               f'{did_you_mean(Path(root).name, beside)}')
+    elif marker and not (folder / marker).exists():
+        beside = [p.name for p in folder.iterdir()]
+        yield (f'{where}.ann_file', f"no file '{folder / marker}'. {_HELP}."
+               f'{did_you_mean(Path(marker).name, beside)}')
+
+
+def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Check vocabularies and weights anywhere below the model."""
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _inside_model(item, f'{where}.{index}')
+    if not isinstance(value, Mapping):
+        return
+    for key, item in value.items():
+        if key in _FILE_KEYS and isinstance(item, str):
+            if not any(base.exists() for base in (Path(item).expanduser(), data_home() / item)):
+                yield f'{where}.{key}', f"no file '{item}'. {_HELP}"
+        elif key in ('checkpoint', 'pretrained', 'weights') and isinstance(item, str):
+            yield from _weights(item, f'{where}.{key}')
+        else:
+            yield from _inside_model(item, f'{where}.{key}')
+
+
+def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:
+    """Check what is clearly a local file of weights; hub names and addresses are left alone."""
+    path = Path(name).expanduser()
+    if '://' in name or path.exists() or not name.endswith(_WEIGHTS):
+        return
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    yield where, f"no checkpoint at '{name}'.{did_you_mean(path.name, beside)}"
