@@ -35,7 +35,8 @@ supported() {
 
 if [ -n "${RSCC_PYTHON:-}" ]; then
   supported "$RSCC_PYTHON" || fail "RSCC_PYTHON='$RSCC_PYTHON' is not a Python 3.11 or 3.12"
-  "$RSCC_PYTHON" -c 'import torch, mmengine, mmseg, transformers' 2>/dev/null ||
+  "$RSCC_PYTHON" -c 'import importlib.util as found, sys; sys.exit(any(found.find_spec(name) is None
+for name in ("torch", "mmengine", "mmcv", "mmseg", "transformers")))' 2>/dev/null ||
     fail "RSCC_PYTHON='$RSCC_PYTHON' lacks packages" \
       "install them: $RSCC_PYTHON -m pip install -r requirements.txt" \
       'or unset RSCC_PYTHON to let this script make .venv'

@@ -1,0 +1,150 @@
+"""Both languages say the same, commands exist and take their flags, links lead somewhere."""
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIRS = [('README.md', 'README_zh-CN.md')] + [
+    (f'docs/en/{path.name}', f'docs/zh_cn/{path.name}')
+    for path in sorted((ROOT / 'docs' / 'en').glob('*.md'))]
+PAGES = sorted({name for pair in PAIRS for name in pair})
+COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export)\s')
+# The Python tool that a shell script hands its further arguments to.
+FORWARDS = {'dist_train.sh': 'train.py', 'slurm_train.sh': 'train.py',
+            'dist_test.sh': 'test.py', 'slurm_test.sh': 'test.py'}
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding='utf-8')
+
+
+def fenced_blocks(text):
+    """Return the contents of fenced code blocks, continued lines joined."""
+    blocks = re.findall(r'^```[^\n]*\n(.*?)^```', text, re.M | re.S)
+    return [re.sub(r'\\\n\s*', '', block) for block in blocks]
+
+
+def commands(text):
+    """Return every command line of a page's code blocks without its comment."""
+    lines = [line for block in fenced_blocks(text) for line in block.splitlines()]
+    return [re.sub(r'\s+#.*$', '', line).strip() for line in lines if COMMAND.match(line)]
+
+
+def headings(text):
+    """Return (level, title) of every heading outside code blocks."""
+    prose = re.sub(r'^```.*?^```', '', text, flags=re.M | re.S)
+    return [(len(marks), title.strip()) for marks, title in
+            re.findall(r'^(#{1,6}) (.+)$', prose, re.M)]
+
+
+def anchors(text):
+    """Return the anchors that GitHub makes of a page's headings, and explicit ones."""
+    made = {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for _, title in headings(text)}
+    return made | set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
+
+
+@cache
+def help_of(tool):
+    done = subprocess.run([sys.executable, f'tools/{tool}', '--help'], cwd=ROOT, text=True,
+                          capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, f'tools/{tool} --help fails:\n{done.stderr[-800:]}'
+    return done.stdout
+
+
+def flags_of(script):
+    """Return the text in which a flag of ``tools/...`` must be found."""
+    name = Path(script).name
+    if script.endswith('.py'):
+        return help_of(script.removeprefix('tools/'))
+    own = read(script)
+    return own + help_of(FORWARDS[name]) if name in FORWARDS else own
+
+
+def tool_commands():
+    """Return every (page, command) that runs something from tools/, each command once."""
+    seen = {}
+    for page in PAGES:
+        if (ROOT / page).is_file():
+            for line in commands(read(page)):
+                if re.search(r'\btools/', line):
+                    seen.setdefault(line, page)
+    return [(page, line) for line, page in seen.items()]
+
+
+@pytest.mark.parametrize(('english', 'chinese'), PAIRS)
+def test_both_languages_exist_with_the_same_headings(english, chinese):
+    assert (ROOT / chinese).is_file(), f'{english} has no Chinese counterpart'
+    levels = [[level for level, _ in headings(read(name))] for name in (english, chinese)]
+    assert levels[0] == levels[1], f'{english} and {chinese} are organised differently'
+
+
+@pytest.mark.parametrize(('english', 'chinese'), PAIRS)
+def test_both_languages_give_the_same_commands(english, chinese):
+    assert commands(read(english)) == commands(read(chinese))
+
+
+def test_no_chinese_page_is_without_an_english_one():
+    english, chinese = ({path.name for path in (ROOT / 'docs' / language).glob('*.md')}
+                        for language in ('en', 'zh_cn'))
+    assert english == chinese
+
+
+@pytest.mark.parametrize(('page', 'line'), tool_commands())
+def test_a_quoted_command_exists_and_takes_its_flags(page, line):
+    words = shlex.split(line)
+    script = next(word for word in words if word.startswith('tools/'))
+    assert (ROOT / script).is_file(), f'{page}: {script} does not exist'
+    known = flags_of(script)
+    for flag in [word.split('=')[0] for word in words if word.startswith('--')]:
+        assert re.search(re.escape(flag) + r'(?![\w-])', known), f'{page}: {script} has no {flag}'
+    for config in [word for word in words if re.fullmatch(r'configs/\S+\.py', word)]:
+        assert (ROOT / config).is_file(), f'{page}: {config} does not exist'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_and_pictures_lead_somewhere(page):
+    text = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
+    targets = re.findall(r'\]\(([^)\s]+)\)', text)
+    for target in targets + re.findall(r'<img[^>]*src="([^"]+)"', text):
+        if re.match(r'[a-z]+:', target):
+            continue
+        file, _, anchor = target.partition('#')
+        path = (ROOT / page).parent / file if file else ROOT / page
+        assert path.exists(), f'{page}: link to {target}, which does not exist'
+        if anchor and path.suffix == '.md':
+            assert anchor in anchors(path.read_text(encoding='utf-8')), f'{page}: no {target}'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_named_files_of_the_repository_exist(page):
+    prose = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
+    for name in re.findall(r'`((?:configs|tools|rscc|tests|docs|requirements)/[\w./-]+)`', prose):
+        row = next(line for line in prose.splitlines() if f'`{name}`' in line)
+        if re.search(r'not yet|尚未', row):
+            continue
+        assert (ROOT / name).exists(), f'{page} names {name}, which does not exist'
+
+
+def test_pages_named_in_error_messages_exist():
+    found = set()
+    for path in (ROOT / 'rscc').rglob('*.py'):
+        source = path.read_text(encoding='utf-8')
+        found |= set(re.findall(r'docs/en/[\w-]+\.md(?:#[\w-]+)?', source))
+    for target in sorted(found):
+        file, _, anchor = target.partition('#')
+        assert (ROOT / file).is_file(), f'{target} is named in a message and does not exist'
+        if anchor:
+            assert anchor in anchors(read(file)), f'{file} has no #{anchor}'
+
+
+def test_the_helpers_here_see_what_they_should():
+    text = ('# A\n```bash\n# B\npython tools/x.py a \\\n    --flag 1  # why\n'
+            'RSCC_DATA=/d bash y.sh\n```\n')
+    assert commands(text) == ['python tools/x.py a --flag 1', 'RSCC_DATA=/d bash y.sh']
+    assert headings(text) == [(1, 'A')]
+    assert anchors('## LEVIR-CC and more!') == {'levir-cc-and-more'}
