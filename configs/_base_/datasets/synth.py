@@ -1,0 +1,44 @@
+"""The built-in dataset at 128x128, decoded once into a cache; selection on val, test on test.
+
+Another size: train_dataloader.dataset.cache.size=(256,256), and the same for val and test.
+"""
+cache = dict(size=(128, 128))
+train_pipeline = [
+    dict(type='LoadFrames'),
+    dict(type='LoadChangeMask'),
+    dict(
+        type='PickCaptions',
+        mode='one',
+        no_change=dict(en='the scene is the same as before', zh='场景和之前一样')),
+    dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
+    dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
+    dict(type='FramesColorJitter'),
+    dict(type='PackChangeInputs')
+]
+test_pipeline = [
+    dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
+]
+# No worker processes: a cached sample takes a fraction of a millisecond, and the cores are needed.
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='SynthChangeDataset', data_root='synth', split='train', cache=cache,
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SynthChangeDataset', data_root='synth', split='val', cache=cache,
+        pipeline=test_pipeline, test_mode=True))
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SynthChangeDataset', data_root='synth', split='test', cache=cache,
+        pipeline=test_pipeline, test_mode=True))
+val_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]
+test_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]

@@ -1,0 +1,174 @@
+"""Pairs and captions in HDF5 + JSON, the two layouts that older code bases make from LEVIR-CC."""
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rscc.datasets.annotations import Record
+from rscc.datasets.base import ChangeDataset
+from rscc.registry import DATASETS
+from rscc.text import normalise
+from rscc.utils import did_you_mean, read_json, require
+
+VARIANTS = ('blip', 'tutorial')
+SPECIALS = ('<start>', '<end>', '<pad>')
+#: What stands behind ``{SPLIT}_IMAGES_`` and ``{SPLIT}_CAPTIONS_``.
+BASE_NAMES = {'blip': 'LEVIR_CC', 'tutorial': 'LEVIR_CC_5_cap_per_img_5_min_word_freq'}
+
+
+class ImageArray:
+    """The ``images`` of one HDF5 file, opened late and once per process.
+
+    A file opened before a fork must not be read after it, so the handle belongs to the process
+    that opened it, and is never copied or pickled.
+
+    Args:
+        path: File with ``images`` uint8 (N, 2, 3, H, W), RGB.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+        self._owner, self._images = None, None
+
+    def __reduce__(self) -> tuple:
+        return ImageArray, (self.path,)
+
+    @property
+    def images(self) -> Any:
+        """The open HDF5 dataset."""
+        if self._owner != os.getpid():
+            h5py = require('h5py', 'reading HDF5 files')
+            try:
+                self._images = h5py.File(self.path, 'r')['images']
+            except (OSError, KeyError) as error:
+                raise ValueError(f"'{self.path}' is no HDF5 file with a dataset 'images': {error}. "
+                                 'Write it again: python tools/dataset_converters/levircc.py '
+                                 '--help') from error
+            self._owner = os.getpid()
+        return self._images
+
+    def frames(self, row: int) -> list[np.ndarray]:
+        """Return both dates of one pair, RGB uint8 (H, W, 3)."""
+        return [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in self.images[row]]
+
+
+@DATASETS.register_module()
+class HDF5CaptionDataset(ChangeDataset):
+    """LEVIR-CC's pairs and captions in the HDF5 + JSON files of other code bases.
+
+    ``tools/dataset_converters/levircc.py`` writes both variants. PNG files read nearly as fast and
+    allow masks; this is for those who have the files already.
+
+    * ``variant='blip'`` (erenduman2/rs-image-change-captioning): ``{SPLIT}_IMAGES_LEVIR_CC.hdf5``
+      with ``images`` uint8 (N, 2, 3, 256, 256), and ``{SPLIT}_CAPTIONS_LEVIR_CC.json`` with
+      ``image_<i>`` -> captions, filename, changeflag.
+    * ``variant='tutorial'`` (the show-attend-tell tutorial; RSICCformer, PSNet, SEN): the same
+      images, captions as word numbers (``CAPTIONS``, ``CAPLENS``, ``WORDMAP``), five rows a pair.
+      File names and flags are not in it: ids are row numbers, flags come from the captions, rare
+      words are ``<unk>``.
+
+    Splits, captions and licence: see ``LEVIRCCDataset``.
+
+    Args:
+        data_root: Folder of the files; see ``ChangeDataset``.
+        variant: ``'blip'`` or ``'tutorial'``.
+        base_name: What the file names share; the variant's usual one by default.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        **kwargs: See ``ChangeDataset``.
+    """
+    METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': None, 'palette': None}
+    TITLE = 'LEVIR-CC (HDF5)'
+    ANCHOR = 'hdf5-files'
+
+    def __init__(self, data_root: str = 'LEVIR-CC-hdf5', *, variant: str = 'blip',
+                 base_name: str | None = None, split: str = 'train', **kwargs):
+        if variant not in VARIANTS:
+            raise ValueError(f"variant='{variant}' is unknown: use one of {list(VARIANTS)}."
+                             f'{did_you_mean(variant, VARIANTS)}')
+        if split not in ('train', 'val', 'test'):
+            raise ValueError(f"split '{split}' is unknown: the files hold 'train', 'val', 'test'."
+                             f"{did_you_mean(str(split), ('train', 'val', 'test'))}")
+        self.variant, self.base_name = variant, base_name or BASE_NAMES[variant]
+        self._images: ImageArray | None = None
+        super().__init__(data_root, f'{split.upper()}_CAPTIONS_{self.base_name}.json', split=split,
+                         **kwargs)
+
+    def file(self, kind: str, suffix: str = '.json') -> Path:
+        """Return the path of one of the files of this split (``WORDMAP`` has one for all)."""
+        prefix = '' if kind == 'WORDMAP' else f'{self.split.upper()}_'
+        return Path(self.data_root) / f'{prefix}{kind}_{self.base_name}{suffix}'
+
+    def read_records(self) -> list[Record]:
+        """Read the captions in the order of the images."""
+        self.need_file(self.ann_file)
+        images = self.file('IMAGES', '.hdf5')
+        self.need_file(images, 'images')
+        self._images = ImageArray(images)
+        records = self._blip_records() if self.variant == 'blip' else self._tutorial_records()
+        self._check_images(len(records))
+        return records
+
+    def _check_images(self, count: int) -> None:
+        images = self._images.images
+        if images.dtype != np.uint8 or images.ndim != 5 or images.shape[1:3] != (2, 3):
+            raise ValueError(f"'{self._images.path}' holds {images.dtype} {images.shape}; uint8 "
+                             '(pairs, 2, 3, H, W) was expected.')
+        if len(images) != count:
+            raise ValueError(f"'{self._images.path}' holds {len(images)} pairs, "
+                             f"'{self.ann_file}' captions of {count}: they are not of one making.")
+
+    def _blip_records(self) -> list[Record]:
+        data = read_json(self.ann_file)
+        if not isinstance(data, dict) or 'image_0' not in data:
+            raise ValueError(f"'{self.ann_file}' is not of the 'blip' variant: an object with the "
+                             "keys 'image_0', 'image_1', ... was expected. Try variant='tutorial'.")
+        return [self._record(data.get(f'image_{row}'), row) for row in range(len(data))]
+
+    def _record(self, entry: dict | None, row: int) -> Record:
+        captions = entry.get('captions') if isinstance(entry, dict) else None
+        if not captions or not all(isinstance(text, str) and normalise(text, self.language)
+                                   for text in captions):
+            raise ValueError(f"'{self.ann_file}': 'image_{row}' must hold a list of non-empty "
+                             f'captions; found {captions!r}.')
+        name, flag = entry.get('filename') or f'{self.split}_{row:06d}', entry.get('changeflag')
+        return Record(sample_id=Path(name).stem, filename=str(row), filepath=None, split=self.split,
+                      captions=[normalise(text, self.language) for text in captions],
+                      changeflag=None if flag is None else bool(flag))
+
+    def _tutorial_records(self) -> list[Record]:
+        rows = read_json(self.ann_file)
+        for kind in ('CAPLENS', 'WORDMAP'):
+            self.need_file(self.file(kind), kind)
+        lengths, numbers = read_json(self.file('CAPLENS')), read_json(self.file('WORDMAP'))
+        if not isinstance(rows, list) or len(rows) != len(lengths):
+            raise ValueError(f"'{self.ann_file}' is not of the 'tutorial' variant: a list as long "
+                             f"as CAPLENS ({len(lengths)}) was expected. Try variant='blip'.")
+        words = {number: word for word, number in numbers.items() if word not in SPECIALS}
+        per_pair = self._captions_per_pair()
+        sentences = [' '.join(words[number] for number in row[:length] if number in words)
+                     for row, length in zip(rows, lengths, strict=True)]
+        return [Record(sample_id=f'{self.split}_{row:06d}', filename=str(row), filepath=None,
+                       split=self.split, changeflag=None,
+                       captions=sentences[row * per_pair:(row + 1) * per_pair])
+                for row in range(len(sentences) // per_pair)]
+
+    def _captions_per_pair(self) -> int:
+        attributes = self._images.images.file.attrs
+        if 'captions_per_image' not in attributes:
+            raise ValueError(f"'{self._images.path}' lacks the attribute 'captions_per_image'.")
+        return int(attributes['captions_per_image'])
+
+    def describe(self, record: Record) -> dict:
+        """Describe one pair; its paths name the file, the row and the date."""
+        item = super().describe(record)
+        item['row'] = int(record['filename'])
+        for date, key in enumerate(('img_path_from', 'img_path_to')):
+            item[key] = f'{self._images.path}::{item["row"]}/{date}'
+        return item
+
+    def attach(self, item: dict) -> dict:
+        """Bring the frames along, unless the cache will."""
+        if self._cache is None:
+            item['frames'] = self._images.frames(item['row'])
+        return super().attach(item)
