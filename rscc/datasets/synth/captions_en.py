@@ -125,7 +125,7 @@ class EnglishCaptioner:
         if change.kind == 'trees':
             return f'{self.pick(MANY_TREES if change.count >= 40 else FEW_TREES)} {plural}', True
         if change.count == 1:
-            new = change.action == BUILT and singular != 'large building' and self.chance(0.12)
+            new = change.action == BUILT and ' ' not in singular and self.chance(0.12)
             return f"{'a new' if new else 'a'} {singular}", False
         if change.relation == 'row' and self.chance(0.65):
             return f'{self.pick(ROWS)} {plural}', False
@@ -154,9 +154,12 @@ class EnglishCaptioner:
         return ''.join(f' {option}' for option in options)
 
     def clause(self, change: Change, share: float = 1.0) -> str:
-        """Return subject, predicate and adverbs."""
+        """Return subject, predicate and adverbs; what is gone has its place named before that."""
         subject, plural = self.noun_phrase(change)
-        return f'{subject} {self.verb(change, plural)}{self.adverbs(change, share)}'
+        verb, adverbs = self.verb(change, plural), self.adverbs(change, share)
+        if change.action == REMOVED:
+            return f'{subject}{adverbs} {verb}'
+        return f'{subject} {verb}{adverbs}'
 
     def _alone(self, change: Change) -> str:
         if change.kind in ('pond', 'parking lot') and self.chance(0.2):

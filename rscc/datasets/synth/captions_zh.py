@@ -24,7 +24,7 @@ COUNTS = {
     'house': {1: ('一栋', '一座'), 2: ('两栋', '两座'), 3: ('三栋', '几栋', '三座'),
               4: ('四栋', '几栋', '数栋')},
     'building': {1: ('一座', '一栋'), 2: ('两座', '两栋')},
-    'road': {1: ('一条',)}, 'pond': {1: ('一个', '一片')}, 'parking lot': {1: ('一个', '一处')},
+    'road': {1: ('一条',)}, 'pond': {1: ('一个', '一处')}, 'parking lot': {1: ('一个', '一处')},
 }
 MANY = ('许多', '多栋', '很多')
 ROW = ('一排',)
@@ -129,8 +129,8 @@ class ChineseCaptioner:
             parts.append(self.pick(RELATIONS[change.relation]))
         elif change.kind != 'trees' and self.chance(0.5 * share):
             ground = self.pick(GROUNDS[change.ground])
-            parts.append(('的', *ground) if parts else ground)
-        if len(parts) == 2 and parts[1][0] != '的':
+            parts.append(ground)
+        if len(parts) == 2 and change.action == BUILT and self.chance(0.4):
             parts.insert(1, ('的',))
         return sum(parts, ())
 

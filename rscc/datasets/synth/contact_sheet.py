@@ -8,12 +8,14 @@ import numpy as np
 from rscc.datasets.synth.generator import ANNOTATIONS
 from rscc.utils import read_json
 
-_GAP, _TEXT = 8, 46
+_GAP, _TEXT = 8, 40
 
 
 def write_contact_sheet(root: Path, path: Path, count: int = 12, columns: int = 3,
                         split: str | None = None) -> None:
-    """Draw the first pairs of a split (the largest by default), one cell a pair, as a JPEG or PNG.
+    """Draw the first pairs of a split (the largest by default), one cell a pair.
+
+    ``path`` ends in .jpg, .jpeg or .png.
 
     Raises:
         ValueError: If the folder has no pair, or OpenCV cannot write the file's type.
@@ -21,7 +23,12 @@ def write_contact_sheet(root: Path, path: Path, count: int = 12, columns: int = 
     images = read_json(Path(root) / ANNOTATIONS)['images']
     splits = [image['split'] for image in images]
     split = split or max(('train', 'val', 'test'), key=splits.count)
-    chosen = [image for image in images if image['split'] == split][:count]
+    pairs = [image for image in images if image['split'] == split]
+    # Two changed pairs to an unchanged one: a reader wants to see the kinds of change.
+    changed = [image for image in pairs if image['changeflag']]
+    unchanged = [image for image in pairs if not image['changeflag']]
+    chosen = changed[:count - count // 3] + unchanged[:count // 3]
+    chosen.sort(key=lambda image: image['imgid'])
     if not chosen:
         raise ValueError(f"no '{split}' pair in '{root}' to draw")
     cells = [_cell(Path(root), image) for image in chosen]
@@ -32,7 +39,8 @@ def write_contact_sheet(root: Path, path: Path, count: int = 12, columns: int = 
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() not in ('.jpg', '.jpeg', '.png'):
         raise ValueError(f"a contact sheet is a .jpg or .png file, found '{path}'")
-    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    quality = [] if path.suffix.lower() == '.png' else [cv2.IMWRITE_JPEG_QUALITY, 82]
+    cv2.imwrite(str(path), np.vstack(rows), quality)
 
 
 def _cell(root: Path, image: dict, size: int = 176) -> np.ndarray:

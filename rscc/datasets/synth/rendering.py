@@ -87,8 +87,8 @@ def draw_look(rng: np.random.Generator) -> Look:
     return Look(
         season=str(rng.choice(list(GROUND))),
         sun=np.array([np.cos(azimuth), np.sin(azimuth)]),
-        shadow=rng.uniform(0.5, 1.5), gain=rng.uniform(0.78, 1.15) * rng.uniform(0.95, 1.05, 3),
-        gamma=rng.uniform(0.85, 1.25), saturation=rng.uniform(0.65, 1.3),
+        shadow=rng.uniform(0.5, 1.5), gain=rng.uniform(0.75, 1.15) * rng.uniform(0.965, 1.035, 3),
+        gamma=rng.uniform(0.85, 1.25), saturation=rng.uniform(0.6, 1.15),
         haze=max(rng.uniform(-0.15, 0.28), 0.0), blur=max(rng.uniform(-0.4, 0.7), 0.0),
         noise=rng.uniform(0.8, 3.5), shift=np.zeros(2), seed=int(rng.integers(2 ** 31)))
 
@@ -132,7 +132,7 @@ def render(scene: Scene, date: str, look: Look) -> np.ndarray:
     """
     rng = np.random.default_rng(look.seed)
     things = [thing for thing in scene.things if thing.exists(date)]
-    canvas = cv2.resize(_ground(scene, look, rng), (CANVAS, CANVAS),
+    canvas = cv2.resize(_ground(scene, date, look, rng), (CANVAS, CANVAS),
                         interpolation=cv2.INTER_LINEAR)
     _draw_water(canvas, [t for t in things if isinstance(t, Pond)], look, rng)
     _draw_paths(canvas, [t for t in things if isinstance(t, Drive)])
@@ -152,22 +152,44 @@ def render(scene: Scene, date: str, look: Look) -> np.ndarray:
     return _photograph(canvas, scene, look, rng)
 
 
-def _ground(scene: Scene, look: Look, rng: np.random.Generator) -> np.ndarray:
+def _ground(scene: Scene, date: str, look: Look, rng: np.random.Generator) -> np.ndarray:
     """Return the bare ground, uint8 (EXTENT, EXTENT, 3): two colours mixed, three noise scales."""
     place = np.random.default_rng(scene.ground_seed)
     tiles, colours = noise_tiles(), GROUND[look.season]
     kind = GROUND_OF.get(scene.biome, scene.biome)
-    main = np.array(colours[kind]) + place.normal(0, 6, 3) + rng.normal(0, 4, 3)
-    other = np.array(colours[{'meadow': 'bareland'}.get(kind, 'meadow')]) + place.normal(0, 6, 3)
+    second = {'meadow': 'bareland'}.get(kind, 'meadow')
+    main, other = (np.array(colours[name]) + place.normal(0, 9) + place.normal(0, 3, 3)
+                   + rng.normal(0, 2, 3) for name in (kind, second))
     coarse, middle = _patch(tiles['coarse'], place), _patch(tiles['middle'], place)
     fine = _patch(tiles['fine'], place)
     share = place.choice([0.0, 0.12, 0.35], p=[0.3, 0.4, 0.3])
     mix = np.clip((coarse + 0.35 * middle - 1.5) * 0.8 + 2.2 * share, 0, 1) * 0.85
-    shade = 1 + 0.05 * coarse + 0.06 * middle + 0.05 * fine
+    weights = place.uniform((0.02, 0.01, 0.03), (0.08, 0.055, 0.08))
+    shade = 1 + weights[0] * coarse + weights[1] * middle + weights[2] * fine
     if scene.biome == 'farmland':
-        main = _fields(place, rng, look)
-    image = main + (other - main) * mix[..., None] * (0.4 if scene.biome == 'farmland' else 1)
+        main, mix = _fields(place, rng, look), mix * 0.4
+    image = main + (other - main) * mix[..., None]
+    yards = _yards(scene, date)
+    if yards is not None:
+        soil = np.array(colours['bareland' if kind == 'meadow' else 'meadow'])
+        image += (soil - image) * (yards * place.uniform(0.1, 0.45))[..., None]
     return np.clip(image * shade[..., None], 0, 255).astype(np.uint8)
+
+
+def _yards(scene: Scene, date: str) -> np.ndarray | None:
+    """Return how worn the ground is around houses, float32 (EXTENT, EXTENT) 0-1, None if nowhere.
+
+    A soft mark around every house, old or new; it is no object and no change.
+    """
+    houses = [t for t in scene.things if isinstance(t, House) and t.exists(date)]
+    if not houses:
+        return None
+    worn = np.zeros((EXTENT // 4, EXTENT // 4), np.float32)
+    for house in houses:
+        x, y = ((house.centre + MARGIN) / 4).round().astype(int).tolist()
+        cv2.circle(worn, (x, y), 4, 1.0, -1)
+    worn = cv2.GaussianBlur(worn, (0, 0), 1.6)
+    return cv2.resize(worn, (EXTENT, EXTENT), interpolation=cv2.INTER_CUBIC)
 
 
 def _fields(place: np.random.Generator, rng: np.random.Generator, look: Look) -> np.ndarray:
