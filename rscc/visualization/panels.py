@@ -8,14 +8,17 @@ from PIL import Image, ImageDraw
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.overlays import IGNORE, check_mask, class_palette, overlay_mask
 
-_WORDS = {
+#: Words of the pictures and reports, per language.
+LABELS = {
     'en': {
         'frames': ('Before', 'After'), 'single': 'Image', 'date': 'Date {}', 'gt': 'Reference',
         'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
+        'compare': 'Drag to compare', 'blink': 'blink',
     },
     'zh': {
         'frames': ('前时相', '后时相'), 'single': '影像', 'date': '时相 {}', 'gt': '参考标注',
         'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
+        'compare': '拖动对比', 'blink': '闪烁',
     },
 }
 _MARGIN, _GAP, _MIN_WIDTH, _MIN_TILE, _MAX_TILE = 20, 12, 620, 256, 512
@@ -129,10 +132,10 @@ def _check_frame(frame: np.ndarray, index: int) -> np.ndarray:
 
 def _labels(language: str | None, sentences: Sequence[str]) -> dict:
     """Choose the words of the panel; Chinese ones only where they can be drawn."""
-    if language not in (None, *_WORDS):
-        raise ValueError(f"no panel labels for language '{language}'; known: {sorted(_WORDS)}")
+    if language not in (None, *LABELS):
+        raise ValueError(f"no panel labels for language '{language}'; known: {sorted(LABELS)}")
     chinese = language == 'zh' or (language is None and any(map(has_cjk, sentences)))
-    return _WORDS['zh' if chinese and find_cjk_font() is not None else 'en']
+    return LABELS['zh' if chinese and find_cjk_font() is not None else 'en']
 
 
 def _tiles(frames: list[np.ndarray], gt_mask: np.ndarray | None, pred_mask: np.ndarray | None,
