@@ -9,7 +9,9 @@ default_hooks = dict(
     seed=dict(type='SeedEpochHook'),
     dataset_epoch=dict(type='DatasetEpochHook'),
     finite_loss=dict(type='FiniteLossHook'),
-    throughput=dict(type='ThroughputHook'))
+    throughput=dict(type='ThroughputHook'),
+    # Pictures of the same samples at every validation.
+    panels=dict(type='PanelHook', num_val=8))
 custom_hooks = []
 # The backend (NCCL or gloo) is chosen when the processes start; timeout in seconds.
 env_cfg = dict(
@@ -20,7 +22,7 @@ env_cfg = dict(
 # dict(type='TensorboardVisBackend') or
 # dict(type='WandbVisBackend', init_kwargs=dict(project='rscc')) to vis_backends.
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='ChangeVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 log_level = 'INFO'
 randomness = dict(seed=0, deterministic=False)

@@ -1,5 +1,6 @@
 """Finding everything wrong with a config before anything is built."""
 import copy
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +18,13 @@ class Problem:
     where: str
     what: str
 
-    def __str__(self) -> str:
-        """The place, then the matter."""
-        return f'{self.where}: {self.what}'
 
-
-def check_config(cfg: Mapping, *, overrides: Mapping[str, Any] | None = None,
+def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
                  stages: Sequence[str] = STAGES) -> None:
     """Look up every type, keyword, override and path of a config.
 
     Args:
-        cfg: The config as read, before overrides are merged (it is not changed).
+        cfg: The config as read (a ``Config`` or a dict), before overrides are merged; not changed.
         overrides: ``--cfg-options``: dotted keys and values. One that creates a key nobody reads is
             a problem; one that a constructor takes is not.
         stages: Whose data must be on the disk: of ``'train'``, ``'val'``, ``'test'``.
@@ -36,19 +33,29 @@ def check_config(cfg: Mapping, *, overrides: Mapping[str, Any] | None = None,
         ValueError: With all problems numbered, each with its place, what was found, what was
             expected and the nearest name.
     """
-    problems, accepted = check_overrides(cfg, overrides or {})
-    merged = copy.deepcopy(cfg)
+    from mmengine.config import Config
+    name = getattr(cfg, 'filename', None) or 'given'
+    merged = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(dict(cfg)))
+    problems, accepted = check_overrides(merged.to_dict(), overrides or {})
     if accepted:
         merged.merge_from_dict(accepted)
+    merged = merged.to_dict()
     problems += [problem for key, value in merged.items()
                  for problem in _check(value, place_of(key), key)]
     problems += [Problem(where, what) for where, what in missing_paths(merged, stages)]
     if problems:
-        name = getattr(cfg, 'filename', None) or 'given'
-        lines = [f'{number}. {problem}' for number, problem in enumerate(problems, 1)]
-        plural = 's' if len(problems) > 1 else ''
-        raise ValueError(f"{len(problems)} problem{plural} in the config '{name}':\n  "
-                         + '\n  '.join(lines))
+        raise ValueError(_summary(problems, name))
+
+
+def _summary(problems: Sequence[Problem], name: str) -> str:
+    """Number the problems; what is wrong in several places the same way counts once."""
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        places.setdefault(problem.what, []).append(problem.where)
+    lines = [f"{number}. {', '.join(where)}: {what}"
+             for number, (what, where) in enumerate(places.items(), 1)]
+    plural = 's' if len(lines) > 1 else ''
+    return f"{len(lines)} problem{plural} in the config '{name}':\n  " + '\n  '.join(lines)
 
 
 def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
@@ -75,12 +82,12 @@ def _override_problem(cfg: Mapping, dotted: str) -> str | None:
             continue
         if not isinstance(node, Mapping):
             parent = '.'.join(dotted.split('.')[:depth])
-            return f"'{parent}' is {node!r}, which has no keys"
+            return f"'{parent}' is {reprlib.repr(node)}, which has no keys"
         known = _known_keys(node, place, top=depth == 0)
         if part not in node:
             if known is None or part in known:
                 return None
-            return (f"no such key '{part}', expected one of {_shown(known)}."
+            return (f"no such key '{part}', expected one of {_shown(known - BUILDER_KEYS)}."
                     f'{did_you_mean(part, known)}')
         place = place_of(part) if depth == 0 else (place or Place()).below(part)
         node = node[part]

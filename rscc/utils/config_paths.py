@@ -5,7 +5,7 @@ from typing import Any
 
 from rscc.utils.config_registries import Place
 from rscc.utils.names import did_you_mean
-from rscc.utils.paths import data_home, resolve_data_root
+from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
 from rscc.utils.signatures import keywords_of
 
 _WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
@@ -64,7 +64,7 @@ def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:
         return
     for key, item in value.items():
         if key in _FILE_KEYS and isinstance(item, str):
-            if not any(base.exists() for base in (Path(item).expanduser(), data_home() / item)):
+            if not resolve_data_file(item).is_file():
                 yield f'{where}.{key}', f"no file '{item}'. {_HELP}"
         elif key in ('checkpoint', 'pretrained', 'weights') and isinstance(item, str):
             yield from _weights(item, f'{where}.{key}')

@@ -112,7 +112,8 @@ def toy_config(work_dir, **changes) -> Config:
         'train_dataloader': loader(), 'val_dataloader': loader(), 'test_dataloader': loader(),
         'val_evaluator': {'type': 'ToyMetric'}, 'test_evaluator': {'type': 'ToyMetric'},
         'train_cfg': {'max_epochs': 3}, 'work_dir': str(work_dir),
-        'default_hooks': {'logger': {'interval': 1}, 'throughput': {'warm_up': 1}},
+        'default_hooks': {'logger': {'interval': 1}, 'throughput': {'warm_up': 1},
+                          'panels': {'num_val': 0}},
         'visualizer': {'name': Path(work_dir).name},
     })
     cfg.merge_from_dict(changes)

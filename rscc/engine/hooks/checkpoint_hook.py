@@ -16,18 +16,41 @@ class SafeCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` with atomic writes.
 
     Checkpoints and the ``last_checkpoint`` note are replaced in one step, and an outdated file is
-    removed only after its successor is on the disk. All options of the parent keep their meaning;
-    ``rule`` may be left out for this project's scores, of which greater is better.
+    removed only after its successor is on the disk. A mistyped option is an error here; MMEngine's
+    hook takes any.
 
     Args:
-        **kwargs: As in ``mmengine.hooks.CheckpointHook``.
+        interval: Epochs (or iterations) between two checkpoints; -1 saves the last one only.
+        by_epoch: Whether ``interval`` counts epochs.
+        max_keep_ckpts: How many to keep; -1 keeps all. The best ones do not count.
+        save_last: Whether the last epoch is saved whatever the interval.
+        save_best: Metric, or metrics, whose best checkpoint is kept: ``'caption/all/CIDEr'``.
+        rule: ``'greater'`` or ``'less'`` is better; may be left out for ``caption/...`` and
+            ``change/...``, of which greater is better.
+        save_optimizer: Whether training can continue from the file.
+        save_param_scheduler: Whether the schedule is saved.
+        save_begin: First epoch (or iteration) that counts.
+        out_dir: Folder above the run's own one; None saves into the work folder.
+        filename_tmpl: File name with ``{}`` for the number.
+        published_keys: Parts to keep in an extra file at the end of the training.
+        backend_args: MMEngine's file backend; the default one writes atomically.
     """
 
     _default_greater_keys = (*CheckpointHook._default_greater_keys, 'caption/', 'change/')
 
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault('backend_args', {'backend': 'atomic'})
-        super().__init__(**kwargs)
+    def __init__(self, interval: int = 1, by_epoch: bool = True, max_keep_ckpts: int = -1,
+                 save_last: bool = True, save_best: str | list[str] | None = None,
+                 rule: str | list[str] | None = None, save_optimizer: bool = True,
+                 save_param_scheduler: bool = True, save_begin: int = 0,
+                 out_dir: str | None = None, filename_tmpl: str | None = None,
+                 published_keys: str | list[str] | None = None,
+                 backend_args: dict[str, Any] | None = None) -> None:
+        super().__init__(interval=interval, by_epoch=by_epoch, max_keep_ckpts=max_keep_ckpts,
+                         save_last=save_last, save_best=save_best, rule=rule,
+                         save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler,
+                         save_begin=save_begin, out_dir=out_dir, filename_tmpl=filename_tmpl,
+                         published_keys=published_keys,
+                         backend_args=backend_args or {'backend': 'atomic'})
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder and clear away what a killed run left half-written."""

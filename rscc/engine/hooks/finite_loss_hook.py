@@ -35,7 +35,8 @@ class FiniteLossHook(Hook):
         Raises:
             FloatingPointError: With all losses, the samples of the batch and the last checkpoint.
         """
-        values = {name: float(torch.as_tensor(value).detach()) for name, value in (outputs or {}).items()}
+        values = {name: float(torch.as_tensor(value).detach())
+                  for name, value in (outputs or {}).items()}
         if all(math.isfinite(value) for value in values.values()):
             return
         shown = ', '.join(f'{name}={value:.4g}' for name, value in values.items())

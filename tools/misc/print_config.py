@@ -1,0 +1,43 @@
+"""Print a config as it is after inheritance and overrides.
+
+Example::
+
+    python tools/misc/print_config.py configs/blip_synth.py --cfg-options train_cfg.max_epochs=2
+"""
+import argparse
+
+from mmengine.config import Config, DictAction
+
+from rscc.apis.launch import existing_config, set_data_root
+from rscc.utils.check_config import check_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Print a config with everything inherited.')
+    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('--check', action='store_true',
+                        help='also look up every type, keyword and path')
+    parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA first')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='overrides, e.g. train_cfg.max_epochs=2')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the config, after the check if asked for."""
+    args = parse_args()
+    try:
+        set_data_root(args.data_root)
+        cfg = Config.fromfile(existing_config(args.config))
+        if args.check:
+            check_config(cfg, overrides=args.cfg_options)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from error
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    print(cfg.pretty_text)
+
+
+if __name__ == '__main__':
+    main()
