@@ -1,0 +1,154 @@
+"""Writing a LEVIR-CC-like dataset as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
+
+Every file appears whole or not at all; the images, the largest, come last.
+"""
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.datasets.base import ChangeDataset
+from rscc.datasets.hdf5 import BASE_NAMES
+from rscc.text import split_words
+from rscc.utils import progress, require, write_json
+
+CAPTIONS_PER_PAIR, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
+
+
+def write_blip(datasets: Sequence[ChangeDataset], out: str | Path) -> list[Path]:
+    """Write ``{SPLIT}_CAPTIONS_LEVIR_CC.json`` and ``{SPLIT}_IMAGES_LEVIR_CC.hdf5``.
+
+    Captions are written as raw strings, with file name and change flag.
+
+    Args:
+        datasets: One per split, whose pipeline only loads the frames.
+        out: Folder.
+
+    Returns:
+        The files, in the order written.
+    """
+    base, written = BASE_NAMES['blip'], []
+    for dataset in datasets:
+        entries = {f'image_{row}': _entry(dataset.get_data_info(row))
+                   for row in range(len(dataset))}
+        captions = Path(out) / f'{dataset.split.upper()}_CAPTIONS_{base}.json'
+        write_json(captions, entries)
+        written += [captions, write_images(dataset, out, base)]
+    return written
+
+
+def _entry(item: dict) -> dict:
+    return {'captions': item['gt_captions'], 'filename': Path(item['img_path_from']).name,
+            'changeflag': int(item['gt_change_flag'])}
+
+
+def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
+                   min_word_freq: int = 5) -> list[Path]:
+    """Write word map, word numbers, lengths and images as the show-attend-tell tutorial does.
+
+    As there: words are counted over all given splits, kept where they occur more than
+    ``min_word_freq`` times and numbered from 1 by first appearance; captions of a pair are shuffled
+    (seed 123); a row is start, up to 50 words, end, zeros, 52 numbers in all.
+
+    Args:
+        datasets: One per split, whose pipeline only loads the frames.
+        out: Folder.
+        min_word_freq: The threshold, also part of the file names.
+
+    Returns:
+        The files, in the order written.
+    """
+    base = f'LEVIR_CC_{CAPTIONS_PER_PAIR}_cap_per_img_{min_word_freq}_min_word_freq'
+    folder, written = Path(out), []
+    sentences = {dataset.split: _sentences(dataset) for dataset in datasets}
+    numbers = word_map((words for split in sentences.values() for words in split), min_word_freq)
+    written.append(_json(folder / f'WORDMAP_{base}.json', numbers))
+    shuffle = random.Random(SHUFFLE_SEED)
+    for dataset in datasets:
+        rows, lengths = [], []
+        for item in (dataset.get_data_info(row) for row in range(len(dataset))):
+            for caption in five_of(item['gt_captions'], shuffle):
+                words = split_words(caption, dataset.language)[:MAX_WORDS]
+                rows.append(encode(words, numbers))
+                lengths.append(len(words) + 2)
+        prefix = dataset.split.upper()
+        written += [_json(folder / f'{prefix}_CAPTIONS_{base}.json', rows),
+                    _json(folder / f'{prefix}_CAPLENS_{base}.json', lengths),
+                    write_images(dataset, out, base)]
+    return written
+
+
+def word_map(sentences: Iterable[Sequence[str]], min_word_freq: int) -> dict[str, int]:
+    """Number the words that occur more than ``min_word_freq`` times, in order of appearance."""
+    counts = Counter(word for words in sentences for word in words)
+    kept = [word for word, count in counts.items() if count > min_word_freq]
+    numbers = {word: number for number, word in enumerate(kept, start=1)}
+    for special in ('<unk>', '<start>', '<end>'):
+        numbers[special] = len(numbers) + 1
+    return {**numbers, '<pad>': 0}
+
+
+def encode(words: Sequence[str], numbers: dict[str, int]) -> list[int]:
+    """Return start, the words' numbers, end and zeros: ``MAX_WORDS + 2`` integers."""
+    row = [numbers['<start>'], *(numbers.get(word, numbers['<unk>']) for word in words),
+           numbers['<end>']]
+    return row + [numbers['<pad>']] * (MAX_WORDS + 2 - len(row))
+
+
+def five_of(captions: Sequence[str], rng: random.Random) -> list[str]:
+    """Return five captions in random order; too few are filled up by repeating."""
+    captions = list(captions)
+    if len(captions) < CAPTIONS_PER_PAIR:
+        return captions + rng.choices(captions, k=CAPTIONS_PER_PAIR - len(captions))
+    return rng.sample(captions, CAPTIONS_PER_PAIR)
+
+
+def _sentences(dataset: ChangeDataset) -> list[list[str]]:
+    return [split_words(caption, dataset.language) for row in range(len(dataset))
+            for caption in dataset.get_data_info(row)['gt_captions']]
+
+
+def _json(path: Path, data: Any) -> Path:
+    write_json(path, data, indent=None)
+    return path
+
+
+def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
+    """Write the frames of one split as ``images`` uint8 (N, 2, 3, H, W).
+
+    Raises:
+        ValueError: If frames are not of one size.
+    """
+    first = np.stack(dataset.load_sample(0)['frames'])
+    path = Path(out) / f'{dataset.split.upper()}_IMAGES_{base}.hdf5'
+    with _new_hdf5(path) as file:
+        file.attrs['captions_per_image'] = CAPTIONS_PER_PAIR
+        shape = (len(dataset), first.shape[0], 3, *first.shape[1:3])
+        images = file.create_dataset('images', shape, dtype=np.uint8)
+        for row in progress(range(len(dataset)), f'{dataset.split} images', unit='pair'):
+            loaded = dataset.load_sample(row)
+            frames = np.stack(loaded['frames'])
+            if frames.shape != first.shape:
+                raise ValueError(f"'{loaded['sample_id']}' is {frames.shape[1:3]} (H, W), the "
+                                 f'first pair {first.shape[1:3]}: HDF5 files hold one size.')
+            images[row] = frames.transpose(0, 3, 1, 2)
+    return path
+
+
+@contextmanager
+def _new_hdf5(path: Path) -> Iterator[Any]:
+    """Open a sibling of ``path`` that takes its name when the block ends without error."""
+    h5py = require('h5py', 'writing HDF5 files')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with h5py.File(draft, 'w') as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

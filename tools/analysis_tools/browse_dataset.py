@@ -1,0 +1,107 @@
+r"""Draw what a model is given: samples of a config's dataset after its transforms, one PNG each.
+
+Example::
+
+    python tools/analysis_tools/browse_dataset.py configs/blip_synth.py --number 12 --out browse
+    python tools/analysis_tools/browse_dataset.py configs/blip_synth.py --ids train_000003 \
+        --visits 4
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config, DictAction
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.apis.launch import existing_config, set_data_root
+from rscc.datasets.base import ChangeDataset
+from rscc.registry import DATASETS
+from rscc.utils import atomic_write, did_you_mean, progress
+from rscc.visualization.panels import draw_panel, mask_of
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Draw samples of a config's dataset.")
+    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train',
+                        help='whose dataloader to look at (%(default)s)')
+    parser.add_argument('--number', type=int, default=10, help='how many samples (%(default)s)')
+    parser.add_argument('--ids', nargs='+', metavar='ID', help='these samples, by id')
+    parser.add_argument('--visits', type=int, default=1,
+                        help='epochs to show of each sample: one panel per draw (%(default)s)')
+    parser.add_argument('--out', default='browse', help='folder of the PNGs (%(default)s)')
+    parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw the panels and say where they are."""
+    args = parse_args(arguments)
+    try:
+        set_data_root(args.data_root)
+        cfg = Config.fromfile(existing_config(args.config))
+        cfg.merge_from_dict(args.cfg_options or {})
+        dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
+        chosen = choose(dataset, args.ids, args.number)
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise SystemExit(f'error: {error.args[0] if error.args else error}') from error
+    out = Path(args.out)
+    for idx in progress(chosen, 'drawing', unit='sample'):
+        for visit in range(args.visits):
+            dataset.set_epoch(visit)
+            name, panel = draw(dataset, idx)
+            write_png(out / (f'{name}.png' if args.visits == 1 else f'{name}_{visit}.png'), panel)
+    print(f"{len(chosen) * args.visits} panels in '{out}'")
+
+
+def choose(dataset: ChangeDataset, ids: list[str] | None, number: int) -> list[int]:
+    """Return the indices of the named samples, or of ``number`` spread over the dataset.
+
+    Raises:
+        ValueError: If an id is unknown.
+    """
+    if not ids:
+        return sorted(set(np.linspace(0, len(dataset) - 1, min(number, len(dataset)), dtype=int)))
+    indices = {dataset.get_data_info(idx)['sample_id']: idx for idx in range(len(dataset))}
+    for name in ids:
+        if name not in indices:
+            raise ValueError(f"no sample '{name}' in this split ({len(dataset)} samples)."
+                             f'{did_you_mean(name, indices)}')
+    return [indices[name] for name in ids]
+
+
+def draw(dataset: ChangeDataset, idx: int) -> tuple[str, np.ndarray]:
+    """Return the id and the panel (uint8 RGB) of one sample after the pipeline.
+
+    The sentences that training would use on this visit stand where a prediction would.
+    """
+    packed = dataset[idx]
+    sample = packed['data_samples']
+    height, width = sample.img_shape
+    flips = ', '.join(sample.get('flip') or [])
+    targets = getattr(sample, 'target_captions', None)
+    panel = draw_panel(
+        [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']],
+        gt_mask=mask_of(sample, 'gt_sem_seg'),
+        references=targets or getattr(sample, 'gt_captions', None),
+        title=f'{sample.sample_id}   {height} x {width}   flipped: {flips or "no"}',
+        palette=dataset.metainfo.get('palette'),
+        classes=dataset.metainfo.get('classes'),
+        language=dataset.metainfo.get('language'))
+    return sample.sample_id, panel
+
+
+def write_png(path: Path, panel: np.ndarray) -> None:
+    """Write an RGB image, whole or not at all."""
+    with atomic_write(path, 'wb') as file:
+        file.write(cv2.imencode('.png', cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+if __name__ == '__main__':
+    main()
