@@ -1,0 +1,163 @@
+"""Every config loads, is free of mistakes, and builds a model that learns and answers, shrunken."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+
+from rscc.compat import import_transformers
+from rscc.registry import HOOKS, METRICS, MODELS
+from rscc.structures import ChangeDataSample
+from rscc.utils.check_config import check_config
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py'))
+WORDS = ['a', 'house', 'has', 'been', 'built', 'the', 'scene', 'is', 'same', 'as', 'before']
+BASE_WIDTH, TINY_WIDTH = 768, 48  # both divide by the twelve heads of BLIP-base
+
+
+@pytest.fixture(scope='module')
+def tiny_blip(tmp_path_factory):
+    """A folder that loads like the published BLIP-base, with its layers and heads, but narrow."""
+    folder = tmp_path_factory.mktemp('blip')
+    pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS]
+    (folder / 'vocab.txt').write_text('\n'.join(pieces) + '\n')
+    blip = import_transformers('models.blip')
+    text = dict(vocab_size=len(pieces) + 2, hidden_size=TINY_WIDTH, encoder_hidden_size=TINY_WIDTH,
+                num_hidden_layers=2, num_attention_heads=12, intermediate_size=64,
+                bos_token_id=len(pieces), sep_token_id=3, eos_token_id=3, pad_token_id=0)
+    vision = dict(hidden_size=TINY_WIDTH, num_hidden_layers=12, num_attention_heads=12,
+                  intermediate_size=64, image_size=64, patch_size=16, initializer_range=0.02)
+    model = blip.BlipForConditionalGeneration(
+        blip.BlipConfig(text_config=text, vision_config=vision, projection_dim=16))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def data_home(tmp_path_factory):
+    """A folder of datasets that holds nothing but the vocabularies."""
+    home = tmp_path_factory.mktemp('data')
+    (home / 'synth').mkdir()
+    for language in ('en', 'zh'):
+        (home / 'synth' / f'vocab_{language}.json').write_text(json.dumps(WORDS))
+    return home
+
+
+def shrink(node, published):
+    """Divide every width that comes from BLIP-base; models from scratch are small already."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            node[key] = shrink(value, published)
+    elif isinstance(node, list | tuple):
+        return type(node)(shrink(value, published) for value in node)
+    elif published and type(node) is int and node and node % BASE_WIDTH == 0:
+        return node // BASE_WIDTH * TINY_WIDTH
+    return node
+
+
+@pytest.fixture
+def load(tiny_blip, data_home, monkeypatch):
+    """Return a function that reads one config offline."""
+    monkeypatch.setenv('RSCC_BLIP', str(tiny_blip))
+    monkeypatch.setenv('RSCC_DATA', str(data_home))
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+
+    def read(name):
+        cfg = Config.fromfile(ROOT / 'configs' / name)
+        init_default_scope(cfg.default_scope)
+        return cfg
+
+    return read
+
+
+def build(cfg, tiny_blip):
+    """Build the shrunken model of a config."""
+    published = str(tiny_blip) in str(cfg.model)
+    torch.manual_seed(0)
+    return MODELS.build(shrink(cfg.model.copy(), published))
+
+
+def batch_for(cfg, size=64):
+    """Return two random samples with everything that a head may learn from."""
+    dates = 1 if cfg.model.fusion.type == 'SingleFrame' else 2
+    samples = []
+    for changed in (True, False):
+        sample = ChangeDataSample(metainfo=dict(ori_shape=(size, size), img_shape=(size, size)))
+        sample.gt_captions = ['a house has been built'] if changed else ['the scene is the same']
+        sample.target_captions = sample.gt_captions
+        sample.gt_change_flag = changed
+        mask = torch.zeros(1, size, size, dtype=torch.long)
+        mask[:, :20, :20] = int(changed)
+        sample.gt_sem_seg = PixelData(data=mask)
+        samples.append(sample)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randint(256, (dates, 3, size, size), dtype=torch.uint8, generator=generator)
+              for _ in samples]
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def test_the_published_configs_are_there():
+    promised = {'blip_levircc.py', 'blip_levirmci.py', 'blip_dubaicc.py', 'blip_rsicd.py',
+                'blip_synth.py'}
+    assert promised <= set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_has_no_unknown_type_keyword_or_key(load, name):
+    check_config(load(name), stages=())
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_says_what_it_is_in_its_first_line(name):
+    assert (ROOT / 'configs' / name).read_text().startswith('"""')
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_no_config_selects_and_tests_on_the_same_split(load, name):
+    cfg = load(name)
+    splits = [cfg[f'{stage}_dataloader'].dataset.split for stage in ('train', 'val', 'test')]
+    assert splits == ['train', 'val', 'test']
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_builds_a_model_that_learns_and_answers(load, tiny_blip, name):
+    cfg = load(name)
+    model = build(cfg, tiny_blip)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {key: value.detach().clone() for key, value in model.named_parameters()}
+    model.train()
+    logged = model.train_step(batch_for(cfg), wrapper)
+    assert torch.isfinite(logged['loss'])
+    trained = {key for key, value in model.named_parameters() if value.requires_grad}
+    moved = {key for key, value in model.named_parameters() if not torch.equal(value, before[key])}
+    assert moved, 'one step changed nothing'
+    assert moved <= trained, f'frozen and yet changed: {sorted(moved - trained)[:3]}'
+    answers = model.eval().test_step(batch_for(cfg))
+    assert len(answers) == 2
+    for answer in answers:
+        assert isinstance(answer.pred_caption, str)
+        if cfg.model.get('change_head'):
+            assert answer.pred_sem_seg.data.shape == (1, 64, 64)
+        if cfg.model.get('flag_head'):
+            assert 0.0 <= answer.pred_change_score <= 1.0
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_hooks_and_metrics_of_a_config_build(load, name):
+    cfg = load(name)
+    for hook in [*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])]:
+        assert HOOKS.build(hook) is not None
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+            assert METRICS.build(metric) is not None
+
+
+def test_shrinking_leaves_models_from_scratch_alone():
+    assert shrink(dict(a=[768, 2304], b=dict(c=30, d=True)), True) == dict(
+        a=[48, 144], b=dict(c=30, d=True))
+    assert shrink(dict(a=768), False) == dict(a=768)
