@@ -7,6 +7,7 @@
 """
 import importlib
 import importlib.util
+import pickle
 import sys
 from functools import cache
 from pathlib import Path
@@ -101,6 +102,8 @@ def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load(..., weights_only=True)`` read what MMEngine writes beside the weights.
 
     These classes hold numbers and cannot run code: the log history and the numpy scalars in it.
+    The history also pickles its own statistics by name, through ``getattr``; that name is answered
+    by a stand-in that gives out nothing else.
     """
     import numpy as np
     import torch
@@ -110,4 +113,14 @@ def allow_mmengine_checkpoints() -> None:
     allowed = [HistoryBuffer, scalar, rebuild, np.ndarray, np.dtype]
     kinds = ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
     allowed += sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
+    names = ('builtins.getattr', '__builtin__.getattr', 'getattr')
+    allowed += [(_statistic_of_history, name) for name in names]
     torch.serialization.add_safe_globals(allowed)
+
+
+def _statistic_of_history(owner: type, name: str) -> Any:
+    """Stand in for ``getattr`` while a checkpoint is read: the history's statistics only."""
+    from mmengine.logging import HistoryBuffer
+    if owner is HistoryBuffer and name in HistoryBuffer()._statistics_methods:
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f"GLOBAL getattr of '{name}' is not allowed")

@@ -2,6 +2,7 @@
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,19 +177,29 @@ def checkpoint_candidates(work_dir: str | os.PathLike) -> list[Path]:
     return ordered
 
 
+def _verify_sums(path: Path) -> None:
+    """Compare the check sums inside the file, which torch itself does not."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            spoilt = archive.testzip()
+        if spoilt is not None:
+            raise ValueError(f"check sum of '{spoilt}' is wrong")
+
+
 def last_good_checkpoint(work_dir: str | os.PathLike) -> Path | None:
     """Find the newest checkpoint of a run that can really be resumed.
 
-    Each candidate is read in full; one that does not load, or lacks the optimizer, is named in a
-    warning and the next older one is tried.
+    Each candidate is read in full; one that does not load, whose check sums are wrong, or that
+    lacks the optimizer, is named in a warning and the next older one is tried.
 
     Returns:
         The file, or None where the run has no usable one (also said in the log).
     """
     for path in checkpoint_candidates(work_dir):
         try:
+            _verify_sums(path)
             found = read_checkpoint(path)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, zipfile.BadZipFile) as error:
             print_log(f"skipping broken checkpoint '{path}': {error}", 'current', 30)
             continue
         lacking = [key for key in RESUME_KEYS if key not in found]

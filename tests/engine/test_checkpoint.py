@@ -1,0 +1,186 @@
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from rscc.engine.checkpoint import (
+    checkpoint_candidates,
+    last_good_checkpoint,
+    load_weights,
+    read_checkpoint,
+)
+from rscc.models.vocabulary import VocabularyMixin
+
+
+def save_run(folder: Path, *epochs: int, **extra) -> list[Path]:
+    """Files with everything a resume needs."""
+    paths = []
+    for epoch in epochs:
+        history = HistoryBuffer([1.0, 2.0], [1, 1])
+        content = {'meta': {'epoch': epoch, 'iter': epoch}, 'state_dict': {'w': torch.ones(64)},
+                   'message_hub': {'log_scalars': {'loss': history}}, 'optimizer': {}, **extra}
+        paths.append(folder / f'epoch_{epoch}.pth')
+        torch.save(content, paths[-1])
+    return paths
+
+
+def test_log_history_of_mmengine_is_read_with_weights_only(tmp_path):
+    path, = save_run(tmp_path, 1)
+    scalars = read_checkpoint(path)['message_hub']['log_scalars']
+    assert scalars['loss'].mean() == 1.5
+
+
+def test_file_address_is_read_like_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    path, = save_run(tmp_path, 1)
+    assert read_checkpoint(path.as_uri())['meta']['epoch'] == 1
+
+
+class Reach:
+
+    def __reduce__(self):
+        return (getattr, (HistoryBuffer, '__init__'))
+
+
+def test_history_statistics_open_no_door_to_other_attributes(tmp_path):
+    torch.save({'state_dict': {}, 'evil': Reach()}, tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match='could run code'):
+        read_checkpoint(tmp_path / 'evil.pth')
+
+
+class Payload:
+
+    def __reduce__(self):
+        return (Path.touch, (Path('pwned'),))
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({'state_dict': {}, 'evil': Payload()}, 'evil.pth')
+    with pytest.raises(ValueError, match=r'holds Python objects of .*could run code'):
+        read_checkpoint('evil.pth')
+    assert not Path('pwned').exists()
+
+
+def test_absent_checkpoint_names_the_nearest_file(tmp_path):
+    save_run(tmp_path, 12)
+    with pytest.raises(FileNotFoundError, match=r"epoch_12\.pth.*Did you mean 'epoch_12.pth'"):
+        read_checkpoint(tmp_path / 'epoch_21.pth')
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty'])
+def test_damaged_checkpoint_is_named(tmp_path, damage):
+    path, = save_run(tmp_path, 1)
+    data = bytearray(path.read_bytes())
+    path.write_bytes({'cut': data[:len(data) // 2], 'empty': b''}[damage])
+    with pytest.raises(ValueError, match=r"epoch_1.pth' is (damaged|not a torch file)"):
+        read_checkpoint(path)
+
+
+def test_something_else_than_a_dict_is_refused(tmp_path):
+    torch.save(torch.ones(2), tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='holds a Tensor, expected a dict'):
+        read_checkpoint(tmp_path / 'x.pth')
+
+
+def test_plain_pickle_is_refused(tmp_path):
+    (tmp_path / 'x.pth').write_bytes(pickle.dumps({'state_dict': object()}))
+    with pytest.raises(ValueError, match=r"checkpoint '.*x.pth'"):
+        read_checkpoint(tmp_path / 'x.pth')
+
+
+def test_report_lists_the_first_ten_keys_of_each_kind():
+    model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(8)])
+    state = model.state_dict()
+    for index in range(6):
+        del state[f'{index}.weight'], state[f'{index}.bias']
+    state['7.weight'] = torch.zeros(3, 2)
+    state['extra'] = torch.zeros(1)
+    report = load_weights(model, {'state_dict': state})
+    assert (report.matched, len(report.missing), report.unexpected) == (3, 12, ['extra'])
+    assert not report.exact
+    text = str(report)
+    assert '3 tensors match, 12 missing, 1 unexpected, 1 of another shape' in text
+    assert '... 2 more' in text
+    assert '7.weight: file (3, 2), model (2, 2)' in text
+
+
+def test_prefix_of_wrapped_models_and_old_batch_counters_are_forgiven():
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    state = {f'module.{key}': value for key, value in model.state_dict().items()
+             if 'num_batches' not in key}
+    report = load_weights(model, {'state_dict': state})
+    assert report.exact and report.matched == 4
+
+
+class Head(VocabularyMixin):
+
+    def __init__(self, words):
+        super().__init__()
+        self.register_vocabulary(words)
+
+
+def test_other_vocabulary_is_reported_with_both_sizes():
+    model = nn.ModuleDict({'head': Head(['a', 'b'])})
+    other = nn.ModuleDict({'head': Head(['a', 'b', 'c'])})
+    report = load_weights(model, other.state_dict())
+    assert report.mis_shaped == ['head.vocabulary: file 3 words, model 2, not the same ones']
+    same_size = nn.ModuleDict({'head': Head(['a', 'c'])})
+    assert not load_weights(model, same_size.state_dict()).exact
+    assert load_weights(model, copy.deepcopy(model).state_dict()).exact
+
+
+def test_newest_checkpoint_comes_first_by_number_not_by_name(tmp_path):
+    save_run(tmp_path, 2, 10, 9)
+    torch.save({}, tmp_path / 'best_change_OA_epoch_2.pth')
+    assert [path.name for path in checkpoint_candidates(tmp_path)] == [
+        'epoch_10.pth', 'epoch_9.pth', 'epoch_2.pth']
+
+
+def test_recorded_name_counts_after_the_folder_was_moved(tmp_path):
+    save_run(tmp_path, 1, 2)
+    (tmp_path / 'last_checkpoint').write_text('/gone/run/epoch_1.pth')
+    assert checkpoint_candidates(tmp_path)[0] == tmp_path / 'epoch_1.pth'
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What was logged, whatever logger mmengine is writing to in this process."""
+    said = []
+    monkeypatch.setattr('rscc.engine.checkpoint.print_log', lambda text, *_: said.append(text))
+    return said
+
+
+def test_broken_last_checkpoint_falls_back_to_the_older_one(tmp_path, warnings):
+    older, broken = save_run(tmp_path, 1, 2)
+    broken.write_bytes(broken.read_bytes()[:100])
+    (tmp_path / 'last_checkpoint').write_text(str(broken))
+    assert last_good_checkpoint(tmp_path) == older
+    assert len(warnings) == 1 and f"skipping broken checkpoint '{broken}'" in warnings[0]
+
+
+def test_flipped_bit_that_torch_would_load_is_noticed(tmp_path, warnings):
+    older, spoilt = save_run(tmp_path, 1, 2)
+    data = bytearray(spoilt.read_bytes())
+    data[data.index(torch.ones(64).numpy().tobytes()) + 5] ^= 0xff
+    spoilt.write_bytes(data)
+    assert read_checkpoint(spoilt)['state_dict']['w'].min() == 1
+    assert last_good_checkpoint(tmp_path) == older
+    assert 'check sum' in warnings[0]
+
+
+def test_checkpoint_without_optimizer_cannot_be_resumed(tmp_path, warnings):
+    torch.save({'meta': {}, 'state_dict': {}, 'message_hub': {}}, tmp_path / 'epoch_3.pth')
+    assert last_good_checkpoint(tmp_path) is None
+    assert 'it lacks optimizer' in warnings[0]
+
+
+def test_recorded_file_that_was_deleted_is_skipped(tmp_path, warnings):
+    kept, = save_run(tmp_path, 4)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_5.pth'))
+    assert last_good_checkpoint(tmp_path) == kept
+    assert 'no checkpoint at' in warnings[0]
