@@ -7,7 +7,8 @@ from torch import nn
 from rscc.utils import did_you_mean, require
 
 
-def matching_parameters(model: nn.Module, patterns: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
+def matching_parameters(model: nn.Module,
+                        patterns: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
     """Return the named parameters that any pattern matches (``re.search``).
 
     Raises:

@@ -146,8 +146,10 @@ class ChangeInterpreter(BaseModel):
             sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
 
     def outputs(self, features: ChangeFeatures) -> dict[str, Tensor]:
-        """Return raw tensors: ``tokens`` (N, L, C), ``change_logits`` (N, classes, h, w) and
-        ``flag_logits`` (N,), those that exist.
+        """Return the raw tensors that exist.
+
+        Returns:
+            ``tokens`` (N, L, C), ``change_logits`` (N, classes, h, w), ``flag_logits`` (N,).
         """
         raw = {}
         if features.tokens is not None:

@@ -2,7 +2,7 @@
 
 Another size: train_dataloader.dataset.cache.size=(256,256), and the same for val and test.
 """
-cache = dict(size=(128, 128))
+cache = dict(size=(128, 128), where=None)
 train_pipeline = [
     dict(type='LoadFrames'),
     dict(type='LoadChangeMask'),

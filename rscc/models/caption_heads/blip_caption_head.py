@@ -54,7 +54,7 @@ class BlipCaptionHead(VocabularyMixin):
                         else self._random_decoder(config, memory_channels))
         self.decoder.label_smoothing = label_smoothing
         if checkpointing:
-            self.decoder.gradient_checkpointing_enable()
+            self.decoder.activation_checkpointing_enable()
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
         self.max_tokens = max_tokens
         self.decoding = search.Decoding(max_tokens=max_tokens).updated(decoding or {})
@@ -93,7 +93,9 @@ class BlipCaptionHead(VocabularyMixin):
         output = self.decoder(input_ids=packed.ids, attention_mask=packed.mask,
                               position_ids=packed.positions,
                               encoder_hidden_states=features.tokens, labels=packed.labels)
-        return dict(loss_caption=self.loss_weight * output.loss,
+        # A mean over no token is not a number; the sum keeps every parameter in the graph.
+        loss = output.loss if packed.num_learned else output.logits.sum() * 0
+        return dict(loss_caption=self.loss_weight * loss,
                     accuracy=_token_accuracy(output.logits, packed.labels))
 
     def _pack(self, data_samples: list[ChangeDataSample], device: torch.device) -> PackedSentences:

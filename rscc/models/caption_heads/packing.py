@@ -15,11 +15,13 @@ class PackedSentences:
         positions: Position of each token in its own sentence (N, S).
         mask: Additive attention mask (N, 1, S, S): 0 where a token may look (itself and earlier
             tokens of its own sentence), the lowest float elsewhere.
+        num_learned: Number of labels that are not -100.
     """
     ids: Tensor
     labels: Tensor
     positions: Tensor
     mask: Tensor
+    num_learned: int
 
 
 def pack(sentences: list[list[list[int]]], pad_id: int, prompt_length: int = 1,
@@ -55,7 +57,7 @@ def pack(sentences: list[list[list[int]]], pad_id: int, prompt_length: int = 1,
             segments[row, start:stop] = number
             start = stop
     return PackedSentences(ids.to(device), labels.to(device), positions.to(device),
-                           _segment_mask(segments.to(device)))
+                           _segment_mask(segments.to(device)), int((labels != -100).sum()))
 
 
 def _segment_mask(segments: Tensor) -> Tensor:

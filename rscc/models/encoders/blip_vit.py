@@ -51,7 +51,7 @@ class BlipViT(FrameEncoder):
                              f'{wrong} do not exist')
         self.out_layers = tuple(out_layers)
         if checkpointing:
-            self.vision_model.gradient_checkpointing_enable()
+            self.vision_model.activation_checkpointing_enable()
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return tokens (M, 1 + h*w, C), class token first; pooled is the class token."""

@@ -1,9 +1,9 @@
 """Mutual cross-attention gated by the difference.
 
-The design family of MCINet's bi-temporal interaction (Liu et al., Change-Agent: Towards Interactive
-Comprehensive Remote Sensing Change Interpretation and Analysis, TGRS 2024): each date asks the other
-through keys and values weighted by the difference, then mixes its neighbourhood with depth-wise
-convolutions. Written from the description; layer order and normalisation are ours.
+The design family of MCINet's bi-temporal interaction (Liu et al., Change-Agent: Towards
+Interactive Comprehensive Remote Sensing Change Interpretation and Analysis, TGRS 2024): each date
+asks the other through keys and values weighted by the difference, then mixes its neighbourhood with
+depth-wise convolutions. Written from the description; layer order and normalisation are ours.
 """
 import torch
 from torch import Tensor, nn

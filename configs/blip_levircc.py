@@ -1,0 +1,7 @@
+"""BLIP change captioning on LEVIR-CC: two dates in, a sentence out."""
+_base_ = [
+    './_base_/models/blip_base.py',
+    './_base_/datasets/levir_cc.py',
+    './_base_/schedules/adamw_10e.py',
+    './_base_/runtime.py',
+]

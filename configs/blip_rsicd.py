@@ -1,0 +1,8 @@
+"""BLIP captioning of single images on RSICD: the first stage of the published work."""
+_base_ = [
+    './_base_/models/blip_base.py',
+    './_base_/datasets/rsicd.py',
+    './_base_/schedules/adamw_10e.py',
+    './_base_/runtime.py',
+]
+model = dict(fusion=dict(_delete_=True, type='SingleFrame'), flag_head=None)

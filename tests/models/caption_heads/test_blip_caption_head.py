@@ -1,0 +1,90 @@
+import pytest
+import torch
+from testers import WORDS, CaptionHeadTester, change_features, data_samples
+
+from rscc.registry import MODELS
+
+CONFIG = dict(hidden_size=32, num_hidden_layers=2, intermediate_size=64, num_attention_heads=4,
+              max_position_embeddings=32)
+
+
+class TestBlipCaptionHead(CaptionHeadTester):
+    cfg = dict(type='BlipCaptionHead', memory_channels=16, config=CONFIG, max_tokens=8,
+               tokenizer=dict(type='WordTokenizer', words=WORDS))
+
+    @pytest.mark.parametrize('options', [dict(num_beams=4, num_captions=3),
+                                         dict(sample=True, num_captions=3, seed=1, top_p=0.9)])
+    def test_n_best_come_sorted(self, options):
+        written = self.build().eval().generate(change_features(2), **options)
+        for captions in written:
+            assert len(captions) == 3
+            scores = [caption.score for caption in captions]
+            assert scores == sorted(scores, reverse=True)
+
+    def test_sampling_repeats_with_its_seed_and_leaves_the_global_generator_alone(self):
+        head = self.build().eval()
+        torch.manual_seed(3)
+        expected = torch.rand(1)
+        torch.manual_seed(3)
+        one = head.generate(change_features(2), sample=True, seed=5)
+        assert torch.equal(torch.rand(1), expected)
+        assert head.generate(change_features(2), sample=True, seed=5) == one
+        others = [head.generate(change_features(2), sample=True, seed=seed) for seed in (6, 7, 8)]
+        assert any(other != one for other in others)
+
+    def test_score_is_the_mean_log_probability_of_its_tokens(self):
+        head, features = self.build().eval(), change_features(1)
+        caption = head.generate(features)[0][0]
+        # The decoder may write specials, which the text does not show: follow it by hand.
+        ids, total = [head.tokenizer.bos_id], []
+        for _ in range(head.max_tokens + 1):
+            with torch.no_grad():
+                logits = head.decoder(input_ids=torch.tensor([ids]), is_decoder=True,
+                                      encoder_hidden_states=features.tokens).logits[0, -1]
+            total.append(logits.log_softmax(-1).max().item())
+            ids.append(int(logits.argmax()))
+            if ids[-1] == head.tokenizer.eos_id:
+                break
+        assert caption.score == pytest.approx(sum(total) / len(total), abs=1e-4)
+
+    def test_long_captions_are_cut_and_counted(self):
+        head = self.build()
+        head.loss(change_features(1), data_samples(1, captions=['house ' * 20]))
+        assert head.tokenizer.cut == 1
+
+    def test_target_captions_win_over_the_references(self):
+        head, features, samples = self.build(), change_features(1), data_samples(1)
+        plain = head.loss(features, samples)['loss_caption']
+        samples[0].target_captions = ['road road road']
+        assert head.loss(features, samples)['loss_caption'] != plain
+
+    def test_a_batch_without_captions_trains_nothing_but_stays_finite(self):
+        head, samples = self.build(), data_samples(2)
+        for sample in samples:
+            sample.gt_captions = []
+        loss = head.loss(change_features(2), samples)['loss_caption']
+        loss.backward()
+        assert loss == 0
+
+    def test_more_captions_than_beams_is_refused(self):
+        with pytest.raises(ValueError, match='at most num_beams captions'):
+            self.build().generate(change_features(1), num_captions=2)
+
+
+def test_a_prompt_is_given_and_not_returned():
+    cfg = TestBlipCaptionHead.cfg | dict(tokenizer=dict(
+        type='WordTokenizer', words=WORDS))
+    head = MODELS.build(cfg)
+    head.tokenizer.prompt_ids = (4, 5)
+    head.given_ids = [head.tokenizer.bos_id, 4, 5]
+    packed = head._pack(data_samples(1), torch.device('cpu'))
+    assert packed.labels[0, :3].tolist() == [-100] * 3
+    assert packed.labels[0, 3] == packed.ids[0, 3]
+
+
+def test_a_checkpoint_with_other_words_is_refused_with_both_sizes():
+    head = MODELS.build(TestBlipCaptionHead.cfg)
+    cfg = TestBlipCaptionHead.cfg | dict(
+        tokenizer=dict(type='WordTokenizer', words=[*WORDS, 'pond']))
+    with pytest.raises(RuntimeError, match='the checkpoint has 11 words, that of the config 12'):
+        MODELS.build(cfg).load_state_dict(head.state_dict())

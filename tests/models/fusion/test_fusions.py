@@ -1,0 +1,66 @@
+import pytest
+import torch
+from testers import FusionTester, frame_features
+
+from rscc.registry import MODELS
+
+
+class TestSingleFrame(FusionTester):
+    cfg = dict(type='SingleFrame')
+    dates, tokens = 1, 24
+
+    def test_a_pair_is_refused(self):
+        with pytest.raises(ValueError, match=r'takes 1 date.* found 2; use ConcatFusion'):
+            self.build()(frame_features(2, 2))
+
+
+class TestConcatFusion(FusionTester):
+    cfg = dict(type='ConcatFusion', channels=16)
+    tokens = 48
+
+    def test_it_starts_as_plain_concatenation(self):
+        features = frame_features()
+        assert torch.equal(self.build()(features).tokens, features.tokens.flatten(1, 2))
+
+    def test_one_date_of_two_is_that_date(self):
+        features = frame_features(2, 1)
+        assert torch.equal(self.build()(features).tokens, features.tokens[:, 0])
+
+
+class TestDifferenceFusion(FusionTester):
+    cfg = dict(type='DifferenceFusion', channels=16)
+    tokens = 72
+
+    def test_it_starts_as_concatenation_and_empty_difference(self):
+        features = frame_features()
+        fused = self.build()(features)
+        assert torch.equal(fused.tokens[:, :48], features.tokens.flatten(1, 2))
+        assert fused.tokens[:, 48:].abs().sum() == 0
+
+    def test_without_zero_init_the_difference_is_there(self):
+        features = frame_features()
+        fused = MODELS.build(self.cfg | dict(zero_init=False))(features)
+        torch.testing.assert_close(fused.tokens[:, 48:],
+                                   features.tokens[:, 1] - features.tokens[:, 0])
+
+    def test_a_single_image_is_refused(self):
+        with pytest.raises(ValueError, match='DifferenceFusion takes 2 date'):
+            self.build()(frame_features(2, 1))
+
+
+class TestCrossGatedFusion(FusionTester):
+    cfg = dict(type='CrossGatedFusion', channels=16, num_heads=4, num_layers=2)
+    tokens = 48
+
+
+class TestQueryResampler(FusionTester):
+    cfg = dict(type='QueryResampler', fusion=dict(type='DifferenceFusion', channels=16),
+               channels=16, num_queries=5, num_heads=4)
+    tokens = 5
+
+
+def test_a_fusion_without_tokens_says_so():
+    features = frame_features()
+    features.tokens = None
+    with pytest.raises(ValueError, match='ConcatFusion needs tokens'):
+        MODELS.build(dict(type='ConcatFusion', channels=16))(features)

@@ -1,0 +1,25 @@
+import torch
+
+from rscc.models.vocabulary import pack_words, restore_vocabulary, unpack_words
+
+
+def config(**tokenizer):
+    return dict(model=dict(caption_head=dict(tokenizer=dict(type='WordTokenizer', **tokenizer))))
+
+
+def test_words_of_any_language_survive():
+    words = ['<pad>', 'house', '道路']
+    assert unpack_words(pack_words(words)) == words
+
+
+def test_the_tokenizer_takes_its_words_from_the_checkpoint():
+    cfg = config(vocab_file='nowhere.json')
+    checkpoint = dict(state_dict={'caption_head.vocabulary': pack_words(['a', 'b'])})
+    assert restore_vocabulary(cfg, checkpoint) == ['a', 'b']
+    assert cfg['model']['caption_head']['tokenizer'] == dict(type='WordTokenizer', words=['a', 'b'])
+
+
+def test_a_checkpoint_without_words_leaves_the_config_alone():
+    cfg = config(vocab_file='words.json')
+    assert restore_vocabulary(cfg, {'encoder.weight': torch.zeros(1)}) is None
+    assert cfg == config(vocab_file='words.json')

@@ -1,0 +1,257 @@
+"""Test cases that every encoder, fusion and head must pass; a new class gets them in five lines."""
+import copy
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+
+from rscc.models.encoders.build import build_encoder
+from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
+
+WORDS = ['a', 'house', 'is', 'built', 'road', 'no', 'change']
+CAPTIONS = ['a house is built', 'a road is built', 'no change', 'a house']
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def frame_features(n=2, t=2, channels=16, grid=(4, 6), class_token=False, seed=0):
+    """Random features as an encoder returns them."""
+    draw = generator(seed)
+    length = grid[0] * grid[1] + class_token
+    tokens = torch.randn(n, t, length, channels, generator=draw)
+    maps = [torch.randn(n, t, channels, *grid, generator=draw)]
+    return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(2))
+
+
+def change_features(n=2, channels=16, seed=0):
+    """Random features as a fusion returns them."""
+    draw = generator(seed)
+    return ChangeFeatures(
+        maps=[torch.randn(n, channels, 8 // 2**i, 8 // 2**i, generator=draw) for i in range(2)],
+        tokens=torch.randn(n, 12, channels, generator=draw),
+        pooled=torch.randn(n, channels, generator=draw))
+
+
+def data_samples(n=2, classes=3, size=(32, 32), captions=CAPTIONS):
+    made = []
+    for row in range(n):
+        meta = dict(sample_id=f's{row}', ori_shape=size, img_shape=size, pad_shape=size)
+        sample = ChangeDataSample(metainfo=meta)
+        sample.gt_captions = [captions[row % len(captions)]]
+        sample.gt_change_flag = bool(row % 2)
+        mask = torch.randint(0, classes, (1, *size), generator=generator(row))
+        sample.gt_sem_seg = PixelData(data=mask)
+        made.append(sample)
+    return made
+
+
+def tensors_of(features):
+    """Every tensor in a feature record."""
+    values = [*features.maps, features.tokens, features.pooled, getattr(features, 'text', None)]
+    return [value for value in values if value is not None]
+
+
+def assert_gradient_reaches_everything(module, loss, but=()):
+    module.zero_grad()
+    loss.backward()
+    untouched = [name for name, parameter in module.named_parameters()
+                 if parameter.requires_grad and parameter.grad is None
+                 and not any(part in name for part in but)]
+    assert not untouched
+
+
+TINY_CAPTION_HEAD = dict(
+    type='BlipCaptionHead', memory_channels=16, max_tokens=8,
+    tokenizer=dict(type='WordTokenizer', words=WORDS),
+    config=dict(hidden_size=16, num_hidden_layers=1, intermediate_size=32, num_attention_heads=2,
+                max_position_embeddings=32))
+TINY_INTERPRETER = dict(
+    type='ChangeInterpreter',
+    encoder=dict(
+        type='BackboneEncoder', out_channels=32, embed_dims=16, position=True,
+        backbone=dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4,
+                      norm_eval=False)),
+    fusion=dict(type='DifferenceFusion', channels=16, zero_init=False),
+    change_head=dict(
+        type='mmseg.FPNHead', in_channels=[12, 24, 48, 96], in_index=[0, 1, 2, 3],
+        feature_strides=[4, 8, 16, 32], channels=8, num_classes=3, norm_cfg=dict(type='BN'),
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True)),
+    caption_head=TINY_CAPTION_HEAD,
+    flag_head=dict(type='ChangeFlagHead', in_channels=48))
+
+
+def build_interpreter(**changes):
+    """A model with every head in miniature; ``changes`` replace parts of its config."""
+    torch.manual_seed(0)
+    return MODELS.build(copy.deepcopy(TINY_INTERPRETER) | changes)
+
+
+def batch(n=2, size=(64, 64), dates=2):
+    draw = torch.Generator().manual_seed(0)
+    inputs = [torch.randint(0, 256, (dates, 3, *size), dtype=torch.uint8, generator=draw)
+              for _ in range(n)]
+    return dict(inputs=inputs, data_samples=data_samples(n, size=size))
+
+
+def losses(model, data):
+    return model(**model.data_preprocessor(data, True), mode='loss')
+
+
+def total(values):
+    return sum(value for name, value in values.items() if 'loss' in name)
+
+
+class ModuleTester:
+    """What every module shares: a state dict that survives a round trip."""
+    cfg: dict
+
+    def build(self):
+        torch.manual_seed(0)
+        return MODELS.build(copy.deepcopy(self.cfg))
+
+    def test_state_dict_survives_a_round_trip(self):
+        one, other = self.build(), self.build()
+        for parameter in other.parameters():
+            torch.nn.init.constant_(parameter, 0.5)
+        other.load_state_dict(one.state_dict())
+        for (name, left), right in zip(one.state_dict().items(), other.state_dict().values(),
+                                       strict=True):
+            assert torch.equal(left, right), name
+
+
+class EncoderTester(ModuleTester):
+    """Subclass with ``cfg`` and, where needed, ``size`` of the images."""
+    size = (32, 48)
+
+    def build(self):
+        torch.manual_seed(0)
+        return build_encoder(copy.deepcopy(self.cfg)).eval()
+
+    def inputs(self, n=2, t=2):
+        return torch.randn(n, t, 3, *self.size, generator=generator())
+
+    @torch.no_grad()
+    def test_axes_are_samples_and_dates(self):
+        for feature in tensors_of(self.build()(self.inputs(2, 3))):
+            assert feature.shape[:2] == (2, 3)
+            assert feature.isfinite().all()
+
+    @torch.no_grad()
+    def test_tokens_fill_their_grid(self):
+        features = self.build()(self.inputs())
+        height, width = features.token_grid
+        assert features.tokens.shape[2] in (height * width, height * width + 1)
+
+    @torch.no_grad()
+    def test_one_sample_equals_its_row_in_a_batch(self):
+        encoder, inputs = self.build(), self.inputs(3)
+        for one, many in zip(tensors_of(encoder(inputs[1:2])), tensors_of(encoder(inputs)),
+                             strict=True):
+            torch.testing.assert_close(one[0], many[1], atol=1e-4, rtol=1e-4)
+
+    @torch.no_grad()
+    def test_swapping_the_dates_swaps_the_features(self):
+        encoder, inputs = self.build(), self.inputs()
+        for swapped, plain in zip(tensors_of(encoder(inputs.flip(1))), tensors_of(encoder(inputs)),
+                                  strict=True):
+            torch.testing.assert_close(swapped, plain.flip(1), atol=1e-4, rtol=1e-4)
+
+    def test_gradient_reaches_every_parameter(self):
+        encoder = self.build()
+        loss = sum(feature.square().sum() for feature in tensors_of(encoder(self.inputs())))
+        assert_gradient_reaches_everything(encoder, loss)
+
+
+class FusionTester(ModuleTester):
+    """Subclass with ``cfg`` (16 channels) and ``dates``."""
+    dates = 2
+    tokens: int  # tokens out of 4 x 6 patches per date
+
+    @torch.no_grad()
+    def test_shapes(self):
+        fused = self.build().eval()(frame_features(3, self.dates))
+        assert fused.tokens.shape == (3, self.tokens, 16)
+        assert all(feature.shape[0] == 3 and feature.ndim == 4 for feature in fused.maps)
+        assert fused.pooled.shape[0] == 3
+
+    @torch.no_grad()
+    def test_the_class_token_is_welcome(self):
+        fused = self.build().eval()(frame_features(2, self.dates, class_token=True))
+        assert fused.tokens.isfinite().all()
+
+    @torch.no_grad()
+    def test_evaluation_is_deterministic(self):
+        fusion = self.build().eval()
+        one, other = fusion(frame_features(2, self.dates)), fusion(frame_features(2, self.dates))
+        assert torch.equal(one.tokens, other.tokens)
+
+    @torch.no_grad()
+    def test_one_sample_equals_its_row_in_a_batch(self):
+        fusion, features = self.build().eval(), frame_features(3, self.dates)
+        row = FrameFeatures([features.maps[0][1:2]], features.tokens[1:2], features.token_grid,
+                            features.pooled[1:2])
+        torch.testing.assert_close(fusion(row).tokens[0], fusion(features).tokens[1])
+
+    def test_gradient_reaches_every_parameter(self):
+        fusion = self.build()
+        fused = fusion(frame_features(2, self.dates))
+        loss = sum(feature.square().sum() for feature in tensors_of(fused))
+        if loss.requires_grad:
+            assert_gradient_reaches_everything(fusion, loss)
+        else:
+            assert not list(fusion.parameters())
+
+    @torch.no_grad()
+    def test_the_order_of_the_dates_matters(self):
+        if self.dates == 1:
+            pytest.skip('one date has no order')
+        fusion = self.build().eval()
+        for parameter in fusion.parameters():
+            torch.nn.init.normal_(parameter, std=0.3, generator=generator(5))
+        features = frame_features(2)
+        swapped = FrameFeatures([features.maps[0].flip(1)], features.tokens.flip(1),
+                                features.token_grid, features.pooled.flip(1))
+        # As a set of tokens: what a decoder without positions can tell apart.
+        one, other = fusion(features).tokens.sum(1), fusion(swapped).tokens.sum(1)
+        one_norm, other_norm = (fusion(f).tokens.square().sum(1) for f in (features, swapped))
+        assert not (torch.allclose(one, other, atol=1e-5)
+                    and torch.allclose(one_norm, other_norm, atol=1e-5))
+
+
+class CaptionHeadTester(ModuleTester):
+    """Subclass with ``cfg`` over 16 channels and the words above."""
+
+    def test_loss_is_finite_and_reaches_every_parameter(self):
+        head = self.build()
+        losses = head.loss(change_features(3), data_samples(3))
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+        assert total.isfinite()
+        assert_gradient_reaches_everything(head, total)
+
+    def test_it_learns_to_tell_two_samples_apart(self):
+        head, features, samples = self.build(), change_features(2), data_samples(2)
+        optimizer = torch.optim.AdamW(head.parameters(), 5e-3)
+        for _ in range(120):
+            optimizer.zero_grad()
+            losses = head.loss(features, samples)
+            sum(value for name, value in losses.items() if 'loss' in name).backward()
+            optimizer.step()
+        written = head.eval().generate(features)
+        assert [captions[0].text for captions in written] == CAPTIONS[:2]
+
+    def test_one_list_of_captions_per_sample(self):
+        written = self.build().eval().generate(change_features(3))
+        assert len(written) == 3
+        assert all(caption.score <= 0 for captions in written for caption in captions)
+
+    def test_one_sample_writes_what_it_writes_in_a_batch(self):
+        head, features = self.build().eval(), change_features(3)
+        one = ChangeFeatures(tokens=features.tokens[1:2], pooled=features.pooled[1:2])
+        assert head.generate(one)[0][0].text == head.generate(features)[1][0].text
+
+    def test_unknown_decoding_option_names_the_nearest(self):
+        with pytest.raises(TypeError, match="Did you mean 'num_beams'"):
+            self.build().generate(change_features(1), num_beam=3)
