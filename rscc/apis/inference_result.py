@@ -1,0 +1,102 @@
+"""What a model says about one image or pair."""
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.structures import ScoredCaption
+from rscc.utils import write_json
+from rscc.visualization.image_files import save_image, save_mask
+from rscc.visualization.overlays import overlay_mask
+from rscc.visualization.panels import draw_panel
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """The answer to one image or pair.
+
+    Attributes:
+        frames: The images as read, uint8 RGB (H, W, 3), earliest first.
+        mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
+            head.
+        captions: Sentences, best first; empty without a caption head.
+        change_probability: Probability of any change, 0 to 1; None without a flag head.
+        classes: Names of the mask's values, or empty where unknown.
+        palette: RGB per class, or None for default colours.
+        language: ``'en'`` or ``'zh'``.
+    """
+    frames: list[np.ndarray]
+    mask: np.ndarray | None = None
+    captions: list[ScoredCaption] = field(default_factory=list)
+    change_probability: float | None = None
+    classes: tuple[str, ...] = ()
+    palette: list | None = None
+    language: str | None = None
+
+    @property
+    def caption(self) -> str | None:
+        """The best sentence, or None."""
+        return self.captions[0].text if self.captions else None
+
+    @property
+    def change_share(self) -> float | None:
+        """Share of changed pixels, 0 to 1, or None without a mask."""
+        return None if self.mask is None else float((self.mask != 0).mean())
+
+    def class_shares(self) -> dict[str, float]:
+        """Return the share of pixels of every changed class that occurs, largest first."""
+        if self.mask is None:
+            return {}
+        values, counts = np.unique(self.mask[self.mask != 0], return_counts=True)
+        order = np.argsort(-counts, kind='stable')
+        return {self._class_name(int(values[i])): counts[i] / self.mask.size for i in order}
+
+    def _class_name(self, value: int) -> str:
+        return self.classes[value] if value < len(self.classes) else f'class {value}'
+
+    def overlay(self) -> np.ndarray:
+        """Return the last frame with the mask over it, uint8 RGB (H, W, 3).
+
+        Raises:
+            ValueError: If there is no mask.
+        """
+        if self.mask is None:
+            raise ValueError('there is no mask to draw: this model has no change_head')
+        return overlay_mask(self.frames[-1], self.mask, self.palette)
+
+    def panel(self, title: str | None = None) -> np.ndarray:
+        """Return everything in one picture, uint8 RGB (height, width, 3)."""
+        return draw_panel(self.frames, pred_mask=self.mask, prediction=self.caption, title=title,
+                          palette=self.palette, classes=self.classes, language=self.language)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what can go into JSON (pictures and mask stay out)."""
+        return {
+            'captions': [[caption.text, round(float(caption.score), 5)]
+                         for caption in self.captions],
+            'change_probability': self.change_probability,
+            'change_share': self.change_share,
+            'class_shares': {name: float(share) for name, share in self.class_shares().items()},
+            'classes': list(self.classes),
+        }
+
+    def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
+        """Write ``<name>.json``, ``<name>_panel.png`` and, with a mask, mask and overlay.
+
+        Args:
+            folder: Made if needed.
+            name: First part of the file names.
+            **facts: Further entries of the JSON, the image paths for instance.
+
+        Returns:
+            The files written.
+        """
+        folder = Path(folder)
+        files = [save_image(folder / f'{name}_panel.png', self.panel(name))]
+        if self.mask is not None:
+            files += [save_mask(folder / f'{name}_mask.png', self.mask, self.palette),
+                      save_image(folder / f'{name}_overlay.png', self.overlay())]
+        write_json(folder / f'{name}.json', facts | self.to_dict())
+        return [*files, folder / f'{name}.json']

@@ -1,0 +1,69 @@
+"""A model without training: it marks what is brighter later and says so."""
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from torch import nn
+
+from rscc.registry import MODELS
+from rscc.structures import ScoredCaption
+
+
+class SaysTheWords(nn.Module):
+    """Stands in for a caption head; ``generate`` repeats its decoding options."""
+
+    def generate(self, brighter, num_captions=1, num_beams=1):
+        return [[ScoredCaption(f'{"changed" if share else "same"} {num_beams} {k}', -0.1 * k)
+                 for k in range(num_captions)] for share in brighter]
+
+
+@MODELS.register_module(force=True)
+class BrighterIsChanged(BaseModel):
+    """Predicts class 1 where the last frame is brighter than the first one plus ``margin``."""
+
+    def __init__(self, captions=True, mask=True, flag=True, width=1, data_preprocessor=None):
+        super().__init__(data_preprocessor=MODELS.build({'type': 'ChangeDataPreprocessor'}))
+        self.margin = nn.Parameter(torch.full((width,), 0.1))
+        self.caption_head = SaysTheWords() if captions else None
+        self.mask, self.flag = mask, flag
+
+    def extract(self, inputs):
+        return inputs[:, -1].mean(1) > inputs[:, 0].mean(1) + self.margin.mean()
+
+    def forward(self, inputs, data_samples, mode):
+        assert not torch.is_grad_enabled() and not self.training
+        return self.predict(self.extract(inputs), data_samples)
+
+    def predict(self, features, data_samples, **decoding):
+        shares = [float(row.float().mean()) for row in features]
+        if self.caption_head is not None:
+            for sample, said in zip(data_samples, self.caption_head.generate(shares, **decoding),
+                                    strict=True):
+                sample.pred_captions, sample.pred_caption = said, said[0].text
+        for sample, row, share in zip(data_samples, features, shares, strict=True):
+            if self.mask:
+                sample.pred_sem_seg = PixelData(data=nn.functional.interpolate(
+                    row[None, None].float(), sample.ori_shape)[0].long())
+            if self.flag:
+                sample.pred_change_score = share
+        return data_samples
+
+
+def fake_config(size=32, task='pair', **model):
+    """A config whose dataset is nowhere on disk."""
+    return Config({
+        'model': {'type': 'BrighterIsChanged', **model},
+        'test_dataloader': {'dataset': {
+            'type': 'LEVIRMCIDataset', 'data_root': '/nowhere', 'pipeline': [
+                {'type': 'LoadFrames'}, {'type': 'LoadChangeMask'},
+                {'type': 'FramesResize', 'size': size}, {'type': 'PackChangeInputs'}]}}})
+
+
+def save_checkpoint(path, config, **meta):
+    """Save what MMEngine would."""
+    model = MODELS.build(config.model)
+    facts = {'task': 'pair', 'language': 'en', 'classes': ('unchanged', 'built'),
+             'palette': [[0, 0, 0], [250, 0, 0]]}
+    torch.save({'meta': {'cfg': config.pretty_text, 'dataset_meta': facts, **meta},
+                'state_dict': model.state_dict()}, path)
+    return path

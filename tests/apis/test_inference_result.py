@@ -1,0 +1,49 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rscc.apis import InferenceResult
+from rscc.structures import ScoredCaption
+
+FRAMES = [np.full((20, 30, 3), value, np.uint8) for value in (50, 150)]
+
+
+@pytest.fixture
+def result():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10], mask[10:15, :10] = 2, 1
+    return InferenceResult(FRAMES, mask, [ScoredCaption('a road', -0.25)], 0.75,
+                           ('unchanged', 'building', 'road'), [[0, 0, 0], [9, 0, 0], [0, 9, 0]])
+
+
+def test_shares_are_of_all_pixels_largest_class_first(result):
+    assert list(result.class_shares()) == ['road', 'building']
+    assert result.class_shares()['building'] == pytest.approx(50 / 600)
+    assert result.change_share == pytest.approx(350 / 600)
+
+
+def test_classes_without_a_name_are_numbered():
+    result = InferenceResult(FRAMES, np.full((20, 30), 7, np.uint8))
+    assert result.class_shares() == {'class 7': 1.0}
+
+
+def test_saved_files_hold_the_answer(result, tmp_path):
+    files = result.save(tmp_path / 'new', 'x', images=['a.png', 'b.png'])
+    assert sorted(path.name for path in files) == ['x.json', 'x_mask.png', 'x_overlay.png',
+                                                   'x_panel.png']
+    assert (np.asarray(Image.open(tmp_path / 'new/x_mask.png')) == result.mask).all()
+    stored = json.loads((tmp_path / 'new/x.json').read_text())
+    assert stored['captions'] == [['a road', -0.25]] and stored['images'] == ['a.png', 'b.png']
+    assert stored['change_probability'] == 0.75
+
+
+def test_without_a_mask_there_is_no_mask_file(tmp_path):
+    files = InferenceResult(FRAMES, captions=[ScoredCaption('x', -1.0)]).save(tmp_path, 'x')
+    assert sorted(path.name for path in files) == ['x.json', 'x_panel.png']
+
+
+def test_overlay_without_a_mask_says_why():
+    with pytest.raises(ValueError, match='no mask to draw: this model has no change_head'):
+        InferenceResult(FRAMES).overlay()

@@ -1,0 +1,210 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rscc.apis import ChangeInferencer
+
+_spec = importlib.util.spec_from_file_location('fake_model', Path(__file__).with_name(
+    'fake_model.py'))
+fake = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fake)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return fake.save_checkpoint(tmp_path / 'fake.pth', fake.fake_config())
+
+
+@pytest.fixture
+def inferencer(checkpoint):
+    return ChangeInferencer(fake.fake_config(), checkpoint, device='cpu')
+
+
+def pair(top=200, size=(48, 64)):
+    """Return a dark frame and one whose upper half is as bright as ``top``."""
+    dark = np.full((*size, 3), 20, np.uint8)
+    bright = dark.copy()
+    bright[:size[0] // 2] = top
+    return dark, bright
+
+
+def test_pair_of_arrays_gives_mask_sentence_and_probability(inferencer):
+    frames = pair()
+    result = inferencer(*frames)
+    assert result.mask.shape == (48, 64) and result.mask.dtype == np.uint8
+    assert result.mask[:20].all() and not result.mask[28:].any()
+    assert result.caption == 'changed 1 0' and result.change_probability == pytest.approx(0.5)
+    assert result.change_share == pytest.approx(0.5) and result.classes == ('unchanged', 'built')
+    assert (result.frames[1] == frames[1]).all()
+
+
+def test_paths_give_the_same_as_arrays(inferencer, tmp_path):
+    frames = pair()
+    for name, frame in zip('ab', frames, strict=True):
+        Image.fromarray(frame).save(tmp_path / f'{name}.png')
+    by_path = inferencer(str(tmp_path / 'a.png'), tmp_path / 'b.png')
+    mixed = inferencer(frames[0], tmp_path / 'b.png')
+    assert (by_path.mask == inferencer(*frames).mask).all() and by_path.mask.any()
+    assert (mixed.mask == by_path.mask).all()
+
+
+def test_order_of_the_dates_matters(inferencer):
+    dark, bright = pair()
+    assert not inferencer(bright, dark).mask.any()
+
+
+def test_list_in_batches_equals_one_by_one(inferencer):
+    pairs = [pair(top) for top in (20, 120, 200)] + [pair(220, (40, 40)), pair(20)]
+    before, after = [a for a, _ in pairs], [b for _, b in pairs]
+    together = inferencer(before, after, batch_size=2)
+    assert len(together) == 5
+    for result, single in zip(together, pairs, strict=True):
+        assert (result.mask == inferencer(*single).mask).all()
+    assert [bool(r.mask.any()) for r in together] == [False, True, True, True, False]
+
+
+def test_decoding_options_reach_the_caption_head(inferencer):
+    result = inferencer(*pair(), num_captions=3, num_beams=4)
+    assert [caption.text for caption in result.captions] == [f'changed 4 {k}' for k in range(3)]
+    assert result.mask.any()
+
+
+def test_config_may_come_from_the_checkpoint(checkpoint):
+    assert ChangeInferencer(None, checkpoint, device='cpu')(*pair()).mask.any()
+
+
+def test_weights_come_from_the_checkpoint(tmp_path):
+    path = fake.save_checkpoint(tmp_path / 'x.pth', fake.fake_config())
+    stored = torch.load(path, weights_only=True)
+    stored['state_dict']['margin'][:] = 9.0
+    torch.save(stored, path)
+    assert not ChangeInferencer(fake.fake_config(), path, device='cpu')(*pair()).mask.any()
+
+
+def test_class_names_fall_back_to_the_dataset(tmp_path):
+    path = fake.save_checkpoint(tmp_path / 'x.pth', fake.fake_config(), dataset_meta=None)
+    from rscc.registry import DATASETS
+    known = DATASETS.get('LEVIRMCIDataset').METAINFO['classes']
+    assert ChangeInferencer(fake.fake_config(), path, 'cpu')(*pair()).classes == tuple(known)
+
+
+def test_amp_answers_in_full_precision(checkpoint):
+    result = ChangeInferencer(fake.fake_config(), checkpoint, device='cpu', amp=True)(*pair())
+    assert result.mask.any() and isinstance(result.change_probability, float)
+
+
+def test_callers_config_is_left_alone(checkpoint):
+    cfg = fake.fake_config()
+    before = cfg.pretty_text
+    ChangeInferencer(cfg, checkpoint, device='cpu')
+    assert cfg.pretty_text == before
+
+
+def test_heads_that_are_absent_leave_their_answer_empty(tmp_path):
+    cfg = fake.fake_config(captions=False, mask=False, flag=False)
+    result = ChangeInferencer(cfg, fake.save_checkpoint(tmp_path / 'x.pth', cfg), 'cpu')(*pair())
+    assert (result.mask, result.captions, result.change_probability) == (None, [], None)
+    assert result.caption is None and result.change_share is None
+
+
+def test_decoding_without_a_caption_head_is_refused(tmp_path):
+    cfg = fake.fake_config(captions=False)
+    inferencer = ChangeInferencer(cfg, fake.save_checkpoint(tmp_path / 'x.pth', cfg), 'cpu')
+    with pytest.raises(ValueError, match=r"no caption_head: the decoding options \['num_beams'\]"):
+        inferencer(*pair(), num_beams=2)
+
+
+def test_single_image_model_reads_one_image(tmp_path):
+    cfg = fake.fake_config()
+    path = fake.save_checkpoint(tmp_path / 'x.pth', cfg,
+                                dataset_meta={'task': 'single', 'language': 'en'})
+    inferencer = ChangeInferencer(cfg, path, 'cpu')
+    assert inferencer(pair()[0]).caption == 'same 1 0'
+    with pytest.raises(ValueError, match='reads single images; img_to was given too'):
+        inferencer(*pair())
+
+
+def test_missing_second_image_is_named(inferencer):
+    with pytest.raises(ValueError, match='reads pairs; img_to is missing'):
+        inferencer(pair()[0])
+
+
+def test_missing_file_is_named(inferencer, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'gone\.png'):
+        inferencer(tmp_path / 'gone.png', pair()[1])
+
+
+def test_different_sizes_are_named(inferencer):
+    with pytest.raises(ValueError, match=r'pair sizes differ: img_from \(48, 64\), img_to \(40'):
+        inferencer(pair()[0], pair(size=(40, 64))[1])
+
+
+def test_lists_of_different_length_are_refused(inferencer):
+    dark, bright = pair()
+    with pytest.raises(ValueError, match='img_from lists 2 images, img_to is 1 images'):
+        inferencer([dark, dark], [bright])
+    with pytest.raises(ValueError, match='img_from lists 1 images, img_to is one image'):
+        inferencer([dark], bright)
+    with pytest.raises(ValueError, match='img_to is a list and img_from is not'):
+        inferencer(dark, [bright])
+
+
+def test_checkpoint_of_another_model_lists_the_differences(checkpoint):
+    with pytest.raises(ValueError, match=r'not fit the model(.|\n)*margin: file \(1,\), model'):
+        ChangeInferencer(fake.fake_config(width=3), checkpoint, device='cpu')
+
+
+def test_missing_config_names_the_nearest(checkpoint, tmp_path):
+    (tmp_path / 'model.py').touch()
+    with pytest.raises(FileNotFoundError, match=r"no config at .*modle\.py'\. Did you mean"):
+        ChangeInferencer(tmp_path / 'modle.py', checkpoint)
+
+
+def test_checkpoint_without_config_asks_for_it(tmp_path):
+    path = fake.save_checkpoint(tmp_path / 'x.pth', fake.fake_config(), cfg=None)
+    with pytest.raises(ValueError, match='does not hold its config; give the config file'):
+        ChangeInferencer(None, path)
+
+
+def test_unknown_device_is_named(checkpoint):
+    with pytest.raises(ValueError, match="device 'cqu' is unknown; use 'cpu'"):
+        ChangeInferencer(None, checkpoint, device='cqu')
+
+
+def test_absent_gpu_is_said(checkpoint):
+    with pytest.raises(ValueError, match='is not there: torch sees'):
+        ChangeInferencer(None, checkpoint, device='cuda:99')
+
+
+def test_pipeline_must_load_and_pack(checkpoint):
+    cfg = fake.fake_config()
+    cfg.test_dataloader.dataset.pipeline = [{'type': 'LoadFrames'}]
+    with pytest.raises(ValueError, match=r"end with PackChangeInputs; found \['LoadFrames'\]"):
+        ChangeInferencer(cfg, checkpoint, device='cpu')
+
+
+def test_light_model_answers_without_dataset_and_vocabulary(repo, tmp_path, monkeypatch):
+    """The real model: trained where the words were, used where they are not."""
+    import json
+
+    from mmengine.config import Config
+
+    from rscc.registry import MODELS
+    words = ['a', 'house', 'road', 'is', 'built', 'there', 'no', 'difference']
+    (tmp_path / 'words.json').write_text(json.dumps(words))
+    cfg = Config.fromfile(repo / 'configs/blip_synth.py')
+    cfg.model.caption_head.tokenizer.vocab_file = str(tmp_path / 'words.json')
+    torch.manual_seed(0)
+    torch.save({'state_dict': MODELS.build(cfg.model).state_dict(),
+                'meta': {'cfg': cfg.pretty_text}}, tmp_path / 'light.pth')
+    (tmp_path / 'words.json').unlink()
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path / 'nothing here'))
+    inferencer = ChangeInferencer(None, tmp_path / 'light.pth', device='cpu')
+    result = inferencer(*pair(size=(64, 64)), num_beams=2, num_captions=2, max_tokens=5)
+    assert result.mask.shape == (64, 64) and len(result.captions) == 2
+    assert set(result.captions[0].text.split()) <= set(words)
+    assert 0 <= result.change_probability <= 1 and result.classes[1] == 'building'

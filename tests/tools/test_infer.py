@@ -1,0 +1,108 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def module(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture
+def call(repo, tmp_path, monkeypatch, capsys):
+    """Return a function that runs the tool in this process on a fake model and gives its output."""
+    fake = module('fake_model', repo / 'tests/apis/fake_model.py')
+    tool = module('infer_tool', repo / 'tools/infer.py')
+    dark = np.full((32, 48, 3), 20, np.uint8)
+    bright = dark.copy()
+    bright[:16] = 200
+    Image.fromarray(dark).save(tmp_path / 'before.png')
+    Image.fromarray(bright).save(tmp_path / 'after.png')
+    Image.fromarray(bright[:20]).save(tmp_path / 'small.png')
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, model=None, meta=None):
+        fake.save_checkpoint(tmp_path / 'fake.pth', fake.fake_config(**(model or {})),
+                             **(meta or {}))
+        monkeypatch.setattr(sys, 'argv', ['infer.py', 'fake.pth', '--device', 'cpu', *arguments])
+        tool.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+PAIR = ('--img-from', 'before.png', '--img-to', 'after.png')
+
+
+def test_pair_is_answered_on_the_terminal(call):
+    out = call(*PAIR)
+    assert 'changed 1 0  (score -0.000)' in out and 'probability 0.500' in out
+    assert '50.0% of the pixels changed: built 50.0%' in out
+
+
+def test_files_are_written_and_listed(call, tmp_path):
+    out = call(*PAIR, '--out', 'out')
+    names = ['before_after.json', 'before_after_mask.png', 'before_after_overlay.png',
+             'before_after_panel.png']
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == names
+    assert all(name in out for name in names)
+    stored = json.loads((tmp_path / 'out/before_after.json').read_text())
+    assert stored['images'] == ['before.png', 'after.png'] and stored['change_share'] == 0.5
+    assert Image.open(tmp_path / 'out/before_after_overlay.png').size == (48, 32)
+
+
+def test_nbest_takes_as_many_beams(call):
+    out = call(*PAIR, '--nbest', '3')
+    assert [f'changed 3 {k}' in out for k in range(4)] == [True, True, True, False]
+    assert 'changed 5 1' in call(*PAIR, '--nbest', '2', '--beams', '5')
+
+
+def test_absent_heads_are_said(call, tmp_path):
+    out = call(*PAIR, '--out', 'out', model={'mask': False, 'captions': False})
+    assert 'this model has no mask head' in out and 'this model has no caption head' in out
+    assert not (tmp_path / 'out/before_after_mask.png').exists()
+
+
+def test_single_image(call, tmp_path):
+    meta = {'dataset_meta': {'task': 'single', 'language': 'en'}}
+    assert 'same 1 0' in call('--img', 'before.png', '--out', 'out', meta=meta)
+    assert (tmp_path / 'out/before_panel.png').exists()
+
+
+def test_missing_image_is_an_error_before_the_model_is_built(call):
+    with pytest.raises(SystemExit, match=r"error: no image at 'gone\.png'"):
+        call('--img-from', 'before.png', '--img-to', 'gone.png')
+
+
+def test_different_sizes_write_nothing(call, tmp_path):
+    with pytest.raises(SystemExit, match='error: pair sizes differ'):
+        call('--img-from', 'before.png', '--img-to', 'small.png', '--out', 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('arguments', [(), ('--img-from', 'before.png'),
+                                       (*PAIR, '--img', 'after.png')])
+def test_images_must_be_a_pair_or_one(call, arguments, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        call(*arguments)
+    assert 'give either --img-from and --img-to, or --img' in capsys.readouterr().err
+
+
+def test_missing_checkpoint_is_one_line_without_a_traceback(repo, tmp_path):
+    image = tmp_path / 'a.png'
+    Image.new('RGB', (8, 8)).save(image)
+    done = subprocess.run(
+        [sys.executable, 'tools/infer.py', 'gone.pth', '--img-from', image, '--img-to', image],
+        cwd=repo, capture_output=True, text=True, check=False,
+        env={**os.environ, 'PYTHONPATH': str(repo)})
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: no checkpoint at 'gone.pth'")
+    assert 'Traceback' not in done.stderr
