@@ -50,8 +50,8 @@ def _wide(rows: dict[tuple[str, ...], dict[str, float]]) -> str:
     body = ''.join(_row(place, values, columns) for place, values in ordered)
     note = ''
     if any(place[0] == 'baseline' for place in rows):
-        note = ('<p class="note">Baselines (grey) look at no image: they answer every pair from '
-                'its true change flag and constant sentences. Compare the changed pairs '
+        note = ('<p class="note">Baselines (grey) look at no image: they know the true change '
+                'flag at most and answer with constant sentences. Compare the changed pairs '
                 'first.</p>')
     return (f'<section><h2>Sentences</h2><div class="scroll"><table><thead><tr><th></th>{head}'
             f'</tr></thead><tbody>{body}</tbody></table></div>{note}</section>')
@@ -60,10 +60,10 @@ def _wide(rows: dict[tuple[str, ...], dict[str, float]]) -> str:
 def _row(place: tuple[str, ...], values: dict[str, float], columns: list[str]) -> str:
     cells = ''.join(f'<td>{_cell(name, values[name])}</td>' if name in values else '<td></td>'
                     for name in columns)
-    floor = place[0] == 'baseline'
-    title = ', '.join(_SUBSETS.get(part, part) for part in place[1:])
-    return (f'<tr{" class=floor" if floor else ""}><th>{"baseline: " if floor else ""}'
-            f'{escape(title)}</th>{cells}</tr>')
+    style = ' class=floor' if place[0] == 'baseline' else ''
+    origin = '' if place[0] == 'caption' else f'{place[0]}: '
+    title = ', '.join(_SUBSETS.get(part, part.replace('_', ' ')) for part in place[1:])
+    return f'<tr{style}><th>{escape(origin + title)}</th>{cells}</tr>'
 
 
 def _narrow(title: str, values: dict[str, float]) -> str:
