@@ -23,15 +23,15 @@ NOUNS = {
 }
 NUMBERS = {2: ('two',), 3: ('three', 'three', 'several', 'some'),
            4: ('four', 'several', 'some'), 5: ('several', 'some', 'many')}
+DETACHED = 'detached'
 MANY = ('many', 'many', 'several', 'some')
 FEW_TREES, MANY_TREES = ('some', 'some', 'the'), ('many', 'many', 'some', 'the')
 ROWS = ('a row of', 'a line of')
-NEW = ('a new', 'new')
 GENERAL_VERBS = (('is built', 'are built'), ('is built', 'are built'), ('appears', 'appear'),
                  ('appears', 'appear'), ('has been built', 'have been built'),
                  ('is constructed', 'are constructed'),
                  ('has been constructed', 'have been constructed'),
-                 ('has appeared', 'have appeared'))
+                 ('has appeared', 'have appeared'), ('shows up', 'show up'))
 LOST_VERBS = (('disappears', 'disappear'), ('is removed', 'are removed'),
               ('has been removed', 'have been removed'), ('has disappeared', 'have disappeared'))
 RAZED_VERBS = (*LOST_VERBS, ('is demolished', 'are demolished'),
@@ -58,7 +58,7 @@ SIDES = {
 CORNERS = ('in the {} corner', 'at the {}', 'in the {} corner of the scene', 'in the {}')
 GROUNDS = {
     'meadow': ('on the meadow', 'on the grass', 'on the grassland'),
-    'bareland': ('on the bareland', 'on the bareland', 'in the open space'),
+    'bareland': ('on the bareland', 'on the bareland', 'in the open space', 'on the wasteland'),
     'desert': ('in the desert',),
     'farmland': ('on the farmland', 'in the field'),
     'woods': ('in the woods', 'in the forest', 'among the trees'),
@@ -66,13 +66,13 @@ GROUNDS = {
 GROUND_NOUNS = {'meadow': ('the meadow', 'the grass'), 'bareland': ('the bareland',),
                 'desert': ('the desert',), 'farmland': ('the farmland',),
                 'woods': ('the woods', 'the forest')}
-RELATIONS = {'along': ('along the road', 'beside the road', 'near the road'),
-             'row': ('along the road', 'beside the road'),
+RELATIONS = {'along': ('along the road', 'beside the road', 'near the road', 'next to the road'),
+             'row': ('along the road', 'beside the road', 'alongside the road'),
              'both sides': ('on both sides of the road', 'along the road')}
 ALONG_IT = {'along': ('beside it', 'along it'), 'row': ('along it', 'beside it'),
             'both sides': ('on both sides of it', 'on both sides')}
-CONNECTORS = ('a', 'and', 'with', 'replace', 'replaces', 'is replaced by', 'are replaced by',
-              'to build', 'turns into', 'becomes', 'nearby')
+CONNECTORS = ('a', 'new', 'and', 'with', 'replace', 'replaces', 'is replaced by', 'are replaced by',
+              'to build', 'turns into')
 
 
 class EnglishCaptioner:
@@ -129,7 +129,10 @@ class EnglishCaptioner:
             return f"{'a new' if new else 'a'} {singular}", False
         if change.relation == 'row' and self.chance(0.65):
             return f'{self.pick(ROWS)} {plural}', False
-        return f'{self.pick(NUMBERS.get(change.count, MANY))} {plural}', True
+        amount = self.pick(NUMBERS.get(change.count, MANY))
+        if change.kind == 'house' and amount in MANY and self.chance(0.1):
+            amount = f'{amount} {DETACHED}'
+        return f'{amount} {plural}', True
 
     def verb(self, change: Change, plural: bool) -> str:
         """Return the predicate."""
@@ -236,6 +239,5 @@ def _words(table: object) -> set[str]:
 
 
 VOCABULARY = tuple(sorted(_words((
-    NO_CHANGE, NOUNS, NUMBERS, MANY, FEW_TREES, MANY_TREES, ROWS, NEW, GENERAL_VERBS, VERBS, SIDES,
-    CORNERS, GROUNDS, GROUND_NOUNS, RELATIONS, ALONG_IT, CONNECTORS)) - {'tree', 'plant', 'ponds',
-    'pools', 'lakes', 'lots', 'roads'}))
+    NO_CHANGE, NOUNS, NUMBERS, DETACHED, MANY, FEW_TREES, MANY_TREES, ROWS, GENERAL_VERBS, VERBS,
+    SIDES, CORNERS, GROUNDS, GROUND_NOUNS, RELATIONS, ALONG_IT, CONNECTORS))))

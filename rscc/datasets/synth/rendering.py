@@ -158,21 +158,21 @@ def _ground(scene: Scene, date: str, look: Look, rng: np.random.Generator) -> np
     tiles, colours = noise_tiles(), GROUND[look.season]
     kind = GROUND_OF.get(scene.biome, scene.biome)
     second = {'meadow': 'bareland'}.get(kind, 'meadow')
-    main, other = (np.array(colours[name]) + place.normal(0, 9) + place.normal(0, 3, 3)
-                   + rng.normal(0, 2, 3) for name in (kind, second))
+    main, other = ((np.array(colours[name]) + place.normal(0, 9) + place.normal(0, 3, 3)
+                    + rng.normal(0, 2, 3)).astype(np.float32) for name in (kind, second))
     coarse, middle = _patch(tiles['coarse'], place), _patch(tiles['middle'], place)
     fine = _patch(tiles['fine'], place)
     share = place.choice([0.0, 0.12, 0.35], p=[0.3, 0.4, 0.3])
-    mix = np.clip((coarse + 0.35 * middle - 1.5) * 0.8 + 2.2 * share, 0, 1) * 0.85
-    weights = place.uniform((0.02, 0.01, 0.03), (0.08, 0.055, 0.08))
+    mix = np.clip((coarse + 0.35 * middle - 1.5) * 0.8 + 2.2 * float(share), 0, 1) * 0.85
+    weights = place.uniform((0.02, 0.01, 0.03), (0.08, 0.055, 0.08)).tolist()
     shade = 1 + weights[0] * coarse + weights[1] * middle + weights[2] * fine
     if scene.biome == 'farmland':
         main, mix = _fields(place, rng, look), mix * 0.4
     image = main + (other - main) * mix[..., None]
     yards = _yards(scene, date)
     if yards is not None:
-        soil = np.array(colours['bareland' if kind == 'meadow' else 'meadow'])
-        image += (soil - image) * (yards * place.uniform(0.1, 0.45))[..., None]
+        soil = np.array(colours['bareland' if kind == 'meadow' else 'meadow'], np.float32)
+        image += (soil - image) * (yards * float(place.uniform(0.1, 0.45)))[..., None]
     return np.clip(image * shade[..., None], 0, 255).astype(np.uint8)
 
 
@@ -196,14 +196,16 @@ def _fields(place: np.random.Generator, rng: np.random.Generator, look: Look) ->
     """Return crop colours (EXTENT, EXTENT, 3) of a rotated patchwork; crops differ by date."""
     angle = place.uniform(0, np.pi)
     axis = np.arange(EXTENT, dtype=np.float32)
-    across = axis[None] * np.cos(angle) + axis[:, None] * np.sin(angle)
-    along = axis[:, None] * np.cos(angle) - axis[None] * np.sin(angle)
-    column = np.floor(across / place.uniform(60, 130) + 8).astype(int)
-    row = np.floor((along + 37 * (column % 3)) / place.uniform(90, 180) + 8).astype(int)
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
+    across = axis[None] * cos + axis[:, None] * sin
+    along = axis[:, None] * cos - axis[None] * sin
+    column = np.floor(across / float(place.uniform(60, 130)) + 8).astype(int)
+    row = np.floor((along + 37 * (column % 3)) / float(place.uniform(90, 180)) + 8).astype(int)
     plot = (column * 7 + row * 13) % 32
     crops = np.array(CROPS[look.season], np.float32)
     palette = crops[rng.integers(len(crops), size=32)] + rng.normal(0, 6, (32, 3))
-    rows = 1 + 0.035 * np.sin(across * place.uniform(1.0, 2.0))
+    palette = palette.astype(np.float32)
+    rows = 1 + 0.035 * np.sin(across * float(place.uniform(1.0, 2.0)))
     return palette[plot] * rows[..., None]
 
 
@@ -316,11 +318,12 @@ def _cast_shadows(canvas: np.ndarray, raised: list[House | Building], heights: l
     for height in heights:
         for level in (2.0, 6.0, 10.0, 14.0):
             move = -look.sun * look.shadow * level * 0.75
-            part = (height > level).astype(np.uint8) * 255
+            part = cv2.threshold(height, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
             shadow |= cv2.warpAffine(part, np.array([[1, 0, move[0]], [0, 1, move[1]]]),
                                      (CANVAS, CANVAS), flags=cv2.INTER_NEAREST)
     depth = 0.5 + 0.1 * min(look.shadow, 1.0)
-    light = [(255 - shadow * (depth * f)).astype(np.uint8) for f in (1.0, 0.97, 0.88)]
+    light = [cv2.convertScaleAbs(255 - shadow, alpha=depth * f, beta=255 * (1 - depth * f))
+             for f in (1.0, 0.97, 0.88)]
     return cv2.multiply(canvas, cv2.merge(light), scale=1 / 255)
 
 
@@ -385,10 +388,11 @@ def _draw_crowns(canvas: np.ndarray, height: np.ndarray, colour: tuple[int, int,
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     # The surface faces the sun where it rises away from it, hence the minus.
-    facing = -(slope_x * look.sun[0] + slope_y * look.sun[1])
+    facing = cv2.addWeighted(slope_x, -look.sun[0], slope_y, -look.sun[1], 0)[inside]
     tone = _patch(noise_tiles()['middle'], np.random.default_rng(ground_seed + 1), CANVAS)
-    shade = np.clip(0.92 + 0.42 * np.clip(facing, -1.2, 1.5) + 0.08 * tone, 0.3, 1.7)[inside]
-    canvas[inside] = np.clip(shade[:, None] * np.array(colour, np.float32), 0, 255)
+    shade = np.clip(facing, -1.2, 1.5) * 0.42 + tone[inside] * 0.08 + 0.92
+    shade = np.clip(shade, 0.3, 1.7)[:, None]
+    canvas[inside] = np.minimum(shade * np.array(colour, np.float32), 255)
 
 
 def _photograph(canvas: np.ndarray, scene: Scene, look: Look,
@@ -403,8 +407,9 @@ def _photograph(canvas: np.ndarray, scene: Scene, look: Look,
         image = cv2.GaussianBlur(image, (0, 0), look.blur)
     weights = np.array([0.299, 0.587, 0.114])
     mix = look.saturation * np.eye(3) + (1 - look.saturation) * weights
-    image = cv2.transform(image, np.diag(look.gain) @ mix)
-    image = 255 * (np.clip(image, 0, 255) / 255) ** np.float32(look.gamma)
-    image = image * (1 - look.haze) + look.haze * np.array([196, 202, 208], np.float32)
-    image += look.noise * _patch(noise_tiles()['white'], rng, SIDE)
+    image = np.clip(cv2.transform(image, np.diag(look.gain) @ mix), 0, 255)
+    # Tone curve, then haze: a convex mix with the colour of lit air.
+    image = cv2.pow(image * np.float32(1 / 255), look.gamma) * np.float32(255 * (1 - look.haze))
+    image += np.array([196, 202, 208], np.float32) * np.float32(look.haze)
+    image += np.float32(look.noise) * _patch(noise_tiles()['white'], rng, SIDE)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

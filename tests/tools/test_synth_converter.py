@@ -1,0 +1,39 @@
+"""The command line of the built-in dataset."""
+import importlib.util
+
+import pytest
+
+
+@pytest.fixture(scope='module')
+def tool(repo):
+    path = repo / 'tools' / 'dataset_converters' / 'synth.py'
+    spec = importlib.util.spec_from_file_location('synth_converter', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_writes_the_folder_and_a_contact_sheet_then_has_nothing_to_do(tool, tmp_path, capsys):
+    sheet = tmp_path / 'sheet.png'
+    arguments = ['--out', str(tmp_path / 'synth'), '--train', '4', '--val', '2', '--test', '0',
+                 '--seed', '1', '--jobs', '1', '--contact-sheet', str(sheet)]
+    tool.main(arguments)
+    said = capsys.readouterr().out
+    assert "6 pairs in '" in said and 'a minute' in said and sheet.is_file()
+    tool.main(arguments)
+    assert 'is complete already (6 pairs); nothing to do' in capsys.readouterr().out
+
+
+def test_other_parameters_end_with_advice(tool, tmp_path):
+    arguments = ['--out', str(tmp_path), '--val', '0', '--test', '0', '--jobs', '1']
+    tool.main([*arguments, '--train', '2'])
+    with pytest.raises(SystemExit, match=r'synth.py: .*pass --overwrite'):
+        tool.main([*arguments, '--train', '4'])
+    tool.main([*arguments, '--train', '4', '--overwrite'])
+    assert (tmp_path / 'images' / 'train' / 'A' / 'train_000003.png').is_file()
+
+
+def test_a_folder_is_required(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['--train', '2'])
+    assert '--out' in capsys.readouterr().err
