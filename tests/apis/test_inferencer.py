@@ -160,8 +160,8 @@ def test_checkpoint_of_another_model_lists_the_differences(checkpoint):
 
 def test_missing_config_names_the_nearest(checkpoint, tmp_path):
     (tmp_path / 'model.py').touch()
-    with pytest.raises(FileNotFoundError, match=r"no config at .*modle\.py'\. Did you mean"):
-        ChangeInferencer(tmp_path / 'modle.py', checkpoint)
+    with pytest.raises(FileNotFoundError, match=r"no config at .*modal\.py'\. Did you mean"):
+        ChangeInferencer(tmp_path / 'modal.py', checkpoint)
 
 
 def test_checkpoint_without_config_asks_for_it(tmp_path):
@@ -192,6 +192,7 @@ def test_light_model_answers_without_dataset_and_vocabulary(repo, tmp_path, monk
     import json
 
     from mmengine.config import Config
+    from mmengine.registry import DefaultScope
 
     from rscc.registry import MODELS
     words = ['a', 'house', 'road', 'is', 'built', 'there', 'no', 'difference']
@@ -199,8 +200,10 @@ def test_light_model_answers_without_dataset_and_vocabulary(repo, tmp_path, monk
     cfg = Config.fromfile(repo / 'configs/blip_synth.py')
     cfg.model.caption_head.tokenizer.vocab_file = str(tmp_path / 'words.json')
     torch.manual_seed(0)
-    torch.save({'state_dict': MODELS.build(cfg.model).state_dict(),
-                'meta': {'cfg': cfg.pretty_text}}, tmp_path / 'light.pth')
+    with DefaultScope.overwrite_default_scope('rscc'):
+        model = MODELS.build(cfg.model)
+    torch.save({'state_dict': model.state_dict(), 'meta': {'cfg': cfg.pretty_text}},
+               tmp_path / 'light.pth')
     (tmp_path / 'words.json').unlink()
     monkeypatch.setenv('RSCC_DATA', str(tmp_path / 'nothing here'))
     inferencer = ChangeInferencer(None, tmp_path / 'light.pth', device='cpu')

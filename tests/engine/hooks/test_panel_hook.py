@@ -68,7 +68,8 @@ def run(hook, work_dir, stage):
         f'panels{len(str(work_dir))}{work_dir.name}{stage}', save_dir=str(work_dir),
         vis_backends=[{'type': 'LocalVisBackend'}])
     runner = Runner(model=MarksCorner(), work_dir=str(work_dir), custom_hooks=[hook],
-                    visualizer=visualizer, log_level='ERROR', experiment_name=work_dir.name,
+                    visualizer=visualizer, log_level='ERROR', default_scope='rscc',
+                    experiment_name=work_dir.name,
                     **{f'{stage}_dataloader': loader, f'{stage}_cfg': {},
                        f'{stage}_evaluator': [Nothing()]})
     getattr(runner, stage)()
