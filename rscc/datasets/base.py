@@ -82,13 +82,18 @@ class ChangeDataset(BaseDataset):
         # One number in shared memory: worker processes that persist see the epoch advance.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         known = NO_CHANGE_CAPTIONS.get(language, [])
-        facts = dict(dataset_type=type(self).__name__, language=language, split=split,
-                     no_change_captions=list(known), **(metainfo or {}))
+        facts = {'dataset_type': type(self).__name__, 'language': language, 'split': split,
+                 'no_change_captions': list(known), **(metainfo or {})}
         # Built here, so that our transforms are found without a default scope (in a notebook).
         steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
         super().__init__(ann_file=ann_file, metainfo=facts, data_prefix={}, pipeline=steps,
-                         data_root=str(resolve_data_root(data_root, ann_file or None)),
+                         data_root=str(resolve_data_root(data_root, self.marker(ann_file))),
                          test_mode=test_mode, **kwargs)
+
+    @staticmethod
+    def marker(ann_file: str) -> str | None:
+        """Return the file by which the dataset's folder is recognised."""
+        return ann_file or None
 
     # ---- annotations -------------------------------------------------------------------------
 
@@ -147,10 +152,11 @@ class ChangeDataset(BaseDataset):
         values = {'filename': record['filename'], 'stem': Path(record['filename']).stem,
                   'split': record['split'], 'filepath': record['filepath'] or record['split']}
         try:
-            needed = [name for name in FIELDS if f'{{{name}}}' in template]
-            if any(values[name] is None for name in needed):
-                raise ValueError(f"path template '{template}' needs {needed}, but "
-                                 f"'{self.ann_file}' does not say them for '{record['filename']}'.")
+            unknown = [name for name in FIELDS
+                       if f'{{{name}}}' in template and values[name] is None]
+            if unknown:
+                raise ValueError(f"path template '{template}' needs {unknown}, but "
+                                 f"'{self.ann_file}' does not say it for '{record['filename']}'.")
             return template.format(**values)
         except KeyError as error:
             raise ValueError(f"unknown field {error} in the path template '{template}': use "

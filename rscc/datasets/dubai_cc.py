@@ -60,6 +60,11 @@ class DubaiCCDataset(ChangeDataset):
                               **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, ann_file, img_from=img_from, img_to=img_to, **kwargs)
 
+    @staticmethod
+    def marker(ann_file: str) -> str:
+        """Return the training file: ``ann_file`` itself is a template."""
+        return ann_file.replace('{part}', PARTS['train'])
+
     def read_records(self) -> list[Record]:
         """Read the file of each split (the chosen one only, where a split is chosen)."""
         if '{part}' not in self.ann_file:

@@ -90,7 +90,7 @@ def draw(dataset: ChangeDataset, idx: int) -> tuple[str, np.ndarray]:
         [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']],
         gt_mask=mask_of(sample, 'gt_sem_seg'),
         references=targets or getattr(sample, 'gt_captions', None),
-        title=f'{sample.sample_id}   {height} x {width}   flipped: {flips or "no"}',
+        title=f'{sample.sample_id} · {height} x {width} · flipped: {flips or "no"}',
         palette=dataset.metainfo.get('palette'),
         classes=dataset.metainfo.get('classes'),
         language=dataset.metainfo.get('language'))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.datasets.path_lists import PathList, find_pairs, write_path_list
+from rscc.utils.path_lists import PathList, find_pairs, write_path_list
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,93 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rscc.datasets.image_files import read_rgb
+from rscc.datasets.levir_cc import LEVIRCCDataset
+from rscc.datasets.levir_mci import LEVIRMCIDataset
+
+PIPELINE = [{'type': 'LoadFrames'}, {'type': 'LoadChangeMask'},
+            {'type': 'FramesResize', 'size': 16}, {'type': 'FramesColorJitter'},
+            {'type': 'PackChangeInputs'}]
+
+
+def build(root, cache=None, **options):
+    return LEVIRMCIDataset(str(root), cache=cache, **{'pipeline': PIPELINE, **options})
+
+
+@pytest.mark.parametrize('where', [None, 'memory'])
+def test_cached_samples_equal_uncached_ones(levir, where):
+    plain, cached = build(levir), build(levir, {'size': (16, 16), 'where': where})
+    for idx in range(4):
+        expected, found = plain[idx], cached[idx]
+        assert torch.equal(expected['inputs'], found['inputs'])
+        assert torch.equal(expected['data_samples'].gt_sem_seg.data,
+                           found['data_samples'].gt_sem_seg.data)
+        assert found['data_samples'].ori_shape == (32, 32)
+        assert found['data_samples'].img_shape == (16, 16)
+    assert (levir / '.rscc_cache').exists() is (where is None)
+
+
+def test_a_second_opening_reads_no_image(levir):
+    build(levir, {'size': (16, 16)})
+    (stamp,) = (levir / '.rscc_cache').glob('*.frames.npy')
+    before = stamp.stat().st_mtime_ns
+    dataset = build(levir, {'size': (16, 16)}, check_images=False)
+    assert stamp.stat().st_mtime_ns == before
+    assert dataset[0]['inputs'].shape == (2, 3, 16, 16)
+
+
+def test_changed_files_options_and_sizes_get_caches_of_their_own(levir):
+    build(levir, {'size': (16, 16)})
+    build(levir, {'size': (8, 8)})
+    build(levir, {'size': None})
+    path = levir / 'images/train/A/train_000000.png'
+    path.write_bytes((levir / 'images/train/A/train_000001.png').read_bytes())
+    changed = build(levir, {'size': None})
+    assert len(list((levir / '.rscc_cache').glob('*.frames.npy'))) == 4
+    assert np.array_equal(changed._cache.arrays['frames'][0, 0], read_rgb(path))
+
+
+def test_without_a_label_there_is_no_mask(levir):
+    dataset = LEVIRCCDataset(str(levir), cache={'size': (16, 16)}, pipeline=PIPELINE)
+    assert 'masks' not in dataset._cache.arrays
+    assert 'gt_sem_seg' not in dataset[0]['data_samples']
+
+
+def test_cached_pixels_are_read_only_and_travel_by_name(levir):
+    cache = build(levir, {'size': (16, 16)})._cache
+    item = {'seg_map_path': 'x'}
+    cache.fill(item, 0)
+    with pytest.raises(ValueError, match='read-only'):
+        item['frames'][0][:] = 0
+    data = pickle.dumps(cache)
+    assert len(data) < 2000
+    assert np.array_equal(pickle.loads(data).arrays['frames'], cache.arrays['frames'])
+
+
+def test_a_failed_build_leaves_no_cache_behind(levir):
+    path = levir / 'images/train/B/train_000002.png'
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    with pytest.raises(ValueError, match="sample 'train_000002'"):
+        build(levir, {'size': (16, 16)})
+    assert not list((levir / '.rscc_cache').glob('*.npy'))
+    assert not list((levir / '.rscc_cache').glob('.*.tmp'))
+    path.write_bytes(whole)
+    assert build(levir, {'size': (16, 16)})[2]['inputs'].shape == (2, 3, 16, 16)
+
+
+def test_one_size_is_needed(levir):
+    for folder in ('A', 'B', 'label'):
+        source = levir / f'images/train/{folder}/train_000001.png'
+        Image.open(source).resize((20, 20), Image.Resampling.NEAREST).save(source)
+    with pytest.raises(ValueError, match=r"'train_000001' has frames .*pass cache=dict\(size"):
+        build(levir, {'size': None})
+
+
+def test_a_folder_that_cannot_be_made_suggests_others(levir):
+    with pytest.raises(OSError, match=r"cannot be written to .*cache=dict\(where='/some/folder'\)"):
+        build(levir, {'size': (16, 16), 'where': str(levir / 'LevirCCcaptions.json')})

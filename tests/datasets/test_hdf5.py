@@ -1,0 +1,160 @@
+import json
+import random
+
+import numpy as np
+import pytest
+
+from rscc.datasets.hdf5 import HDF5CaptionDataset
+from rscc.datasets.hdf5_writer import encode, five_of, word_map, write_blip, write_tutorial
+from rscc.datasets.image_files import read_rgb
+from rscc.datasets.levir_cc import LEVIRCCDataset
+
+h5py = pytest.importorskip('h5py')
+PIPELINE = [{'type': 'LoadFrames'}, {'type': 'PickCaptions', 'mode': 'all'},
+            {'type': 'PackChangeInputs'}]
+BASE = 'LEVIR_CC_5_cap_per_img_0_min_word_freq'
+
+
+def splits(levir):
+    return [LEVIRCCDataset(str(levir), split=split, pipeline=[{'type': 'LoadFrames'}])
+            for split in ('train', 'test')]
+
+
+@pytest.fixture
+def blip(levir, tmp_path):
+    write_blip(splits(levir), tmp_path / 'h5')
+    return tmp_path / 'h5'
+
+
+@pytest.fixture
+def tutorial(levir, tmp_path):
+    write_tutorial(splits(levir), tmp_path / 'h5', min_word_freq=0)
+    return tmp_path / 'h5'
+
+
+def test_the_blip_variant_has_the_originals_layout(blip):
+    with h5py.File(blip / 'TRAIN_IMAGES_LEVIR_CC.hdf5') as file:
+        assert file['images'].shape == (4, 2, 3, 32, 32) and file['images'].dtype == np.uint8
+    data = json.loads((blip / 'TEST_CAPTIONS_LEVIR_CC.json').read_text())
+    assert list(data) == [f'image_{row}' for row in range(4)]
+    assert set(data['image_1']) == {'captions', 'filename', 'changeflag'}
+    assert data['image_1']['changeflag'] == 0 and len(data['image_1']['captions']) == 5
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_the_blip_variant_reads_back_what_was_written(levir, blip, split):
+    source = LEVIRCCDataset(str(levir), split=split)
+    dataset = HDF5CaptionDataset(str(blip), split=split, pipeline=PIPELINE)
+    for idx in range(4):
+        item, packed = source.get_data_info(idx), dataset[idx]
+        sample = packed['data_samples']
+        assert sample.sample_id == item['sample_id']
+        assert sample.target_captions == item['gt_captions']
+        assert sample.gt_change_flag is item['gt_change_flag']
+        assert sample.img_path_to.endswith(f'IMAGES_LEVIR_CC.hdf5::{idx}/1')
+        for date, key in enumerate(('img_path_from', 'img_path_to')):
+            assert np.array_equal(packed['inputs'][date].permute(1, 2, 0).numpy(),
+                                  read_rgb(item[key]))
+
+
+def test_the_tutorial_variant_has_rows_of_52_and_reads_back(levir, tutorial):
+    rows = json.loads((tutorial / f'TRAIN_CAPTIONS_{BASE}.json').read_text())
+    lengths = json.loads((tutorial / f'TRAIN_CAPLENS_{BASE}.json').read_text())
+    words = json.loads((tutorial / f'WORDMAP_{BASE}.json').read_text())
+    assert len(rows) == len(lengths) == 20 and {len(row) for row in rows} == {52}
+    assert words['a'] == 1 and words['<pad>'] == 0 and words['<end>'] == len(words) - 1
+    assert rows[0][0] == words['<start>'] and rows[0][lengths[0] - 1] == words['<end>']
+    source = LEVIRCCDataset(str(levir))
+    dataset = HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE,
+                                 pipeline=PIPELINE)
+    for idx in range(4):
+        item, sample = source.get_data_info(idx), dataset[idx]['data_samples']
+        assert sorted(sample.gt_captions) == sorted(item['gt_captions'])
+        assert sample.sample_id == f'train_{idx:06d}'
+        assert sample.gt_change_flag is item['gt_change_flag']
+
+
+def test_rare_words_become_unk_and_long_captions_are_cut():
+    numbers = word_map([['a', 'b', 'a'], ['a', 'b', 'c']], min_word_freq=1)
+    assert numbers == {'a': 1, 'b': 2, '<unk>': 3, '<start>': 4, '<end>': 5, '<pad>': 0}
+    assert encode(['b', 'zebra'], numbers)[:5] == [4, 2, 3, 5, 0]
+    assert len(encode(['a'] * 50, numbers)) == 52
+
+
+def test_five_captions_are_made_of_fewer_and_of_more():
+    few = five_of(['x', 'y'], random.Random(0))
+    assert len(few) == 5 and set(few) == {'x', 'y'}
+    assert len(set(five_of([str(i) for i in range(9)], random.Random(0)))) == 5
+
+
+def test_workers_read_the_file_by_themselves(blip):
+    from torch.utils.data import DataLoader
+    dataset = HDF5CaptionDataset(str(blip), pipeline=PIPELINE)
+    alone = [dataset[idx]['inputs'].long().sum() for idx in range(4)]
+    loader = DataLoader(dataset, num_workers=2, batch_size=1, collate_fn=list)
+    assert [batch[0]['inputs'].long().sum() for batch in loader] == alone
+
+
+def test_the_cache_serves_hdf5_too(blip):
+    plain = HDF5CaptionDataset(str(blip), pipeline=PIPELINE)
+    cached = HDF5CaptionDataset(str(blip), pipeline=PIPELINE, cache={'size': None})
+    assert (plain[2]['inputs'] == cached[2]['inputs']).all()
+
+
+def test_unknown_variant_split_and_missing_files_are_named(blip):
+    with pytest.raises(ValueError, match=r"variant='tutorail' is unknown.*Did you mean 'tutorial'"):
+        HDF5CaptionDataset(str(blip), variant='tutorail')
+    with pytest.raises(ValueError, match=r"split 'trian' is unknown.*Did you mean 'train'"):
+        HDF5CaptionDataset(str(blip), split='trian')
+    with pytest.raises(FileNotFoundError, match=r'not found at .*VAL_CAPTIONS.*#hdf5-files'):
+        HDF5CaptionDataset(str(blip), split='val')
+    (blip / 'TEST_IMAGES_LEVIR_CC.hdf5').unlink()
+    with pytest.raises(FileNotFoundError, match=r'images not found at .*TEST_IMAGES'):
+        HDF5CaptionDataset(str(blip), split='test')
+
+
+def test_files_of_different_makings_are_refused(blip, tutorial):
+    path = blip / 'TRAIN_CAPTIONS_LEVIR_CC.json'
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({'image_0': data['image_0']}))
+    with pytest.raises(ValueError, match=r'holds 4 pairs, .*captions of 1'):
+        HDF5CaptionDataset(str(blip))
+    path.write_text(json.dumps({'image_0': {'captions': ['']}}))
+    with pytest.raises(ValueError, match="'image_0' must hold a list of non-empty captions"):
+        HDF5CaptionDataset(str(blip))
+    path.write_text('[[1, 2]]')
+    with pytest.raises(ValueError, match=r"not of the 'blip' variant.*Try variant='tutorial'"):
+        HDF5CaptionDataset(str(blip))
+    rows = tutorial / f'TRAIN_CAPTIONS_{BASE}.json'
+    rows.write_text('{"image_0": []}')
+    with pytest.raises(ValueError, match=r"not of the 'tutorial' variant.*Try variant='blip'"):
+        HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+def test_a_foreign_hdf5_file_is_refused(blip):
+    path = blip / 'TRAIN_IMAGES_LEVIR_CC.hdf5'
+    path.write_bytes(b'not hdf5')
+    with pytest.raises(ValueError, match=r"no HDF5 file with a dataset 'images'.*levircc.py"):
+        HDF5CaptionDataset(str(blip))
+    path.unlink()
+    with h5py.File(path, 'w') as file:
+        file['images'] = np.zeros((4, 3, 8, 8), np.float32)
+    with pytest.raises(ValueError, match=r'float32 \(4, 3, 8, 8\); uint8 \(pairs, 2, 3, H, W\)'):
+        HDF5CaptionDataset(str(blip))
+
+
+def test_captions_per_image_must_be_stated(tutorial):
+    with h5py.File(tutorial / f'TRAIN_IMAGES_{BASE}.hdf5', 'a') as file:
+        del file.attrs['captions_per_image']
+    with pytest.raises(ValueError, match="lacks the attribute 'captions_per_image'"):
+        HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+def test_pairs_of_several_sizes_are_refused_and_nothing_is_left(levir, tmp_path):
+    from PIL import Image
+    for folder in ('A', 'B'):
+        path = levir / f'images/train/{folder}/train_000003.png'
+        Image.open(path).resize((16, 16)).save(path)
+    with pytest.raises(ValueError, match=r"'train_000003' is \(16, 16\) \(H, W\), the first pair"):
+        write_blip(splits(levir), tmp_path / 'h5')
+    assert not list((tmp_path / 'h5').glob('*.hdf5')) and not list((tmp_path / 'h5').glob('.*'))

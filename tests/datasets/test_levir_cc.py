@@ -1,0 +1,50 @@
+"""LEVIR-CC: the published counts on the real annotations, and real pairs."""
+import pytest
+import torch
+
+from rscc.datasets.levir_cc import LEVIRCCDataset
+from rscc.text import split_words
+
+PUBLISHED = {'train': (6815, 3407, 39), 'val': (1333, 667, 30), 'test': (1929, 964, 28)}
+
+
+@pytest.fixture(scope='module')
+def annotations(samples):
+    path = samples / 'levir_cc_captions' / 'LevirCCcaptions_rebuilt.json.gz'
+    if not path.is_file():
+        pytest.skip(f"no real annotations at '{path}'")
+    return path
+
+
+@pytest.mark.parametrize('split', PUBLISHED)
+def test_real_annotations_have_the_published_counts(annotations, split):
+    dataset = LEVIRCCDataset(str(annotations.parent), annotations.name, split=split,
+                             check_images=False)
+    items = [dataset.get_data_info(idx) for idx in range(len(dataset))]
+    longest = max(len(split_words(text)) for item in items for text in item['gt_captions'])
+    changed = sum(item['gt_change_flag'] for item in items)
+    assert (len(items), changed, longest) == PUBLISHED[split]
+    assert {len(item['gt_captions']) for item in items} == {5}
+
+
+def test_the_flag_derived_from_captions_is_exact(annotations):
+    dataset = LEVIRCCDataset(str(annotations.parent), annotations.name, split=None,
+                             check_images=False)
+    items = [dataset.get_data_info(idx) for idx in range(len(dataset))]
+    assert len(items) == 10077
+    assert all(dataset.tells_change(item['gt_captions']) is item['gt_change_flag']
+               for item in items)
+
+
+def test_a_folder_of_real_pairs_is_read_by_templates(samples):
+    root = samples / 'levir_cc_samples'
+    if not root.is_dir():
+        pytest.skip(f"no real pairs at '{root}'")
+    dataset = LEVIRCCDataset(str(root), 'captions.json', split=None, img_from='A/{filename}',
+                             img_to='B/{filename}',
+                             pipeline=[{'type': 'LoadFrames'}, {'type': 'PackChangeInputs'}])
+    assert len(dataset) == 7
+    packed = dataset[0]
+    assert packed['inputs'].shape == (2, 3, 256, 256) and packed['inputs'].dtype == torch.uint8
+    assert packed['data_samples'].gt_captions[0].startswith('several houses appear')
+    assert packed['data_samples'].split == 'train'

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from rscc.datasets.transforms.color import FramesColorJitter, jitter
+
+SCENE = np.random.default_rng(0).integers(30, 200, (16, 16, 3), dtype=np.uint8)
+
+
+def sample(seed=0):
+    return {'rng': np.random.default_rng(seed), 'frames': [SCENE, SCENE],
+            'gt_sem_seg': np.ones((16, 16), np.uint8)}
+
+
+def test_each_date_gets_its_own_draw_and_the_mask_none():
+    out = FramesColorJitter(prob=1.0)(sample())
+    first, second = out['frames']
+    assert not np.array_equal(first, second) and not np.array_equal(first, SCENE)
+    assert out['gt_sem_seg'].all()
+
+
+def test_one_draw_for_all_dates_on_request():
+    first, second = FramesColorJitter(prob=1.0, per_date=False)(sample())['frames']
+    assert np.array_equal(first, second) and not np.array_equal(first, SCENE)
+
+
+def test_the_generator_decides():
+    def run(seed):
+        return FramesColorJitter(prob=1.0)(sample(seed))['frames']
+
+    assert all(np.array_equal(a, b) for a, b in zip(run(4), run(4), strict=True))
+    assert not np.array_equal(run(4)[0], run(5)[0])
+
+
+def test_the_probability_is_kept():
+    untouched = sum(np.array_equal(frame, SCENE) for seed in range(100)
+                    for frame in FramesColorJitter(prob=0.5)(sample(seed))['frames'])
+    assert 70 < untouched < 130
+
+
+def test_zero_strength_changes_nothing():
+    out = FramesColorJitter(0, 0, 0, 0, prob=1.0)(sample())
+    assert np.array_equal(out['frames'][0], SCENE)
+
+
+def test_each_factor_does_what_its_name_says():
+    assert jitter(SCENE, brightness=1.2).mean() == pytest.approx(1.2 * SCENE.mean(), rel=0.01)
+    assert jitter(SCENE, contrast=0.5).std() == pytest.approx(0.5 * SCENE.std(), rel=0.02)
+    grey = jitter(SCENE, saturation=0.0)
+    assert np.ptp(grey.astype(int), axis=2).max() == 0
+    assert jitter(SCENE, gamma=1.5).mean() < SCENE.mean()
+    assert jitter(SCENE, gamma=1.5).dtype == np.uint8
+
+
+def test_strengths_outside_their_range_are_refused():
+    with pytest.raises(ValueError, match=r'contrast=1.5 must be in \[0, 1\)'):
+        FramesColorJitter(contrast=1.5)

@@ -1,0 +1,189 @@
+"""Every geometric transform: one draw for all dates and the mask, decided by the sample's rng."""
+import numpy as np
+import pytest
+
+from rscc.datasets.transforms.crop import FramesRandomCrop
+from rscc.datasets.transforms.exchange import FramesExchangeDates
+from rscc.datasets.transforms.flip import FramesRandomFlip
+from rscc.datasets.transforms.resize import FramesResize
+from rscc.datasets.transforms.rotate import FramesRandomRotate, FramesRandomRotate90
+
+TRANSFORMS = [
+    FramesRandomFlip(prob=1.0),
+    FramesRandomFlip(prob=1.0, direction='vertical'),
+    FramesRandomRotate90(prob=1.0),
+    FramesRandomRotate(max_angle=40, prob=1.0),
+    FramesRandomCrop((9, 13)),
+    FramesResize((10, 14)),
+    FramesExchangeDates(prob=1.0),
+]
+
+
+def sample(seed=0, size=(16, 24), captions=('a house appears', ), **fields):
+    """A smooth scene in which date, mask and position can be told from each other."""
+    rows, columns = np.mgrid[:size[0], :size[1]]
+    scene = np.dstack([rows * 8, columns * 8, rows * 4 + columns * 4]).astype(np.uint8)
+    return {'sample_id': 's', 'rng': np.random.default_rng(seed), 'frames': [scene, scene.copy()],
+            'gt_sem_seg': (rows * 4 + columns * 4 > 90).astype(np.uint8),
+            'gt_captions': list(captions), 'language': 'en', 'gt_change_flag': False, **fields}
+
+
+@pytest.mark.parametrize('transform', TRANSFORMS, ids=repr)
+def test_all_dates_and_the_mask_move_together(transform):
+    out = transform(sample())
+    first, second = out['frames']
+    assert np.array_equal(first, second)
+    assert out['gt_sem_seg'].shape == first.shape[:2]
+    mask, valid = out['gt_sem_seg'], out['gt_sem_seg'] != 255
+    expected = first[..., 2].astype(int) > 90
+    # Interpolation may disagree in a strip along the boundary, nowhere else.
+    assert (expected[valid] == (mask[valid] == 1)).mean() > 0.85
+    assert out.get('img_shape', first.shape[:2]) == first.shape[:2]
+
+
+@pytest.mark.parametrize('transform', TRANSFORMS, ids=repr)
+def test_the_same_generator_gives_the_same_result(transform):
+    first, second = transform(sample(seed=3)), transform(sample(seed=3))
+    assert all(np.array_equal(a, b)
+               for a, b in zip(first['frames'], second['frames'], strict=True))
+    assert first['gt_captions'] == second['gt_captions']
+
+
+@pytest.mark.parametrize('transform', TRANSFORMS, ids=repr)
+def test_the_input_arrays_are_never_written(transform):
+    given = sample()
+    for array in (*given['frames'], given['gt_sem_seg']):
+        array.setflags(write=False)
+    assert transform(given)['frames']
+
+
+def test_a_flip_mirrors_pixels_and_words():
+    before = sample(captions=['a house appears on the left', 'a road is built'])
+    scene = before['frames'][0]
+    out = FramesRandomFlip(prob=1.0)(before)
+    assert np.array_equal(out['frames'][0], scene[:, ::-1])
+    assert out['gt_captions'] == ['a house appears on the right', 'a road is built']
+    assert out['flip'] == ['horizontal']
+    down = FramesRandomFlip(prob=1.0, direction='vertical')(
+        sample(captions=['a house appears at the top']))
+    assert np.array_equal(down['frames'][0], scene[::-1])
+    assert down['gt_captions'] == ['a house appears at the bottom']
+
+
+def test_chinese_words_are_mirrored_too():
+    out = FramesRandomFlip(prob=1.0)(sample(captions=['左边出现一栋房子'], language='zh'))
+    assert out['gt_captions'][0] != '左边出现一栋房子' and '右' in out['gt_captions'][0]
+
+
+def test_skip_leaves_a_sample_that_names_a_direction():
+    before = sample(captions=['a house appears on the left'])
+    out = FramesRandomFlip(prob=1.0, captions='skip')(before)
+    assert 'flip' not in out and out['gt_captions'] == ['a house appears on the left']
+    assert 'flip' in FramesRandomFlip(prob=1.0, captions='skip')(sample())
+
+
+def test_words_that_cannot_be_swapped_stop_the_flip(monkeypatch):
+    from rscc.datasets.transforms import directions
+    monkeypatch.setattr(directions, 'swap', lambda text, operation, language: None)
+    out = FramesRandomFlip(prob=1.0)(sample())
+    assert 'flip' not in out and np.array_equal(out['frames'][0], sample()['frames'][0])
+
+
+def test_the_picked_caption_decides_and_other_references_may_fall_away(monkeypatch):
+    from rscc.datasets.transforms import directions
+    monkeypatch.setattr(directions, 'swap',
+                        lambda text, operation, language: None if 'odd' in text else text + '!')
+    out = FramesRandomFlip(prob=1.0)(sample(captions=['odd', 'b'], target_captions=['b']))
+    assert out['flip'] and out['target_captions'] == ['b!'] and out['gt_captions'] == ['b!']
+    kept = FramesRandomFlip(prob=1.0)(sample(captions=['odd', 'b'], target_captions=['odd']))
+    assert 'flip' not in kept and kept['gt_captions'] == ['odd', 'b']
+
+
+def test_drop_removes_the_captions():
+    out = FramesRandomFlip(prob=1.0, captions='drop')(sample(captions=['on the left']))
+    assert 'gt_captions' not in out and out['flip']
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_a_quarter_turn_turns_the_words(seed):
+    before = sample(seed=seed, captions=['a house appears at the top'])
+    scene = before['frames'][0]
+    out = FramesRandomRotate90(prob=1.0)(before)
+    where = {(24, 16): {'left', 'right'}, (16, 24): {'bottom'}}[out['frames'][0].shape[:2]]
+    # The scene's darkest corner is its upper left one: rotated by hand, it must be the same image.
+    quarters = next(k for k in (1, 2, 3)
+                    if np.array_equal(np.rot90(scene, k), out['frames'][0]))
+    word = {1: 'left', 2: 'bottom', 3: 'right'}[quarters]
+    assert word in where and word in out['gt_captions'][0].split()
+    assert out['img_shape'] == out['frames'][0].shape[:2]
+
+
+def test_a_free_rotation_ignores_the_border_and_spares_directions():
+    out = FramesRandomRotate(max_angle=45, prob=1.0)(sample(seed=1, size=(32, 32)))
+    assert (out['gt_sem_seg'] == 255).any() and out['gt_sem_seg'][16, 16] != 255
+    assert out['frames'][0].shape == (32, 32, 3)
+    kept = FramesRandomRotate(max_angle=45, prob=1.0)(sample(captions=['a house on the left']))
+    assert (kept['gt_sem_seg'] != 255).all()
+
+
+def test_a_crop_keeps_the_change_when_asked():
+    for seed in range(8):
+        item = sample(seed=seed, size=(64, 64))
+        item['gt_sem_seg'] = np.zeros((64, 64), np.uint8)
+        item['gt_sem_seg'][40:46, 40:46] = 2
+        assert FramesRandomCrop(48, keep_change=0.5)(item)['gt_sem_seg'].astype(bool).sum() >= 18
+
+
+def test_crops_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"sample 's' is \(16, 24\) \(H, W\), smaller than the "
+                       r'crop \(32, 32\).*FramesResize'):
+        FramesRandomCrop(32)(sample())
+    item = sample()
+    del item['gt_sem_seg']
+    with pytest.raises(ValueError, match="needs a mask; sample 's' has none"):
+        FramesRandomCrop(8, keep_change=0.5)(item)
+    with pytest.raises(ValueError, match='keep_change=2 must be a share'):
+        FramesRandomCrop(8, keep_change=2)
+
+
+def test_resizing_invents_no_class_and_keeps_the_ratio_on_request():
+    item = sample(size=(16, 32))
+    item['gt_sem_seg'][:8] = 255
+    out = FramesResize(24, keep_ratio=True)(item)
+    assert out['img_shape'] == (12, 24) and set(np.unique(out['gt_sem_seg'])) <= {0, 1, 255}
+    with pytest.raises(ValueError, match='must be positive'):
+        FramesResize((0, 4))
+
+
+def exchanged(transform, **fields):
+    item = sample(img_path_from='a', img_path_to='b', **fields)
+    item['frames'][1] = item['frames'][1] + 1
+    first = item['frames'][0]
+    out = transform(item)
+    return np.array_equal(out['frames'][1], first) and out['img_path_from'] == 'b', out
+
+
+def test_only_unchanged_pairs_exchange_their_dates():
+    done, out = exchanged(FramesExchangeDates(prob=1.0))
+    assert done and out['gt_captions'] == ['a house appears']
+    assert not exchanged(FramesExchangeDates(prob=1.0), gt_change_flag=True)[0]
+    done, out = exchanged(FramesExchangeDates(prob=1.0, captions='drop'), gt_change_flag=True)
+    assert done and 'gt_captions' not in out and 'gt_sem_seg' in out
+
+
+def test_exchanging_needs_a_pair():
+    item = sample()
+    item['frames'] = item['frames'][:1]
+    with pytest.raises(ValueError, match=r"needs a pair; sample 's' has 1 frame\(s\)"):
+        FramesExchangeDates()(item)
+
+
+def test_unknown_options_name_the_nearest():
+    with pytest.raises(ValueError, match=r"captions='swpa' is unknown.*Did you mean 'swap'"):
+        FramesRandomFlip(captions='swpa')
+    with pytest.raises(ValueError, match=r"direction='horizontl' is .*Did you mean 'horizontal'"):
+        FramesRandomFlip(direction='horizontl')
+    with pytest.raises(ValueError, match=r"captions='swap' is .*use one of \['skip', 'drop'\]"):
+        FramesRandomRotate(captions='swap')
+    with pytest.raises(ValueError, match=r'max_angle=0 must be in \(0, 180\] degrees'):
+        FramesRandomRotate(max_angle=0)

@@ -1,0 +1,57 @@
+"""Panels of a dataset's samples, as people draw them."""
+import importlib.util
+
+import cv2
+import pytest
+
+CONFIG = """
+train_dataloader = dict(dataset=dict(
+    type='LEVIRMCIDataset', data_root='LEVIR', split='train', pipeline=[
+        dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PickCaptions'),
+        dict(type='FramesRandomFlip'), dict(type='PackChangeInputs')]))
+"""
+
+
+def load(path):
+    """Import a file that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def work(tmp_path, repo, monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', '')  # --data-root sets it; this restores it
+    fakes = load(repo / 'tests' / 'datasets' / 'conftest.py')
+    fakes.make_levir(tmp_path / 'LEVIR')
+    (tmp_path / 'config.py').write_text(CONFIG)
+    return tmp_path
+
+
+def browse(repo, work, *arguments):
+    load(repo / 'tools/analysis_tools/browse_dataset.py').main(
+        [str(work / 'config.py'), '--data-root', str(work), '--out', str(work / 'out'),
+         *arguments])
+    return sorted(path.name for path in (work / 'out').iterdir())
+
+
+def test_a_panel_a_sample(repo, work, capsys):
+    assert browse(repo, work, '--number', '3') == [
+        'train_000000.png', 'train_000001.png', 'train_000003.png']
+    assert '3 panels in' in capsys.readouterr().out
+    panel = cv2.imread(str(work / 'out/train_000000.png'))
+    assert panel.shape[1] > 300 and panel.std() > 20
+
+
+def test_visits_of_one_sample(repo, work):
+    assert browse(repo, work, '--ids', 'train_000002', '--visits', '2') == [
+        'train_000002_0.png', 'train_000002_1.png']
+
+
+def test_an_unknown_id_and_a_missing_config_name_the_nearest(repo, work):
+    with pytest.raises(SystemExit, match=r"no sample 'train_00002' in this split.*Did you mean"):
+        browse(repo, work, '--ids', 'train_00002')
+    (work / 'config.py').rename(work / 'other.py')
+    with pytest.raises(SystemExit, match=r'^error: no config at'):
+        browse(repo, work)
