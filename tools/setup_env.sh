@@ -96,7 +96,7 @@ network() {
 install_torch() {
   if [ "$gpu" = no ] && [ "$(uname -s)" = Linux ]; then
     install "torch==$TORCH+cpu" 2>/dev/null && return
-    install "torch==$TORCH+cpu" --index-url "$CPU_WHEELS" --retries 1 2>/dev/null && return
+    install "torch==$TORCH+cpu" --index-url "$CPU_WHEELS" --retries 1 --timeout 15 2>/dev/null && return
     say 'no CPU build of torch within reach: taking the CUDA build, a download of some gigabytes'
   fi
   install "torch==$TORCH" || network "torch $TORCH"
