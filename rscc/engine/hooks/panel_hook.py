@@ -1,9 +1,10 @@
 """Pictures while validating and testing."""
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -30,7 +31,7 @@ class PanelHook(Hook):
     Args:
         num_val: Panels per validation; 0 draws none.
         out_dir: Folder for the files of a test; None writes none.
-        num_test: Panels per test; None draws every sample.
+        num_test: Panels per test, all processes together; None draws every sample.
     """
 
     priority = 'LOW'
@@ -52,7 +53,8 @@ class PanelHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Choose the samples to draw and forget the last test's count."""
-        self._start(runner.test_dataloader, self.num_test)
+        count = None if self.num_test is None else math.ceil(self.num_test / get_world_size())
+        self._start(runner.test_dataloader, count)
         self._written = dict.fromkeys(self._written, 0)
 
     def _start(self, dataloader: object, count: int | None) -> None:

@@ -143,6 +143,13 @@ def test_choice_counts_this_process_share_only():
     assert hook._chosen == {0, 2, 4}
 
 
+def test_processes_share_the_panels_of_a_test(monkeypatch):
+    monkeypatch.setattr(panel_hook, 'get_world_size', lambda: 4)
+    hook = PanelHook(num_test=10)
+    hook.before_test_epoch(SimpleNamespace(test_dataloader=SimpleNamespace(sampler=range(25))))
+    assert len(hook._chosen) == 3
+
+
 def test_negative_count_is_refused():
     with pytest.raises(ValueError, match='num_test=-1; expected 0 or more'):
         PanelHook(num_test=-1)
