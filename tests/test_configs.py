@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_data import CHANGED, defaults_of, write_fake_dataset
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
 from rscc.compat import import_transformers
-from rscc.registry import HOOKS, METRICS, MODELS
+from rscc.registry import DATASETS, HOOKS, METRICS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.utils.check_config import check_config
 
@@ -145,6 +147,26 @@ def test_a_config_builds_a_model_that_learns_and_answers(load, tiny_blip, name):
             assert answer.pred_sem_seg.data.shape == (1, 64, 64)
         if cfg.model.get('flag_head'):
             assert 0.0 <= answer.pred_change_score <= 1.0
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_data_of_a_config_suit_its_model(load, tiny_blip, tmp_path, name):
+    cfg = load(name)
+    write_fake_dataset(tmp_path, cfg.train_dataloader.dataset)
+    cfg.train_dataloader.dataset.data_root = cfg.test_dataloader.dataset.data_root = str(
+        tmp_path / defaults_of(DATASETS.get(cfg.train_dataloader.dataset.type))['data_root'])
+    train, test = (DATASETS.build(cfg[f'{stage}_dataloader'].dataset) for stage in
+                   ('train', 'test'))
+    assert (len(train), len(test)) == (4, 4)
+    model = build(cfg, tiny_blip)
+    batch = model.data_preprocessor(pseudo_collate([train[0], train[1]]), training=True)
+    losses = model(**batch, mode='loss')
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    expected = {head for head in ('change', 'caption', 'flag') if cfg.model.get(f'{head}_head')}
+    assert {key.split('.')[0] for key in losses} == expected
+    answers = model.eval().test_step(pseudo_collate([test[0]]))
+    assert answers[0].sample_id == test[0]['data_samples'].sample_id
+    assert answers[0].gt_captions == CHANGED
 
 
 @pytest.mark.parametrize('name', CONFIGS)
