@@ -1,0 +1,147 @@
+"""BLEU, ROUGE-L and CIDEr-D of coco-caption, cooked once and scored on any subset.
+
+The arithmetic is pycocoevalcap's (its pure Python scorers, without their prints): corpus BLEU with
+the closest reference length, ROUGE-L with beta 1.2, and the class called CIDEr, which computes
+CIDEr-D (Vedantam et al., CVPR 2015) with document frequencies from the references at hand. Half of
+LEVIR-CC are the same five sentences, so everything is kept per distinct (prediction, references).
+"""
+from collections.abc import Sequence
+from typing import Any
+
+from rscc.utils import require
+
+Words = Sequence[str]
+
+
+class CaptionCorpus:
+    """The references of N samples, against which several sets of predictions can be scored.
+
+    Args:
+        references: For every sample its reference sentences, each a list of words.
+
+    Raises:
+        ValueError: If a sample has no reference.
+        ImportError: If pycocoevalcap is not installed.
+    """
+
+    def __init__(self, references: Sequence[Sequence[Words]]) -> None:
+        empty = [i for i, sentences in enumerate(references) if not sentences]
+        if empty:
+            raise ValueError(f'sample {empty[0]} has no reference caption '
+                             f'({len(empty)} such samples)')
+        self._bleu = require('pycocoevalcap.bleu.bleu_scorer', 'BLEU')
+        self._cider = require('pycocoevalcap.cider.cider_scorer', 'CIDEr')
+        self._rouge = require('pycocoevalcap.rouge.rouge', 'ROUGE-L').Rouge()
+        self._references = [tuple(' '.join(words) for words in sentences)
+                            for sentences in references]
+        self._cooked_bleu = {refs: self._bleu.cook_refs(refs) for refs in set(self._references)}
+        self._cooked_cider = {refs: self._cider.cook_refs(refs) for refs in set(self._references)}
+        self._cache: dict[tuple, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def references(self, index: int) -> tuple[str, ...]:
+        """Return one sample's references, words joined by blanks."""
+        return self._references[index]
+
+    def score(self, predictions: Sequence[Words],
+              subset: Sequence[int] | None = None) -> tuple[dict[str, float], list[dict]]:
+        """Score one sentence per sample.
+
+        Args:
+            predictions: N predicted sentences, each a list of words; may be empty.
+            subset: Indices of the samples that count, all by default. CIDEr's document frequencies
+                come from these alone, so values of subsets cannot be averaged.
+
+        Returns:
+            ``Bleu_1`` to ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` of the subset, x100 (nothing for an
+            empty subset), and per sample of it ``Bleu_4``, ``ROUGE_L`` and ``CIDEr``, x100.
+
+        Raises:
+            ValueError: If predictions and references differ in number.
+        """
+        if len(predictions) != len(self):
+            raise ValueError(f'{len(predictions)} predictions for {len(self)} samples')
+        subset = range(len(self)) if subset is None else subset
+        pairs = [(' '.join(predictions[i]), self._references[i]) for i in subset]
+        if not pairs:
+            return {}, []
+        bleus, each_bleu = self._score_bleu(pairs)
+        rouge = [self._score_rouge(pair) for pair in pairs]
+        cider = self._score_cider(pairs)
+        scores = {f'Bleu_{n + 1}': 100 * bleu for n, bleu in enumerate(bleus)}
+        scores['ROUGE_L'] = 100 * sum(rouge) / len(rouge)
+        scores['CIDEr'] = 100 * sum(cider) / len(cider)
+        rows = [{'Bleu_4': 100 * b, 'ROUGE_L': 100 * r, 'CIDEr': 100 * c}
+                for b, r, c in zip(each_bleu[3], rouge, cider, strict=True)]
+        return scores, rows
+
+    def constant_bleu(self, words: Words, subset: Sequence[int]) -> float:
+        """Return the BLEU-4 (x100) of one sentence as the answer to every sample of a subset."""
+        length, counts = self._bleu.precook(' '.join(words), 4, True)
+        scorer = self._bleu.BleuScorer(n=4)
+        for i in subset:
+            lengths, most = self._cooked_bleu[self._references[i]]
+            correct = [0] * 4
+            for ngram, count in counts.items():
+                correct[len(ngram) - 1] += min(most.get(ngram, 0), count)
+            scorer.crefs.append((lengths, most))
+            scorer.ctest.append(dict(reflen=lengths, testlen=length, correct=correct,
+                                     guess=[max(0, length - n) for n in range(4)]))
+        return 100 * scorer.compute_score(option='closest')[0][3]
+
+    def _score_bleu(self, pairs: list[tuple]) -> tuple[list[float], list[list[float]]]:
+        scorer = self._bleu.BleuScorer(n=4)
+        scorer.ctest = [self._cached('bleu', pair, self._cook_bleu) for pair in pairs]
+        scorer.crefs = [self._cooked_bleu[refs] for _, refs in pairs]
+        return scorer.compute_score(option='closest')
+
+    def _cook_bleu(self, pair: tuple) -> dict:
+        return self._bleu.cook_test(pair[0], self._cooked_bleu[pair[1]])
+
+    def _score_rouge(self, pair: tuple) -> float:
+        return self._cached('rouge', pair,
+                            lambda pair: self._rouge.calc_score([pair[0]], list(pair[1])))
+
+    def _score_cider(self, pairs: list[tuple]) -> list[float]:
+        scorer = self._cider.CiderScorer(n=4, sigma=6.0)
+        scorer.crefs = [self._cooked_cider[refs] for _, refs in pairs]
+        scorer.compute_doc_freq()
+        # Frequencies are from all samples; a repeated pair has the same score each time.
+        distinct = list(dict.fromkeys(pairs))
+        scorer.crefs = _OfLength(len(pairs), (self._cooked_cider[refs] for _, refs in distinct))
+        scorer.ctest = [self._cached('cider', sentence, self._cider.cook_test)
+                        for sentence, _ in distinct]
+        score_of = dict(zip(distinct, map(float, scorer.compute_cider()), strict=True))
+        return [score_of[pair] for pair in pairs]
+
+    def _cached(self, kind: str, key: Any, compute: Any) -> Any:
+        if (kind, key) not in self._cache:
+            self._cache[kind, key] = compute(key)
+        return self._cache[kind, key]
+
+
+class _OfLength(list):
+    """A list that reports the size of the corpus it was drawn from (idf is its logarithm)."""
+
+    def __init__(self, length: int, items: Any) -> None:
+        super().__init__(items)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def caption_scores(predictions: Sequence[Words],
+                   references: Sequence[Sequence[Words]]) -> dict[str, float]:
+    """Return ``Bleu_1`` to ``Bleu_4``, ``ROUGE_L`` and ``CIDEr``, x100, of one set of predictions.
+
+    Args:
+        predictions: N sentences, each a list of words.
+        references: N lists of reference sentences.
+
+    Raises:
+        ValueError: If the numbers differ or a sample has no reference.
+    """
+    return CaptionCorpus(references).score(predictions)[0]

@@ -1,0 +1,95 @@
+"""Caption scores for MMEngine."""
+import csv
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.registry import METRICS
+from rscc.utils import atomic_write
+
+
+def caption_record(sample: dict) -> dict | None:
+    """Return the captions of one data sample (as a dict), None without prediction or reference."""
+    if sample.get('pred_caption') is None or not sample.get('gt_captions'):
+        return None
+    return dict(prediction=str(sample['pred_caption']), references=list(sample['gt_captions']),
+                changed=_flag(sample.get('gt_change_flag')),
+                predicted_flag=_flag(sample.get('pred_change_flag')))
+
+
+def _flag(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+@METRICS.register_module()
+class CaptionMetric(SampleMetric):
+    """BLEU-1..4, METEOR, ROUGE-L, CIDEr-D and ``Sm``: all, changed, unchanged, and their floors.
+
+    Keys: ``caption/{all,changed,unchanged}/{Bleu_1..4,METEOR,METEOR_id,ROUGE_L,CIDEr,Sm}`` (x100;
+    ``CIDEr`` is CIDEr-D as coco-caption computes it, 0 by construction where all references are
+    equal; ``Sm`` is the mean of BLEU-4, METEOR on words, ROUGE-L and CIDEr), ``baseline/...`` (what
+    blind answers score, see ``rscc.evaluation.functional.floors``), and shares from 0 to 1:
+    ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
+    ``distinct_2``.
+
+    Args:
+        protocol: ``'coco'``.
+        meteor: Compute METEOR and ``Sm`` (5 to 15 s of Java); switch off during training.
+        baselines: Compute the floors.
+        constant_caption: The floors' sentence for changed samples; by default the best one among
+            the references.
+        language: ``'en'`` or ``'zh'``; by default the dataset's.
+        out_file: A CSV table of every sample with its scores.
+        prefix, collect_device: See :class:`SampleMetric`.
+    """
+
+    nothing_to_score = 'no predicted caption or no reference'
+
+    def __init__(self, protocol: str = 'coco', meteor: bool = True, baselines: bool = True,
+                 constant_caption: str | None = None, language: str | None = None,
+                 out_file: str | os.PathLike | None = None, prefix: str | None = None,
+                 collect_device: str = 'cpu') -> None:
+        super().__init__(prefix, collect_device)
+        self.protocol = protocol
+        self.meteor = meteor
+        self.baselines = baselines
+        self.constant_caption = constant_caption
+        self.language = language
+        self.out_file = out_file
+        self.options()  # wrong settings are said now, not after hours of training
+
+    def options(self) -> CaptionOptions:
+        """Return the settings, completed from the dataset's metainfo."""
+        return CaptionOptions(
+            protocol=self.protocol, language=self.language or self.meta.get('language', 'en'),
+            no_change_captions=self.meta.get('no_change_captions') or (), meteor=self.meteor,
+            baselines=self.baselines, constant_caption=self.constant_caption)
+
+    def record(self, sample: dict) -> dict | None:
+        """Keep the sentences and flags of a sample."""
+        return caption_record(sample)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Return all scores, nothing where no sample has captions."""
+        if not results:
+            return {}
+        records = [CaptionRecord(**result) for result in results]
+        scores, rows = score_captions(records, self.options())
+        if self.out_file is not None:
+            write_table(self.out_file, records, rows)
+        return scores
+
+
+def write_table(path: str | os.PathLike, records: Sequence[CaptionRecord],
+                rows: Sequence[dict[str, float]]) -> None:
+    """Write one CSV line per sample: name, flag, scores (x100), prediction, references."""
+    with atomic_write(path) as file:
+        table = csv.writer(file, lineterminator='\n')
+        names = list(rows[0]) if rows else []
+        table.writerow(['sample_id', 'changed', *names, 'prediction', 'references'])
+        for record, row in zip(records, rows, strict=True):
+            flag = '' if record.changed is None else int(record.changed)
+            table.writerow([record.sample_id, flag, *(f'{row[name]:.2f}' for name in names),
+                            record.prediction, ' | '.join(text.strip() for text in record.references)])

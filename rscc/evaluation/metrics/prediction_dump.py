@@ -1,0 +1,84 @@
+"""The predictions of a test run, in one JSON file that can be scored again."""
+import os
+
+from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.functional.segmentation import changed_f1
+from rscc.evaluation.metrics.caption_metric import caption_record
+from rscc.evaluation.metrics.change_metric import sample_matrix
+from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.registry import METRICS
+from rscc.utils import write_json
+
+
+@METRICS.register_module()
+class PredictionDump(SampleMetric):
+    """Writes what a model said of every sample, with references and per-sample scores.
+
+    The file is read by ``tools/scores.py`` and the HTML report. It computes no score of the whole
+    run: ``tools/test.py`` adds those with :func:`rscc.evaluation.predictions.add_metrics`.
+
+    Args:
+        out_file: The JSON file; replaced whole, never left half written.
+        config: Name of the config, for the record.
+        checkpoint: Name of the checkpoint, for the record.
+        protocol: As in ``CaptionMetric``.
+        prefix, collect_device: See :class:`SampleMetric`.
+    """
+
+    nothing_to_score = 'no prediction'
+
+    def __init__(self, out_file: str | os.PathLike, config: str | None = None,
+                 checkpoint: str | None = None, protocol: str = 'coco',
+                 prefix: str | None = None, collect_device: str = 'cpu') -> None:
+        super().__init__(prefix, collect_device)
+        self.out_file = out_file
+        self.config = config
+        self.checkpoint = checkpoint
+        self.protocol = protocol
+
+    def record(self, sample: dict) -> dict | None:
+        """Keep paths, sentences and the change map's F1 of a sample."""
+        paths = {name: str(sample[name]) for name in ('img_path_from', 'img_path_to', 'img_path')
+                 if sample.get(name)}
+        kept = {**paths, 'split': sample.get('split'),
+                'references': list(sample.get('gt_captions') or ())}
+        if sample.get('gt_change_flag') is not None:
+            kept['gt_change_flag'] = bool(sample['gt_change_flag'])
+        if sample.get('pred_change_flag') is not None:
+            kept['pred_change_flag'] = bool(sample['pred_change_flag'])
+        if sample.get('pred_caption') is not None:
+            kept['prediction'] = str(sample['pred_caption'])
+            kept['score'] = _number(sample.get('pred_caption_score'))
+            kept['nbest'] = [[str(text), _number(score)]
+                             for text, score in sample.get('pred_captions') or ()]
+        matrix = sample_matrix(sample, None)
+        f1 = None if matrix is None else changed_f1(matrix)
+        kept['scores'] = {} if f1 is None else {'F1_changed': f1}
+        captions = caption_record(sample)
+        return {**kept, 'captions': captions} if captions else kept
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Write the file; return nothing."""
+        results = [dict(result) for result in results]
+        self._add_caption_scores(results)
+        splits = {result.pop('split') for result in results} - {None}
+        write_json(self.out_file, {
+            'config': self.config, 'checkpoint': self.checkpoint, 'dataset': dict(self.meta),
+            'split': '+'.join(sorted(splits)) or None, 'protocol': self.protocol, 'metrics': {},
+            'samples': results})
+        return {}
+
+    def _add_caption_scores(self, results: list[dict]) -> None:
+        """Put ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` (x100) into each record that has captions."""
+        told = [result for result in results if 'captions' in result]
+        if not told:
+            return
+        records = [CaptionRecord(result['sample_id'], **result.pop('captions')) for result in told]
+        options = CaptionOptions(self.protocol, self.meta.get('language', 'en'), meteor=False,
+                                 baselines=False)
+        for result, row in zip(told, score_captions(records, options)[1], strict=True):
+            result['scores'] = {**{k: round(v, 3) for k, v in row.items()}, **result['scores']}
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,89 @@
+"""Metrics over small records, one per sample, counted once however many processes saw it."""
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement
+
+from rscc.text.normalisation import warn
+
+
+class SampleMetric(BaseMetric):
+    """Base of our metrics.
+
+    A sampler pads the last round so that all processes get equally many samples, and MMEngine then
+    cuts the gathered list to the dataset's length, which is right for its own samplers only. Here
+    every record carries its ``sample_id``: all are gathered and repeated ones dropped.
+
+    Args:
+        prefix: Put before every key as ``prefix/``. By default keys are as documented
+            (``caption/...``, ``change/...``).
+        collect_device: Kept for MMEngine's configs; records are gathered as objects.
+    """
+
+    def __init__(self, prefix: str | None = None, collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix or 'none')
+        self.prefix = prefix  # MMEngine warns about None in its constructor; our keys need none
+
+    @abstractmethod
+    def record(self, sample: dict) -> dict | None:
+        """Return what is kept of one sample, or None if it has nothing to score."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the record of every sample of a batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Model outputs, as dicts or data elements.
+
+        Raises:
+            KeyError: If a sample has no ``sample_id``.
+        """
+        for sample in data_samples:
+            sample = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+            if 'sample_id' not in sample:
+                raise KeyError(f"{type(self).__name__} needs 'sample_id' in the metainfo of every "
+                               'sample (PackChangeInputs puts it there)')
+            record = self.record(sample)
+            self.results.append({'sample_id': sample['sample_id'], **(record or {'empty': True})})
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gather the records of all processes and compute.
+
+        Args:
+            size: Number of samples of the dataset.
+
+        Returns:
+            The scores, the same on every process.
+        """
+        gathered = [record for part in all_gather_object(self.results) for record in part]
+        self.results.clear()
+        scores: list[Any] = [None]
+        if is_main_process():
+            scores = [self.compute_metrics(self._unique(gathered, size))]
+        broadcast_object_list(scores)
+        named = scores[0]
+        return {f'{self.prefix}/{key}': value for key, value in named.items()} \
+            if self.prefix else named
+
+    def _unique(self, gathered: list[dict], size: int) -> list[dict]:
+        """Drop repeated samples, sort by name, and tell of a wrong number of samples."""
+        records = {record['sample_id']: record for record in reversed(gathered)}
+        if len(records) != size:
+            warn(f'{type(self).__name__}: the dataset has {size} samples, and {len(records)} '
+                 f'different sample_ids arrived ({len(gathered)} with repetitions). The scores are '
+                 f'of these {len(records)}.')
+        kept = [records[name] for name in sorted(records) if not records[name].get('empty')]
+        if records and len(kept) < len(records):
+            warn(f'{type(self).__name__}: {len(records) - len(kept)} of {len(records)} samples '
+                 f'have {self.nothing_to_score}' + ('' if kept else '; nothing is scored'))
+        return kept
+
+    nothing_to_score = 'nothing to score'
+
+    @property
+    def meta(self) -> dict:
+        """The dataset's metainfo, empty where none was given."""
+        return self.dataset_meta or {}
