@@ -99,7 +99,7 @@ if [ -f "$WORK/metrics.json" ] && [ -f "$WORK/report.html" ]; then
   finished=yes
 else
   checkpoint=$("$python" tools/misc/quickstart_metrics.py "$WORK" --find-checkpoint)
-  run "$python" tools/test.py "$CONFIG" "$checkpoint" --data-root "$data" \
+  run "$python" tools/test.py "$CONFIG" "$checkpoint" --work-dir "$WORK/test" --data-root "$data" \
     --out "$WORK/predictions.json" --show-dir "$WORK/show"
   cp "$WORK/show/report.html" "$WORK/report.html"
 fi
