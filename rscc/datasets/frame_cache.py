@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mmengine.dist import barrier, get_local_rank
+from mmengine.dist import barrier
 
 from rscc.datasets.transforms.resize import resize_frame, resize_mask
 from rscc.utils import progress
@@ -85,7 +85,8 @@ def open_cache(dataset: 'ChangeDataset', size: tuple[int, int] | None = None,
     title = f'{type(dataset).__name__}-{dataset.split or "all"}-{shape}'
     name = f'{title}-{_fingerprint(dataset, size)}'
     stem = folder / name
-    if get_local_rank() == 0 and not _path(stem, 'frames').exists():
+    first_here = int(os.environ.get('LOCAL_RANK', 0)) == 0
+    if first_here and not _path(stem, 'frames').exists():
         _make_folder(folder)
         with _locked(stem.with_name(f'.{name}.lock')):
             if not _path(stem, 'frames').exists():

@@ -1,4 +1,7 @@
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,3 +94,28 @@ def test_one_size_is_needed(levir):
 def test_a_folder_that_cannot_be_made_suggests_others(levir):
     with pytest.raises(OSError, match=r"cannot be written to .*cache=dict\(where='/some/folder'\)"):
         build(levir, {'size': (16, 16), 'where': str(levir / 'LevirCCcaptions.json')})
+
+
+RANK = """
+import sys
+import torch.distributed as dist
+from rscc.datasets.levir_mci import LEVIRMCIDataset
+dist.init_process_group('gloo')
+data = LEVIRMCIDataset(sys.argv[1], cache={'size': (16, 16)}, pipeline=[{'type': 'LoadFrames'}])
+print(sum(int(frame.sum()) for idx in range(4) for frame in data[idx]['frames']))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_training_processes_share_one_cache(levir, repo):
+    env = {**os.environ, 'PYTHONPATH': str(repo), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1',
+           'MASTER_PORT': '29611'}
+    ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(levir)], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**env, 'RANK': str(rank), 'LOCAL_RANK': str(rank)})
+             for rank in range(2)]
+    said = [rank.communicate(timeout=240) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    assert said[0][0] == said[1][0] and int(said[0][0]) > 0
+    assert len(list((levir / '.rscc_cache').glob('*.frames.npy'))) == 1
