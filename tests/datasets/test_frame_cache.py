@@ -1,5 +1,6 @@
 import os
 import pickle
+import socket
 import subprocess
 import sys
 
@@ -96,6 +97,12 @@ def test_a_folder_that_cannot_be_made_suggests_others(levir):
         build(levir, {'size': (16, 16), 'where': str(levir / 'LevirCCcaptions.json')})
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
 RANK = """
 import sys
 import torch.distributed as dist
@@ -107,10 +114,9 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.slow
 def test_two_training_processes_share_one_cache(levir, repo):
     env = {**os.environ, 'PYTHONPATH': str(repo), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1',
-           'MASTER_PORT': '29611'}
+           'MASTER_PORT': str(free_port())}
     ranks = [subprocess.Popen([sys.executable, '-c', RANK, str(levir)], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env={**env, 'RANK': str(rank), 'LOCAL_RANK': str(rank)})
