@@ -35,6 +35,14 @@ def test_cached_samples_equal_uncached_ones(levir, where):
     assert (levir / '.rscc_cache').exists() is (where is None)
 
 
+def test_a_test_keeps_its_masks_at_the_size_on_disk(levir):
+    dataset = build(levir, {'size': (16, 16)}, test_mode=True, pipeline=[
+        {'type': 'LoadFrames'}, {'type': 'LoadChangeMask'}, {'type': 'PackChangeInputs'}])
+    packed = dataset[0]
+    assert packed['inputs'].shape == (2, 3, 16, 16)
+    assert packed['data_samples'].gt_sem_seg.data.shape == (1, 32, 32)
+
+
 def test_a_second_opening_reads_no_image(levir):
     build(levir, {'size': (16, 16)})
     (stamp,) = (levir / '.rscc_cache').glob('*.frames.npy')

@@ -74,5 +74,13 @@ def test_a_label_of_another_size_is_refused(tmp_path):
     cv2.imwrite(str(path), np.zeros((4, 4), np.uint8))
     with pytest.raises(ValueError, match=r"label\.png' is \(4, 4\) \(H, W\), the frames of "
                        r"'pair_7' are \(8, 8\)"):
-        LoadChangeMask()({'sample_id': 'pair_7', 'frames': [frame(8, 8)],
+        LoadChangeMask()({'sample_id': 'pair_7', 'frames': [frame(8, 8)], 'ori_shape': (8, 8),
                           'seg_map_path': str(path)})
+
+
+def test_a_label_loaded_after_resizing_keeps_the_size_on_disk(tmp_path):
+    path = tmp_path / 'label.png'
+    cv2.imwrite(str(path), np.zeros((8, 8), np.uint8))
+    loaded = LoadChangeMask()({'sample_id': 'a', 'frames': [frame(4, 4)], 'ori_shape': (8, 8),
+                               'seg_map_path': str(path)})
+    assert loaded['gt_sem_seg'].shape == (8, 8)
