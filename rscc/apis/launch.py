@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import LAUNCHERS, check_launcher
 from rscc.engine.runner import Runner
 from rscc.registry import RUNNERS
@@ -35,12 +36,15 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
-def load_config(args: argparse.Namespace, stages: Sequence[str]) -> Config:
+def load_config(args: argparse.Namespace, stages: Sequence[str],
+                checkpoint: str | None = None) -> Config:
     """Read, check and complete a config for one of the tools.
 
     Args:
         args: With the attributes of :func:`add_shared_arguments` and ``config``.
         stages: Whose data must exist: of ``train``, ``val``, ``test``.
+        checkpoint: Where a word tokenizer takes its words from, so that no vocabulary file is
+            needed beside it.
 
     Returns:
         The config with overrides merged and launcher, work folder and worker time limits set.
@@ -52,6 +56,8 @@ def load_config(args: argparse.Namespace, stages: Sequence[str]) -> Config:
         check_launcher(args.launcher)
         set_data_root(args.data_root)
         cfg = Config.fromfile(existing_config(args.config))
+        if checkpoint is not None:
+            take_vocabulary(cfg, checkpoint)
         check_config(cfg, overrides=args.cfg_options, stages=stages)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
@@ -64,6 +70,12 @@ def load_config(args: argparse.Namespace, stages: Sequence[str]) -> Config:
         if cfg.get(name) and cfg[name].get('num_workers', 0) > 0:
             cfg[name].setdefault('timeout', LOADER_TIMEOUT)
     return cfg
+
+
+def take_vocabulary(cfg: Config, checkpoint: str) -> None:
+    """Let the config's word tokenizer take its words from the checkpoint (edits ``cfg``)."""
+    from rscc.models.vocabulary import restore_vocabulary
+    restore_vocabulary(cfg, read_checkpoint(checkpoint))
 
 
 def set_data_root(folder: str | None) -> None:

@@ -93,6 +93,8 @@ class Runner(_Runner):
             ValueError: Listing missing, unexpected and mis-shaped keys.
         """
         checkpoint = read_checkpoint(filename, map_location)
+        # MMEngine's resume would execute this text as Python.
+        checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         report = load_weights(self.model, checkpoint)
         if strict is None:

@@ -124,6 +124,10 @@ def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
     elif 'type' in value or place.default:
         kind = value.get('type') or place.default
         target = place.find(kind)
+        if 'constructor' in value:
+            builder = Place('OPTIM_WRAPPER_CONSTRUCTORS')
+            if builder.find(value['constructor']) is None:
+                yield Problem(f'{where}.constructor', builder.not_found(value['constructor']))
         if target is None:
             if not place.lenient:
                 yield Problem(f'{where}.type', place.not_found(kind))

@@ -7,11 +7,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
     # The pretrained encoder moves ten times slower than the new parts; norms, biases do not decay.
-    # bypass_duplicate: BLIP's word embedding is also its output layer and is listed twice.
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        bypass_duplicate=True,
-        custom_keys={'encoder.': dict(lr_mult=0.1)}))
+    constructor='GroupedConstructor',
+    paramwise_cfg=dict(custom_keys={r'^encoder\.': dict(lr_mult=0.1)}))
 param_scheduler = dict(type='WarmupCosineLR', by_epoch=False, warmup=0.05, floor=0.01)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

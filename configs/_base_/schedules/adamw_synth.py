@@ -6,7 +6,6 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
-    # bypass_duplicate: the decoder's word embedding is also its output layer and is listed twice.
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True))
+    constructor='GroupedConstructor')
 param_scheduler = dict(type='WarmupCosineLR', by_epoch=False, warmup=0.05, floor=0.01)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,5 +1,4 @@
 """Freezing parts of a model, for good or for the first epochs."""
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +8,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from rscc.engine.parameters import matching_parameters
 from rscc.registry import HOOKS
-from rscc.utils import did_you_mean
 
 
 @HOOKS.register_module()
@@ -80,20 +79,3 @@ def _all_in(prefix: str, layer: nn.Module, names: set[str]) -> bool:
     """Whether the layer has parameters and all are among ``names``."""
     own = [f'{prefix}.{name}' if prefix else name for name, _ in layer.named_parameters()]
     return bool(own) and names.issuperset(own)
-
-
-def matching_parameters(model: nn.Module, patterns: Sequence[str]) -> list[str]:
-    """Return the names of the parameters that any pattern matches, in model order.
-
-    Raises:
-        ValueError: If a pattern matches nothing; names the nearest part of the model.
-    """
-    names = [name for name, _ in model.named_parameters()]
-    for pattern in patterns:
-        if not any(re.search(pattern, name) for name in names):
-            prefixes = {name.rsplit('.', depth)[0] for name in names for depth in range(1, 9)}
-            wish = re.sub(r'\\(.)', r'\1', pattern).strip('^$.*')
-            raise ValueError(f"pattern '{pattern}' matches no parameter of the model, whose parts "
-                             f"are {sorted({name.split('.')[0] for name in names})}."
-                             f'{did_you_mean(wish, prefixes)}')
-    return [name for name in names if any(re.search(pattern, name) for pattern in patterns)]

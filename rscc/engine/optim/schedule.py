@@ -45,5 +45,13 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         done = min((step - rise) / max(total - rise, 1), 1.0)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done))
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where the run was, on the curve of this config: it may have grown longer."""
+        kept = {name: getattr(self, name) for name in ('begin', 'end', 'warmup', 'floor')}
+        super().load_state_dict({**state_dict, **kept})
+        self.last_step = min(self._global_step, self.end - 1) - self.begin
+        for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group[self.param_name] = value
+
     def _get_value(self) -> list[float]:
         return [base * self.factor(self.last_step) for base in self.base_values]

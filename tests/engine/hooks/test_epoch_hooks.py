@@ -1,0 +1,83 @@
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.runner import EpochBasedTrainLoop
+
+from rscc.engine.hooks.epoch_hooks import (
+    DatasetEpochHook,
+    SeedEpochHook,
+    innermost,
+    seed_everything,
+)
+
+
+def draws():
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def runner_at(epoch, seed=3, loop=None):
+    loop = loop or object.__new__(EpochBasedTrainLoop)
+    return SimpleNamespace(seed=seed, epoch=epoch, iter=10 * epoch, train_loop=loop)
+
+
+def test_an_epoch_has_one_random_state_whatever_came_before():
+    hook = SeedEpochHook()
+    hook.before_train_epoch(runner_at(4))
+    first = draws()
+    hook.before_train_epoch(runner_at(4))
+    assert draws() == first
+
+
+def test_epochs_and_seeds_differ():
+    hook, seen = SeedEpochHook(), []
+    for runner in (runner_at(0), runner_at(1), runner_at(0, seed=4)):
+        hook.before_train_epoch(runner)
+        seen.append(draws())
+    assert len({value for triple in seen for value in triple}) == 9
+
+
+def test_runs_without_epochs_are_seeded_at_every_step():
+    hook, runner = SeedEpochHook(), runner_at(1, loop=object())
+    hook.before_train_iter(runner, 0)
+    first = draws()
+    hook.before_train_iter(runner, 0)
+    assert draws() == first
+    epochs = runner_at(1)
+    hook.before_train_iter(epochs, 0)
+    assert draws() != first
+
+
+def test_all_three_generators_follow_the_entropy():
+    seed_everything(1, 2)
+    first = draws()
+    seed_everything(2, 1)
+    assert all(a != b for a, b in zip(first, draws(), strict=True))
+
+
+class Plain(BaseDataset):
+    epoch = None
+
+    def load_data_list(self):
+        return [{}] * 4
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+
+def test_epoch_reaches_datasets_inside_wrappers():
+    one, two = Plain(), Plain()
+    wrapped = ConcatDataset([one, two], lazy_init=True)
+    assert innermost(wrapped) == [one, two]
+    assert innermost(RepeatDataset(one, times=2, lazy_init=True)) == [one]
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=wrapped))
+    DatasetEpochHook().before_train_epoch(SimpleNamespace(epoch=7, train_loop=loop))
+    assert (one.epoch, two.epoch) == (7, 7)
+
+
+def test_training_tells_the_dataset(build):
+    runner = build(train_cfg={'max_epochs': 2})
+    runner.train()
+    assert int(runner.train_dataloader.dataset.epoch) == 1

@@ -1,0 +1,217 @@
+import json
+
+import pytest
+from engine.toys import toy_config
+from mmengine.config import Config
+from torch import nn
+
+from rscc.registry import MODELS
+from rscc.utils.check_config import check_config
+from rscc.utils.signatures import keywords_of
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    return toy_config(tmp_path / 'run')
+
+
+def problems_of(cfg, **kwargs):
+    with pytest.raises(ValueError, match=r'problems? in the config') as raised:
+        check_config(cfg, **kwargs)
+    return str(raised.value)
+
+
+def test_good_config_passes_and_is_not_changed(cfg):
+    before = cfg.pretty_text
+    check_config(cfg, overrides={'train_dataloader.batch_size': 2})
+    assert cfg.pretty_text == before
+
+
+def test_all_problems_come_at_once_and_numbered(cfg):
+    cfg.model.type = 'ToyModl'
+    cfg.train_dataloader.dataset.lenght = 3
+    cfg.custom_hooks = [dict(type='FreezHook', patterns='x')]
+    text = problems_of(cfg, overrides={'train_dataloader.btach_size': 8})
+    assert text.startswith("4 problems in the config 'given'") or '4 problems' in text
+    for number, said in enumerate([
+            r"train_dataloader.btach_size: no such key 'btach_size'", "model.type: no 'ToyModl'",
+            'train_dataloader.dataset.lenght: ToyPairs takes no such keyword',
+            "custom_hooks.0.type: no 'FreezHook' among the hooks"], 1):
+        assert said in text
+        assert f'\n  {number}. ' in text
+    for nearest in ('batch_size', 'ToyModel', 'length', 'FreezeHook'):
+        assert f"Did you mean '{nearest}'?" in text
+
+
+@pytest.mark.parametrize('place,kind,said', [
+    ('train_dataloader.sampler.type', 'DefaultSamplr', "Did you mean 'DefaultSampler'"),
+    ('val_evaluator.type', 'ToyMetrc', "Did you mean 'ToyMetric'"),
+    ('optim_wrapper.type', 'OptimWrappr', "Did you mean 'OptimWrapper'"),
+    ('optim_wrapper.optimizer.type', 'AdamX', "no 'AdamX' among the optimizers"),
+    ('optim_wrapper.constructor', 'GroupedConstructr', "Did you mean 'GroupedConstructor'"),
+    ('param_scheduler.type', 'WarmupCosinLR', "Did you mean 'WarmupCosineLR'"),
+    ('visualizer.type', 'ChangeVisualiser', "Did you mean 'ChangeVisualizer'"),
+    ('default_hooks.logger.type', 'LogerHook', "Did you mean 'LoggerHook'"),
+    ('train_cfg.type', 'EpochBasedTrainLop', "Did you mean 'EpochBasedTrainLoop'"),
+    ('log_processor.type', 'LogProcesor', "Did you mean 'LogProcessor'"),
+])
+def test_types_are_looked_up_by_position(cfg, place, kind, said):
+    text = problems_of(cfg, overrides={place: kind})
+    assert f'{place}: ' in text and said in text
+
+
+def test_transforms_and_tokenizers_have_registries_of_their_own(cfg):
+    cfg.train_dataloader.dataset.pipeline = [dict(type='LoadFrame')]
+    cfg.model.tokenizer = dict(type='WordTokeniser', words=['a'])
+    text = problems_of(cfg)
+    assert "Did you mean 'LoadFrames'?" in text and "Did you mean 'WordTokenizer'?" in text
+
+
+def test_keywords_of_mmsegmentation_heads_are_known(cfg):
+    cfg.model = dict(type='ChangeInterpreter', encoder=dict(type='mmseg.ResNet', depth=18),
+                     fusion=dict(type='SingleFrame'),
+                     change_head=dict(type='mmseg.FCNHead', in_channels=8, channels=8,
+                                      num_classes=2, loss_decode=dict(type='CrossEntropyLoss'),
+                                      dropout_ration=0.5))
+    text = problems_of(cfg)
+    assert text.startswith('1 problem ')
+    assert ('model.change_head.dropout_ration: FCNHead takes no such keyword' in text
+            and "Did you mean 'dropout_ratio'?" in text)
+
+
+def test_missing_required_keyword_is_named(cfg):
+    cfg.custom_hooks = [dict(type='FreezeHook', until_epoch=1)]
+    assert "custom_hooks.0: FreezeHook needs 'patterns', found only until_epoch" in problems_of(cfg)
+
+
+def test_mistyped_option_of_the_checkpoint_hook_is_found(cfg):
+    cfg.default_hooks.checkpoint.max_keep_ckpt = 1
+    assert "Did you mean 'max_keep_ckpts'?" in problems_of(cfg)
+
+
+@pytest.mark.parametrize('key,said', [
+    ('modle.width', "no such key 'modle'.*Did you mean 'model'?"),
+    ('model.widht', "no such key 'widht'.*Did you mean 'width'?"),
+    ('custom_hooks.3.interval', r"no item '3' in a list of 0"),
+    ('randomness.seed.x', "'randomness.seed' is 0, which has no keys"),
+    ('env_cfg.mp_cfg.start', "no such key 'start', expected one of mp_start_method"),
+    ('data_root', "no such key 'data_root'"),
+])
+def test_override_that_nobody_reads_is_refused(cfg, key, said):
+    with pytest.raises(ValueError, match=said):
+        check_config(cfg, overrides={key: 1})
+
+
+@pytest.mark.parametrize('key', [
+    'strict_load', 'model.seconds', 'train_dataloader.drop_last', 'default_hooks.logger.out_suffix',
+    'optim_wrapper.accumulative_counts', 'optim_wrapper.optimizer.eps', 'experiment_name'])
+def test_override_that_a_constructor_takes_is_accepted(cfg, key):
+    check_config(cfg, overrides={key: 1})
+
+
+@pytest.fixture
+def levir(cfg, tmp_path, monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    (tmp_path / 'LEVIR-CC').mkdir()
+    (tmp_path / 'LEVIR-CC' / 'LevirCCcaptions.json').write_text(json.dumps({'images': []}))
+    for stage in ('train', 'val', 'test'):
+        cfg[f'{stage}_dataloader'].dataset = dict(
+            type='LEVIRCCDataset', data_root='LEVIR-CC', split=stage, pipeline=[])
+    return cfg
+
+
+def test_data_is_looked_for_where_the_dataset_will(levir, tmp_path):
+    check_config(levir)
+    (tmp_path / 'LEVIR-CC' / 'LevirCCcaptions.json').rename(tmp_path / 'LevirCCcaptions.json')
+    check_config(levir)
+
+
+def test_missing_folder_of_three_splits_is_one_problem(levir):
+    for stage in ('train', 'val', 'test'):
+        levir[f'{stage}_dataloader'].dataset.data_root = 'LEVIR_CC'
+    text = problems_of(levir)
+    assert text.startswith('1 problem ')
+    assert 'Set RSCC_DATA or pass --data-root' in text and "Did you mean 'LEVIR-CC'?" in text
+
+
+def test_missing_annotation_file_is_named_only_for_the_stages_run(levir):
+    levir.val_dataloader.dataset.ann_file = 'LevirCCcaption.json'
+    text = problems_of(levir)
+    assert 'val_dataloader.dataset.ann_file: no file' in text
+    assert "Did you mean 'LevirCCcaptions.json'?" in text
+    check_config(levir, stages=('test',))
+
+
+def test_missing_vocabulary_and_weights_are_named(levir, tmp_path):
+    (tmp_path / 'vit.pth').touch()
+    levir.model = dict(type='ToyModel', tokenizer=dict(type='WordTokenizer', vocab_file='no.json'),
+                       init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'vot.pth')))
+    levir.load_from = str(tmp_path / 'gone.pth')
+    text = problems_of(levir)
+    assert "model.tokenizer.vocab_file: no file 'no.json'" in text
+    assert 'model.init_cfg.checkpoint: no checkpoint' in text and "mean 'vit.pth'?" in text
+    assert 'load_from: no checkpoint' in text
+
+
+def test_hub_names_and_addresses_are_left_alone(levir):
+    levir.load_from = 'https://example.org/x.pth'
+    levir.model = dict(type='ToyModel', init_cfg=dict(type='Pretrained', checkpoint='org/model'))
+    check_config(levir)
+
+
+def test_plain_dicts_are_checked_too(tmp_path):
+    with pytest.raises(ValueError, match=r"1 problem in the config 'given'(.|\n)*no 'Nope'"):
+        check_config({'model': {'type': 'Nope'}})
+
+
+def test_all_configs_of_the_project_are_clean_but_for_their_data(repo):
+    for path in sorted((repo / 'configs').glob('*.py')):
+        try:
+            check_config(Config.fromfile(path), stages=())
+        except ValueError as error:
+            lines = [line for line in str(error).splitlines()[1:] if 'vocab_file' not in line]
+            assert not lines, f'{path.name}: {error}'
+
+
+class Base(nn.Module):
+
+    def __init__(self, depth, init_cfg=None):
+        super().__init__()
+
+
+class PassesUp(Base):
+
+    def __init__(self, width, **kwargs):
+        kwargs.pop('old_name', None)
+        super().__init__(**kwargs)
+
+
+class KeepsThem(Base):
+
+    def __init__(self, width, **fields):
+        super().__init__(1)
+        self.fields = dict(fields)
+
+
+def test_kwargs_are_followed_up_the_classes():
+    found = keywords_of(PassesUp)
+    assert found.names == {'width', 'depth', 'init_cfg', 'old_name'} and not found.anything
+    assert found.required == ['width']
+    assert not found.accepts('wdith')
+
+
+def test_kwargs_used_otherwise_take_anything():
+    assert keywords_of(KeepsThem).accepts('whatever')
+
+
+def test_functions_are_inspected_too():
+
+    def make(a, b=1):
+        return a, b
+
+    assert keywords_of(make).names == {'a', 'b'} and keywords_of(make).defaults == {'b': 1}
+
+
+def test_class_objects_as_types_are_checked(cfg):
+    cfg.model = dict(type=MODELS.get('ToyModel'), widht=3)
+    assert "Did you mean 'width'?" in problems_of(cfg)

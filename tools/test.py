@@ -1,0 +1,58 @@
+"""Test a checkpoint: a table, and on request predictions, pictures and an HTML report.
+
+Example::
+
+    python tools/test.py configs/blip_synth.py work_dirs/blip_synth/epoch_8.pth --show-dir shown
+
+A checkpoint that does not fit the config is an error; ``--cfg-options strict_load=False`` loads
+what fits.
+"""
+import argparse
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+
+from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
+from rscc.apis.testing import draw_predictions, dump_predictions, finish, use_tta
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Test a checkpoint.')
+    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('checkpoint', help='checkpoint file, e.g. work_dirs/blip_synth/epoch_8.pth')
+    parser.add_argument('--out', metavar='FILE.json',
+                        help='write all predictions with their scores; tools/scores.py reads them')
+    parser.add_argument('--show-dir', metavar='DIR',
+                        help='write masks, panels and report.html, a page that works offline')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation '
+                        '(needs tta_model and tta_pipeline in the config)')
+    add_shared_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Test as the config says."""
+    args = parse_args()
+    cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
+    if args.tta:
+        use_tta(cfg)
+    if args.amp:
+        use_amp(cfg)
+    predictions = args.out
+    if args.show_dir:
+        predictions = predictions or str(Path(args.show_dir) / 'predictions.json')
+        draw_predictions(cfg, args.show_dir)
+    if predictions:
+        dump_predictions(cfg, predictions, args.checkpoint)
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    metrics = build_runner(cfg).test()
+    written = finish(metrics, cfg.work_dir, predictions, args.show_dir)
+    if is_main_process():
+        from rscc.evaluation.table import format_table
+        print('\n' + format_table(metrics) + '\n')
+        print('written: ' + ', '.join(str(path) for path in written))
+
+
+if __name__ == '__main__':
+    main()
