@@ -91,5 +91,6 @@ def write_table(path: str | os.PathLike, records: Sequence[CaptionRecord],
         table.writerow(['sample_id', 'changed', *names, 'prediction', 'references'])
         for record, row in zip(records, rows, strict=True):
             flag = '' if record.changed is None else int(record.changed)
+            references = ' | '.join(text.strip() for text in record.references)
             table.writerow([record.sample_id, flag, *(f'{row[name]:.2f}' for name in names),
-                            record.prediction, ' | '.join(text.strip() for text in record.references)])
+                            record.prediction, references])

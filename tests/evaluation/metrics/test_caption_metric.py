@@ -1,0 +1,76 @@
+"""CaptionMetric inside MMEngine's evaluator."""
+import csv
+
+import pytest
+from mmengine.evaluator import Evaluator
+
+from rscc.registry import METRICS
+from rscc.structures import ChangeDataSample, ScoredCaption
+
+pytest.importorskip('pycocoevalcap')
+SAME = ['there is no difference', 'the scene is the same as before']
+BUILT = ['a house is built on the bareland', 'some houses are built']
+
+
+def sample(name, prediction, references, changed):
+    made = ChangeDataSample(metainfo=dict(sample_id=name, split='test', img_path_from='a.png',
+                                          img_path_to='b.png'))
+    made.gt_captions = references
+    made.gt_change_flag = changed
+    if prediction is not None:
+        made.pred_caption = prediction
+        made.pred_captions = [ScoredCaption(prediction, -0.5)]
+        made.pred_caption_score = -0.5
+    return made
+
+
+def batch():
+    return [sample('a', 'some houses are built', BUILT, True), sample('b', SAME[1], SAME, False),
+            sample('c', SAME[0], BUILT, True)]
+
+
+def evaluate(metric, samples, **meta):
+    evaluator = Evaluator([metric])
+    evaluator.dataset_meta = dict(language='en', no_change_captions=SAME, **meta)
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples))
+
+
+def test_it_builds_by_name_and_scores_data_samples(capsys):
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+    scores = evaluate(metric, batch())
+    assert scores['caption/flag_accuracy'] == pytest.approx(2 / 3)
+    assert scores['caption/unchanged/ROUGE_L'] == pytest.approx(100)
+    assert 0 < scores['caption/changed/Bleu_4'] < scores['caption/all/Bleu_4'] < 100
+    assert 'baseline/all/CIDEr' in scores
+    assert 'prefix is not set' not in capsys.readouterr().err
+
+
+def test_the_datasets_language_is_used_unless_given():
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+    metric.dataset_meta = dict(language='zh')
+    assert metric.options().language == 'zh'
+    metric = METRICS.build(dict(type='CaptionMetric', language='en'))
+    metric.dataset_meta = dict(language='zh')
+    assert metric.options().language == 'en'
+
+
+def test_the_table_has_a_line_per_sample(tmp_path):
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False, baselines=False,
+                                out_file=str(tmp_path / 'table.csv')))
+    evaluate(metric, batch())
+    with open(tmp_path / 'table.csv', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['sample_id'] for row in rows] == ['a', 'b', 'c']
+    assert rows[1]['changed'] == '0' and rows[1]['ROUGE_L'] == '100.00'
+    assert rows[0]['references'] == ' | '.join(BUILT)
+
+
+def test_without_any_caption_there_are_no_scores_and_no_crash():
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+    assert evaluate(metric, [sample('a', None, BUILT, True)]) == {}
+
+
+def test_wrong_settings_are_told_at_once():
+    with pytest.raises(ValueError, match="unknown protocol 'coc0'"):
+        METRICS.build(dict(type='CaptionMetric', protocol='coc0'))

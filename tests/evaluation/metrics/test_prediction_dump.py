@@ -1,0 +1,80 @@
+"""The predictions file holds what the report and a later scoring need."""
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
+
+from rscc.evaluation.predictions import add_metrics, read_predictions
+from rscc.registry import METRICS
+from rscc.structures import ChangeDataSample, ScoredCaption
+from rscc.utils import read_json
+
+pytest.importorskip('pycocoevalcap')
+BUILT = ['a house is built on the bareland', 'some houses are built']
+
+
+def sample(name, caption=True, mask=True):
+    made = ChangeDataSample(metainfo=dict(sample_id=name, split='test', ori_shape=(1, 2),
+                                          img_path_from=f'A/{name}.png',
+                                          img_path_to=f'B/{name}.png'))
+    made.gt_captions = BUILT
+    made.gt_change_flag = True
+    if caption:
+        made.pred_caption = 'a house is built'
+        made.pred_captions = [ScoredCaption('a house is built', -0.25), ScoredCaption('x', -2.0)]
+        made.pred_caption_score = -0.25
+    if mask:
+        made.pred_sem_seg = PixelData(data=torch.tensor([[[0, 1]]]))
+        made.gt_sem_seg = PixelData(data=torch.tensor([[[1, 1]]]))
+    return made
+
+
+def dump(path, samples):
+    metric = METRICS.build(dict(type='PredictionDump', out_file=str(path), config='c.py',
+                                checkpoint='best.pth'))
+    evaluator = Evaluator([metric])
+    evaluator.dataset_meta = dict(dataset_type='X', language='en', classes=('unchanged', 'road'))
+    evaluator.process(samples)
+    assert evaluator.evaluate(len(samples)) == {}
+    return read_json(path)
+
+
+def test_the_file_has_the_documented_fields(tmp_path):
+    data = dump(tmp_path / 'out.json', [sample('b'), sample('a')])
+    assert data['config'] == 'c.py' and data['checkpoint'] == 'best.pth'
+    assert data['split'] == 'test' and data['protocol'] == 'coco'
+    assert data['dataset'] == {'dataset_type': 'X', 'language': 'en',
+                               'classes': ['unchanged', 'road']}
+    first = data['samples'][0]
+    scores = first.pop('scores')
+    assert first == {
+        'sample_id': 'a', 'img_path_from': 'A/a.png', 'img_path_to': 'B/a.png',
+        'references': BUILT, 'gt_change_flag': True, 'prediction': 'a house is built',
+        'score': -0.25, 'nbest': [['a house is built', -0.25], ['x', -2.0]]}
+    assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
+    assert scores['F1_changed'] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(('caption', 'mask'), [(True, False), (False, True), (False, False)])
+def test_either_answer_may_be_absent(tmp_path, caption, mask):
+    data = dump(tmp_path / 'out.json', [sample('a', caption, mask)])
+    kept = data['samples'][0]
+    assert ('prediction' in kept) == caption
+    assert ('F1_changed' in kept['scores']) == mask
+
+
+def test_scores_are_added_and_the_rest_is_kept(tmp_path):
+    path = tmp_path / 'out.json'
+    before = dump(path, [sample('a')])
+    add_metrics(path, {'caption/all/Bleu_4': 12.5})
+    add_metrics(path, {'change/OA': 0.5})
+    after = read_json(path)
+    assert after.pop('metrics') == {'caption/all/Bleu_4': 12.5, 'change/OA': 0.5}
+    assert after == {key: value for key, value in before.items() if key != 'metrics'}
+    assert [record.sample_id for record in read_predictions(path)] == ['a']
+
+
+def test_scores_are_not_added_to_another_file(tmp_path):
+    (tmp_path / 'x.json').write_text('[]')
+    with pytest.raises(ValueError, match="is no predictions file: it has no list 'samples'"):
+        add_metrics(tmp_path / 'x.json', {})

@@ -1,0 +1,112 @@
+"""All scores of a run together."""
+import sys
+
+import pytest
+
+from rscc.evaluation import captions
+from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.meteor import MeteorError
+
+pytest.importorskip('pycocoevalcap')
+SAME = ['there is no difference', 'the scene is the same as before']
+BUILT = [' a house is built on the bareland .', 'some houses are built .']
+
+
+def records(changed=2, unchanged=2):
+    made = [CaptionRecord(f'c{i}', 'a house is built', BUILT, True) for i in range(changed)]
+    return made + [CaptionRecord(f'u{i}', SAME[1], SAME, False) for i in range(unchanged)]
+
+
+NO_METEOR = CaptionOptions(meteor=False, no_change_captions=SAME)
+
+
+def test_all_parts_floors_and_shares_are_there():
+    scores, rows = score_captions(records(), NO_METEOR)
+    groups = {key.rsplit('/', 1)[0] for key in scores}
+    assert groups == {'caption/all', 'caption/changed', 'caption/unchanged', 'caption',
+                      'baseline/all', 'baseline/changed', 'baseline/no_change'}
+    assert scores['caption/unchanged/Bleu_1'] == pytest.approx(100, abs=1e-3)
+    assert scores['caption/flag_accuracy'] == scores['caption/flag_F1'] == 1
+    assert scores['caption/object_F1'] == 1
+    assert not any('METEOR' in key or 'Sm' in key for key in scores)
+    assert len(rows) == 4 and set(rows[0]) == {'Bleu_4', 'ROUGE_L', 'CIDEr'}
+
+
+@pytest.mark.parametrize(('kinds', 'absent'), [
+    (dict(changed=3, unchanged=0), 'unchanged'), (dict(changed=0, unchanged=3), 'changed')])
+def test_a_subset_of_one_kind_only_works(kinds, absent):
+    scores, _ = score_captions(records(**kinds), NO_METEOR)
+    assert not any(f'/{absent}/' in key for key in scores)
+    assert ('baseline/changed/Bleu_4' in scores) == (absent == 'unchanged')
+    assert ('baseline/no_change/Bleu_4' in scores) == (absent == 'changed')
+    assert scores['caption/flag_accuracy'] == 1
+
+
+def test_single_images_have_no_flag_and_a_floor_of_one_sentence():
+    scores, _ = score_captions([CaptionRecord('1', 'a road', ['a road', 'a house'])], NO_METEOR)
+    groups = {key.rsplit('/', 1)[0] for key in scores}
+    assert groups == {'caption/all', 'baseline/all', 'caption'}
+    assert 'caption/flag_accuracy' not in scores
+    assert scores['caption/all/CIDEr'] == 0
+
+
+def test_an_empty_caption_is_scored_and_counts_as_changed():
+    made = records()
+    made[2].prediction = ''
+    scores, rows = score_captions(made, NO_METEOR)
+    assert scores['caption/flag_accuracy'] == 0.75
+    assert rows[2]['ROUGE_L'] == 0
+
+
+def test_given_constant_sentences_are_used():
+    options = CaptionOptions(meteor=False, constant_caption='A house is built .',
+                             constant_no_change=SAME[1])
+    scores, _ = score_captions(records(), options)
+    assert scores['baseline/all/CIDEr'] == pytest.approx(scores['caption/all/CIDEr'])
+
+
+def test_sm_is_the_mean_of_four(monkeypatch):
+    monkeypatch.setattr(captions, 'meteor_scores', lambda tasks: {
+        name: {'METEOR': 40.0, 'METEOR_id': 30.0} for name, pairs in tasks.items() if pairs})
+    scores, _ = score_captions(records(), CaptionOptions())
+    four = [scores[f'caption/all/{name}'] for name in ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')]
+    assert scores['caption/all/Sm'] == pytest.approx(sum(four) / 4)
+    assert scores['baseline/no_change/METEOR_id'] == 30
+
+
+def test_without_meteor_everything_else_is_there_and_one_line_says_so(monkeypatch):
+    def broken(_tasks):
+        raise MeteorError("'java' is not installed")
+
+    said = []
+    monkeypatch.setattr(captions, 'meteor_scores', broken)
+    monkeypatch.setattr(captions, 'warn', said.append)
+    scores, _ = score_captions(records(), CaptionOptions(no_change_captions=SAME))
+    assert scores == score_captions(records(), NO_METEOR)[0]
+    assert said == ["METEOR and Sm are absent: 'java' is not installed. All other scores are "
+                    'complete.']
+
+
+def test_chinese_is_scored_by_words():
+    made = [CaptionRecord('1', '右上角建成了房屋', ['右上角建成了房屋。', '新建了房屋。'], True),
+            CaptionRecord('2', '没有发生变化', ['没有发生变化。', '没有差异。'], False)]
+    scores, _ = score_captions(made, CaptionOptions(meteor=False, language='zh'))
+    assert scores['caption/all/Bleu_1'] == pytest.approx(100, abs=1e-3)
+    assert scores['caption/flag_accuracy'] == scores['caption/direction_accuracy'] == 1
+
+
+def test_coco_caption_main_module_is_never_imported():
+    score_captions(records(), NO_METEOR)
+    assert 'pycocoevalcap.eval' not in sys.modules
+    assert 'pycocoevalcap.spice.spice' not in sys.modules
+
+
+def test_bad_settings_and_records_are_named():
+    with pytest.raises(ValueError, match=r"unknown protocol 'coc': expected one of coco.*'coco'"):
+        CaptionOptions(protocol='coc')
+    with pytest.raises(ValueError, match="unknown language 'english'"):
+        CaptionOptions(language='english')
+    with pytest.raises(ValueError, match='no captions to score'):
+        score_captions([])
+    with pytest.raises(ValueError, match=r"sample 'x' has no reference caption \(1 such"):
+        score_captions([CaptionRecord('x', 'a', [])])
