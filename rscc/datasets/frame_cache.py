@@ -30,7 +30,7 @@ class FrameCache:
 
     Args:
         arrays: ``frames`` uint8 (N, T, H, W, 3), ``shapes`` int32 (N, 2) sizes on disk, and
-            optionally ``masks`` uint8 (N, H, W).
+            optionally ``masks`` uint8 (N, H, W); none in test mode.
         stem: Path the arrays were read from, without ``.<part>.npy``; None for arrays in memory.
     """
 
@@ -113,7 +113,8 @@ def _open(stem: Path) -> dict[str, np.ndarray]:
 
 
 def _fingerprint(dataset: 'ChangeDataset', size: tuple[int, int] | None) -> str:
-    digest = hashlib.sha256(f'{VERSION} {size} {dataset.loaders()} {dataset.label_map}'.encode())
+    digest = hashlib.sha256(f'{VERSION} {size} {dataset.loaders()} {dataset.label_map} '
+                            f'{dataset.test_mode}'.encode())
     for idx in range(len(dataset)):
         item = dataset.get_data_info(idx)
         for key in ('img_path_from', 'img_path_to', 'img_path', 'seg_map_path'):
@@ -142,8 +143,9 @@ def _build(dataset: 'ChangeDataset', size: tuple[int, int] | None,
     first = _resized(dataset.load_sample(0), size)
     count, frames = len(dataset), first['frames']
     layout = {'shapes': ((count, 2), np.int32)}
-    if any(dataset.get_data_info(idx).get('seg_map_path') for idx in range(count)) and (
-            len(dataset.loaders()) > 1):
+    # A test compares maps at the size on disk, so its masks are read from there.
+    if len(dataset.loaders()) > 1 and not dataset.test_mode and any(
+            dataset.get_data_info(idx).get('seg_map_path') for idx in range(count)):
         layout['masks'] = ((count, *frames[0].shape[:2]), np.uint8)
     layout['frames'] = ((count, len(frames), *frames[0].shape), np.uint8)
     with _writing(layout, stem) as arrays:

@@ -103,10 +103,13 @@ def _pad(image: Tensor, size: tuple[int, int], value: int) -> Tensor:
 
 
 def _set_shapes(sample: object, image_size: tuple[int, int], size: tuple[int, int]) -> None:
-    """Record the sizes and pad the mask to the batch."""
+    """Record the sizes and pad the mask like its image.
+
+    A mask of another size than its image (a test keeps masks as they are on disk) is left alone.
+    """
     sample.set_metainfo(dict(img_shape=image_size, pad_shape=size, batch_input_shape=size))
     if 'gt_sem_seg' in sample:
         mask = sample.gt_sem_seg.data
-        if tuple(mask.shape[-2:]) != size:
+        if tuple(mask.shape[-2:]) == image_size != size:
             padded = _pad(mask, size, IGNORE_INDEX)
             sample.gt_sem_seg = type(sample.gt_sem_seg)(data=padded)

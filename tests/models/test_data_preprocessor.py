@@ -35,6 +35,12 @@ def test_smaller_samples_are_padded_with_the_mean_and_ignored_masks():
     assert data['data_samples'][1].pad_shape == (8, 12)
 
 
+def test_a_mask_kept_at_its_size_on_disk_is_left_alone():
+    samples = data_samples(1, size=(16, 16))
+    data = ChangeDataPreprocessor()(dict(inputs=frames((8, 8)), data_samples=samples))
+    assert data['data_samples'][0].gt_sem_seg.data.shape == (1, 16, 16)
+
+
 def test_padding_changes_no_pixel_of_the_image():
     inputs = frames((8, 8), (6, 8))
     both = ChangeDataPreprocessor()(dict(inputs=inputs))['inputs']

@@ -86,7 +86,9 @@ def _frame_names(count: int) -> list[str]:
 class LoadChangeMask(BaseTransform):
     """Load the one label map that all dates share.
 
-    Reads ``seg_map_path`` (nothing happens without one) and sets ``gt_sem_seg`` uint8 (H, W).
+    Reads ``seg_map_path`` (nothing happens without one) and sets ``gt_sem_seg`` uint8 (H, W), at
+    the size on disk: a training pipeline loads it before ``FramesResize``; a test after it, so that
+    the predicted map is compared at full size.
 
     Args:
         label_map: File value -> class index; overrides the dataset's. Without either, {0, 255} and
@@ -105,7 +107,7 @@ class LoadChangeMask(BaseTransform):
 
         Raises:
             FileNotFoundError: If the file is missing.
-            ValueError: If it holds unexpected values or its size is not that of the frames.
+            ValueError: If it holds unexpected values or its size is not that of the frames on disk.
         """
         if 'gt_sem_seg' in results or not results.get('seg_map_path'):
             return results
@@ -114,11 +116,12 @@ class LoadChangeMask(BaseTransform):
             mask = read_mask(results['seg_map_path'], label_map, self.palette)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
-        if 'frames' in results and mask.shape != results['frames'][0].shape[:2]:
+        expected = results.get('ori_shape')
+        if expected is not None and mask.shape != tuple(expected):
             raise ValueError(
                 f"label '{results['seg_map_path']}' is {mask.shape} (H, W), the frames of "
-                f"'{results.get('sample_id')}' are {results['frames'][0].shape[:2]}. Crop or "
-                'resize them to one grid first.')
+                f"'{results.get('sample_id')}' are {tuple(expected)}. Crop or resize them to one "
+                'grid first.')
         results['gt_sem_seg'] = mask
         return results
 

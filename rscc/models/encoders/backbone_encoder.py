@@ -12,29 +12,31 @@ from rscc.structures import FrameFeatures
 
 @MODELS.register_module()
 class BackboneEncoder(FrameEncoder):
-    """Wrap a backbone that returns feature maps; its coarsest map also becomes the tokens.
+    """Wrap a backbone that returns feature maps; one of them also becomes the tokens.
 
     ``encoder=dict(type='mmseg.ResNet', depth=18)`` is wrapped in this with its defaults; name it
     to set more. ``mmseg.TIMMBackbone`` brings every timm model.
 
     Args:
         backbone: Config of the backbone, for example ``dict(type='mmseg.ResNet', depth=50)``.
-        out_channels: Channels of the coarsest map; needed with ``embed_dims`` or ``position``.
+        token_level: Index of the map that becomes the tokens, -1 for the coarsest.
+        out_channels: Channels of that map; needed with ``embed_dims``.
         embed_dims: Project the tokens to this width by a linear layer with layer norm.
         position: Add sine-cosine position codes to the tokens. Convolutions know little of where
             they are, and captions say where.
         channels_last: Run the convolutions in that memory format.
     """
 
-    def __init__(self, backbone: dict, out_channels: int | None = None,
+    def __init__(self, backbone: dict, token_level: int = -1, out_channels: int | None = None,
                  embed_dims: int | None = None, position: bool = False,
                  channels_last: bool = False) -> None:
         super().__init__()
         self.backbone = MODELS.build(backbone)
+        self.token_level = token_level
         self.position = position
         if embed_dims is not None and out_channels is None:
-            raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of the '
-                             "backbone's coarsest map")
+            raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of map '
+                             f'{token_level} of the backbone')
         self.project = nn.Identity() if embed_dims is None else nn.Sequential(
             nn.Linear(out_channels, embed_dims), nn.LayerNorm(embed_dims))
         if channels_last:
@@ -46,10 +48,11 @@ class BackboneEncoder(FrameEncoder):
             self.backbone.init_weights()
 
     def encode(self, images: Tensor) -> FrameFeatures:
-        """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) are those of the last map."""
+        """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) are those of ``token_level``."""
         maps = _as_maps(self.backbone(images))
-        grid = tuple(maps[-1].shape[-2:])
-        tokens = self.project(maps[-1].flatten(2).transpose(1, 2))
+        chosen = maps[self.token_level]
+        grid = tuple(chosen.shape[-2:])
+        tokens = self.project(chosen.flatten(2).transpose(1, 2))
         if self.position:
             tokens = tokens + sine_positions(grid, tokens.shape[-1], tokens)
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
