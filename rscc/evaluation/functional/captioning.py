@@ -31,7 +31,8 @@ class CaptionCorpus:
                              f'({len(empty)} such samples)')
         self._bleu = require('pycocoevalcap.bleu.bleu_scorer', 'BLEU')
         self._cider = require('pycocoevalcap.cider.cider_scorer', 'CIDEr')
-        self._rouge = require('pycocoevalcap.rouge.rouge', 'ROUGE-L').Rouge()
+        module = require('pycocoevalcap.rouge.rouge', 'ROUGE-L')  # codespell:ignore rouge
+        self._rouge_l = module.Rouge()  # codespell:ignore rouge
         self._references = [tuple(' '.join(words) for words in sentences)
                             for sentences in references]
         self._cooked_bleu = {refs: self._bleu.cook_refs(refs) for refs in set(self._references)}
@@ -68,13 +69,13 @@ class CaptionCorpus:
         if not pairs:
             return {}, []
         bleus, each_bleu = self._score_bleu(pairs)
-        rouge = [self._score_rouge(pair) for pair in pairs]
+        rouge_l = [self._score_rouge(pair) for pair in pairs]
         cider = self._score_cider(pairs)
         scores = {f'Bleu_{n + 1}': 100 * bleu for n, bleu in enumerate(bleus)}
-        scores['ROUGE_L'] = 100 * sum(rouge) / len(rouge)
+        scores['ROUGE_L'] = 100 * sum(rouge_l) / len(rouge_l)
         scores['CIDEr'] = 100 * sum(cider) / len(cider)
         rows = [{'Bleu_4': 100 * b, 'ROUGE_L': 100 * r, 'CIDEr': 100 * c}
-                for b, r, c in zip(each_bleu[3], rouge, cider, strict=True)]
+                for b, r, c in zip(each_bleu[3], rouge_l, cider, strict=True)]
         return scores, rows
 
     def constant_bleu(self, words: Words, subset: Sequence[int]) -> float:
@@ -101,8 +102,8 @@ class CaptionCorpus:
         return self._bleu.cook_test(pair[0], self._cooked_bleu[pair[1]])
 
     def _score_rouge(self, pair: tuple) -> float:
-        return self._cached('rouge', pair,
-                            lambda pair: self._rouge.calc_score([pair[0]], list(pair[1])))
+        return self._cached('rouge_l', pair,
+                            lambda pair: self._rouge_l.calc_score([pair[0]], list(pair[1])))
 
     def _score_cider(self, pairs: list[tuple]) -> list[float]:
         scorer = self._cider.CiderScorer(n=4, sigma=6.0)

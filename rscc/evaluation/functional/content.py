@@ -35,10 +35,10 @@ _BECOMES = (r'replac(?:e|es|ed|ing)|becomes?|became|'
             r'(?:turn|convert|transform)(?:s|ed)?\s(?:in)?to')
 _ACTIONS = {
     'en': {
-        'appear': r'\b(?:appear(?:s|ed|ing)?|(?:re)?buil[dt]s?|(?:re)?construct(?:s|ed)?|erected|'
-                  r'added|new(?:ly)?|emerge[sd]?|shows?\sup|showed\sup|develop(?:s|ed)?|laid|'
-                  r'paved|planted|dug|created|formed|established|expanded|extended|completed|'
-                  rf'{_BECOMES})\b',
+        'appear': r'\b(?:appear(?:s|ed|ing)?|(?:re)?(?:build|built)s?|(?:re)?construct(?:s|ed)?|'
+                  r'erected|added|new(?:ly)?|emerge[sd]?|shows?\sup|showed\sup|develop(?:s|ed)?|'
+                  r'laid|paved|planted|dug|created|formed|established|expanded|extended|'
+                  rf'completed|{_BECOMES})\b',
         'remove': r'\b(?:disappear(?:s|ed|ing)?|remov(?:e|es|ed|ing)|demolish(?:es|ed)?|cleared|'
                   r'(?:cut|torn|pulled|knocked)\sdown|felled|destroyed|bulldozed|vanish(?:es|ed)?|'
                   rf'gone|razed|filled\sin|{_BECOMES})\b',

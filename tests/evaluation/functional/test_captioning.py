@@ -12,7 +12,7 @@ REFERENCES = [
         ['there is no difference', 'the scene is the same as before'])]
 PREDICTIONS = [text.split() for text in (
     'some houses are built on the bareland', 'a road is built', 'the scene is the same as before')]
-# Computed once with pycocoevalcap 1.2's Bleu(4), Rouge() and Cider() on the sentences above.
+# Computed once with pycocoevalcap 1.2's scorers on the sentences above.
 EXPECTED = {'Bleu_1': 89.48393, 'Bleu_2': 89.48393, 'Bleu_3': 86.92583, 'Bleu_4': 82.22650,
             'ROUGE_L': 78.01207, 'CIDEr': 425.79818}
 EXPECTED_OF_THE_FIRST = {'Bleu_1': 100, 'Bleu_2': 100, 'Bleu_3': 92.83178, 'Bleu_4': 79.52707,
@@ -30,7 +30,7 @@ def test_scores_equal_the_outside_reference_values():
 def test_scores_equal_the_library_called_its_own_way(capsys):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.rouge.rouge import Rouge  # codespell:ignore
     # Repeated pairs, which are computed once here, and an empty caption.
     predictions = PREDICTIONS * 2 + [[]]
     references = REFERENCES * 2 + [REFERENCES[0]]
@@ -40,9 +40,9 @@ def test_scores_equal_the_library_called_its_own_way(capsys):
     res = {i: [' '.join(words)] for i, words in enumerate(predictions)}
     bleu, bleus = Bleu(4).compute_score(gts, res, verbose=0)
     cider, ciders = Cider().compute_score(gts, res)
-    rouge, rouges = Rouge().compute_score(gts, res)
+    rouge_l, rouges = Rouge().compute_score(gts, res)  # codespell:ignore
     assert [scores[f'Bleu_{n}'] for n in (1, 2, 3, 4)] == near([100 * b for b in bleu])
-    assert (scores['CIDEr'], scores['ROUGE_L']) == near((100 * cider, 100 * rouge))
+    assert (scores['CIDEr'], scores['ROUGE_L']) == near((100 * cider, 100 * rouge_l))
     for i, row in enumerate(rows):
         assert row == near({'Bleu_4': 100 * bleus[3][i], 'ROUGE_L': 100 * rouges[i],
                             'CIDEr': 100 * ciders[i]})
