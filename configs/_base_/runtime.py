@@ -12,7 +12,7 @@ default_hooks = dict(
     throughput=dict(type='ThroughputHook'),
     # Pictures of the same samples at every validation.
     panels=dict(type='PanelHook', num_val=8))
-custom_hooks = [dict(type='PanelHook')]
+custom_hooks = []
 # The backend (NCCL or gloo) is chosen when the processes start; timeout in seconds.
 env_cfg = dict(
     cudnn_benchmark=False,

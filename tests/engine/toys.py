@@ -40,7 +40,8 @@ class ToyPairs(BaseDataset):
             os.kill(os.getpid(), signal.SIGKILL)
         rng = np.random.default_rng((int(self.epoch), index))
         inputs = torch.from_numpy(rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8))
-        sample = ChangeDataSample(metainfo={'sample_id': f'toy_{index:03d}'})
+        sample = ChangeDataSample(metainfo={
+            'sample_id': f'toy_{index:03d}', 'img_path_from': 'a.png', 'img_path_to': 'b.png'})
         sample.gt_change_flag = bool(index % 2)
         return {'inputs': inputs, 'data_samples': sample, 'poison': index == self.poison}
 

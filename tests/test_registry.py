@@ -1,0 +1,45 @@
+import pytest
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from rscc.registry import DATASETS, HOOKS, MODELS, TOKENIZERS, Registry
+
+
+def test_own_and_parent_names_are_known():
+    names = HOOKS.known_names()
+    assert {'SafeCheckpointHook', 'SeedEpochHook', 'LoggerHook'} <= set(names)
+    assert names == sorted(names)
+
+
+def test_unknown_type_names_registry_and_nearest():
+    with pytest.raises(KeyError, match=r"no 'BlipCaptoinHead' in the rscc model registry\. Did you "
+                       r"mean 'BlipCaptionHead'\?"):
+        MODELS.build(dict(type='BlipCaptoinHead'))
+    with pytest.raises(KeyError, match="no 'Nothing' in the rscc dataset registry"):
+        DATASETS.build(dict(type='Nothing'))
+
+
+def test_tokenizers_have_a_registry_of_their_own():
+    assert TOKENIZERS.build(dict(type='WordTokenizer', words=['a'])).vocab_size == 5
+
+
+def test_heads_of_mmsegmentation_are_built_by_scope_with_their_own_parts():
+    with DefaultScope.overwrite_default_scope('rscc'):
+        head = MODELS.build(dict(
+            type='mmseg.FCNHead', in_channels=4, channels=4, num_classes=2, num_convs=1,
+            loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True)))
+    assert type(head.loss_decode).__module__.startswith('mmseg.')
+    assert isinstance(head, nn.Module)
+
+
+def test_classes_are_found_on_first_use():
+    registry = Registry('test', scope='rscc', locations=['rscc.utils'])
+    assert registry.known_names() == []
+    assert HOOKS.get('FreezeHook').__name__ == 'FreezeHook'
+
+
+def test_optimizer_registries_have_children_of_ours():
+    from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
+    HOOKS.import_from_location()
+    assert PARAM_SCHEDULERS.children['rscc'].get('WarmupCosineLR').__name__ == 'WarmupCosineLR'
+    assert OPTIMIZERS.children['rscc'].get('AdamW').__name__ == 'AdamW'

@@ -1,0 +1,56 @@
+import os
+import stat
+
+import pytest
+
+from rscc.utils import atomic_write, read_json, write_json
+
+
+def test_text_and_bytes_are_written_whole(tmp_path):
+    with atomic_write(tmp_path / 'new' / 'a.txt') as file:
+        file.write('变化')
+    with atomic_write(tmp_path / 'a.bin', 'wb') as file:
+        file.write(b'\0\1')
+    assert (tmp_path / 'new' / 'a.txt').read_text(encoding='utf-8') == '变化'
+    assert (tmp_path / 'a.bin').read_bytes() == b'\0\1'
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(KeyboardInterrupt, match='now'), atomic_write(path) as file:
+        file.write('half')
+        raise KeyboardInterrupt('now')
+    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['a.txt']
+
+
+def test_others_may_read_the_file_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_json(tmp_path / 'a.json', {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / 'a.json').stat().st_mode) == 0o640
+
+
+def test_json_round_trip_keeps_chinese_readable(tmp_path):
+    write_json(tmp_path / 'a.json', {'句': [1, None]})
+    assert '句' in (tmp_path / 'a.json').read_text(encoding='utf-8')
+    assert read_json(tmp_path / 'a.json') == {'句': [1, None]}
+
+
+def test_what_cannot_be_json_leaves_no_file(tmp_path):
+    with pytest.raises(TypeError, match='not JSON serializable'):
+        write_json(tmp_path / 'a.json', {'a': object()})
+    assert os.listdir(tmp_path) == []
+
+
+def test_absent_and_broken_json_name_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such JSON file: '.*a\.json'"):
+        read_json(tmp_path / 'a.json')
+    (tmp_path / 'b.json').write_text('{"a": 1,\n oops}')
+    with pytest.raises(ValueError, match=r"b\.json' is not valid JSON: .*line 2 column 2"):
+        read_json(tmp_path / 'b.json')
+    (tmp_path / 'c.json').write_bytes(b'\xff\xfe')
+    with pytest.raises(ValueError, match=r"c\.json' is not valid JSON"):
+        read_json(tmp_path / 'c.json')
