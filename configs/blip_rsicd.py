@@ -6,3 +6,5 @@ _base_ = [
     './_base_/runtime.py',
 ]
 model = dict(fusion=dict(_delete_=True, type='SingleFrame'), flag_head=None)
+# A single image has no change flag.
+default_hooks = dict(checkpoint=dict(save_best='caption/all/CIDEr'))

@@ -17,7 +17,7 @@ unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 CONFIG=configs/blip_synth.py
-PAIRS=(--train 6000 --val 500 --test 500 --seed 0)
+PAIRS=(--train 4000 --val 400 --test 400 --seed 0)
 NAME=synth
 WORK=work_dirs/quickstart
 TRAIN_OPTIONS=()
@@ -25,7 +25,7 @@ TRAIN_OPTIONS=()
 case ${1:-} in
   '') ;;
   --quick)
-    PAIRS=(--train 64 --val 16 --test 16 --seed 0)
+    PAIRS=(--train 320 --val 16 --test 16 --seed 0)
     NAME=synth_quick
     WORK=work_dirs/quickstart_quick
     TRAIN_OPTIONS=(--cfg-options train_cfg.max_epochs=1)
@@ -88,7 +88,7 @@ say "2/3 training $CONFIG, in $WORK"
 if [ -f "$WORK/.trained" ]; then
   echo "already trained"
 else
-  run "$python" tools/train.py "$CONFIG" --work-dir "$WORK" --resume --data-root "$data" \
+  run "$python" tools/train.py "$CONFIG" --work-dir "$WORK" --resume --amp --data-root "$data" \
     ${TRAIN_OPTIONS[@]+"${TRAIN_OPTIONS[@]}"}
   touch "$WORK/.trained"
 fi

@@ -4,7 +4,10 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=20),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3),
+    # Changed pairs only: half of the benchmark's captions are the same five sentences.
+    checkpoint=dict(
+        type='SafeCheckpointHook', interval=1, max_keep_ckpts=3,
+        save_best='caption/changed/CIDEr', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     seed=dict(type='SeedEpochHook'),
     dataset_epoch=dict(type='DatasetEpochHook'),

@@ -8,11 +8,10 @@ train_pipeline = [
     dict(type='LoadChangeMask'),
     dict(
         type='PickCaptions',
-        mode='one',
+        mode='all',  # the five sentences of a pair share one encoding
         no_change=dict(en='the scene is the same as before', zh='场景和之前一样')),
     dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
     dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
-    dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]
 test_pipeline = [
@@ -20,7 +19,7 @@ test_pipeline = [
 ]
 # No worker processes: a cached sample takes a fraction of a millisecond, and the cores are needed.
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -40,5 +39,5 @@ test_dataloader = dict(
     dataset=dict(
         type='SynthChangeDataset', data_root='synth', split='test', cache=cache,
         pipeline=test_pipeline, test_mode=True))
-val_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]
+val_evaluator = [dict(type='CaptionMetric', meteor=False), dict(type='ChangeMetric')]
 test_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]

@@ -7,7 +7,9 @@ model = dict(
         type='BackboneEncoder',
         backbone=dict(
             type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16, norm_eval=False),
-        out_channels=128,
+        # Stride 16: at stride 32 a house of a 128x128 image is a third of a token.
+        token_level=2,
+        out_channels=64,
         embed_dims=channels,
         position=True,
         channels_last=True),
@@ -21,7 +23,10 @@ model = dict(
         num_classes=6,
         dropout_ratio=0.0,
         norm_cfg=dict(type='BN'),
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True)),
+        # About 3 % of the pixels changed; a lighter class 0 keeps recall up.
+        loss_decode=dict(
+            type='CrossEntropyLoss', avg_non_ignore=True,
+            class_weight=[0.3, 1.0, 1.0, 1.0, 1.0, 1.0])),
     caption_head=dict(
         type='BlipCaptionHead',
         tokenizer=dict(type='WordTokenizer', vocab_file='synth/vocab_en.json'),
