@@ -64,8 +64,7 @@ GROUNDS = {
     'woods': ('in the woods', 'in the forest', 'among the trees'),
 }
 GROUND_NOUNS = {'meadow': ('the meadow', 'the grass'), 'bareland': ('the bareland',),
-                'desert': ('the desert',), 'farmland': ('the farmland',),
-                'woods': ('the woods', 'the forest')}
+                'desert': ('the desert',), 'farmland': ('the farmland',)}
 RELATIONS = {'along': ('along the road', 'beside the road', 'near the road', 'next to the road'),
              'row': ('along the road', 'beside the road', 'alongside the road'),
              'both sides': ('on both sides of the road', 'along the road')}
@@ -123,7 +122,11 @@ class EnglishCaptioner:
         """Return 'a house', 'some trees', ... and whether its verb is plural."""
         singular, plural = self.pick(NOUNS[change.kind])
         if change.kind == 'trees':
-            return f'{self.pick(MANY_TREES if change.count >= 40 else FEW_TREES)} {plural}', True
+            amounts = MANY_TREES if change.count >= 40 else FEW_TREES
+            if change.action == REMOVED:
+                return f'{self.pick(amounts)} {plural}', True
+            # 'the' is for trees a reader knew, and 'plants are planted' nobody says.
+            return f"{self.pick(amounts[:-1])} {NOUNS['trees'][0][1]}", True
         if change.count == 1:
             new = change.action == BUILT and ' ' not in singular and self.chance(0.12)
             return f"{'a new' if new else 'a'} {singular}", False
@@ -165,7 +168,9 @@ class EnglishCaptioner:
         return f'{subject} {verb}{adverbs}'
 
     def _alone(self, change: Change) -> str:
-        if change.kind in ('pond', 'parking lot') and self.chance(0.2):
+        # In a wood the trees go or stay; the place itself turns into nothing else.
+        if change.kind in ('pond', 'parking lot') and change.ground != 'woods' \
+                and self.chance(0.2):
             return self._conversion(change)
         return self.clause(change)
 
@@ -176,8 +181,6 @@ class EnglishCaptioner:
         place = self.place(change)
         old, new = (ground, subject) if change.action == BUILT else (subject, ground)
         turn = self.pick(('turns into', 'is replaced by'))
-        if old.endswith('woods'):
-            turn = 'are replaced by'
         return ' '.join(filter(None, (old, place, turn, new)))
 
     def _together(self, first: Change, second: Change) -> str:

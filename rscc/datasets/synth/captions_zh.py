@@ -59,8 +59,7 @@ GROUNDS = {'meadow': (('草地', '上'), ('草地', '上'), ('草坪', '上')),
            'bareland': (('裸地', '上'), ('空地', '上')),
            'desert': (('沙漠', '中'), ('沙地', '上')), 'farmland': (('农田', '里'), ('田地', '里')),
            'woods': (('树林', '中'), ('林地', '中'))}
-GROUND_NOUNS = {'meadow': '草地', 'bareland': '裸地', 'desert': '沙地', 'farmland': '农田',
-                'woods': '林地'}
+GROUND_NOUNS = {'meadow': '草地', 'bareland': '裸地', 'desert': '沙地', 'farmland': '农田'}
 RELATIONS = {'along': (('道路', '旁'), ('路边',)), 'row': (('道路', '旁'), ('道路', '一侧')),
              'both sides': (('道路', '两侧'), ('道路', '两旁'))}
 CONNECTORS = ('和', '的', '，', '取代', '了', '变成', '在', '出现', '原来')
@@ -148,7 +147,8 @@ class ChineseCaptioner:
                 *self.pick(REMOVED_VERBS[change.kind]))
 
     def _alone(self, change: Change) -> Tokens:
-        if change.kind in ('pond', 'parking lot') and self.chance(0.2):
+        if change.kind in ('pond', 'parking lot') and change.ground != 'woods' \
+                and self.chance(0.2):
             return self._conversion(change)
         make = self.built_clause if change.action == BUILT else self.removed_clause
         return make(change, self.place(change))
@@ -188,7 +188,7 @@ class ChineseCaptioner:
         old = self.pick(NOUNS[lost.kind])
         if self.chance(0.5):
             return (*place, *of, *self._built(built), '取代', '了', '原来', '的', *old)
-        return (*place, *of, *self.noun_phrase(lost), '变成', '了', *self._built(built))
+        return (*place, *of, *old, '变成', '了', *self._built(built))
 
 
 def _words(table: object) -> set[str]:

@@ -186,9 +186,13 @@ def _annotations(parameters: Parameters, out: Path, jobs: int) -> list[dict]:
 
     if jobs == 1:
         return bar(map(work, todo))
-    # Forking shares the noise tiles and the imports; where there is no fork, spawning works too.
-    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else 'spawn'
-    with multiprocessing.get_context(method).Pool(jobs, _single_thread) as pool:
+    # A plain fork would copy locks that OpenCV's and the bar's threads may hold, and hang. The fork
+    # server imports once, before any thread exists.
+    method = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
+    context = multiprocessing.get_context(method)
+    if method == 'forkserver':
+        context.set_forkserver_preload([__name__])
+    with context.Pool(jobs, _single_thread) as pool:
         return bar(pool.imap(work, todo, chunksize=8))
 
 
