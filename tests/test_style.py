@@ -40,7 +40,7 @@ def test_ruff_finds_nothing(repo):
 
 def test_codespell_finds_nothing(repo):
     files = [str(path.relative_to(repo)) for path in tracked(repo, '*.py', '*.md', '*.sh')
-             if not path.name.endswith('zh-CN.md') and 'zh_cn' not in path.parts]
+             if not path.name.endswith('zh-CN.md') and not {'zh_cn', 'tests'} & set(path.parts)]
     done = subprocess.run([command('codespell'), *files], cwd=repo, capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr

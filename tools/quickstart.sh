@@ -55,7 +55,13 @@ data=${RSCC_DATA:-data}/$NAME
 finished=no
 child=
 clock() { [ "$finished" = yes ] || echo "$SECONDS" >>"$WORK/.seconds"; }
-stop() { [ -z "$child" ] || kill "$child" 2>/dev/null || true; exit "$1"; }
+stop() {
+  if [ -n "$child" ]; then
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  fi
+  exit "$1"
+}
 trap clock EXIT
 trap 'stop 130' INT
 trap 'stop 143' TERM
