@@ -9,8 +9,11 @@ import numpy as np
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.registry import DATASETS
 
-CHANGED = ['a house has been built', 'a house appears', 'a road is built', 'a house is built',
-           'the house appears']
+CHANGED = {
+    'en': ['a house has been built', 'a house appears', 'a road is built', 'a house is built',
+           'the house appears'],
+    'zh': ['新建了一座房屋'] * 5,
+}
 PARTS = {'train': 'Train', 'val': 'Validation', 'test': 'Test'}
 
 
@@ -62,8 +65,8 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
 def entry(split: str, number: int) -> dict:
     """Return one image of a Karpathy-style file, in both languages."""
     changed = number % 2 == 0
-    texts = CHANGED if changed else NO_CHANGE_CAPTIONS['en']
-    chinese = ['新建了一座房屋'] * 5 if changed else NO_CHANGE_CAPTIONS['zh']
+    texts = CHANGED['en'] if changed else NO_CHANGE_CAPTIONS['en']
+    chinese = CHANGED['zh'] if changed else NO_CHANGE_CAPTIONS['zh']
     return dict(
         filename=f'{split}_{number:06d}.png', filepath=split, imgid=number, split=split,
         changeflag=int(changed),

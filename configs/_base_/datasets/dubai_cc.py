@@ -37,5 +37,5 @@ test_dataloader = dict(
     dataset=dict(
         type='DubaiCCDataset', data_root=data_root, split='test', pipeline=test_pipeline,
         test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False)]
+val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
 test_evaluator = [dict(type='CaptionMetric')]

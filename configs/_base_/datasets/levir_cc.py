@@ -34,5 +34,5 @@ test_dataloader = dict(
     dataset=dict(
         type='LEVIRCCDataset', data_root='LEVIR-CC', split='test', pipeline=test_pipeline,
         test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False)]
+val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
 test_evaluator = [dict(type='CaptionMetric')]

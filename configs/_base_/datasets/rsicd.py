@@ -29,5 +29,5 @@ test_dataloader = dict(
     dataset=dict(
         type='RSICDDataset', data_root='RSICD', split='test', pipeline=test_pipeline,
         test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False)]
+val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
 test_evaluator = [dict(type='CaptionMetric')]

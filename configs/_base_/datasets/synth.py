@@ -39,5 +39,7 @@ test_dataloader = dict(
     dataset=dict(
         type='SynthChangeDataset', data_root='synth', split='test', cache=cache,
         pipeline=test_pipeline, test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False), dict(type='ChangeMetric')]
+val_evaluator = [
+    dict(type='CaptionMetric', meteor=False, baselines=False), dict(type='ChangeMetric')
+]
 test_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]
