@@ -91,6 +91,27 @@ def test_killed_run_resumes_to_the_same_bits(config, tmp_path):
         assert torch.equal(one[key], other[key]), key
 
 
+@pytest.mark.slow
+def test_killed_captioner_resumes_to_the_same_bits(tmp_path):
+    run(sys.executable, 'tools/dataset_converters/synth.py', '--out', tmp_path / 'synth',
+        '--train', '12', '--val', '4', '--test', '4', '--seed', '0', '--jobs', '1')
+    for name, hooks in (('whole', []), ('killed', [dict(type='KillHook', at_iter=4)]),
+                        ('resumed', [])):
+        work_dir = tmp_path / name.replace('resumed', 'killed')
+        cfg = Config(dict(
+            _base_=[str(ROOT / 'configs' / 'blip_synth.py')], work_dir=str(work_dir),
+            custom_imports=dict(imports=['engine.toys']), custom_hooks=hooks, val_dataloader=None,
+            val_cfg=None, val_evaluator=None, train_cfg=dict(max_epochs=2),
+            train_dataloader=dict(batch_size=4, num_workers=1)))
+        path = tmp_path / f'{name}.py'
+        path.write_text(cfg.pretty_text)
+        train(path, '--data-root', tmp_path, *(['--resume'] if name == 'resumed' else []),
+              expect=-9 if name == 'killed' else 0)
+    one, other = (weights(tmp_path / name, 'epoch_2.pth') for name in ('whole', 'killed'))
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
 def test_resume_passes_over_a_cut_checkpoint_and_starts_fresh_without_any(config, tool, tmp_path):
     folder, changes = tmp_path / 'toy', dict(train_cfg=dict(max_epochs=2))
     tool('train', config(**changes), '--resume')

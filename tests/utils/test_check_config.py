@@ -29,13 +29,13 @@ def test_good_config_passes_and_is_not_changed(cfg):
 
 def test_all_problems_come_at_once_and_numbered(cfg):
     cfg.model.type = 'ToyModl'
-    cfg.train_dataloader.dataset.lenght = 3
+    cfg.train_dataloader.dataset.lengths = 3
     cfg.custom_hooks = [dict(type='FreezHook', patterns='x')]
     text = problems_of(cfg, overrides={'train_dataloader.btach_size': 8})
     assert text.startswith("4 problems in the config 'given'") or '4 problems' in text
     for number, said in enumerate([
             r"train_dataloader.btach_size: no such key 'btach_size'", "model.type: no 'ToyModl'",
-            'train_dataloader.dataset.lenght: ToyPairs takes no such keyword',
+            'train_dataloader.dataset.lengths: ToyPairs takes no such keyword',
             "custom_hooks.0.type: no 'FreezHook' among the hooks"], 1):
         assert said in text
         assert f'\n  {number}. ' in text
@@ -91,7 +91,7 @@ def test_mistyped_option_of_the_checkpoint_hook_is_found(cfg):
 
 @pytest.mark.parametrize('key,said', [
     ('modle.width', "no such key 'modle'.*Did you mean 'model'?"),
-    ('model.widht', "no such key 'widht'.*Did you mean 'width'?"),
+    ('model.widt', "no such key 'widt'.*Did you mean 'width'?"),
     ('custom_hooks.9.interval', r"no item '9' in a list of \d"),
     ('randomness.seed.x', "'randomness.seed' is 0, which has no keys"),
     ('env_cfg.mp_cfg.start', "no such key 'start', expected one of mp_start_method"),
@@ -213,5 +213,5 @@ def test_functions_are_inspected_too():
 
 
 def test_class_objects_as_types_are_checked(cfg):
-    cfg.model = dict(type=MODELS.get('ToyModel'), widht=3)
+    cfg.model = dict(type=MODELS.get('ToyModel'), widt=3)
     assert "Did you mean 'width'?" in problems_of(cfg)

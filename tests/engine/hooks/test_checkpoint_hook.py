@@ -40,5 +40,5 @@ def test_leftovers_of_a_killed_save_are_cleared(build, tmp_path):
 
 
 def test_mistyped_option_is_an_error():
-    with pytest.raises(TypeError, match='intervall'):
-        SafeCheckpointHook(intervall=2)
+    with pytest.raises(TypeError, match='intervals'):
+        SafeCheckpointHook(intervals=2)
