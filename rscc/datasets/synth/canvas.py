@@ -28,3 +28,9 @@ def crop(canvas: np.ndarray) -> np.ndarray:
     """Return the image area of a canvas, one sample a pixel."""
     start = MARGIN * SCALE
     return canvas[start:start + SIDE * SCALE:SCALE, start:start + SIDE * SCALE:SCALE]
+
+
+def stroke(canvas: np.ndarray, points: np.ndarray, width: float, colour: tuple) -> None:
+    """Draw a line along points (N, 2) in scene pixels, ``width`` scene pixels wide."""
+    cv2.polylines(canvas, [to_canvas(points)], False, colour, max(round(width * SCALE), 1),
+                  cv2.LINE_AA, _FRACTION_BITS)

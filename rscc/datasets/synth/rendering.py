@@ -4,14 +4,14 @@ Objects are drawn at twice the size and averaged down; texture, light, haze, the
 its sub-pixel misregistration are added on whole arrays. Nothing here knows about change: a date is
 drawn from the objects that exist at it and from a ``Look``.
 """
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from rscc.datasets.synth.canopy import crown_heights
-from rscc.datasets.synth.canvas import CANVAS, MARGIN, SCALE, fill, to_canvas
+from rscc.datasets.synth.canvas import CANVAS, MARGIN, fill, stroke, to_canvas
+from rscc.datasets.synth.look import Look
 from rscc.datasets.synth.objects import (
     SIDE,
     Building,
@@ -22,8 +22,8 @@ from rscc.datasets.synth.objects import (
     Road,
     Trees,
     oriented_box,
-    walk,
 )
+from rscc.datasets.synth.paving import draw_lots, draw_paths, draw_roads, draw_traffic
 from rscc.datasets.synth.scene import Scene
 
 EXTENT = SIDE + 2 * MARGIN
@@ -45,40 +45,6 @@ CROPS = {
 LEAVES = {'summer': (56, 78, 42), 'spring': (74, 100, 50), 'autumn': (112, 90, 52),
           'winter': (92, 84, 68)}
 EVERGREEN = (46, 68, 44)
-ASPHALT = {'asphalt': (112, 112, 114), 'concrete': (172, 168, 160), 'dirt': (176, 152, 118)}
-CARS = ((236, 236, 234), (40, 42, 46), (128, 132, 138), (168, 40, 36), (44, 74, 134),
-        (196, 198, 202), (92, 90, 84))
-
-
-@dataclass
-class Look:
-    """How one date was photographed.
-
-    Attributes:
-        season: 'spring', 'summer', 'autumn' or 'winter'.
-        sun: Unit vector (2,) from the scene towards the sun, image axes.
-        shadow: Shadow length per height.
-        gain: Brightness factors per channel (3,).
-        gamma: Tone curve.
-        saturation: 1 keeps colours, 0 is grey.
-        haze: 0 clear to 1 white.
-        blur: Optical blur, sigma in pixels.
-        noise: Sensor noise, sigma in grey levels.
-        shift: Misregistration (dx, dy) in pixels.
-        seed: For what differs between dates and is no change: cars, crops, noise.
-    """
-
-    season: str
-    sun: np.ndarray
-    shadow: float
-    gain: np.ndarray
-    gamma: float
-    saturation: float
-    haze: float
-    blur: float
-    noise: float
-    shift: np.ndarray
-    seed: int
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -135,11 +101,11 @@ def render(scene: Scene, date: str, look: Look) -> np.ndarray:
     canvas = cv2.resize(_ground(scene, date, look, rng), (CANVAS, CANVAS),
                         interpolation=cv2.INTER_LINEAR)
     _draw_water(canvas, [t for t in things if isinstance(t, Pond)], look, rng)
-    _draw_paths(canvas, [t for t in things if isinstance(t, Drive)])
+    draw_paths(canvas, [t for t in things if isinstance(t, Drive)])
     roads = [t for t in things if isinstance(t, Road)]
-    _draw_roads(canvas, roads)
-    _draw_lots(canvas, [t for t in things if isinstance(t, Lot)], look, rng)
-    _draw_traffic(canvas, roads, look, rng)
+    draw_roads(canvas, roads)
+    draw_lots(canvas, [t for t in things if isinstance(t, Lot)], look, rng)
+    draw_traffic(canvas, roads, look, rng)
     groups = [t for t in things if isinstance(t, Trees)]
     heights = [crown_heights(group.crowns) for group in groups]
     raised = [t for t in things if isinstance(t, House | Building)]
@@ -223,89 +189,6 @@ def _draw_water(canvas: np.ndarray, ponds: list[Pond], look: Look,
                 fill(canvas, [middle + (pond.outline - middle) * factor], (deep + lift).tolist())
 
 
-def _draw_paths(canvas: np.ndarray, drives: list[Drive]) -> None:
-    for drive in drives:
-        fill(canvas, drive.footprint(), (186, 180, 170))
-
-
-def _stroke(canvas: np.ndarray, points: np.ndarray, width: float, colour: tuple) -> None:
-    cv2.polylines(canvas, [to_canvas(points)], False, colour, max(round(width * SCALE), 1),
-                  cv2.LINE_AA, _BITS)
-
-
-def _draw_roads(canvas: np.ndarray, roads: list[Road]) -> None:
-    """Draw kerbs, then surfaces, then markings, each for all roads, so that junctions are open."""
-    paved = [road for road in roads if road.surface != 'dirt']
-    for road in roads:
-        if road.surface == 'dirt':
-            _stroke(canvas, road.points, road.width, ASPHALT['dirt'])
-            _stroke(canvas, road.points, road.width * 0.25, (158, 140, 104))
-    for road in paved:
-        fill(canvas, [_outline(road, 3.0)], (188, 184, 176))
-    for road in paved:
-        fill(canvas, [_outline(road, 0.0)], ASPHALT[road.surface])
-    for road in paved:
-        if road.width > 11:
-            _draw_centre_line(canvas, road, [r for r in paved if r is not road])
-
-
-def _outline(road: Road, extra: float) -> np.ndarray:
-    return Road(road.points, road.width + extra, road.surface).footprint()[0]
-
-
-def _draw_centre_line(canvas: np.ndarray, road: Road, others: list[Road]) -> None:
-    """Dash the middle of a road, except on junctions."""
-    length = np.linalg.norm(np.diff(road.points, axis=0), axis=1).sum()
-    stops = np.arange(4, length - 8, 12.0)
-    at, ahead = walk(road.points, stops)
-    colour = (222, 206, 130) if road.surface == 'asphalt' else (222, 220, 214)
-    for position, direction in zip(at, ahead, strict=True):
-        near = any(np.linalg.norm(other.points - position, axis=1).min() < other.width / 2 + 10
-                   for other in others)
-        if not near and (np.abs(position - SIDE / 2) < SIDE / 2 + MARGIN).all():
-            _stroke(canvas, np.stack([position, position + direction * 6]), 0.5, colour)
-
-
-def _draw_car(canvas: np.ndarray, centre: np.ndarray, angle: float, look: Look,
-              rng: np.random.Generator) -> None:
-    fill(canvas, [oriented_box(centre - look.sun * 1.2 * look.shadow, (9, 4.2), angle)],
-         (58, 58, 62))
-    fill(canvas, [oriented_box(centre, (9, 4.2), angle)], CARS[rng.integers(len(CARS))])
-    fill(canvas, [oriented_box(centre, (3.2, 3.2), angle)], (60, 66, 74))
-
-
-def _draw_lots(canvas: np.ndarray, lots: list[Lot], look: Look, rng: np.random.Generator) -> None:
-    """Draw paved lots with painted bays and this date's cars."""
-    for lot in lots:
-        fill(canvas, [oriented_box(lot.centre, (lot.size[0] + 3, lot.size[1] + 3), lot.angle)],
-             (190, 186, 178))
-        fill(canvas, lot.footprint(), (104, 104, 108))
-        cos, sin = np.cos(lot.angle), np.sin(lot.angle)
-        axes = np.array([[cos, sin], [-sin, cos]])
-        half_x, half_y = np.array(lot.size) / 2
-        busy = np.clip(lot.fill + rng.normal(0, 0.2), 0.05, 0.9)
-        for row in np.arange(-half_y + 6.5, half_y - 5, 23.0 if half_y < 25 else 17.0):
-            for x in np.arange(-half_x + 3, half_x - 5, 6.0):
-                ends = lot.centre + np.array([[x, row - 5], [x, row + 5]]) @ axes
-                _stroke(canvas, ends, 0.5, (226, 226, 222))
-                if rng.random() < busy:
-                    _draw_car(canvas, lot.centre + np.array([x + 3, row]) @ axes,
-                              lot.angle + np.pi / 2, look, rng)
-
-
-def _draw_traffic(canvas: np.ndarray, roads: list[Road], look: Look,
-                  rng: np.random.Generator) -> None:
-    """Put this date's cars on the roads, each on its lane."""
-    for road in roads:
-        length = np.linalg.norm(np.diff(road.points, axis=0), axis=1).sum()
-        at, ahead = walk(road.points, rng.uniform(0, length, rng.integers(0, 5)))
-        for position, direction in zip(at, ahead, strict=True):
-            lane = np.array([-direction[1], direction[0]]) * road.width / 4
-            lane = lane * rng.choice([-1, 1])
-            _draw_car(canvas, position + lane, float(np.arctan2(direction[1], direction[0])),
-                      look, rng)
-
-
 def _cast_shadows(canvas: np.ndarray, raised: list[House | Building], heights: list[np.ndarray],
                   look: Look) -> np.ndarray:
     """Darken what lies in the shadow of houses, buildings and trees, bluish as under clear sky."""
@@ -357,7 +240,7 @@ def _draw_roof(canvas: np.ndarray, box: np.ndarray, kind: str, colour: tuple[int
         out = along / np.linalg.norm(along)
         fill(canvas, [np.stack([box[0], ends[0], box[3]])], _lit(colour, -out, look))
         fill(canvas, [np.stack([box[1], ends[1], box[2]])], _lit(colour, out, look))
-    _stroke(canvas, ends, 0.5, tuple(min(c * 1.2 + 8, 255) for c in colour))
+    stroke(canvas, ends, 0.5, tuple(min(c * 1.2 + 8, 255) for c in colour))
 
 
 def _draw_building(canvas: np.ndarray, building: Building, look: Look) -> None:
@@ -371,7 +254,7 @@ def _draw_building(canvas: np.ndarray, building: Building, look: Look) -> None:
     half_x, half_y = np.array(building.size) / 2 - 2
     if building.ribs:
         for x in np.arange(-half_x + building.ribs, half_x, building.ribs):
-            _stroke(canvas, building.centre + np.array([[x, -half_y], [x, half_y]]) @ axes, 0.5,
+            stroke(canvas, building.centre + np.array([[x, -half_y], [x, half_y]]) @ axes, 0.5,
                     tuple(c * 0.92 for c in building.colour))
     for u, v, w, h in building.units:
         centre = building.centre + np.array([u, v]) @ axes
