@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from rscc.datasets.synth.generator import MIN_CHANGED, is_changed, plan_pair, render_pair
+from rscc.datasets.synth.look import Look
 from rscc.datasets.synth.mask import place_of
 from rscc.datasets.synth.objects import BOTH, House, Road, Trees, blob, oriented_box, walk
-from rscc.datasets.synth.rendering import Look, render
+from rscc.datasets.synth.rendering import render
 
 LABELS = {'building': 1, 'house': 1, 'road': 2, 'trees': 3, 'pond': 4, 'parking lot': 5}
 
