@@ -1,7 +1,9 @@
 """DUBAI-CC, 50x50 pairs enlarged to 256x256; selection on val, test once on test."""
+_base_ = './levir_cc.py'
+resize = dict(type='FramesResize', size=(256, 256))
 train_pipeline = [
     dict(type='LoadFrames'),
-    dict(type='FramesResize', size=(256, 256)),
+    resize,
     # Its no-change sentences are free text (some thirty variants), so they stay.
     dict(type='PickCaptions', mode='one'),
     dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
@@ -9,33 +11,8 @@ train_pipeline = [
     dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]
-test_pipeline = [
-    dict(type='LoadFrames'),
-    dict(type='FramesResize', size=(256, 256)),
-    dict(type='PackChangeInputs')
-]
-data_root = 'DubaiCC500impair/datasetDubaiCCPublic'
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='DubaiCCDataset', data_root=data_root, split='train', pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='DubaiCCDataset', data_root=data_root, split='val', pipeline=test_pipeline,
-        test_mode=True))
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='DubaiCCDataset', data_root=data_root, split='test', pipeline=test_pipeline,
-        test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
-test_evaluator = [dict(type='CaptionMetric')]
+test_pipeline = [dict(type='LoadFrames'), resize, dict(type='PackChangeInputs')]
+dataset = dict(type='DubaiCCDataset', data_root='DubaiCC500impair/datasetDubaiCCPublic')
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **dataset))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **dataset))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline, **dataset))

@@ -1,6 +1,7 @@
 """LEVIR-CC, 256x256 pairs with five captions; selection on val, test once on test."""
 train_pipeline = [
     dict(type='LoadFrames'),
+    dict(type='LoadChangeMask'),  # where a dataset of this layout has masks
     # One of the five captions per visit. The five stock sentences of unchanged pairs say the same;
     # one of them for all is what Change-Agent and PromptCC train on.
     dict(type='PickCaptions', mode='one', no_change='the scene is the same as before'),
@@ -11,7 +12,9 @@ train_pipeline = [
     dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]
-test_pipeline = [dict(type='LoadFrames'), dict(type='PackChangeInputs')]
+test_pipeline = [
+    dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
+]
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,

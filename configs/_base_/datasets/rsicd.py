@@ -1,4 +1,5 @@
 """RSICD, single 224x224 images with five captions; selection on val, test once on test."""
+_base_ = './levir_cc.py'
 train_pipeline = [
     dict(type='LoadFrames'),
     dict(type='PickCaptions', mode='one'),
@@ -7,27 +8,7 @@ train_pipeline = [
     dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]
-test_pipeline = [dict(type='LoadFrames'), dict(type='PackChangeInputs')]
-train_dataloader = dict(
-    batch_size=32,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='RSICDDataset', data_root='RSICD', split='train', pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='RSICDDataset', data_root='RSICD', split='val', pipeline=test_pipeline,
-        test_mode=True))
-test_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='RSICDDataset', data_root='RSICD', split='test', pipeline=test_pipeline,
-        test_mode=True))
-val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
-test_evaluator = [dict(type='CaptionMetric')]
+dataset = dict(type='RSICDDataset', data_root='RSICD')
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline, **dataset))
+val_dataloader = dict(batch_size=64, dataset=dataset)
+test_dataloader = dict(batch_size=64, dataset=dataset)
