@@ -114,6 +114,7 @@ def toy_config(work_dir, **changes) -> Config:
         'val_evaluator': {'type': 'ToyMetric'}, 'test_evaluator': {'type': 'ToyMetric'},
         'train_cfg': {'max_epochs': 3}, 'work_dir': str(work_dir),
         'default_hooks': {'logger': {'interval': 1}, 'throughput': {'warm_up': 1},
+                          'checkpoint': {'save_best': None, 'rule': None},
                           'panels': {'num_val': 0}},
         'visualizer': {'name': Path(work_dir).name},
     })

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from rscc.engine.storage import remove_leftovers
 from rscc.registry import HOOKS
-from rscc.utils import atomic_write
+from rscc.utils import atomic_write, did_you_mean
 
 
 @HOOKS.register_module()
@@ -90,6 +90,13 @@ class SafeCheckpointHook(CheckpointHook):
         return outdated
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        absent = [name for name in self.save_best or () if name not in metrics and name != 'auto']
+        if absent:
+            # A model without that head, or a split without changed pairs: no reason to stop.
+            runner.logger.warning(
+                f"no best checkpoint is kept: save_best names '{absent[0]}', and the validation "
+                f"gave {', '.join(metrics)}.{did_you_mean(absent[0], metrics)}")
+            return
         if self.save_best is None or not hasattr(self.file_backend, 'removing_last'):
             super()._save_best_checkpoint(runner, metrics)
             return

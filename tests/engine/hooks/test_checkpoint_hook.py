@@ -31,6 +31,14 @@ def test_best_checkpoint_needs_no_rule_for_our_scores(build, tmp_path):
     assert len([n for n in names(tmp_path / 'run') if n.startswith('best_change_OA')]) == 1
 
 
+def test_score_that_the_validation_does_not_give_is_a_warning(build, tmp_path, log_of):
+    runner = build(default_hooks={'checkpoint': {'save_best': 'change/AO', 'rule': 'greater'}})
+    runner.train()
+    assert "save_best names 'change/AO', and the validation gave change/OA" in log_of(runner)
+    assert "Did you mean 'change/OA'?" in log_of(runner)
+    assert names(tmp_path / 'run') == ['epoch_1.pth']
+
+
 def test_leftovers_of_a_killed_save_are_cleared(build, tmp_path):
     leftover = tmp_path / 'run' / '.epoch_1.pth.abc.tmp'
     leftover.parent.mkdir()
