@@ -130,6 +130,12 @@ def test_named_files_of_the_repository_exist(page):
         assert (ROOT / name).exists(), f'{page} names {name}, which does not exist'
 
 
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md'])
+def test_the_config_table_lists_every_config(page):
+    listed = re.findall(r'^\| `configs/([\w-]+\.py)` \|', read(page), re.M)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / 'configs').glob('*.py'))
+
+
 def test_pages_named_in_error_messages_exist():
     found = set()
     for path in (ROOT / 'rscc').rglob('*.py'):
