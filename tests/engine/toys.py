@@ -113,6 +113,7 @@ def toy_config(work_dir, **changes) -> Config:
         'train_dataloader': loader(), 'val_dataloader': loader(), 'test_dataloader': loader(),
         'val_evaluator': {'type': 'ToyMetric'}, 'test_evaluator': {'type': 'ToyMetric'},
         'train_cfg': {'max_epochs': 3}, 'work_dir': str(work_dir),
+        'optim_wrapper': {'optimizer': {'lr': 1e-3}},
         'default_hooks': {'logger': {'interval': 1}, 'throughput': {'warm_up': 1},
                           'checkpoint': {'save_best': None, 'rule': None},
                           'panels': {'num_val': 0}},
