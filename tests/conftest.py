@@ -20,3 +20,13 @@ def samples() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples at '{folder}' (set RSCC_SAMPLES)")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    marked = [item for item in items if item.get_closest_marker('gpu')]
+    if marked:
+        import torch
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))

@@ -1,35 +1,25 @@
 """Training parts of a model: freezing by name and LoRA."""
-import re
 from collections.abc import Sequence
 
 from torch import nn
 
-from rscc.utils import did_you_mean, require
+from rscc.utils import require
+from rscc.utils.patterns import matching_names
 
 
-def matching_parameters(model: nn.Module,
-                        patterns: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
-    """Return the named parameters that any pattern matches (``re.search``).
-
-    Raises:
-        ValueError: If a pattern matches nothing; the nearest module name is given.
-    """
-    named = list(model.named_parameters())
-    chosen = {}
-    for pattern in patterns:
-        found = [(name, value) for name, value in named if re.search(pattern, name)]
-        if not found:
-            modules = {name.rsplit('.', 1)[0] for name, _ in named}
-            raise ValueError(f"'{pattern}' matches no parameter."
-                             f'{did_you_mean(pattern, modules)} Top level: '
-                             f'{sorted({name.split(".")[0] for name, _ in named})}')
-        chosen.update(found)
-    return list(chosen.items())
+def _matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
+    """Return the parameters whose name matches any pattern; ValueError if a pattern finds none."""
+    parameters = dict(model.named_parameters())
+    return [parameters[name] for name in matching_names(parameters, patterns)]
 
 
 def apply_freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Fix the parameters whose name matches one of the regular expressions."""
-    for _, parameter in matching_parameters(model, patterns):
+    """Fix the parameters whose name matches one of the regular expressions.
+
+    Raises:
+        ValueError: If one matches nothing; the nearest name is given.
+    """
+    for parameter in _matching(model, patterns):
         parameter.requires_grad_(False)
 
 
@@ -66,10 +56,10 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
     """
     peft = require('peft', 'model.lora')
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-    trained = matching_parameters(model, train)
+    trained = _matching(model, train)
     model.requires_grad_(False)
     config = peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout,
                              target_modules=targets)
     peft.inject_adapter_in_model(config, model)
-    for _, parameter in trained:
+    for parameter in trained:
         parameter.requires_grad_(True)

@@ -15,7 +15,8 @@ def test_frozen_parts_stay_put_in_evaluation_mode():
 
 
 def test_a_pattern_that_matches_nothing_names_the_nearest():
-    with pytest.raises(ValueError, match=r"'encoder.bakbone' matches no parameter.*Top level"):
+    with pytest.raises(ValueError, match=r"'encoder.bakbone' matches no parameter.*"
+                       r"Did you mean 'encoder.backbone'"):
         build_interpreter(freeze=['encoder.bakbone'])
 
 

@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from rscc.engine.parameters import matching_parameters
 from rscc.registry import HOOKS
+from rscc.utils.patterns import matching_names
 
 
 @HOOKS.register_module()
@@ -40,7 +40,7 @@ class FreezeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Find the parameters, and freeze them unless the run is already past ``until_epoch``."""
         model = _bare(runner)
-        self._names = matching_parameters(model, self.patterns)
+        self._names = matching_names((name for name, _ in model.named_parameters()), self.patterns)
         if self.until_epoch is None or runner.epoch < self.until_epoch:
             self._switch(runner, frozen=True)
 

@@ -7,10 +7,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from rscc.engine.optim.registry import OPTIMIZERS
-from rscc.engine.parameters import matching_parameters
-from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from rscc.utils import did_you_mean
+from rscc.utils.patterns import matching_names
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -58,7 +57,7 @@ class GroupedConstructor:
 
     def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Sort the trainable parameters by (learning rate, decay), in model order."""
-        matching_parameters(model, list(self.custom))
+        matching_names((name for name, _ in model.named_parameters()), list(self.custom))
         found: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:

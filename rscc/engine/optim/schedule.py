@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
-from rscc.engine.optim.registry import PARAM_SCHEDULERS
+from rscc.registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()

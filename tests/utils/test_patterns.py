@@ -1,17 +1,16 @@
 import pytest
-from torch import nn
 
-from rscc.engine.parameters import matching_parameters
+from rscc.utils.patterns import matching_names
 
-MODEL = nn.ModuleDict({'encoder': nn.Linear(2, 2), 'head': nn.Linear(2, 1)})
+NAMES = ['encoder.weight', 'encoder.bias', 'head.weight', 'head.bias']
 
 
 def test_names_come_in_model_order_once():
-    assert matching_parameters(MODEL, ['bias', 'head']) == [
+    assert matching_names(NAMES, ['bias', 'head']) == [
         'encoder.bias', 'head.weight', 'head.bias']
 
 
 def test_pattern_without_a_match_names_the_nearest_part():
     with pytest.raises(ValueError, match=r"'\^encodr\\\.' matches no parameter.*\['encoder', "
                        r"'head'\]\. Did you mean 'encoder'\?"):
-        matching_parameters(MODEL, [r'^encodr\.'])
+        matching_names(NAMES, [r'^encodr\.'])
