@@ -1,0 +1,194 @@
+"""One measured table: as text for the terminal, as Markdown in both languages of the docs."""
+import datetime
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rscc.apis.benchmark.machine import Machine
+from rscc.utils import atomic_write
+
+#: The same in every language, or (English, Chinese).
+Text = str | tuple[str, str]
+LANGUAGES = ('en', 'zh_cn')
+PAGE = 'benchmarks.md'
+#: The mark in the pages that holds all sections, and the sections in reading order.
+HOME, ORDER = 'speed', ('model', 'captions', 'precision', 'decode', 'loader', 'metric')
+
+
+def say(text: Text, language: str) -> str:
+    """Return a text in one of ``LANGUAGES``."""
+    return text if isinstance(text, str) else text[LANGUAGES.index(language)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure is meant to be.
+
+    Attributes:
+        limit: The number.
+        at_least: Whether more is better.
+        digits: Decimal places of the figure.
+        unit: Behind the figure, with its leading blank.
+    """
+    limit: float
+    at_least: bool = False
+    digits: int = 2
+    unit: str = ''
+
+    def met(self, value: float) -> bool:
+        """Whether a value is on the right side of the limit."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def judge(self, value: float) -> Text:
+        """Return the value, the target and whether it was met."""
+        sign = '≥' if self.at_least else '≤'
+        figure, limit = f'{value:.{self.digits}f}{self.unit}', f'{sign} {self.limit:g}{self.unit}'
+        met = self.met(value)
+        return (f'{figure} (target {limit}: {"met" if met else "missed"})',
+                f'{figure}（目标 {limit}：{"达到" if met else "未达到"}）')
+
+
+@dataclass
+class Section:
+    """One table of the benchmark page.
+
+    Attributes:
+        name: One of ``ORDER``; the mark in the pages.
+        title: Heading.
+        columns: Heads of the columns.
+        rows: Cells, as many as columns.
+        notes: Sentences below the table.
+        machine: What it was measured on.
+        command: The command line that makes it again.
+        date: ISO date of the measurement.
+    """
+    name: str
+    title: Text
+    columns: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
+    machine: Machine
+    notes: Sequence[Text] = ()
+    command: str = field(default_factory=lambda: command_line())
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
+
+    def __post_init__(self) -> None:
+        ragged = [row for row in self.rows if len(row) != len(self.columns)]
+        if ragged:
+            raise ValueError(f"a row of section '{self.name}' has {len(ragged[0])} cells, the "
+                             f'table {len(self.columns)} columns: {ragged[0]}')
+
+
+def command_line(arguments: Sequence[str] | None = None) -> str:
+    """Return the running command as someone else would type it.
+
+    The interpreter and folders outside the working directory are those of one machine; they are
+    left out, the file names stay.
+    """
+    def portable(word: str) -> str:
+        path = Path(word)
+        if not path.is_absolute():
+            return word
+        here = Path.cwd()
+        return str(path.relative_to(here)) if path.is_relative_to(here) else f'.../{path.name}'
+
+    words = sys.argv if arguments is None else arguments
+    return shlex.join(['python', *map(portable, words)])
+
+
+def to_text(section: Section) -> str:
+    """Return a section as a table for the terminal, in English."""
+    table = [[say(cell, 'en') for cell in row] for row in (section.columns, *section.rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+             for row in table]
+    lines.insert(1, '  '.join('-' * width for width in widths))
+    notes = [f'  {say(note, "en")}' for note in section.notes]
+    return '\n'.join([say(section.title, 'en'), '', *lines, '', *notes, f'  {section.machine}'])
+
+
+def to_markdown(section: Section, language: str) -> str:
+    """Return a section as Markdown: heading, table, notes, machine, command and date."""
+    def row(cells: Sequence[Text]) -> str:
+        return '| ' + ' | '.join(say(cell, language) for cell in cells) + ' |'
+
+    table = [row(section.columns), row(['---'] * len(section.columns)), *map(row, section.rows)]
+    notes = [f'- {say(note, language)}' for note in section.notes]
+    label = ('Measured on', '测量环境')[LANGUAGES.index(language)]
+    colon, comma = (': ', '; ') if language == 'en' else ('：', '；')
+    origin = (f'- {label}{colon}{section.machine.line(language)}{comma}{section.date}{comma}'
+              f'`{section.command}`')
+    return '\n'.join([f'### {say(section.title, language)}', '', *table, '', *notes, origin])
+
+
+def write_section(section: Section, docs: Path) -> list[Path]:
+    """Write a section into the page of every language.
+
+    Args:
+        section: What was measured.
+        docs: Folder with ``en`` and ``zh_cn``.
+
+    Returns:
+        The pages.
+
+    Raises:
+        FileNotFoundError: If a page does not exist; nothing is written then.
+        ValueError: If a page lacks the marks; nothing is written then.
+    """
+    pages = {language: Path(docs) / language / PAGE for language in LANGUAGES}
+    texts = {}
+    for language, page in pages.items():
+        if not page.is_file():
+            raise FileNotFoundError(f"no page '{page}' to write to; name the folder of the "
+                                    'documentation with --docs')
+        texts[page] = place(page.read_text(encoding='utf-8'), section.name,
+                            to_markdown(section, language), page)
+    for page, text in texts.items():
+        with atomic_write(page) as file:
+            file.write(text)
+    return list(texts)
+
+
+def place(page: str, name: str, content: str, path: Path) -> str:
+    """Put ``content`` between the marks of ``name``.
+
+    A section that is not there yet gets its place among the others between the marks of ``speed``.
+
+    Args:
+        page: The whole page.
+        name: One of ``ORDER``.
+        content: What comes between the marks.
+        path: Of the page, for messages.
+
+    Returns:
+        The new page.
+
+    Raises:
+        ValueError: If marks are missing, unpaired or there twice.
+    """
+    start, end = _marks(name)
+    block = f'{start}\n{content}\n{end}'
+    if start in page or end in page:
+        _check_marks(page, name, path)
+        return page[:page.index(start)] + block + page[page.index(end) + len(end):]
+    _check_marks(page, HOME, path)
+    later = [_marks(other)[0] for other in ORDER[ORDER.index(name) + 1:]]
+    before = next((mark for mark in later if mark in page), _marks(HOME)[1])
+    gap = '\n\n' if before != _marks(HOME)[1] else '\n'
+    at = page.index(before)
+    lead = '' if page[:at].endswith(f'{_marks(HOME)[0]}\n') or page[:at].endswith('\n\n') else '\n'
+    return page[:at] + lead + block + gap + page[at:]
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f'<!-- benchmark:{name} -->', f'<!-- /benchmark:{name} -->'
+
+
+def _check_marks(page: str, name: str, path: Path) -> None:
+    start, end = _marks(name)
+    counts = page.count(start), page.count(end)
+    if counts != (1, 1) or page.index(start) > page.index(end):
+        raise ValueError(f"'{path}' needs the marks '{start}' and '{end}' once each and in this "
+                         f'order; found {counts[0]} and {counts[1]}. Put them where the table '
+                         'should stand')

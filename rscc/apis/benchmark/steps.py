@@ -1,0 +1,142 @@
+"""Training steps and predictions of a model, in float32 and in reduced precision."""
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from rscc.apis.benchmark.subject import Subject
+from rscc.engine.optim.autocast import AutocastOptimWrapper
+from rscc.engine.precision import cpu_has_bf16
+from rscc.utils import did_you_mean
+
+PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def choose_precisions(wish: Sequence[str] | None, device: str) -> list[str]:
+    """Return the precisions to measure.
+
+    Args:
+        wish: Names of ``PRECISIONS``; None is float32 and, where the device multiplies it in
+            hardware, bfloat16.
+        device: ``'cpu'`` or ``'cuda[:i]'``.
+
+    Raises:
+        ValueError: If a name is unknown or the device cannot do it.
+    """
+    if not wish:
+        fast = cpu_has_bf16() if device == 'cpu' else torch.cuda.is_bf16_supported()
+        return ['fp32', 'bf16'] if fast else ['fp32']
+    for name in wish:
+        if name not in PRECISIONS:
+            raise ValueError(f"unknown precision '{name}': use {', '.join(PRECISIONS)}."
+                             f'{did_you_mean(name, PRECISIONS)}')
+        if name == 'fp16' and device == 'cpu':
+            raise ValueError("fp16 does not train on CPUs: use 'bf16'")
+    return list(dict.fromkeys(wish))
+
+
+def check_device(device: str) -> str:
+    """Return a device name that can be used.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    kind = device.split(':')[0]
+    if kind not in ('cpu', 'cuda'):
+        raise ValueError(f"device is 'cpu', 'cuda' or 'cuda:N', found '{device}'."
+                         f"{did_you_mean(kind, ('cpu', 'cuda'))}")
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device '{device}' asked for, and torch {torch.__version__} sees no CUDA "
+                         'device here: use --device cpu')
+    return device
+
+
+def synchronizer(device: str) -> Callable[[], None] | None:
+    """Return what waits for the device, None on CPUs."""
+    return None if device == 'cpu' else lambda: torch.cuda.synchronize(device)
+
+
+@dataclass
+class Steps:
+    """What is timed of one model in one precision.
+
+    Attributes:
+        subject: The model and its config.
+        precision: Name in ``PRECISIONS``.
+        optim: Steps of one model in several precisions share the optimizer inside.
+    """
+    subject: Subject
+    precision: str
+    optim: OptimWrapper
+
+    def autocast(self) -> AbstractContextManager:
+        """Return the context of predictions."""
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(self.subject.device.split(':')[0], dtype=dtype or torch.bfloat16,
+                              enabled=dtype is not None)
+
+    def train(self, batch: dict) -> dict:
+        """Run one optimizer step: preprocessing, forward, backward, clipping, update."""
+        self.subject.model.train()
+        return self.subject.model.train_step(batch, self.optim)
+
+    def predict(self, batch: dict) -> list:
+        """Answer a batch: preprocessing, encoder, heads, decoding of the sentences."""
+        self.subject.model.eval()
+        with torch.no_grad(), self.autocast():
+            return self.subject.model.test_step(batch)
+
+
+def steps_in(subject: Subject, precisions: Sequence[str]) -> dict[str, Steps]:
+    """Return steps of one model in several precisions, around one optimizer."""
+    plain = build_optim_wrapper(subject.model, subject.cfg.optim_wrapper)
+    return {name: Steps(subject, name, _in_precision(plain, subject, PRECISIONS[name]))
+            for name in precisions}
+
+
+def _in_precision(plain: OptimWrapper, subject: Subject, dtype: torch.dtype | None
+                  ) -> OptimWrapper:
+    """Wrap the optimizer of a float32 wrapper for autocast, with the config's settings."""
+    if dtype is None:
+        return plain
+    settings = subject.cfg.optim_wrapper
+    return AutocastOptimWrapper(
+        dtype=dtype, device_type=subject.device.split(':')[0], optimizer=plain.optimizer,
+        clip_grad=settings.get('clip_grad'),
+        accumulative_counts=settings.get('accumulative_counts', 1))
+
+
+def variant(subject: Subject, channels_last: bool = False, compiled: bool = False) -> Subject:
+    """Return a copy of a model in another memory layout, or through ``torch.compile``.
+
+    Args:
+        subject: The plain model.
+        channels_last: Weights of convolutions and frames in channels-last order.
+        compiled: Encoder and fusion compiled; the search for sentences stays as it is.
+    """
+    model = copy.deepcopy(subject.model)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        model.data_preprocessor.channels_last = True
+    if compiled:
+        model.encoder.compile()
+        model.fusion.compile()
+    return replace(subject, model=model)
+
+
+def gflop(subject: Subject, batch_size: int = 1) -> float:
+    """Return the 1e9 floating point operations of one sample's forward pass with all heads.
+
+    The caption decoder reads one sentence, as in training; a multiplication with an addition
+    counts two. Attention is counted as plain matrix products, whatever kernel runs it.
+    """
+    model = subject.model.eval()
+    data = model.data_preprocessor(subject.batch(batch_size), False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(**data, mode='loss')
+    return counter.get_total_flops() / batch_size / 1e9

@@ -1,0 +1,145 @@
+r"""Measure speed and memory: medians of interleaved rounds in one process, after a warm-up.
+
+Examples::
+
+    python tools/analysis_tools/benchmark.py model configs/blip_synth.py --random-weights
+    python tools/analysis_tools/benchmark.py model configs/blip_levircc.py --random-weights \
+        --size 256 --batch-size 2 --precisions fp32 bf16
+    python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
+    python tools/analysis_tools/benchmark.py all --write
+
+``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
+"""
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+BLIP = 'configs/blip_levircc.py'
+#: What ``all`` runs, each study in a process of its own: none sees the memory of another.
+ALL = (
+    ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', '--random-weights'],
+    ['captions'], ['precision'], ['decode'], ['loader'], ['metric'])
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; a config in the place of a study means ``model``."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0].endswith('.py'):
+        arguments.insert(0, 'model')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    studies = parser.add_subparsers(dest='study', required=True, metavar='STUDY')
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('--write', action='store_true', help='write the table into the docs')
+    common.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
+    rounds = argparse.ArgumentParser(add_help=False)
+    rounds.add_argument('--rounds', type=int, help='timed calls of each case')
+    model = _model_arguments()
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument('config', nargs='?', default=str(ROOT / BLIP),
+                     help=f'a captioner ({BLIP}, random weights)')
+    one.add_argument('--own-weights', dest='random_weights', action='store_false',
+                     help='load what the config names as pretrained')
+
+    def add(name: str, *parents: argparse.ArgumentParser, text: str) -> argparse.ArgumentParser:
+        return studies.add_parser(name, parents=[*parents, common], help=text, description=text)
+
+    study = add('model', model, rounds, text='parameters, GFLOP, time and memory of any configs')
+    study.add_argument('configs', nargs='+', metavar='CONFIG')
+    study.add_argument('--random-weights', action='store_true',
+                       help='nothing from a hub: random weights of the same shape')
+    study.add_argument('--channels-last', action='store_true', help='that memory layout, too')
+    study.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
+    _add_precisions(study)
+    _add_tokens(study)
+    study = add('captions', one, model, rounds, text='a training step on one caption and on five')
+    _add_precisions(study)
+    add('precision', one, model, rounds, text='a training step in float32 and in bfloat16')
+    study = add('decode', one, model, rounds, text='encoder, greedy search and beam search')
+    study.add_argument('--beams', type=int, default=3, help='width of the beam search (3)')
+    _add_tokens(study)
+    study = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
+    study.add_argument('--root', help="folder in LEVIR-CC's layout; rendered pairs by default")
+    study.add_argument('--split', default='train', help='its split (%(default)s)')
+    study.add_argument('--pairs', type=int, default=200, help='pairs a round (%(default)s)')
+    study.add_argument('--batch-size', type=int, default=16, help='pairs a batch (%(default)s)')
+    study = add('metric', rounds, text='the caption metric on a whole test split')
+    study.add_argument('--references', metavar='FILE', help="annotations in LEVIR-CC's style; those"
+                       ' below RSCC_SAMPLES, else made-up ones, by default')
+    study.add_argument('--predictions', metavar='FILE', help='one sentence a line')
+    study.add_argument('--split', default='test', help='of the references (%(default)s)')
+    study.add_argument('--pairs', type=int, default=1929, help='made-up captions (%(default)s)')
+    add('all', text='every study at sensible sizes')
+    return parser.parse_args(arguments)
+
+
+def _model_arguments() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument('--size', type=int, help="side of the frames (the config's, else 256)")
+    shared.add_argument('--batch-size', type=int, help='samples a step')
+    shared.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
+    shared.add_argument('--vocab', metavar='FILE', help="BERT's vocab.txt; made up by default")
+    shared.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config')
+    return shared
+
+
+def _add_precisions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--precisions', nargs='+', metavar='P', help='of fp32, bf16, fp16; '
+                        'by default fp32 and, where the device has it, bf16')
+
+
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--tokens', type=int, default=12, help='length of sentences (%(default)s)')
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run one study, print its table and write it where asked."""
+    from rscc.apis.benchmark import STUDIES, to_text, write_section
+    warn_if_busy()
+    options = {key: value for key, value in vars(arguments).items()
+               if key not in ('study', 'write', 'docs') and value is not None}
+    try:
+        section = STUDIES[arguments.study](**options)
+        print(f'\n{to_text(section)}\n')
+        pages = write_section(section, arguments.docs) if arguments.write else []
+    except (ValueError, OSError, ImportError, KeyError) as error:
+        raise SystemExit(f'error: {error.args[0] if type(error) is KeyError else error}') from error
+    for page in pages:
+        print(f"written to '{os.path.relpath(page)}'")
+
+
+def warn_if_busy() -> None:
+    """Say so where others use the machine: the figures would be theirs as well."""
+    load, cores = os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0, os.cpu_count() or 1
+    if load > 2 * cores:
+        print(f'warning: {load:.0f} processes want {cores} cores; these timings will not repeat',
+              file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = parse_args()
+    if arguments.study != 'all':
+        run(arguments)
+        return
+    shared = ['--write'] if arguments.write else []
+    if arguments.docs != ROOT / 'docs':
+        shared += ['--docs', str(arguments.docs.resolve())]
+    script = Path(__file__).resolve().relative_to(ROOT)
+    for study in ALL:
+        done = subprocess.run([sys.executable, str(script), *study, *shared], cwd=ROOT, check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+
+if __name__ == '__main__':
+    main()
