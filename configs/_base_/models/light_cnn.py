@@ -13,7 +13,7 @@ model = dict(
         embed_dims=channels,
         position=True,
         channels_last=True),
-    fusion=dict(type='DifferenceFusion', channels=channels, zero_init=False),
+    fusion=dict(type='DifferenceFusion', channels=channels, zero_init=False, position=True),
     change_head=dict(
         type='mmseg.FPNHead',
         in_channels=[48, 96, 192, 384],  # from, to and difference of every stage

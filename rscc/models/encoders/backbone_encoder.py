@@ -1,11 +1,11 @@
 """Any MMSegmentation (or timm) backbone as an encoder."""
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from rscc.models.encoders.base import FrameEncoder
+from rscc.models.positions import sine_positions
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
@@ -64,31 +64,3 @@ def _as_maps(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
         raise ValueError('the backbone must return maps (M, C, h, w), found shapes '
                          f'{[tuple(feature.shape) for feature in maps]}')
     return maps
-
-
-def sine_positions(grid: tuple[int, int], channels: int, like: Tensor) -> Tensor:
-    """Return 2-D sine-cosine position codes (1, h*w, channels).
-
-    The first half of the channels codes the row, the second the column, each position scaled to
-    0-1 so that a grid of another size describes the same place alike.
-
-    Args:
-        grid: Rows h and columns w.
-        channels: A multiple of 4.
-        like: A tensor whose device and dtype the result takes.
-
-    Raises:
-        ValueError: If ``channels`` is not a multiple of 4.
-    """
-    if channels % 4:
-        raise ValueError(f'position codes need channels divisible by 4, found {channels}')
-    quarter = channels // 4
-    # Wavelengths from twice the image down to one twentieth of it, log-spaced.
-    rates = torch.exp(torch.linspace(math.log(math.pi), math.log(20 * math.pi), quarter))
-    rows, columns = ((torch.arange(size) + 0.5) / size for size in grid)
-    coded = [torch.cat([(axis[:, None] * rates).sin(), (axis[:, None] * rates).cos()], -1)
-             for axis in (rows, columns)]
-    height, width = grid
-    both = torch.cat([coded[0][:, None].expand(height, width, -1),
-                      coded[1][None].expand(height, width, -1)], -1)
-    return both.reshape(1, height * width, channels).to(like)

@@ -1,8 +1,10 @@
 """From, to and difference tokens in one memory."""
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rscc.models.fusion.base import DateEmbedding, pool_dates, require_dates, require_tokens
+from rscc.models.positions import sine_positions
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 
@@ -18,10 +20,13 @@ class DifferenceFusion(nn.Module):
         channels: Token width C.
         zero_init: Start W at zero (for pretrained decoders); off starts it as the identity, which
             lets a model trained from scratch see the difference from the first step.
+        position: Add sine-cosine position codes to the difference tokens. Codes that the encoder
+            added to both dates cancel in their difference, and with them where the change is.
     """
 
-    def __init__(self, channels: int, zero_init: bool = True) -> None:
+    def __init__(self, channels: int, zero_init: bool = True, position: bool = False) -> None:
         super().__init__()
+        self.position = position
         self.date_embedding = DateEmbedding(3, channels)
         self.difference = nn.Linear(channels, channels)
         nn.init.zeros_(self.difference.bias)
@@ -43,6 +48,10 @@ class DifferenceFusion(nn.Module):
         require_dates(features, 2, 'DifferenceFusion', 'ConcatFusion or SingleFrame')
         tokens = require_tokens(features, 'DifferenceFusion')
         difference = self.difference(tokens[:, 1] - tokens[:, 0])
+        if self.position:
+            codes = sine_positions(features.token_grid, tokens.shape[-1], tokens)
+            # A class token, which comes first, has no place.
+            difference = difference + F.pad(codes, (0, 0, tokens.shape[2] - codes.shape[1], 0))
         stacked = torch.cat([tokens, difference[:, None]], 1)
         return ChangeFeatures(
             maps=[with_difference(feature) for feature in features.maps],

@@ -2,7 +2,7 @@ import pytest
 import torch
 from testers import EncoderTester
 
-from rscc.models.encoders.backbone_encoder import BackboneEncoder, sine_positions
+from rscc.models.encoders.backbone_encoder import BackboneEncoder
 from rscc.models.encoders.build import build_encoder
 from rscc.registry import MODELS
 
@@ -41,17 +41,3 @@ def test_a_timm_model_by_scope_is_wrapped():
 def test_projection_without_the_width_is_refused():
     with pytest.raises(ValueError, match='needs out_channels'):
         MODELS.build(dict(type='BackboneEncoder', backbone=RESNET, embed_dims=16))
-
-
-def test_position_codes_differ_everywhere_and_scale_with_the_grid():
-    codes = sine_positions((4, 6), 16, torch.zeros(1))[0]
-    distances = torch.cdist(codes, codes) + torch.eye(24) * 9
-    assert distances.min() > 0.1
-    coarse = sine_positions((1, 1), 16, torch.zeros(1))[0, 0]
-    fine = sine_positions((3, 3), 16, torch.zeros(1))[0, 4]
-    torch.testing.assert_close(coarse, fine)
-
-
-def test_position_codes_need_a_multiple_of_four():
-    with pytest.raises(ValueError, match='divisible by 4, found 18'):
-        sine_positions((2, 2), 18, torch.zeros(1))

@@ -43,6 +43,16 @@ class TestDifferenceFusion(FusionTester):
         torch.testing.assert_close(fused.tokens[:, 48:],
                                    features.tokens[:, 1] - features.tokens[:, 0])
 
+    @pytest.mark.parametrize('class_token', [False, True])
+    def test_position_tells_where_equal_changes_are(self, class_token):
+        features = frame_features(class_token=class_token)
+        features.tokens[:, 1] = features.tokens[:, 0] + 1  # the same change everywhere
+        plain, placed = (MODELS.build(self.cfg | dict(zero_init=False, position=position))(
+            features).tokens[0, -24:] for position in (False, True))
+        torch.testing.assert_close(plain, plain[:1].expand_as(plain))
+        distances = torch.cdist(placed, placed) + torch.eye(24) * 9
+        assert distances.min() > 0.1
+
     def test_a_single_image_is_refused(self):
         with pytest.raises(ValueError, match='DifferenceFusion takes 2 date'):
             self.build()(frame_features(2, 1))
