@@ -182,6 +182,22 @@ def wait_for(path, words, seconds=20):
         time.sleep(0.05)
 
 
+def test_the_table_goes_into_the_pages_with_machine_command_and_day(repo, tmp_path):
+    (tmp_path / 'metrics.json').write_text(json.dumps(
+        {'caption/changed/CIDEr': 81.26, 'baseline/changed/CIDEr': 20.0, 'wall_s': 600.4}))
+    shutil.copytree(repo / 'docs', tmp_path / 'docs')
+    done = subprocess.run([sys.executable, 'tools/misc/quickstart_metrics.py', str(tmp_path),
+                           '--write-docs', str(tmp_path / 'docs')], cwd=repo, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for language, words in (('en', 'CIDEr, changed pairs'), ('zh_cn', 'CIDEr，有变化')):
+        page = (tmp_path / 'docs' / language / 'benchmarks.md').read_text()
+        block = page.split('<!-- benchmark:quickstart -->')[1].split('<!-- /benchmark')[0]
+        assert f'| {words} | 81.3 | 20.0 |' in block
+        assert 'bash tools/quickstart.sh' in block
+        assert time.strftime('%Y-%m-%d') in block
+
+
 def test_a_run_without_a_log_or_checkpoint_is_named(repo, tmp_path):
     call = [sys.executable, 'tools/misc/quickstart_metrics.py', str(tmp_path)]
     done = subprocess.run([*call, '--find-checkpoint'], cwd=repo, capture_output=True, text=True,

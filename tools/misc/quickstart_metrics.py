@@ -1,24 +1,31 @@
 """Collect one run's scores, speed and wall time in ``metrics.json`` and print the short table.
 
-Example:
+Examples::
+
     python tools/misc/quickstart_metrics.py work_dirs/quickstart
+    python tools/misc/quickstart_metrics.py work_dirs/quickstart --write-docs docs
 """
 import argparse
+import datetime
 import json
 from pathlib import Path
 
 from rscc.utils import read_json, write_json
 
-# Key, what it says in words, and the key of the trivial answer it has to beat.
+# Key, what it says in English and Chinese, decimal places, and the trivial answer's key beside it.
 SUMMARY = [
-    ('caption/changed/CIDEr', 'CIDEr, changed pairs', 'baseline/changed/CIDEr'),
-    ('caption/changed/Bleu_4', 'BLEU-4, changed pairs', 'baseline/changed/Bleu_4'),
-    ('caption/all/CIDEr', 'CIDEr, all pairs', 'baseline/all/CIDEr'),
-    ('caption/flag_accuracy', 'changed or not: accuracy', None),
-    ('change/F1_changed', 'change map: F1 of changed pixels', None),
-    ('train/pairs_per_s', 'training speed, pairs/s', None),
-    ('wall_s', 'wall time, s', None),
+    ('caption/changed/CIDEr', ('CIDEr, changed pairs', 'CIDEr，有变化'), 1,
+     'baseline/changed/CIDEr'),
+    ('caption/changed/Bleu_4', ('BLEU-4, changed pairs', 'BLEU-4，有变化'), 1,
+     'baseline/changed/Bleu_4'),
+    ('caption/all/CIDEr', ('CIDEr, all pairs', 'CIDEr，全部'), 1, 'baseline/all/CIDEr'),
+    ('caption/flag_accuracy', ('changed or not: accuracy', '有无变化的准确率'), 3, None),
+    ('change/F1_changed', ('change map: F1 of changed pixels', '变化图：变化像素的 F1'), 3, None),
+    ('train/pairs_per_s', ('training speed, pairs/s', '训练速度，对/秒'), 1, None),
+    ('wall_s', ('wall time, s', '总耗时，秒'), 0, None),
 ]
+TRIVIAL = ('trivial: told which pairs changed, it says one constant sentence for all of them',
+           '平凡答案：已知哪些影像对有变化，对它们一律回答同一句话')
 
 
 def find_checkpoint(work_dir: Path) -> Path:
@@ -61,17 +68,38 @@ def wall_seconds(work_dir: Path, seconds: float) -> float:
     return seconds + sum(float(item) for item in earlier)
 
 
+def summary_rows(metrics: dict[str, float]) -> list[tuple[tuple[str, str], str, str]]:
+    """Return label, the model's figure and the trivial answer's, as far as there are any."""
+    rows = []
+    for key, label, digits, rival in SUMMARY:
+        if key in metrics:
+            beside = f'{metrics[rival]:.{digits}f}' if rival in metrics else ''
+            rows.append((label, f'{metrics[key]:.{digits}f}', beside))
+    return rows
+
+
 def print_summary(metrics: dict[str, float], work_dir: Path) -> None:
     """Print the chosen rows, the trivial answer beside the model's."""
     print(f'\n{"":34}{"model":>10}{"trivial":>10}')
-    for key, words, rival in SUMMARY:
-        if key in metrics:
-            beside = f'{metrics[rival]:10.1f}' if rival in metrics else ''
-            digits = 3 if 'flag' in key or key.startswith('change/') else 1
-            print(f'{words:34}{metrics[key]:10.{digits}f}{beside}')
-    print('trivial: told which pairs changed, it says one constant sentence for all of them\n')
+    for (label, _), figure, beside in summary_rows(metrics):
+        print(f'{label:34}{figure:>10}{beside:>10}'.rstrip())
+    print(f'{TRIVIAL[0]}\n')
     print(f'all scores  {work_dir / "metrics.json"}')
     print(f'report      {work_dir / "report.html"}  (open it in a browser)')
+
+
+def write_docs(metrics: dict[str, float], measured: Path, docs: Path) -> None:
+    """Put the table into the benchmark pages; ``measured`` tells the day."""
+    from rscc.apis.benchmark.machine import describe_machine
+    from rscc.apis.benchmark.report import Section, write_section
+    date = datetime.date.fromtimestamp(measured.stat().st_mtime).isoformat()
+    section = Section(
+        name='quickstart', title=('configs/blip_synth.py on the test split',
+                                  'configs/blip_synth.py，测试集'),
+        columns=('', ('model', '模型'), ('trivial', '平凡答案')), rows=summary_rows(metrics),
+        notes=[TRIVIAL], machine=describe_machine(), command='bash tools/quickstart.sh', date=date)
+    for page in write_section(section, docs):
+        print(f'written     {page}')
 
 
 def main() -> None:
@@ -82,6 +110,8 @@ def main() -> None:
                         help='wall time of the calling script')
     parser.add_argument('--find-checkpoint', action='store_true',
                         help='print the best checkpoint and do nothing else')
+    parser.add_argument('--write-docs', type=Path, metavar='DIR',
+                        help='also write the table into the benchmark pages below DIR')
     args = parser.parse_args()
     if args.find_checkpoint:
         print(find_checkpoint(args.work_dir))
@@ -95,6 +125,8 @@ def main() -> None:
         metrics['wall_s'] = round(wall_seconds(args.work_dir, args.seconds), 1)
         write_json(target, metrics)
     print_summary(metrics, args.work_dir)
+    if args.write_docs:
+        write_docs(metrics, target, args.write_docs)
 
 
 if __name__ == '__main__':
