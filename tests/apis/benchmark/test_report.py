@@ -1,0 +1,124 @@
+"""Tables reach both pages, in order, between their marks, or nothing is written."""
+import pytest
+
+from rscc.apis.benchmark.machine import Machine
+from rscc.apis.benchmark.report import (
+    Section,
+    Target,
+    command_line,
+    place,
+    to_markdown,
+    to_text,
+    write_section,
+)
+
+MACHINE = Machine('Some CPU', 2, 2, 23.6, '2.13.0', True)
+PAGE = 'Before.\n\n<!-- benchmark:speed -->\n<!-- /benchmark:speed -->\n\nAfter.\n'
+
+
+def section(name='captions', figure='1.50'):
+    return Section(name, ('Title', '标题'), (('config', '配置'), ('ratio', '比值')),
+                   [['blip', figure]], MACHINE, notes=[('A note.', '说明。')],
+                   command='python tools/x.py captions', date='2026-11-21')
+
+
+@pytest.fixture
+def docs(tmp_path):
+    for language in ('en', 'zh_cn'):
+        (tmp_path / language).mkdir()
+        (tmp_path / language / 'benchmarks.md').write_text(PAGE)
+    return tmp_path
+
+
+def test_a_section_reaches_both_pages_in_their_language(docs):
+    pages = write_section(section(), docs)
+    english, chinese = (page.read_text() for page in pages)
+    assert english == ("""Before.
+
+<!-- benchmark:speed -->
+<!-- benchmark:captions -->
+### Title
+
+| config | ratio |
+| --- | --- |
+| blip | 1.50 |
+
+- A note.
+- Measured on: Some CPU, 2 cores, 2 threads, 24 GiB, torch 2.13.0, bfloat16 in hardware; """
+                       """2026-11-21; `python tools/x.py captions`
+<!-- /benchmark:captions -->
+<!-- /benchmark:speed -->
+
+After.
+""")
+    assert '### 标题' in chinese and '| 配置 | 比值 |' in chinese and '- 说明。' in chinese
+    assert 'Some CPU，2 核，2 线程，24 GiB，torch 2.13.0，硬件支持 bfloat16；2026-11-21' in chinese
+
+
+def test_writing_again_replaces_the_table_and_nothing_else(docs):
+    write_section(section(), docs)
+    once = (docs / 'en/benchmarks.md').read_text()
+    write_section(section(figure='1.40'), docs)
+    assert (docs / 'en/benchmarks.md').read_text() == once.replace('1.50', '1.40')
+
+
+def test_sections_stand_in_reading_order_whatever_order_they_were_measured_in(docs):
+    for name in ('metric', 'model', 'decode', 'captions'):
+        write_section(section(name), docs)
+    page = (docs / 'en/benchmarks.md').read_text()
+    at = [page.index(f'<!-- benchmark:{name} -->')
+          for name in ('speed', 'model', 'captions', 'decode', 'metric')]
+    assert at == sorted(at)
+    assert page.index('<!-- /benchmark:metric -->') < page.index('<!-- /benchmark:speed -->')
+    assert '-->\n\n\n' not in page and page.count('-->\n\n<!-- benchmark:') == 3
+
+
+def test_a_page_without_marks_is_named_and_neither_page_changes(docs):
+    (docs / 'zh_cn/benchmarks.md').write_text('没有标记\n')
+    with pytest.raises(ValueError, match=r"zh_cn/benchmarks.md' needs the marks '<!-- benchmark:"
+                                         r"speed -->' .* found 0 and 0"):
+        write_section(section(), docs)
+    assert (docs / 'en/benchmarks.md').read_text() == PAGE
+
+
+def test_a_missing_page_is_named(docs):
+    (docs / 'zh_cn/benchmarks.md').unlink()
+    with pytest.raises(FileNotFoundError, match=r"zh_cn/benchmarks.md' to write to.*--docs"):
+        write_section(section(), docs)
+    assert (docs / 'en/benchmarks.md').read_text() == PAGE
+
+
+def test_half_a_pair_of_marks_is_an_error():
+    broken = PAGE.replace('After.', '<!-- benchmark:captions -->')
+    with pytest.raises(ValueError, match='once each and in this order; found 1 and 0'):
+        place(broken, 'captions', 'x', 'page.md')
+
+
+def test_a_target_says_whether_it_was_met():
+    assert Target(1.7).judge(1.456) == ('1.46 (target ≤ 1.7: met)', '1.46（目标 ≤ 1.7：达到）')
+    assert Target(150, at_least=True, digits=0).judge(90)[0] == '90 (target ≥ 150: missed)'
+    assert Target(15, digits=1, unit=' s').judge(7)[0] == '7.0 s (target ≤ 15 s: met)'
+
+
+def test_the_command_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [str(tmp_path / 'tools/benchmark.py'), 'loader', '--root', '/somewhere/else/LEVIR-CC',
+             '--rounds', '3']
+    assert command_line(words) == ('python tools/benchmark.py loader --root .../LEVIR-CC '
+                                   '--rounds 3')
+
+
+def test_the_terminal_table_is_aligned():
+    lines = to_text(section()).splitlines()
+    assert lines[2:5] == ['config  ratio', '------  -----', 'blip    1.50']
+
+
+def test_rows_have_as_many_cells_as_the_table_has_columns():
+    with pytest.raises(ValueError, match=r"row of section 'model' has 1 cells, the table 2 col"):
+        Section('model', 'x', ('a', 'b'), [['only']], MACHINE)
+
+
+def test_markdown_of_both_languages_has_the_same_shape():
+    shapes = [[line[:3] for line in to_markdown(section(), language).splitlines() if '|' in line]
+              for language in ('en', 'zh_cn')]
+    assert len(shapes[0]) == len(shapes[1]) == 3

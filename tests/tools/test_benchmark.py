@@ -1,0 +1,95 @@
+"""The command line: a table on the terminal, in both pages, and errors in one line."""
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+MARKS = '<!-- benchmark:speed -->\n<!-- /benchmark:speed -->\n'
+
+
+@pytest.fixture
+def tool(repo):
+    spec = importlib.util.spec_from_file_location(
+        'benchmark_tool', repo / 'tools/analysis_tools/benchmark.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def benchmark(repo, tmp_path, *arguments):
+    environment = dict(os.environ, RSCC_DATA=str(tmp_path), HF_HUB_OFFLINE='1')
+    return subprocess.run([sys.executable, 'tools/analysis_tools/benchmark.py', *arguments],
+                          cwd=repo, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def test_a_config_alone_means_the_model_study_and_write_fills_both_pages(repo, tmp_path):
+    for language in ('en', 'zh_cn'):
+        (tmp_path / language).mkdir()
+        (tmp_path / language / 'benchmarks.md').write_text(MARKS)
+    done = benchmark(repo, tmp_path, 'configs/blip_synth.py', '--random-weights', '--size', '64',
+                     '--rounds', '1', '--precisions', 'fp32', '--write', '--docs', str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert 'blip_synth  fp32' in done.stdout
+    for language in ('en', 'zh_cn'):
+        page = (tmp_path / language / 'benchmarks.md').read_text()
+        assert '| blip_synth | fp32 | 64 |' in page
+        assert '`python tools/analysis_tools/benchmark.py configs/blip_synth.py' in page
+        assert str(repo) not in page
+
+
+def test_errors_are_one_line(repo, tmp_path):
+    done = benchmark(repo, tmp_path, 'model', 'configs/blip_sinth.py')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: no config at 'configs/blip_sinth.py'. "
+                                                   "Did you mean 'configs/blip_synth.py'?")
+
+
+def test_the_defaults_of_a_study_are_those_of_its_function(tool):
+    import inspect
+
+    from rscc.apis.benchmark import STUDIES
+    lines = dict(model=['model', 'x.py'], captions=['captions'], precision=['precision'],
+                 decode=['decode'], loader=['loader'], metric=['metric'])
+    assert set(lines) == set(STUDIES)
+    for name, words in lines.items():
+        parameters = inspect.signature(STUDIES[name]).parameters
+        open_ended = any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
+        options = vars(tool.parse_args(words))
+        for key in set(options) - {'study', 'write', 'docs'}:
+            assert open_ended or key in parameters, f'{name} takes no {key}'
+
+
+def test_the_three_studies_of_the_captioner_use_random_weights_unless_told(tool):
+    assert tool.parse_args(['captions']).random_weights
+    assert not tool.parse_args(['captions', 'c.py', '--own-weights']).random_weights
+    assert tool.parse_args(['c.py', '--rounds', '3']).study == 'model'
+
+
+def test_all_runs_every_study_and_stops_at_the_first_failure(tool, monkeypatch):
+    from rscc.apis.benchmark import STUDIES
+    assert [study[0] for study in tool.ALL] == list(STUDIES)
+    ran = []
+
+    def fake(command, **_):
+        ran.append(command[1:])
+        return subprocess.CompletedProcess(command, 3 if 'precision' in command else 0)
+
+    monkeypatch.setattr(tool.subprocess, 'run', fake)
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'all', '--write'])
+    with pytest.raises(SystemExit) as stopped:
+        tool.main()
+    assert stopped.value.code == 3
+    assert [command[1] for command in ran] == ['model', 'captions', 'precision']
+    assert all(command[-1] == '--write' for command in ran)
+
+
+def test_a_busy_machine_is_mentioned(tool, monkeypatch, capsys):
+    monkeypatch.setattr(tool.os, 'getloadavg', lambda: (9.0, 0, 0))
+    monkeypatch.setattr(tool.os, 'cpu_count', lambda: 2)
+    tool.warn_if_busy()
+    assert '9 processes want 2 cores' in capsys.readouterr().err
+    monkeypatch.setattr(tool.os, 'getloadavg', lambda: (1.0, 0, 0))
+    tool.warn_if_busy()
+    assert capsys.readouterr().err == ''
