@@ -11,6 +11,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     seed=dict(type='SeedEpochHook'),
     dataset_epoch=dict(type='DatasetEpochHook'),
+    average_buffers=dict(type='AverageBuffersHook'),
     finite_loss=dict(type='FiniteLossHook'),
     throughput=dict(type='ThroughputHook'),
     # Pictures of the same samples at every validation.
