@@ -7,7 +7,7 @@ from torch import nn
 
 from rscc.engine.hooks.average_buffers_hook import AverageBuffersHook
 
-TWO_PROCESSES = '''
+TWO_PROCESSES = """
 import sys
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ runner.model.register_buffer('words', torch.tensor([200, 7], dtype=torch.uint8))
 AverageBuffersHook().before_val_epoch(runner)
 torch.save(dict(runner.model.named_buffers()), f'{folder}/{rank}.pt')
 destroy_process_group()
-'''
+"""
 
 
 def test_two_processes_end_with_the_mean_and_their_words(tmp_path, repo):
