@@ -53,6 +53,7 @@ def study_loader(root: str | None = None, *, split: str = 'train', pairs: int = 
         first = _dataset('LEVIRCCDataset', source, split, pairs, TEST_PIPELINE)
         write_blip([first], Path(folder) / 'hdf5')
         count, side = len(first), first.load_sample(0)['frames'][0].shape[:2]
+        machine = describe_machine()
         rows: list[list[Text]] = []
         for name, (label, pipeline) in PIPELINES.items():
             times = _times(source, Path(folder), split, count, pipeline, batch_size, rounds, name)
@@ -61,7 +62,7 @@ def study_loader(root: str | None = None, *, split: str = 'train', pairs: int = 
         'loader', ('Reading pairs, one core', '单核读取影像对'),
         (('pipeline', '流程'), ('form', '形式'), ('pairs a second', '对/秒'),
          ('ms a pair', '毫秒/对'), ('times as fast as image files', '相对图像文件的速度')),
-        rows, describe_machine(),
+        rows, machine,
         notes=[(f'{count} pairs of {side[0]} x {side[1]} pixels, '
                 f'{"of " + Path(root).name if root else "rendered"}; batches of {batch_size}, no '
                 f'worker processes, one thread; median (fastest to slowest) of {rounds} passes in '

@@ -38,13 +38,17 @@ class Machine:
         english = language == 'en'
         memory = [] if self.memory is None else [f'{self.memory:.0f} GiB']
         gpu = [] if self.gpu is None else [self.gpu]
-        cores = f'{self.cores} cores' if english else f'{self.cores} 核'
-        threads = f'{self.threads} threads' if english else f'{self.threads} 线程'
+        cores = _count(self.cores, 'core') if english else f'{self.cores} 核'
+        threads = _count(self.threads, 'thread') if english else f'{self.threads} 线程'
         bf16 = {(True, True): 'bfloat16 in hardware', (True, False): 'no bfloat16',
                 (False, True): '硬件支持 bfloat16', (False, False): '无 bfloat16'}
         facts = [*gpu, self.processor, cores, threads, *memory, f'torch {self.torch}',
                  bf16[english, self.bf16]]
         return (', ' if english else '，').join(facts)
+
+
+def _count(number: int, thing: str) -> str:
+    return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
 
 
 def describe_machine(device: str = 'cpu') -> Machine:

@@ -64,7 +64,7 @@ class Timing:
 
     def __str__(self) -> str:
         digits = 0 if self.ms >= 100 else 1 if self.ms >= 10 else 2
-        return f'{self.ms:.{digits}f} ({self.fastest:.{digits}f} to {self.slowest:.{digits}f})'
+        return f'{self.ms:.{digits}f} ({self.fastest:.{digits}f}–{self.slowest:.{digits}f})'
 
 
 def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = 2,

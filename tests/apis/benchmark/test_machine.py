@@ -20,6 +20,6 @@ def test_the_model_name_is_read_from_cpuinfo(tmp_path):
 
 
 def test_a_line_names_the_gpu_first_and_leaves_out_what_is_unknown():
-    there = machine.Machine('CPU', 4, 8, None, '2.6', False, 'GPU X')
-    assert there.line('en') == 'GPU X, CPU, 4 cores, 8 threads, torch 2.6, no bfloat16'
-    assert there.line('zh_cn') == 'GPU X，CPU，4 核，8 线程，torch 2.6，无 bfloat16'
+    there = machine.Machine('CPU', 1, 8, None, '2.6', False, 'GPU X')
+    assert there.line('en') == 'GPU X, CPU, 1 core, 8 threads, torch 2.6, no bfloat16'
+    assert there.line('zh_cn') == 'GPU X，CPU，1 核，8 线程，torch 2.6，无 bfloat16'

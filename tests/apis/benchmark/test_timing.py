@@ -39,9 +39,9 @@ def test_times_are_per_unit():
 
 
 def test_a_timing_shows_its_spread_with_as_many_digits_as_make_sense():
-    assert str(Timing('x', (0.3,))) == '300 (300 to 300)'
-    assert str(Timing('x', (0.0123, 0.0119, 0.02))) == '12.3 (11.9 to 20.0)'
-    assert str(Timing('x', (0.00123,))) == '1.23 (1.23 to 1.23)'
+    assert str(Timing('x', (0.3,))) == '300 (300–300)'
+    assert str(Timing('x', (0.0123, 0.0119, 0.02))) == '12.3 (11.9–20.0)'
+    assert str(Timing('x', (0.00123,))) == '1.23 (1.23–1.23)'
 
 
 def test_the_device_is_waited_for_before_and_after_each_call():
