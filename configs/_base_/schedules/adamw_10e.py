@@ -4,7 +4,8 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(
+        type='AdamW', lr=5e-5, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
     # The pretrained encoder moves ten times slower than the new parts; norms, biases do not decay.
     constructor='GroupedConstructor',

@@ -1,16 +1,26 @@
 """BLEU, ROUGE-L and CIDEr-D of coco-caption, cooked once and scored on any subset.
 
 The arithmetic is pycocoevalcap's (its pure Python scorers, without their prints): corpus BLEU with
-the closest reference length, ROUGE-L with beta 1.2, and the class called CIDEr, which computes
-CIDEr-D (Vedantam et al., CVPR 2015) with document frequencies from the references at hand. Half of
-LEVIR-CC are the same five sentences, so everything is kept per distinct (prediction, references).
+the closest reference length and ROUGE-L with beta 1.2. CIDEr-D (Vedantam et al., CVPR 2015), with
+document frequencies from the references at hand, is ours and equals the class it calls CIDEr.
+Half of LEVIR-CC are the same five sentences, so everything is kept per distinct (prediction,
+references).
 """
+import math
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from rscc.evaluation.functional.cider import CiderD
 from rscc.utils import require
 
 Words = Sequence[str]
+
+
+class _Frequencies(NamedTuple):
+    """References of a subset: samples that have an n-gram k times, and samples by lengths."""
+    having: Counter
+    lengths: Counter
 
 
 class CaptionCorpus:
@@ -70,7 +80,7 @@ class CaptionCorpus:
             return {}, []
         bleus, each_bleu = self._score_bleu(pairs)
         rouge_l = [self._score_rouge(pair) for pair in pairs]
-        cider = self._score_cider(pairs)
+        cider = self._score_cider(pairs, subset)
         scores = {f'Bleu_{n + 1}': 100 * bleu for n, bleu in enumerate(bleus)}
         scores['ROUGE_L'] = 100 * sum(rouge_l) / len(rouge_l)
         scores['CIDEr'] = 100 * sum(cider) / len(cider)
@@ -81,16 +91,24 @@ class CaptionCorpus:
     def constant_bleu(self, words: Words, subset: Sequence[int]) -> float:
         """Return the BLEU-4 (x100) of one sentence as the answer to every sample of a subset."""
         length, counts = self._bleu.precook(' '.join(words), 4, True)
-        scorer = self._bleu.BleuScorer(n=4)
-        for i in subset:
-            lengths, most = self._cooked_bleu[self._references[i]]
-            correct = [0] * 4
-            for ngram, count in counts.items():
-                correct[len(ngram) - 1] += min(most.get(ngram, 0), count)
-            scorer.crefs.append((lengths, most))
-            scorer.ctest.append(dict(reflen=lengths, testlen=length, correct=correct,
-                                     guess=[max(0, length - n) for n in range(4)]))
-        return 100 * scorer.compute_score(option='closest')[0][3]
+        known = self._for_subset('frequencies', subset, self._frequencies)
+        matched = [0] * 4
+        for ngram, count in counts.items():
+            # Clipped matches over all samples: how many have the n-gram once, twice, ...
+            matched[len(ngram) - 1] += sum(known.having[ngram, k] for k in range(1, count + 1))
+        closest = sum(times * min(lengths, key=lambda found: (abs(found - length), found))
+                      for lengths, times in known.lengths.items())
+        return 100 * _corpus_bleu(matched, length, closest, len(subset))
+
+    def _frequencies(self, subset: Sequence[int]) -> '_Frequencies':
+        known = _Frequencies(Counter(), Counter())
+        for refs, times in Counter(self._references[i] for i in subset).items():
+            lengths, most = self._cooked_bleu[refs]
+            known.lengths[tuple(lengths)] += times
+            for ngram, count in most.items():
+                for k in range(1, count + 1):
+                    known.having[ngram, k] += times
+        return known
 
     def _score_bleu(self, pairs: list[tuple]) -> tuple[list[float], list[list[float]]]:
         scorer = self._bleu.BleuScorer(n=4)
@@ -105,17 +123,18 @@ class CaptionCorpus:
         return self._cached('rouge_l', pair,
                             lambda pair: self._rouge_l.calc_score([pair[0]], list(pair[1])))
 
-    def _score_cider(self, pairs: list[tuple]) -> list[float]:
-        scorer = self._cider.CiderScorer(n=4, sigma=6.0)
-        scorer.crefs = [self._cooked_cider[refs] for _, refs in pairs]
-        scorer.compute_doc_freq()
-        # Frequencies are from all samples; a repeated pair has the same score each time.
-        distinct = list(dict.fromkeys(pairs))
-        scorer.crefs = _OfLength(len(pairs), (self._cooked_cider[refs] for _, refs in distinct))
-        scorer.ctest = [self._cached('cider', sentence, self._cider.cook_test)
-                        for sentence, _ in distinct]
-        score_of = dict(zip(distinct, map(float, scorer.compute_cider()), strict=True))
+    def _score_cider(self, pairs: list[tuple], subset: Sequence[int]) -> list[float]:
+        scorer = self._for_subset('cider', subset, lambda indices: CiderD(
+            [self._cooked_cider[self._references[i]] for i in indices]))
+        # A repeated pair has the same score each time.
+        score_of = {(sentence, refs): scorer.score(
+            self._cached('cider', sentence, self._cider.precook), self._cooked_cider[refs])
+            for sentence, refs in dict.fromkeys(pairs)}
         return [score_of[pair] for pair in pairs]
+
+    def _for_subset(self, kind: str, subset: Sequence[int], compute: Any) -> Any:
+        """Compute once what depends on the references of a subset alone."""
+        return self._cached(kind, tuple(subset), compute)
 
     def _cached(self, kind: str, key: Any, compute: Any) -> Any:
         if (kind, key) not in self._cache:
@@ -123,15 +142,15 @@ class CaptionCorpus:
         return self._cache[kind, key]
 
 
-class _OfLength(list):
-    """A list that reports the size of the corpus it was drawn from (idf is its logarithm)."""
-
-    def __init__(self, length: int, items: Any) -> None:
-        super().__init__(items)
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
+def _corpus_bleu(matched: Sequence[int], length: int, reference_length: int,
+                 samples: int) -> float:
+    """Return BLEU-4 of the same sentence of ``length`` words as the answer to all samples."""
+    if not all(matched):
+        return 0.0
+    precision = math.prod(found / (samples * (length - order))
+                          for order, found in enumerate(matched))
+    ratio = samples * length / reference_length
+    return precision**0.25 * (1.0 if ratio >= 1 else math.exp(1 - 1 / ratio))
 
 
 def caption_scores(predictions: Sequence[Words],
