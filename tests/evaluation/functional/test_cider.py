@@ -6,7 +6,7 @@ from pycocoevalcap.cider.cider_scorer import precook
 
 from rscc.evaluation.functional.cider import CiderD
 
-WORDS = ['a', 'the', 'house', 'road', 'tree', 'is', 'are', 'built', 'removed', 'left', 'two', 'many']
+WORDS = ['a', 'the', 'house', 'road', 'tree', 'is', 'are', 'built', 'removed', 'left', 'two']
 
 
 def sentences(draw, count):
