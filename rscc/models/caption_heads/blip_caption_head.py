@@ -57,7 +57,9 @@ class BlipCaptionHead(VocabularyMixin):
             self.decoder.activation_checkpointing_enable()
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
         self.max_tokens = max_tokens
+        self._check_length('max_tokens', max_tokens)
         self.decoding = search.Decoding(max_tokens=max_tokens).updated(decoding or {})
+        self._check_length('decoding max_tokens', self.decoding.max_tokens)
         self.loss_weight = loss_weight
 
     def _random_decoder(self, config: dict, memory_channels: int) -> torch.nn.Module:
@@ -80,6 +82,14 @@ class BlipCaptionHead(VocabularyMixin):
             raise ValueError(f"the decoder of '{name}' knows {size} tokens and the tokenizer "
                              f'{self.tokenizer.vocab_size}: use the tokenizer it came with')
         return decoder
+
+    def _check_length(self, name: str, tokens: int) -> None:
+        """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
+        room = self.decoder.config.max_position_embeddings - len(self.given_ids) - 1
+        if tokens > room:
+            raise ValueError(f'{name}={tokens} is too long: the decoder has positions for {room} '
+                             'tokens between the start and the end of a sentence; lower it, or '
+                             'raise max_position_embeddings in the config of a new model')
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
@@ -119,6 +129,7 @@ class BlipCaptionHead(VocabularyMixin):
             N lists of ``num_captions`` sentences, best first.
         """
         options = self.decoding.updated(decoding)
+        self._check_length('decoding max_tokens', options.max_tokens)
         memory = features.tokens
         prompts = torch.tensor([self.given_ids], device=memory.device)
         ids, scores = search.generate(
@@ -127,7 +138,7 @@ class BlipCaptionHead(VocabularyMixin):
             encoder_hidden_states=memory,
             encoder_attention_mask=torch.ones(memory.shape[:2], dtype=torch.long,
                                               device=memory.device))
-        return search.to_captions(ids, scores, self.tokenizer.decode)
+        return search.to_captions(ids, scores, self.tokenizer.decode, ranked=not options.sample)
 
 
 def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:

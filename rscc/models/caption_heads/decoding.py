@@ -17,7 +17,8 @@ class Decoding:
 
     Attributes:
         num_beams: 1 is greedy (or sampling), more is beam search.
-        num_captions: Sentences returned per sample (n-best); at most ``num_beams`` unless sampling.
+        num_captions: Sentences returned per sample (n-best); at most ``num_beams``, any number when
+            sampling with one beam.
         max_tokens: Longest sentence in tokens, without the end token.
         min_tokens: Shortest sentence in tokens.
         length_penalty: Exponent on the length that divides a beam's log-probability; above 0
@@ -44,10 +45,24 @@ class Decoding:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.num_captions > 1 and not self.sample and self.num_captions > self.num_beams:
+        self._check_ranges()
+        if self.num_captions > self.num_beams and not (self.sample and self.num_beams == 1):
             raise ValueError(f'num_captions={self.num_captions} with num_beams={self.num_beams}: '
-                             'beam search returns at most num_beams captions; raise num_beams or '
-                             'set sample=True')
+                             'beam search returns at most num_beams captions; raise num_beams, or '
+                             'set sample=True with num_beams=1')
+
+    def _check_ranges(self) -> None:
+        """Refuse what would fail, or be ignored, deep inside transformers."""
+        least = dict(num_beams=1, num_captions=1, max_tokens=1, min_tokens=0, no_repeat_ngram=0,
+                     top_k=0)
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(f'decoding {name}={getattr(self, name)} must be {lowest} or more')
+        for name in ('temperature', 'repetition_penalty'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'decoding {name}={getattr(self, name)} must be above 0')
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f'decoding top_p={self.top_p} is a probability in (0, 1]')
 
     def updated(self, options: dict[str, Any]) -> 'Decoding':
         """Return a copy with ``options`` changed.
@@ -127,17 +142,21 @@ def generate(model: Any, prompts: Tensor, decoding: Decoding, *, eos_id: int, pa
     return ids.unflatten(0, shape), scores.float().unflatten(0, shape)
 
 
-def to_captions(ids: Tensor, scores: Tensor, decode: Any) -> list[list[ScoredCaption]]:
-    """Detokenise (N, K, L) ids and order each sample's sentences by score, best first.
+def to_captions(ids: Tensor, scores: Tensor, decode: Any, ranked: bool
+                ) -> list[list[ScoredCaption]]:
+    """Detokenise (N, K, L) ids, each sample's sentences best first.
 
     Args:
         ids: New ids per sample and sentence.
         scores: Their scores (N, K).
         decode: A tokenizer's ``decode``: list of ids to sentence.
+        ranked: Whether the search has put them in order already, as beam search does (by its own
+            measure, ``length_penalty`` included); drawn sentences are ordered by score here.
     """
     everything = []
     for sentences, values in zip(ids.tolist(), scores.tolist(), strict=True):
         captions = [ScoredCaption(decode(sentence), value)
                     for sentence, value in zip(sentences, values, strict=True)]
-        everything.append(sorted(captions, key=lambda caption: -caption.score))
+        everything.append(captions if ranked else
+                          sorted(captions, key=lambda caption: -caption.score))
     return everything

@@ -21,6 +21,38 @@ class TestBlipCaptionHead(CaptionHeadTester):
             scores = [caption.score for caption in captions]
             assert scores == sorted(scores, reverse=True)
 
+    @pytest.mark.parametrize('length_penalty', [0.0, 1.0, 3.0])
+    def test_the_best_caption_does_not_depend_on_how_many_are_asked_for(self, length_penalty):
+        torch.manual_seed(0)
+        cfg = self.cfg | dict(config=CONFIG | dict(initializer_range=0.5))
+        head, features = MODELS.build(cfg).eval(), change_features(12)
+        options = dict(num_beams=4, length_penalty=length_penalty)
+        alone = head.generate(features, **options)
+        several = head.generate(features, num_captions=4, **options)
+        assert [captions[0].text for captions in several] == [
+            captions[0].text for captions in alone]
+
+    @pytest.mark.parametrize('options, message', [
+        (dict(num_beams=0), 'num_beams=0 must be 1 or more'),
+        (dict(num_captions=0), 'num_captions=0 must be 1 or more'),
+        (dict(max_tokens=0), 'max_tokens=0 must be 1 or more'),
+        (dict(sample=True, top_k=-1), 'top_k=-1 must be 0 or more'),
+        (dict(sample=True, temperature=0.0), 'temperature=0.0 must be above 0'),
+        (dict(sample=True, top_p=1.5), r'top_p=1.5 is a probability in \(0, 1\]'),
+        (dict(max_tokens=31), 'decoding max_tokens=31 is too long.* positions for 30 tokens'),
+    ])
+    def test_impossible_decoding_options_are_refused(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            self.build().generate(change_features(1), **options)
+
+    def test_the_longest_sentence_fits_the_position_table_and_a_longer_one_is_refused(self):
+        head = MODELS.build(self.cfg | dict(max_tokens=30))
+        assert torch.isfinite(head.loss(
+            change_features(1), data_samples(1, captions=['house ' * 40]))['loss_caption'])
+        head.eval().generate(change_features(1), min_tokens=30)
+        with pytest.raises(ValueError, match='max_tokens=31 is too long'):
+            MODELS.build(self.cfg | dict(max_tokens=31))
+
     def test_sampling_repeats_with_its_seed_and_leaves_the_global_generator_alone(self):
         head = self.build().eval()
         torch.manual_seed(3)
@@ -69,6 +101,8 @@ class TestBlipCaptionHead(CaptionHeadTester):
     def test_more_captions_than_beams_is_refused(self):
         with pytest.raises(ValueError, match='at most num_beams captions'):
             self.build().generate(change_features(1), num_captions=2)
+        with pytest.raises(ValueError, match='set sample=True with num_beams=1'):
+            self.build().generate(change_features(1), num_captions=3, num_beams=2, sample=True)
 
 
 def test_a_prompt_is_given_and_not_returned():
