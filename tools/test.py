@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from rscc.apis.failures import explained
 from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
 from rscc.apis.testing import draw_predictions, dump_predictions, finish, use_tta
 
@@ -46,8 +47,9 @@ def main() -> None:
     if predictions:
         dump_predictions(cfg, predictions, args.checkpoint)
     cfg.load_from, cfg.resume = args.checkpoint, False
-    metrics = build_runner(cfg).test()
-    written = finish(metrics, cfg.work_dir, predictions, args.show_dir)
+    with explained():
+        metrics = build_runner(cfg).test()
+        written = finish(metrics, cfg.work_dir, predictions, args.show_dir)
     if is_main_process():
         from rscc.evaluation.table import format_table
         print('\n' + format_table(metrics) + '\n')

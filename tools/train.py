@@ -7,6 +7,7 @@ Example::
 """
 import argparse
 
+from rscc.apis.failures import explained
 from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
 
 
@@ -38,7 +39,8 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    build_runner(cfg).train()
+    with explained():
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

@@ -55,7 +55,7 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
     try:
         check_launcher(args.launcher)
         set_data_root(args.data_root)
-        cfg = Config.fromfile(existing_config(args.config))
+        cfg = read_config(args.config)
         if checkpoint is not None:
             take_vocabulary(cfg, checkpoint)
         check_config(cfg, overrides=args.cfg_options, stages=stages)
@@ -102,6 +102,29 @@ def existing_config(path: str) -> str:
         return path
     beside = [str(found) for found in sorted(Path(path).parent.glob('*.py'))]
     raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(path, beside)}")
+
+
+def read_config(path: str) -> Config:
+    """Read a config file with its bases.
+
+    Raises:
+        FileNotFoundError: If it, or one of its bases, is not there.
+        ValueError: If one of them is not valid Python; names file and line.
+    """
+    try:
+        return Config.fromfile(existing_config(path))
+    except SyntaxError as error:
+        place = f'{error.filename}, ' if os.path.isfile(error.filename or '') else ''
+        raise ValueError(f"config '{path}' or one of its _base_ files is not valid Python "
+                         f'({place}line {error.lineno}: {(error.text or "").strip()!r}: '
+                         f'{error.msg})') from error
+    except FileNotFoundError as error:
+        if error.filename is None:
+            raise
+        beside = [str(found) for found in Path(error.filename).parent.glob('*.py')]
+        raise FileNotFoundError(
+            f"config '{path}' is based on '{error.filename}', and there is no such file."
+            f'{did_you_mean(str(error.filename), beside)}') from error
 
 
 def default_work_dir(config: str) -> str:

@@ -6,9 +6,9 @@ Example::
 """
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from rscc.apis.launch import existing_config, set_data_root
+from rscc.apis.launch import read_config, set_data_root
 from rscc.utils.check_config import check_config
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     args = parse_args()
     try:
         set_data_root(args.data_root)
-        cfg = Config.fromfile(existing_config(args.config))
+        cfg = read_config(args.config)
         if args.check:
             check_config(cfg, overrides=args.cfg_options)
     except (ValueError, FileNotFoundError) as error:

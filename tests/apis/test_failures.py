@@ -1,0 +1,86 @@
+import errno
+import logging
+
+import pytest
+from mmengine.logging import MMLogger
+from torch.utils.data import DataLoader, Dataset
+
+from rscc.apis.failures import explained, explanation
+from rscc.engine.storage import AtomicBackend
+from rscc.text import normalise
+
+
+class Readings(Dataset):
+    """Fails in a worker process: by this package's own words, or by a fault of the code."""
+
+    def __init__(self, purpose):
+        self.purpose = purpose
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return normalise('a house', 'klingon') if self.purpose else {}['nothing']
+
+
+def failure(call):
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
+def test_an_error_raised_on_purpose_becomes_its_message():
+    with pytest.raises(SystemExit, match=r"^error: unknown language 'klingon': expected one of"), \
+            explained():
+        normalise('a house', 'klingon')
+
+
+def test_other_ranks_say_which_they_are(monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    with pytest.raises(SystemExit, match=r'^error \(rank 3\): unknown language'), explained():
+        normalise('a house', 'klingon')
+
+
+@pytest.mark.parametrize('fault', [lambda: [][1], lambda: normalise(7), lambda: int('x')])
+def test_faults_of_the_code_pass_with_their_traceback(fault):
+    error = failure(fault)
+    assert explanation(error) is None
+    with pytest.raises(type(error)), explained():
+        fault()
+
+
+def test_an_error_in_a_data_worker_is_told_by_its_own_words():
+    message = explanation(failure(lambda: list(DataLoader(Readings(True), num_workers=1))))
+    assert message.startswith("unknown language 'klingon'") and '\n' not in message
+    assert explanation(failure(lambda: list(DataLoader(Readings(False), num_workers=1)))) is None
+
+
+def test_a_killed_data_worker_is_explained():
+    error = RuntimeError('DataLoader worker (pid 14543) is killed by signal: Killed. ')
+    assert explanation(error).startswith(
+        'DataLoader worker (pid 14543) is killed by signal: Killed. Something ended a process')
+    later = RuntimeError('DataLoader worker (pid(s) 14, 15) exited unexpectedly')
+    assert 'Lower num_workers' in explanation(later)
+    later.__cause__ = error
+    assert 'killed by signal' in explanation(later)
+
+
+def test_a_full_disk_is_told_without_its_number(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr('rscc.engine.storage.atomic_write', full)
+    error = failure(lambda: AtomicBackend().put(b'x', tmp_path / 'epoch_1.pth'))
+    assert explanation(error).startswith("checkpoint '") and 'make room' in explanation(error)
+
+
+def test_the_traceback_goes_to_the_log_file(tmp_path):
+    logger = MMLogger.get_current_instance()
+    handler = logging.FileHandler(tmp_path / 'run.log')
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(SystemExit, match=r'\n\(traceback: .*run\.log\)$'), explained():
+            normalise('a house', 'klingon')
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert 'in check_language' in (tmp_path / 'run.log').read_text()
