@@ -55,3 +55,18 @@ def test_an_unknown_id_and_a_missing_config_name_the_nearest(repo, work):
     (work / 'config.py').rename(work / 'other.py')
     with pytest.raises(SystemExit, match=r'^error: no config at'):
         browse(repo, work)
+
+
+def test_a_damaged_image_is_one_line_and_leaves_no_half_panel(repo, work):
+    image = work / 'LEVIR/images/train/A/train_000001.png'
+    image.write_bytes(image.read_bytes()[:60])
+    with pytest.raises(SystemExit, match=r"^error: sample 'train_000001': '.*' cannot be decoded"):
+        browse(repo, work, '--ids', 'train_000001')
+    assert not (work / 'out').exists()
+
+
+def test_wrong_overrides_and_absent_splits_are_named(repo, work):
+    with pytest.raises(SystemExit, match=r"no such key 'splt'.*Did you mean 'split'"):
+        browse(repo, work, '--cfg-options', 'train_dataloader.dataset.splt=val')
+    with pytest.raises(SystemExit, match=r'has no test_dataloader; choose --split of train'):
+        browse(repo, work, '--split', 'test')

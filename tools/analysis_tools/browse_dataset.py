@@ -8,7 +8,9 @@ Example::
 """
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,18 +18,22 @@ from mmengine.config import Config, DictAction
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.launch import existing_config, set_data_root
+from rscc.apis.failures import explained
+from rscc.apis.launch import read_config, set_data_root
 from rscc.datasets.base import ChangeDataset
 from rscc.registry import DATASETS
 from rscc.utils import atomic_write, did_you_mean, progress
+from rscc.utils.check_config import check_overrides
 from rscc.visualization.panels import draw_panel, mask_of
+
+SPLITS = ('train', 'val', 'test')
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Draw samples of a config's dataset.")
     parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train',
+    parser.add_argument('--split', choices=SPLITS, default='train',
                         help='whose dataloader to look at (%(default)s)')
     parser.add_argument('--number', type=int, default=10, help='how many samples (%(default)s)')
     parser.add_argument('--ids', nargs='+', metavar='ID', help='these samples, by id')
@@ -45,19 +51,41 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     try:
         set_data_root(args.data_root)
-        cfg = Config.fromfile(existing_config(args.config))
-        cfg.merge_from_dict(args.cfg_options or {})
-        dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
+        cfg = read_config(args.config)
+        dataset = DATASETS.build(dataset_config(cfg, args.split, args.cfg_options or {}))
         chosen = choose(dataset, args.ids, args.number)
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise SystemExit(f'error: {error.args[0] if error.args else error}') from error
-    out = Path(args.out)
+    with explained():
+        draw_all(dataset, chosen, args.visits, Path(args.out))
+
+
+def dataset_config(cfg: Config, split: str, overrides: Mapping[str, Any]) -> dict:
+    """Return the config of a split's dataset, overrides merged.
+
+    Raises:
+        ValueError: If an override names nothing that exists, or the config has no such dataset.
+    """
+    problems, _ = check_overrides(cfg.to_dict(), overrides)
+    if problems:
+        raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
+    cfg.merge_from_dict(dict(overrides))
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader:
+        having = [name for name in SPLITS if cfg.get(f'{name}_dataloader')]
+        raise ValueError(f"'{cfg.filename}' has no {split}_dataloader; choose --split of "
+                         f"{', '.join(having) or 'another config'}")
+    return loader.dataset
+
+
+def draw_all(dataset: ChangeDataset, chosen: Sequence[int], visits: int, out: Path) -> None:
+    """Write the panels of all chosen samples and visits."""
     for idx in progress(chosen, 'drawing', unit='sample'):
-        for visit in range(args.visits):
+        for visit in range(visits):
             dataset.set_epoch(visit)
             name, panel = draw(dataset, idx)
-            write_png(out / (f'{name}.png' if args.visits == 1 else f'{name}_{visit}.png'), panel)
-    print(f"{len(chosen) * args.visits} panels in '{out}'")
+            write_png(out / (f'{name}.png' if visits == 1 else f'{name}_{visit}.png'), panel)
+    print(f"{len(chosen) * visits} panels in '{out}'")
 
 
 def choose(dataset: ChangeDataset, ids: list[str] | None, number: int) -> list[int]:
