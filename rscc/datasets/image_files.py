@@ -19,11 +19,23 @@ Scale = Sequence[float] | str
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
              scale: Scale | None = None) -> np.ndarray:
-    """Read one frame as RGB.
+    """Read one frame as RGB: :func:`read_frame`, with grey repeated to three channels.
 
-    An 8-bit RGB file is taken as it is; a grey one (panchromatic, say) is repeated to three
-    channels, which loses nothing; a constant opaque alpha is dropped. Anything else needs a
-    mapping.
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`read_frame`.
+    """
+    return as_rgb(read_frame(path, bands, scale))
+
+
+def read_frame(path: str | Path, bands: Sequence[int] | None = None,
+               scale: Scale | None = None) -> np.ndarray:
+    """Read one frame in the file's own kind: RGB, or grey (panchromatic, say).
+
+    An 8-bit RGB or grey file is taken as it is; a constant opaque alpha is dropped. Anything else
+    needs a mapping.
 
     Args:
         path: PNG, JPEG, BMP, WebP or (Geo)TIFF.
@@ -33,7 +45,7 @@ def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
             change of the whole scene is lost).
 
     Returns:
-        uint8 (H, W, 3).
+        uint8 (H, W, 3), or (H, W) where the file is grey.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -46,14 +58,23 @@ def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
     if scale is not None:
         pixels = _stretch(pixels, scale)
     if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-        count = 1 if pixels.ndim == 2 else pixels.shape[2]
-        raise ValueError(
-            f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
-            'expected. Say how to show it: LoadFrames(bands=(3, 2, 1), scale=(0, 10000)), bands '
-            "counted from 1 in the order red, green, blue, or scale='percentile'.")
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return pixels
+        raise ValueError(_say_how(pixels, path))
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+def as_rgb(frame: np.ndarray) -> np.ndarray:
+    """Repeat a grey frame (H, W) to three channels, which loses nothing; keep an RGB one."""
+    return cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB) if frame.ndim == 2 else frame
+
+
+def _say_how(pixels: np.ndarray, path: str | Path) -> str:
+    """Return the message for a file that needs a mapping, with one that suits its depth."""
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    example = 'bands=(1, 2, 3)' if pixels.dtype == np.uint8 else (
+        'scale=(0, 10000)' if count in (1, 3) else 'bands=(3, 2, 1), scale=(0, 10000)')
+    return (f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
+            f'expected. Say how to show it: LoadFrames({example}), bands counted from 1 in the '
+            "order red, green, blue; scale is (low, high) or 'percentile'.")
 
 
 def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from rscc.datasets.image_files import read_mask, read_rgb
+from rscc.datasets.image_files import as_rgb, read_frame, read_mask
 from rscc.registry import TRANSFORMS
 
 FRAME_KEYS = ('img_path_from', 'img_path_to', 'img_path')
@@ -46,7 +46,9 @@ class LoadFrames(BaseTransform):
             if not paths:
                 raise ValueError(f'LoadFrames found none of {FRAME_KEYS} and no frames in sample '
                                  f"'{results.get('sample_id')}'.")
-            results['frames'] = [self._read(path, results) for path in paths]
+            read = [self._read(path, results) for path in paths]
+            _check_kinds(read, paths, results)
+            results['frames'] = [as_rgb(frame) for frame in read]
         frames = results['frames']
         _check_frames(frames, results)
         results.setdefault('ori_shape', frames[0].shape[:2])
@@ -55,12 +57,21 @@ class LoadFrames(BaseTransform):
 
     def _read(self, path: str, results: dict) -> np.ndarray:
         try:
-            return read_rgb(path, self.bands, self.scale)
+            return read_frame(path, self.bands, self.scale)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
 
     def __repr__(self) -> str:
         return f'LoadFrames(bands={self.bands}, scale={self.scale})'
+
+
+def _check_kinds(frames: Sequence[np.ndarray], paths: Sequence[str], results: dict) -> None:
+    """Refuse a grey date beside an RGB one: every pixel would seem to have changed its colour."""
+    if len({frame.ndim for frame in frames}) > 1:
+        kinds = ', '.join(f"'{path}' is {'grey' if frame.ndim == 2 else 'RGB'}"
+                          for path, frame in zip(paths, frames, strict=True))
+        raise ValueError(f"the dates of sample '{results.get('sample_id')}' are of different "
+                         f'kinds: {kinds}. Convert all of them to grey, or get the RGB version.')
 
 
 def _check_frames(frames: Sequence[np.ndarray], results: dict) -> None:

@@ -36,6 +36,15 @@ def test_pairs_of_two_sizes_say_both(tmp_path):
         LoadFrames()(results(tmp_path, frame(8, 8), frame(8, 6)))
 
 
+def test_a_grey_date_beside_an_rgb_one_is_refused(tmp_path):
+    sample = results(tmp_path, frame(8, 8), frame(8, 8)[..., 0])
+    with pytest.raises(ValueError, match=r"dates of sample 'pair_7' are of different kinds: "
+                       r"'.*from\.png' is RGB, '.*to\.png' is grey\. Convert all"):
+        LoadFrames()(sample)
+    both = results(tmp_path, frame(8, 8, value=3)[..., 0], frame(8, 8, value=4)[..., 0])
+    assert [image.shape for image in LoadFrames()(both)['frames']] == [(8, 8, 3)] * 2
+
+
 @pytest.mark.parametrize(('value', 'found'), [
     (np.zeros((4, 4, 3), np.float32), r'float32 \(4, 4, 3\)'),
     (np.zeros((4, 4), np.uint8), r'uint8 \(4, 4\)'),
