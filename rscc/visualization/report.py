@@ -132,7 +132,7 @@ def _pictures(pictures: Pictures, words: dict) -> str:
     count = len(pictures.frames)
     names = ([words['single']] if count == 1 else
              [words['frames'][0], *(words['date'].format(i) for i in range(2, count)),
-              words['frames'][1]])
+              words['frames'][1]])[:count]
     figures = []
     for name, address, problem in zip(names, pictures.frames, pictures.problems, strict=True):
         inside = (f'<img class="date" alt="{escape(name)}" src="{address}">' if address else
@@ -168,7 +168,8 @@ def _text(sample: dict, words: dict) -> str:
             f'<span>{escape(name)} <b>{show_number(value)}</b></span>'
             for name, value in scores.items()) + '</div>')
     if len(sample.get('nbest') or ()) > 1:
-        lines = [f'{text} ({show_number(score)})' for text, score in sample['nbest']]
+        lines = [text if score is None else f'{text} ({show_number(score)})'
+                 for text, score in sample['nbest']]
         parts.append(f'<details><summary>{len(lines)} candidates</summary>{_list("ol", lines)}'
                      '</details>')
     if sample.get('strips'):

@@ -176,6 +176,15 @@ def test_run_without_metrics_or_samples_still_gives_a_page(tmp_path):
     assert 'No metrics were computed' in html and html.endswith('</html>\n')
 
 
+def test_samples_without_images_and_candidates_without_scores_are_shown(run, tmp_path):
+    for key in ('img_path_from', 'img_path_to'):
+        run['samples'][0].pop(key)
+    run['samples'][1]['nbest'] = [['a pond', None], ['a lake', None]]
+    html = html_of(run, tmp_path)
+    assert html.count('this sample names no image') == 1
+    assert '<li>a pond</li><li>a lake</li>' in html
+
+
 def test_predictions_without_samples_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no list 'samples'; found the keys \['metrics'\]"):
         write_report({'metrics': {}}, tmp_path / 'report.html')
