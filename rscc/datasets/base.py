@@ -99,9 +99,10 @@ class ChangeDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read, select, check and describe all samples of the split."""
-        records = self._of_split(self.read_records())
-        samples = [self.describe(record) for record in records]
+        records = self.read_records()
+        samples = [self.describe(record) for record in self._of_split(records)]
         self._check_unique(samples)
+        self._check_splits(records)
         if self.check_images:
             self._check_files(samples)
         return samples
@@ -180,6 +181,18 @@ class ChangeDataset(BaseDataset):
                 raise ValueError(f"'{self.ann_file}' has '{item['sample_id']}' {where}. "
                                  'Remove one.')
             first[item['sample_id']] = item['split']
+
+    def _check_splits(self, records: list[Record]) -> None:
+        """Refuse a file that puts one image into two splits: the test would repeat the training."""
+        template = next(filter(None, self.templates.values()), None)
+        first: dict[str, str] = {}
+        for record in records:
+            if template is None or record['split'] is None:
+                continue
+            split = first.setdefault(self._fill(template, record), record['split'])
+            if split != record['split']:
+                raise ValueError(f"'{self.ann_file}' has '{record['sample_id']}' in two splits, "
+                                 f"'{split}' and '{record['split']}'. Remove one.")
 
     def _check_files(self, samples: list[dict]) -> None:
         keys = [key for key, template in self.templates.items() if template is not None]

@@ -142,6 +142,16 @@ def test_an_image_in_two_splits_is_refused(levir, edit_annotations):
         build(levir, split='val')
 
 
+@pytest.mark.parametrize('split', ['train', 'val', 'test'])
+def test_an_image_in_two_splits_is_refused_whichever_split_is_read(levir, edit_annotations, split):
+    edit_annotations(levir, lambda images: images.append({**images[0], 'split': 'test'}))
+    same_place = dict(img_from='images/{filename}', img_to='images/{filename}')
+    with pytest.raises(ValueError, match=r"'train_000000' in two splits, 'train' and 'test'"):
+        build(levir, split=split, check_images=False, **same_place)
+    # The same name in the folders of two splits is two images.
+    assert len(build(levir, split=split, check_images=False)) == 4 + (split == 'test')
+
+
 def test_an_empty_list_of_images_is_refused(levir):
     (levir / 'LevirCCcaptions.json').write_text(json.dumps({'images': []}))
     with pytest.raises(ValueError, match='lists no images at all'):
