@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.encoders.build import build_encoder
-from rscc.models.masks import masks_at_original_size, rows_with_masks, select_rows
+from rscc.models.masks import classes_of, masks_at_original_size, rows_with_masks, select_rows
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 
@@ -140,10 +140,11 @@ class ChangeInterpreter(BaseModel):
                        ) -> None:
         metas = [sample.metainfo for sample in data_samples]
         logits = self.change_head.predict(self._maps(features), metas, {})
+        threshold = getattr(self.change_head, 'threshold', None)
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
             sample.seg_logits = PixelData(data=scores)
-            sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
+            sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
 
     def outputs(self, features: ChangeFeatures) -> dict[str, Tensor]:
         """Return the raw tensors that exist.

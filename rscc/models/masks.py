@@ -1,4 +1,5 @@
 """Small helpers around change masks of a batch."""
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,3 +36,16 @@ def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:
                                    align_corners=False)[0]
         sized.append(scores)
     return sized
+
+
+def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
+    """Turn logits (classes, H, W) into class numbers int64 (1, H, W).
+
+    Args:
+        scores: Logits; a single channel (an MMSegmentation head with ``out_channels=1``) is that of
+            "changed" against "unchanged".
+        threshold: Probability above which a single channel counts as changed; None for 0.5.
+    """
+    if scores.shape[0] > 1:
+        return scores.argmax(0, keepdim=True)
+    return (scores.sigmoid() > (0.5 if threshold is None else threshold)).to(torch.int64)

@@ -2,6 +2,11 @@ import pytest
 import torch
 from testers import batch, build_interpreter, losses, total
 
+SINGLE_CHANNEL = dict(
+    type='mmseg.FCNHead', in_channels=24, in_index=1, channels=8, num_classes=2, out_channels=1,
+    norm_cfg=dict(type='BN'), num_convs=1,
+    loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True))
+
 
 def test_losses_of_all_heads_come_prefixed_and_reach_every_parameter():
     model = build_interpreter()
@@ -35,6 +40,17 @@ def test_prediction_fills_every_sample_at_its_own_size():
     assert all(isinstance(sample.pred_caption, str) for sample in predicted)
     assert all(sample.pred_change_flag == (sample.pred_change_score >= 0.5)
                for sample in predicted)
+
+
+@pytest.mark.parametrize('bias, threshold, expected', [(5.0, None, 1), (-5.0, None, 0),
+                                                       (0.5, 0.9, 0), (0.5, 0.3, 1)])
+def test_a_head_of_one_channel_tells_changed_from_unchanged(bias, threshold, expected):
+    model = build_interpreter(change_head=SINGLE_CHANNEL | dict(threshold=threshold)).eval()
+    torch.nn.init.zeros_(model.change_head.conv_seg.weight)
+    torch.nn.init.constant_(model.change_head.conv_seg.bias, bias)
+    for sample in model.test_step(batch()):
+        mask = sample.pred_sem_seg.data
+        assert mask.dtype == torch.int64 and mask.unique().tolist() == [expected]
 
 
 def test_a_model_may_have_one_head_only():
