@@ -49,6 +49,16 @@ class DatasetEpochHook(Hook):
     memory.
     """
 
+    def before_train(self, runner: Runner) -> None:
+        """Warn where no epochs will follow: augmentation would repeat itself."""
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop) and any(
+                hasattr(dataset, 'set_epoch') for dataset in innermost(loop.dataloader.dataset)):
+            runner.logger.warning(
+                f'{type(loop).__name__} counts no epochs, so each sample is augmented, and its '
+                'caption drawn, in the same way at every visit. Use '
+                "train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=...)")
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Call ``set_epoch`` on every dataset that has it."""
         for dataset in innermost(runner.train_loop.dataloader.dataset):

@@ -81,3 +81,10 @@ def test_training_tells_the_dataset(build):
     runner = build(train_cfg={'max_epochs': 2})
     runner.train()
     assert int(runner.train_dataloader.dataset.epoch) == 1
+
+
+def test_a_loop_without_epochs_is_told_that_augmentation_repeats(build, log_of):
+    runner = build(train_cfg={'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 2,
+                              'val_interval': 2})
+    runner.train()
+    assert 'IterBasedTrainLoop counts no epochs, so each sample is augmented' in log_of(runner)
