@@ -136,9 +136,10 @@ def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.nda
     values = values[..., 0] if values.ndim == 3 else values
     if values.dtype == bool:
         values = values.astype(np.uint8)
-    if values.size and (values.min() < 0 or values.max() > 255):
-        raise ValueError(f"label '{path}' holds values from {values.min()} to {values.max()}; "
-                         'class labels of 0 to 255 were expected.')
+    if values.size and (values.min() < 0 or values.max() > 255 or (values % 1).any()):
+        raise ValueError(f"label '{path}' holds values from {values.min()} to {values.max()}"
+                         f" ({values.dtype}); class labels, whole numbers of 0 to 255, were "
+                         'expected.')
     return values.astype(np.uint8)
 
 
@@ -197,6 +198,8 @@ def _decode_tiff(path: Path, data: bytes, wide: bool) -> np.ndarray:
             with Image.open(io.BytesIO(data)) as image:
                 if image.mode in ('L', 'RGB', 'RGBA'):
                     return np.asarray(image)
+                if image.mode in ('P', '1'):  # rasterio would give the palette's numbers as grey
+                    return np.asarray(image.convert('RGB'))
         except UnidentifiedImageError:
             pass
         except OSError as error:
