@@ -35,6 +35,26 @@ def test_a_jpeg_keeps_its_channel_order(tmp_path):
     assert pixels[..., 0].mean() > 190 and pixels[..., 2].mean() < 10
 
 
+@pytest.mark.parametrize('ending', ['png', 'tif', 'gif'])
+def test_a_palette_image_shows_its_colours_not_its_numbers(tmp_path, ending):
+    halves = np.zeros((8, 8, 3), np.uint8)
+    halves[:4], halves[4:] = (204, 51, 51), (51, 51, 204)
+    Image.fromarray(halves).convert('P').save(tmp_path / f'a.{ending}')
+    assert np.array_equal(read_rgb(tmp_path / f'a.{ending}'), halves)
+
+
+@pytest.mark.parametrize('ending', ['png', 'tif'])
+def test_a_black_and_white_image_is_black_and_white(tmp_path, ending):
+    pixels = read_rgb(save(tmp_path / f'a.{ending}', RGB[..., 0] > 128))
+    assert np.array_equal(pixels[..., 1], np.where(RGB[..., 0] > 128, 255, 0))
+
+
+def test_a_label_of_fractions_is_refused(tmp_path):
+    fractions = save(tmp_path / 'a.tif', np.full((4, 4), 1.5, np.float32))
+    with pytest.raises(ValueError, match=r'from 1.5 to 1.5 \(float32\).*whole numbers'):
+        read_mask(fractions, {1: 1})
+
+
 def test_a_grey_image_is_repeated(tmp_path):
     pixels = read_rgb(save(tmp_path / 'a.png', RGB[..., 0]))
     assert pixels.shape == (24, 20, 3) and np.array_equal(pixels[..., 2], RGB[..., 0])
@@ -135,7 +155,7 @@ def test_the_first_channel_of_a_grey_rgb_label_counts(tmp_path):
 
 def test_a_wide_or_truncated_label_is_named(tmp_path):
     path = save(tmp_path / 'a.png', np.full((4, 4), 300, np.uint16))
-    with pytest.raises(ValueError, match='holds values from 300 to 300; class labels of 0 to 255'):
+    with pytest.raises(ValueError, match=r'from 300 to 300 \(.*whole numbers of 0 to 255'):
         read_mask(path)
     path = save(tmp_path / 'b.png', RGB)
     path.write_bytes(path.read_bytes()[:300])
