@@ -131,7 +131,8 @@ class ChangeInferencer:
                 'single images', 'img_to was given too')
             raise ValueError(f'this model reads {wanted}; {given}')
         return [image if isinstance(image, np.ndarray) else self._load(
-            {'sample_id': str(image), 'img_path': str(image)})['frames'][0] for image in images]
+            {'sample_id': Path(image).name, 'img_path': str(image)})['frames'][0]
+            for image in images]
 
     def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
         """Run the test pipeline."""
@@ -214,13 +215,17 @@ def _test_dataset(cfg: Config) -> dict:
 
 
 def _pipeline(cfg: Config) -> tuple[Any, list]:
-    """Build the loading transform and the steps after it."""
+    """Build the loading transform and the steps after it, the cache's resizing among them."""
     steps = [step for step in _test_dataset(cfg).get('pipeline') or ()
              if step['type'] not in _NEED_ANSWERS]
     kinds = [step['type'] for step in steps]
     if kinds[:1] != ['LoadFrames'] or kinds[-1:] != ['PackChangeInputs']:
         raise ValueError('test_dataloader.dataset.pipeline of the config must begin with '
                          f'LoadFrames and end with PackChangeInputs; found {kinds}')
+    # Frames that the dataset's cache stores smaller are what the model was trained on.
+    size = (_test_dataset(cfg).get('cache') or {}).get('size')
+    if size is not None:
+        steps.insert(1, {'type': 'FramesResize', 'size': tuple(size)})
     load, *rest = [TRANSFORMS.build(step) for step in steps]
     return load, rest
 

@@ -52,6 +52,17 @@ def test_paths_give_the_same_as_arrays(inferencer, tmp_path):
     assert (mixed.mask == by_path.mask).all()
 
 
+def test_frames_are_resized_as_in_the_datasets_cache(checkpoint, tmp_path):
+    config = fake.fake_config(size=8)
+    dataset = config.test_dataloader.dataset
+    del dataset.pipeline[2]
+    assert ChangeInferencer(config, checkpoint, device='cpu')(*pair()).mask.shape == (48, 64)
+    # Rows 0 to 24 of 48 changed; averaged down to three rows, the middle one is half bright.
+    dataset.cache = dict(size=(3, 4), where=None)
+    result = ChangeInferencer(config, checkpoint, device='cpu')(*pair())
+    assert result.mask.shape == (48, 64) and result.mask[:32].all() and not result.mask[32:].any()
+
+
 def test_order_of_the_dates_matters(inferencer):
     dark, bright = pair()
     assert not inferencer(bright, dark).mask.any()
