@@ -64,12 +64,20 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
 
     Returns:
         The words, or None where the checkpoint carries none.
+
+    Raises:
+        ValueError: If the model speaks another language than the config's tokenizer.
     """
     state_dict = checkpoint.get('state_dict', checkpoint)
     stored = [value for key, value in state_dict.items() if key.endswith(f'.{BUFFER}')]
     head = cfg['model'].get('caption_head')
     if not stored or not head or not head.get('tokenizer'):
         return None
+    learnt = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('language')
+    asked = head['tokenizer'].get('language', 'en')
+    if learnt and learnt != asked:
+        raise ValueError(f"the checkpoint was trained on captions in '{learnt}', and the config's "
+                         f"tokenizer is for '{asked}': use the config it was trained with")
     words = unpack_words(stored[0])
     head['tokenizer'].pop('vocab_file', None)
     head['tokenizer']['words'] = words

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from rscc.models.vocabulary import pack_words, restore_vocabulary, unpack_words
@@ -23,3 +24,12 @@ def test_a_checkpoint_without_words_leaves_the_config_alone():
     cfg = config(vocab_file='words.json')
     assert restore_vocabulary(cfg, {'encoder.weight': torch.zeros(1)}) is None
     assert cfg == config(vocab_file='words.json')
+
+
+def test_a_checkpoint_in_another_language_is_refused():
+    checkpoint = dict(state_dict={'caption_head.vocabulary': pack_words(['a', 'b'])},
+                      meta=dict(dataset_meta=dict(language='en')))
+    assert restore_vocabulary(config(language='en'), checkpoint) == ['a', 'b']
+    with pytest.raises(ValueError, match=r"trained on captions in 'en', and the config's tokenizer "
+                       r"is for 'zh'"):
+        restore_vocabulary(config(language='zh'), checkpoint)
