@@ -3,8 +3,6 @@
 Styles: Karpathy JSON (``images[].sentences[]`` or ``images[].captions``), COCO JSON (``images`` and
 ``annotations``). Files may be gzipped.
 """
-import gzip
-import json
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -51,7 +49,7 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
     if text_from not in ('raw', 'tokens'):
         raise ValueError(f"text_from='{text_from}' is unknown: use 'raw' or 'tokens'."
                          f"{did_you_mean(text_from, ('raw', 'tokens'))}")
-    data = _load(Path(path))
+    data = read_json(path)
     if isinstance(data, dict) and 'annotations' in data and 'images' in data:
         images = _from_coco(data, path)
     elif isinstance(data, dict) and isinstance(data.get('images'), list):
@@ -60,16 +58,6 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
         raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
                          f"found {_describe(data)}, expected an object with a list 'images'.")
     return [_record(item, number, language, text_from, path) for number, item in enumerate(images)]
-
-
-def _load(path: Path) -> Any:
-    if path.suffix != '.gz' or not path.is_file():
-        return read_json(path)
-    try:
-        with gzip.open(path, 'rt', encoding='utf-8') as file:
-            return json.load(file)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"'{path}' is not valid gzipped JSON: {error}") from error
 
 
 def _describe(data: Any) -> str:

@@ -1,7 +1,9 @@
 """Writing files so that a kill leaves the previous version, and reading JSON with useful errors."""
+import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +36,10 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it is about
         raise
 
 
@@ -54,7 +58,7 @@ def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> No
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file.
+    """Read a JSON file, gzipped where its name ends in ``.gz``.
 
     Raises:
         FileNotFoundError: If ``path`` is not a file.
@@ -64,6 +68,11 @@ def read_json(path: str | os.PathLike) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no such JSON file: '{path}'")
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{path}' is not valid JSON: {error}") from error
+        data = path.read_bytes()
+        if path.suffix == '.gz':
+            data = gzip.decompress(data)
+        return json.loads(data.decode('utf-8'))
+    except (json.JSONDecodeError, UnicodeDecodeError, EOFError, zlib.error,
+            gzip.BadGzipFile) as error:
+        kind = 'gzipped JSON' if path.suffix == '.gz' else 'JSON'
+        raise ValueError(f"'{path}' is not valid {kind}: {error}") from error

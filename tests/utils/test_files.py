@@ -1,3 +1,5 @@
+import errno
+import gzip
 import os
 import stat
 
@@ -54,3 +56,21 @@ def test_absent_and_broken_json_name_the_file(tmp_path):
     (tmp_path / 'c.json').write_bytes(b'\xff\xfe')
     with pytest.raises(ValueError, match=r"c\.json' is not valid JSON"):
         read_json(tmp_path / 'c.json')
+
+
+def test_gzipped_json_is_read_and_a_damaged_one_named(tmp_path):
+    path = tmp_path / 'a.json.gz'
+    path.write_bytes(gzip.compress(b'{"a": 1}'))
+    assert read_json(path) == {'a': 1}
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(ValueError, match=r"a\.json\.gz' is not valid gzipped JSON"):
+        read_json(path)
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*words\.json'"):
+        write_json(tmp_path / 'words.json', ['a'])
+    assert not list(tmp_path.iterdir())
