@@ -62,7 +62,7 @@ def main() -> None:
         references = args.references and read_references(args.references, args.split, language,
                                                          stock)
         records = read_predictions(args.predictions, references or None)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     options = CaptionOptions(protocol=args.protocol, language=language, no_change_captions=stock,
                              meteor=not args.no_meteor, constant_caption=args.constant_caption)

@@ -42,7 +42,8 @@ def read_references(path: str | os.PathLike, split: str, language: str = 'en',
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it has another layout or nothing in that split.
+        ValueError: If it has another layout, nothing in that split, or an image without sentences
+            in that language.
     """
     data = read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get('images'), list):
@@ -53,16 +54,27 @@ def read_references(path: str | os.PathLike, split: str, language: str = 'en',
     if not images:
         raise ValueError(f"'{path}' has no split '{split}': it has {', '.join(splits)}."
                          f'{did_you_mean(split, splits)}')
-    key = 'raw_chinese' if language == 'zh' else 'raw'
     records = {}
-    for image in sorted(images, key=lambda image: image['filename']):
-        sentences = [s[key] if key in s else ' '.join(s['tokens']) for s in image['sentences']]
+    for image in sorted(images, key=lambda image: str(image.get('filename'))):
+        sentences = _sentences(image, language, path)
         changed = image.get('changeflag')
         if changed is None:
             changed = not all(says_no_change(s, no_change_captions, language) for s in sentences)
         name = Path(image['filename']).stem
         records[name] = CaptionRecord(name, '', sentences, bool(changed))
     return records
+
+
+def _sentences(image: Mapping, language: str, path: str | os.PathLike) -> list[str]:
+    """Return an image's reference sentences in one language."""
+    raw, tokens = (('raw_chinese', 'tokens_chinese') if language == 'zh' else ('raw', 'tokens'))
+    blank = '' if language == 'zh' else ' '
+    found = [s.get(raw) or blank.join(s.get(tokens) or ()) for s in image.get('sentences') or ()]
+    if not image.get('filename') or not found or not all(found):
+        raise ValueError(f"'{path}': image '{image.get('filename')}' needs a filename and "
+                         f"sentences with '{raw}' or '{tokens}' (language '{language}'); found "
+                         f"{str(image.get('sentences'))[:80]}")
+    return found
 
 
 def read_predictions(path: str | os.PathLike,

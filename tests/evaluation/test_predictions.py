@@ -1,4 +1,7 @@
 """Predictions of three forms beside references."""
+import gzip
+import json
+
 import pytest
 
 from rscc.evaluation import predictions as module
@@ -86,3 +89,19 @@ def test_wrong_files_say_what_was_expected(tmp_path, annotations, references):
         read_predictions(tmp_path / 'none.txt', references)
     with pytest.raises(FileNotFoundError, match='no such JSON file'):
         read_predictions(tmp_path / 'none.json', references)
+
+
+def test_references_without_sentences_in_that_language_name_the_image(tmp_path, annotations):
+    with pytest.raises(ValueError, match=r"'test_1\.png' needs a filename and sentences with "
+                       r"'raw_chinese' or 'tokens_chinese' \(language 'zh'\); found .*a house"):
+        read_references(annotations, 'test', 'zh')
+    write_json(tmp_path / 'p.json', dict(images=[dict(filename='a.png', split='test')]))
+    with pytest.raises(ValueError, match=r"'a\.png' needs .*sentences with 'raw'.*; found None"):
+        read_references(tmp_path / 'p.json', 'test')
+
+
+def test_gzipped_references_and_joined_tokens_are_read(tmp_path):
+    image = dict(filename='a.png', split='test', sentences=[dict(tokens_chinese=['一栋', '房子'])])
+    path = tmp_path / 'captions.json.gz'
+    path.write_bytes(gzip.compress(json.dumps(dict(images=[image])).encode()))
+    assert read_references(path, 'test', 'zh')['a'].references == ['一栋房子']
