@@ -1,6 +1,6 @@
 """Writing a LEVIR-CC-like dataset as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
 
-Every file appears whole or not at all; the images, the largest, come last.
+Every file appears whole or not at all; the images, in which faults are found, come first.
 """
 import os
 import random
@@ -37,8 +37,8 @@ def write_blip(datasets: Sequence[ChangeDataset], out: str | Path) -> list[Path]
         entries = {f'image_{row}': _entry(dataset.get_data_info(row))
                    for row in range(len(dataset))}
         captions = Path(out) / f'{dataset.split.upper()}_CAPTIONS_{base}.json'
-        write_json(captions, entries)
-        written += [captions, write_images(dataset, out, base)]
+        written.append(write_images(dataset, out, base))
+        written.append(_json(captions, entries, indent=1))
     return written
 
 
@@ -67,7 +67,6 @@ def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
     folder, written = Path(out), []
     sentences = {dataset.split: _sentences(dataset) for dataset in datasets}
     numbers = word_map((words for split in sentences.values() for words in split), min_word_freq)
-    written.append(_json(folder / f'WORDMAP_{base}.json', numbers))
     shuffle = random.Random(SHUFFLE_SEED)
     for dataset in datasets:
         rows, lengths = [], []
@@ -77,10 +76,10 @@ def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
                 rows.append(encode(words, numbers))
                 lengths.append(len(words) + 2)
         prefix = dataset.split.upper()
-        written += [_json(folder / f'{prefix}_CAPTIONS_{base}.json', rows),
-                    _json(folder / f'{prefix}_CAPLENS_{base}.json', lengths),
-                    write_images(dataset, out, base)]
-    return written
+        written += [write_images(dataset, out, base),
+                    _json(folder / f'{prefix}_CAPTIONS_{base}.json', rows),
+                    _json(folder / f'{prefix}_CAPLENS_{base}.json', lengths)]
+    return [*written, _json(folder / f'WORDMAP_{base}.json', numbers)]
 
 
 def word_map(sentences: Iterable[Sequence[str]], min_word_freq: int) -> dict[str, int]:
@@ -113,8 +112,8 @@ def _sentences(dataset: ChangeDataset) -> list[list[str]]:
             for caption in dataset.get_data_info(row)['gt_captions']]
 
 
-def _json(path: Path, data: Any) -> Path:
-    write_json(path, data, indent=None)
+def _json(path: Path, data: Any, indent: int | None = None) -> Path:
+    write_json(path, data, indent=indent)
     return path
 
 

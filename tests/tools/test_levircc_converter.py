@@ -47,3 +47,12 @@ def test_a_missing_dataset_is_one_line_and_nothing_is_written(repo, tmp_path):
     with pytest.raises(SystemExit, match=r'^error: LEVIR-CC annotations not found'):
         convert(repo, '--root', tmp_path / 'nowhere', '--out', tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('variant', ['blip', 'tutorial'])
+def test_a_damaged_image_leaves_nothing_behind(repo, levir, tmp_path, variant):
+    image = next((levir / 'images/train/A').iterdir())
+    image.write_bytes(image.read_bytes()[:60])
+    with pytest.raises(SystemExit, match=rf"^error: sample '{image.stem}': .*cannot be decoded"):
+        convert(repo, '--root', levir, '--out', tmp_path / 'out', '--variant', variant)
+    assert not list((tmp_path / 'out').iterdir())

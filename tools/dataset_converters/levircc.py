@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
             written = write_blip(datasets, args.out)
         else:
             written = write_tutorial(datasets, args.out, args.min_word_freq)
-    except (FileNotFoundError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     for path in written:
         print(f'{path.stat().st_size / 1e6:10.1f} MB  {path}')
