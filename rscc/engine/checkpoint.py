@@ -70,7 +70,10 @@ def _why_unreadable(name: str, error: Exception) -> str:
     """Tell a file with foreign objects from one that is no checkpoint at all."""
     blocked = re.search(r'GLOBAL ([\w.]+)', str(error))
     if blocked is None:
-        return (f"checkpoint '{name}' is not a torch file or is damaged: {_first_line(error)}. "
+        # torch's first line advises to load without safety, which would not help either.
+        cause = re.search(r'Unpickler error:\s*(.+)', str(error))
+        said = cause.group(1).rstrip('.') if cause else _first_line(error)
+        return (f"checkpoint '{name}' is not a torch file or is damaged: {said}. "
                 'Expected what tools/train.py saves')
     return (f"checkpoint '{name}' holds Python objects of '{blocked.group(1)}', which could run "
             'code when loaded, so it is refused. Convert it to plain tensors where it was made, '

@@ -81,6 +81,13 @@ def test_damaged_checkpoint_is_named(tmp_path, damage):
         read_checkpoint(path)
 
 
+def test_a_text_file_is_no_checkpoint_and_unsafe_loading_is_not_advised(tmp_path):
+    (tmp_path / 'x.pth').write_text('# a readme')
+    with pytest.raises(ValueError, match=r"x.pth' is not a torch file or is damaged: Unsupported "
+                       r'operand \d+\. Expected what'):
+        read_checkpoint(tmp_path / 'x.pth')
+
+
 def test_something_else_than_a_dict_is_refused(tmp_path):
     torch.save(torch.ones(2), tmp_path / 'x.pth')
     with pytest.raises(ValueError, match='holds a Tensor, expected a dict'):
