@@ -45,7 +45,7 @@ def decoding_of(args: argparse.Namespace) -> dict:
     options = {}
     if args.nbest is not None:
         options['num_captions'] = args.nbest
-    beams = args.beams or (args.nbest if (args.nbest or 1) > 1 else None)
+    beams = args.nbest if args.beams is None and (args.nbest or 1) > 1 else args.beams
     if beams is not None:
         options['num_beams'] = beams
     return options
@@ -82,12 +82,16 @@ def main() -> None:
     try:
         inferencer = ChangeInferencer(config, checkpoint, args.device, args.amp)
         result = inferencer(*images, **decoding_of(args))
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     show(result)
     if args.out:
         name = safe_name('_'.join(dict.fromkeys(Path(path).stem for path in images)))
-        files = result.save(args.out, name, images=images, checkpoint=checkpoint)
+        try:
+            files = result.save(args.out, name, images=images, checkpoint=checkpoint)
+        except OSError as error:
+            raise SystemExit(f"error: the pictures cannot be written to '{args.out}': "
+                             f'{error}') from error
         print('written      ' + '\n             '.join(map(str, files)))
 
 

@@ -1,4 +1,5 @@
 """Ending a command with a message where its input is wrong, with a traceback where the code is."""
+import errno
 import linecache
 import logging
 import os
@@ -17,6 +18,7 @@ _PACKAGE = str(Path(rscc.__file__).parent) + os.sep
 # A worker process hands its exception over as text; these find the last place in it and its words.
 _FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line \d+, in .*\n +(?P<code>.*)$', re.M)
 _WORDS = re.compile(r'^[\w.]*(?:Error|Exception): ', re.M)
+_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _KILLED = re.compile(r'DataLoader worker \(pid(?:\(s\))? [\d, ]+\) [^\n.]*')
 
 
@@ -46,8 +48,8 @@ def explained() -> Iterator[None]:
 def explanation(error: BaseException) -> str | None:
     """Return the message of an error that was raised on purpose, None for a fault of the code.
 
-    On purpose means: by a ``raise`` statement of this package, here or in a data worker, or because
-    something ended a data worker.
+    On purpose means: by a ``raise`` statement of this package, here or in a data worker. Told too
+    are a disk that is full or may not be written, and a process of the run that was ended.
     """
     text = str(error)
     # The cause, where there is one, names the signal.
@@ -56,14 +58,18 @@ def explanation(error: BaseException) -> str | None:
         return (f'{killed.group()}. Something ended a process that loads data, most often the '
                 'system because memory ran out. Lower num_workers or batch_size of the dataloader '
                 '(num_workers=0 loads in the main process), then continue with --resume')
+    if 'Connection closed by peer' in text or 'Connection reset by peer' in text:
+        return ('another process of this run ended, see its message above or below; '
+                'continue with --resume')
     if 'Original Traceback' in text:
         return _of_worker(text)
+    if isinstance(error, OSError) and error.errno in _FULL_OR_CLOSED:
+        # Ours come without a file name: it stands in the words.
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
     frames = traceback.extract_tb(error.__traceback__)
     if not frames or not _on_purpose(frames[-1].filename, linecache.getline(
             frames[-1].filename, frames[-1].lineno or 0)):
         return None
-    if isinstance(error, OSError) and error.filename is None and error.strerror:
-        return error.strerror  # without the number
     # KeyError quotes its message.
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else text
 

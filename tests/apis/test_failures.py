@@ -84,3 +84,8 @@ def test_the_traceback_goes_to_the_log_file(tmp_path):
         logger.removeHandler(handler)
         handler.close()
     assert 'in check_language' in (tmp_path / 'run.log').read_text()
+
+
+def test_a_process_that_lost_its_peer_points_to_it():
+    error = RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]')
+    assert explanation(error).startswith('another process of this run ended')

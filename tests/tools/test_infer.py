@@ -106,3 +106,13 @@ def test_missing_checkpoint_is_one_line_without_a_traceback(repo, tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: no checkpoint at 'gone.pth'")
     assert 'Traceback' not in done.stderr
+
+
+def test_no_beams_at_all_is_refused_like_any_other_number(call):
+    assert 'changed 0 0' in call(*PAIR, '--beams', '0')  # the fake repeats what reaches the head
+
+
+def test_an_unwritable_folder_is_one_line(call, tmp_path):
+    (tmp_path / 'out').write_text('a file')
+    with pytest.raises(SystemExit, match=r"^error: the pictures cannot be written to 'out': "):
+        call(*PAIR, '--out', 'out')

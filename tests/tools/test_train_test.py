@@ -198,7 +198,8 @@ def test_test_prints_a_table_and_leaves_files(config, tool, tmp_path, capsys):
 
 def test_test_refuses_a_checkpoint_of_another_config(config, tool, tmp_path):
     tool('train', config(train_cfg=dict(max_epochs=1)))
-    with pytest.raises(SystemExit, match=r'^error: checkpoint (.|\n)*does not fit(.|\n)*7 of another shape'):
+    with pytest.raises(SystemExit, match=r'^error: checkpoint .*does not fit(.|\n)*7 of another '
+                       'shape'):
         tool('test', config(model=dict(width=5)), tmp_path / 'toy' / 'epoch_1.pth')
 
 

@@ -56,3 +56,10 @@ def test_a_missing_label_folder_suggests_none(repo, scenes):
     done = write_path(repo, scenes, '--label', 'none')
     assert done.returncode == 0
     assert len((scenes / 'train.txt').read_text().splitlines()[0].split('  ')) == 2
+
+
+def test_an_unwritable_folder_is_one_line(repo, scenes, tmp_path):
+    (tmp_path / 'out').write_text('a file')
+    done = write_path(repo, scenes, '--out', tmp_path / 'out')
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert done.stderr.startswith('error: the lists cannot be written: ')

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         written = generate(args.out, parameters, args.jobs, args.overwrite)
         if args.contact_sheet:
             write_contact_sheet(args.out, args.contact_sheet)
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f'synth.py: {error}') from error
     total, seconds = len(parameters.pairs()), time.perf_counter() - start
     if written:

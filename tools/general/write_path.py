@@ -53,7 +53,12 @@ def main(arguments: list[str] | None = None) -> None:
     for problem in problems:
         print(f'left out: {problem}')
     for found in lists:
-        path = write_path_list(found, args.out or args.root, args.root if args.relative else None)
+        try:
+            path = write_path_list(found, args.out or args.root,
+                                   args.root if args.relative else None)
+        except OSError as error:
+            raise SystemExit(f'error: the lists cannot be written: {error}. Choose another folder '
+                             'with --out') from error
         print(f'{len(found.rows):6d} pairs  {path}')
 
 
