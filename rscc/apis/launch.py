@@ -66,10 +66,21 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
-    for name in _LOADERS:
-        if cfg.get(name) and cfg[name].get('num_workers', 0) > 0:
-            cfg[name].setdefault('timeout', LOADER_TIMEOUT)
+    complete_loaders(cfg)
     return cfg
+
+
+def complete_loaders(cfg: Config) -> None:
+    """Give worker processes a time limit, and drop what torch refuses where there are none.
+
+    ``--cfg-options train_dataloader.num_workers=0`` is then enough to load in the main process.
+    """
+    for loader in (cfg[name] for name in _LOADERS if cfg.get(name)):
+        if loader.get('num_workers', 0) > 0:
+            loader.setdefault('timeout', LOADER_TIMEOUT)
+        else:
+            for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                loader.pop(key, None)
 
 
 def take_vocabulary(cfg: Config, checkpoint: str) -> None:
