@@ -1,5 +1,4 @@
 import errno
-import logging
 
 import pytest
 from mmengine.logging import MMLogger
@@ -74,15 +73,14 @@ def test_a_full_disk_is_told_without_its_number(tmp_path, monkeypatch):
 
 
 def test_the_traceback_goes_to_the_log_file(tmp_path):
-    logger = MMLogger.get_current_instance()
-    handler = logging.FileHandler(tmp_path / 'run.log')
-    logger.addHandler(handler)
+    # A log of its own: the current one may be that of a run in another test.
+    MMLogger.get_instance(str(tmp_path), logger_name='rscc', log_file=str(tmp_path / 'run.log'))
     try:
         with pytest.raises(SystemExit, match=r'\n\(traceback: .*run\.log\)$'), explained():
             normalise('a house', 'klingon')
     finally:
-        logger.removeHandler(handler)
-        handler.close()
+        for handler in MMLogger._instance_dict.pop(str(tmp_path)).handlers:
+            handler.close()
     assert 'in check_language' in (tmp_path / 'run.log').read_text()
 
 
