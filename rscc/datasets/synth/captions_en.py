@@ -5,8 +5,7 @@ not in what they saw. Every word comes from the tables of this file, so the voca
 """
 from collections.abc import Sequence
 
-import numpy as np
-
+from rscc.datasets.synth.captioner import Captioner
 from rscc.datasets.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = ('there is no difference', 'the two scenes seem identical',
@@ -74,28 +73,10 @@ CONNECTORS = ('a', 'new', 'and', 'with', 'replace', 'replaces', 'is replaced by'
               'to build', 'turns into')
 
 
-class EnglishCaptioner:
-    """Says what changed.
+class EnglishCaptioner(Captioner):
+    """Says in English what changed; sentences are strings."""
 
-    Args:
-        rng: Source of the choice of words.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-
-    def captions(self, changes: Sequence[Change], count: int = 5) -> list[str]:
-        """Return ``count`` sentences, different wherever the facts allow; no final full stop."""
-        if not changes:
-            return list(NO_CHANGE)
-        found: list[str] = []
-        for _ in range(12 * count):
-            sentence = self.sentence(changes)
-            if sentence not in found:
-                found.append(sentence)
-            if len(found) == count:
-                return found
-        return [found[i % len(found)] for i in range(count)]
+    NO_CHANGE = NO_CHANGE
 
     def sentence(self, changes: Sequence[Change]) -> str:
         """Return one sentence on a pair's changes, the most conspicuous always among them."""
@@ -109,14 +90,6 @@ class EnglishCaptioner:
         if len(built) == 2:
             return self._together(*built)
         return self._alone((built or lost or trees)[0])
-
-    def chance(self, probability: float) -> bool:
-        """Flip a biased coin."""
-        return bool(self.rng.random() < probability)
-
-    def pick(self, options: Sequence) -> object:
-        """Return one of the options."""
-        return options[self.rng.integers(len(options))]
 
     def noun_phrase(self, change: Change) -> tuple[str, bool]:
         """Return 'a house', 'some trees', ... and whether its verb is plural."""

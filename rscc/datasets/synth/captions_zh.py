@@ -5,8 +5,7 @@ translated from the English ones.
 """
 from collections.abc import Sequence
 
-import numpy as np
-
+from rscc.datasets.synth.captioner import Captioner
 from rscc.datasets.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = (('没有', '差异'), ('两幅', '场景', '看起来', '完全', '相同'),
@@ -66,28 +65,10 @@ CONNECTORS = ('和', '的', '，', '取代', '了', '变成', '在', '出现', '
 Tokens = tuple[str, ...]
 
 
-class ChineseCaptioner:
-    """Says in Chinese what changed.
+class ChineseCaptioner(Captioner):
+    """Says in Chinese what changed; sentences are tuples of words."""
 
-    Args:
-        rng: Source of the choice of words.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-
-    def captions(self, changes: Sequence[Change], count: int = 5) -> list[Tokens]:
-        """Return ``count`` tokenised sentences without the final full stop."""
-        if not changes:
-            return list(NO_CHANGE)
-        found: list[Tokens] = []
-        for _ in range(12 * count):
-            sentence = self.sentence(changes)
-            if sentence not in found:
-                found.append(sentence)
-            if len(found) == count:
-                return found
-        return [found[i % len(found)] for i in range(count)]
+    NO_CHANGE = NO_CHANGE
 
     def sentence(self, changes: Sequence[Change]) -> Tokens:
         """Return one sentence on a pair's changes, the most conspicuous always among them."""
@@ -99,14 +80,6 @@ class ChineseCaptioner:
         if len(built) == 2 and self.chance(0.75):
             return self._together(*built)
         return self._alone((built or lost or trees)[0])
-
-    def chance(self, probability: float) -> bool:
-        """Flip a biased coin."""
-        return bool(self.rng.random() < probability)
-
-    def pick(self, options: Sequence) -> object:
-        """Return one of the options."""
-        return options[self.rng.integers(len(options))]
 
     def noun_phrase(self, change: Change) -> Tokens:
         """Return measure word and noun."""

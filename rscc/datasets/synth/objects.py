@@ -4,6 +4,7 @@ Every object knows the dates it exists at (``when``), its footprint, and the nam
 masks and captions speak of it. Coordinates are continuous: pixel (i, j) covers x in [j, j+1) and
 y in [i, i+1).
 """
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -65,7 +66,7 @@ def ribbon(points: np.ndarray, width: float) -> np.ndarray:
 
 
 @dataclass(eq=False)
-class Thing:
+class Thing(ABC):
     """Something on the ground; subclasses set ``name`` (captions) and ``label`` (mask value)."""
 
     when: str = field(default=BOTH, kw_only=True)
@@ -76,9 +77,9 @@ class Thing:
         """Tell whether the object is there at ``date`` (``'from'`` or ``'to'``)."""
         return self.when in (BOTH, date)
 
+    @abstractmethod
     def footprint(self) -> list[np.ndarray]:
         """Return outlines (N, 2) that together cover the object."""
-        raise NotImplementedError
 
 
 @dataclass(eq=False)
