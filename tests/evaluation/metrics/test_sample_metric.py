@@ -77,7 +77,7 @@ def test_a_sample_without_name_is_refused():
 
 
 TWO_RANKS = """
-import os, sys
+import pathlib, sys
 import torch.distributed as dist
 from rscc.evaluation.metrics.caption_metric import CaptionMetric
 dist.init_process_group("gloo")
@@ -97,7 +97,8 @@ from rscc.evaluation.metrics.caption_metric import caption_record
 records = [CaptionRecord(f"s{i}", **caption_record(sample(i))) for i in range(5)]
 assert scores == score_captions(records, CaptionOptions(meteor=False))[0], (rank, scores)
 dist.destroy_process_group()
-print("equal on rank", rank)
+# A file each: what two processes print to one pipe may interleave.
+pathlib.Path(sys.argv[1], f"equal_on_rank_{rank}").touch()
 """
 
 
@@ -107,7 +108,8 @@ def test_two_gloo_processes_give_the_scores_of_one(tmp_path, repo):
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo)}
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=0',
-         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(tmp_path / 'run.py')],
+         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(tmp_path / 'run.py'), str(tmp_path)],
         cwd=repo, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert 'equal on rank 0' in done.stdout and 'equal on rank 1' in done.stdout
+    assert sorted(file.name for file in tmp_path.glob('equal_on_rank_*')) == [
+        'equal_on_rank_0', 'equal_on_rank_1']
