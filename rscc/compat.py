@@ -50,7 +50,24 @@ def import_transformers(submodule: str = '') -> ModuleType:
         ImportError: With the original cause spelled out (transformers itself hides it).
     """
     prepare_torchvision()
-    name = f'transformers.{submodule}' if submodule else 'transformers'
+    return _explained_import('transformers', submodule)
+
+
+def import_open_clip(submodule: str = '') -> ModuleType:
+    """Import open_clip, or one submodule, showing the root cause where it fails.
+
+    Args:
+        submodule: Dotted name below ``open_clip``, for example ``'transformer'``.
+
+    Raises:
+        ImportError: With the original cause spelled out.
+    """
+    prepare_torchvision()
+    return _explained_import('open_clip', submodule)
+
+
+def _explained_import(package: str, submodule: str) -> ModuleType:
+    name = f'{package}.{submodule}' if submodule else package
     try:
         return importlib.import_module(name)
     except Exception as error:

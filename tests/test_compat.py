@@ -44,6 +44,17 @@ def test_failing_transformers_shows_the_root_cause(monkeypatch):
         compat.import_transformers('models.blip')
 
 
+def test_open_clip_submodule_is_imported_and_a_failure_names_it(monkeypatch):
+    assert hasattr(compat.import_open_clip('transformer'), 'QuickGELU')
+
+    def fail(name):
+        raise ModuleNotFoundError(f"No module named '{name}'")
+
+    monkeypatch.setattr('importlib.import_module', fail)
+    with pytest.raises(ImportError, match=r"'open_clip\.openai' cannot be imported: .*pip install"):
+        compat.import_open_clip('openai')
+
+
 def test_mmseg_imports_and_leaves_no_stand_in_behind():
     out = run('import sys\nfrom rscc import compat\ncompat.import_mmseg_models()\n'
               'from mmengine.utils.dl_utils import collect_env\n'

@@ -17,11 +17,14 @@ class FrameFeatures:
         token_grid: (h, w) of the patch tokens, or None. L is h*w, or h*w + 1 with a leading class
             token.
         pooled: One vector per date (N, T, C), or None.
+        prompts: Class names of every sample and date, likeliest first, or None where the model has
+            no prompter.
     """
     maps: list[Tensor] = field(default_factory=list)
     tokens: Tensor | None = None
     token_grid: tuple[int, int] | None = None
     pooled: Tensor | None = None
+    prompts: list[list[list[str]]] | None = None
 
 
 @dataclass

@@ -8,7 +8,6 @@ EXTRAS = {
     'timm': 'timm',
     'h5py': 'hdf5',
     'rasterio': 'geo',
-    'open_clip': 'clip',
     'tensorboard': 'logging',
     'wandb': 'logging',
 }
