@@ -51,6 +51,21 @@ def save_mask(path: str | os.PathLike, mask: np.ndarray, palette: Sequence | Non
     return _save_png(path, image)
 
 
+def save_probabilities(path: str | os.PathLike, probabilities: np.ndarray) -> Path:
+    """Write P(changed) (H, W), 0 to 1, as a grey PNG of 16 bits (65535 = 1), atomically.
+
+    Raises:
+        ValueError: If it is not (H, W) or holds values outside 0 to 1.
+    """
+    values = np.asarray(probabilities, np.float32)
+    # Written so that a NaN, which compares as false, is refused too.
+    if values.ndim != 2 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"probabilities for '{path}' have shape {values.shape} and reach from "
+                         f'{values.min(initial=0)} to {values.max(initial=0)}; expected (H, W) '
+                         'from 0 to 1')
+    return _save_png(path, Image.fromarray(np.rint(values * 65535).astype(np.uint16)))
+
+
 def _save_png(path: str | os.PathLike, image: Image.Image) -> Path:
     encoded = io.BytesIO()
     image.save(encoded, 'PNG', compress_level=3)

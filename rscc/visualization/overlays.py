@@ -14,6 +14,7 @@ ERROR_CLASSES = ('right', 'found', 'false alarm', 'missed', 'wrong class')
 ERROR_PALETTE = ((0, 0, 0), (0, 170, 125), (225, 85, 0), (70, 165, 245), (215, 95, 175))
 
 _SUPERSAMPLING = 2
+_GREY = 24  # channels closer together than this are no colour
 
 
 def class_palette(num_classes: int, palette: Sequence | None = None) -> list[tuple[int, int, int]]:
@@ -36,6 +37,17 @@ def class_palette(num_classes: int, palette: Sequence | None = None) -> list[tup
         hue = (0.11 + 0.618034 * len(colours)) % 1
         colours.append(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.65, 0.9)))
     return colours[:max(num_classes, 1)]
+
+
+def tint_palette(num_classes: int, palette: Sequence | None = None) -> list[tuple[int, int, int]]:
+    """Return :func:`class_palette` with colours that can be seen over an image.
+
+    The usual palette of a binary mask is black and white, and a white tint is lost on bright
+    roofs: from class 1 on, greys give way to the default colour of their class.
+    """
+    colours, defaults = class_palette(num_classes, palette), class_palette(num_classes)
+    return [colour if index == 0 or max(colour) - min(colour) >= _GREY else defaults[index]
+            for index, colour in enumerate(colours)]
 
 
 def check_mask(mask: np.ndarray, name: str = 'mask') -> np.ndarray:
@@ -65,7 +77,8 @@ def overlay_mask(image: np.ndarray,
     Args:
         image: uint8 RGB (H, W, 3).
         mask: Class numbers (h, w).
-        palette: RGB per class, class 0 first; None takes the default colours.
+        palette: RGB per class, class 0 first; None takes the default colours, which also stand in
+            for greys (:func:`tint_palette`).
         alpha: Opacity of the fill, 0 to 1.
         outline: Whether to trace each region's edge.
 
@@ -88,7 +101,8 @@ def mask_layer(mask: np.ndarray,
     Args:
         mask: Class numbers (h, w).
         size: (H, W) of the layer.
-        palette: RGB per class, class 0 first; None takes the default colours.
+        palette: RGB per class, class 0 first; None takes the default colours, which also stand in
+            for greys (:func:`tint_palette`).
         alpha: Opacity of the fill, 0 to 1.
         outline: Whether to trace each region's edge.
 
@@ -97,7 +111,7 @@ def mask_layer(mask: np.ndarray,
     """
     mask = check_mask(mask)
     classes = [int(value) for value in np.unique(mask) if value not in (0, IGNORE)]
-    colours = class_palette(max(classes, default=0) + 1, palette)
+    colours = tint_palette(max(classes, default=0) + 1, palette)
     colour = np.zeros((*size, 3), np.float32)
     opacity = np.zeros(size, np.float32)
     for index in classes:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
-from rscc.visualization.overlays import IGNORE, check_mask, class_palette, overlay_mask
+from rscc.visualization.overlays import IGNORE, check_mask, overlay_mask, tint_palette
 
 #: Words of the pictures and reports, per language.
 LABELS = {
@@ -164,7 +164,7 @@ def _legend(masks: list[np.ndarray], palette: Sequence | None,
     """Return name and colour of every class; unnamed ones only if they occur."""
     present = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, IGNORE})
     count = max([len(classes or ()), *(value + 1 for value in present)])
-    colours = class_palette(count, palette)
+    colours = tint_palette(count, palette)
     listed = range(1, count) if classes else present
     named = dict(enumerate(classes or ()))
     return [(named.get(i, f'class {i}'), colours[i]) for i in listed]

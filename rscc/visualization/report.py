@@ -12,7 +12,7 @@ from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.image_files import safe_name
 from rscc.visualization.metric_tables import metric_tables, show_number
-from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, class_palette
+from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
 from rscc.visualization.panels import LABELS
 from rscc.visualization.report_assets import CSS, SCRIPT
 from rscc.visualization.thumbnails import Pictures, Source, Thumbnails
@@ -218,7 +218,7 @@ def _bar(scores: list[str], layers: set[str]) -> str:
 
 def _tail(layers: set[str], palette: Sequence | None, classes: Sequence[str] | None) -> str:
     names = list(classes or ())
-    colours = class_palette(len(names), palette)
+    colours = tint_palette(len(names), palette)
     change = [[name, _css(colours[index])] for index, name in enumerate(names) if index]
     errors = [[name, _css(ERROR_PALETTE[index])] for index, name in enumerate(ERROR_CLASSES)
               if index]

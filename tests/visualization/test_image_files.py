@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.visualization.image_files import safe_name, save_image, save_mask
+from rscc.visualization.image_files import safe_name, save_image, save_mask, save_probabilities
 
 
 @pytest.mark.parametrize('sample_id', ['test_000001', 'y0-x512.png', '样本_1', '7'])
@@ -40,4 +40,19 @@ def test_mask_keeps_its_numbers(tmp_path):
 def test_class_numbers_beyond_a_byte_are_refused(tmp_path):
     with pytest.raises(ValueError, match='holds 0 to 300; a palette PNG holds'):
         save_mask(tmp_path / 'x.png', np.array([[0, 300]]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_probabilities_keep_sixteen_bits(tmp_path):
+    values = np.random.default_rng(0).random((6, 9))
+    path = save_probabilities(tmp_path / 'x.png', values)
+    image = Image.open(path)
+    assert image.mode.startswith('I;16')
+    assert np.abs(np.asarray(image) / 65535 - values).max() < 1e-5
+
+
+@pytest.mark.parametrize('values', [[[0.5, 1.2]], [[-0.1, 0]], [[np.nan, 0]], [0.5]])
+def test_what_is_no_probability_is_refused(tmp_path, values):
+    with pytest.raises(ValueError, match=r'reach from .*expected \(H, W\) from 0 to 1'):
+        save_probabilities(tmp_path / 'x.png', values)
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from rscc.visualization.overlays import (
     error_mask,
     mask_layer,
     overlay_mask,
+    tint_palette,
 )
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -62,6 +63,20 @@ def test_classes_take_their_own_colours(grey):
     mask[:, 8:24], mask[:, 40:56] = 1, 2
     drawn = overlay_mask(grey, mask, [(0, 0, 0), RED, GREEN])
     assert drawn[32, 16].argmax() == 0 and drawn[32, 48].argmax() == 1
+
+
+def test_a_white_class_is_tinted_so_that_it_shows_on_a_white_roof(square):
+    roof = np.full((64, 64, 3), 255, np.uint8)
+    drawn = overlay_mask(roof, square, [(0, 0, 0), (255, 255, 255)])
+    assert np.abs(drawn[32, 32].astype(int) - roof[32, 32]).max() > 60
+    assert (drawn[0, 0] == 255).all()
+
+
+def test_tints_keep_colours_and_the_background():
+    palette = [(0, 0, 0), (128, 128, 128), RED, (250, 255, 255)]
+    tints = tint_palette(4, palette)
+    assert tints[0] == (0, 0, 0) and tints[2] == RED
+    assert tints[1] == class_palette(4)[1] and tints[3] == class_palette(4)[3]
 
 
 def test_input_image_is_left_alone(grey, square):

@@ -1,6 +1,6 @@
 """Pictures while validating and testing."""
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,13 @@ from mmengine.runner import Runner
 
 from rscc.registry import HOOKS
 from rscc.structures import ChangeDataSample
-from rscc.visualization.image_files import safe_name, save_image, save_mask
+from rscc.visualization.image_files import (
+    safe_name,
+    save_image,
+    save_mask,
+    save_probabilities,
+)
+from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import mask_of, panel_of_sample
 
 
@@ -23,7 +29,10 @@ class PanelHook(Hook):
 
     Test: with ``out_dir`` set, ``panels/<sample id>.png`` for ``num_test`` evenly spaced samples,
     ``masks/<sample id>.png`` for every predicted mask and ``reference_masks/<sample id>.png`` for
-    every reference mask, as palette PNGs whose values are class numbers.
+    every reference mask, as palette PNGs whose values are class numbers; ``overlays/<sample
+    id>.png``, the predicted mask over the last date; and with ``probabilities`` also
+    ``probabilities/<sample id>.png``, P(changed) as grey of 16 bits, which
+    ``tools/dataset_converters/tiles.py merge`` puts together.
 
     In distributed runs each process draws from its own share of the samples; only process 0 has
     a visualizer.
@@ -32,19 +41,21 @@ class PanelHook(Hook):
         num_val: Panels per validation; 0 draws none.
         out_dir: Folder for the files of a test; None writes none.
         num_test: Panels per test, all processes together; None draws every sample.
+        probabilities: Whether a test writes P(changed), from the ``seg_logits`` of the samples.
     """
 
     priority = 'LOW'
 
     def __init__(self, num_val: int = 8, out_dir: str | None = None,
-                 num_test: int | None = 200):
+                 num_test: int | None = 200, probabilities: bool = False):
         for name, value in (('num_val', num_val), ('num_test', num_test)):
             if value is not None and value < 0:
                 raise ValueError(f'PanelHook {name}={value}; expected 0 or more')
         self.num_val, self.num_test = num_val, num_test
         self.out_dir = Path(out_dir) if out_dir is not None else None
+        self.probabilities = probabilities
         self._seen, self._chosen = 0, set()
-        self._written = {'panels': 0, 'masks': 0}
+        self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps'), 0)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the samples to draw."""
@@ -73,37 +84,65 @@ class PanelHook(Hook):
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: Sequence[ChangeDataSample] | None = None) -> None:
-        """Write masks and the chosen panels of this batch."""
+        """Write masks, overlays and the chosen panels of this batch."""
         if self.out_dir is None:
             return
         meta = getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}
         for position, frames, sample in self._samples(data_batch, outputs):
             name = safe_name(sample.get('sample_id', f'{position:06d}')) + '.png'
-            self._write_masks(name, sample, meta.get('palette'))
+            self._write_maps(name, frames, sample, meta.get('palette'))
             if position in self._chosen:
                 save_image(self.out_dir / 'panels' / name,
                            panel_of_sample(frames(), sample, meta))
                 self._written['panels'] += 1
 
-    def _write_masks(self, name: str, sample: ChangeDataSample, palette: Sequence | None) -> None:
-        for field, folder in (('pred_sem_seg', 'masks'), ('gt_sem_seg', 'reference_masks')):
-            mask = mask_of(sample, field)
-            if mask is not None:
-                save_mask(self.out_dir / folder / name, mask, palette)
-                self._written['masks'] += folder == 'masks'
+    def _write_maps(self, name: str, frames: Callable[[], list[np.ndarray]],
+                    sample: ChangeDataSample, palette: Sequence | None) -> None:
+        reference = mask_of(sample, 'gt_sem_seg')
+        if reference is not None:
+            save_mask(self.out_dir / 'reference_masks' / name, reference, palette)
+        mask = mask_of(sample, 'pred_sem_seg')
+        if mask is not None:
+            save_mask(self.out_dir / 'masks' / name, mask, palette)
+            save_image(self.out_dir / 'overlays' / name, overlay_mask(frames()[-1], mask, palette))
+            self._written['masks'] += 1
+            self._written['overlays'] += 1
+        if self.probabilities:
+            save_probabilities(self.out_dir / 'probabilities' / name, changed_probability(sample))
+            self._written['probability maps'] += 1
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Say what was written."""
         if self.out_dir is not None:
             here = '' if runner.world_size == 1 else ' by this process'
-            runner.logger.info(f"{self._written['panels']} panels and {self._written['masks']} "
-                               f"predicted masks written{here} to '{self.out_dir}'")
+            counts = ', '.join(f'{count} {what}' for what, count in self._written.items() if count)
+            runner.logger.info(f"{counts or 'no pictures'} written{here} to '{self.out_dir}'")
 
     def _samples(self, data_batch: dict, outputs: Sequence[ChangeDataSample]) -> list[tuple]:
         """Return (position in this process's share, function giving the frames, sample)."""
         start, self._seen = self._seen, self._seen + len(outputs)
         return [(start + i, _frames_of(data_batch['inputs'][i]), sample)
                 for i, sample in enumerate(outputs)]
+
+
+def changed_probability(sample: ChangeDataSample) -> np.ndarray:
+    """Return P(changed), 1 - P(class 0), of a sample with ``seg_logits``.
+
+    Returns:
+        float32 (H, W), 0 to 1.
+
+    Raises:
+        ValueError: If the sample has no logits.
+    """
+    logits = sample.get('seg_logits')
+    if logits is None:
+        raise ValueError(f"sample '{sample.get('sample_id')}' has no seg_logits, so there is no "
+                         'probability to write: the model has no change_head. Test it without '
+                         '--probabilities.')
+    logits = logits.data.detach().float()
+    # A single channel is that of "changed" already.
+    changed = logits[0].sigmoid() if len(logits) == 1 else 1 - logits.softmax(0)[0]
+    return changed.clamp(0, 1).cpu().numpy()
 
 
 def _frames_of(inputs: object) -> object:

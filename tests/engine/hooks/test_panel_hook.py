@@ -43,10 +43,16 @@ class Squares(Dataset):
 
 class MarksCorner(BaseModel):
 
+    def __init__(self, logits=None):
+        super().__init__()
+        self.logits = logits
+
     def forward(self, inputs, data_samples, mode):
         mask = torch.zeros(1, 32, 32, dtype=torch.long)
         mask[:, :16, :16] = 1
         for sample in data_samples:
+            if self.logits is not None:
+                sample.seg_logits = PixelData(data=self.logits)
             sample.pred_sem_seg, sample.pred_caption = PixelData(data=mask), 'a house'
         return data_samples
 
@@ -60,14 +66,14 @@ class Nothing(BaseMetric):
         return {'count': len(results)}
 
 
-def run(hook, work_dir, stage):
+def run(hook, work_dir, stage, logits=None):
     loader = {'batch_size': 4, 'num_workers': 0, 'dataset': Squares(),
               'sampler': {'type': 'DefaultSampler', 'shuffle': False},
               'collate_fn': pseudo_collate}
     visualizer = ChangeVisualizer.get_instance(
         f'panels{len(str(work_dir))}{work_dir.name}{stage}', save_dir=str(work_dir),
         vis_backends=[{'type': 'LocalVisBackend'}])
-    runner = Runner(model=MarksCorner(), work_dir=str(work_dir), custom_hooks=[hook],
+    runner = Runner(model=MarksCorner(logits), work_dir=str(work_dir), custom_hooks=[hook],
                     visualizer=visualizer, log_level='ERROR', default_scope='rscc',
                     experiment_name=work_dir.name,
                     **{f'{stage}_dataloader': loader, f'{stage}_cfg': {},
@@ -117,6 +123,31 @@ def test_mask_file_holds_class_numbers_in_class_colours(tmp_path):
     assert image.mode == 'P'
     assert np.asarray(image)[0, 0] == 1 and np.asarray(image)[20, 20] == 0
     assert image.convert('RGB').getpixel((0, 0)) == tuple(PALETTE[1])
+
+
+def test_overlay_tints_the_later_image_where_something_changed(tmp_path):
+    run(PanelHook(out_dir=str(tmp_path / 'show'), num_test=0), tmp_path, 'test')
+    assert names(tmp_path / 'show/overlays') == names(tmp_path / 'show/masks')
+    path = next((tmp_path / 'show/overlays').glob('split_3*'))
+    drawn = np.asarray(Image.open(path)).astype(int)
+    assert drawn.shape == (32, 32, 3) and (drawn[20:, 20:] == 60).all()
+    assert (drawn[:14, :14, 0] - drawn[:14, :14, 2] > 50).all()
+    assert not (tmp_path / 'show/probabilities').exists()
+
+
+@pytest.mark.parametrize(('scores', 'expected'), [
+    ([[2.0], [1.0], [1.0]], 2 / (2 + np.e)), ([[2.0]], 1 / (1 + np.exp(-2)))])
+def test_probability_of_change_is_that_of_any_class_but_the_first(tmp_path, scores, expected):
+    logits = torch.tensor(scores)[..., None].expand(-1, 32, 32)
+    run(PanelHook(out_dir=str(tmp_path / 'show'), probabilities=True), tmp_path, 'test', logits)
+    assert names(tmp_path / 'show/probabilities') == names(tmp_path / 'show/masks')
+    values = np.asarray(Image.open(next((tmp_path / 'show/probabilities').iterdir())))
+    assert values.shape == (32, 32) and np.abs(values / 65535 - expected).max() < 1e-5
+
+
+def test_probabilities_of_a_model_without_logits_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"sample 'split/0' has no seg_logits.*no change_head"):
+        run(PanelHook(out_dir=str(tmp_path / 'show'), probabilities=True), tmp_path, 'test')
 
 
 def test_all_panels_when_there_is_no_limit(tmp_path):
