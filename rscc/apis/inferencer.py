@@ -119,8 +119,7 @@ class ChangeInferencer:
         if not decoding:
             return self.model.test_step(batch)
         data = self.model.data_preprocessor(batch, False)
-        features = self.model.extract(data['inputs'])
-        return self.model.predict(features, data['data_samples'], **decoding)
+        return self.model.predict(data['inputs'], data['data_samples'], **decoding)
 
     def _read(self, img_from: Image, img_to: Image | None) -> list[np.ndarray]:
         """Return the sample's frames as the model's dataset would read them."""

@@ -10,18 +10,24 @@ from rscc.apis.launch import add_hook
 from rscc.utils import read_json, write_json
 
 
+#: Mirrored and turned by quarters: the views of an image from above are all alike.
+TTA_VIEWS = ('none', 'hflip', 'vflip', 'rot90', 'rot180', 'rot270')
+
+
 def use_tta(cfg: Config) -> None:
-    """Test every sample in the augmented versions that the config lists.
+    """Average the change maps of flipped and rotated views.
+
+    Views that the config lists itself, in ``model.test_cfg.views``, are kept.
 
     Raises:
-        SystemExit: If the config has no ``tta_model`` or ``tta_pipeline``.
+        SystemExit: If the model has no change head.
     """
-    absent = [name for name in ('tta_model', 'tta_pipeline') if not cfg.get(name)]
-    if absent:
-        raise SystemExit(f'error: --tta needs {" and ".join(absent)} in the config '
-                         f"'{cfg.filename}'; test without it, or add them")
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = {**cfg.tta_model, 'module': cfg.model}
+    if not cfg.model.get('change_head'):
+        raise SystemExit('error: --tta averages change maps over flips and rotations, and the '
+                         f"model of '{cfg.filename}' has no change_head; test without it")
+    options = cfg.model.get('test_cfg') or {}
+    if tuple(options.get('views') or ('none',)) == ('none',):
+        cfg.model.test_cfg = {**options, 'views': TTA_VIEWS}
 
 
 def dump_predictions(cfg: Config, out_file: str | os.PathLike, checkpoint: str) -> None:
@@ -33,13 +39,21 @@ def dump_predictions(cfg: Config, out_file: str | os.PathLike, checkpoint: str) 
         'config': cfg.filename}]
 
 
-def draw_predictions(cfg: Config, folder: str | os.PathLike) -> None:
-    """Have masks and panels of the test written into ``folder``."""
+def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool = False) -> None:
+    """Have masks, overlays and panels of the test written into ``folder``.
+
+    Args:
+        cfg: The run's config.
+        folder: Gets ``masks/``, ``overlays/``, ``panels/`` and, where there are references,
+            ``reference_masks/``.
+        probabilities: Write ``probabilities/`` too.
+    """
+    options = {'out_dir': str(folder), 'probabilities': probabilities}
     hooks = cfg.get('default_hooks') or {}
     if hooks.get('panels'):
-        hooks.panels.out_dir = str(folder)
+        hooks.panels.update(options)
     else:
-        add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, 'out_dir': str(folder)})
+        add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
 
 
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,

@@ -82,6 +82,10 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
     def _normalise(self, frames: Tensor) -> Tensor:
         return (frames.float().div_(255) - self.mean) / self.std
 
+    def denormalise(self, inputs: Tensor) -> Tensor:
+        """Return RGB from 0 to 1 of normalised frames (N, T, 3, H, W)."""
+        return (inputs * self.std + self.mean).clamp(0, 1)
+
 
 def _check_frames(frames: list[Tensor]) -> None:
     """Reject what is not (T, 3, H, W) uint8 with one T for the whole batch."""

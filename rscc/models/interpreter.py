@@ -1,5 +1,6 @@
 """The one model shape: frames, encoder, fusion, heads."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
@@ -8,8 +9,12 @@ from torch import Tensor
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.encoders.build import build_encoder
 from rscc.models.masks import classes_of, masks_at_original_size, rows_with_masks, select_rows
+from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.utils import did_you_mean
+
+Prompts = list[list[list[str]]]
 
 
 @MODELS.register_module()
@@ -29,17 +34,21 @@ class ChangeInterpreter(BaseModel):
         caption_head: Config of a caption head over the fused tokens.
         flag_head: Config of a change-flag head over the pooled features.
         neck: Config of a neck over the fused maps, ``mmseg.Feature2Pyramid`` for instance.
+        prompter: Config of what names the classes in every image, for language-guided fusions.
         freeze: Regular expressions of parameter names that stay fixed.
         lora: Fields of peft's ``LoraConfig``; everything but the adapters and ``train`` (a list of
             regular expressions) is then fixed.
+        test_cfg: Fields of ``TestTime``: windows and views of change maps.
         data_preprocessor: Config, ``ChangeDataPreprocessor`` unless given.
         init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(self, encoder: dict, fusion: dict, change_head: dict | None = None,
                  caption_head: dict | None = None, flag_head: dict | None = None,
-                 neck: dict | None = None, freeze: Sequence[str] = (), lora: dict | None = None,
-                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+                 neck: dict | None = None, prompter: dict | None = None,
+                 freeze: Sequence[str] = (), lora: dict | None = None,
+                 test_cfg: Mapping | None = None, data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
         preprocessor = data_preprocessor or dict(type='ChangeDataPreprocessor')
         super().__init__(data_preprocessor=MODELS.build(preprocessor), init_cfg=init_cfg)
         if change_head is None and caption_head is None and flag_head is None:
@@ -51,6 +60,9 @@ class ChangeInterpreter(BaseModel):
         self.change_head = MODELS.build(change_head) if change_head else None
         self.caption_head = MODELS.build(caption_head) if caption_head else None
         self.flag_head = MODELS.build(flag_head) if flag_head else None
+        self.prompter = MODELS.build(prompter) if prompter else None
+        self.test_cfg = dict(test_cfg or {})
+        self.test_time()  # wrong settings end here, not after a training
         if lora:
             add_lora(self, **lora)
         apply_freeze(self, freeze)
@@ -61,9 +73,30 @@ class ChangeInterpreter(BaseModel):
         keep_frozen_in_eval(self)
         return self
 
-    def extract(self, inputs: Tensor) -> ChangeFeatures:
-        """Encode and fuse normalised frames (N, T, 3, H, W)."""
-        return self.fusion(self.encoder(inputs))
+    def test_time(self) -> TestTime:
+        """Return the settings in ``test_cfg``, which may be changed at any time.
+
+        Raises:
+            ValueError: If one is unknown or contradicts another.
+        """
+        known = tuple(field.name for field in fields(TestTime))
+        for name in set(self.test_cfg) - set(known):
+            raise ValueError(f"test_cfg has no '{name}', only {list(known)}."
+                             f'{did_you_mean(name, known)}')
+        return TestTime(**self.test_cfg)
+
+    def extract(self, inputs: Tensor, prompts: Prompts | None = None) -> ChangeFeatures:
+        """Encode and fuse normalised frames (N, T, 3, H, W) with the class names of each."""
+        features = self.encoder(inputs)
+        return self.fusion(replace(features, prompts=prompts) if prompts else features)
+
+    def name_classes(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None
+                     ) -> Prompts | None:
+        """Return class names of every sample and date, or None without a prompter."""
+        if self.prompter is None:
+            return None
+        images = self.data_preprocessor.denormalise(inputs) if self.prompter.needs_images else None
+        return self.prompter(images, data_samples, tuple(inputs.shape[:2]))
 
     def forward(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
                 mode: str = 'tensor') -> dict | list[ChangeDataSample]:
@@ -74,19 +107,22 @@ class ChangeInterpreter(BaseModel):
             data_samples: N samples, needed by ``loss``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'`` (raw outputs).
         """
-        features = self.extract(inputs)
         if mode == 'loss':
-            return self.loss(features, data_samples)
+            return self.loss(inputs, data_samples)
         if mode == 'predict':
-            samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
-            return self.predict(features, samples)
+            return self.predict(inputs, data_samples)
         if mode == 'tensor':
-            return self.outputs(features)
+            return self.outputs(self.extract(inputs, self.name_classes(inputs, data_samples)))
         raise ValueError(f"mode is 'loss', 'predict' or 'tensor', found '{mode}'")
 
-    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-             ) -> dict[str, Tensor]:
-        """Sum up what the heads want, each over the samples that have its target."""
+    def loss(self, inputs: Tensor, data_samples: list[ChangeDataSample]) -> dict[str, Tensor]:
+        """Sum up what the heads want, each over the samples that have its target.
+
+        Args:
+            inputs: Normalised frames (N, T, 3, H, W).
+            data_samples: N samples with masks, captions or flags.
+        """
+        features = self.extract(inputs, self.name_classes(inputs, data_samples))
         losses = {}
         if self.change_head is not None:
             losses |= _prefixed('change', self._change_loss(features, data_samples))
@@ -101,50 +137,86 @@ class ChangeInterpreter(BaseModel):
         rows = rows_with_masks(data_samples)
         if not rows:
             # Every parameter still takes part, or distributed training would wait for it.
-            logits = self.change_head(self._maps(features))
+            logits = self.change_head(self._head_inputs(features))
             return dict(loss_ce=logits.sum() * 0)
-        maps = [select_rows(feature, rows, len(data_samples)) for feature in self._maps(features)]
-        return self.change_head.loss(maps, [data_samples[row] for row in rows], {})
+        chosen = select_rows(features, rows, len(data_samples))
+        return self.change_head.loss(self._head_inputs(chosen),
+                                     [data_samples[row] for row in rows], {})
 
-    def _maps(self, features: ChangeFeatures) -> list[Tensor]:
+    def _head_inputs(self, features: ChangeFeatures) -> list[Tensor] | ChangeFeatures:
+        """Return the maps, as MMSegmentation's heads want them, or all that a head asks for."""
         if not features.maps:
             raise ValueError('change_head needs feature maps and the encoder returned none; for '
                              'BlipViT set out_layers, for example (3, 6, 9, 12)')
-        maps = features.maps
-        return list(self.neck(maps)) if self.neck is not None else maps
+        maps = features.maps if self.neck is None else list(self.neck(features.maps))
+        takes_all = getattr(self.change_head, 'takes_features', False)
+        return replace(features, maps=maps) if takes_all else maps
 
-    def predict(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
+    def predict(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
                 **decoding) -> list[ChangeDataSample]:
         """Fill ``data_samples`` with what the heads say and return them.
 
         Args:
-            features: Fused features.
-            data_samples: N samples.
+            inputs: Normalised frames (N, T, 3, H, W).
+            data_samples: N samples; made here where there are none.
             **decoding: Passed to the caption head.
         """
+        samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
+        prompts = self.name_classes(inputs, samples)
+        options = self.test_time()
+        # Windows and views concern change maps; sentences and flags are those of the whole image.
+        whole = options.plain or self.caption_head is not None or self.flag_head is not None
+        features = self.extract(inputs, prompts) if whole else None
         if self.change_head is not None:
-            self._predict_masks(features, data_samples)
+            logits = (self._mask_logits(features, inputs.shape[-2:]) if options.plain else
+                      average_views(lambda images: self._view_logits(images, prompts, options),
+                                    inputs, options.views))
+            self._write_masks(logits, samples)
         if self.caption_head is not None:
-            every = self.caption_head.generate(features, **decoding)
-            for sample, captions in zip(data_samples, every, strict=True):
-                sample.pred_captions = captions
-                sample.pred_caption, sample.pred_caption_score = captions[0]
+            self._write_captions(features, samples, decoding)
         if self.flag_head is not None:
-            probabilities = self.flag_head.predict(features)
-            for sample, probability in zip(data_samples, probabilities, strict=True):
-                sample.pred_change_score = probability
-                sample.pred_change_flag = probability >= 0.5
-        return data_samples
+            self._write_flags(features, samples)
+        return samples
 
-    def _predict_masks(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-                       ) -> None:
+    def _view_logits(self, inputs: Tensor, prompts: Prompts | None, options: TestTime) -> Tensor:
+        """Return logits (N, classes, H, W) of one view, whole or by windows."""
+        if options.mode == 'whole':
+            return self._mask_logits(self.extract(inputs, prompts), inputs.shape[-2:])
+
+        def logits_of(windows: Tensor, rows: list[int]) -> Tensor:
+            own = (self.name_classes(windows) if options.prompts == 'window' else
+                   None if prompts is None else [prompts[row] for row in rows])
+            return self._mask_logits(self.extract(windows, own), windows.shape[-2:])
+
+        return slide(logits_of, inputs, options)
+
+    def _mask_logits(self, features: ChangeFeatures, size: Sequence[int]) -> Tensor:
+        """Return the change head's logits (N, classes, H, W) at ``size``."""
+        meta = dict(img_shape=tuple(size), pad_shape=tuple(size))
+        count = len(features.maps[0]) if features.maps else 0
+        return self.change_head.predict(self._head_inputs(features), [meta] * count, {})
+
+    def _write_masks(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> None:
         metas = [sample.metainfo for sample in data_samples]
-        logits = self.change_head.predict(self._maps(features), metas, {})
         threshold = getattr(self.change_head, 'threshold', None)
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
             sample.seg_logits = PixelData(data=scores)
             sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
+
+    def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
+                        decoding: Mapping) -> None:
+        every = self.caption_head.generate(features, **decoding)
+        for sample, captions in zip(data_samples, every, strict=True):
+            sample.pred_captions = captions
+            sample.pred_caption, sample.pred_caption_score = captions[0]
+
+    def _write_flags(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+                     ) -> None:
+        probabilities = self.flag_head.predict(features)
+        for sample, probability in zip(data_samples, probabilities, strict=True):
+            sample.pred_change_score = probability
+            sample.pred_change_flag = probability >= 0.5
 
     def outputs(self, features: ChangeFeatures) -> dict[str, Tensor]:
         """Return the raw tensors that exist.
@@ -156,7 +228,7 @@ class ChangeInterpreter(BaseModel):
         if features.tokens is not None:
             raw['tokens'] = features.tokens
         if self.change_head is not None:
-            raw['change_logits'] = self.change_head(self._maps(features))
+            raw['change_logits'] = self.change_head(self._head_inputs(features))
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw

@@ -1,9 +1,11 @@
 """Small helpers around change masks of a batch."""
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rscc.structures import ChangeDataSample
+from rscc.structures import ChangeDataSample, ChangeFeatures
 
 
 def rows_with_masks(data_samples: list[ChangeDataSample]) -> list[int]:
@@ -11,9 +13,13 @@ def rows_with_masks(data_samples: list[ChangeDataSample]) -> list[int]:
     return [row for row, sample in enumerate(data_samples) if 'gt_sem_seg' in sample]
 
 
-def select_rows(feature: Tensor, rows: list[int], total: int) -> Tensor:
-    """Return ``feature[rows]``, without a copy where all rows are wanted."""
-    return feature if len(rows) == total else feature[rows]
+def select_rows(features: ChangeFeatures, rows: list[int], total: int) -> ChangeFeatures:
+    """Return the features of some samples, without a copy where all of them are wanted."""
+    if len(rows) == total:
+        return features
+    whole = {name: getattr(features, name) for name in ('tokens', 'pooled', 'text')}
+    return replace(features, maps=[level[rows] for level in features.maps],
+                   **{name: value[rows] for name, value in whole.items() if value is not None})
 
 
 def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:

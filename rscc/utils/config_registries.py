@@ -10,7 +10,7 @@ from rscc.utils.signatures import Keywords, keywords_of
 #: Keys that the builders read themselves.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
 #: Top-level keys of this project's tools, beside the runner's own arguments.
-TOOL_KEYS = {'strict_load', 'runner_type', 'tta_model', 'tta_pipeline', 'find_unused_parameters',
+TOOL_KEYS = {'strict_load', 'runner_type', 'find_unused_parameters',
              'model_wrapper_cfg', 'activation_checkpointing', 'compile', 'sync_bn',
              'efficient_conv_bn_eval', 'vis_backends'}
 _LOADER_EXTRAS = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn',
@@ -27,7 +27,7 @@ _EXTRAS = {
 _OPAQUE = {'init_cfg', 'config', 'text_config', 'vision_config', 'paramwise_cfg', 'clip_grad',
            'override', 'metainfo', 'rope_scaling', 'loader_cfg'}
 _TOP = {
-    'model': 'MODELS', 'tta_model': 'MODELS', 'data_preprocessor': 'MODELS',
+    'model': 'MODELS', 'data_preprocessor': 'MODELS',
     'val_evaluator': 'METRICS', 'test_evaluator': 'METRICS', 'default_hooks': 'HOOKS',
     'custom_hooks': 'HOOKS', 'optim_wrapper': 'OPTIM_WRAPPERS',
     'param_scheduler': 'PARAM_SCHEDULERS', 'train_cfg': 'LOOPS', 'val_cfg': 'LOOPS',

@@ -28,14 +28,12 @@ class BrighterIsChanged(BaseModel):
         self.caption_head = SaysTheWords() if captions else None
         self.mask, self.flag = mask, flag
 
-    def extract(self, inputs):
-        return inputs[:, -1].mean(1) > inputs[:, 0].mean(1) + self.margin.mean()
-
     def forward(self, inputs, data_samples, mode):
         assert not torch.is_grad_enabled() and not self.training
-        return self.predict(self.extract(inputs), data_samples)
+        return self.predict(inputs, data_samples)
 
-    def predict(self, features, data_samples, **decoding):
+    def predict(self, inputs, data_samples, **decoding):
+        features = inputs[:, -1].mean(1) > inputs[:, 0].mean(1) + self.margin.mean()
         shares = [float(row.float().mean()) for row in features]
         if self.caption_head is not None:
             for sample, said in zip(data_samples, self.caption_head.generate(shares, **decoding),

@@ -13,7 +13,7 @@ from engine.toys import toy_config
 from mmengine.config import Config
 
 from rscc.apis.launch import load_config
-from rscc.apis.testing import use_tta
+from rscc.apis.testing import TTA_VIEWS, use_tta
 from rscc.engine.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,18 +208,19 @@ def test_test_without_a_checkpoint_file_is_a_plain_error(config, tool, tmp_path)
         tool('test', config(), tmp_path / 'epoch_1.pth')
 
 
-def test_tta_needs_its_config(config, tool, tmp_path):
+def test_tta_needs_a_change_head(config, tool, tmp_path):
     torch.save({'state_dict': {}}, tmp_path / 'x.pth')
-    with pytest.raises(SystemExit, match='--tta needs tta_model and tta_pipeline in the config'):
+    with pytest.raises(SystemExit, match=r'--tta averages change maps .* has no change_head'):
         tool('test', config(), tmp_path / 'x.pth', '--tta')
 
 
-def test_tta_wraps_the_model_and_changes_the_pipeline():
-    cfg = Config(dict(model=dict(type='A'), tta_model=dict(type='T'), tta_pipeline=[1],
-                      test_dataloader=dict(dataset=dict(pipeline=[2]))))
+def test_tta_sets_the_views_and_keeps_those_of_the_config():
+    cfg = Config(dict(model=dict(change_head=dict(type='A'), test_cfg=dict(window_batch=2))))
     use_tta(cfg)
-    assert cfg.model == dict(type='T', module=dict(type='A'))
-    assert cfg.test_dataloader.dataset.pipeline == [1]
+    assert cfg.model.test_cfg == dict(window_batch=2, views=TTA_VIEWS)
+    cfg.model.test_cfg.views = ('none', 'hflip')
+    use_tta(cfg)
+    assert cfg.model.test_cfg.views == ('none', 'hflip')
 
 
 def test_launcher_without_torchrun_is_refused(config, tool):
@@ -275,3 +276,8 @@ def test_slurm_scripts_hand_everything_to_srun(tmp_path):
               PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4', OMP_NUM_THREADS=None)
     assert out.startswith('/data|5|-p part --job-name=job --ntasks=4')
     assert '--gres=gpu:4' in out and out.rstrip().endswith('train.py c.py --amp --launcher slurm')
+
+
+def test_probabilities_need_a_folder(config, tool, tmp_path):
+    with pytest.raises(SystemExit, match='--probabilities writes below --show-dir'):
+        tool('test', config(), tmp_path / 'x.pth', '--probabilities')

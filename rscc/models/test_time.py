@@ -1,0 +1,148 @@
+"""What happens to images at test time before and after the model: windows and views."""
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rscc.utils import did_you_mean
+
+#: Views by name: quarter turns counter-clockwise after an optional mirroring left to right.
+VIEWS = {'none': (0, False), 'hflip': (0, True), 'vflip': (2, True), 'rot90': (1, False),
+         'rot180': (2, False), 'rot270': (3, False)}
+MODES = ('whole', 'slide')
+PROMPTS = ('image', 'window')
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TestTime:
+    """How change maps are computed at test time.
+
+    Attributes:
+        mode: ``'whole'`` images, or ``'slide'`` a window over them and average the logits.
+        crop_size: (H, W) of the window, a multiple of the encoder's stride.
+        stride: (H, W) between windows, at most ``crop_size``.
+        window_batch: Windows in one call of the model.
+        prompts: Class names are those of the whole ``'image'``, or of every ``'window'`` (needs a
+            prompter that looks at images).
+        views: Names of the flips and rotations whose probabilities are averaged.
+    """
+    __test__ = False  # no test case, whatever pytest makes of the name
+    mode: str = 'whole'
+    crop_size: Size = (256, 256)
+    stride: Size = (128, 128)
+    window_batch: int = 8
+    prompts: str = 'image'
+    views: Sequence[str] = ('none',)
+
+    def __post_init__(self) -> None:
+        _one_of('mode', self.mode, MODES)
+        _one_of('prompts', self.prompts, PROMPTS)
+        for view in self.views:
+            _one_of('views', view, tuple(VIEWS))
+        if not self.views:
+            raise ValueError("test_cfg.views is empty; ('none',) is the image as it is")
+        for stride, crop in zip(self.stride, self.crop_size, strict=True):
+            if not 0 < stride <= crop:
+                raise ValueError(f'test_cfg.stride={tuple(self.stride)} must be positive and at '
+                                 f'most crop_size={tuple(self.crop_size)}: larger steps leave gaps')
+        if self.window_batch < 1:
+            raise ValueError(f'test_cfg.window_batch={self.window_batch} must be 1 or more')
+
+    @property
+    def plain(self) -> bool:
+        """Whether one call on whole images is all."""
+        return self.mode == 'whole' and tuple(self.views) == ('none',)
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"test_cfg.{name}: '{value}' is unknown, use one of {list(known)}."
+                         f'{did_you_mean(value, known)}')
+
+
+def window_corners(size: Size, crop: Size, stride: Size) -> list[Size]:
+    """Return the (top, left) corners of the windows; the last of a row is shifted inside.
+
+    Args:
+        size: (H, W) of the image.
+        crop: (H, W) of a window; at most the image counts.
+        stride: Steps between windows.
+    """
+    def starts(length: int, window: int, step: int) -> Iterator[int]:
+        room = max(length - window, 0)
+        return (min(index * step, room) for index in range(-(-room // step) + 1))
+
+    columns = list(starts(size[1], crop[1], stride[1]))
+    return [(top, left) for top in starts(size[0], crop[0], stride[0]) for left in columns]
+
+
+def slide(logits_of: Callable[[Tensor, list[int]], Tensor], inputs: Tensor, options: TestTime
+          ) -> Tensor:
+    """Average the logits of overlapping windows; windows of all samples share batches.
+
+    Args:
+        logits_of: From windows (M, T, 3, h, w) and the number of the sample of each to logits
+            (M, classes, h, w).
+        inputs: Frames (N, T, 3, H, W).
+        options: Window, stride and batch.
+
+    Returns:
+        Logits (N, classes, H, W).
+    """
+    size = tuple(inputs.shape[-2:])
+    height, width = (min(crop, length) for crop, length in zip(options.crop_size, size,
+                                                               strict=True))
+    corners = window_corners(size, (height, width), options.stride)
+    jobs = [(row, corner) for row in range(len(inputs)) for corner in corners]
+    sums, counts = None, inputs.new_zeros(size)
+    for top, left in corners:
+        counts[top:top + height, left:left + width] += 1
+    for start in range(0, len(jobs), options.window_batch):
+        chunk = jobs[start:start + options.window_batch]
+        windows = torch.stack([inputs[row, :, :, top:top + height, left:left + width]
+                               for row, (top, left) in chunk])
+        logits = logits_of(windows, [row for row, _ in chunk])
+        if sums is None:
+            sums = logits.new_zeros(len(inputs), logits.shape[1], *size, dtype=torch.float32)
+        for (row, (top, left)), scores in zip(chunk, logits, strict=True):
+            sums[row, :, top:top + height, left:left + width] += scores
+    return sums / counts
+
+
+def view(images: Tensor, name: str) -> Tensor:
+    """Show images (..., H, W) in one view of ``VIEWS``; quarter turns exchange H and W."""
+    turns, mirrored = VIEWS[name]
+    images = images.flip(-1) if mirrored else images
+    return images.rot90(turns, (-2, -1)) if turns else images
+
+
+def undo_view(maps: Tensor, name: str) -> Tensor:
+    """Bring maps (..., h, w) of a view back to the place of the plain image."""
+    turns, mirrored = VIEWS[name]
+    maps = maps.rot90(-turns, (-2, -1)) if turns else maps
+    return maps.flip(-1) if mirrored else maps
+
+
+def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: Sequence[str]
+                  ) -> Tensor:
+    """Average the probabilities of several views.
+
+    Args:
+        logits_of: From frames (N, T, 3, H, W) to logits (N, classes, H, W); a single channel is
+            that of "changed" against "unchanged".
+        inputs: Frames (N, T, 3, H, W).
+        views: Names of ``VIEWS``; for a single one its logits are returned as they are.
+
+    Returns:
+        Logits (N, classes, H, W) whose softmax (sigmoid for one channel) is the average.
+    """
+    every = (undo_view(logits_of(view(inputs, name)), name).float() for name in views)
+    if len(views) == 1:
+        return next(every)
+    single, mean = False, 0
+    for logits in every:
+        single = logits.shape[1] == 1
+        mean = mean + (logits.sigmoid() if single else logits.softmax(1)) / len(views)
+    return torch.logit(mean, eps=1e-6) if single else mean.clamp(min=1e-12).log()
