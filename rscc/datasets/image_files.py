@@ -51,7 +51,21 @@ def read_frame(path: str | Path, bands: Sequence[int] | None = None,
         FileNotFoundError: If there is no such file.
         ValueError: If it is truncated or no image, or needs ``bands`` or ``scale``.
     """
-    pixels = _decode(Path(path), wide=bands is not None)
+    return as_frame(_decode(Path(path), wide=bands is not None), path, bands, scale)
+
+
+def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
+             scale: Scale | None = None) -> np.ndarray:
+    """Turn decoded pixels into a frame, as :func:`read_frame` does with those of a whole file.
+
+    Args:
+        pixels: (H, W) or (H, W, C) of any depth, a part of an image for instance.
+        path: Where they are from, for the message.
+        bands, scale: See :func:`read_frame`.
+
+    Raises:
+        ValueError: If they need ``bands`` or ``scale``.
+    """
     if bands is not None:
         pixels = _select(pixels, bands, path)
     pixels = _drop_opaque_alpha(pixels)
@@ -131,9 +145,19 @@ def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.nda
             if palette is not None:
                 return _match_colours(np.asarray(image.convert('RGB')), palette, path)
             values = np.asarray(image)
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
     except (UnidentifiedImageError, OSError) as error:
         raise _unreadable(path, str(error)) from error
-    values = values[..., 0] if values.ndim == 3 else values
+    return as_label(values[..., 0] if values.ndim == 3 else values, path)
+
+
+def as_label(values: np.ndarray, path: str | Path) -> np.ndarray:
+    """Return decoded label values of any shape and depth as uint8.
+
+    Raises:
+        ValueError: If one is no whole number of 0 to 255; the message names ``path``.
+    """
     if values.dtype == bool:
         values = values.astype(np.uint8)
     if values.size and (values.min() < 0 or values.max() > 255 or (values % 1).any()):
@@ -170,6 +194,20 @@ def _unreadable(path: Path, cause: str) -> ValueError:
                       'image; copy or download it again.')
 
 
+def _too_large(path: Path) -> ValueError:
+    """Return the error for an image of more pixels than Pillow dares to decode (about 179 M)."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as image:  # its header only
+            width, height = image.size
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return ValueError(f"'{path}' is too large to be decoded as one sample: {width} x {height}, "
+                      f'{width * height / 1e6:.0f} megapixels, at most {2 * limit / 1e6:.0f} were '
+                      'expected. Cut it into tiles first: python '
+                      'tools/dataset_converters/tiles.py cut --help')
+
+
 def _decode(path: Path, wide: bool) -> np.ndarray:
     """Decode to the file's own depth, channels in RGB order, (H, W) or (H, W, C)."""
     data = _bytes(path)
@@ -181,7 +219,10 @@ def _decode(path: Path, wide: bool) -> np.ndarray:
         raise _unreadable(path, 'its end is missing (no IEND)')
     if data[:2] == b'\xff\xd8' and b'\xff\xd9' not in tail:
         raise _unreadable(path, 'its end is missing (no end-of-image mark)')
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:  # only of more than 2^30 pixels: anything else is no exception
+        raise _too_large(path) from error
     if pixels is None:
         raise _unreadable(path, 'the decoder refuses it')
     if pixels.ndim == 3 and pixels.shape[2] == 3:
@@ -200,6 +241,8 @@ def _decode_tiff(path: Path, data: bytes, wide: bool) -> np.ndarray:
                     return np.asarray(image)
                 if image.mode in ('P', '1'):  # rasterio would give the palette's numbers as grey
                     return np.asarray(image.convert('RGB'))
+        except Image.DecompressionBombError as error:
+            raise _too_large(path) from error
         except UnidentifiedImageError:
             pass
         except OSError as error:

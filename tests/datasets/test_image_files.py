@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -161,3 +164,32 @@ def test_a_wide_or_truncated_label_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ValueError, match=r"b.png' cannot be decoded"):
         read_mask(path)
+
+
+def huge_png(path, width, height):
+    """Write the header of a PNG and nothing of its pixels."""
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack(
+            '>I', zlib.crc32(kind + data))
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack(
+        '>IIBBBBB', width, height, 8, 0, 0, 0, 0)) + chunk(b'IDAT', zlib.compress(b''))
+        + chunk(b'IEND', b''))
+    return path
+
+
+@pytest.mark.parametrize(('read', 'size', 'millions'), [
+    (read_mask, (32507, 15354), 499), (read_rgb, (40000, 40000), 1600)])
+def test_a_scene_is_sent_to_the_tile_cutter(tmp_path, read, size, millions):
+    path = huge_png(tmp_path / 'scene.png', *size)
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ValueError, match=rf"scene\.png' is too large.*{size[0]} x {size[1]}, "
+                       rf'{millions} megapixels, at most 179.*tiles\.py cut'):
+        read(path)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_tiff_scene_is_sent_to_the_tile_cutter(tmp_path, monkeypatch):
+    path = save(tmp_path / 'scene.tif', RGB)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    with pytest.raises(ValueError, match=r"scene\.tif' is too large.*20 x 24.*tiles\.py cut"):
+        read_rgb(path)
