@@ -126,3 +126,16 @@ def test_a_state_dict_survives_a_round_trip_without_the_mask():
         nn.init.constant_(parameter, 0.5)
     other.load_state_dict(one.state_dict())
     assert torch.equal(one(IDS), other(IDS))
+
+
+@torch.no_grad()
+def test_pretrained_weights_are_clips_and_the_first_positions_are_taken(tmp_path):
+    trained = build()
+    path = tmp_path / 'clip.pt'
+    torch.save(trained.state_dict() | {'visual.proj': torch.zeros(4, 8)}, path)
+    torch.manual_seed(9)
+    encoder = MODELS.build(TINY | dict(pretrained=str(path))).eval()
+    assert torch.equal(encoder(IDS), trained(IDS))
+    assert len(build(pretrained=str(path), context_length=12).positional_embedding) == 12
+    with pytest.raises(ValueError, match='do not fit'):
+        build(pretrained=str(path), embed_dim=4)

@@ -9,6 +9,7 @@ from changeclip_records import (
 )
 from testers import EncoderTester
 
+from rscc import compat
 from rscc.registry import MODELS
 
 TINY = dict(type='CLIPResNet', layers=(1, 1, 1, 1), width=8, heads=4, output_dim=16,
@@ -102,3 +103,18 @@ def test_a_size_that_does_not_divide_says_how_to_pad():
 def test_heads_that_do_not_divide_the_pool_are_refused():
     with pytest.raises(ValueError, match='256 wide, which 7 heads do not divide'):
         MODELS.build(TINY | dict(heads=7))
+
+
+@torch.no_grad()
+def test_pretrained_weights_are_clips_and_the_table_is_resized(tmp_path):
+    resnet = compat.import_open_clip('modified_resnet')
+    tower = resnet.ModifiedResNet((1, 1, 1, 1), 16, 4, image_size=32, width=8).eval()
+    path = tmp_path / 'clip.pt'
+    torch.save({f'visual.{name}': value for name, value in tower.state_dict().items()}, path)
+    encoder = MODELS.build(TINY | dict(pretrained=str(path)))
+    assert encoder.visual.attnpool.positional_embedding.shape == (5, 256)
+    own = MODELS.build(TINY | dict(pretrained=str(path), input_resolution=32)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(own.encode(images).pooled, tower(images), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match='do not fit'):
+        MODELS.build(TINY | dict(pretrained=str(path), width=16))

@@ -10,6 +10,7 @@ from changeclip_records import (
 from testers import EncoderTester
 from torch import nn
 
+from rscc import compat
 from rscc.registry import MODELS
 
 TINY = dict(type='CLIPViT', width=16, layers=4, heads=2, output_dim=8, input_resolution=64,
@@ -169,3 +170,18 @@ def test_a_pyramid_needs_four_taps_of_patches_of_16(options):
     with pytest.raises(ValueError, match=r'4 out_indices and patch_size=16, found out_indices=.*'
                                          'set pyramid=False'):
         build(**options)
+
+
+@torch.no_grad()
+def test_pretrained_weights_are_clips_and_the_table_is_resized(tmp_path):
+    clip = compat.import_open_clip('transformer')
+    tower = clip.VisionTransformer(image_size=32, patch_size=16, width=16, layers=4, heads=2,
+                                   mlp_ratio=4.0, output_dim=8, act_layer=clip.QuickGELU).eval()
+    path = tmp_path / 'clip.pt'
+    torch.save({f'visual.{name}': value for name, value in tower.state_dict().items()}, path)
+    encoder, images = build(pretrained=str(path)).eval(), torch.randn(2, 3, 32, 32)
+    assert encoder.visual.positional_embedding.shape == (17, 16)
+    own = build(pretrained=str(path), input_resolution=32).eval()
+    torch.testing.assert_close(own.encode(images).pooled, tower(images), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match='do not fit'):
+        build(pretrained=str(path), width=24)
