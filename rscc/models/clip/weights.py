@@ -1,0 +1,117 @@
+"""Loading CLIP weights into image towers and text encoders: all of them, or an error."""
+from collections.abc import Callable, Mapping
+from math import isqrt
+
+from torch import Tensor, nn
+
+from rscc.models.clip.architecture import describe_text, describe_visual
+from rscc.models.clip.grid import resize_position_table
+from rscc.models.clip.weight_files import CLIPWeights, read_clip
+from rscc.utils.name_groups import group_names
+from rscc.utils.notes import say_once
+
+__all__ = ['CLIPWeights', 'load_text', 'load_visual', 'read_clip']
+
+_TABLES = ('positional_embedding', 'attnpool.positional_embedding')
+#: Not of the text encoder, though they have no prefix of their own.
+_SCALES = ('logit_scale', 'logit_bias')
+
+
+def load_visual(visual: nn.Module, source: str, quick_gelu: bool | None) -> None:
+    """Load an image tower whose parameters have OpenAI's names without ``visual.``.
+
+    The position table is resized to the tower's own grid.
+
+    Args:
+        visual: The tower; unchanged where anything does not fit.
+        source: CLIP weights, see :func:`read_clip`.
+        quick_gelu: Whether the tower computes QuickGELU; None where it has no such activation.
+
+    Raises:
+        ValueError: If keys are missing, unexpected or of another shape (all are listed), or the
+            weights were trained with the other activation.
+        FileNotFoundError, OSError: As :func:`read_clip`.
+    """
+    weights = read_clip(source)
+    found = {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()
+             if key.startswith('visual.')}
+    own = visual.state_dict()
+    for key in _TABLES:
+        if key in found and key in own:
+            found[key] = _fit_grid(found[key], own[key])
+    _load(visual, found, weights, quick_gelu, describe_visual)
+
+
+def load_text(text: nn.Module, source: str, quick_gelu: bool) -> None:
+    """Load a text encoder whose parameters have CLIP's names.
+
+    Where the encoder has fewer positions than the file, the first ones are taken.
+
+    Args:
+        text: The encoder; unchanged where anything does not fit.
+        source: CLIP weights, see :func:`read_clip`.
+        quick_gelu: Whether the encoder computes QuickGELU.
+
+    Raises:
+        ValueError: If keys are missing, unexpected or of another shape (all are listed), or the
+            weights were trained with the other activation.
+        FileNotFoundError, OSError: As :func:`read_clip`.
+    """
+    weights = read_clip(source)
+    found = {key: value for key, value in weights.state_dict.items()
+             if not key.startswith('visual.') and key not in _SCALES}
+    key = 'positional_embedding'
+    if key in found and hasattr(text, key):
+        found[key] = found[key][:len(getattr(text, key))]
+    _load(text, found, weights, quick_gelu, describe_text)
+
+
+def _fit_grid(table: Tensor, own: Tensor) -> Tensor:
+    """Resize positions (1 + n*n, C) to the own square grid, where both have one."""
+    side = isqrt(max(len(own) - 1, 0))
+    square = isqrt(max(len(table) - 1, 0)) ** 2 == len(table) - 1
+    if not square or len(table) < 2 or side * side != len(own) - 1:
+        return table
+    return resize_position_table(table, (side, side))
+
+
+def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
+          quick_gelu: bool | None, describe: Callable[[Mapping[str, Tensor]], str]) -> None:
+    """Load ``found`` into ``module`` after everything has been compared."""
+    own = module.state_dict()
+    lines = _differences(found, own)
+    if lines:
+        raise ValueError('\n  '.join([
+            f"CLIP weights '{weights.source}' do not fit: the file is {describe(found)}; this "
+            f'model is {describe(own)}.', *lines,
+            'Name weights of that architecture, or set the model up for these.']))
+    _check_activation(weights, quick_gelu)
+    module.load_state_dict(found)
+
+
+def _differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """List every key without a partner and every pair of different shape."""
+    shapes: dict[str, list[str]] = {}
+    for key in own:
+        if key in found and found[key].shape != own[key].shape:
+            sizes = f'file {tuple(found[key].shape)}, model {tuple(own[key].shape)}'
+            shapes.setdefault(sizes, []).append(key)
+    titled = {'missing in the file': [key for key in own if key not in found],
+              'not in this model': [key for key in found if key not in own],
+              **{f'of another shape ({sizes})': keys for sizes, keys in shapes.items()}}
+    return [f'{title}, {len(keys)}: {", ".join(group_names(keys))}'
+            for title, keys in titled.items() if keys]
+
+
+def _check_activation(weights: CLIPWeights, quick_gelu: bool | None) -> None:
+    """Refuse the other activation: the model would run, and answer a little wrong everywhere."""
+    if quick_gelu is None:
+        return
+    if weights.quick_gelu is None:
+        say_once(f"'{weights.source}' does not say whether it was trained with QuickGELU; the "
+                 f'configured quick_gelu={quick_gelu} is taken (OpenAI: True)', 20)
+    elif weights.quick_gelu != quick_gelu:
+        activation = 'QuickGELU' if weights.quick_gelu else 'the exact GELU'
+        raise ValueError(f"CLIP weights '{weights.source}' were trained with {activation}, and this "
+                         f'model is set to quick_gelu={quick_gelu}: set '
+                         f'quick_gelu={weights.quick_gelu}')
