@@ -140,16 +140,35 @@ def _binary_labels(values: np.ndarray, present: np.ndarray, path: str | Path) ->
 
 def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.ndarray:
     """Read file values (H, W) uint8, or indices into ``palette``."""
+    if palette is not None:
+        return _match_colours(read_stored(path, 'RGB'), palette, path)
+    values = read_stored(path)
+    return as_label(values[..., 0] if values.ndim == 3 else values, path)
+
+
+def read_stored(path: str | Path, mode: str | None = None) -> np.ndarray:
+    """Read the values that a label file holds: indices of a palette, grey values, or colours.
+
+    Args:
+        path: PNG, BMP, JPEG or TIFF.
+        mode: Pillow's name of the kind to convert to, ``'RGB'`` for instance; None converts
+            nothing.
+
+    Returns:
+        (H, W) or (H, W, C) of the file's own depth.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be decoded or is too large to be decoded at once.
+    """
+    path = Path(path)
     try:
         with Image.open(io.BytesIO(_bytes(path))) as image:
-            if palette is not None:
-                return _match_colours(np.asarray(image.convert('RGB')), palette, path)
-            values = np.asarray(image)
+            return np.asarray(image.convert(mode) if mode else image)
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except (UnidentifiedImageError, OSError) as error:
-        raise _unreadable(path, str(error)) from error
-    return as_label(values[..., 0] if values.ndim == 3 else values, path)
+        raise unreadable(path, str(error)) from error
 
 
 def as_label(values: np.ndarray, path: str | Path) -> np.ndarray:
@@ -185,11 +204,12 @@ def _bytes(path: Path) -> bytes:
         raise FileNotFoundError(f"no such image: '{path}'")
     data = path.read_bytes()
     if not data:
-        raise _unreadable(path, 'the file is empty')
+        raise unreadable(path, 'the file is empty')
     return data
 
 
-def _unreadable(path: Path, cause: str) -> ValueError:
+def unreadable(path: Path, cause: str) -> ValueError:
+    """Return the error for a file that cannot be decoded."""
     return ValueError(f"'{path}' cannot be decoded: {cause}. The file is truncated, damaged or no "
                       'image; copy or download it again.')
 
@@ -216,15 +236,15 @@ def _decode(path: Path, wide: bool) -> np.ndarray:
     # Decoders may fill the missing part of a truncated file with grey and say nothing.
     tail = data[-4096:]
     if data[:4] == b'\x89PNG' and b'IEND' not in tail:
-        raise _unreadable(path, 'its end is missing (no IEND)')
+        raise unreadable(path, 'its end is missing (no IEND)')
     if data[:2] == b'\xff\xd8' and b'\xff\xd9' not in tail:
-        raise _unreadable(path, 'its end is missing (no end-of-image mark)')
+        raise unreadable(path, 'its end is missing (no end-of-image mark)')
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:  # only of more than 2^30 pixels: anything else is no exception
         raise _too_large(path) from error
     if pixels is None:
-        raise _unreadable(path, 'the decoder refuses it')
+        raise unreadable(path, 'the decoder refuses it')
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
@@ -246,14 +266,14 @@ def _decode_tiff(path: Path, data: bytes, wide: bool) -> np.ndarray:
         except UnidentifiedImageError:
             pass
         except OSError as error:
-            raise _unreadable(path, str(error)) from error
+            raise unreadable(path, str(error)) from error
     rasterio = require('rasterio', f"reading the bands of '{path}'")
     try:
         with rasterio.Env(GDAL_PAM_ENABLED='NO'), rasterio.io.MemoryFile(data) as memory, \
                 memory.open() as file:
             return np.moveaxis(file.read(), 0, -1)
     except rasterio.errors.RasterioError as error:
-        raise _unreadable(path, str(error)) from error
+        raise unreadable(path, str(error)) from error
 
 
 def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.ndarray:

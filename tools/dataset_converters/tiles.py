@@ -1,0 +1,144 @@
+"""Cut large image pairs into tiles, and merge the maps of tiles into maps of the whole images.
+
+Works through bands of rows, so the images need not fit into memory.
+
+Example::
+
+    python tools/dataset_converters/tiles.py cut data/LEVIR-CD --out data/LEVIR-CD/cut_data
+    python tools/dataset_converters/tiles.py cut --from before.tif --to after.tif \
+        --label change.tif --shares 0.8 0.1 0.1 --out data/WHUCD/cut_data
+    python tools/dataset_converters/tiles.py merge show/probabilities \
+        --tiles data/LEVIR-CD/cut_data --label data/LEVIR-CD/test/label --out merged
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.apis.tile_merging import Merging, merge_tiles, scenes_of_tiles
+from rscc.datasets.tiles.cutting import cut
+from rscc.datasets.tiles.index import Scene, TileIndex, read_index
+from rscc.datasets.tiles.merging import BLENDS, RULES
+from rscc.datasets.tiles.scenes import scenes_of_folder, scenes_of_pair
+from rscc.evaluation.table import format_table
+from rscc.utils import write_json
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Cut image pairs into tiles, merge tile maps.')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='cut | merge')
+    _add_cut(commands.add_parser('cut', help='cut pairs and labels into tiles'))
+    _add_merge(commands.add_parser('merge', help='merge maps of tiles, and score them'))
+    args = parser.parse_args(arguments)
+    if args.command == 'cut' and args.root is None and not (args.img_from and args.img_to):
+        parser.error('cut needs a folder, or the files of one pair: --from FILE --to FILE')
+    if args.command == 'cut' and args.root is not None and args.shares:
+        parser.error('--shares splits one pair, given by --from FILE --to FILE')
+    return args
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--size', type=int, default=256, help='side of a tile (%(default)s)')
+    parser.add_argument('--overlap', type=int, default=64, help='pixels that neighbours share; 0 '
+                        'for tiles side by side without a mirrored border (%(default)s)')
+
+
+def _add_cut(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('root', nargs='?', help='folder with SPLIT/A, SPLIT/B, SPLIT/label, or '
+                        'A, B, label; without it, --from and --to are files')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the tiles, their '
+                        'lists and tiles.json')
+    parser.add_argument('--from', dest='img_from', metavar='NAME',
+                        help='file, or folder below ROOT, of the earlier date (folder A)')
+    parser.add_argument('--to', dest='img_to', metavar='NAME',
+                        help='file, or folder below ROOT, of the later date (folder B)')
+    parser.add_argument('--label', metavar='NAME', help='file, or folder below ROOT, of the '
+                        'labels; none for no labels (folder label)')
+    parser.add_argument('--splits', nargs='+', metavar='NAME',
+                        help='split folders (default: those of train, val, test that exist)')
+    parser.add_argument('--shares', nargs='+', type=float, metavar='SHARE', help='split one pair '
+                        'from left to right into train, val and test (or train and test)')
+    _add_grid(parser)
+    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                        help='bands, from 1, that become red, green and blue')
+    parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
+                        help='values that become 0 and 255 (for images of more than 8 bits)')
+    parser.add_argument('--jobs', type=int, default=min(4, os.cpu_count() or 1), metavar='N',
+                        help='threads that compress tiles (%(default)s)')
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('folder', help='maps of the tiles: probabilities/ or masks/ of '
+                        'tools/test.py --show-dir')
+    parser.add_argument('--tiles', metavar='FILE', help='tiles.json or its folder')
+    parser.add_argument('--image-size', nargs=2, type=int, metavar=('WIDTH', 'HEIGHT'),
+                        help='without --tiles: size of every image; see also --size, --overlap')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the merged maps')
+    parser.add_argument('--splits', nargs='+', metavar='NAME',
+                        help='splits to merge (default: those whose tiles are there)')
+    parser.add_argument('--rule', choices=RULES, default='mean', help='; '.join(
+        f'{name}: {text}' for name, text in RULES.items()) + ' (%(default)s)')
+    parser.add_argument('--blend', choices=BLENDS, default='none', help='; '.join(
+        f'{name}: {text}' for name, text in BLENDS.items()) + ' (%(default)s)')
+    parser.add_argument('--threshold', type=float, default=0.5,
+                        help='changed above this (%(default)s)')
+    parser.add_argument('--classes', action='store_true',
+                        help='grey tiles hold class numbers, not probabilities')
+    parser.add_argument('--probabilities', action='store_true', help='write P(changed) of the '
+                        'whole images too, as grey of 16 bits')
+    parser.add_argument('--label', metavar='PATH', help='full-size labels, a folder or one file: '
+                        'prints the scores and writes metrics.json')
+    _add_grid(parser)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Cut or merge."""
+    args = parse_args(arguments)
+    try:
+        (run_cut if args.command == 'cut' else run_merge)(args)
+    except (OSError, ValueError, ImportError) as error:
+        raise SystemExit(f'error: {error}') from error
+
+
+def run_cut(args: argparse.Namespace) -> None:
+    """Cut, and say how many tiles there are."""
+    index = TileIndex(args.size, args.overlap, tuple(_scenes(args)))
+    for path in cut(index, args.out, args.bands, args.scale, args.jobs):
+        pairs = sum(len(index.grid(scene)) for scene in index.scenes if scene.split == path.stem)
+        print(f'{pairs:8d} pairs of tiles  {path}')
+
+
+def _scenes(args: argparse.Namespace) -> list[Scene]:
+    label = None if (args.label or '').lower() == 'none' else args.label
+    if args.root is None:
+        files = {'from': args.img_from, 'to': args.img_to, 'label': label}
+        return scenes_of_pair({kind: Path(path) for kind, path in files.items() if path},
+                              args.shares)
+    return scenes_of_folder(args.root, args.splits, args.img_from or 'A', args.img_to or 'B',
+                            'label' if args.label is None else label)
+
+
+def run_merge(args: argparse.Namespace) -> None:
+    """Merge, and print the scores where there are labels."""
+    if args.tiles is None and args.image_size is None:
+        raise ValueError('merge needs --tiles (tiles.json of the cut), or --image-size for tiles '
+                         'that were cut by another program')
+    if args.tiles is not None:
+        index = read_index(args.tiles)
+    else:
+        width, height = args.image_size
+        index = TileIndex(args.size, args.overlap,
+                          tuple(scenes_of_tiles(args.folder, height, width)))
+    options = Merging(args.rule, args.blend, args.threshold, args.classes, args.probabilities)
+    written, scores = merge_tiles(args.folder, index, args.out, args.splits, args.label, options)
+    if args.label:
+        write_json(Path(args.out) / 'metrics.json', scores)
+        print('\n' + format_table(scores) + '\n')
+    print(f'{len(written)} maps written to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
