@@ -52,17 +52,17 @@ def visual_tower(tensors: Mapping[str, Tensor]) -> VisualTower | None:
 
 
 def describe_visual(tensors: Mapping[str, Tensor]) -> str:
-    """Return ``'ViT-B/16 (width 768, 12 layers), output 512'`` and the like."""
+    """Return ``'a ViT-B/16 (width 768, 12 layers), output 512'`` and the like."""
     tower = visual_tower(tensors)
     if tower is None:
         return f'no CLIP image tower that is known here (its keys begin {sorted(tensors)[:3]})'
     output = (tensors.get('attnpool.c_proj.weight') if tower.patch is None
               else _transposed(tensors.get('proj')))
-    return f'{tower}' + ('' if output is None else f', output {len(output)}')
+    return f'a {tower}' + ('' if output is None else f', output {len(output)}')
 
 
 def describe_text(tensors: Mapping[str, Tensor]) -> str:
-    """Return ``'text transformer (width 512, 12 layers), output 1024'`` and the like."""
+    """Return ``'a text transformer (width 512, 12 layers), output 1024'`` and the like."""
     if 'positional_embedding' not in tensors:
         return f'no CLIP text tower that is known here (its keys begin {sorted(tensors)[:3]})'
     layers = _count(tensors, r'transformer\.resblocks\.(\d+)\.')

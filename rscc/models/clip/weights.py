@@ -10,7 +10,7 @@ from rscc.models.clip.weight_files import CLIPWeights, read_clip
 from rscc.utils.name_groups import group_names
 from rscc.utils.notes import say_once
 
-__all__ = ['CLIPWeights', 'load_text', 'load_visual', 'read_clip']
+__all__ = ['CLIPWeights', 'check_activation', 'load_text', 'load_visual', 'read_clip']
 
 _TABLES = ('positional_embedding', 'attnpool.positional_embedding')
 #: Not of the text encoder, though they have no prefix of their own.
@@ -85,7 +85,7 @@ def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
             f"CLIP weights '{weights.source}' do not fit: the file is {describe(found)}; this "
             f'model is {describe(own)}.', *lines,
             'Name weights of that architecture, or set the model up for these.']))
-    _check_activation(weights, quick_gelu)
+    check_activation(weights.source, weights.quick_gelu, quick_gelu)
     module.load_state_dict(found)
 
 
@@ -103,15 +103,24 @@ def _differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
             for title, keys in titled.items() if keys]
 
 
-def _check_activation(weights: CLIPWeights, quick_gelu: bool | None) -> None:
-    """Refuse the other activation: the model would run, and answer a little wrong everywhere."""
+def check_activation(source: str, trained: bool | None, quick_gelu: bool | None) -> None:
+    """Refuse the other activation: the model would run, and answer a little wrong everywhere.
+
+    Args:
+        source: Name of the weights.
+        trained: Whether they were trained with QuickGELU; None where that is unknown, which is
+            noted in the log.
+        quick_gelu: Whether the model computes it; None where it has neither.
+
+    Raises:
+        ValueError: If the two differ.
+    """
     if quick_gelu is None:
         return
-    if weights.quick_gelu is None:
-        say_once(f"'{weights.source}' does not say whether it was trained with QuickGELU; the "
-                 f'configured quick_gelu={quick_gelu} is taken (OpenAI: True)', 20)
-    elif weights.quick_gelu != quick_gelu:
-        activation = 'QuickGELU' if weights.quick_gelu else 'the exact GELU'
-        raise ValueError(f"CLIP weights '{weights.source}' were trained with {activation}, and this "
-                         f'model is set to quick_gelu={quick_gelu}: set '
-                         f'quick_gelu={weights.quick_gelu}')
+    if trained is None:
+        say_once(f"'{source}' does not say whether it was trained with QuickGELU; "
+                 f'quick_gelu={quick_gelu} is taken (OpenAI: True)', 20)
+    elif trained != quick_gelu:
+        activation = 'QuickGELU' if trained else 'the exact GELU'
+        raise ValueError(f"CLIP weights '{source}' were trained with {activation}, and this model "
+                         f'is set to quick_gelu={quick_gelu}: set quick_gelu={trained}')

@@ -24,7 +24,7 @@ def test_towers_are_recognised_by_their_tensors():
     assert visual_tower(tiny_clip('vit', layers=3).visual.state_dict()) == VisualTower(3, 64, 8)
     resnet = tiny_clip('resnet').visual.state_dict()
     assert visual_tower(resnet) == VisualTower((1, 2, 1, 1), 8)
-    assert describe_visual(resnet) == 'ResNet (layers 1-2-1-1, width 8), output 32'
+    assert describe_visual(resnet) == 'a ResNet (layers 1-2-1-1, width 8), output 32'
 
 
 def test_text_towers_say_width_depth_length_and_output():

@@ -86,8 +86,8 @@ def test_another_architecture_is_one_error_that_lists_everything_and_loads_nothi
     with pytest.raises(ValueError, match='do not fit') as error:
         load_visual(target, vit, quick_gelu=None)
     said = str(error.value)
-    assert ('the file is ViT with patch 8 (width 64, 2 layers), output 32; this model is '
-            'ResNet (layers 1-2-1-1, width 8), output 32.') in said
+    assert ('the file is a ViT with patch 8 (width 64, 2 layers), output 32; this model is '
+            'a ResNet (layers 1-2-1-1, width 8), output 32.') in said
     assert f'missing in the file, {len(before) - 1}: ' in said  # conv1.weight has another shape
     assert 'layer{1-4}.{0-1}.bn{1-3}.weight (15)' in said
     assert 'not in this model, 31: ' in said
@@ -145,6 +145,6 @@ def test_an_unknown_activation_is_noted(vit, monkeypatch):
     monkeypatch.setattr(module, 'say_once', lambda *words: said.append(words))
     load_visual(tiny_clip('vit').visual, vit, quick_gelu=True)
     assert len(said) == 1 and said[0][1] == 20
-    assert 'vit.pt\' does not say whether it was trained with QuickGELU' in said[0][0]
+    assert "vit.pt' does not say whether it was trained with QuickGELU" in said[0][0]
     load_visual(tiny_clip('vit').visual, vit, quick_gelu=None)
     assert len(said) == 1  # a ResNet has no such activation: nothing to note
