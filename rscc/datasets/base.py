@@ -195,13 +195,21 @@ class ChangeDataset(BaseDataset):
                                  f"'{split}' and '{record['split']}'. Remove one.")
 
     def _check_files(self, samples: list[dict]) -> None:
-        keys = [key for key, template in self.templates.items() if template is not None]
-        missing = [item[key] for item in samples for key in keys if not Path(item[key]).exists()]
+        paths = [path for item in samples for path in self.files_of(item)]
+        missing = [path for path in paths if not Path(path).exists()]
         if missing:
             raise FileNotFoundError(
-                f'{self.TITLE}: {len(missing)} of {len(samples) * len(keys)} image files are '
-                f"missing; first: {missing[:3]}. Check data_root='{self.data_root}' and the path "
-                f'templates, or complete the download: docs/en/datasets.md#{self.ANCHOR}')
+                f'{self.TITLE}: {len(missing)} of {len(paths)} image files are missing; first: '
+                f'{missing[:3]}. {self.where_files_are()}: docs/en/datasets.md#{self.ANCHOR}')
+
+    def files_of(self, item: Mapping) -> list[str]:
+        """Return the paths of an item that must exist."""
+        return [item[key] for key, template in self.templates.items() if template is not None]
+
+    def where_files_are(self) -> str:
+        """Say where images were looked for, and what to do where they are missing."""
+        return (f"Check data_root='{self.data_root}' and the path templates, or complete the "
+                'download')
 
     # ---- samples -----------------------------------------------------------------------------
 
@@ -240,10 +248,11 @@ class ChangeDataset(BaseDataset):
             item['label_map'] = dict(self.label_map)
         return item
 
-    def prepare_data(self, idx: int) -> dict:
-        """Return item ``idx`` after the pipeline."""
+    def prepare_data(self, idx: int, epoch: int | None = None) -> dict:
+        """Return item ``idx`` after the pipeline, random as in ``epoch`` (None: the present)."""
         item = self.attach(self.get_data_info(idx))
-        item['rng'] = np.random.default_rng((self.seed, self.epoch, idx))
+        epoch = self.epoch if epoch is None or self.test_mode else epoch
+        item['rng'] = np.random.default_rng((self.seed, epoch, idx))
         if self._cache is not None:
             self._cache.fill(item, idx)
         sample_id = item['sample_id']
@@ -260,10 +269,14 @@ class ChangeDataset(BaseDataset):
         return results
 
     def __getitem__(self, idx: int) -> dict:
-        """Return item ``idx``; unlike MMEngine's, never another one in its place."""
+        """Return item ``idx``; unlike MMEngine's, never another one in its place.
+
+        An index that knows its epoch (``rscc.datasets.samplers.Visit``) overrules ``set_epoch``.
+        """
         if not self._fully_initialized:
             self.full_init()
-        return self.prepare_data(int(idx) % len(self) if idx < 0 else int(idx))
+        return self.prepare_data(int(idx) % len(self) if idx < 0 else int(idx),
+                                 getattr(idx, 'epoch', None))
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:

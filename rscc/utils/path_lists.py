@@ -1,4 +1,6 @@
 """Path lists of pairs in ChangeCLIP's form: ``from  to  label`` a line, two blanks between."""
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +9,9 @@ from rscc.utils import atomic_write, did_you_mean
 
 SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp'}
 SEPARATOR = '  '
+_COLUMN = re.compile(r'"([^"]+)"|([^\s"]+)')
+_FORM = 'from  to  label'
+_TILE = re.compile(r'(.+)_\d+_\d+')
 
 
 @dataclass
@@ -88,6 +93,40 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
+def hold_out(found: PathList, share: float, name: str = 'val') -> tuple[PathList, PathList]:
+    """Take a share of the images out of a split, for datasets that come without validation.
+
+    Tiles that overlap must not be on both sides, so all tiles of an image (``<image>_<column>_
+    <row>``) stay together. The choice is the same every time.
+
+    Args:
+        found: The split to take from.
+        share: Share of its images, above 0 and below 1; at least one is taken.
+        name: Name of the new split.
+
+    Returns:
+        What remains, and the new split.
+
+    Raises:
+        ValueError: If the share is none, or all pairs are tiles of one image.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f'a share of {share} was to be held out; give one between 0 and 1.')
+    tiles = [_TILE.fullmatch(row[0].stem) for row in found.rows]
+    images = [tile[1] if tile and all(tiles) else row[0].stem
+              for tile, row in zip(tiles, found.rows, strict=True)]
+    known = sorted(set(images))
+    if len(known) < 2:
+        raise ValueError(f"all {len(images)} pairs of '{found.name}' are of one image "
+                         f"('{known[0]}'), whose tiles overlap: none can be held out. Divide the "
+                         'image before it is cut.')
+    taken = set(random.Random(0).sample(known, min(max(1, round(share * len(known))),
+                                                   len(known) - 1)))
+    kept, held = ([row for row, image in zip(found.rows, images, strict=True)
+                   if (image in taken) is side] for side in (False, True))
+    return PathList(found.name, kept, found.unmatched), PathList(name, held)
+
+
 def write_path_list(found: PathList, out: str | Path,
                     relative_to: str | Path | None = None) -> Path:
     """Write ``<name>.txt``; paths with blanks are put in double quotes.
@@ -112,3 +151,91 @@ def _column(path: Path, relative_to: str | Path | None) -> str:
     text = (path if relative_to is None else path.relative_to(Path(relative_to).resolve())
             ).as_posix()
     return f'"{text}"' if any(character.isspace() for character in text) else text
+
+
+@dataclass(frozen=True)
+class ListedPair:
+    """One line of a path list.
+
+    Attributes:
+        line: Its number in the file, from 1.
+        img_from: Path of the earlier date as written, with forward slashes.
+        img_to: Path of the later date.
+        label: Path of the label, or None.
+    """
+    line: int
+    img_from: str
+    img_to: str
+    label: str | None = None
+
+
+def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
+    """Read a path list.
+
+    Columns stand apart by any run of blanks or tabs; a path with blanks is quoted. Lists of the
+    original, which knew no quotes, are read too where two blanks stand between the columns. The
+    file is UTF-8 on every system; empty lines do not count; backslashes count as slashes.
+
+    Args:
+        path: The list.
+        label: Whether every line must name a label. Without, a third column is ignored.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty or no UTF-8, a line has another number of columns, or a pair
+            stands there twice; the message names file, line and remedy.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no path list '{path}'. Write it: python "
+                                'tools/general/write_path.py ROOT')
+    try:
+        text = path.read_bytes().decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path list '{path}' is not UTF-8 (byte {error.start}). Save it as UTF-8, "
+                         'or write it again: python tools/general/write_path.py ROOT') from error
+    pairs = [_listed(number, line, path, label)
+             for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not pairs:
+        raise ValueError(f"path list '{path}' is empty; one line a pair, '{_FORM}', was expected. "
+                         'Write it again: python tools/general/write_path.py ROOT')
+    _refuse_repeated(pairs, path)
+    return pairs
+
+
+def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
+    columns = _columns(line.strip())
+    if line.count('"') % 2:
+        raise ValueError(f"'{path}' line {number} has a quote that does not close: "
+                         f"'{line.strip()}'. Put each path with blanks in a pair of double quotes.")
+    if len(columns) == 2 and label:
+        raise ValueError(f"'{path}' line {number} has two columns, from and to, but no label: "
+                         f"'{line.strip()}'. Write '{_FORM}', or read the list without labels: "
+                         'label=False.')
+    if len(columns) not in (2, 3):
+        raise ValueError(f"'{path}' line {number} has {len(columns)} column(s): '{line.strip()}'. "
+                         f"Write '{_FORM}', blanks or tabs between; put paths with blanks in "
+                         'double quotes.')
+    return ListedPair(number, *columns[:3 if label else 2])
+
+
+def _columns(line: str) -> list[str]:
+    columns = [quoted or plain for quoted, plain in _COLUMN.findall(line)]
+    if '"' not in line and (len(columns) > 3 or not all(map(_is_file_name, columns))):
+        wide = re.split(r'\s*\t\s*|\s{2,}', line)
+        if len(wide) in (2, 3) and all(map(_is_file_name, wide)):
+            columns = wide
+    return [column.replace('\\', '/') for column in columns]
+
+
+def _is_file_name(column: str) -> bool:
+    return bool(Path(column).suffix)
+
+
+def _refuse_repeated(pairs: Sequence[ListedPair], path: Path) -> None:
+    first: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        line = first.setdefault((pair.img_from, pair.img_to), pair.line)
+        if line != pair.line:
+            raise ValueError(f"'{path}' lists the pair '{pair.img_from}', '{pair.img_to}' twice: "
+                             f'lines {line} and {pair.line}. Remove one.')

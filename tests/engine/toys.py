@@ -35,10 +35,13 @@ class ToyPairs(BaseDataset):
     def set_epoch(self, epoch):
         self.epoch.fill_(epoch)
 
+    def get_cat_ids(self, idx):
+        return [idx % 2]
+
     def prepare_data(self, index):
         if index == self.kill_worker_at and torch.utils.data.get_worker_info() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
-        rng = np.random.default_rng((int(self.epoch), index))
+        rng = np.random.default_rng((int(getattr(index, 'epoch', self.epoch)), index))
         inputs = torch.from_numpy(rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8))
         sample = ChangeDataSample(metainfo={
             'sample_id': f'toy_{index:03d}', 'img_path_from': 'a.png', 'img_path_to': 'b.png'})

@@ -63,3 +63,13 @@ def test_an_unwritable_folder_is_one_line(repo, scenes, tmp_path):
     done = write_path(repo, scenes, '--out', tmp_path / 'out')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert done.stderr.startswith('error: the lists cannot be written: ')
+
+
+def test_a_validation_list_is_made_of_a_part_of_train(repo, scenes):
+    done = write_path(repo, scenes, '--hold-out', '0.5', '--relative')
+    assert done.returncode == 0, done.stderr
+    sizes = {path.stem: len(path.read_text().splitlines()) for path in scenes.glob('*.txt')}
+    assert sizes == {'train': 1, 'val': 1, 'test': 2}
+    done = write_path(repo, scenes, '--splits', 'test', '--hold-out', '0.5')
+    assert done.returncode == 1
+    assert "--hold-out makes val of a part of train, found ['test']" in done.stderr

@@ -7,6 +7,7 @@ Example::
 
     python tools/general/write_path.py data/SYSU-CD --from time1 --to time2
     python tools/general/write_path.py scenes --label none --relative --out lists
+    python tools/general/write_path.py data/LEVIR_CD_PLUS/cut_data --hold-out 0.1
 """
 import argparse
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.utils.path_lists import PathList, find_pairs, write_path_list
+from rscc.utils.path_lists import PathList, find_pairs, hold_out, write_path_list
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,6 +31,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='folder of the later date (%(default)s)')
     parser.add_argument('--label', default='label', metavar='FOLDER',
                         help='folder of the labels, or none for lists of two columns (%(default)s)')
+    parser.add_argument('--hold-out', type=float, metavar='SHARE',
+                        help='make val.txt of this share of the images of train, all tiles of an '
+                             'image together (for datasets without a val folder)')
     parser.add_argument('--out', metavar='DIR', help='where the lists go (default: ROOT)')
     parser.add_argument('--relative', action='store_true',
                         help='write paths relative to ROOT instead of absolute ones')
@@ -44,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     label = None if args.label.lower() in ('none', '') else args.label
     try:
         lists = find_pairs(args.root, args.splits, args.img_from, args.img_to, label)
+        if args.hold_out is not None:
+            lists = with_validation(lists, args.hold_out)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     problems = [describe_unmatched(found) for found in lists if found.unmatched]
@@ -60,6 +66,20 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(f'error: the lists cannot be written: {error}. Choose another folder '
                              'with --out') from error
         print(f'{len(found.rows):6d} pairs  {path}')
+
+
+def with_validation(lists: list[PathList], share: float) -> list[PathList]:
+    """Divide the list named train into train and val.
+
+    Raises:
+        ValueError: If there is no train, or a val already.
+    """
+    names = [found.name for found in lists]
+    if 'train' not in names or 'val' in names:
+        raise ValueError(f'--hold-out makes val of a part of train, found {names}. Leave it out, '
+                         'or name the folders to take with --splits')
+    return [part for found in lists
+            for part in (hold_out(found, share) if found.name == 'train' else [found])]
 
 
 def describe_unmatched(found: PathList) -> str:

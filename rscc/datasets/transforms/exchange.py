@@ -25,7 +25,7 @@ class FramesExchangeDates(BaseTransform):
         self.prob, self.captions = prob, check_mode(captions, ('unchanged', 'drop'))
 
     def transform(self, results: dict) -> dict:
-        """Reverse ``frames`` and the two paths.
+        """Reverse ``frames``, the two paths and the dates' ``prompts``.
 
         Raises:
             ValueError: If the sample is no pair.
@@ -43,6 +43,8 @@ class FramesExchangeDates(BaseTransform):
         if 'img_path_from' in results:
             results['img_path_from'], results['img_path_to'] = (results['img_path_to'],
                                                                 results['img_path_from'])
+        if results.get('prompts') is not None:
+            results['prompts'] = results['prompts'][::-1]
         return results
 
     def __repr__(self) -> str:

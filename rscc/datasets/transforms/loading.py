@@ -85,8 +85,10 @@ def _check_frames(frames: Sequence[np.ndarray], results: dict) -> None:
     if len({frame.shape for frame in frames}) > 1:
         sizes = ', '.join(f'{name} {frame.shape[:2]}'
                           for name, frame in zip(_frame_names(len(frames)), frames, strict=True))
-        raise ValueError(f"pair sizes differ: {sizes} in '{results.get('sample_id')}'. Crop or "
-                         'resize both to one grid first.')
+        files = ', '.join(f"'{results[key]}'" for key in FRAME_KEYS if results.get(key))
+        raise ValueError(f"pair sizes differ: {sizes} in '{results.get('sample_id')}'"
+                         f"{f' ({files})' if files else ''}. Crop or resize both to one grid "
+                         'first.')
 
 
 def _frame_names(count: int) -> list[str]:

@@ -39,6 +39,8 @@ class PackChangeInputs(BaseTransform):
         for key in CAPTION_KEYS:
             if key in results:
                 setattr(sample, key, list(results[key]))
+        if results.get('prompts') is not None:
+            sample.prompts = [list(names) for names in results['prompts']]
         if results.get('gt_change_flag') is not None:
             sample.gt_change_flag = bool(results['gt_change_flag'])
         return {'inputs': torch.from_numpy(np.ascontiguousarray(frames)), 'data_samples': sample}

@@ -6,6 +6,9 @@ from mmcv.transforms import BaseTransform
 from rscc.datasets.image_files import IGNORE
 from rscc.datasets.transforms.directions import adapt_captions, check_mode
 from rscc.registry import TRANSFORMS
+from rscc.utils import did_you_mean
+
+BORDERS = {'reflect': cv2.BORDER_REFLECT_101, 'black': cv2.BORDER_CONSTANT}
 
 
 @TRANSFORMS.register_module()
@@ -46,21 +49,27 @@ def _turn(array: np.ndarray, quarters: int) -> np.ndarray:
 class FramesRandomRotate(BaseTransform):
     """Rotate all dates and the mask by one free angle about the centre.
 
-    The corners that turn in are mirrored image content (black corners would be the same in both
-    dates, yet unlike any image) and are ignored in the mask (255). Direction words cannot follow a
-    free angle, so samples that mention one are left as they are.
+    The corners that turn in are ignored in the mask (255). Direction words cannot follow a free
+    angle, so samples that mention one are left as they are.
 
     Args:
         max_angle: Largest angle in degrees, to either side.
         prob: Probability of a rotation.
         captions: ``'skip'`` or ``'drop'`` (removes the captions: training of masks only).
+        border: What fills the corners: ``'reflect'``, mirrored image content, or ``'black'``, which
+            no image holds (ChangeCLIP's).
     """
 
-    def __init__(self, max_angle: float = 15.0, prob: float = 0.5, captions: str = 'skip'):
+    def __init__(self, max_angle: float = 15.0, prob: float = 0.5, captions: str = 'skip',
+                 border: str = 'reflect'):
         if not 0 < max_angle <= 180:
             raise ValueError(f'max_angle={max_angle} must be in (0, 180] degrees.')
         self.max_angle, self.prob = max_angle, prob
         self.captions = check_mode(captions, ('skip', 'drop'))
+        if border not in BORDERS:
+            raise ValueError(f"border='{border}' is unknown: use one of {list(BORDERS)}."
+                             f'{did_you_mean(border, BORDERS)}')
+        self.border = border
 
     def transform(self, results: dict) -> dict:
         """Rotate ``frames`` (bilinear) and ``gt_sem_seg`` (nearest)."""
@@ -72,7 +81,7 @@ class FramesRandomRotate(BaseTransform):
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
         results['frames'] = [
             cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                           borderMode=cv2.BORDER_REFLECT_101) for frame in results['frames']]
+                           borderMode=BORDERS[self.border]) for frame in results['frames']]
         if 'gt_sem_seg' in results:
             results['gt_sem_seg'] = cv2.warpAffine(
                 results['gt_sem_seg'], matrix, (width, height), flags=cv2.INTER_NEAREST,
@@ -81,4 +90,4 @@ class FramesRandomRotate(BaseTransform):
 
     def __repr__(self) -> str:
         return (f'FramesRandomRotate(max_angle={self.max_angle}, prob={self.prob}, '
-                f"captions='{self.captions}')")
+                f"captions='{self.captions}', border='{self.border}')")

@@ -4,10 +4,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
+from rscc.datasets.samplers import InfiniteSampler
 from rscc.registry import HOOKS
 
 
@@ -46,18 +49,21 @@ class DatasetEpochHook(Hook):
 
     Wrappers (``RepeatDataset``, ``ConcatDataset``, ``ClassBalancedDataset``) are looked through.
     ``set_epoch`` must reach worker processes that persist: our datasets keep the epoch in shared
-    memory.
+    memory. In runs counted in iterations nothing is told: the indices of our ``InfiniteSampler``
+    know their pass.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Warn where no epochs will follow: augmentation would repeat itself."""
+        """Warn where nobody will tell the dataset: augmentation would repeat itself."""
         loop = runner.train_loop
-        if not isinstance(loop, EpochBasedTrainLoop) and any(
+        if isinstance(loop, EpochBasedTrainLoop) or not any(
                 hasattr(dataset, 'set_epoch') for dataset in innermost(loop.dataloader.dataset)):
+            return
+        remedy = _remedy(loop.dataloader)
+        if remedy:
             runner.logger.warning(
                 f'{type(loop).__name__} counts no epochs, so each sample is augmented, and its '
-                'caption drawn, in the same way at every visit. Use '
-                "train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=...)")
+                f'caption drawn, in the same way at every visit. {remedy}')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Call ``set_epoch`` on every dataset that has it."""
@@ -68,9 +74,30 @@ class DatasetEpochHook(Hook):
 
 def innermost(dataset: Any) -> list[Any]:
     """Return the datasets inside wrappers, at any depth."""
+    inside = _inside(dataset)
+    return [found for one in inside for found in innermost(one)] if inside else [dataset]
+
+
+def wrappers(dataset: Any) -> list[Any]:
+    """Return the wrappers around datasets, at any depth."""
+    inside = _inside(dataset)
+    return [dataset, *(found for one in inside for found in wrappers(one))] if inside else []
+
+
+def _inside(dataset: Any) -> list[Any]:
+    """Return what a wrapper holds, nothing for a dataset proper."""
     inside = getattr(dataset, 'datasets', None) or (
         [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, '_dataset', None))
     if inside is None:
-        return [dataset]
-    inside = inside if isinstance(inside, list | tuple) else [inside]
-    return [found for one in inside for found in innermost(one)]
+        return []
+    return list(inside) if isinstance(inside, list | tuple) else [inside]
+
+
+def _remedy(loader: DataLoader) -> str:
+    """Say how samples of an iteration-based run get to know their epoch; empty where they do."""
+    if not isinstance(loader.sampler, InfiniteSampler):
+        return "Use train_dataloader.sampler=dict(type='InfiniteSampler')"
+    # An index that is looked up in a table comes back without its epoch.
+    lost = [type(wrapper).__name__ for wrapper in wrappers(loader.dataset)
+            if not isinstance(wrapper, ConcatDataset | RepeatDataset)]
+    return f'Use RepeatDataset instead of {lost[0]}' if lost else ''

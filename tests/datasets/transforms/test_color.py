@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rscc.datasets.transforms.color import FramesColorJitter, jitter
+from rscc.datasets.transforms.color import LUMA, FramesColorJitter, hue_matrix, jitter
 
 SCENE = np.random.default_rng(0).integers(30, 200, (16, 16, 3), dtype=np.uint8)
 
@@ -51,6 +51,27 @@ def test_each_factor_does_what_its_name_says():
     assert jitter(SCENE, gamma=1.5).dtype == np.uint8
 
 
+def test_a_turn_of_the_hue_keeps_luma_and_greys():
+    turn = hue_matrix(70)
+    assert turn @ np.ones(3) == pytest.approx(np.ones(3))
+    assert LUMA @ turn == pytest.approx(LUMA)
+    assert hue_matrix(-70) @ turn == pytest.approx(np.eye(3), abs=1e-6)
+    red = hue_matrix(120) @ np.array([1.0, 0.0, 0.0])
+    assert red.argmax() == 1, 'a third of the circle on from red is green'
+    turned = jitter(SCENE, hue=20)
+    assert not np.array_equal(turned, SCENE)
+    assert (turned @ LUMA).mean() == pytest.approx((SCENE @ LUMA).mean(), rel=0.02)
+
+
+def test_a_hue_is_drawn_only_where_asked():
+    plain, coloured = (FramesColorJitter(0, 0, 0, 0, prob=1.0, hue=hue) for hue in (0, 30))
+    assert np.array_equal(plain(sample())['frames'][0], SCENE)
+    first, second = coloured(sample())['frames']
+    assert not np.array_equal(first, SCENE) and not np.array_equal(first, second)
+
+
 def test_strengths_outside_their_range_are_refused():
     with pytest.raises(ValueError, match=r'contrast=1.5 must be in \[0, 1\)'):
         FramesColorJitter(contrast=1.5)
+    with pytest.raises(ValueError, match=r'hue=200 must be in \[0, 180\] degrees'):
+        FramesColorJitter(hue=200)

@@ -126,6 +126,14 @@ def test_a_free_rotation_ignores_the_border_and_spares_directions():
     assert (kept['gt_sem_seg'] != 255).all()
 
 
+def test_the_border_of_a_free_angle_is_mirrored_or_black():
+    bright = [np.full((32, 32, 3), 200, np.uint8)] * 2
+    for border, darkest in (('reflect', 200), ('black', 0)):
+        turn = FramesRandomRotate(max_angle=45, prob=1.0, border=border)
+        assert turn(sample(seed=1, frames=bright, gt_sem_seg=np.zeros((32, 32), np.uint8)))[
+            'frames'][0].min() == darkest
+
+
 def test_a_crop_keeps_the_change_when_asked():
     for seed in range(8):
         item = sample(seed=seed, size=(64, 64))
@@ -169,6 +177,8 @@ def test_only_unchanged_pairs_exchange_their_dates():
     assert not exchanged(FramesExchangeDates(prob=1.0), gt_change_flag=True)[0]
     done, out = exchanged(FramesExchangeDates(prob=1.0, captions='drop'), gt_change_flag=True)
     assert done and 'gt_captions' not in out and 'gt_sem_seg' in out
+    _, out = exchanged(FramesExchangeDates(prob=1.0), prompts=[['sea'], ['road']])
+    assert out['prompts'] == [['road'], ['sea']]
 
 
 def test_exchanging_needs_a_pair():
@@ -187,3 +197,5 @@ def test_unknown_options_name_the_nearest():
         FramesRandomRotate(captions='swap')
     with pytest.raises(ValueError, match=r'max_angle=0 must be in \(0, 180\] degrees'):
         FramesRandomRotate(max_angle=0)
+    with pytest.raises(ValueError, match=r"border='blak' is unknown.*Did you mean 'black'"):
+        FramesRandomRotate(border='blak')

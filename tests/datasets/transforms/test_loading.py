@@ -32,7 +32,7 @@ def test_given_arrays_are_kept(tmp_path):
 
 def test_pairs_of_two_sizes_say_both(tmp_path):
     with pytest.raises(ValueError, match=r'pair sizes differ: img_from \(8, 8\), img_to \(8, 6\) '
-                       r"in 'pair_7'\. Crop or resize both"):
+                       r"in 'pair_7' \('.*from\.png', '.*to\.png'\)\. Crop or resize both"):
         LoadFrames()(results(tmp_path, frame(8, 8), frame(8, 6)))
 
 

@@ -21,16 +21,18 @@ def test_dates_become_one_uint8_tensor():
 def test_annotations_become_a_data_sample():
     sample = PackChangeInputs()(results(
         gt_sem_seg=np.full((4, 6), 255, np.uint8), gt_captions=['x'], target_captions=['x'],
-        gt_change_flag=np.bool_(True)))['data_samples']
+        gt_change_flag=np.bool_(True), prompts=(['sea'], [])))['data_samples']
     assert isinstance(sample, ChangeDataSample)
     assert sample.gt_sem_seg.data.shape == (1, 4, 6)
     assert sample.gt_sem_seg.data.dtype == torch.int64 and sample.gt_sem_seg.data.max() == 255
     assert sample.gt_change_flag is True and sample.gt_captions == ['x']
+    assert sample.prompts == [['sea'], []]
     assert sample.ori_shape == (8, 12) and sample.img_shape == (4, 6)
     assert sample.img_path_from == 'a' and sample.split == 'train'
 
 
 def test_what_is_absent_stays_absent():
     sample = PackChangeInputs()(results())['data_samples']
-    for name in ('gt_sem_seg', 'gt_captions', 'target_captions', 'gt_change_flag', 'img_path'):
+    for name in ('gt_sem_seg', 'gt_captions', 'target_captions', 'gt_change_flag', 'img_path',
+                 'prompts'):
         assert name not in sample

@@ -2,6 +2,7 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.runner import EpochBasedTrainLoop
@@ -11,6 +12,7 @@ from rscc.engine.hooks.epoch_hooks import (
     SeedEpochHook,
     innermost,
     seed_everything,
+    wrappers,
 )
 
 
@@ -71,7 +73,9 @@ def test_epoch_reaches_datasets_inside_wrappers():
     one, two = Plain(), Plain()
     wrapped = ConcatDataset([one, two], lazy_init=True)
     assert innermost(wrapped) == [one, two]
-    assert innermost(RepeatDataset(one, times=2, lazy_init=True)) == [one]
+    repeated = RepeatDataset(one, times=2, lazy_init=True)
+    assert innermost(repeated) == [one] and wrappers(repeated) == [repeated]
+    assert wrappers(one) == []
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=wrapped))
     DatasetEpochHook().before_train_epoch(SimpleNamespace(epoch=7, train_loop=loop))
     assert (one.epoch, two.epoch) == (7, 7)
@@ -83,8 +87,27 @@ def test_training_tells_the_dataset(build):
     assert int(runner.train_dataloader.dataset.epoch) == 1
 
 
+def iterations(sampler='DefaultSampler', **loader):
+    return dict(train_cfg={'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 2,
+                           'val_interval': 2},
+                train_dataloader={'sampler': {'type': sampler}, **loader})
+
+
 def test_a_loop_without_epochs_is_told_that_augmentation_repeats(build, log_of):
-    runner = build(train_cfg={'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 2,
-                              'val_interval': 2})
+    runner = build(**iterations())
     runner.train()
     assert 'IterBasedTrainLoop counts no epochs, so each sample is augmented' in log_of(runner)
+    assert "Use train_dataloader.sampler=dict(type='InfiniteSampler')" in log_of(runner)
+
+
+@pytest.mark.parametrize(('wrapper', 'told'), [
+    (None, False), ({'type': 'RepeatDataset', 'times': 2}, False),
+    ({'type': 'ClassBalancedDataset', 'oversample_thr': 1.0}, True)])
+def test_indices_that_know_their_pass_need_no_warning(build, log_of, wrapper, told):
+    data = {'type': 'ToyPairs'}
+    if wrapper:
+        data = {**wrapper, 'dataset': data, '_delete_': True}
+    runner = build(**iterations('InfiniteSampler', dataset=data))
+    runner.train()
+    assert ('counts no epochs' in log_of(runner)) is told
+    assert ('Use RepeatDataset instead of ClassBalancedDataset' in log_of(runner)) is told

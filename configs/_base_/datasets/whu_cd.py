@@ -1,0 +1,6 @@
+"""WHU-CD cut into 256x256 tiles; selection on val, test once on test."""
+_base_ = './sysu_cd.py'
+dataset = dict(data_root='WHUCD/cut_data')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

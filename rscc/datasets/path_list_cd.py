@@ -1,0 +1,196 @@
+"""Change detection by path lists: any pairs with masks, as ChangeCLIP's users list them."""
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+from mmengine.logging import print_log
+
+from rscc.datasets.base import ChangeDataset
+from rscc.datasets.confidence import ConfidenceFiles
+from rscc.datasets.image_files import IGNORE
+from rscc.datasets.transforms.loading import LoadChangeMask
+from rscc.registry import DATASETS
+from rscc.utils import did_you_mean
+from rscc.utils.path_lists import ListedPair, read_path_list
+
+MISSING = ('error', 'empty')
+PATH_KEYS = ('img_path_from', 'img_path_to', 'seg_map_path')
+
+
+@DATASETS.register_module()
+class PathListCDDataset(ChangeDataset):
+    """Pairs and change masks named by a text file: SYSU-CD, LEVIR-CD(+), WHU-CD, CDD, your own.
+
+    * Layout: ``train.txt``, ``val.txt``, ``test.txt`` in the dataset's folder, ``from  to  label``
+      a line; ``python tools/general/write_path.py FOLDER`` writes them. A list is relative to the
+      dataset's folder or, as ChangeCLIP's were, to the working directory; or it is absolute.
+    * Label values: {0, 255} or {0, 1}; anything else needs ``label_map``.
+    * Class names: where CLIP confidence files lie beside the image folders
+      (``A_clipcls_56_vit16.json`` beside ``A``), every item has ``prompts``: the best names of
+      either date. Without the files there are none, and the model asks its own source.
+    * Captions: none.
+
+    The cards of the five published datasets: docs/en/datasets.md.
+
+    Args:
+        data_root: See ``ChangeDataset``.
+        ann_file: The list, in ``data_root`` or absolute.
+        split: Name of the split, for the record; the list alone decides what is in it.
+        label: Whether the list names labels. False reads lists of two columns (or ignores the
+            third): prediction without truth.
+        prompts_from: ``dict(suffix=..., top=...)``: what follows the image folder's name in that of
+            its confidence file, and how many names of a record count. None reads none.
+        prompts_missing: What images without a record do where there are confidence files: be an
+            ``'error'``, or have no class names (``'empty'``, a warning with their number).
+        classes: Class names, the first being "unchanged".
+        palette: Colour of each class, [red, green, blue], for pictures.
+        check_masks: Whether to warn at the start if no mask of the list holds any change. Masks
+            are read in scattered order up to the first that does, usually one or two.
+        **kwargs: See ``ChangeDataset``.
+
+    Raises:
+        FileNotFoundError: If the list, or files that it names, are missing: how many, which first.
+        ValueError: If the list is empty or malformed, repeats a pair, does not match the confidence
+            files, or a mask read by ``check_masks`` holds an unexpected value.
+    """
+    METAINFO: ClassVar[dict[str, Any]] = {'task': 'pair', 'classes': ('unchanged', 'changed'),
+                                          'palette': [[0, 0, 0], [255, 255, 255]]}
+    TITLE = 'path list'
+    ANCHOR = 'path-lists'
+
+    def __init__(self, data_root: str = '', ann_file: str = 'train.txt', *,
+                 split: str | None = 'train', label: bool = True,
+                 prompts_from: Mapping[str, Any] | None = MappingProxyType({}),
+                 prompts_missing: str = 'error', classes: Sequence[str] | None = None,
+                 palette: Sequence[Sequence[int]] | None = None, check_masks: bool = True,
+                 metainfo: Mapping | None = None, **kwargs):
+        if prompts_missing not in MISSING:
+            raise ValueError(f"prompts_missing='{prompts_missing}' is unknown: use one of "
+                             f'{list(MISSING)}.{did_you_mean(prompts_missing, MISSING)}')
+        self.has_label, self.check_masks, self.prompts_missing = label, check_masks, prompts_missing
+        self.confidence = None if prompts_from is None else ConfidenceFiles(**prompts_from)
+        facts: dict[str, Any] = {'no_change_captions': []}
+        if classes is not None:
+            facts.update(classes=tuple(classes), palette=None)
+        if palette is not None:
+            facts['palette'] = [list(colour) for colour in palette]
+        super().__init__(data_root, ann_file, split=split, metainfo={**facts, **(metainfo or {})},
+                         **kwargs)
+
+    # ---- the list ----------------------------------------------------------------------------
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list, describe its pairs, check their files, add the class names."""
+        self.need_file(self.ann_file, 'file')
+        pairs = read_path_list(self.ann_file, self.has_label)
+        base = self._base(pairs[0])
+        samples = [self._describe(pair, name, base)
+                   for pair, name in zip(pairs, sample_ids(pairs), strict=True)]
+        self._check_unique(samples)
+        if self.check_images:
+            self._check_files(samples)
+        if self.confidence is not None:
+            self._add_prompts(samples, pairs, base)
+        if self.check_images and self.check_masks:
+            self._check_change(samples)
+        return samples
+
+    def _base(self, first: ListedPair) -> Path:
+        """Return what relative paths start from: the data root, else the working directory.
+
+        The first pair decides for the whole list: its earlier image or, where a list is read
+        without any images, its confidence file.
+        """
+        root, signs = Path(self.data_root), [Path(first.img_from)]
+        if self.confidence is not None:
+            signs.append(self.confidence.of(first.img_from))
+        found = (base for sign in signs for base in (root, Path()) if (base / sign).exists())
+        return next(found, root)
+
+    def _describe(self, pair: ListedPair, name: str, base: Path) -> dict:
+        item = {'sample_id': name, 'split': self.split or 'all', 'language': self.language,
+                'img_path_from': str(base / pair.img_from), 'img_path_to': str(base / pair.img_to)}
+        if pair.label is not None:
+            item['seg_map_path'] = str(base / pair.label)
+        return item
+
+    def files_of(self, item: Mapping) -> list[str]:
+        """Return all paths of an item."""
+        return [item[key] for key in PATH_KEYS if key in item]
+
+    def where_files_are(self) -> str:
+        """Say where the list's files were looked for, and what to do."""
+        return (f"'{self.ann_file}' names them; relative paths start from the data root "
+                f"'{self.data_root}' or the working directory '{Path.cwd()}'. Set --data-root, "
+                'write the list again (python tools/general/write_path.py ROOT), or complete the '
+                'download')
+
+    # ---- class names -------------------------------------------------------------------------
+
+    def _add_prompts(self, samples: Sequence[dict], pairs: Sequence[ListedPair],
+                     base: Path) -> None:
+        """Set ``prompts``, the best class names of either date, where confidence files exist."""
+        written = [(pair.img_from, pair.img_to) for pair in pairs]
+        found = self.confidence.look_up([path for paths in written for path in paths], base)
+        if found is None:
+            print_log(f"'{self.ann_file}': there are no CLIP confidence files, so its "
+                      f"{len(samples)} pairs bring no class names and the model uses its own "
+                      f"prompts. Looked for '{base / self.confidence.of(written[0][0])}'; write "
+                      'them: python tools/clip_inference.py', 'current', logging.INFO)
+            return
+        for sample, paths in zip(samples, written, strict=True):
+            sample['prompts'] = [found.names[path] or [] for path in paths]
+        if not found.lost:
+            return
+        text = (f"'{self.ann_file}' and its CLIP confidence files do not match: {len(found.lost)} "
+                f'of {len(found.names)} images have no record, first: {found.lost[:3]}. Looked by '
+                f'path and by file name in {found.where}.')
+        if self.prompts_missing == 'error':
+            raise ValueError(f'{text} Complete them: python tools/clip_inference.py; or pass '
+                             "prompts_missing='empty' for no class names there, or "
+                             'prompts_from=None to read no such file.')
+        print_log(f'{text} Those get no class names.', 'current', logging.WARNING)
+
+    # ---- masks -------------------------------------------------------------------------------
+
+    def _check_change(self, samples: Sequence[dict]) -> None:
+        """Warn where no mask of the split holds a change: nothing can be learnt or scored there."""
+        loader = next((step for step in self.loaders() if isinstance(step, LoadChangeMask)), None)
+        if loader is None or not self.has_label:
+            return
+        pixels = 0
+        # Scattered: lists are often sorted by region, and neighbours are alike.
+        for idx in np.random.default_rng(0).permutation(len(samples)):
+            mask = loader(self.attach(dict(samples[idx])))['gt_sem_seg']
+            if ((mask > 0) & (mask != IGNORE)).any():
+                return
+            pixels += mask.size
+        print_log(f"'{self.ann_file}': none of its {len(samples)} masks ({pixels:,} pixels) holds "
+                  'a changed pixel, so nothing can be learnt from this split and its F1 says '
+                  f"nothing. Is '{Path(samples[0]['seg_map_path']).parent}' the folder of the "
+                  'labels?', 'current', logging.WARNING)
+
+
+def sample_ids(pairs: Sequence[ListedPair]) -> list[str]:
+    """Name every pair after its earlier image, with as many folders as tell it from the others.
+
+    Returns:
+        File names without ending; folders, where needed, are joined to them by underscores. Pairs
+        of one earlier image are told apart by the later one.
+    """
+    paths = [PurePosixPath(pair.img_from).with_suffix('') for pair in pairs]
+    names = [path.name for path in paths]
+    for depth in range(2, max(len(path.parts) for path in paths) + 1):
+        names = _longer(names, ['_'.join(path.parts[-depth:]).strip('/') for path in paths])
+    return _longer(names, [f'{name}_{PurePosixPath(pair.img_to).stem}'
+                           for name, pair in zip(names, pairs, strict=True)])
+
+
+def _longer(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Take the longer name of those that are not alone with theirs."""
+    counts = Counter(names)
+    return [more if counts[name] > 1 else name for name, more in zip(names, longer, strict=True)]
