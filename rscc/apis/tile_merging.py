@@ -16,6 +16,8 @@ from rscc.utils import progress
 from rscc.utils.path_lists import SUFFIXES
 from rscc.utils.tiling import stem_of_tile, tile_name
 
+_CHUNK = 32  # rows that are counted together: the counts need eight bytes a pixel
+
 
 @dataclass(frozen=True)
 class Merging:
@@ -196,8 +198,10 @@ class _Judge:
     def add(self, first: int, changed: np.ndarray) -> None:
         label = self.raster.rows(first, first + len(changed))
         label = label[..., 0] if label.ndim == 3 else label
-        self.values |= set(np.unique(label).tolist())
-        self.matrix += confusion_matrix(changed, label > 0, 2)
+        for top in range(0, len(label), _CHUNK):
+            part = label[top:top + _CHUNK]
+            self.values |= set(np.unique(part).tolist())
+            self.matrix += confusion_matrix(changed[top:top + _CHUNK], part > 0, 2)
 
     def check(self) -> None:
         if not (self.values <= {0, 1} or self.values <= {0, 255}):

@@ -24,22 +24,42 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO]:
     Raises:
         OSError: Whatever the file system says (a full disk, say); ``path`` is then as it was.
     """
+    with atomic_path(path) as temporary, \
+            open(temporary, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Name a temporary sibling of ``path``, for libraries that open files themselves.
+
+    Like :func:`atomic_write`, whose promise it keeps, but for the data being on the disk: that is
+    for the caller to see to.
+
+    Args:
+        path: The file to write; its folder is made if needed.
+
+    Yields:
+        The temporary file, empty.
+
+    Raises:
+        OSError: Whatever the file system says; ``path`` is then as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.',
                                              suffix='.tmp')
+    os.close(descriptor)
     try:
-        encoding = None if 'b' in mode else 'utf-8'
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield Path(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it is about
+        if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
+            error.filename = str(path)  # the temporary name says nothing; a full disk not even that
         raise
 
 

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from rscc.utils import atomic_write, read_json, write_json
+from rscc.utils.files import atomic_path
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -73,4 +74,18 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(OSError, match=r"No space left on device: '.*words\.json'"):
         write_json(tmp_path / 'words.json', ['a'])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_writes_a_file_that_appears_whole(tmp_path):
+    with atomic_path(tmp_path / 'new' / 'map.tif') as temporary:
+        temporary.write_text('half')
+        assert not (tmp_path / 'new' / 'map.tif').exists()
+    assert (tmp_path / 'new' / 'map.tif').read_text() == 'half'
+
+
+def test_an_error_names_the_file_and_not_its_temporary_sibling(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/map\.tif'"), \
+            atomic_path(tmp_path / 'map.tif') as temporary:
+        raise OSError(errno.ENOSPC, 'No space left on device', str(temporary))
     assert not list(tmp_path.iterdir())

@@ -1,14 +1,15 @@
 """Cutting pairs into tiles, a band of rows at a time."""
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from rscc.datasets.tiles.index import FILE, KINDS, WHOLE, Scene, TileIndex, read_index
-from rscc.datasets.tiles.raster import Raster, Reading, opened
+from rscc.datasets.tiles.index import FILE, KINDS, WHOLE, TileIndex, read_index
+from rscc.datasets.tiles.raster import Raster, Reading, open_raster
 from rscc.utils import atomic_write, progress
 from rscc.utils.path_lists import PathList, write_path_list
 from rscc.utils.tiling import TileGrid, tile_name
@@ -44,20 +45,16 @@ def cut(index: TileIndex, out: str | Path, bands: Sequence[int] | None = None,
     total = sum(len(index.grid(scene)) * len(scene.files) for scene in index.scenes)
     with progress(None, 'tiles', total, 'tile') as bar, ThreadPoolExecutor(jobs) as pool:
         for scene in index.scenes:
-            with opened(_paths(scene), readings, scene.window) as rasters:
-                for kind, raster in rasters.items():
-                    folder = out / tile_folder(scene.split, kind)
-                    _cut_one(raster, index.grid(scene), folder / scene.stem, pool, bar)
+            for kind, path in scene.files.items():
+                stem = out / tile_folder(scene.split, kind) / scene.stem
+                with closing(open_raster(path, readings[kind], scene.window)) as raster:
+                    _cut_one(raster, index.grid(scene), stem, pool, bar)
     return [write_path_list(found, out, relative_to=out) for found in _lists(index, out)]
 
 
 def tile_folder(split: str, kind: str) -> Path:
     """Return the folder of one split's tiles of one kind, relative to that of all tiles."""
     return Path('' if split == WHOLE else split) / KINDS[kind]
-
-
-def _paths(scene: Scene) -> dict[str, Path]:
-    return {kind: Path(path) for kind, path in scene.files.items()}
 
 
 def _need_same(index: TileIndex, out: Path) -> None:

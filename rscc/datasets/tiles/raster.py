@@ -1,7 +1,7 @@
 """Rows of images of any size, read from top to bottom."""
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -212,18 +212,6 @@ def _as_stored(values: np.ndarray, path: Path) -> np.ndarray:
     if values.ndim == 3:
         values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
     return as_label(values, path)
-
-
-@contextmanager
-def opened(paths: dict[str, Path], readings: dict[str, Reading],
-           window: Sequence[int] | None = None) -> Iterator[dict[str, Raster]]:
-    """Open several images under their names and close them all."""
-    with ExitStack() as stack:
-        rasters = {}
-        for name, path in paths.items():
-            rasters[name] = open_raster(path, readings.get(name), window)
-            stack.callback(rasters[name].close)
-        yield rasters
 
 
 def _is_large(path: Path) -> bool:

@@ -1,11 +1,12 @@
 """Which pairs to cut: a folder with A, B and label, or one pair of large files."""
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
 from rscc.datasets.tiles.index import WHOLE, Scene
-from rscc.datasets.tiles.raster import Raster, Reading, opened
+from rscc.datasets.tiles.raster import Raster, Reading, open_raster
 from rscc.utils.path_lists import find_pairs
 
 SPLITS = {2: ('train', 'test'), 3: ('train', 'val', 'test')}
@@ -57,7 +58,11 @@ def scenes_of_pair(files: dict[str, Path], shares: Sequence[float] | None = None
 
 
 def _scene(files: dict[str, Path], split: str, window: Sequence[int] | None = None) -> Scene:
-    with opened(files, {'label': Reading(label=True)}, window) as rasters:
+    with ExitStack() as stack:
+        rasters = {}
+        for kind, path in files.items():
+            rasters[kind] = open_raster(path, Reading(label=kind == 'label'), window)
+            stack.callback(rasters[kind].close)
         _need_one_size(files, rasters)
         first = rasters['from']
         stem = _safe(files['from'].stem) + (f'_{split}' if window is not None else '')

@@ -9,7 +9,8 @@ from typing import IO
 import numpy as np
 
 from rscc.datasets.tiles.raster import TIFF, gdal
-from rscc.utils import atomic_write, require
+from rscc.utils import require
+from rscc.utils.files import atomic_path
 
 _STRIP = 64  # rows that a GeoTIFF compresses together
 
@@ -35,11 +36,11 @@ def write_map(path: str | Path, height: int, width: int, dtype: str = 'uint8',
         ValueError: If rows are missing at the end.
     """
     path = Path(path)
-    with atomic_write(path, 'wb') as file:
+    with atomic_path(path) as temporary:
         if path.suffix.lower() in TIFF:
-            target = _tiff(Path(file.name), height, width, dtype, crs, transform)
+            target = _tiff(temporary, height, width, dtype, crs, transform)
         else:
-            target = _png(file, height, width, dtype)
+            target = _png(temporary, height, width, dtype)
         with target as write:
             counted = _Counted(write, (height, width), np.dtype(dtype))
             yield counted
@@ -63,30 +64,32 @@ class _Counted:
 
 
 @contextmanager
-def _png(file: IO[bytes], height: int, width: int, dtype: str
+def _png(path: Path, height: int, width: int, dtype: str
          ) -> Iterator[Callable[[np.ndarray, int], None]]:
     """Write a grey PNG: encoders of libraries want the whole picture at once."""
-
-    def chunk(kind: bytes, data: bytes) -> None:
-        file.write(struct.pack('>I', len(data)) + kind + data)
-        file.write(struct.pack('>I', zlib.crc32(kind + data)))
-
     stored = np.dtype(dtype).newbyteorder('>')
     packer = zlib.compressobj(6)
-    file.write(b'\x89PNG\r\n\x1a\n')
-    # Depth in bits, colour type 0 (grey), and the only compression, filters and order there are.
-    chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8 * stored.itemsize, 0, 0, 0, 0))
+    with path.open('wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n')
+        # Depth in bits, colour type 0 (grey), and the only compression, filters and order known.
+        _chunk(file, b'IHDR', struct.pack('>IIBBBBB', width, height, 8 * stored.itemsize, 0, 0, 0,
+                                          0))
 
-    def write(rows: np.ndarray, first: int) -> None:
-        raw = rows.astype(stored).view(np.uint8).reshape(len(rows), -1)
-        # Each row begins with the number of its filter; 0 is none.
-        data = packer.compress(np.pad(raw, ((0, 0), (1, 0))).tobytes())
-        if data:
-            chunk(b'IDAT', data)
+        def write(rows: np.ndarray, first: int) -> None:
+            raw = rows.astype(stored).view(np.uint8).reshape(len(rows), -1)
+            # Each row begins with the number of its filter; 0 is none.
+            data = packer.compress(np.pad(raw, ((0, 0), (1, 0))).tobytes())
+            if data:
+                _chunk(file, b'IDAT', data)
 
-    yield write
-    chunk(b'IDAT', packer.flush())
-    chunk(b'IEND', b'')
+        yield write
+        _chunk(file, b'IDAT', packer.flush())
+        _chunk(file, b'IEND', b'')
+
+
+def _chunk(file: IO[bytes], kind: bytes, data: bytes) -> None:
+    file.write(struct.pack('>I', len(data)) + kind + data)
+    file.write(struct.pack('>I', zlib.crc32(kind + data)))
 
 
 @contextmanager
