@@ -25,9 +25,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.json',
                         help='write all predictions with their scores; tools/scores.py reads them')
     parser.add_argument('--show-dir', metavar='DIR',
-                        help='write masks, panels and report.html, a page that works offline')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation '
-                        '(needs tta_model and tta_pipeline in the config)')
+                        help='write masks, overlays, panels and report.html, which works offline')
+    parser.add_argument('--probabilities', action='store_true', help='with --show-dir: write '
+                        'P(changed) as grey PNGs too; tools/dataset_converters/tiles.py merges '
+                        'them')
+    parser.add_argument('--tta', action='store_true',
+                        help='average the change maps of flipped and rotated views')
     add_shared_arguments(parser)
     return parser.parse_args()
 
@@ -35,6 +38,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test as the config says."""
     args = parse_args()
+    if args.probabilities and not args.show_dir:
+        raise SystemExit('error: --probabilities writes below --show-dir: name that folder too')
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.tta:
         use_tta(cfg)
@@ -43,7 +48,7 @@ def main() -> None:
     predictions = args.out
     if args.show_dir:
         predictions = predictions or str(Path(args.show_dir) / 'predictions.json')
-        draw_predictions(cfg, args.show_dir)
+        draw_predictions(cfg, args.show_dir, args.probabilities)
     if predictions:
         dump_predictions(cfg, predictions, args.checkpoint)
     cfg.load_from, cfg.resume = args.checkpoint, False
