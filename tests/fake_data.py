@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
+from rscc.datasets.path_list_cd import PathListCDDataset
 from rscc.registry import DATASETS
 
 CHANGED = {
@@ -17,17 +18,17 @@ CHANGED = {
 PARTS = {'train': 'Train', 'val': 'Validation', 'test': 'Test'}
 
 
-def defaults_of(kind):
-    """Return the constructor's defaults of a dataset class, its bases' included."""
-    found = {}
+def options_of(cfg):
+    """Return a dataset's config over the constructor's defaults of its class and its bases."""
+    kind, found = DATASETS.get(cfg['type']), {}
     for base in reversed(kind.__mro__):
         if '__init__' in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()
             found.update({p.name: p.default for p in parameters if p.default is not p.empty})
-    return found
+    return {**found, **cfg}
 
 
-def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) -> None:
+def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) -> Path:
     """Write ``pairs`` samples of every split, every second one changed.
 
     Args:
@@ -35,11 +36,52 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
         cfg: A config's dataset, ``cfg.train_dataloader.dataset`` for instance.
         pairs: Samples per split.
         size: Width and height in pixels.
+
+    Returns:
+        The dataset's folder.
     """
-    kind = DATASETS.get(cfg['type'])
-    options = {**defaults_of(kind), **cfg}
-    root, rng = home / options['data_root'], np.random.default_rng(0)
-    values = sorted(kind.LABEL_MAP or [0, 255])
+    kind, options = DATASETS.get(cfg['type']), options_of(cfg)
+    root = home / options['data_root']
+    if issubclass(kind, PathListCDDataset):
+        write_path_lists(root, pairs, size)
+    else:
+        write_captioned(root, kind, options, pairs, size)
+    return root
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels)
+
+
+def mask_of(changed: bool, size: int, values: tuple[int, int]) -> np.ndarray:
+    """Return a label whose upper quarter is of the second value where something changed."""
+    pixels = np.full((size, size), values[0], np.uint8)
+    pixels[:size // 4] = values[1 if changed else 0]
+    return pixels
+
+
+def write_path_lists(root: Path, pairs: int, size: int) -> None:
+    """Write A, B, label, a list and both confidence files of every split."""
+    rng = np.random.default_rng(0)
+    for split in PARTS:
+        names, lines = [f'{split}_{number:06d}.png' for number in range(pairs)], []
+        for number, name in enumerate(names):
+            for date in 'AB':
+                write_image(root / split / date / name,
+                            rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
+            write_image(root / split / 'label' / name, mask_of(number % 2 == 0, size, (0, 255)))
+            lines.append('  '.join(f'{split}/{folder}/{name}' for folder in ('A', 'B', 'label')))
+        (root / f'{split}.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        for date, seen in (('A', ('farmland', 'road')), ('B', ('building', 'parking lot'))):
+            records = [{'image_path': f'{split}/{date}/{name}', seen[0]: '0.7000',
+                        seen[1]: '0.3000'} for name in names]
+            (root / split / f'{date}_clipcls_56_vit16.json').write_text(json.dumps(records))
+
+
+def write_captioned(root: Path, kind: type, options: dict, pairs: int, size: int) -> None:
+    """Write what the templates of a captioned dataset name, and its annotations."""
+    rng, values = np.random.default_rng(0), sorted(kind.LABEL_MAP or [0, 255])
     entries = {split: [entry(split, number) for number in range(pairs)] for split in PARTS}
     for split, images in entries.items():
         for image in images:
@@ -48,12 +90,10 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
                     continue
                 pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
                 if key == 'label':
-                    pixels = np.full((size, size), values[0], np.uint8)
-                    pixels[:size // 4] = values[-1 if image['changeflag'] else 0]
-                path = root / options[key].format(filename=image['filename'], split=split,
-                                                  filepath=split, stem=image['filename'][:-4])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                assert cv2.imwrite(str(path), pixels)
+                    pixels = mask_of(image['changeflag'], size, (values[0], values[-1]))
+                write_image(root / options[key].format(
+                    filename=image['filename'], split=split, filepath=split,
+                    stem=image['filename'][:-4]), pixels)
     files = {}
     for split, images in entries.items():
         files.setdefault(options['ann_file'].replace('{part}', PARTS[split]), []).extend(images)
