@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from rscc.apis.devices import existing_device
 from rscc.apis.inference_result import InferenceResult
 from rscc.apis.stored_config import config_from_text
 from rscc.engine.checkpoint import load_weights, read_checkpoint
@@ -54,7 +54,7 @@ class ChangeInferencer:
 
     def __init__(self, config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike,
                  device: str | None = None, amp: bool = False):
-        self.device, self.amp = _existing_device(device), amp
+        self.device, self.amp = existing_device(device), amp
         stored = read_checkpoint(checkpoint)
         cfg = _config(config, stored, str(checkpoint))
         restore_vocabulary(cfg, stored)
@@ -174,18 +174,6 @@ def _name(sample: tuple[Image, Image | None]) -> str:
     """Return a sample's name for messages."""
     return ' -> '.join('array' if isinstance(image, np.ndarray) else Path(image).name
                        for image in sample if image is not None)
-
-
-def _existing_device(device: str | None) -> torch.device:
-    try:
-        found = torch.device(device or get_device())
-    except RuntimeError as error:
-        raise ValueError(f"device '{device}' is unknown; use 'cpu', 'cuda' or 'cuda:N'"
-                         f'{did_you_mean(str(device), ("cpu", "cuda"))}') from error
-    if found.type == 'cuda' and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device '{device}' is not there: torch sees "
-                         f'{torch.cuda.device_count()} CUDA devices; use --device cpu')
-    return found
 
 
 def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, source: str) -> Config:

@@ -13,8 +13,8 @@ from rscc import compat
 from rscc.models.clip.architecture import VisualTower, visual_tower
 from rscc.models.clip.weight_files import locate_clip, read_clip, split_name
 from rscc.models.clip.weights import check_activation
-from rscc.text.clip_tokenizer import CLIPTokenizer
 from rscc.text.class_names import class_names as read_class_names
+from rscc.text.clip_tokenizer import CLIPTokenizer
 from rscc.utils import did_you_mean
 
 
