@@ -11,7 +11,6 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from rscc.datasets.path_list_cd import PathListCDDataset
 from rscc.models.importers.changeclip import rename, rename_changeclip
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample
@@ -56,7 +55,6 @@ def interpreter_of(original):
                     vocab_size=text['vocab_size'], width=text['transformer_width'],
                     heads=text['transformer_heads'], layers=text['transformer_layers'],
                     embed_dim=text['embed_dim']),
-                width=original['token_embed_dim'],
                 contexts=text['context_length'] - original['context_length'],
                 tokenizer=dict(type='CLIPTokenizer', context_length=original['context_length'])),
             context_decoder=dict(

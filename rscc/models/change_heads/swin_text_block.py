@@ -113,10 +113,13 @@ class WindowAttention(nn.Module):
         """
         q, k, v = self.qkv(windows).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(
             -2, -3).unbind(0)
-        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1).to(q.dtype)
+        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)
         if mask is not None:
-            bias = bias + mask[:, None].to(q.dtype)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+            bias = bias + mask[:, None]
+        # Written out: for a bias per window and head torch's fused attention falls back to a slower
+        # path.
+        scores = (q * q.shape[-1]**-0.5) @ k.transpose(-1, -2) + bias
+        attended = scores.softmax(-1).to(v.dtype) @ v
         return self.proj(attended.transpose(-2, -3).flatten(-2))
 
 

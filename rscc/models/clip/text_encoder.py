@@ -29,6 +29,10 @@ class CLIPTextEncoder(nn.Module):
         quick_gelu: Activation ``x * sigmoid(1.702 x)``, with which OpenAI's weights were trained,
             in place of the exact GELU of most other weights.
         pretrained: CLIP weights, a file or ``'RN50:openai'``; see ``rscc.models.clip.weights``.
+
+    Attributes:
+        truncate: Whether positions after the last end token of the batch are left out; a benchmark
+            may want to see what that saves.
     """
 
     def __init__(self, context_length: int = 77, vocab_size: int = 49408, width: int = 512,
@@ -36,6 +40,7 @@ class CLIPTextEncoder(nn.Module):
                  pretrained: str | None = None) -> None:
         super().__init__()
         self.context_length, self.width, self.embed_dim = context_length, width, embed_dim
+        self.truncate = True
         transformer = compat.import_open_clip('transformer')
         # open_clip's tower draws random weights by CLIP's scheme; its parts become ours, so that
         # they keep CLIP's names.
@@ -69,7 +74,8 @@ class CLIPTextEncoder(nn.Module):
             ValueError: If contexts and tokens together need more than ``context_length`` positions.
         """
         ends = ids.argmax(-1)
-        tokens = ids[:, :int(ends.max()) + 1].to(self.token_embedding.weight.device)
+        reach = int(ends.max()) + 1 if self.truncate else ids.shape[1]
+        tokens = ids[:, :reach].to(self.token_embedding.weight.device)
         hidden = self._embed(tokens, contexts)
         length = hidden.shape[1]
         hidden = hidden + self.positional_embedding[:length]

@@ -25,7 +25,6 @@ class PromptEncoder(nn.Module):
 
     Args:
         text_encoder: Config of a text encoder.
-        width: Width of its token embeddings.
         contexts: Learned context tokens after the start token; 0 for none.
         context_std: Spread of their initial values; CLIP's own token embeddings have about 0.02,
             the original ChangeCLIP starts from 1.
@@ -39,22 +38,23 @@ class PromptEncoder(nn.Module):
         encoded: Sentences that went through the text encoder so far.
     """
 
-    def __init__(self, text_encoder: Mapping, width: int = 512, contexts: int = 13,
+    def __init__(self, text_encoder: Mapping, contexts: int = 13,
                  context_std: float = 0.02, background: str = BACKGROUND,
                  foreground: str = FOREGROUND, tokenizer: Mapping | None = None,
                  cache_size: int = 4096, deduplicate: bool = True) -> None:
         super().__init__()
         self.text_encoder = MODELS.build(text_encoder)
         self.tokenizer = TOKENIZERS.build(tokenizer or dict(type='CLIPTokenizer'))
-        self.contexts = nn.Parameter(torch.empty(contexts, width)) if contexts else None
+        self.contexts = None
         if contexts:
+            self.contexts = nn.Parameter(torch.empty(contexts, self.text_encoder.width))
             nn.init.trunc_normal_(self.contexts, std=context_std, a=-2 * context_std,
                                   b=2 * context_std)
         self.background, self.foreground = background, foreground
         self.cache_size, self.deduplicate = cache_size, deduplicate
         self.encoded = 0
         self._cache: OrderedDict[tuple, Tensor] = OrderedDict()
-        self.register_load_state_dict_pre_hook(lambda module, *_: module.clear_cache())
+        self.register_load_state_dict_pre_hook(_forget)
 
     def sentences(self, names: Sequence[str]) -> list[str]:
         """Return the two sentences of one image."""
@@ -98,9 +98,17 @@ class PromptEncoder(nn.Module):
         return rows
 
     def _encode(self, texts: list[str]) -> Tensor:
-        device = self.text_encoder.token_embedding.weight.device
         self.encoded += len(texts)
-        return self.text_encoder(self.tokenizer.batch_encode(texts).to(device), self.contexts)
+        return self.text_encoder(self.tokenizer.batch_encode(texts), self.contexts)
+
+    @property
+    def truncate(self) -> bool:
+        """Whether positions after the last end token are left out, which changes no result."""
+        return self.text_encoder.truncate
+
+    @truncate.setter
+    def truncate(self, value: bool) -> None:
+        self.text_encoder.truncate = value
 
     def clear_cache(self) -> None:
         """Forget every remembered sentence."""
@@ -114,3 +122,7 @@ class PromptEncoder(nn.Module):
     def _apply(self, *args, **kwargs) -> 'PromptEncoder':
         self.clear_cache()
         return super()._apply(*args, **kwargs)
+
+
+def _forget(module: PromptEncoder, *_: object) -> None:
+    module.clear_cache()

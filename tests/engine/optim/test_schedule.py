@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from rscc.engine.optim.schedule import WarmupCosineLR
+from rscc.engine.optim.schedule import WarmupCosineLR, WarmupPolyLR
 
 
-def rates(steps=100, **kwargs):
+def rates(steps=100, kind=WarmupCosineLR, **kwargs):
     groups = [{'params': [torch.nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in (1.0, 0.1)]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    schedule = WarmupCosineLR(optimizer, end=steps, **kwargs)
+    schedule = kind(optimizer, end=steps, **kwargs)
     seen = []
     for _ in range(steps):
         seen.append([group['lr'] for group in optimizer.param_groups])
@@ -34,8 +34,17 @@ def test_no_warm_up_starts_at_the_peak():
     assert rates(warmup=0)[0, 0] == 1.0
 
 
+def test_whole_warm_up_counts_steps_and_a_power_of_one_falls_in_a_line():
+    seen = rates(steps=50, kind=WarmupPolyLR, warmup=10)[:, 0]
+    assert seen.argmax() == 10 and seen[10] == 1.0
+    assert torch.allclose(seen[10:].diff(), torch.tensor(-1 / 40, dtype=torch.float64))
+    curved = rates(steps=50, kind=WarmupPolyLR, warmup=10, power=2.0)[:, 0]
+    assert torch.allclose(curved[10:], seen[10:]**2)
+
+
 @pytest.mark.parametrize('kwargs,message', [
-    ({'warmup': 1.0}, r'warmup is a share of the run in \[0, 1\), got 1.0'),
+    ({'warmup': 1.0}, r'warmup is a share of the run in \[0, 1\) or a whole number .*got 1.0'),
+    ({'kind': WarmupPolyLR, 'power': 0}, 'power must be positive, got 0'),
     ({'floor': 2}, r'floor is a share of the peak rate in \[0, 1\], got 2'),
     ({'by_epoch': True}, 'counts iterations: set by_epoch=False')])
 def test_wrong_shares_are_refused(kwargs, message):

@@ -108,7 +108,8 @@ def test_two_gloo_processes_give_the_scores_of_one(tmp_path, repo):
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo)}
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=0',
-         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(tmp_path / 'run.py'), str(tmp_path)],
+         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(tmp_path / 'run.py'),
+         str(tmp_path)],
         cwd=repo, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(file.name for file in tmp_path.glob('equal_on_rank_*')) == [

@@ -1,0 +1,12 @@
+"""ChangeCLIP (CLIP ResNet-50) on CDD."""
+_base_ = [
+    './_base_/models/changeclip_rn50.py',
+    './_base_/datasets/cdd.py',
+    './_base_/schedules/adamw_poly.py',
+    './_base_/runtime_iter.py',
+]
+train_dataloader = dict(batch_size=20, num_workers=8)
+train_cfg = dict(max_iters=40000, val_interval=2000)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+default_hooks = dict(checkpoint=dict(interval=20000))
+auto_scale_lr = dict(base_batch_size=40)  # two GPUs

@@ -1,0 +1,92 @@
+import dataclasses
+
+import pytest
+import torch
+from testers import assert_gradient_reaches_everything, generator, tensors_of
+
+from rscc.registry import MODELS
+from rscc.structures import FrameFeatures
+
+CFG = dict(
+    type='LanguageGuidedFusion', in_channels=(8, 10, 12), text_channels=16, channels=12,
+    reduction=4, context_decoder=dict(width=16, heads=2, layers=1, dropout=0.0),
+    prompt_encoder=dict(
+        contexts=2, text_encoder=dict(
+            type='CLIPTextEncoder', width=16, heads=2, layers=1, embed_dim=16)))
+PROMPTS = [[['road', 'lake'], ['road']], [['sea'], ['lake']]]
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    return MODELS.build(CFG | changes)
+
+
+def features(n=2, t=2, grid=(3, 2), prompts=PROMPTS):
+    draw = generator()
+    maps = [torch.randn(n, t, width, grid[0] * scale, grid[1] * scale, generator=draw)
+            for width, scale in zip((8, 10, 12), (4, 2, 1), strict=True)]
+    tokens = torch.randn(n, t, grid[0] * grid[1], 16, generator=draw)
+    return FrameFeatures(maps, tokens, grid, torch.randn(n, t, 16, generator=draw), prompts)
+
+
+def test_shapes_and_gradients():
+    fusion = build()
+    fused = fusion(features())
+    assert [tuple(level.shape) for level in fused.maps] == [
+        (2, 12, 12, 8), (2, 12, 6, 4), (2, 12, 3, 2)]
+    assert fused.text.shape == (2, 2, 2, 16)
+    assert fused.tokens.shape == (2, 18, 16) and fused.pooled.shape == (2, 48)
+    loss = sum(value.square().sum() for value in tensors_of(fused))
+    assert_gradient_reaches_everything(fusion, loss)
+
+
+@torch.no_grad()
+def test_class_names_guide_the_maps_of_their_own_sample_only():
+    fusion = build().eval()
+    torch.nn.init.constant_(fusion.gamma, 0.5)
+    one = fusion(features())
+    other = fusion(features(prompts=[PROMPTS[0], [['sea'], ['airport']]]))
+    for left, right in zip(one.maps, other.maps, strict=True):
+        torch.testing.assert_close(left[0], right[0])
+    assert not torch.allclose(one.maps[-1][1], other.maps[-1][1], atol=1e-6)
+
+
+@torch.no_grad()
+def test_without_class_names_the_sentences_stand_alone():
+    fusion = build().eval()
+    bare = fusion(features(prompts=None))
+    empty = fusion(features(prompts=[[[], []], [[], []]]))
+    assert torch.equal(bare.text, empty.text)
+
+
+@torch.no_grad()
+def test_the_published_evaluation_gives_both_dates_the_earlier_names():
+    ours, theirs = build().eval(), build(prompts_at_test='from').eval()
+    same = [[names[0], names[0]] for names in PROMPTS]
+    assert torch.equal(theirs(features()).text, ours(features(prompts=same)).text)
+    assert torch.equal(theirs.train()(features()).text, ours.train()(features()).text)
+
+
+@torch.no_grad()
+def test_a_score_map_is_the_cosine_of_position_and_text():
+    fusion, given = build().eval(), features()
+    text = torch.randn(2, 2, 2, 16, generator=generator(3))
+    scores = fusion._scores(given.tokens, text, given.token_grid, given.maps[-1])
+    expected = torch.cosine_similarity(given.tokens[1, 0, 3], text[1, 0, 1], dim=0)
+    torch.testing.assert_close(scores[1, 0, 1, 1, 1], expected)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(pooled=None), 'needs the pooled vector of the encoder'),
+    (dict(tokens=None), 'LanguageGuidedFusion needs tokens'),
+    (dict(token_grid=(2, 3)), r'score_level: that map is \(3, 2\) and the tokens lie on \(2, 3\)')])
+def test_an_encoder_that_does_not_suit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        build()(dataclasses.replace(features(), **change))
+
+
+def test_one_date_is_refused_and_so_is_an_unknown_quirk():
+    with pytest.raises(ValueError, match=r'takes 2 date.* found 1'):
+        build()(features(t=1, prompts=None))
+    with pytest.raises(ValueError, match=r"prompts_at_test is one of .* found 'to'"):
+        build(prompts_at_test='to')
