@@ -28,10 +28,14 @@ from rscc.utils import write_json
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Cut image pairs into tiles, merge tile maps.')
+    parser = argparse.ArgumentParser(description='Cut image pairs into tiles, merge tile maps.',
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True, metavar='cut | merge')
-    _add_cut(commands.add_parser('cut', help='cut pairs and labels into tiles'))
-    _add_merge(commands.add_parser('merge', help='merge maps of tiles, and score them'))
+    cutter = commands.add_parser('cut', help='cut pairs and labels into tiles')
+    merger = commands.add_parser('merge', help='merge maps of tiles, and score them')
+    _add_cut(cutter)
+    _add_merge(merger)
+    parser.epilog = f'{cutter.format_usage()}\n{merger.format_usage()}'
     args = parser.parse_args(arguments)
     if args.command == 'cut' and args.root is None and not (args.img_from and args.img_to):
         parser.error('cut needs a folder, or the files of one pair: --from FILE --to FILE')
