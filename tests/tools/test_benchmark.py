@@ -50,19 +50,20 @@ def test_the_defaults_of_a_study_are_those_of_its_function(tool):
     import inspect
 
     from rscc.apis.benchmark import STUDIES
-    lines = dict(model=['model', 'x.py'], captions=['captions'], precision=['precision'],
-                 decode=['decode'], loader=['loader'], metric=['metric'])
-    assert set(lines) == set(STUDIES)
+    lines = {name: [name] for name in STUDIES} | dict(model=['model', 'x.py'])
     for name, words in lines.items():
         parameters = inspect.signature(STUDIES[name]).parameters
         open_ended = any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
         options = vars(tool.parse_args(words))
         for key in set(options) - {'study', 'write', 'docs'}:
             assert open_ended or key in parameters, f'{name} takes no {key}'
+            if key in parameters and parameters[key].default is not inspect.Parameter.empty:
+                assert options[key] in (None, parameters[key].default), f'{name}, {key}'
 
 
-def test_the_three_studies_of_the_captioner_use_random_weights_unless_told(tool):
+def test_studies_of_one_config_use_random_weights_unless_told(tool):
     assert tool.parse_args(['captions']).random_weights
+    assert tool.parse_args(['windows']).config.endswith('configs/changeclip_rn50_levircd.py')
     assert not tool.parse_args(['captions', 'c.py', '--own-weights']).random_weights
     assert tool.parse_args(['c.py', '--rounds', '3']).study == 'model'
 
@@ -81,8 +82,14 @@ def test_all_runs_every_study_and_stops_at_the_first_failure(tool, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         tool.main()
     assert stopped.value.code == 3
-    assert [command[1] for command in ran] == ['model', 'captions', 'precision']
+    assert [command[1] for command in ran] == ['model', 'text', 'windows', 'captions', 'precision']
     assert all(command[-1] == '--write' for command in ran)
+
+
+def test_all_names_configs_that_are_there(tool, repo):
+    words = [word for study in tool.ALL for word in tool.parse_args(study).__dict__.get(
+        'configs', [tool.parse_args(study).__dict__.get('config')]) if word]
+    assert words and all((repo / word).is_file() for word in words)
 
 
 def test_a_busy_machine_is_mentioned(tool, monkeypatch, capsys):

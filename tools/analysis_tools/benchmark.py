@@ -5,6 +5,8 @@ Examples::
     python tools/analysis_tools/benchmark.py model configs/blip_synth.py --random-weights
     python tools/analysis_tools/benchmark.py model configs/blip_levircc.py --random-weights \
         --size 256 --batch-size 2 --precisions fp32 bf16
+    python tools/analysis_tools/benchmark.py text configs/changeclip_vit_levircd.py
+    python tools/analysis_tools/benchmark.py windows --size 1024 --window-batch 16
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py all --write
 
@@ -22,11 +24,12 @@ from mmengine.config import DictAction
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-BLIP = 'configs/blip_levircc.py'
+BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 #: What ``all`` runs, each study in a process of its own: none sees the memory of another.
 ALL = (
-    ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', '--random-weights'],
-    ['captions'], ['precision'], ['decode'], ['loader'], ['metric'])
+    ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
+     CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
+    ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['loader'], ['metric'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,17 +45,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     common.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
     rounds = argparse.ArgumentParser(add_help=False)
     rounds.add_argument('--rounds', type=int, help='timed calls of each case')
-    model = _model_arguments()
-    one = argparse.ArgumentParser(add_help=False)
-    one.add_argument('config', nargs='?', default=str(ROOT / BLIP),
-                     help=f'a captioner ({BLIP}, random weights)')
-    one.add_argument('--own-weights', dest='random_weights', action='store_false',
-                     help='load what the config names as pretrained')
+    model, size = _model_arguments(), _size_argument()
+    captioner, detector = _one_config('a captioner', BLIP), _one_config('a detector', CHANGECLIP)
 
     def add(name: str, *parents: argparse.ArgumentParser, text: str) -> argparse.ArgumentParser:
         return studies.add_parser(name, parents=[*parents, common], help=text, description=text)
 
-    study = add('model', model, rounds, text='parameters, GFLOP, time and memory of any configs')
+    study = add('model', model, size, rounds, text='size, GFLOP, time and memory of any configs')
     study.add_argument('configs', nargs='+', metavar='CONFIG')
     study.add_argument('--random-weights', action='store_true',
                        help='nothing from a hub: random weights of the same shape')
@@ -60,10 +59,20 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     study.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
     _add_precisions(study)
     _add_tokens(study)
-    study = add('captions', one, model, rounds, text='a training step on one caption and on five')
+    study = add('text', detector, model, size, rounds, text='inference with text cache and without')
+    _add_precisions(study, 'fp32')
+    study = add('windows', detector, model, rounds, text='large images: windows alone, in batches')
+    study.add_argument('--size', type=int, default=1024, help='side of the frames (%(default)s)')
+    study.add_argument('--crop', type=int, default=256, help='side of a window (%(default)s)')
+    study.add_argument('--stride', type=int, default=128, help='pixels between (%(default)s)')
+    study.add_argument('--window-batch', type=int, default=8, help='windows a call (%(default)s)')
+    study = add('captions', captioner, model, size, rounds,
+                text='a training step on one caption and on five')
     _add_precisions(study)
-    add('precision', one, model, rounds, text='a training step in float32 and in bfloat16')
-    study = add('decode', one, model, rounds, text='encoder, greedy search and beam search')
+    add('precision', captioner, model, size, rounds,
+        text='a training step in float32 and in bfloat16')
+    study = add('decode', captioner, model, size, rounds,
+                text='encoder, greedy search and beam search')
     study.add_argument('--beams', type=int, default=3, help='width of the beam search (3)')
     _add_tokens(study)
     study = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
@@ -83,7 +92,6 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _model_arguments() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument('--size', type=int, help="side of the frames (the config's, else 256)")
     shared.add_argument('--batch-size', type=int, help='samples a step')
     shared.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     shared.add_argument('--vocab', metavar='FILE', help="BERT's vocab.txt; made up by default")
@@ -92,9 +100,25 @@ def _model_arguments() -> argparse.ArgumentParser:
     return shared
 
 
-def _add_precisions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--precisions', nargs='+', metavar='P', help='of fp32, bf16, fp16; '
-                        'by default fp32 and, where the device has it, bf16')
+def _size_argument() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument('--size', type=int, help="side of the frames (the config's, else 256)")
+    return shared
+
+
+def _one_config(kind: str, default: str) -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument('config', nargs='?', default=str(ROOT / default),
+                        help=f'{kind} ({default}, random weights)')
+    shared.add_argument('--own-weights', dest='random_weights', action='store_false',
+                        help='load what the config names as pretrained')
+    return shared
+
+
+def _add_precisions(parser: argparse.ArgumentParser,
+                    default: str = 'fp32 and, where the device has it, bf16') -> None:
+    parser.add_argument('--precisions', nargs='+', metavar='P',
+                        help=f'of fp32, bf16, fp16; by default {default}')
 
 
 def _add_tokens(parser: argparse.ArgumentParser) -> None:

@@ -1,23 +1,21 @@
 """Three questions to one captioner: captions a pair, precision, search for the sentence."""
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from rscc.apis.benchmark.counting import EncodeCount
 from rscc.apis.benchmark.machine import describe_machine
-from rscc.apis.benchmark.report import Section, Target, Text
+from rscc.apis.benchmark.report import Section, Target, Text, how_measured
 from rscc.apis.benchmark.steps import (
     Steps,
     check_device,
     choose_precisions,
     steps_in,
-    synchronizer,
+    time_in_turn,
 )
 from rscc.apis.benchmark.subject import Subject, load_subject
-from rscc.apis.benchmark.timing import Case, Timing, measure
+from rscc.apis.benchmark.timing import Timing
 from rscc.engine.precision import cpu_has_bf16
 
 FIVE_CAPTIONS = Target(1.7)
@@ -49,7 +47,7 @@ def study_captions(config: str, *, batch_size: int = 2, rounds: int = 20, device
         'captions', ('Five captions of a pair share one encode', '一对影像的五个句子共用一次编码'),
         (('config', '配置'), ('precision', '精度'), ('one caption, ms a pair', '一个句子，毫秒/对'),
          ('five captions, ms a pair', '五个句子，毫秒/对'), ('ratio', '比值')),
-        rows, describe_machine(device), notes=[_settings(subject, batch_size, rounds)])
+        rows, describe_machine(device), notes=[how_measured(subject.size[0], batch_size, rounds)])
 
 
 def study_precision(config: str, *, batch_size: int = 2, rounds: int = 20, device: str = 'cpu',
@@ -78,7 +76,7 @@ def study_precision(config: str, *, batch_size: int = 2, rounds: int = 20, devic
         (('config', '配置'), ('fp32, ms a pair', 'fp32，毫秒/对'),
          ('bf16, ms a pair', 'bf16，毫秒/对'), ('speed-up', '加速比')),
         [[subject.name, str(times['fp32']), str(times['bf16']), verdict]],
-        describe_machine(device), notes=[_settings(subject, batch_size, rounds)])
+        describe_machine(device), notes=[how_measured(subject.size[0], batch_size, rounds)])
 
 
 def study_decode(config: str, *, batch_size: int = 2, rounds: int = 20, device: str = 'cpu',
@@ -114,37 +112,10 @@ def study_decode(config: str, *, batch_size: int = 2, rounds: int = 20, device: 
          ('decoder, ms a pair', '解码，毫秒/对'), ('together', '合计'),
          ('decoder over greedy', '解码相对贪心')),
         rows, describe_machine(device),
-        notes=[_settings(subject, batch_size, rounds),
+        notes=[how_measured(subject.size[0], batch_size, rounds),
                (f'Sentences of {tokens} tokens each; frames and calls are counted while a whole '
                 'prediction runs.',
                 f'句子均为 {tokens} 个词元；帧数与调用次数在完整预测过程中统计。')])
-
-
-@dataclass
-class EncodeCount:
-    """How often an encoder ran.
-
-    Attributes:
-        calls: Calls of the encoder.
-        frames: Frames (one date of one sample) it saw in them.
-    """
-    calls: int = 0
-    frames: int = 0
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    @contextmanager
-    def watch(self, encoder: nn.Module) -> Iterator[None]:
-        """Count the calls inside the block."""
-        def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self.calls += 1
-            self.frames += inputs[0].shape[0] * inputs[0].shape[1]
-            self.shapes.append(tuple(inputs[0].shape))
-
-        hook = encoder.register_forward_pre_hook(note)
-        try:
-            yield
-        finally:
-            hook.remove()
 
 
 def count_encodes(subject: Subject, search: Mapping[str, Any], batch_size: int = 1) -> EncodeCount:
@@ -167,23 +138,16 @@ def _decode_times(subject: Subject, searches: Mapping[str, Mapping[str, Any]], b
     model = subject.model.eval()
     inputs = model.data_preprocessor(subject.batch(batch_size), False)['inputs']
     features = model.extract(inputs)
-    cases = [Case('encoder', lambda: model.extract(inputs), batch_size)]
-    cases += [Case(name, lambda search=search: model.caption_head.generate(features, **search),
-                   batch_size) for name, search in searches.items()]
-    return measure(cases, rounds, synchronize=synchronizer(subject.device), title='decode')
+    calls = dict(encoder=lambda: model.extract(inputs))
+    calls |= {name: lambda search=search: model.caption_head.generate(features, **search)
+              for name, search in searches.items()}
+    return time_in_turn(calls, amount=batch_size, rounds=rounds, device=subject.device,
+                        title='decode')
 
 
 def _train_times(ways: Mapping[Any, tuple[Steps, dict]], batch_size: int, rounds: int,
                  title: str) -> dict[str, Timing]:
     device = next(iter(ways.values()))[0].subject.device
-    cases = [Case(str(name), lambda steps=steps, batch=batch: steps.train(batch), batch_size)
-             for name, (steps, batch) in ways.items()]
-    return measure(cases, rounds, synchronize=synchronizer(device), title=title)
-
-
-def _settings(subject: Subject, batch_size: int, rounds: int) -> Text:
-    side = subject.size[0]
-    return (f'Median (fastest to slowest) of {rounds} rounds in turn; {side} x {side} pixels, '
-            f'batch size {batch_size}.',
-            f'{rounds} 轮轮流测量的中位数（最快至最慢）；{side} x {side} 像素，'
-            f'批大小 {batch_size}。')
+    calls = {str(name): lambda steps=steps, batch=batch: steps.train(batch)
+             for name, (steps, batch) in ways.items()}
+    return time_in_turn(calls, amount=batch_size, rounds=rounds, device=device, title=title)

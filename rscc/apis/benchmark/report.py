@@ -2,6 +2,7 @@
 import datetime
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,11 @@ Text = str | tuple[str, str]
 LANGUAGES = ('en', 'zh_cn')
 PAGE = 'benchmarks.md'
 #: The mark in the pages that holds all sections, and the sections in reading order.
-HOME, ORDER = 'speed', ('model', 'captions', 'precision', 'decode', 'loader', 'metric')
+HOME = 'speed'
+ORDER = ('model', 'text', 'windows', 'captions', 'precision', 'decode', 'loader', 'metric')
+#: Behind the name of a section that was measured on a GPU: it stands beside that of the CPU.
+ON_GPU = '-gpu'
+LINE = 100  # characters of a note on the terminal
 
 
 def say(text: Text, language: str) -> str:
@@ -55,7 +60,7 @@ class Section:
     """One table of the benchmark page.
 
     Attributes:
-        name: One of ``ORDER``; the mark in the pages.
+        name: One of ``ORDER``.
         title: Heading.
         columns: Heads of the columns.
         rows: Cells, as many as columns.
@@ -72,6 +77,16 @@ class Section:
     notes: Sequence[Text] = ()
     command: str = field(default_factory=lambda: command_line())
     date: str = field(default_factory=lambda: datetime.date.today().isoformat())
+
+    @property
+    def mark(self) -> str:
+        """Name of the marks in the pages."""
+        return self.name if self.machine.gpu is None else self.name + ON_GPU
+
+    def heading(self, language: str) -> str:
+        """Return the title, with the kind of device where it is not the CPU."""
+        device = '' if self.machine.gpu is None else say((' on a GPU', '（GPU）'), language)
+        return say(self.title, language) + device
 
     def __post_init__(self) -> None:
         ragged = [row for row in self.rows if len(row) != len(self.columns)]
@@ -97,15 +112,35 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
     return shlex.join(['python', *map(portable, words)])
 
 
+def how_measured(side: int, batch_size: int, rounds: int) -> Text:
+    """Return the note that every comparison of steps on one model carries."""
+    return (f'Median (fastest to slowest) of {rounds} rounds in turn; {side} x {side} pixels, '
+            f'batch size {batch_size}.',
+            f'{rounds} 轮轮流测量的中位数（最快至最慢）；{side} x {side} 像素，'
+            f'批大小 {batch_size}。')
+
+
 def to_text(section: Section) -> str:
-    """Return a section as a table for the terminal, in English."""
-    table = [[say(cell, 'en') for cell in row] for row in (section.columns, *section.rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    """Return a section as a table for the terminal, in English; long heads break over lines."""
+    body = [[say(cell, 'en') for cell in row] for row in section.rows]
+    heads = [_two_lines(say(head, 'en'), max((len(row[column]) for row in body), default=0))
+             for column, head in enumerate(section.columns)]
+    widths = [max(len(cell) for cell in (*head, *(row[column] for row in body)))
+              for column, head in enumerate(heads)]
+    height = max(map(len, heads))
+    top = zip(*([''] * (height - len(head)) + head for head in heads), strict=True)
     lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in table]
-    lines.insert(1, '  '.join('-' * width for width in widths))
-    notes = [f'  {say(note, "en")}' for note in section.notes]
-    return '\n'.join([say(section.title, 'en'), '', *lines, '', *notes, f'  {section.machine}'])
+             for row in (*top, ['-' * width for width in widths], *body)]
+    notes = [textwrap.fill(say(note, 'en'), LINE, initial_indent='- ', subsequent_indent='  ',
+                           break_on_hyphens=False)
+             for note in (*section.notes, str(section.machine))]
+    return '\n'.join([section.heading('en'), '', *lines, '', *notes])
+
+
+def _two_lines(head: str, width: int) -> list[str]:
+    """Break a head into two lines at most, no wider than ``width`` where that is possible."""
+    return next(lines for wide in range(max(width, 1), len(head) + width + 2)
+                if len(lines := textwrap.wrap(head, wide, break_long_words=False) or ['']) <= 2)
 
 
 def to_markdown(section: Section, language: str) -> str:
@@ -119,7 +154,7 @@ def to_markdown(section: Section, language: str) -> str:
     colon, comma = (': ', '; ') if language == 'en' else ('：', '；')
     origin = (f'- {label}{colon}{section.machine.line(language)}{comma}{section.date}{comma}'
               f'`{section.command}`')
-    return '\n'.join([f'### {say(section.title, language)}', '', *table, '', *notes, origin])
+    return '\n'.join([f'### {section.heading(language)}', '', *table, '', *notes, origin])
 
 
 def write_section(section: Section, docs: Path) -> list[Path]:
@@ -142,7 +177,7 @@ def write_section(section: Section, docs: Path) -> list[Path]:
         if not page.is_file():
             raise FileNotFoundError(f"no page '{page}' to write to; name the folder of the "
                                     'documentation with --docs')
-        texts[page] = place(page.read_text(encoding='utf-8'), section.name,
+        texts[page] = place(page.read_text(encoding='utf-8'), section.mark,
                             to_markdown(section, language), page)
     for page, text in texts.items():
         with atomic_write(page) as file:
@@ -157,7 +192,7 @@ def place(page: str, name: str, content: str, path: Path) -> str:
 
     Args:
         page: The whole page.
-        name: One of ``ORDER``.
+        name: Mark of a section.
         content: What comes between the marks.
         path: Of the page, for messages.
 
@@ -173,7 +208,8 @@ def place(page: str, name: str, content: str, path: Path) -> str:
         _check_marks(page, name, path)
         return page[:page.index(start)] + block + page[page.index(end) + len(end):]
     _check_marks(page, HOME, path)
-    later = [_marks(other)[0] for other in ORDER[ORDER.index(name) + 1:]]
+    order = [mark for section in ORDER for mark in (section, section + ON_GPU)]
+    later = [_marks(other)[0] for other in order[order.index(name) + 1:]]
     before = next((mark for mark in later if mark in page), _marks(HOME)[1])
     gap = '\n\n' if before != _marks(HOME)[1] else '\n'
     at = page.index(before)

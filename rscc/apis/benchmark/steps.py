@@ -1,19 +1,21 @@
 """Training steps and predictions of a model, in float32 and in reduced precision."""
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from rscc.apis.benchmark.memory import peak_growth
 from rscc.apis.benchmark.subject import Subject
+from rscc.apis.benchmark.timing import Case, Timing, measure
 from rscc.engine.optim.autocast import AutocastOptimWrapper
 from rscc.engine.precision import cpu_has_bf16
 from rscc.utils import did_you_mean
 
+Way = TypeVar('Way', bound=Hashable)
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -61,6 +63,22 @@ def synchronizer(device: str) -> Callable[[], None] | None:
     return None if device == 'cpu' else lambda: torch.cuda.synchronize(device)
 
 
+def time_in_turn(calls: Mapping[Way, Callable[[], Any]], *, amount: int, rounds: int, device: str,
+                 title: str) -> dict[Way, Timing]:
+    """Time calls against each other.
+
+    Args:
+        calls: Name of a way of doing something -> what is called.
+        amount: Samples that one call handles.
+        rounds: Timed calls of each.
+        device: Where they run.
+        title: For the progress bar.
+    """
+    cases = [Case(str(way), call, amount) for way, call in calls.items()]
+    timings = measure(cases, rounds, synchronize=synchronizer(device), title=title)
+    return dict(zip(calls, timings.values(), strict=True))
+
+
 @dataclass
 class Steps:
     """What is timed of one model in one precision.
@@ -68,11 +86,12 @@ class Steps:
     Attributes:
         subject: The model and its config.
         precision: Name in ``PRECISIONS``.
-        optim: Steps of one model in several precisions share the optimizer inside.
+        optim: Steps of one model in several precisions share the optimizer inside; None for
+            predictions alone.
     """
     subject: Subject
     precision: str
-    optim: OptimWrapper
+    optim: OptimWrapper | None = None
 
     def autocast(self) -> AbstractContextManager:
         """Return the context of predictions."""
@@ -82,14 +101,24 @@ class Steps:
 
     def train(self, batch: dict) -> dict:
         """Run one optimizer step: preprocessing, forward, backward, clipping, update."""
-        self.subject.model.train()
+        self._switch(training=True)
         return self.subject.model.train_step(batch, self.optim)
 
     def predict(self, batch: dict) -> list:
         """Answer a batch: preprocessing, encoder, heads, decoding of the sentences."""
-        self.subject.model.eval()
+        self._switch(training=False)
         with torch.no_grad(), self.autocast():
             return self.subject.model.test_step(batch)
+
+    def peak(self, call: Callable[[], Any]) -> str:
+        """Return the memory of weights and of what a call needs beside them, '-' if unknown."""
+        grown = peak_growth(call, self.subject.device)
+        return '-' if grown is None else f'{(self.subject.held_bytes + grown) / 2**20:.0f} MiB'
+
+    def _switch(self, training: bool) -> None:
+        """Change the mode if it is another: telling a model again would empty its text cache."""
+        if self.subject.model.training != training:
+            self.subject.model.train(training)
 
 
 def steps_in(subject: Subject, precisions: Sequence[str]) -> dict[str, Steps]:
@@ -111,13 +140,20 @@ def _in_precision(plain: OptimWrapper, subject: Subject, dtype: torch.dtype | No
         accumulative_counts=settings.get('accumulative_counts', 1))
 
 
-def variant(subject: Subject, channels_last: bool = False, compiled: bool = False) -> Subject:
-    """Return a copy of a model in another memory layout, or through ``torch.compile``.
+def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = False,
+            plain_text: bool = False) -> Subject:
+    """Return a copy of a model in another memory layout, or with other ways of computing the same.
 
     Args:
-        subject: The plain model.
+        subject: The model as its config makes it.
         channels_last: Weights of convolutions and frames in channels-last order.
-        compiled: Encoder and fusion compiled; the search for sentences stays as it is.
+        compiled: Encoder and fusion through ``torch.compile``; the search for sentences stays as
+            it is.
+        plain_text: Class names encoded as ChangeCLIP published it: those of every date of every
+            pair, at full length, nothing remembered and nothing shared.
+
+    Raises:
+        ValueError: If ``plain_text`` is asked of a model that encodes no class names.
     """
     model = copy.deepcopy(subject.model)
     if channels_last:
@@ -126,17 +162,18 @@ def variant(subject: Subject, channels_last: bool = False, compiled: bool = Fals
     if compiled:
         model.encoder.compile()
         model.fusion.compile()
-    return replace(subject, model=model)
+    other = replace(subject, model=model)
+    if plain_text:
+        _encode_all_text(other)
+    return other
 
 
-def gflop(subject: Subject, batch_size: int = 1) -> float:
-    """Return the 1e9 floating point operations of one sample's forward pass with all heads.
-
-    The caption decoder reads one sentence, as in training; a multiplication with an addition
-    counts two. Attention is counted as plain matrix products, whatever kernel runs it.
-    """
-    model = subject.model.eval()
-    data = model.data_preprocessor(subject.batch(batch_size), False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(**data, mode='loss')
-    return counter.get_total_flops() / batch_size / 1e9
+def _encode_all_text(subject: Subject) -> None:
+    encoder = subject.prompt_encoder
+    if encoder is None:
+        raise ValueError(f"the fusion of '{subject.name}' encodes no class names, so there is no "
+                         'text cache to switch off: take a config with LanguageGuidedFusion')
+    for name, value in dict(cache_size=0, deduplicate=False, truncate=False).items():
+        getattr(encoder, name)  # a misspelt switch would be set and change nothing
+        setattr(encoder, name, value)
+    encoder.clear_cache()

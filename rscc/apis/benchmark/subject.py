@@ -1,7 +1,5 @@
 """The model of a config, ready to be measured: built offline if need be, fed with made-up pairs."""
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,34 +7,43 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.structures import PixelData
 from torch import nn
 
+from rscc.apis.benchmark.samples import noise_batch
+from rscc.apis.benchmark.stand_ins import replace_pretrained, vocabulary
 from rscc.apis.launch import existing_config
-from rscc.datasets.synth import captions_en, captions_zh
 from rscc.registry import DATASETS, MODELS
-from rscc.structures import ChangeDataSample
-from rscc.utils import resolve_data_file
 from rscc.utils.check_config import check_config
 
-#: Sentences of the length and manner of LEVIR-CC's changed captions (11 words on average).
-CAPTIONS = {
-    'en': ['many houses are built along both sides of the new road',
-           'a row of villas with gardens appears on the bare land',
-           'some trees are removed and a road is built in the middle of the scene',
-           'two buildings appear at the top of the scene',
-           'the forest has been replaced by a residential area with roads'],
-    'zh': ['道路两侧新建了许多房屋', '空地上出现了一排带花园的别墅',
-           '树木被清除，中间修建了一条道路', '场景上方出现了两栋建筑', '森林变成了有道路的住宅区'],
-}
-#: What stands in for weights of a hub: parts of the same shape as BLIP-base, drawn at random.
-STAND_INS: dict[str, dict[str, Any]] = {
-    'BlipViT': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
-                    num_attention_heads=12, image_size=384, patch_size=16),
-    'BlipCaptionHead': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
-                            num_attention_heads=12, max_position_embeddings=512),
-}
-BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
+#: Transforms that give the frames of a training step their size.
+SIZING = ('FramesResize', 'FramesRandomCrop')
+
+
+@dataclass
+class Plan:
+    """A config as read: what would be measured, nothing built yet.
+
+    Attributes:
+        name: Of the config, without the ending.
+        cfg: The config with its overrides.
+        dates: Frames per sample, 1 or 2.
+        side: Height and width of the frames in pixels.
+    """
+    name: str
+    cfg: Config
+    dates: int
+    side: int
+
+    def costs_as(self, other: 'Plan') -> bool:
+        """Whether another config has the same model, frames and kind of optimizer."""
+        return self._cost() == other._cost()
+
+    def _cost(self) -> tuple:
+        wrapper = self.cfg.get('optim_wrapper', Config()).to_dict()
+        # Rates and decays are numbers: another value takes as long.
+        kind = wrapper.pop('optimizer', {}).get('type')
+        wrapper.pop('paramwise_cfg', None)
+        return self.cfg.model.to_dict(), self.dates, self.side, kind, wrapper
 
 
 @dataclass
@@ -77,31 +84,14 @@ class Subject:
         Args:
             batch_size: Samples; every second one changed.
             captions: Target sentences per sample, 1 to 5.
-            seed: Of the noise.
+            seed: Of the noise and of the class names.
         """
-        draw = torch.Generator().manual_seed(seed)
-        shape = (self.dates, 3, *self.size)
-        frames = [torch.randint(256, shape, dtype=torch.uint8, generator=draw)
-                  for _ in range(batch_size)]
-        return dict(inputs=frames, data_samples=[self._sample(row, captions)
-                                                 for row in range(batch_size)])
+        return noise_batch(self.model, self.dates, self.size, batch_size, captions, seed)
 
-    def _sample(self, row: int, captions: int) -> ChangeDataSample:
-        sample = ChangeDataSample(metainfo=dict(sample_id=f'noise_{row}', ori_shape=self.size,
-                                                img_shape=self.size))
-        tokenizer = getattr(getattr(self.model, 'caption_head', None), 'tokenizer', None)
-        sentences = CAPTIONS[getattr(tokenizer, 'language', 'en')]
-        # One sentence after the other, so that a batch holds short and long ones.
-        sample.target_captions = [sentences[(row + i) % len(sentences)] for i in range(captions)]
-        sample.gt_captions = list(sentences)
-        changed = row % 2 == 0
-        if self.dates == 2:
-            sample.gt_change_flag = changed
-        if getattr(self.model, 'change_head', None) is not None:
-            mask = torch.zeros(1, *self.size, dtype=torch.long)
-            mask[:, :self.size[0] // 4, :self.size[1] // 4] = int(changed)
-            sample.gt_sem_seg = PixelData(data=mask)
-        return sample
+    @property
+    def prompt_encoder(self) -> nn.Module | None:
+        """What encodes the class names of a language-guided fusion, None in other models."""
+        return getattr(self.model.fusion, 'prompt_encoder', None)
 
     def fix_sentence_length(self, tokens: int) -> None:
         """Make every generated sentence ``tokens`` long: random weights would never end one."""
@@ -110,17 +100,38 @@ class Subject:
             head.decoding = head.decoding.updated(dict(min_tokens=tokens, max_tokens=tokens))
 
 
-def load_subject(config: str, *, size: int | None = None, device: str = 'cpu',
+def read_plan(config: str, *, size: int | None = None,
+              cfg_options: Mapping[str, Any] | None = None) -> Plan:
+    """Read a config.
+
+    Args:
+        config: Its path.
+        size: Side of the frames in pixels; that of the training data, else 256, by default.
+        cfg_options: Overrides.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If ``size`` is not positive.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f'size is a positive number of pixels, found {size}')
+    cfg = Config.fromfile(existing_config(config))
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    init_default_scope(cfg.get('default_scope', 'rscc'))
+    return Plan(Path(config).stem, cfg, _dates(cfg), size or _side(cfg))
+
+
+def load_subject(config: str | Plan, *, size: int | None = None, device: str = 'cpu',
                  random_weights: bool = False, vocab: str | None = None,
                  cfg_options: Mapping[str, Any] | None = None) -> Subject:
     """Build the model of a config.
 
     Args:
-        config: Path of the config.
-        size: Side of the frames in pixels; that of the config's frame cache, else 256, by default.
+        config: Path of the config, or what ``read_plan`` made of it.
+        size: Of ``read_plan``; also ``cfg_options``.
         device: Where the model goes.
-        random_weights: Replace hub weights by random ones of BLIP-base's shape, and vocabularies
-            that are not there by stand-ins, so that nothing is downloaded.
+        random_weights: Replace pretrained weights by random ones of the same shape, and
+            vocabularies that are not there by stand-ins, so that nothing is downloaded.
         vocab: BERT's ``vocab.txt`` for ``random_weights``; made up by default.
         cfg_options: Overrides.
 
@@ -129,63 +140,32 @@ def load_subject(config: str, *, size: int | None = None, device: str = 'cpu',
         ValueError: If the config has mistakes, ``size`` is not positive, or there is no stand-in
             for something pretrained.
     """
-    if size is not None and size < 1:
-        raise ValueError(f'size is a positive number of pixels, found {size}')
     if vocab is not None and not Path(vocab).is_file():
         raise FileNotFoundError(f"no vocabulary at '{vocab}': expected BERT's vocab.txt, one piece "
                                 'a line')
-    cfg = Config.fromfile(existing_config(config))
-    cfg.merge_from_dict(dict(cfg_options or {}))
-    init_default_scope(cfg.get('default_scope', 'rscc'))
-    dates, side = _dates(cfg), size or _side(cfg)
-    with _vocabulary(vocab) as pieces:
+    plan = config if isinstance(config, Plan) else read_plan(config, size=size,
+                                                             cfg_options=cfg_options)
+    cfg = plan.cfg
+    with vocabulary(vocab) as pieces:
         if random_weights:
             cfg.model = replace_pretrained(cfg.model.to_dict(), pieces)
         check_config(cfg, stages=())
         torch.manual_seed(0)
         model = MODELS.build(cfg.model).to(device)
-    return Subject(Path(config).stem, model, cfg, dates, (side, side), device)
+    return Subject(plan.name, model, cfg, plan.dates, (plan.side, plan.side), device)
 
 
-def replace_pretrained(node: Any, vocab: Path | str) -> Any:
-    """Return a copy of a model config that needs nothing from a hub and no data folder.
-
-    Args:
-        node: The config, or any part of it.
-        vocab: ``vocab.txt`` for word-piece tokenizers.
-
-    Raises:
-        ValueError: If something pretrained has no stand-in.
-    """
-    if isinstance(node, list | tuple):
-        return type(node)(replace_pretrained(item, vocab) for item in node)
-    if not isinstance(node, Mapping):
-        return node
-    node = {key: replace_pretrained(value, vocab) for key, value in node.items()}
-    kind, source = node.get('type'), node.get('pretrained')
-    words = node.get('vocab_file')
-    if kind == 'WordPieceTokenizer':
-        return {key: value for key, value in node.items() if key != 'pretrained'} | dict(
-            vocab_file=str(vocab))
-    if kind == 'WordTokenizer' and words and not resolve_data_file(words).is_file():
-        del node['vocab_file']
-        grammar = captions_zh if node.get('language') == 'zh' else captions_en
-        node['words'] = list(grammar.VOCABULARY)
-    if isinstance(source, str):
-        if kind not in STAND_INS:
-            raise ValueError(f"no random stand-in is known for '{kind}' with pretrained="
-                             f"'{source}' (known: {', '.join(STAND_INS)}): measure it without "
-                             '--random-weights, with its weights in a local folder')
-        del node['pretrained']
-        node['config'] = dict(STAND_INS[kind])
-    return node
+def _training_data(cfg: Config) -> Mapping[str, Any]:
+    """Return the dataset that a step reads, inside whatever wraps or joins datasets."""
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    while inner := dataset.get('dataset') or next(iter(dataset.get('datasets', ())), None):
+        dataset = inner
+    return dataset
 
 
 def _dates(cfg: Config) -> int:
     """Return how many frames a sample of the config's training data has."""
-    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
+    dataset = _training_data(cfg)
     kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
     task = getattr(kind, 'METAINFO', {}).get('task')
     if task is None:
@@ -194,25 +174,9 @@ def _dates(cfg: Config) -> int:
 
 
 def _side(cfg: Config) -> int:
-    cache = cfg.get('train_dataloader', {}).get('dataset', {}).get('cache') or {}
-    return (cache.get('size') or (256, 256))[0]
-
-
-@contextmanager
-def _vocabulary(given: str | None) -> Iterator[Path]:
-    """Yield ``given``, or a made-up vocabulary of BERT's size that lives as long as the block."""
-    if given is not None:
-        yield Path(given)
-        return
-    with tempfile.TemporaryDirectory(prefix='rscc-vocabulary-') as folder:
-        path = Path(folder) / 'vocab.txt'
-        path.write_text('\n'.join(made_up_pieces()) + '\n', encoding='utf-8')
-        yield path
-
-
-def made_up_pieces() -> list[str]:
-    """Return as many word pieces as BERT has: its specials, the words used here, numbered ones."""
-    words = {word for sentences in CAPTIONS.values() for text in sentences for word in text.split()}
-    signs = {sign for sentences in CAPTIONS.values() for text in sentences for sign in text}
-    known = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *sorted(words | signs - {' '})]
-    return known + [f'piece{number}' for number in range(BERT_PIECES - len(known))]
+    """Return the height of the frames that a training step sees."""
+    dataset = _training_data(cfg)
+    sizes = [(dataset.get('cache') or {}).get('size')]
+    sizes += [step['size'] for step in dataset.get('pipeline', ()) if step.get('type') in SIZING]
+    size = next((size for size in reversed(sizes) if size), 256)
+    return size if isinstance(size, int) else size[0]

@@ -12,6 +12,9 @@ from typing import Any
 
 from rscc.utils import progress
 
+#: Calls of each case before those that count.
+WARMUP = 2
+
 
 @dataclass(frozen=True)
 class Case:
@@ -67,7 +70,7 @@ class Timing:
         return f'{self.ms:.{digits}f} ({self.fastest:.{digits}f}–{self.slowest:.{digits}f})'
 
 
-def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = 2,
+def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = WARMUP,
             synchronize: Callable[[], None] | None = None,
             title: str = 'measuring') -> dict[str, Timing]:
     """Time cases in turn, round after round.
@@ -75,7 +78,7 @@ def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = 2,
     Args:
         cases: What to compare.
         rounds: Timed calls of each case.
-        warmup: Calls of each case before them that do not count (allocation, compilation, caches).
+        warmup: Calls before them that do not count (allocation, compilation, caches).
         synchronize: Waits until the device has finished, ``torch.cuda.synchronize`` for instance.
         title: For the progress bar.
 

@@ -1,7 +1,8 @@
-"""BLIP's config with parts so narrow that a step takes milliseconds."""
+"""Configs with parts so narrow that a step takes milliseconds: BLIP's and ChangeCLIP's."""
 import pytest
+from mmengine.config import Config
 
-from rscc.apis.benchmark import subject
+from rscc.apis.benchmark import stand_ins
 
 NARROW = {'model.fusion.channels': 48, 'model.caption_head.memory_channels': 48,
           'model.flag_head.in_channels': 144}
@@ -11,7 +12,7 @@ NARROW = {'model.fusion.channels': 48, 'model.caption_head.memory_channels': 48,
 def narrow(monkeypatch):
     """Shrink the stand-ins for BLIP-base; return the overrides that the config then needs."""
     small = dict(hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=12)
-    monkeypatch.setattr(subject, 'STAND_INS', {
+    monkeypatch.setattr(stand_ins, 'STAND_INS', {
         'BlipViT': dict(small, image_size=64, patch_size=16),
         'BlipCaptionHead': dict(small, max_position_embeddings=512)})
     return NARROW
@@ -27,3 +28,35 @@ def light(repo, tmp_path, monkeypatch):
     """The light config, with an empty folder of datasets."""
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
     return str(repo / 'configs/blip_synth.py')
+
+
+@pytest.fixture
+def narrow_clip():
+    """Overrides that make ChangeCLIP's config narrow."""
+    text = dict(width=16, heads=2, layers=2, embed_dim=32)
+    values = {
+        'encoder': dict(layers=(1, 1, 1, 1), width=8, heads=4, output_dim=32, input_resolution=64),
+        'fusion': dict(in_channels=(32, 64, 128, 256), text_channels=32, channels=16, reduction=4,
+                       context_decoder=dict(width=16, heads=2, layers=1)),
+        'fusion.prompt_encoder.text_encoder': text,
+        'change_head': dict(text_channels=32, in_channels=16, channels=8, groups=4, rank=8)}
+    return {f'model.{part}.{key}': value for part, fields in values.items()
+            for key, value in fields.items()}
+
+
+@pytest.fixture
+def changeclip(repo):
+    return str(repo / 'configs/changeclip_rn50_levircd.py')
+
+
+@pytest.fixture
+def detector(changeclip, narrow_clip, tmp_path):
+    """ChangeCLIP's config as a file of its own, narrow, on frames of 64 pixels."""
+    cfg = Config.fromfile(changeclip)
+    cfg.merge_from_dict(narrow_clip)
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step.type == 'FramesRandomCrop':
+            step.size = (64, 64)
+    path = tmp_path / 'detector.py'
+    cfg.dump(path)
+    return str(path)

@@ -1,4 +1,6 @@
 """Tables reach both pages, in order, between their marks, or nothing is written."""
+from dataclasses import replace
+
 import pytest
 
 from rscc.apis.benchmark.machine import Machine
@@ -73,6 +75,19 @@ def test_sections_stand_in_reading_order_whatever_order_they_were_measured_in(do
     assert '-->\n\n\n' not in page and page.count('-->\n\n<!-- benchmark:') == 3
 
 
+def test_a_gpus_table_stands_behind_that_of_the_cpu(docs):
+    gpu = section('model', '9.99')
+    gpu.machine = replace(MACHINE, gpu='Some GPU')
+    for one in (gpu, section('text'), section('model')):
+        write_section(one, docs)
+    english, chinese = ((docs / language / 'benchmarks.md').read_text()
+                        for language in ('en', 'zh_cn'))
+    at = [english.index(f'<!-- benchmark:{name} -->') for name in ('model', 'model-gpu', 'text')]
+    assert at == sorted(at)
+    assert '### Title on a GPU' in english and '### 标题（GPU）' in chinese
+    assert '- Measured on: Some GPU, Some CPU' in english
+
+
 def test_a_page_without_marks_is_named_and_neither_page_changes(docs):
     (docs / 'zh_cn/benchmarks.md').write_text('没有标记\n')
     with pytest.raises(ValueError, match=r"zh_cn/benchmarks.md' needs the marks '<!-- benchmark:"
@@ -111,6 +126,21 @@ def test_the_command_names_no_folder_of_this_machine(tmp_path, monkeypatch):
 def test_the_terminal_table_is_aligned():
     lines = to_text(section()).splitlines()
     assert lines[2:5] == ['config  ratio', '------  -----', 'blip    1.50']
+
+
+def test_long_heads_break_over_two_lines_above_short_cells():
+    long = section()
+    long.columns = ['config', 'peak memory, inference']
+    lines = to_text(long).splitlines()
+    assert lines[2:6] == ['        peak memory,', 'config  inference', '------  ------------',
+                          'blip    1.50']
+
+
+def test_notes_break_into_lines_of_a_terminal():
+    long = section()
+    long.notes = ['word ' * 50]
+    lines = to_text(long).splitlines()
+    assert max(map(len, lines)) <= 100 and lines[7].startswith('  word')
 
 
 def test_rows_have_as_many_cells_as_the_table_has_columns():

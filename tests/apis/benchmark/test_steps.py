@@ -1,9 +1,16 @@
-"""Precisions, devices, variants and operation counts."""
+"""Precisions, devices and variants."""
 import pytest
 import torch
 
 from rscc.apis.benchmark import steps
-from rscc.apis.benchmark.steps import check_device, choose_precisions, gflop, steps_in, variant
+from rscc.apis.benchmark.steps import (
+    Steps,
+    check_device,
+    choose_precisions,
+    steps_in,
+    time_in_turn,
+    variant,
+)
 from rscc.apis.benchmark.subject import load_subject
 
 
@@ -55,28 +62,53 @@ def test_a_step_trains_and_a_prediction_does_not(tiny):
     assert not torch.equal(weight, before)
 
 
-def test_operations_of_attention_and_linear_layers_are_counted(tiny):
-    once = gflop(tiny)
-    assert once > 0
-    assert gflop(tiny, batch_size=2) == pytest.approx(once, rel=0.2)  # per sample
-    four_times_the_pixels = load_subject(tiny.cfg.filename, random_weights=True, size=64)
-    assert 1.5 < gflop(four_times_the_pixels) / once < 4.5
-
-
-def test_attention_counts_like_its_matrix_products(blip, narrow):
-    found = load_subject(blip, random_weights=True, size=32, cfg_options=narrow)
-    blocks = found.model.encoder.vision_model.encoder.layers
-    full, tokens, width = gflop(found), 5, 48
-    for block in list(blocks)[1:]:
-        blocks.remove(block) if hasattr(blocks, 'remove') else blocks.__delitem__(1)
-    found.model.encoder.vision_model.config.num_hidden_layers = 1
-    layer = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * width * 64
-    assert (full - gflop(found)) * 1e9 == pytest.approx(2 * 2 * layer)  # multiply-add, two dates
-
-
 def test_variants_are_copies_that_answer_alike(tiny):
     plain = tiny.model.eval().test_step(tiny.batch())[0].pred_change_score
     other = variant(tiny, channels_last=True)
     assert other.model is not tiny.model and other.model.data_preprocessor.channels_last
     assert other.model.eval().test_step(other.batch())[0].pred_change_score == pytest.approx(
         plain, abs=1e-4)
+
+
+def test_plain_text_is_a_copy_that_answers_alike_and_shares_nothing(detector):
+    found = load_subject(detector, random_weights=True)
+    plain = variant(found, plain_text=True)
+    encoder = plain.prompt_encoder
+    assert (encoder.cache_size, encoder.deduplicate, encoder.truncate) == (0, False, False)
+    assert found.prompt_encoder.cache_size and found.prompt_encoder.deduplicate
+    one, other = (Steps(subject, 'fp32').predict(found.batch())[0].seg_logits.data
+                  for subject in (found, plain))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_model_without_texts_has_no_cache_to_switch_off(tiny):
+    with pytest.raises(ValueError, match=r"fusion of 'blip_synth' encodes no class names, so there "
+                                         r'is no text cache.*LanguageGuidedFusion'):
+        variant(tiny, plain_text=True)
+
+
+def test_predictions_in_a_row_keep_what_the_model_remembers(detector):
+    found = load_subject(detector, random_weights=True)
+    steps, batch = steps_in(found, ['fp32'])['fp32'], found.batch()
+    steps.predict(batch)
+    before = found.prompt_encoder.encoded
+    steps.predict(batch)
+    assert found.prompt_encoder.encoded == before
+    steps.train(batch)  # changes the weights
+    trained = found.prompt_encoder.encoded
+    steps.predict(batch)
+    assert found.prompt_encoder.encoded > trained
+
+
+def test_ways_of_any_kind_keep_their_timings_apart():
+    calls = {('fp32', 1): lambda: sum(range(1000)), ('fp32', 2): lambda: sum(range(2_000_000))}
+    times = time_in_turn(calls, amount=1, rounds=3, device='cpu', title='sums')
+    assert list(times) == list(calls)
+    assert times['fp32', 2].over(times['fp32', 1]) > 10
+
+
+def test_a_peak_counts_the_weights_and_is_a_dash_where_the_system_tells_nothing(tiny, monkeypatch):
+    monkeypatch.setattr(steps, 'peak_growth', lambda call, device: 3 * 2**20)
+    assert Steps(tiny, 'fp32').peak(print) == f'{tiny.held_bytes / 2**20 + 3:.0f} MiB'
+    monkeypatch.setattr(steps, 'peak_growth', lambda call, device: None)
+    assert Steps(tiny, 'fp32').peak(print) == '-'

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from rscc.apis.benchmark import blip_studies, model_study
+from rscc.apis.benchmark import blip_studies, steps
 from rscc.apis.benchmark.blip_studies import (
     count_encodes,
     study_captions,
@@ -34,9 +34,30 @@ def test_a_model_has_a_row_for_each_variant(light):
     assert 'torch' in to_markdown(section, 'zh_cn')
 
 
+def test_a_detector_is_measured_with_the_text_cache_and_without(detector):
+    section = study_models([detector], rounds=1, precisions=['fp32', 'bf16'], random_weights=True)
+    assert cells(section, 'variant') == ['fp32', 'bf16', 'fp32 text cache off',
+                                         'bf16 text cache off']
+    operations = [float(cell) for cell in cells(section, 'GFLOP')]
+    assert operations[0] == operations[1] <= operations[2] == operations[3]
+    assert any('both dates of every pair at full length' in say(note, 'en')
+               for note in section.notes)
+
+
+def test_configs_of_one_model_share_its_rows(detector, light, tmp_path):
+    other = tmp_path / 'other_data.py'
+    other.write_text("_base_ = './detector.py'\ntrain_dataloader = dict(batch_size=7)\n")
+    section = study_models([detector, light, str(other), detector], size=64, rounds=1,
+                           precisions=['fp32'], random_weights=True)
+    assert cells(section, 'config') == ['detector (+ 1)'] * 2 + ['blip_synth']
+    notes = [say(note, 'en') for note in section.notes]
+    assert any(note.startswith('detector (+ 1): other_data train') for note in notes)
+    assert sum('full length' in note for note in notes) == 1
+
+
 def test_training_needs_more_memory_than_inference_and_weights_count(light, monkeypatch):
     grown = iter([10 * 2**20, 100 * 2**20])
-    monkeypatch.setattr(model_study, 'peak_growth', lambda run, device: (run(), next(grown))[1])
+    monkeypatch.setattr(steps, 'peak_growth', lambda run, device: (run(), next(grown))[1])
     section = study_models([light], size=64, rounds=1, precisions=['fp32'], random_weights=True)
     held = load_subject(light, size=64, random_weights=True).held_bytes / 2**20
     assert cells(section, 'peak memory, train') == [f'{held + 100:.0f} MiB']

@@ -2,15 +2,16 @@
 import pytest
 import torch
 
-from rscc.apis.benchmark import subject
-from rscc.apis.benchmark.subject import load_subject, made_up_pieces, replace_pretrained
+from rscc.apis.benchmark.stand_ins import BERT_PIECES
+from rscc.apis.benchmark.subject import load_subject, read_plan
+from rscc.text.class_names import class_names
 
 
 def test_a_pretrained_captioner_is_built_without_a_hub(blip, narrow, monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     found = load_subject(blip, random_weights=True, size=32, cfg_options=narrow)
     assert found.dates == 2 and found.size == (32, 32)
-    assert found.model.caption_head.tokenizer.vocab_size == subject.BERT_PIECES + 2
+    assert found.model.caption_head.tokenizer.vocab_size == BERT_PIECES + 2
     every, trained = found.parameters
     assert every == trained == sum(weight.numel() for weight in found.model.parameters())
     assert found.held_bytes >= 4 * every
@@ -42,29 +43,56 @@ def test_a_batch_has_every_target_of_the_model(light):
     assert torch.equal(found.batch(1)['inputs'][0], found.batch(1)['inputs'][0])
 
 
-def test_made_up_pieces_are_as_many_as_berts_and_distinct():
-    pieces = made_up_pieces()
-    assert len(pieces) == len(set(pieces)) == subject.BERT_PIECES
-    assert {'[PAD]', '[SEP]', 'houses', '道'} <= set(pieces)
-
-
-def test_a_given_vocabulary_is_used(tmp_path):
-    replaced = replace_pretrained(dict(type='WordPieceTokenizer', pretrained='hub/name'),
-                                  tmp_path / 'vocab.txt')
-    assert replaced == dict(type='WordPieceTokenizer', vocab_file=str(tmp_path / 'vocab.txt'))
-
-
-def test_what_has_no_stand_in_is_named():
-    with pytest.raises(ValueError, match=r"no random stand-in is known for 'Other' with "
-                                         r"pretrained='a/b' \(known: BlipViT, BlipCaptionHead\)"):
-        replace_pretrained(dict(encoder=[dict(type='Other', pretrained='a/b')]), 'vocab.txt')
-
-
-def test_a_chinese_word_vocabulary_is_replaced_by_a_chinese_one(monkeypatch, tmp_path):
+def test_a_detector_needs_no_weights_no_data_and_no_captions(changeclip, narrow_clip, monkeypatch,
+                                                             tmp_path):
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
-    replaced = replace_pretrained(
-        dict(type='WordTokenizer', vocab_file='synth/vocab_zh.json', language='zh'), 'vocab.txt')
-    assert 'vocab_file' not in replaced and '建筑' in ''.join(replaced['words'])
+    found = load_subject(changeclip, random_weights=True, cfg_options=narrow_clip)
+    assert found.dates == 2 and found.size == (256, 256)
+    sample = found.batch(2)['data_samples'][1]
+    assert 'target_captions' not in sample and 'gt_captions' not in sample
+    assert set(sample.gt_sem_seg.data.unique().tolist()) == {0}
+    assert sample.gt_change_flag is False
+
+
+def test_every_date_has_class_names_of_its_own(detector):
+    found = load_subject(detector, random_weights=True)
+    batch = found.batch(2)
+    names = [date for sample in batch['data_samples'] for date in sample.prompts]
+    assert len(names) == 4 and len({tuple(date) for date in names}) == 4
+    assert all(len(set(date)) == 9 and set(date) <= set(class_names('remote_sensing_56'))
+               for date in names)
+    assert found.batch(2)['data_samples'][0].prompts == names[:2]
+    assert found.batch(2, seed=1)['data_samples'][0].prompts != names[:2]
+    losses = found.model(**found.model.data_preprocessor(batch, True), mode='loss')
+    assert torch.isfinite(losses['change.loss_ce'])
+
+
+def test_captioners_get_no_class_names(light):
+    assert 'prompts' not in load_subject(light, random_weights=True).batch()['data_samples'][0]
+
+
+def test_frames_have_the_size_of_the_last_crop_or_resize(detector):
+    assert load_subject(detector, random_weights=True).size == (64, 64)
+    pipeline = [dict(type='FramesResize', size=96), dict(type='PackChangeInputs')]
+    plan = read_plan(detector, cfg_options={'train_dataloader.dataset.pipeline': pipeline})
+    assert plan.side == 96
+
+
+def test_data_inside_wrappers_and_joined_data_are_found(detector):
+    single = dict(type='RSICDDataset', data_root='x', pipeline=[])
+    joined = dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2,
+                                                       dataset=single)], _delete_=True)
+    assert read_plan(detector, cfg_options={'train_dataloader.dataset': joined}).dates == 1
+
+
+def test_configs_that_differ_in_data_and_rates_cost_the_same(detector, repo):
+    plan = read_plan(detector)
+    for same in ({'optim_wrapper.optimizer.lr': 1.0}, {'train_dataloader.batch_size': 3}):
+        assert plan.costs_as(read_plan(detector, cfg_options=same)), same
+    for other in ({'optim_wrapper.optimizer.type': 'SGD'}, {'model.change_head.rank': 4},
+                  {'optim_wrapper.clip_grad': dict(max_norm=1)}):
+        assert not plan.costs_as(read_plan(detector, cfg_options=other)), other
+    assert not plan.costs_as(read_plan(detector, size=32))
 
 
 def test_wrong_settings_are_named(light, tmp_path):

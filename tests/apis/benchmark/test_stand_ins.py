@@ -1,0 +1,49 @@
+"""What would be downloaded is replaced, and what cannot be is named."""
+import pytest
+
+from rscc.apis.benchmark import stand_ins
+from rscc.apis.benchmark.stand_ins import BERT_PIECES, made_up_pieces, replace_pretrained
+
+
+def test_made_up_pieces_are_as_many_as_berts_and_distinct():
+    pieces = made_up_pieces()
+    assert len(pieces) == len(set(pieces)) == BERT_PIECES
+    assert {'[PAD]', '[SEP]', 'houses', '道'} <= set(pieces)
+
+
+def test_a_given_vocabulary_is_used(tmp_path):
+    replaced = replace_pretrained(dict(type='WordPieceTokenizer', pretrained='hub/name'),
+                                  tmp_path / 'vocab.txt')
+    assert replaced == dict(type='WordPieceTokenizer', vocab_file=str(tmp_path / 'vocab.txt'))
+
+
+def test_what_has_no_stand_in_is_named():
+    with pytest.raises(ValueError, match=r"no random stand-in is known for 'Other' with "
+                                         r"pretrained='a/b': it is none of BlipViT, "
+                                         'BlipCaptionHead, nor.*without --random-weights'):
+        replace_pretrained(dict(encoder=[dict(type='Other', pretrained='a/b')]), 'vocab.txt')
+
+
+def test_a_chinese_word_vocabulary_is_replaced_by_a_chinese_one(monkeypatch, tmp_path):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    replaced = replace_pretrained(
+        dict(type='WordTokenizer', vocab_file='synth/vocab_zh.json', language='zh'), 'vocab.txt')
+    assert 'vocab_file' not in replaced and '建筑' in ''.join(replaced['words'])
+
+
+def test_parts_whose_shape_the_config_gives_just_lose_their_source():
+    model = dict(encoder=dict(type='CLIPResNet', width=8, pretrained='RN50:openai'),
+                 fusion=dict(prompt_encoder=dict(text_encoder=dict(
+                     type='CLIPTextEncoder', pretrained='clip.pt', embed_dim=32))))
+    assert replace_pretrained(model, 'vocab.txt') == dict(
+        encoder=dict(type='CLIPResNet', width=8),
+        fusion=dict(prompt_encoder=dict(text_encoder=dict(type='CLIPTextEncoder', embed_dim=32))))
+
+
+def test_the_samples_names_stand_in_for_those_of_a_clip_and_that_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(stand_ins, 'say_once', lambda text, level: said.append(text))
+    prompter = dict(type='StoredPrompts', fallback=dict(type='CLIPPrompts', pretrained='openai'))
+    assert replace_pretrained(prompter, 'vocab.txt') == dict(
+        type='StoredPrompts', fallback=dict(type='StoredPrompts'))
+    assert len(said) == 1 and 'is not measured' in said[0]
