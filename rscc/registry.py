@@ -32,6 +32,12 @@ class Registry(_Registry):
             level = level.parent
         return sorted(names)
 
+    def get(self, key: str) -> Any:
+        """Return what is registered as ``key``, MMSegmentation's classes by scope among them."""
+        if key.startswith('mmseg.'):
+            compat.import_mmseg_models()
+        return super().get(key)
+
     def build(self, cfg: dict, *args, **kwargs) -> Any:
         """Build an object from its config.
 

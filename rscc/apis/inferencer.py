@@ -18,6 +18,7 @@ from rscc.apis.stored_config import config_from_text
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import reduced_precision
+from rscc.models.pretrained import without_pretrained
 from rscc.models.vocabulary import restore_vocabulary
 from rscc.registry import DATASETS, MODELS, TRANSFORMS
 from rscc.structures import ChangeDataSample
@@ -58,6 +59,7 @@ class ChangeInferencer:
         stored = read_checkpoint(checkpoint)
         cfg = _config(config, stored, str(checkpoint))
         restore_vocabulary(cfg, stored)
+        without_pretrained(cfg.model)
         self.meta = _dataset_meta(cfg, stored)
         with DefaultScope.overwrite_default_scope('rscc'):
             self._load, self._steps = _pipeline(cfg)

@@ -57,7 +57,7 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
         set_data_root(args.data_root)
         cfg = read_config(args.config)
         if checkpoint is not None:
-            take_vocabulary(cfg, checkpoint)
+            expect_checkpoint(cfg, checkpoint)
         check_config(cfg, overrides=args.cfg_options, stages=stages)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
@@ -83,10 +83,16 @@ def complete_loaders(cfg: Config) -> None:
                 loader.pop(key, None)
 
 
-def take_vocabulary(cfg: Config, checkpoint: str) -> None:
-    """Let the config's word tokenizer take its words from the checkpoint (edits ``cfg``)."""
+def expect_checkpoint(cfg: Config, checkpoint: str) -> None:
+    """Take from a checkpoint what the config would look for elsewhere (edits ``cfg``).
+
+    The words of a word tokenizer come from it, and published weights that it replaces are not read.
+    """
+    from rscc.models.pretrained import without_pretrained
     from rscc.models.vocabulary import restore_vocabulary
     restore_vocabulary(cfg, read_checkpoint(checkpoint))
+    if cfg.get('strict_load', True):
+        without_pretrained(cfg.model)
 
 
 def set_data_root(folder: str | None) -> None:

@@ -1,10 +1,12 @@
-"""Reading published weights through transformers, by hub name or local folder."""
+"""Published weights: reading them through transformers, and doing without them."""
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from rscc import compat
+from rscc.registry import MODELS
 
 
 def load_blip(name_or_path: str) -> nn.Module:
@@ -39,3 +41,24 @@ def _from_pretrained(model_class: type, name_or_path: str) -> tuple[nn.Module, d
             f"cannot load '{name_or_path}' (taken as a {kind}): {error}\n"
             'Download the model once (huggingface-cli download NAME --local-dir DIR) and give DIR, '
             'or set HF_HOME to a filled cache.') from error
+
+
+def without_pretrained(cfg: Any) -> None:
+    """Have a model built without reading published weights that a checkpoint will replace.
+
+    Only where the config tells the whole architecture: such classes have a true
+    ``PRETRAINED_OPTIONAL``. BLIP's architecture, for one, stands in the folder of its weights.
+
+    Args:
+        cfg: A model's config, edited in place.
+    """
+    if isinstance(cfg, Mapping):
+        kind = cfg.get('type') if cfg.get('pretrained') else None
+        known = MODELS.get(kind) if isinstance(kind, str) else kind
+        if getattr(known, 'PRETRAINED_OPTIONAL', False):
+            cfg['pretrained'] = None
+        for value in cfg.values():
+            without_pretrained(value)
+    elif isinstance(cfg, list | tuple):
+        for value in cfg:
+            without_pretrained(value)

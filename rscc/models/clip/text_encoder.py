@@ -35,6 +35,8 @@ class CLIPTextEncoder(nn.Module):
             may want to see what that saves.
     """
 
+    PRETRAINED_OPTIONAL = True
+
     def __init__(self, context_length: int = 77, vocab_size: int = 49408, width: int = 512,
                  heads: int = 8, layers: int = 12, embed_dim: int = 1024, quick_gelu: bool = True,
                  pretrained: str | None = None) -> None:

@@ -40,6 +40,8 @@ class CLIPResNet(FrameEncoder):
         dates_apart: See :class:`FrameEncoder`; the original trained so.
     """
 
+    PRETRAINED_OPTIONAL = True
+
     def __init__(self, layers: Sequence[int] = (3, 4, 6, 3), width: int = 64, heads: int = 32,
                  output_dim: int = 1024, input_resolution: int = 512,
                  pretrained: str | None = None, dates_apart: bool = False) -> None:

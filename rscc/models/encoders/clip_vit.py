@@ -50,6 +50,8 @@ class CLIPViT(FrameEncoder):
         dates_apart: See :class:`FrameEncoder`; it matters to the pyramid's BatchNorm.
     """
 
+    PRETRAINED_OPTIONAL = True
+
     def __init__(self, width: int = 768, layers: int = 12, heads: int = 12, patch_size: int = 16,
                  output_dim: int = 512, input_resolution: int = 256,
                  out_indices: Sequence[int] = (3, 5, 7, 11), pyramid: bool = True,

@@ -107,3 +107,19 @@ def variant_of(state: Mapping[str, Tensor]) -> str:
     raise ValueError(f'no ChangeCLIP weights: among {len(state)} tensors there is neither '
                      "'backbone.attnpool.positional_embedding' (ResNet) nor "
                      f"'backbone.class_embedding' (ViT); first names {sorted(state)[:3]}")
+
+
+def published_habits(variant: str) -> dict[str, object]:
+    """Return the overrides with which a config repeats the original, evaluation included.
+
+    Args:
+        variant: ``'rn50'`` or ``'vit'``.
+    """
+    habits: dict[str, object] = {
+        'model.data_preprocessor.mean': (0.485, 0.456, 0.406),  # ImageNet's statistics
+        'model.data_preprocessor.std': (0.229, 0.224, 0.225),
+        'model.fusion.prompts_at_test': 'from',
+    }
+    if variant == 'vit':
+        habits['model.encoder.double_class_embedding'] = True
+    return habits

@@ -1,0 +1,76 @@
+"""The converter on recorded weights of the original, called as a user calls it."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from changeclip_records import records
+from mmengine.config import Config
+
+from rscc.apis.inferencer import ChangeInferencer
+
+TINY = {
+    'rn50_tiny': ['model.encoder.width=8', 'model.encoder.layers=(1,1,1,1)',
+                  'model.fusion.in_channels=(32,64,128,256)'],
+    'vit_tiny': ['model.encoder.width=32', 'model.encoder.layers=4', 'model.encoder.heads=4',
+                 'model.encoder.out_indices=(0,1,2,3)', 'model.fusion.in_channels=(32,32,32,32)']}
+SHARED = ['model.encoder.output_dim=32', 'model.encoder.input_resolution=64',
+          'model.fusion.text_channels=32', 'model.change_head.text_channels=32',
+          'model.fusion.context_decoder.width=32', 'model.fusion.context_decoder.heads=4',
+          'model.fusion.context_decoder.layers=2',
+          *(f'model.fusion.prompt_encoder.text_encoder.{name}={value}' for name, value in
+            dict(width=32, heads=4, layers=2, embed_dim=32).items())]
+
+
+def original(name, tmp_path):
+    """Save a fixture's weights as the original saves its checkpoints; skip other sizes."""
+    config = json.loads((records(name) / 'config.json').read_text())['model']
+    text = config['text_encoder']
+    if (text['transformer_width'], text['transformer_layers'], config['backbone'].get('width')) != (
+            32, 2, 8 if name == 'rn50_tiny' else 32):
+        pytest.skip('the fixture model has another size than these options')
+    weights = {key: torch.from_numpy(value) for key, value in
+               np.load(records(name) / 'weights.npz').items()}
+    path = tmp_path / 'original.pth'
+    torch.save(dict(state_dict=weights, meta=dict(iter=17000), optimizer={}), path)
+    return path
+
+
+def convert(repo, *arguments):
+    return subprocess.run(
+        [sys.executable, 'tools/model_converters/changeclip_to_rscc.py', *map(str, arguments)],
+        cwd=repo, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_a_converted_checkpoint_answers_with_nothing_else_at_hand(repo, tmp_path, name):
+    source, out = original(name, tmp_path), tmp_path / 'new' / 'converted.pth'
+    done = convert(repo, source, out, '--cfg-options', *TINY[name], *SHARED)
+    assert done.returncode == 0, done.stderr
+    assert '0 missing, 0 unexpected, 0 of another shape' in done.stdout
+    assert f'python tools/test.py {out.with_suffix(".py")} {out}' in done.stdout
+    cfg = Config.fromfile(out.with_suffix('.py'))
+    assert cfg.model.fusion.prompts_at_test == 'from'
+    assert cfg.model.encoder.get('double_class_embedding', False) == (name == 'vit_tiny')
+    frames = torch.randint(256, (2, 70, 50, 3), dtype=torch.uint8).numpy()
+    for config in (cfg, None):
+        result = ChangeInferencer(config, out, device='cpu')(*frames)
+        assert result.mask.shape == (70, 50) and result.classes == ('unchanged', 'changed')
+
+
+def test_weights_that_do_not_fit_are_listed_and_nothing_is_written(repo, tmp_path):
+    source, out = original('rn50_tiny', tmp_path), tmp_path / 'converted.pth'
+    done = convert(repo, source, out, '--cfg-options', *TINY['rn50_tiny'], *SHARED,
+                   'model.change_head.num_classes=3')
+    assert done.returncode == 1
+    assert 'error: ' in done.stderr and '2 of another shape' in done.stderr
+    assert 'change_head.classify.weight: file (2, 256, 1, 1), model (3, 256, 1, 1)' in done.stderr
+    assert not out.exists() and not out.with_suffix('.py').exists()
+
+
+def test_a_file_of_something_else_is_told(repo, tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
+    done = convert(repo, tmp_path / 'other.pth', tmp_path / 'out.pth')
+    assert done.returncode == 1 and 'error: no ChangeCLIP weights' in done.stderr
