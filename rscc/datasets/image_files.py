@@ -135,7 +135,7 @@ def _binary_labels(values: np.ndarray, present: np.ndarray, path: str | Path) ->
     raise ValueError(
         f"label '{path}' holds the values {present.tolist()[:12]}; without a label_map only "
         '{0, 255} and {0, 1} are recognised. Pass label_map={value: class index, ...}; 255 is '
-        'ignored.')
+        'ignored. Labels saved with losses (JPEG): PathListCDDataset(label_threshold=128).')
 
 
 def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.ndarray:

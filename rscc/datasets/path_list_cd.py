@@ -28,7 +28,7 @@ class PathListCDDataset(ChangeDataset):
     * Layout: ``train.txt``, ``val.txt``, ``test.txt`` in the dataset's folder, ``from  to  label``
       a line; ``python tools/general/write_path.py FOLDER`` writes them. A list is relative to the
       dataset's folder or, as ChangeCLIP's were, to the working directory; or it is absolute.
-    * Label values: {0, 255} or {0, 1}; anything else needs ``label_map``.
+    * Label values: {0, 255} or {0, 1}; anything else needs ``label_map`` or ``label_threshold``.
     * Class names: where CLIP confidence files lie beside the image folders
       (``A_clipcls_56_vit16.json`` beside ``A``), every item has ``prompts``: the best names of
       either date. Without the files there are none, and the model asks its own source.
@@ -46,6 +46,8 @@ class PathListCDDataset(ChangeDataset):
             its confidence file, and how many names of a record count. None reads none.
         prompts_missing: What images without a record do where there are confidence files: be an
             ``'error'``, or have no class names (``'empty'``, a warning with their number).
+        label_threshold: For labels saved with losses (CDD's JPEG files) or smooth edges: values
+            from here on are changed, those below are not.
         classes: Class names, the first being "unchanged".
         palette: Colour of each class, [red, green, blue], for pictures.
         check_masks: Whether to warn at the start if no mask of the list holds any change. Masks
@@ -66,8 +68,14 @@ class PathListCDDataset(ChangeDataset):
                  split: str | None = 'train', label: bool = True,
                  prompts_from: Mapping[str, Any] | None = MappingProxyType({}),
                  prompts_missing: str = 'error', classes: Sequence[str] | None = None,
-                 palette: Sequence[Sequence[int]] | None = None, check_masks: bool = True,
-                 metainfo: Mapping | None = None, **kwargs):
+                 palette: Sequence[Sequence[int]] | None = None,
+                 label_map: Mapping[int, int] | None = None, label_threshold: int | None = None,
+                 check_masks: bool = True, metainfo: Mapping | None = None, **kwargs):
+        if label_threshold is not None:
+            if label_map is not None:
+                raise ValueError('label_map and label_threshold both say what label values mean; '
+                                 'give one.')
+            label_map = {value: int(value >= label_threshold) for value in range(256)}
         if prompts_missing not in MISSING:
             raise ValueError(f"prompts_missing='{prompts_missing}' is unknown: use one of "
                              f'{list(MISSING)}.{did_you_mean(prompts_missing, MISSING)}')
@@ -75,17 +83,18 @@ class PathListCDDataset(ChangeDataset):
         self.confidence = None if prompts_from is None else ConfidenceFiles(**prompts_from)
         facts: dict[str, Any] = {'no_change_captions': []}
         if classes is not None:
-            facts.update(classes=tuple(classes), palette=None)
+            facts['classes'] = tuple(classes)
+            if len(classes) != len(self.METAINFO['classes']):
+                facts['palette'] = None
         if palette is not None:
             facts['palette'] = [list(colour) for colour in palette]
-        super().__init__(data_root, ann_file, split=split, metainfo={**facts, **(metainfo or {})},
-                         **kwargs)
+        super().__init__(data_root, ann_file, split=split, label_map=label_map,
+                         metainfo={**facts, **(metainfo or {})}, **kwargs)
 
     # ---- the list ----------------------------------------------------------------------------
 
     def load_data_list(self) -> list[dict]:
         """Read the list, describe its pairs, check their files, add the class names."""
-        self.need_file(self.ann_file, 'file')
         pairs = read_path_list(self.ann_file, self.has_label)
         base = self._base(pairs[0])
         samples = [self._describe(pair, name, base)

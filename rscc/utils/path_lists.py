@@ -187,8 +187,9 @@ def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no path list '{path}'. Write it: python "
-                                'tools/general/write_path.py ROOT')
+        raise FileNotFoundError(f"no path list '{path}'. Write it (python "
+                                'tools/general/write_path.py ROOT), or correct where it is looked '
+                                'for: RSCC_DATA or --data-root. See docs/en/datasets.md#path-lists')
     try:
         text = path.read_bytes().decode('utf-8-sig')
     except UnicodeDecodeError as error:

@@ -88,7 +88,7 @@ def test_relative_paths_start_from_the_root_else_from_the_working_directory(root
 
 
 def test_a_missing_list_says_how_it_is_written(root):
-    with pytest.raises(FileNotFoundError, match=r"path list file not found at '.*val\.txt'.*"
+    with pytest.raises(FileNotFoundError, match=r"no path list '.*val\.txt'.*write_path\.py.*"
                        r'--data-root.*datasets\.md#path-lists'):
         build(root, ann_file='val.txt')
 
@@ -227,6 +227,33 @@ def test_a_mask_with_a_third_value_names_file_values_and_remedy(root):
     assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [0, 1, 2]
     assert dataset.metainfo['classes'] == ('unchanged', 'road', 'house')
     assert dataset.metainfo['palette'][1] == [9, 9, 9]
+    named = build(root, classes=('same', 'house'), label_map={0: 0, 128: 1, 255: 1}).metainfo
+    assert named['classes'] == ('same', 'house') and len(named['palette']) == 2
+
+
+def test_labels_saved_with_losses_are_divided_at_a_threshold(root):
+    mask = mask_of(True, value=252)
+    mask[8:] = 2
+    for number in range(4):
+        write(root / f'train/label/{number}.png', mask)
+    with pytest.raises(ValueError, match=r'holds the values \[0, 2, 252\].*'
+                       r'PathListCDDataset\(label_threshold=128\)'):
+        build(root)
+    assert build(root, label_threshold=128)[0]['data_samples'].gt_sem_seg.data.sum() == 64
+    with pytest.raises(ValueError, match='label_map and label_threshold both say'):
+        build(root, label_threshold=128, label_map={0: 0, 2: 0, 252: 1})
+
+
+def test_a_real_pair_with_jpeg_labels(samples, tmp_path):
+    folder = samples / 'cdd_sample'
+    if not folder.is_dir():
+        pytest.skip(f"no real sample at '{folder}'")
+    (tmp_path / 'all.txt').write_text('  '.join(
+        str(folder / part / '00000.jpg') for part in FOLDERS))
+    with pytest.raises(ValueError, match=r'holds the values \[0, 1, 2\]'):
+        build(tmp_path, ann_file='all.txt')
+    sample = build(tmp_path, ann_file='all.txt', label_threshold=128)[0]['data_samples']
+    assert not sample.gt_sem_seg.data.any()
 
 
 def test_a_split_without_any_change_is_told_with_counts(root, told):
