@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -213,3 +214,20 @@ def test_names_are_made_safe_and_must_stay_different(tmp_path):
     scene(tmp_path, 40, 40, name='my_scene')
     with pytest.raises(ValueError, match=r"my scene.png' and .*named 'my_scene_\.\.\.'\. Rename"):
         scenes_of_folder(tmp_path)
+
+
+def test_memory_does_not_grow_with_the_height_of_the_image(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    peaks = []
+    for height in (300, 3000):
+        path = tmp_path / f'{height}.tif'
+        with rasterio.open(path, 'w', driver='GTiff', height=height, width=600, count=3,
+                           dtype='uint8', compress='deflate',
+                           transform=rasterio.Affine(1, 0, 5, 0, -1, 5)) as file:
+            file.write(np.full((3, height, 600), 9, np.uint8))
+        index = grid({'from': path, 'to': path}, 128, 32)
+        tracemalloc.start()
+        cut(index, tmp_path / f'out_{height}', jobs=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0] < 3000 * 600 * 3

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -134,3 +136,16 @@ def test_tiles_of_another_size_or_kind_are_refused(tmp_path):
     (tmp_path / 'd.png').write_text('hello')
     with pytest.raises(ValueError, match=r"d\.png' cannot be decoded"):
         read_tile(tmp_path / 'd.png', 4)
+
+
+def test_memory_does_not_grow_with_the_height_of_the_image():
+    peaks = []
+    tile = np.full((64, 64), 0.25, np.float32)
+    for height in (500, 5000):
+        tracemalloc.start()
+        rows = sum(len(band) for _, band in merge_rows(lambda column, row: tile,
+                                                       TileGrid(height, 700, 64, 16)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert rows == height
+    assert peaks[1] < 1.2 * peaks[0] < 5000 * 700 * 4 / 5
