@@ -25,7 +25,7 @@ model = dict(
         norm_cfg=dict(type='BN'),
         # About 3 % of the pixels changed; a lighter class 0 keeps recall up.
         loss_decode=dict(
-            type='CrossEntropyLoss', avg_non_ignore=True,
+            type='rscc.CrossEntropyLoss',
             class_weight=[0.3, 1.0, 1.0, 1.0, 1.0, 1.0])),
     caption_head=dict(
         type='BlipCaptionHead',
