@@ -20,7 +20,7 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **binary))
 val_dataloader = dict(dataset=binary)
 test_dataloader = dict(dataset=binary)
-train_cfg = dict(max_epochs=6, val_interval=3)
+train_cfg = dict(max_epochs=4, val_interval=2)
 val_evaluator = [dict(type='ChangeMetric')]
 test_evaluator = [dict(type='ChangeMetric')]
 default_hooks = dict(checkpoint=dict(save_best='change/F1_changed'))
