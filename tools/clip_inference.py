@@ -77,7 +77,11 @@ def main(arguments: list[str] | None = None) -> None:
             quick_gelu=None if args.quick_gelu is None else args.quick_gelu == 'yes')
         options = ScoreOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
         for folder in folders:
-            new = score_folder(folder, classifier, options, args.overwrite)
+            try:
+                new = score_folder(folder, classifier, options, args.overwrite)
+            except KeyboardInterrupt:
+                raise SystemExit(f'stopped in {folder.title}; the scores so far are kept, and the '
+                                 'same command continues') from None
             done = f'{new} scored now' if new else 'complete already'
             print(f'{len(folder.paths):6d} images, {done}  {folder.target}')
 

@@ -153,9 +153,9 @@ def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: Score
     if damaged:
         file.save()
         raise ValueError(
-            f'{len(damaged)} of {len(folder.paths)} images of {folder.title} cannot be read, first:'
-            f' {" ".join(damaged[:3])}\nThe scores of the others are kept; run again when the files '
-            'are whole (those that are not 8-bit RGB or grey: with --bands and --scale)')
+            f'{len(damaged)} of {len(folder.paths)} images of {folder.title} cannot be read, '
+            f'first: {" ".join(damaged[:3])}\nThe scores of the others are kept; run again when '
+            'the files are whole (those that are not 8-bit RGB or grey: with --bands and --scale)')
     file.finish()
     return len(todo)
 

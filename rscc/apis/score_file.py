@@ -104,9 +104,10 @@ class ScoreFile:
             return
         if len(lacking) == len(self.wanted) and ranked:
             raise ValueError(
-                f"'{self.target}' is about other images: its first is '{next(iter(ranked))}', and "
-                f"it has none of the {len(lacking)} asked for, '{lacking[0]}' the first. If the data "
-                'have moved, start anew with --overwrite; else choose another --tag or --out')
+                f"'{self.target}' is about other images: its first is '{next(iter(ranked))}', "
+                f"and it has none of the {len(lacking)} asked for, '{lacking[0]}' the first. "
+                'If the data have moved, start anew with --overwrite; else choose another '
+                '--tag or --out')
         if not self.origin_file.is_file():
             raise ValueError(
                 f"'{self.target}' lacks {len(lacking)} of {len(self.wanted)} images, and which "

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rscc import compat
 from rscc.datasets.confidence import read_confidence
+from rscc.models.clip.classifier import CLIPClassifier
 from rscc.text.class_names import class_names
 
 
@@ -89,6 +90,19 @@ def test_what_is_wrong_is_one_message_and_nothing_is_written(call, root, argumen
     with pytest.raises(SystemExit, match=message):
         call('--src_path', root, '--split', 'train', *arguments)
     assert not list(root.rglob('*_clipcls_*'))
+
+
+def test_a_stopped_run_says_that_it_can_be_continued(call, root, monkeypatch):
+
+    def stop(self, prepared):
+        raise KeyboardInterrupt
+
+    arguments = ('--src_path', root, '--split', 'train', '--img_split', 'time1')
+    with monkeypatch.context() as patch:
+        patch.setattr(CLIPClassifier, 'classify', stop)
+        with pytest.raises(SystemExit, match='stopped in train/time1; the scores so far are kept'):
+            call(*arguments)
+    assert '2 images, 2 scored now' in call(*arguments)
 
 
 def test_impossible_numbers_are_refused(call, root, capsys):
