@@ -10,6 +10,8 @@ from torch import Tensor
 from rscc.structures import ScoredCaption
 from rscc.utils import did_you_mean
 
+BEAM_RULES = ('standard', 'clipcap', 'show_attend_tell')
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -30,6 +32,10 @@ class Decoding:
         top_k: Keep the k likeliest tokens when sampling; 0 keeps all.
         top_p: Keep the smallest set of tokens of at least this probability when sampling.
         seed: Makes sampling repeatable; None draws from the global generator.
+        beam_rule: Which sentences a beam search keeps: ``'standard'``, ``'clipcap'`` or
+            ``'show_attend_tell'`` (the originals, see ``beam_rules``).
+        use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
+        return_attention: Return the attention maps of the sentences, where the head has any.
     """
     num_beams: int = 1
     num_captions: int = 1
@@ -43,6 +49,9 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     seed: int | None = None
+    beam_rule: str = 'standard'
+    use_cache: bool = True
+    return_attention: bool = False
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -63,6 +72,9 @@ class Decoding:
                 raise ValueError(f'decoding {name}={getattr(self, name)} must be above 0')
         if not 0 < self.top_p <= 1:
             raise ValueError(f'decoding top_p={self.top_p} is a probability in (0, 1]')
+        if self.beam_rule not in BEAM_RULES:
+            raise ValueError(f"decoding beam_rule='{self.beam_rule}' is none of "
+                             f'{list(BEAM_RULES)}.{did_you_mean(self.beam_rule, BEAM_RULES)}')
 
     def updated(self, options: dict[str, Any]) -> 'Decoding':
         """Return a copy with ``options`` changed.
