@@ -9,7 +9,6 @@ from mmengine.dist import is_main_process
 from rscc.apis.launch import add_hook
 from rscc.utils import read_json, write_json
 
-
 #: Mirrored and turned by quarters: the views of an image from above are all alike.
 TTA_VIEWS = ('none', 'hflip', 'vflip', 'rot90', 'rot180', 'rot270')
 
