@@ -24,9 +24,9 @@ class Beams:
     Attributes:
         samples: Index of each sample in the batch (n,).
         totals: Summed log-probability (n, B); minus infinity marks an empty beam.
-        lengths: Ids written, stop ids included (n, B).
+        lengths: Ids written, the stop id included, those given not (n, B).
         closed: Whether the stop id is written, under rules that keep such beams (n, B).
-        ids: What is written (n, B, t).
+        ids: What is given and written (n, B, t).
         rows: The stepper's row of each beam (n, B).
         slots: The candidate that each beam was, counted over the batch of its step (n, B).
     """
@@ -39,11 +39,16 @@ class Beams:
     slots: Tensor
 
     @classmethod
-    def empty(cls, rows: Tensor) -> 'Beams':
-        """Return one beam a sample, before the first id; the samples start from ``rows`` (n,)."""
+    def start(cls, rows: Tensor, given: Tensor) -> 'Beams':
+        """Return one beam a sample, before the first id.
+
+        Args:
+            rows: The stepper's row that each sample starts from (n,).
+            given: Ids that every sentence starts with (g,).
+        """
         zeros = torch.zeros_like(rows)[:, None]
         return cls(samples=torch.arange(len(rows), device=rows.device), totals=zeros.float(),
-                   lengths=zeros, closed=zeros.bool(), ids=zeros[:, :, None][..., :0],
+                   lengths=zeros, closed=zeros.bool(), ids=given.expand(len(rows), 1, -1),
                    rows=rows[:, None], slots=zeros)
 
     def of(self, chosen: Tensor) -> 'Beams':

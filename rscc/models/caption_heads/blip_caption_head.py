@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from rscc import compat
-from rscc.models.caption_heads import decoding as search
+from rscc.models.caption_heads.decoding import Decoding, to_captions
 from rscc.models.caption_heads.packing import PackedSentences, pack
+from rscc.models.caption_heads.search import search
+from rscc.models.caption_heads.steppers import CrossAttentionStepper
 from rscc.models.pretrained import load_blip
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
@@ -58,7 +60,7 @@ class BlipCaptionHead(VocabularyMixin):
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
         self.max_tokens = max_tokens
         self._check_length('max_tokens', max_tokens)
-        self.decoding = search.Decoding(max_tokens=max_tokens).updated(decoding or {})
+        self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {})
         self._check_length('decoding max_tokens', self.decoding.max_tokens)
         self.loss_weight = loss_weight
 
@@ -130,15 +132,11 @@ class BlipCaptionHead(VocabularyMixin):
         """
         options = self.decoding.updated(decoding)
         self._check_length('decoding max_tokens', options.max_tokens)
-        memory = features.tokens
-        prompts = torch.tensor([self.given_ids], device=memory.device)
-        ids, scores = search.generate(
-            self.decoder, prompts.expand(memory.shape[0], -1), options,
-            eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id,
-            encoder_hidden_states=memory,
-            encoder_attention_mask=torch.ones(memory.shape[:2], dtype=torch.long,
-                                              device=memory.device))
-        return search.to_captions(ids, scores, self.tokenizer.decode, ranked=not options.sample)
+        stepper = CrossAttentionStepper(self.decoder, options.use_cache)
+        written = search(stepper, stepper.start(self.given_ids, features.tokens), options,
+                         stop_ids=[self.tokenizer.eos_id], pad_id=self.tokenizer.pad_id,
+                         given=self.given_ids)
+        return to_captions(written, self.tokenizer.decode)
 
 
 def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:

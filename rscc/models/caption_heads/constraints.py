@@ -24,13 +24,14 @@ class Constraints:
         self.stop_ids = stop_ids
         self.banned = banned
 
-    def __call__(self, logits: Tensor, logprobs: Tensor, written: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, logprobs: Tensor, written: Tensor, length: int) -> Tensor:
         """Score the next id.
 
         Args:
             logits: Of the model (R, V).
             logprobs: Their log-softmax (R, V), float32.
-            written: Ids so far (R, t).
+            written: Ids so far (R, t), with those that were given.
+            length: Number of ids so far, without those.
 
         Returns:
             Scores (R, V): log-probabilities where nothing is constrained, minus infinity where an
@@ -42,19 +43,19 @@ class Constraints:
             # As transformers does: on logits where one id is chosen, on log-probabilities of beams.
             base = logits.float() if options.num_beams == 1 else logprobs
             scores = penalise_repetition(base, written, options.repetition_penalty)
-        allowed = self._allowed(scores, written)
+        allowed = self._allowed(scores, written, length)
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
         return shape_distribution(scores, options) if options.sample else scores
 
-    def _allowed(self, scores: Tensor, written: Tensor) -> Tensor | None:
+    def _allowed(self, scores: Tensor, written: Tensor, length: int) -> Tensor | None:
         """Return a mask (R, V) of the ids that may come, or None where all may."""
-        size, length = self.options.no_repeat_ngram, written.shape[1]
+        size = self.options.no_repeat_ngram
         too_short = length < self.options.min_tokens
         if not (too_short or size or len(self.banned)):
             return None
         allowed = torch.ones_like(scores, dtype=torch.bool)
-        if size and length >= size:
+        if size and written.shape[1] >= size:
             allowed &= ~repeated(written, size, scores.shape[1])
         if too_short:
             allowed[:, self.stop_ids] = False

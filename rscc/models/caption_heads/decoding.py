@@ -1,12 +1,15 @@
-"""Decoding shared by every autoregressive caption head, on top of transformers' ``generate``."""
-import contextlib
-from collections.abc import Iterator
+"""How sentences are searched: the options of every autoregressive caption head.
+
+``search`` carries them out. transformers' ``generate`` could serve BLIP and GPT-2 but not the LSTM,
+the originals' beam rules or a generator of one's own; it projects the memory once a beam where once
+a sample is enough, and computes a batch until its longest sentence ends. So all heads share one
+search, and the tests hold its greedy and beam results against ``generate``, option by option.
+"""
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from rscc.models.caption_heads.hypotheses import Hypothesis
 from rscc.structures import ScoredCaption
 from rscc.utils import did_you_mean
 
@@ -61,7 +64,7 @@ class Decoding:
                              'set sample=True with num_beams=1')
 
     def _check_ranges(self) -> None:
-        """Refuse what would fail, or be ignored, deep inside transformers."""
+        """Refuse what would fail, or be ignored, deep inside a search."""
         least = dict(num_beams=1, num_captions=1, max_tokens=1, min_tokens=0, no_repeat_ngram=0,
                      top_k=0)
         for name, lowest in least.items():
@@ -89,86 +92,18 @@ class Decoding:
                                 f'Options: {", ".join(known)}')
         return replace(self, **options)
 
-    def to_generate(self) -> dict[str, Any]:
-        """Return the keywords of transformers' ``generate``."""
-        arguments = dict(num_beams=self.num_beams, num_return_sequences=self.num_captions,
-                         max_new_tokens=self.max_tokens + 1, do_sample=self.sample,
-                         repetition_penalty=self.repetition_penalty,
-                         no_repeat_ngram_size=self.no_repeat_ngram, use_cache=True)
-        if self.min_tokens:
-            arguments['min_new_tokens'] = self.min_tokens
-        if self.num_beams > 1:
-            arguments['length_penalty'] = self.length_penalty
-        if self.sample:
-            arguments |= dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-        return arguments
-
     def as_dict(self) -> dict[str, Any]:
         """Return the options, for reports."""
         return asdict(self)
 
 
-@contextlib.contextmanager
-def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Draw from a generator of ``seed`` inside the block and restore the global one after it."""
-    if seed is None:
-        yield
-        return
-    devices = [device] if device.type == 'cuda' else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-def generate(model: Any, prompts: Tensor, decoding: Decoding, *, eos_id: int, pad_id: int,
-             **memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Run transformers' ``generate`` and score what it wrote.
-
-    Args:
-        model: A transformers model with ``generate``.
-        prompts: Ids every sentence starts with, (N, P), the start token first.
-        decoding: The search.
-        eos_id: Token that ends a sentence.
-        pad_id: Token after the end.
-        **memory: What the decoder attends to; repeated per beam by transformers.
-
-    Returns:
-        New ids (N, num_captions, L) without the prompt, and mean log-probability per new token
-        (end token included), (N, num_captions).
-    """
-    with seeded(decoding.seed if decoding.sample else None, prompts.device):
-        output = model.generate(input_ids=prompts, attention_mask=torch.ones_like(prompts),
-                                eos_token_id=eos_id, pad_token_id=pad_id,
-                                return_dict_in_generate=True, output_scores=True,
-                                **decoding.to_generate(), **memory)
-    ids = output.sequences[:, prompts.shape[1]:]
-    steps = model.compute_transition_scores(output.sequences, output.scores,
-                                            getattr(output, 'beam_indices', None),
-                                            normalize_logits=True)[:, :ids.shape[1]]
-    # The end token counts once; what follows it is padding.
-    ended = (ids == eos_id).int().cumsum(1)
-    written = ((ended == 0) | ((ended == 1) & (ids == eos_id))).to(steps.dtype)
-    steps = torch.where(written.bool(), steps, torch.zeros_like(steps))
-    scores = steps.sum(1) / written.sum(1).clamp(min=1)
-    shape = (prompts.shape[0], decoding.num_captions)
-    return ids.unflatten(0, shape), scores.float().unflatten(0, shape)
-
-
-def to_captions(ids: Tensor, scores: Tensor, decode: Any, ranked: bool
+def to_captions(hypotheses: list[list[Hypothesis]], decode: Callable[[list[int]], str]
                 ) -> list[list[ScoredCaption]]:
-    """Detokenise (N, K, L) ids, each sample's sentences best first.
+    """Detokenise what a search wrote.
 
     Args:
-        ids: New ids per sample and sentence.
-        scores: Their scores (N, K).
-        decode: A tokenizer's ``decode``: list of ids to sentence.
-        ranked: Whether the search has put them in order already, as beam search does (by its own
-            measure, ``length_penalty`` included); drawn sentences are ordered by score here.
+        hypotheses: Sentences of every sample, best first.
+        decode: A tokenizer's ``decode``: ids to sentence.
     """
-    everything = []
-    for sentences, values in zip(ids.tolist(), scores.tolist(), strict=True):
-        captions = [ScoredCaption(decode(sentence), value)
-                    for sentence, value in zip(sentences, values, strict=True)]
-        everything.append(captions if ranked else
-                          sorted(captions, key=lambda caption: -caption.score))
-    return everything
+    return [[ScoredCaption(decode(sentence.ids), sentence.score) for sentence in sentences]
+            for sentences in hypotheses]

@@ -37,7 +37,8 @@ class Stepper(Protocol):
 
 @torch.no_grad()
 def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[int], pad_id: int,
-           max_tokens: int | None = None, banned: Sequence[int] = ()) -> list[list[Hypothesis]]:
+           max_tokens: int | None = None, banned: Sequence[int] = (),
+           given: Sequence[int] = ()) -> list[list[Hypothesis]]:
     """Write sentences for every sample: greedy, beams, or drawn.
 
     Greedy search (``num_beams=1``) takes the likeliest id each time; ``sample`` draws it, each of
@@ -52,6 +53,8 @@ def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[i
         pad_id: Id that is fed to beams after their end, where the rule keeps them.
         max_tokens: Most ids in a sentence, stop id included; ``options.max_tokens + 1`` if None.
         banned: Ids that are never written.
+        given: Ids that every sentence starts with and that are not returned; they only count as
+            written where repetition is discouraged.
 
     Returns:
         Per sample ``options.num_captions`` hypotheses (fewer where no more exist): beams best
@@ -63,7 +66,9 @@ def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[i
     logits, state = stepper.step(None, state)
     limit = options.max_tokens + 1 if max_tokens is None else max_tokens
     run = _Search(options, stop_ids, pad_id, limit, banned, len(logits), logits.device)
-    return [sentences[:options.num_captions] for sentences in run(stepper, logits, state)]
+    written = torch.tensor(list(given), dtype=torch.long, device=logits.device)
+    return [sentences[:options.num_captions]
+            for sentences in run(stepper, logits, state, written)]
 
 
 class _Search:
@@ -83,10 +88,11 @@ class _Search:
         self.history = History()
         self.finished = Finished.empty(samples * self.copies, options.num_beams, device)
 
-    def __call__(self, stepper: Stepper, logits: Tensor, state: Any) -> list[list[Hypothesis]]:
+    def __call__(self, stepper: Stepper, logits: Tensor, state: Any, given: Tensor
+                 ) -> list[list[Hypothesis]]:
         """Step until every sample is done or at the limit."""
         rows = torch.arange(len(logits), device=logits.device).repeat_interleave(self.copies)
-        beams, held = Beams.empty(rows), len(logits)
+        beams, held = Beams.start(rows, given), len(logits)
         logits = logits[rows] if self.copies > 1 else logits
         for step in range(self.limit):
             beams = self._advance(beams, logits, step)
@@ -107,7 +113,7 @@ class _Search:
     def _advance(self, beams: Beams, logits: Tensor, step: int) -> Beams:
         """Write one id in every beam; ``logits`` (n * B, V) are in the order of the beams."""
         logprobs = logits.float().log_softmax(-1)
-        scores = self.constraints(logits, logprobs, beams.ids.flatten(0, 1))
+        scores = self.constraints(logits, logprobs, beams.ids.flatten(0, 1), step)
         found = self._pick(beams, scores.unflatten(0, beams.totals.shape))
         own = logprobs.unflatten(0, beams.totals.shape).flatten(1).gather(
             1, found.parents * logits.shape[1] + found.tokens)
