@@ -147,8 +147,8 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
     Args:
         subject: The model as its config makes it.
         channels_last: Weights of convolutions and frames in channels-last order.
-        compiled: Encoder and fusion through ``torch.compile``; the search for sentences stays as
-            it is.
+        compiled: Encoder, fusion and change head through ``torch.compile``; strings (class names,
+            the search for sentences) stay as they are.
         plain_text: Class names encoded as ChangeCLIP published it: those of every date of every
             pair, at full length, nothing remembered and nothing shared.
 
@@ -159,13 +159,21 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         model.data_preprocessor.channels_last = True
-    if compiled:
-        model.encoder.compile()
-        model.fusion.compile()
     other = replace(subject, model=model)
+    if compiled:
+        _compile(other)
     if plain_text:
         _encode_all_text(other)
     return other
+
+
+def _compile(subject: Subject) -> None:
+    model, encoder = subject.model, subject.prompt_encoder
+    if encoder is not None:  # a compiler would take its tokenizer and its memory apart
+        encoder.forward = torch.compiler.disable(encoder.forward)
+    for part in (model.encoder, model.fusion, model.change_head):
+        if part is not None:
+            part.compile()
 
 
 def _encode_all_text(subject: Subject) -> None:

@@ -81,6 +81,18 @@ def test_plain_text_is_a_copy_that_answers_alike_and_shares_nothing(detector):
     assert torch.allclose(one, other, atol=1e-5)
 
 
+def test_a_compiler_sees_tensors_and_no_class_names(detector, monkeypatch):
+    compiled, run = [], []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda module: compiled.append(module))
+    monkeypatch.setattr(torch.compiler, 'disable', lambda forward: (
+        lambda prompts: run.append(prompts) or forward(prompts)))
+    found = variant(load_subject(detector, random_weights=True), compiled=True)
+    assert compiled == [found.model.encoder, found.model.fusion, found.model.change_head]
+    batch = found.batch()
+    Steps(found, 'fp32').predict(batch)
+    assert run == [[batch['data_samples'][0].prompts]]
+
+
 def test_a_model_without_texts_has_no_cache_to_switch_off(tiny):
     with pytest.raises(ValueError, match=r"fusion of 'blip_synth' encodes no class names, so there "
                                          r'is no text cache.*LanguageGuidedFusion'):
