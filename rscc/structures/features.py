@@ -36,8 +36,11 @@ class ChangeFeatures:
         tokens: Memory for caption heads (N, L, C), or None.
         pooled: One vector per sample (N, C), or None.
         text: Text embeddings per date (N, T, K, C), or None.
+        token_grid: (G, h, w) of the tokens: G groups (dates, differences) of h x w places, each
+            group with or without a leading class token; None where tokens have no place.
     """
     maps: list[Tensor] = field(default_factory=list)
     tokens: Tensor | None = None
     pooled: Tensor | None = None
     text: Tensor | None = None
+    token_grid: tuple[int, int, int] | None = None

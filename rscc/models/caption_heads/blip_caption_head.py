@@ -11,6 +11,7 @@ from rscc.models.caption_heads.decoding import Decoding, to_captions
 from rscc.models.caption_heads.packing import PackedSentences, pack
 from rscc.models.caption_heads.search import search
 from rscc.models.caption_heads.steppers import CrossAttentionStepper
+from rscc.models.caption_heads.targets import encode_targets
 from rscc.models.pretrained import load_blip
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
@@ -112,11 +113,8 @@ class BlipCaptionHead(VocabularyMixin):
 
     def _pack(self, data_samples: list[ChangeDataSample], device: torch.device) -> PackedSentences:
         """Tokenise and pack the target sentences of every sample."""
-        rows = []
-        for sample in data_samples:
-            captions = sample.get('target_captions') or sample.get('gt_captions') or []
-            limit = len(self.given_ids) + self.max_tokens + 1  # the end token counts
-            rows.append([self.tokenizer.encode(caption, limit) for caption in captions])
+        limit = len(self.given_ids) + self.max_tokens + 1  # the end token counts
+        rows = encode_targets(data_samples, self.tokenizer, limit)
         return pack(rows, self.tokenizer.pad_id, len(self.given_ids), device)
 
     @torch.no_grad()

@@ -79,18 +79,27 @@ class Decoding:
             raise ValueError(f"decoding beam_rule='{self.beam_rule}' is none of "
                              f'{list(BEAM_RULES)}.{did_you_mean(self.beam_rule, BEAM_RULES)}')
 
-    def updated(self, options: dict[str, Any]) -> 'Decoding':
+    def updated(self, options: dict[str, Any], attention: bool = False) -> 'Decoding':
         """Return a copy with ``options`` changed.
+
+        Args:
+            options: New values by name.
+            attention: Whether the head that asks has attention maps to return.
 
         Raises:
             TypeError: If an option does not exist; the nearest name is given.
+            ValueError: If a value is impossible, or maps are asked for where there are none.
         """
         known = [field.name for field in fields(self)]
         for name in options:
             if name not in known:
                 raise TypeError(f"decoding has no option '{name}'.{did_you_mean(name, known)} "
                                 f'Options: {", ".join(known)}')
-        return replace(self, **options)
+        changed = replace(self, **options)
+        if changed.return_attention and not attention:
+            raise ValueError('return_attention=True, and this caption head has no attention maps '
+                             'to return; AttentionLSTMHead has')
+        return changed
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options, for reports."""

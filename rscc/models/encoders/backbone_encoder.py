@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rscc.models.encoders.base import FrameEncoder
 from rscc.models.positions import sine_positions
@@ -24,16 +25,20 @@ class BackboneEncoder(FrameEncoder):
         embed_dims: Project the tokens to this width by a linear layer with layer norm.
         position: Add sine-cosine position codes to the tokens. Convolutions know little of where
             they are, and captions say where.
+        pool_tokens: Average that map to this many places, a side or (h, w), before it becomes the
+            tokens, so that they are as many for images of any size.
         channels_last: Run the convolutions in that memory format.
     """
 
     def __init__(self, backbone: dict, token_level: int = -1, out_channels: int | None = None,
                  embed_dims: int | None = None, position: bool = False,
-                 channels_last: bool = False) -> None:
+                 channels_last: bool = False,
+                 pool_tokens: int | tuple[int, int] | None = None) -> None:
         super().__init__()
         self.backbone = MODELS.build(backbone)
         self.token_level = token_level
         self.position = position
+        self.pool_tokens = pool_tokens
         if embed_dims is not None and out_channels is None:
             raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of map '
                              f'{token_level} of the backbone')
@@ -48,9 +53,11 @@ class BackboneEncoder(FrameEncoder):
             self.backbone.init_weights()
 
     def encode(self, images: Tensor) -> FrameFeatures:
-        """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) are those of ``token_level``."""
+        """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) come from ``token_level``."""
         maps = _as_maps(self.backbone(images))
         chosen = maps[self.token_level]
+        if self.pool_tokens is not None:
+            chosen = functional.adaptive_avg_pool2d(chosen, self.pool_tokens)
         grid = tuple(chosen.shape[-2:])
         tokens = self.project(chosen.flatten(2).transpose(1, 2))
         if self.position:

@@ -37,6 +37,11 @@ def pool_dates(features: FrameFeatures) -> Tensor:
     return features.tokens.mean(2)
 
 
+def group_grid(features: FrameFeatures, groups: int) -> tuple[int, int, int] | None:
+    """Return ``ChangeFeatures.token_grid`` of a memory of ``groups`` token maps, if it has one."""
+    return None if features.token_grid is None else (groups, *features.token_grid)
+
+
 class DateEmbedding(nn.Module):
     """One learned vector per date, zero at the start.
 

@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from rscc.models.fusion.base import DateEmbedding, pool_dates, require_tokens
+from rscc.models.fusion.base import DateEmbedding, group_grid, pool_dates, require_tokens
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 
@@ -37,4 +37,5 @@ class ConcatFusion(nn.Module):
         return ChangeFeatures(
             maps=[feature.flatten(1, 2) for feature in features.maps],
             tokens=torch.flatten(self.date_embedding(tokens), 1, 2),
-            pooled=pool_dates(features).flatten(1))
+            pooled=pool_dates(features).flatten(1),
+            token_grid=group_grid(features, tokens.shape[1]))

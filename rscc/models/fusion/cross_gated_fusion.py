@@ -8,7 +8,7 @@ depth-wise convolutions. Written from the description; layer order and normalisa
 import torch
 from torch import Tensor, nn
 
-from rscc.models.fusion.base import DateEmbedding, require_dates, require_tokens
+from rscc.models.fusion.base import DateEmbedding, group_grid, require_dates, require_tokens
 from rscc.models.fusion.difference_fusion import difference_vector, with_difference
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
@@ -104,4 +104,5 @@ class CrossGatedFusion(nn.Module):
         return ChangeFeatures(
             maps=[with_difference(feature) for feature in features.maps],
             tokens=self.date_embedding(fused).flatten(1, 2),
-            pooled=difference_vector(FrameFeatures(tokens=fused)))
+            pooled=difference_vector(FrameFeatures(tokens=fused)),
+            token_grid=group_grid(features, 2))

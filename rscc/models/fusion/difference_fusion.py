@@ -3,7 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.models.fusion.base import DateEmbedding, pool_dates, require_dates, require_tokens
+from rscc.models.fusion.base import (
+    DateEmbedding,
+    group_grid,
+    pool_dates,
+    require_dates,
+    require_tokens,
+)
 from rscc.models.positions import sine_positions
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
@@ -56,7 +62,8 @@ class DifferenceFusion(nn.Module):
         return ChangeFeatures(
             maps=[with_difference(feature) for feature in features.maps],
             tokens=self.date_embedding(stacked).flatten(1, 2),
-            pooled=difference_vector(features))
+            pooled=difference_vector(features),
+            token_grid=group_grid(features, 3))
 
 
 def with_difference(feature: Tensor) -> Tensor:

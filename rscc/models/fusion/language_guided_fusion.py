@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.models.fusion.base import require_dates, require_tokens
+from rscc.models.fusion.base import group_grid, require_dates, require_tokens
 from rscc.models.fusion.compensation import DifferenceCompensation
 from rscc.models.fusion.context_decoder import ContextDecoder
 from rscc.models.fusion.prompt_encoder import PromptEncoder
@@ -86,7 +86,8 @@ class LanguageGuidedFusion(nn.Module):
         compensated = [layer(level[:, 0], level[:, 1], both) for layer, level, both in
                        zip(self.levels, maps, fused, strict=True)]
         memory, pooled = _with_difference(tokens), _with_difference(features.pooled[:, :, None])
-        return ChangeFeatures(compensated, memory, pooled.flatten(1), text)
+        return ChangeFeatures(compensated, memory, pooled.flatten(1), text,
+                              group_grid(features, 3))
 
     def guide(self, tokens: Tensor, pooled: Tensor, prompts: list[list[list[str]]]) -> Tensor:
         """Return the texts of every date, updated by its image.

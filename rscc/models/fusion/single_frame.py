@@ -1,7 +1,7 @@
 """One date: nothing to fuse."""
 from torch import nn
 
-from rscc.models.fusion.base import require_dates
+from rscc.models.fusion.base import group_grid, require_dates
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 
@@ -20,4 +20,5 @@ class SingleFrame(nn.Module):
         return ChangeFeatures(
             maps=[feature[:, 0] for feature in features.maps],
             tokens=None if features.tokens is None else features.tokens[:, 0],
-            pooled=None if features.pooled is None else features.pooled[:, 0])
+            pooled=None if features.pooled is None else features.pooled[:, 0],
+            token_grid=group_grid(features, 1))

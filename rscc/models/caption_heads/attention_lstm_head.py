@@ -1,0 +1,168 @@
+"""Show, Attend and Tell as a caption head.
+
+Paper: Xu et al., ICML 2015, https://arxiv.org/abs/1502.03044; scheduled sampling: Bengio et al.,
+NeurIPS 2015, https://arxiv.org/abs/1506.03099.
+"""
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rscc.models.caption_heads.attention_lstm import AttentionLSTM, AttentionLSTMStepper
+from rscc.models.caption_heads.decoding import Decoding, to_captions
+from rscc.models.caption_heads.hypotheses import Hypothesis
+from rscc.models.caption_heads.search import search
+from rscc.models.caption_heads.sentence_grid import SentenceGrid
+from rscc.models.caption_heads.targets import encode_targets
+from rscc.models.vocabulary import VocabularyMixin
+from rscc.registry import MODELS, TOKENIZERS
+from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
+
+
+@MODELS.register_module()
+class AttentionLSTMHead(VocabularyMixin):
+    """LSTM that attends to the memory anew for every word.
+
+    The memory is any set of tokens: the places of one image, or those of several dates. What does
+    not depend on the words is computed once a sample, however many sentences learn from it.
+
+    Losses returned: ``loss_caption`` (cross-entropy a word, natural logarithm) and
+    ``loss_attention`` (doubly stochastic attention: mean over sentences and tokens of
+    (1 - sum over the words of the weight)^2). Also ``accuracy``, the share of words predicted right
+    (0 to 1, no gradient).
+
+    Args:
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry, without a prompt.
+        memory_channels: Width of ``ChangeFeatures.tokens``.
+        embed_dims: Width of the words.
+        hidden_dims: Units of the LSTM.
+        attention_dims: Width in which memory and state are compared.
+        dropout: Before the classifier, 0 to 1.
+        attention_weight: Factor of ``loss_attention``.
+        scheduled_sampling: Probability, 0 to 1, that in training a word is followed by the one the
+            model itself finds likeliest in place of the true one. It may be changed at any time.
+        max_tokens: Longest training sentence in words; longer ones are cut and counted.
+        decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
+        loss_weight: Factor of both losses.
+    """
+
+    def __init__(self, tokenizer: dict, memory_channels: int, embed_dims: int = 512,
+                 hidden_dims: int = 512, attention_dims: int = 512, dropout: float = 0.5,
+                 attention_weight: float = 1.0, scheduled_sampling: float = 0.0,
+                 max_tokens: int = 40, decoding: dict | None = None,
+                 loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0 <= scheduled_sampling <= 1:
+            raise ValueError(f'scheduled_sampling={scheduled_sampling} is a probability in [0, 1]')
+        self.tokenizer = TOKENIZERS.build(tokenizer)
+        if self.tokenizer.prompt_ids:
+            raise ValueError('AttentionLSTMHead starts from the image alone and the tokenizer puts '
+                             f'{len(self.tokenizer.prompt_ids)} prompt tokens before every '
+                             'sentence: leave out its prompt')
+        self.register_vocabulary(self.tokenizer.vocabulary())
+        self.decoder = AttentionLSTM(self.tokenizer.vocab_size, memory_channels, embed_dims,
+                                     hidden_dims, attention_dims, dropout)
+        self.attention_weight = attention_weight
+        self.scheduled_sampling = scheduled_sampling
+        self.max_tokens = max_tokens
+        self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {}, attention=True)
+        self.loss_weight = loss_weight
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Teacher-forced loss over ``target_captions``, else ``gt_captions``, of every sample.
+
+        Args:
+            features: With ``tokens`` (N, L, C).
+            data_samples: N samples; those without captions add nothing.
+        """
+        sentences = encode_targets(data_samples, self.tokenizer, self.max_tokens + 2)
+        weight = self.loss_weight
+        if not any(sentences):
+            # Nothing to learn; every parameter still takes part, as distributed training expects.
+            sentences[0], weight = [[self.tokenizer.bos_id, self.tokenizer.eos_id]], 0
+        grid = SentenceGrid.of(sentences, self.tokenizer.pad_id, features.tokens.device)
+        logits, weights = self.forward(features.tokens[grid.order], grid)
+        right = logits.detach().argmax(-1) == grid.targets
+        return dict(loss_caption=weight * functional.cross_entropy(logits.float(), grid.targets),
+                    loss_attention=weight * self.attention_weight * unevenness(weights, grid),
+                    accuracy=right.float().mean())
+
+    def forward(self, memory: Tensor, grid: SentenceGrid) -> tuple[Tensor, list[Tensor]]:
+        """Read every sentence and predict each next word.
+
+        Args:
+            memory: Tokens (N, L, C) in the order of the grid.
+            grid: The sentences.
+
+        Returns:
+            Logits (K, V) of ``grid.targets``, and the attention weights (n, m, L) of every step.
+        """
+        keys = self.decoder.attention.keys(memory)
+        hidden, cell = (state.expand(-1, grid.ids.shape[1], -1)
+                        for state in self.decoder.start(memory))
+        every_hidden, every_weights = [], []
+        for step, (n, m) in enumerate(grid.shapes):
+            hidden, cell = hidden[:n, :m], cell[:n, :m]
+            words = self._previous(grid.ids[:n, :m, step], hidden, step)
+            hidden, cell, weights = self.decoder(words, hidden, cell, memory[:n], keys[:n])
+            every_hidden.append(hidden.flatten(0, 1))
+            every_weights.append(weights)
+        return self.decoder.logits(torch.cat(every_hidden)[grid.learned]), every_weights
+
+    @torch.no_grad()
+    def _previous(self, true: Tensor, hidden: Tensor, step: int) -> Tensor:
+        """Return the words to read (n, m): the true ones, now and then the model's own."""
+        if not (self.training and self.scheduled_sampling and step):
+            return true
+        own = self.decoder.classify(hidden).argmax(-1)
+        drawn = torch.rand(true.shape, device=true.device) < self.scheduled_sampling
+        return torch.where(drawn, own, true)
+
+    @torch.no_grad()
+    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
+        """Write sentences for every sample.
+
+        Args:
+            features: With ``tokens`` (N, L, C), and ``token_grid`` where maps are wanted.
+            **decoding: Fields of ``decoding.Decoding`` that differ from the head's defaults;
+                ``return_attention=True`` gives ``AttendedCaption`` with the maps of every word.
+
+        Returns:
+            N lists of ``num_captions`` sentences, best first.
+        """
+        options = self.decoding.updated(decoding, attention=True)
+        if options.return_attention and features.token_grid is None:
+            raise ValueError('return_attention=True, and the tokens of this fusion have no place '
+                             'in the image (token_grid is None): use a fusion that keeps them, '
+                             'SingleFrame, ConcatFusion or DifferenceFusion for instance')
+        tokenizer = self.tokenizer
+        stepper = AttentionLSTMStepper(self.decoder, tokenizer.bos_id, options.return_attention)
+        written = search(stepper, stepper.start(features.tokens), options, [tokenizer.eos_id],
+                         tokenizer.pad_id, banned=[tokenizer.pad_id, tokenizer.bos_id])
+        captions = to_captions(written, tokenizer.decode)
+        if not options.return_attention:
+            return captions
+        return [[self._attended(caption, sentence, stepper.weights, features.token_grid)
+                 for caption, sentence in zip(*both, strict=True)]
+                for both in zip(captions, written, strict=True)]
+
+    def _attended(self, caption: ScoredCaption, sentence: Hypothesis, weights: list[Tensor],
+                  grid: tuple[int, int, int]) -> AttendedCaption:
+        """Add words and maps; ids without a text (start, end, unknown) have neither."""
+        words = [self.tokenizer.decode([token]) for token in sentence.ids]
+        rows = [at[row] for at, row in zip(weights, sentence.rows, strict=False)]
+        shown = [place for place, word in enumerate(words) if word]
+        maps = torch.stack(rows).unflatten(1, (grid[0], -1))[..., -(grid[1] * grid[2]):]
+        return AttendedCaption.of(caption, [words[place] for place in shown],
+                                  maps[shown].unflatten(2, grid[1:]))
+
+
+def unevenness(weights: list[Tensor], grid: SentenceGrid) -> Tensor:
+    """Return the mean over sentences and tokens of (1 - sum over the steps of the weight)^2."""
+    samples, places, length = len(grid.lengths), grid.lengths.shape[1], weights[0].shape[2]
+    total = weights[0].new_zeros(samples, places, length)
+    for step, at in enumerate(weights):
+        n, m = grid.shapes[step]
+        going = grid.going(step).to(at.device)
+        total = total + functional.pad(at * going[..., None], (0, 0, 0, places - m, 0, samples - n))
+    return ((1 - total.float())**2)[(grid.lengths > 0).to(total.device)].mean()

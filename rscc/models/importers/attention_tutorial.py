@@ -1,0 +1,83 @@
+"""Weights of the PyTorch tutorial on Show, Attend and Tell under our names.
+
+github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning keeps whole modules in its checkpoints;
+``checkpoint['decoder'].state_dict()`` and ``checkpoint['encoder'].state_dict()``, saved from there,
+are what is read here.
+"""
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rscc.utils import did_you_mean
+
+#: Module of the decoder there -> below ``AttentionLSTMHead`` here.
+DECODER = {
+    'attention.encoder_att': 'decoder.attention.memory',
+    'attention.decoder_att': 'decoder.attention.hidden',
+    'attention.full_att': 'decoder.attention.score',
+    'embedding': 'decoder.embedding',
+    'decode_step': 'decoder.cell',
+    'init_h': 'decoder.init_hidden',
+    'init_c': 'decoder.init_cell',
+    'f_beta': 'decoder.gate',
+    'fc': 'decoder.classify',
+}
+#: Place in the encoder's ``resnet`` there -> module of a ResNet.
+ENCODER = {'0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4'}
+
+
+def rename_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the decoder's tensors to those of ``AttentionLSTMHead``.
+
+    Args:
+        state: The decoder's ``state_dict``.
+
+    Raises:
+        ValueError: If a name is none of the decoder's, or one is missing.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        module, _, kind = name.rpartition('.')
+        if module not in DECODER:
+            raise ValueError(f"'{name}' {tuple(tensor.shape)} is no tensor of the tutorial's "
+                             f'decoder.{did_you_mean(module, DECODER)} Expected '
+                             f'{", ".join(DECODER)}')
+        renamed[f'{DECODER[module]}.{kind}'] = tensor
+    missing = [module for module in DECODER if not any(name.startswith(f'{module}.')
+                                                       for name in state)]
+    if missing:
+        raise ValueError(f"the tutorial's decoder has '{missing[0]}', and among these "
+                         f'{len(state)} tensors it is missing ({len(missing)} modules are)')
+    return renamed
+
+
+def rename_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the encoder's tensors to those of ``BackboneEncoder`` over ``mmseg.ResNet``.
+
+    Args:
+        state: The encoder's ``state_dict``, ResNet-50, 101 or 152.
+
+    Raises:
+        ValueError: If a name is none of that encoder's.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        found = re.fullmatch(r'resnet\.(\d+)\.(.+)', name)
+        if found is None or found[1] not in ENCODER:
+            raise ValueError(f"'{name}' is no tensor of the tutorial's encoder; expected "
+                             f'resnet.{{{",".join(ENCODER)}}}.*')
+        renamed[f'backbone.{ENCODER[found[1]]}.{found[2]}'] = tensor
+    return renamed
+
+
+def sizes_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the arguments of ``AttentionLSTMHead`` that the decoder's tensors tell.
+
+    Args:
+        state: The decoder's ``state_dict``, under the original names.
+    """
+    attention, memory_channels = state['attention.encoder_att.weight'].shape
+    return dict(memory_channels=memory_channels, attention_dims=attention,
+                embed_dims=state['embedding.weight'].shape[1],
+                hidden_dims=state['decode_step.weight_hh'].shape[1])
