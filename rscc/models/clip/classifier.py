@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from rscc import compat
 from rscc.models.clip.architecture import VisualTower, visual_tower
+from rscc.models.clip.layout import run_sequence_first
 from rscc.models.clip.weight_files import locate_clip, read_clip, split_name
 from rscc.models.clip.weights import check_activation
 from rscc.text.class_names import class_names as read_class_names
@@ -62,6 +63,7 @@ class CLIPClassifier(nn.Module):
             texts = clip.float().eval().encode_text(tokenizer(self.names), normalize=True)
             scale = clip.logit_scale.exp()
         self.visual = clip.visual
+        run_sequence_first(self.visual)
         self.register_buffer('weights', texts * scale, persistent=False)
         self.requires_grad_(False)
         self.eval()
