@@ -3,11 +3,14 @@
 Styles: Karpathy JSON (``images[].sentences[]`` or ``images[].captions``), COCO JSON (``images`` and
 ``annotations``). Files may be gzipped.
 """
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 from rscc.text import normalise
+from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean, read_json
+from rscc.utils.notes import say_once
 
 SENTENCE_KEYS = {'en': ('raw', 'tokens'), 'zh': ('raw_chinese', 'tokens_chinese')}
 
@@ -31,21 +34,46 @@ class Record(TypedDict):
     changeflag: bool | None
 
 
-def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw') -> list[Record]:
+@dataclass
+class _Reading:
+    """How a file is read, and what was noticed on the way."""
+    path: str | Path
+    language: str
+    text_from: str
+    clean: bool
+    total: int = 0
+    hashes: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+
+    def report(self) -> None:
+        """Say once a file how many captions were changed or left out, with the first of them."""
+        for found, what in ((self.hashes, "end in '#', which is cut off (clean_captions=False "
+                                          'keeps it)'),
+                            (self.empty, 'hold no word and are left out')):
+            if found:
+                say_once(f"'{self.path}': {len(found)} of {self.total} captions in "
+                         f"'{self.language}' {what}; the first: {found[0]}")
+
+
+def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw',
+                  clean: bool = True) -> list[Record]:
     """Read a caption file of either JSON style.
+
+    Captions without any word are left out as long as their image has another one. They and the
+    cleaned ones are counted in one warning a file.
 
     Args:
         path: ``.json`` or ``.json.gz``.
         language: ``'en'`` or ``'zh'`` (the keys ``raw_chinese`` and ``tokens_chinese``).
         text_from: ``'raw'`` for the sentence, ``'tokens'`` for the words joined.
+        clean: Cut off the ``###`` in which some Chinese sentences of Sydney-captions end.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the layout, a caption or an option is not what it must be.
+        ValueError: If the layout, a caption or an option is not what it must be, or an image has no
+            caption with a word in it.
     """
-    if language not in SENTENCE_KEYS:
-        raise ValueError(f"unknown language '{language}': use one of {sorted(SENTENCE_KEYS)}."
-                         f'{did_you_mean(language, SENTENCE_KEYS)}')
+    check_language(language)
     if text_from not in ('raw', 'tokens'):
         raise ValueError(f"text_from='{text_from}' is unknown: use 'raw' or 'tokens'."
                          f"{did_you_mean(text_from, ('raw', 'tokens'))}")
@@ -57,7 +85,10 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
     else:
         raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
                          f"found {_describe(data)}, expected an object with a list 'images'.")
-    return [_record(item, number, language, text_from, path) for number, item in enumerate(images)]
+    reading = _Reading(path, language, text_from, clean)
+    records = [_record(item, number, reading) for number, item in enumerate(images)]
+    reading.report()
+    return records
 
 
 def _describe(data: Any) -> str:
@@ -78,32 +109,63 @@ def _from_coco(data: dict, path: str | Path) -> list[dict]:
     return list(items.values())
 
 
-def _record(item: dict, number: int, language: str, text_from: str, path: str | Path) -> Record:
+def _record(item: dict, number: int, reading: _Reading) -> Record:
     filename = item.get('filename') if isinstance(item, dict) else None
     if not isinstance(filename, str) or not filename:
-        raise ValueError(f"'{path}': image {number} has no 'filename': found {_describe(item)}.")
+        raise ValueError(f"'{reading.path}': image {number} has no 'filename': found "
+                         f'{_describe(item)}.')
     flag = item.get('changeflag')
     if flag not in (None, 0, 1):
-        raise ValueError(f"'{path}': changeflag of '{filename}' is {flag!r}, expected 0 or 1.")
+        raise ValueError(f"'{reading.path}': changeflag of '{filename}' is {flag!r}, expected 0 "
+                         'or 1.')
     return Record(sample_id=Path(filename).stem, filename=filename, filepath=item.get('filepath'),
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
-                  captions=_captions(item, filename, language, text_from, path))
+                  captions=_captions(item, filename, reading))
 
 
-def _captions(item: dict, filename: str, language: str, text_from: str,
-              path: str | Path) -> list[str]:
+def _captions(item: dict, filename: str, reading: _Reading) -> list[str]:
     sentences = item.get('sentences', item.get('captions'))
     if not isinstance(sentences, list) or not sentences:
-        raise ValueError(f"'{path}': '{filename}' has no captions: a non-empty list 'sentences' or "
-                         f"'captions' was expected, found {_describe(sentences)}.")
+        raise ValueError(f"'{reading.path}': '{filename}' has no captions: a non-empty list "
+                         f"'sentences' or 'captions' was expected, found {_describe(sentences)}.")
     captions = []
     for number, sentence in enumerate(sentences):
-        text = _text_of(sentence, language, text_from)
-        if not isinstance(text, str) or not normalise(text, language):
-            raise ValueError(f"'{path}': caption {number} of '{filename}' is {text!r}; a non-empty "
-                             f"string in '{language}' was expected. Correct or remove it.")
-        captions.append(normalise(text, language))
-    return captions
+        text = _text_of(sentence, reading.language, reading.text_from)
+        if not isinstance(text, str):
+            raise ValueError(_say_what_is_missing(sentence, text, number, filename, reading))
+        captions.append(_clean(text, f"'{text}' (image '{filename}')", reading))
+    kept = [caption for caption in captions if caption]
+    if not kept:
+        raise ValueError(f"'{reading.path}': none of the captions of '{filename}' holds a word in "
+                         f"'{reading.language}', {sentences[0]!r} the first. Correct them or "
+                         'remove the image.')
+    return kept
+
+
+def _clean(text: str, shown: str, reading: _Reading) -> str:
+    """Return the normalised sentence and take note of what is odd about it."""
+    reading.total += 1
+    stripped = strip_hashes(text) if reading.clean else text
+    if stripped != text:
+        reading.hashes.append(shown)
+    caption = normalise(stripped, reading.language)
+    if not any(character.isalnum() for character in caption):
+        reading.empty.append(shown)
+        return ''
+    return caption
+
+
+def _say_what_is_missing(sentence: Any, text: Any, number: int, filename: str,
+                         reading: _Reading) -> str:
+    """Return the message for a caption that is no string, or is there in another language only."""
+    where = f"'{reading.path}': caption {number} of '{filename}'"
+    raw, tokens = SENTENCE_KEYS[reading.language]
+    if isinstance(sentence, dict) and not {raw, tokens} & set(sentence):
+        return (f"{where} has no sentence in '{reading.language}': neither '{raw}' nor '{tokens}' "
+                f'among {sorted(map(str, sentence))}. Chinese captions of published datasets are '
+                "in files of their own, such as 'dataset_sydney_cn.json'; name it with ann_file.")
+    return (f"{where} is {text!r}; a non-empty string in '{reading.language}' was expected. "
+            'Correct or remove it.')
 
 
 def _text_of(sentence: Any, language: str, text_from: str) -> Any:

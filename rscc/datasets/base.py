@@ -9,9 +9,11 @@ import torch
 from mmengine.dataset import BaseDataset
 
 from rscc.datasets.annotations import Record, read_captions
+from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
-from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames
+from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.registry import TRANSFORMS
+from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, resolve_data_root
 
 #: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.
@@ -48,10 +50,14 @@ class ChangeDataset(BaseDataset):
         label_map: File value -> class index, over the dataset's own.
         language: ``'en'`` or ``'zh'``.
         text_from: ``'raw'`` sentences or joined ``'tokens'``.
+        clean_captions: Whether to cut off the ``###`` in which some Chinese sentences end.
         pipeline: Transforms.
         seed: First number of every sample's random seed.
         cache: None, or ``dict(size=(H, W) or None, where=None, 'memory' or a folder)``: decode and
             resize every frame once (see ``rscc.datasets.frame_cache``).
+        features: None, or ``dict(file=..., model=None, weights=None, tokens=False)``: CLIP features
+            computed once take the place of the images, which need not be there (see
+            ``rscc.datasets.features``). The pipeline then loads and changes no frames.
         check_images: Whether to check at once that every image exists.
         test_mode: Whether randomness stays that of epoch 0.
         **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
@@ -70,15 +76,21 @@ class ChangeDataset(BaseDataset):
                  img_from: str | None = None, img_to: str | None = None,
                  img_path: str | None = None, label: str | None = None,
                  label_map: Mapping[int, int] | None = None, language: str = 'en',
-                 text_from: str = 'raw', pipeline: Sequence[dict | Callable] = (), seed: int = 0,
-                 cache: Mapping | None = None, check_images: bool = True, test_mode: bool = False,
+                 text_from: str = 'raw', clean_captions: bool = True,
+                 pipeline: Sequence[dict | Callable] = (), seed: int = 0,
+                 cache: Mapping | None = None, features: Mapping | None = None,
+                 check_images: bool = True, test_mode: bool = False,
                  metainfo: Mapping | None = None, **kwargs):
-        self.split, self.language, self.text_from, self.seed = split, language, text_from, seed
+        check_language(language)
+        self.split, self.language, self.seed = split, language, seed
+        self.text_from, self.clean_captions = text_from, clean_captions
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
         self.label_map = label_map if label_map is not None else self.LABEL_MAP
         self.cache_options, self.check_images = cache, check_images
         self._cache: FrameCache | None = None
+        self.feature_options = features
+        self._features: FeatureRows | None = None
         # One number in shared memory: worker processes that persist see the epoch advance.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         known = NO_CHANGE_CAPTIONS.get(language, [])
@@ -103,14 +115,16 @@ class ChangeDataset(BaseDataset):
         samples = [self.describe(record) for record in self._of_split(records)]
         self._check_unique(samples)
         self._check_splits(records)
-        if self.check_images:
+        if self.feature_options is not None:
+            self._features = open_features(self, samples, **self.feature_options)
+        elif self.check_images:
             self._check_files(samples)
         return samples
 
     def read_records(self) -> list[Record]:
         """Return the records of all splits; override for another annotation style."""
         self.need_file(self.ann_file)
-        return read_captions(self.ann_file, self.language, self.text_from)
+        return read_captions(self.ann_file, self.language, self.text_from, self.clean_captions)
 
     def need_file(self, path: str | Path, what: str = 'annotations') -> None:
         """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""
@@ -202,6 +216,11 @@ class ChangeDataset(BaseDataset):
                 f'{self.TITLE}: {len(missing)} of {len(paths)} image files are missing; first: '
                 f'{missing[:3]}. {self.where_files_are()}: docs/en/datasets.md#{self.ANCHOR}')
 
+    @staticmethod
+    def images_of(item: Mapping) -> list[str]:
+        """Return the paths of an item's dates, the earliest first."""
+        return [item[key] for key in FRAME_KEYS if item.get(key)]
+
     def files_of(self, item: Mapping) -> list[str]:
         """Return the paths of an item that must exist."""
         return [item[key] for key, template in self.templates.items() if template is not None]
@@ -244,6 +263,8 @@ class ChangeDataset(BaseDataset):
 
     def attach(self, item: dict) -> dict:
         """Add to an item what is not in the annotations; override to bring ``frames`` along."""
+        if self._features is not None:
+            item['features'] = self._features.of(self.images_of(item))
         if self.label_map is not None:
             item['label_map'] = dict(self.label_map)
         return item

@@ -74,7 +74,8 @@ class DubaiCCDataset(ChangeDataset):
         for part in parts:
             path = self.ann_file.replace('{part}', part)
             self.need_file(path)
-            records += read_captions(Path(path), self.language, self.text_from)
+            records += read_captions(Path(path), self.language, self.text_from,
+                                     self.clean_captions)
         return records
 
     def tells_change(self, captions: list[str]) -> bool:

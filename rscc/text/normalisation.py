@@ -11,6 +11,10 @@ from rscc.utils import did_you_mean
 
 LANGUAGES = ('en', 'zh')
 
+#: What people write for the two languages, published file names (``_cn``) among it.
+_OTHER_NAMES = {'cn': 'zh', 'ch': 'zh', 'zh_cn': 'zh', 'zh-cn': 'zh', 'chinese': 'zh',
+                'eng': 'en', 'english': 'en'}
+_HASHES = re.compile(r'\s*#[\s#]*$')
 _FINAL_MARKS = re.compile(r'[\s.。．!！;；,，]+$')
 _BLANKS = re.compile(r'\s+')
 _CJK = r'\u3400-\u9fff\uff00-\uffef\u3000-\u303f'
@@ -28,8 +32,14 @@ def check_language(language: str) -> None:
         ValueError: If ``language`` is not in ``LANGUAGES``; the message lists them.
     """
     if language not in LANGUAGES:
+        meant = _OTHER_NAMES.get(str(language).lower(), str(language))
         raise ValueError(f"unknown language '{language}': expected one of "
-                         f"{', '.join(LANGUAGES)}.{did_you_mean(str(language), LANGUAGES)}")
+                         f"{', '.join(LANGUAGES)}.{did_you_mean(meant, LANGUAGES)}")
+
+
+def strip_hashes(sentence: str) -> str:
+    """Cut off the ``###`` (and blanks) that a machine translation left behind some sentences."""
+    return _HASHES.sub('', sentence)
 
 
 def normalise(sentence: str, language: str = 'en', lower_case: bool = True) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rscc.registry import TOKENIZERS
-from rscc.text.normalisation import join_words, split_words
+from rscc.text.normalisation import join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
 
@@ -161,4 +161,5 @@ def _training_captions(data: Mapping[str, Any], language: str) -> Iterable[str]:
         if image.get('split', 'train') not in ('train', 'restval'):
             continue
         for sentence in image['sentences']:
-            yield sentence[key] if key in sentence else ' '.join(sentence['tokens'])
+            yield (strip_hashes(sentence[key]) if key in sentence
+                   else ' '.join(sentence['tokens']))

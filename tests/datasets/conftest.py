@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rscc.datasets import annotations
+
 STOCK = ['there is no difference', 'the two scenes seem identical',
          'the scene is the same as before', 'no change has occurred', 'almost nothing has changed']
 CHANGED = ['a house appears on the left', 'a building is built at the left', 'one villa is built',
@@ -65,3 +67,11 @@ def edit_annotations() -> Callable:
         path.write_text(json.dumps(data), encoding='utf-8')
 
     return edit
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the readers of annotations say once."""
+    messages: list[str] = []
+    monkeypatch.setattr(annotations, 'say_once', messages.append)
+    return messages

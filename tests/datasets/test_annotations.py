@@ -61,14 +61,45 @@ def test_another_style_says_what_was_found(tmp_path, data, found):
 
 
 @pytest.mark.parametrize(('sentence', 'shown'), [
-    ({'raw': ' . '}, r"caption 0 of 'a\.png' is ' \. '"),
     ({'raw': 5}, "caption 0 of 'a.png' is 5"),
-    ('', "caption 0 of 'a.png' is ''"),
     ({'tokens': None}, "caption 0 of 'a.png' is None"),
 ])
-def test_an_empty_or_strange_caption_names_its_image(tmp_path, sentence, shown):
+def test_a_strange_caption_names_its_image(tmp_path, sentence, shown):
     with pytest.raises(ValueError, match=f"{shown}; a non-empty string in 'en'"):
         read_captions(write(tmp_path / 'c.json', image(sentences=[sentence])))
+
+
+def test_captions_without_a_word_are_left_out_and_counted(tmp_path, said):
+    path = write(tmp_path / 'c.json', image(captions=['one .', ' . ', '', 'two', '-', '###']))
+    assert read_captions(path)[0]['captions'] == ['one', 'two']
+    assert said[-1] == (f"'{path}': 4 of 6 captions in 'en' hold no word and are left out; the "
+                        "first: ' . ' (image 'a.png')")
+
+
+def test_an_image_without_any_word_is_refused(tmp_path, said):
+    with pytest.raises(ValueError, match=r"none of the captions of 'a\.png' holds a word in 'en', "
+                       r"' \. ' the first"):
+        read_captions(write(tmp_path / 'c.json', image(captions=[' . ', ''])))
+
+
+def test_trailing_hashes_are_cut_counted_and_kept_on_request(tmp_path, said):
+    sentences = [{'raw': 'x', 'raw_chinese': text} for text in
+                 ('房屋密集排列的住宅区.###', '有一些道路.  ###', '一条河流.')]
+    path = write(tmp_path / 'c.json', image(sentences=sentences))
+    assert read_captions(path, 'zh')[0]['captions'] == ['房屋密集排列的住宅区', '有一些道路',
+                                                       '一条河流']
+    assert said == [f"'{path}': 2 of 3 captions in 'zh' end in '#', which is cut off "
+                    "(clean_captions=False keeps it); the first: '房屋密集排列的住宅区.###' "
+                    "(image 'a.png')"]
+    assert read_captions(path, 'zh', clean=False)[0]['captions'][0] == '房屋密集排列的住宅区.###'
+    assert len(said) == 1
+
+
+def test_a_file_without_the_language_names_the_missing_key(tmp_path):
+    path = write(tmp_path / 'c.json', image(sentences=[{'raw': 'x', 'tokens': ['x']}]))
+    with pytest.raises(ValueError, match=r"no sentence in 'zh': neither 'raw_chinese' nor "
+                       r"'tokens_chinese' among \['raw', 'tokens'\].*dataset_sydney_cn.json"):
+        read_captions(path, 'zh')
 
 
 def test_images_without_captions_name_or_proper_flag_are_refused(tmp_path):
@@ -83,5 +114,7 @@ def test_images_without_captions_name_or_proper_flag_are_refused(tmp_path):
 def test_unknown_options_name_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match="unknown language 'fr'"):
         read_captions(tmp_path / 'c.json', 'fr')
+    with pytest.raises(ValueError, match=r"unknown language 'cn'.*Did you mean 'zh'\?"):
+        read_captions(tmp_path / 'c.json', 'cn')
     with pytest.raises(ValueError, match=r"text_from='token' is unknown.*Did you mean 'tokens'"):
         read_captions(tmp_path / 'c.json', text_from='token')

@@ -1,4 +1,6 @@
+import gzip
 import json
+from collections import Counter
 
 import pytest
 
@@ -23,6 +25,25 @@ def test_coco_annotations_of_the_official_test_split_load(folder):
     assert dataset.metainfo['task'] == 'single'
     with pytest.raises(ValueError, match='has no splits'):
         RSICDDataset(str(folder), 'rsicd_official_test_coco.json.gz', split='test')
+
+
+def test_the_published_splits_are_those_of_the_official_file(folder):
+    data = json.loads(gzip.decompress(
+        (folder / 'classification_dataset_rsicd.json.gz').read_bytes()))
+    splits = Counter(image['split'] for image in data['images'])
+    assert splits == {'train': 8734, 'val': 1093, 'test': 1094}
+    assert sum(splits.values()) == 10921
+    assert len({image['label'] for image in data['images']}) == 31  # 'playfields' beside the 30
+    with pytest.raises(ValueError, match=r"'airport_1\.jpg' has no captions"):
+        RSICDDataset(str(folder), 'classification_dataset_rsicd.json.gz')
+
+
+@pytest.mark.parametrize(('name', 'images', 'sentences'), [
+    ('captions_val2017.json', 1092, 5460), ('captions_test2017.json', 1093, 5465)])
+def test_the_splits_of_another_repository_load_whole(folder, name, images, sentences):
+    dataset = RSICDDataset(str(folder), name, split=None, check_images=False)
+    texts = [dataset.get_data_info(row)['gt_captions'] for row in range(len(dataset))]
+    assert (len(texts), sum(map(len, texts))) == (images, sentences)
 
 
 def test_real_images_become_single_frames(folder, tmp_path):

@@ -1,0 +1,6 @@
+"""UCM-captions, single 256x256 images with five captions at 224x224; selection on val, test once on test."""
+_base_ = './rsicd.py'
+dataset = dict(type='UCMCaptionsDataset', data_root='UCM_captions')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

@@ -1,0 +1,207 @@
+"""CLIP features of images, computed once, in place of the images.
+
+Two files: ``NAME.safetensors`` with ``pooled`` (N, D), CLIP's global feature of each of N images,
+and on request ``tokens`` (N, L, D), those of its patches, neither of them normalised; and
+``NAME.json`` beside it, which says what they are: model, weights, preparation, and the images'
+paths within the dataset's folder in the order of the rows. ``tools/extract_clip_embeddings.py``
+writes both. One row an image, however many captions it has.
+"""
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rscc.utils import did_you_mean, read_json, resolve_data_file, write_json
+from rscc.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    from rscc.datasets.base import ChangeDataset
+
+FORMAT = 'rscc CLIP features'
+POOLED, TOKENS = 'pooled', 'tokens'
+_TOOL = 'tools/extract_clip_embeddings.py'
+
+
+class FeatureRows:
+    """Rows of a feature file by the path of their image; the file is mapped, not read.
+
+    Args:
+        file: The safetensors file.
+        root: The dataset's folder, from which the paths in the index start.
+        tokens: Whether the features of the patches belong to a row too.
+
+    Attributes:
+        index: What the index says, see :func:`write_features`.
+
+    Raises:
+        FileNotFoundError: If one of the two files is missing.
+        ValueError: If one is of another kind, both are not of one making, or there are no tokens.
+    """
+
+    def __init__(self, file: str | Path, root: str | Path = '', tokens: bool = False) -> None:
+        self.file, self.root, self.tokens = Path(file), Path(root), tokens
+        self.index = read_index(self.file)
+        self._rows = {name: row for row, name in enumerate(self.index['images'])}
+        self._handle: Any = None
+        self._check()
+
+    def __reduce__(self) -> tuple:
+        return FeatureRows, (self.file, self.root, self.tokens)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, path: str | Path) -> bool:
+        return key_of(path, self.root) in self._rows
+
+    def of(self, paths: Sequence[str | Path]) -> Tensor:
+        """Return the features of a sample's T images, (T, 1, D) or (T, 1 + L, D), pooled first."""
+        return torch.stack([self._row(self._rows[key_of(path, self.root)]) for path in paths])
+
+    def _row(self, row: int) -> Tensor:
+        parts = [self._open().get_slice(POOLED)[row:row + 1]]
+        if self.tokens:
+            parts.append(self._open().get_slice(TOKENS)[row:row + 1][0])
+        return torch.cat(parts)
+
+    def _open(self) -> Any:
+        if self._handle is None:
+            try:
+                self._handle = safe_open(self.file, framework='pt')
+            except SafetensorError as error:
+                raise ValueError(f"'{self.file}' is no safetensors file, or cut short: {error}. "
+                                 f'Write it again: python {_TOOL} --help') from error
+        return self._handle
+
+    def _check(self) -> None:
+        handle = self._open()
+        if (handle.metadata() or {}).get('images') != digest_of(self.index['images']):
+            raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' are not of one "
+                             f'making. Write them again: python {_TOOL} --help')
+        if self.tokens and TOKENS not in handle.keys():  # noqa: SIM118 - no mapping
+            raise ValueError(f"'{self.file}' holds no features of patches but of whole images "
+                             f'only: write it with python {_TOOL} ... --tokens, or set '
+                             'features.tokens=False')
+
+
+def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: str,
+                  model: str | None = None, weights: str | None = None, tokens: bool = False
+                  ) -> FeatureRows:
+    """Open a feature file for a dataset and see that it is what the config asks for.
+
+    Args:
+        dataset: The dataset.
+        samples: Its items; every image of theirs must have a row.
+        file: The safetensors file: absolute, in the dataset's folder, or below that of all datasets
+            (``'Sydney_captions/clip_emb_ViT-B-32_sydney.safetensors'``).
+        model: CLIP model that the features must be of, ``'ViT-B/32'`` for instance.
+        weights: Fingerprint that its weights must have (``weights`` in the index).
+        tokens: Whether the features of the patches are wanted too.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another model, or lacks images.
+    """
+    inside = Path(dataset.data_root) / file
+    rows = FeatureRows(inside if inside.is_file() else resolve_data_file(file), dataset.data_root,
+                       tokens)
+    _check_model(rows, model, weights)
+    paths = [path for item in samples for path in dataset.images_of(item)]
+    lacking = [key_of(path, dataset.data_root) for path in paths if path not in rows]
+    if lacking:
+        first = rows.index['images'][0]
+        raise ValueError(
+            f"'{rows.file}' lacks {len(lacking)} of {len(paths)} images of {dataset.TITLE}, first "
+            f"{lacking[:3]}; it has {len(rows)}, '{first}' the first. It is of another dataset, or "
+            f'of fewer images: python {_TOOL} --help')
+    return rows
+
+
+def _check_model(rows: FeatureRows, model: str | None, weights: str | None) -> None:
+    index = rows.index
+    if model is not None and plain_name(model) != plain_name(index['model']):
+        raise ValueError(
+            f"'{rows.file}' holds features of CLIP '{index['model']}' (width {index['width']}), "
+            f"and the config asks for '{model}'. Write those of that model: python {_TOOL} "
+            f'--model-name {model}, or set features.model to the one there is')
+    if weights is not None and weights != index.get('weights'):
+        raise ValueError(
+            f"'{rows.file}' was made with other weights of CLIP '{index['model']}': their "
+            f"fingerprint is {index.get('weights') or 'not known'}, and the config asks for "
+            f'{weights} (features.weights)')
+
+
+def plain_name(model: str) -> str:
+    """Return an architecture's name without spelling: ``ViT-B/32`` and ``vit_b_32`` are one."""
+    name = model.split(':')[0].lower().replace('quickgelu', '')
+    return ''.join(character for character in name if character.isalnum())
+
+
+def key_of(path: str | Path, root: str | Path) -> str:
+    """Return the name of an image in an index: its path in the dataset's folder, with slashes."""
+    path = Path(path)
+    inside = path.is_relative_to(root)
+    return (path.relative_to(root) if inside else path).as_posix()
+
+
+def index_path(file: str | Path) -> Path:
+    """Return the index of a feature file."""
+    return Path(file).with_suffix('.json')
+
+
+def digest_of(names: Sequence[str]) -> str:
+    """Return 16 hex digits that stand for a list of names and its order."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]
+
+
+def read_index(file: str | Path) -> dict[str, Any]:
+    """Read what lies beside a feature file.
+
+    Raises:
+        FileNotFoundError: If there is no feature file, or no index.
+        ValueError: If it is no index.
+    """
+    file = Path(file)
+    if not file.is_file():
+        beside = [path.name for path in file.parent.glob('*.safetensors')]
+        raise FileNotFoundError(f"no CLIP features at '{file}'.{did_you_mean(file.name, beside)} "
+                                f'Write them: python {_TOOL} --help')
+    index = read_json(index_path(file))
+    if not isinstance(index, dict) or index.get('format') != FORMAT:
+        raise ValueError(f"'{index_path(file)}' is no index of CLIP features: an object with "
+                         f"format='{FORMAT}' was expected")
+    return index
+
+
+def write_features(file: str | Path, pooled: Tensor, tokens: Tensor | None, images: Sequence[str],
+                   facts: Mapping[str, Any]) -> None:
+    """Write a feature file and its index; each appears whole or not at all.
+
+    Args:
+        file: The safetensors file.
+        pooled: (N, D).
+        tokens: (N, L, D), or None.
+        images: N names, see :func:`key_of`.
+        facts: For the index: ``model`` (its name) and whatever tells where the features are from.
+
+    Raises:
+        ValueError: If the numbers of rows and names differ, or a name comes twice.
+    """
+    if not len(images) == len(set(images)) == len(pooled):
+        raise ValueError(f'{len(pooled)} rows of features for {len(images)} images, '
+                         f'{len(set(images))} of them different')
+    tensors = {POOLED: pooled.contiguous()}
+    if tokens is not None:
+        tensors[TOKENS] = tokens.contiguous()
+    with atomic_path(file) as temporary:
+        save_file(tensors, temporary, {'images': digest_of(images)})
+    write_json(index_path(file), {
+        'format': FORMAT, **facts, 'dtype': str(pooled.dtype).removeprefix('torch.'),
+        'width': pooled.shape[1], 'tokens': 0 if tokens is None else tokens.shape[1],
+        'images': list(images)})

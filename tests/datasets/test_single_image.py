@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from rscc.datasets.rsicd import RSICDDataset
+from rscc.datasets.sydney import SydneyCaptionsDataset
+from rscc.datasets.ucm import UCMCaptionsDataset
+
+IMAGES = [{'filename': f'{number}.tif', 'split': split,
+           'sentences': [{'raw': 'There is a road .', 'raw_chinese': '有一条路.'}]}
+          for number, split in enumerate(('train', 'val', 'test'))]
+
+
+def make(root, *names, images=IMAGES):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(json.dumps({'images': images}), encoding='utf-8')
+    return str(root)
+
+
+@pytest.mark.parametrize(('kind', 'language', 'name'), [
+    (SydneyCaptionsDataset, 'en', 'dataset.json'),
+    (SydneyCaptionsDataset, 'zh', 'dataset_sydney_cn.json'),
+    (UCMCaptionsDataset, 'en', 'dataset_ucm.json'),
+    (UCMCaptionsDataset, 'zh', 'dataset_ucm_cn.json'),
+    (RSICDDataset, 'en', 'annotations_rsicd/dataset_rsicd.json'),
+    (RSICDDataset, 'zh', 'annotations_rsicd/dataset_rsicd_cn.json'),
+    (RSICDDataset, 'en', 'dataset_rsicd.json')])
+def test_annotations_are_found_by_their_published_names(tmp_path, kind, language, name):
+    dataset = kind(make(tmp_path, name), language=language, check_images=False)
+    assert dataset.ann_file == str(tmp_path / name)
+    assert dataset.get_data_info(0)['gt_captions'] == [
+        'there is a road' if language == 'en' else '有一条路']
+    assert dataset.metainfo['name'] == kind.KEY + ('' if language == 'en' else '_cn')
+    assert dataset.metainfo['release'] == 'original'
+
+
+def test_the_folder_is_found_below_the_data_home_and_in_it(tmp_path, monkeypatch):
+    make(tmp_path / 'home' / 'RSICD', 'annotations_rsicd/dataset_rsicd.json')
+    for home in (tmp_path / 'home', tmp_path / 'home' / 'RSICD'):
+        monkeypatch.setenv('RSCC_DATA', str(home))
+        assert len(RSICDDataset(check_images=False)) == 1
+
+
+def test_a_missing_file_is_named_as_published(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'Sydney-captions annotations not found at '
+                       r".*dataset_sydney_cn\.json'.*datasets\.md#sydney-captions"):
+        SydneyCaptionsDataset(str(tmp_path), language='zh')
+
+
+def test_unknown_releases_languages_and_splits_name_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match=r"UCM-captions has no release 'modifed': use one of "
+                       r"\['original', 'modified'\]\. Did you mean 'modified'\?"):
+        UCMCaptionsDataset(str(tmp_path), release='modifed')
+    with pytest.raises(ValueError, match="release 'modified' of RSICD has no captions in 'zh', "
+                       r"only in \['en'\]"):
+        RSICDDataset(str(tmp_path), release='modified', language='zh')
+    with pytest.raises(ValueError, match=r"unknown language 'cn'.*Did you mean 'zh'"):
+        RSICDDataset(str(tmp_path), language='cn')
+    make(tmp_path, 'dataset.json')
+    with pytest.raises(ValueError, match=r"no split 'tst' in .*Did you mean 'test'\?"):
+        UCMCaptionsDataset(str(tmp_path), split='tst')
+
+
+def test_an_image_in_two_splits_is_refused(tmp_path):
+    images = [*IMAGES, {**IMAGES[0], 'split': 'test'}]
+    make(tmp_path, 'dataset.json', images=images)
+    for split in ('train', 'val', 'test'):
+        with pytest.raises(ValueError, match="has '0' in two splits, 'train' and 'test'"):
+            UCMCaptionsDataset(str(tmp_path), split=split, check_images=False)
