@@ -13,8 +13,8 @@ class UCMCaptionsDataset(SingleImageDataset):
       256x256 RGB at 0.3 m a pixel.
     * Splits: train 1,680, val 210, test 210.
     * Layout: ``dataset.json`` or ``dataset_ucm_cn.json`` (Karpathy style) and ``imgs/*.tif``.
-    * Captions: up to 22 words of about 340 different ones; more than half of the val and test captions
-      stand in train word for word, so retrieval scores well.
+    * Captions: up to 22 words of about 340 different ones; more than half of the val and
+      test captions stand in train word for word, so retrieval scores well.
     * ``raw`` and ``tokens`` disagree in 164 sentences, where typing errors were corrected in
       ``raw`` only: keep ``text_from='raw'``.
     * ``release='modified'``: a corrected re-release (374 sentences, nearly all in ``tokens``), a

@@ -5,7 +5,7 @@ not in what they saw. Every word comes from the tables of this file, so the voca
 """
 from collections.abc import Sequence
 
-from rscc.datasets.synth.captioner import Captioner
+from rscc.datasets.synth.captioner import Captioner, words_of
 from rscc.datasets.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = ('there is no difference', 'the two scenes seem identical',
@@ -206,14 +206,6 @@ class EnglishCaptioner(Captioner):
         return f"{old} {'are' if old_plural else 'is'} removed to build {new}{where}"
 
 
-def _words(table: object) -> set[str]:
-    """Return the words in the strings of a nested table (values only)."""
-    if isinstance(table, str):
-        return set(table.replace('{}', '').split())
-    parts = table.values() if isinstance(table, dict) else table
-    return set().union(*map(_words, parts))
-
-
-VOCABULARY = tuple(sorted(_words((
+VOCABULARY = tuple(sorted(words_of((
     NO_CHANGE, NOUNS, NUMBERS, DETACHED, MANY, FEW_TREES, MANY_TREES, ROWS, GENERAL_VERBS, VERBS,
     SIDES, CORNERS, GROUNDS, GROUND_NOUNS, RELATIONS, ALONG_IT, CONNECTORS))))

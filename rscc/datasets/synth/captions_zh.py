@@ -5,7 +5,7 @@ translated from the English ones.
 """
 from collections.abc import Sequence
 
-from rscc.datasets.synth.captioner import Captioner
+from rscc.datasets.synth.captioner import Captioner, words_of
 from rscc.datasets.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = (('没有', '差异'), ('两幅', '场景', '看起来', '完全', '相同'),
@@ -164,14 +164,6 @@ class ChineseCaptioner(Captioner):
         return (*place, *of, *old, '变成', '了', *self._built(built))
 
 
-def _words(table: object) -> set[str]:
-    """Return the strings of a nested table (values only)."""
-    if isinstance(table, str):
-        return {table}
-    parts = table.values() if isinstance(table, dict) else table
-    return set().union(*map(_words, parts))
-
-
-VOCABULARY = tuple(sorted(_words((
+VOCABULARY = tuple(sorted(words_of((
     NO_CHANGE, NOUNS, COUNTS, MANY, ROW, FEW_TREES, MANY_TREES, BUILT_VERBS, REMOVED_VERBS, SIDES,
     GROUNDS, GROUND_NOUNS, RELATIONS, CONNECTORS))))

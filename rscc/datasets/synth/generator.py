@@ -1,7 +1,8 @@
 """Writing the built-in dataset: any pair from (seed, split, index), folders by several processes.
 
 On disk it is LEVIR-CC with LEVIR-MCI's masks: ``LevirCCcaptions.json`` and
-``images/{split}/{A,B,label}``, beside them ``vocab_en.json``, ``vocab_zh.json`` and ``synth.json``.
+``images/{split}/{A,B,label}``, beside them ``vocab_en.json``, ``vocab_zh.json`` (captions of
+changes), ``vocab_scene_en.json``, ``vocab_scene_zh.json`` (of single images) and ``synth.json``.
 The images come first and the JSON files last, so a folder with ``synth.json`` is complete.
 """
 import json
@@ -24,6 +25,7 @@ from rscc.datasets.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, 
 from rscc.datasets.synth.palette import write_palette_png
 from rscc.datasets.synth.rendering import draw_look, render
 from rscc.datasets.synth.scene import Scene
+from rscc.datasets.synth.scene_annotation import SCENE_VOCABULARIES, scene_vocabulary
 from rscc.utils import progress, read_json, write_json
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
@@ -228,6 +230,7 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
         raise ValueError(f'jobs must be at least 1, found {jobs}')
     out = Path(out)
     if _claim(out, parameters, overwrite):
+        _write_scene_vocabularies(out)
         return False
     for split in SPLITS:
         for kind in KINDS:
@@ -239,9 +242,18 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
     write_json(out / VOCABULARIES['en'], vocabulary(images, 'tokens', captions_en.VOCABULARY))
     write_json(out / VOCABULARIES['zh'],
                vocabulary(images, 'tokens_chinese', captions_zh.VOCABULARY))
+    _write_scene_vocabularies(out, images)
     write_json(out / MARKER, _marker(parameters, images))
     (out / PARTIAL).unlink(missing_ok=True)
     return True
+
+
+def _write_scene_vocabularies(out: Path, images: list[dict] | None = None) -> None:
+    """Write the words of scene captions where they are missing: older folders lack these files."""
+    for language, name in SCENE_VOCABULARIES.items():
+        if images is not None or not (out / name).is_file():
+            images = images or read_json(out / ANNOTATIONS)['images']
+            write_json(out / name, scene_vocabulary(images, language))
 
 
 def _marker(parameters: Parameters, images: list[dict]) -> dict:
@@ -288,6 +300,6 @@ def _is_whole(out: Path, parameters: Parameters) -> bool:
 
 def _clear(out: Path) -> None:
     """Delete what ``generate`` writes, and nothing else; the marker goes first."""
-    for name in (MARKER, ANNOTATIONS, *VOCABULARIES.values()):
+    for name in (MARKER, ANNOTATIONS, *VOCABULARIES.values(), *SCENE_VOCABULARIES.values()):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / 'images', ignore_errors=True)

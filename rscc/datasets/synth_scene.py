@@ -1,0 +1,67 @@
+"""The built-in dataset as single images with captions of what they show."""
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from rscc.datasets.annotations import Record
+from rscc.datasets.base import ChangeDataset
+from rscc.datasets.synth.scene_annotation import FOLDERS, scene_captions
+from rscc.registry import DATASETS
+from rscc.text import normalise
+from rscc.utils import did_you_mean, read_json
+
+
+@DATASETS.register_module()
+class SynthSceneDataset(ChangeDataset):
+    """The images of the built-in dataset, one by one, with five captions each.
+
+    * Pictured, splits, layout: see ``SynthChangeDataset``. Both dates of a pair are images of the
+      same split; ids are ``train_000000_A`` and ``train_000000_B``.
+    * Captions: in the manner of UCM-captions and RSICD, English or Chinese (``language='zh'``),
+      made from the facts in the annotation file while it is read. They name no direction.
+    * Vocabularies: ``vocab_scene_en.json``, ``vocab_scene_zh.json``, which
+      ``tools/dataset_converters/synth.py`` also adds to folders that lack them.
+
+    Args:
+        data_root: See ``ChangeDataset``.
+        ann_file: See ``ChangeDataset``.
+        dates: ``'from'``, ``'to'`` or both: which images of a pair are taken.
+        img_path: See ``ChangeDataset``.
+        **kwargs: See ``ChangeDataset``.
+
+    Raises:
+        ValueError: If a date is unknown, or the annotations hold no facts about scenes.
+    """
+    METAINFO: ClassVar[dict] = {'task': 'single', 'classes': None, 'palette': None}
+    TITLE = 'built-in dataset (single images)'
+    ANCHOR = 'built-in-dataset'
+
+    def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
+                 dates: Sequence[str] = tuple(FOLDERS),
+                 img_path: str | None = 'images/{filepath}/{filename}', **kwargs):
+        dates = (dates,) if isinstance(dates, str) else tuple(dates)
+        for date in dates:
+            if date not in FOLDERS:
+                raise ValueError(f"date '{date}' is unknown: use some of {list(FOLDERS)}."
+                                 f'{did_you_mean(str(date), FOLDERS)}')
+        self.dates = dates
+        kwargs['metainfo'] = {'name': 'synth_scene', **(kwargs.get('metainfo') or {})}
+        super().__init__(data_root, ann_file, img_path=img_path, **kwargs)
+
+    def read_records(self) -> list[Record]:
+        """Read the facts and say them; only the chosen split is worth the words."""
+        self.need_file(self.ann_file)
+        images = read_json(self.ann_file)['images']
+        if any('scene' not in image for image in images):
+            raise ValueError(f"'{self.ann_file}' holds no facts about scenes (the key 'scene'); "
+                             'only folders of tools/dataset_converters/synth.py do.')
+        return [self._record(image, date) for image in images for date in self.dates]
+
+    def _record(self, image: dict, date: str) -> Record:
+        folder = FOLDERS[date]
+        chosen = self.split in (None, image['split'])
+        captions = scene_captions(image, date, self.language) if chosen else []
+        return Record(sample_id=f'{Path(image["filename"]).stem}_{folder}',
+                      filename=image['filename'], filepath=f'{image["split"]}/{folder}',
+                      split=image['split'], changeflag=None,
+                      captions=[normalise(text, self.language) for text in captions])
