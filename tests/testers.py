@@ -178,6 +178,16 @@ class FusionTester(ModuleTester):
         assert fused.pooled.shape[0] == 3
 
     @torch.no_grad()
+    @pytest.mark.parametrize('class_token', [False, True])
+    def test_the_tokens_fill_their_grid(self, class_token):
+        fused = self.build().eval()(frame_features(2, self.dates, class_token=class_token))
+        if fused.token_grid is None:
+            pytest.skip('these tokens have no place')
+        groups, height, width = fused.token_grid
+        assert (height, width) == (4, 6)
+        assert fused.tokens.shape[1] in (groups * 24, groups * 25)
+
+    @torch.no_grad()
     def test_the_class_token_is_welcome(self):
         fused = self.build().eval()(frame_features(2, self.dates, class_token=True))
         assert fused.tokens.isfinite().all()

@@ -138,7 +138,8 @@ class AttentionLSTMHead(VocabularyMixin):
         tokenizer = self.tokenizer
         stepper = AttentionLSTMStepper(self.decoder, tokenizer.bos_id, options.return_attention)
         written = search(stepper, stepper.start(features.tokens), options, [tokenizer.eos_id],
-                         tokenizer.pad_id, banned=[tokenizer.pad_id, tokenizer.bos_id])
+                         tokenizer.pad_id,
+                         banned=[tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id])
         captions = to_captions(written, tokenizer.decode)
         if not options.return_attention:
             return captions
@@ -148,7 +149,7 @@ class AttentionLSTMHead(VocabularyMixin):
 
     def _attended(self, caption: ScoredCaption, sentence: Hypothesis, weights: list[Tensor],
                   grid: tuple[int, int, int]) -> AttendedCaption:
-        """Add words and maps; ids without a text (start, end, unknown) have neither."""
+        """Add words and maps; ids without a text (the end) have neither."""
         words = [self.tokenizer.decode([token]) for token in sentence.ids]
         rows = [at[row] for at, row in zip(weights, sentence.rows, strict=False)]
         shown = [place for place, word in enumerate(words) if word]

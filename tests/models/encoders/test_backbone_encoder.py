@@ -41,3 +41,23 @@ def test_a_timm_model_by_scope_is_wrapped():
 def test_projection_without_the_width_is_refused():
     with pytest.raises(ValueError, match='needs out_channels'):
         MODELS.build(dict(type='BackboneEncoder', backbone=RESNET, embed_dims=16))
+
+
+class TestPooledTokens(EncoderTester):
+    cfg = dict(type='BackboneEncoder', backbone=RESNET, pool_tokens=3)
+    size = (64, 96)
+
+
+@torch.no_grad()
+def test_pooled_tokens_are_the_means_of_their_places():
+    cfg = dict(type='BackboneEncoder', backbone=RESNET, token_level=0)
+    torch.manual_seed(0)
+    whole = MODELS.build(cfg).eval()
+    pooled = MODELS.build(cfg | dict(pool_tokens=(4, 2))).eval()
+    pooled.load_state_dict(whole.state_dict())
+    images = torch.randn(1, 1, 3, 32, 32)
+    features = pooled(images)
+    assert features.token_grid == (4, 2)
+    expected = whole(images).maps[0][0, 0].unflatten(1, (4, 2)).unflatten(3, (2, 4)).mean((2, 4))
+    torch.testing.assert_close(features.tokens[0, 0].T, expected.flatten(1))
+    assert features.maps[0].shape[-2:] == (8, 8), 'the maps stay as they are'

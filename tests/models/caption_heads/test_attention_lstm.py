@@ -1,0 +1,59 @@
+import torch
+from testers import generator
+
+from rscc.models.caption_heads.attention_lstm import AttentionLSTM, AttentionLSTMStepper
+
+
+def build():
+    torch.manual_seed(0)
+    return AttentionLSTM(11, 16, embed_dims=8, hidden_dims=12, attention_dims=6).eval()
+
+
+def memory(n=3):
+    return torch.randn(n, 5, 16, generator=generator())
+
+
+def test_words_and_classifier_start_as_the_paper_starts_them():
+    decoder = build()
+    for weight in (decoder.embedding.weight, decoder.classify.weight):
+        assert 0.08 < weight.abs().max() <= 0.1
+    assert not decoder.classify.bias.any()
+
+
+def test_sentences_of_one_sample_are_read_apart():
+    decoder, tokens = build(), memory(2)
+    keys = decoder.attention.keys(tokens)
+    hidden, cell = (state.expand(-1, 3, -1) for state in decoder.start(tokens))
+    words = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    together = decoder(words, hidden, cell, tokens, keys)
+    for row in range(2):
+        for place in range(3):
+            alone = decoder(words[row:row + 1, place:place + 1], hidden[row:row + 1, :1],
+                            cell[row:row + 1, :1], tokens[row:row + 1], keys[row:row + 1])
+            for one, many in zip(alone, together, strict=True):
+                torch.testing.assert_close(one[0, 0], many[row, place])
+
+
+@torch.no_grad()
+def test_any_rows_can_be_selected():
+    """Beams (even), samples that left, draws that ended at different times (uneven)."""
+    stepper, tokens = AttentionLSTMStepper(build(), start_id=2), memory(3)
+    for rows in ([0, 0, 1, 1, 2, 2], [1, 1, 0, 0], [0, 2], [0, 0, 0, 2]):
+        rows = torch.tensor(rows)
+        words = torch.arange(len(rows))
+        _, state = stepper.step(None, stepper.start(tokens))
+        state = stepper.select(state, rows)
+        logits, state = stepper.step(words, state)
+        _, alone = stepper.step(None, stepper.start(tokens[rows]))
+        expected, alone = stepper.step(words, alone)
+        torch.testing.assert_close(logits, expected)
+        torch.testing.assert_close(state.hidden.flatten(0, 1), alone.hidden.flatten(0, 1))
+
+
+@torch.no_grad()
+def test_beams_share_the_memory_of_their_sample():
+    stepper = AttentionLSTMStepper(build(), start_id=2)
+    _, state = stepper.step(None, stepper.start(memory(2)))
+    beams = stepper.select(state, torch.tensor([0, 0, 0, 1, 1, 1]))
+    assert beams.memory is state.memory
+    assert beams.hidden.shape == (2, 3, 12)
