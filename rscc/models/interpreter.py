@@ -2,6 +2,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -66,6 +67,8 @@ class ChangeInterpreter(BaseModel):
         if lora:
             add_lora(self, **lora)
         apply_freeze(self, freeze)
+        if getattr(self.data_preprocessor, 'channels_last', False):
+            self.to(memory_format=torch.channels_last)  # or every call would convert the kernels
 
     def train(self, mode: bool = True) -> 'ChangeInterpreter':
         """Switch the mode; modules that are fixed as a whole stay in evaluation mode."""

@@ -222,3 +222,24 @@ def test_light_model_answers_without_dataset_and_vocabulary(repo, tmp_path, monk
     assert result.mask.shape == (64, 64) and len(result.captions) == 2
     assert set(result.captions[0].text.split()) <= set(words)
     assert 0 <= result.change_probability <= 1 and result.classes[1] == 'building'
+
+
+def test_fused_batch_norms_give_the_same_answers(tmp_path):
+    from testers import TINY_INTERPRETER, build_interpreter
+    model = build_interpreter(caption_head=None)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'x.pth')
+    cfg = fake.fake_config()
+    cfg.model = TINY_INTERPRETER | dict(caption_head=None)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    answers = []
+    for fuse in (False, True):
+        inferencer = ChangeInferencer(cfg, tmp_path / 'x.pth', device='cpu', fuse_conv_bn=fuse)
+        norms = [m for m in inferencer.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert bool(norms) != fuse
+        answers.append(inferencer(*frames))
+    np.testing.assert_array_equal(answers[0].mask, answers[1].mask)
+    assert answers[0].change_probability == pytest.approx(answers[1].change_probability, abs=1e-5)

@@ -171,22 +171,16 @@ def test_fusion(recorded, inputs, prompts):
 
 @torch.no_grad()
 def test_differences_and_gates(recorded, inputs, prompts):
-    fusion = recorded.model.fusion
-    seen = record_outputs({level: layer.difference for level, layer in enumerate(fusion.levels)})
-    joined = {}
-    for level, layer in enumerate(fusion.levels):
-        layer.project.register_forward_hook(
-            lambda module, args, output, level=level: joined.update({level: args[0]}))
-        layer.excite.register_forward_hook(
-            lambda module, args, output, level=level: seen.update(
-                {('weights', level): torch.nn.functional.hardsigmoid(output)}))
+    levels = recorded.model.fusion.levels
+    seen = record_outputs({level: layer.difference for level, layer in enumerate(levels)})
+    dates = {}
+    for level, layer in enumerate(levels):
+        layer.register_forward_pre_hook(
+            lambda module, args, level=level: dates.update({level: args[:2]}))
     recorded.model.extract(inputs, prompts)
-    width = fusion.levels[0].project.out_channels
-    for level in range(len(fusion.levels)):
+    for level, layer in enumerate(levels):
         recorded.close(seen[level].relu()[:, ::8], f'minus_{level}__c8')
-        plain = joined[level] / seen['weights', level]
-        gate = (plain[:, :width] / plain[:, 2 * width:]).nanmedian(1).values
-        recorded.close(gate, f'gate_{level}')
+        recorded.close(layer.gate(*dates[level])[:, 0], f'gate_{level}')
 
 
 @torch.no_grad()

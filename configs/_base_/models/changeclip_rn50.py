@@ -6,7 +6,8 @@ model = dict(
         type='ChangeDataPreprocessor',
         mean=(0.48145466, 0.4578275, 0.40821073),  # CLIP's; the published runs took ImageNet's
         std=(0.26862954, 0.26130258, 0.27577711),
-        size_divisor=32),
+        size_divisor=32,
+        channels_last=True),
     encoder=dict(type='CLIPResNet', pretrained=clip),
     # Class names from the dataset's CLIP confidence files; without them, none.
     prompter=dict(type='StoredPrompts'),

@@ -21,6 +21,9 @@ from rscc.apis.benchmark.timing import WARMUP
 #: Shares of the time without them, promised for a CLIP ResNet in float32 on CPUs.
 TEXT_SHARE, WINDOW_SHARE = Target(0.65), Target(0.6)
 PUBLISHED: Text = ('off: both dates, full length', '关闭：两个时相，完整长度')
+#: Both studies are about inference as ``ChangeInferencer`` does it.
+FUSED: Text = ('Batch norms are computed inside their convolutions, as ChangeInferencer does.',
+               '批归一化并入卷积计算，与 ChangeInferencer 相同。')
 UNSEEN: Text = ('on, class names never seen before', '开启，类别名称首次出现')
 SEEN: Text = ('on, class names seen before', '开启，类别名称曾经出现')
 
@@ -42,7 +45,7 @@ def study_text(config: str, *, batch_size: int = 1, rounds: int = 20, device: st
     """
     check_device(device)
     names = choose_precisions(precisions or ['fp32'], device)
-    subject = load_subject(config, device=device, **options)
+    subject = variant(load_subject(config, device=device, **options), fused=True)
     plain = steps_in(variant(subject, plain_text=True), names)
     rows: list[list[Text]] = []
     for name, steps in steps_in(subject, names).items():
@@ -53,7 +56,7 @@ def study_text(config: str, *, batch_size: int = 1, rounds: int = 20, device: st
          ('texts x positions encoded', '编码的文本 x 位置数'),
          ('inference, ms a pair', '推理，毫秒/对'), ('share of off', '相对关闭')),
         rows, describe_machine(device),
-        notes=[how_measured(subject.size[0], batch_size, rounds),
+        notes=[how_measured(subject.size[0], batch_size, rounds), FUSED,
                ('Off: every pair has its two texts encoded for both dates, equal or not, with '
                 'padding, as published. On: equal texts are encoded once, without padding, and '
                 'remembered; with a fixed list of class names all are seen before, with names of '
@@ -125,7 +128,7 @@ def study_windows(config: str, *, size: int = 1024, crop: int = 256, stride: int
         ValueError: If the model encodes no class names, or the windows leave gaps.
     """
     check_device(device)
-    subject = load_subject(config, size=size, device=device, **options)
+    subject = variant(load_subject(config, size=size, device=device, **options), fused=True)
     plain = variant(subject, plain_text=True)
     window = dict(mode='slide', crop_size=(crop, crop), stride=(stride, stride))
     one, many = dict(window, window_batch=1), dict(window, window_batch=window_batch)
@@ -142,7 +145,7 @@ def study_windows(config: str, *, size: int = 1024, crop: int = 256, stride: int
          ('inference, ms a pair', '推理，毫秒/对'), ('share of the first', '相对第一行'),
          ('peak memory', '峰值内存')),
         rows, describe_machine(device),
-        notes=[settings,
+        notes=[settings, FUSED,
                (f'Windows of {crop} x {crop} pixels every {stride}, fp32. Text cache off: both '
                 'dates of every window have their texts encoded at full length, as published; on: '
                 'the class names are known.',

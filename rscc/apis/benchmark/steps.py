@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import mmcv.cnn
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
@@ -141,7 +142,7 @@ def _in_precision(plain: OptimWrapper, subject: Subject, dtype: torch.dtype | No
 
 
 def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = False,
-            plain_text: bool = False) -> Subject:
+            plain_text: bool = False, fused: bool = False) -> Subject:
     """Return a copy of a model in another memory layout, or with other ways of computing the same.
 
     Args:
@@ -151,6 +152,7 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
             the search for sentences) stay as they are.
         plain_text: Class names encoded as ChangeCLIP published it: those of every date of every
             pair, at full length, nothing remembered and nothing shared.
+        fused: Batch norms inside their convolutions, as ``ChangeInferencer`` has them.
 
     Raises:
         ValueError: If ``plain_text`` is asked of a model that encodes no class names.
@@ -160,6 +162,8 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
         model = model.to(memory_format=torch.channels_last)
         model.data_preprocessor.channels_last = True
     other = replace(subject, model=model)
+    if fused:
+        mmcv.cnn.fuse_conv_bn(model)
     if compiled:
         _compile(other)
     if plain_text:

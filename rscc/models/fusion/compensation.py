@@ -43,8 +43,12 @@ class DifferenceCompensation(nn.Module):
             (N, channels, h, w), not negative.
         """
         difference = F.relu(self.difference((img_from - img_to).abs()))
-        gate = torch.sigmoid(1 - F.cosine_similarity(img_from, img_to, dim=1, eps=1e-8))
-        joined = torch.cat([fused * gate[:, None], difference, fused], dim=1)
+        joined = torch.cat([fused * self.gate(img_from, img_to), difference, fused], dim=1)
         pooled = joined.mean((2, 3), keepdim=True)
         weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(pooled))))
         return F.relu(self.project(joined * weights))
+
+    @staticmethod
+    def gate(img_from: Tensor, img_to: Tensor) -> Tensor:
+        """Return how much each position stands out, (N, 1, h, w) from 0.5 to 0.881."""
+        return torch.sigmoid(1 - F.cosine_similarity(img_from, img_to, dim=1, eps=1e-8))[:, None]
