@@ -2,7 +2,17 @@ import copy
 
 import pytest
 import torch
-from testers import CAPTIONS, WORDS, CaptionHeadTester, change_features, data_samples, generator
+from testers import (
+    CAPTIONS,
+    WORDS,
+    CaptionHeadTester,
+    batch,
+    build_interpreter,
+    change_features,
+    data_samples,
+    generator,
+    losses,
+)
 
 from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, ChangeFeatures
@@ -126,3 +136,22 @@ class TestAttentionLSTMHead(CaptionHeadTester):
             written = head.eval().generate(change_features(2), num_beams=3)
         assert all(value.isfinite() for value in losses.values())
         assert len(written) == 2
+
+
+@pytest.mark.parametrize('fusion, dates, groups', [
+    (dict(type='SingleFrame'), 1, 1), (dict(type='ConcatFusion', channels=16), 2, 2),
+    (dict(type='DifferenceFusion', channels=16), 2, 3)])
+def test_one_head_serves_single_images_and_pairs(fusion, dates, groups):
+    encoder = dict(
+        type='BackboneEncoder', out_channels=32, embed_dims=16, pool_tokens=3,
+        backbone=dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4))
+    model = build_interpreter(encoder=encoder, fusion=fusion, change_head=None, flag_head=None,
+                              caption_head=TestAttentionLSTMHead.cfg)
+    data = batch(2, dates=dates)
+    assert losses(model, data)['caption.loss_attention'].isfinite()
+    given = model.data_preprocessor(data, False)
+    for sample in model.eval().predict(given['inputs'], given['data_samples'], min_tokens=2,
+                                       return_attention=True):
+        best = sample.pred_captions[0]
+        assert best.attention.shape == (len(best.words), groups, 3, 3)
+        assert sample.pred_caption == ' '.join(best.words)

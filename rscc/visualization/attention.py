@@ -1,0 +1,115 @@
+"""Where a decoder looked: one picture a caption, a heat map for every word."""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from rscc.structures import AttendedCaption
+from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
+from rscc.visualization.panels import LABELS
+
+_MARGIN, _GAP, _COLUMNS, _TILE, _LABEL = 20, 12, 6, 180, 26
+_INK, _SOFT, _PAPER = (28, 32, 38), (104, 112, 122), (255, 255, 255)
+#: A map is drawn at full heat where its weight is this many times the even one, or its own largest
+#: where that is more: a decoder that looks everywhere alike must not seem to look hard.
+_HOT = 4
+_DIFFERENCE = {'en': 'Difference', 'zh': '差异'}
+
+
+def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
+                   title: str | None = None) -> np.ndarray:
+    """Draw the words of a caption, each over what the decoder looked at when it wrote it.
+
+    The first column is the image. With several groups of tokens (dates, then their difference),
+    a word has one map under the other; groups beyond the dates lie over the last date.
+
+    Args:
+        frames: uint8 RGB images (H, W, 3), earliest first.
+        caption: A sentence with its maps.
+        title: A line on top, the sample's name for instance.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+
+    Raises:
+        ValueError: If there is no frame, or there are fewer groups of maps than frames.
+    """
+    groups = caption.attention.shape[1]
+    if not frames or groups < len(frames):
+        raise ValueError(f'draw_attention got {len(frames)} frame(s) and maps of {groups} group(s) '
+                         'of tokens; expected at least one frame, and a group for each')
+    tiles = [_tile(frames[min(group, len(frames) - 1)]) for group in range(groups)]
+    names = _names(len(frames), groups, caption.text)
+    cells = [(names[0] if groups == 1 else '', tiles)]
+    for word, weights in zip(caption.words, caption.attention.numpy(), strict=True):
+        hottest = max(float(weights.max(initial=0)), _HOT / weights.size)
+        cells.append((word, [_heat(tile, level / hottest)
+                             for tile, level in zip(tiles, weights, strict=True)]))
+    return _page(cells, names if groups > 1 else [], caption.text, title)
+
+
+def _tile(frame: np.ndarray) -> np.ndarray:
+    """Scale an image to the width of a column."""
+    height = max(1, round(frame.shape[0] * _TILE / frame.shape[1]))
+    return cv2.resize(frame, (_TILE, height), interpolation=cv2.INTER_AREA)
+
+
+def _heat(tile: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Lay a map (h, w), 0 to 1, over an image: cold places go grey and dark, hot ones glow."""
+    size = tile.shape[1::-1]
+    level = cv2.resize(level.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    colours = cv2.applyColorMap(np.rint(255 * level).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    grey = np.repeat(tile.mean(2, keepdims=True), 3, 2)
+    opacity = 0.35 + 0.3 * level[..., None]
+    return np.rint(grey * (1 - opacity) + colours[..., ::-1] * opacity).astype(np.uint8)
+
+
+def _names(frames: int, groups: int, text: str) -> list[str]:
+    """Name the groups, in Chinese where the sentence is and can be drawn."""
+    language = 'zh' if has_cjk(text) and find_cjk_font() is not None else 'en'
+    words = LABELS[language]
+    if frames == 1:
+        names = [words['single']]
+    else:
+        between = [words['date'].format(number) for number in range(2, frames)]
+        names = [words['frames'][0], *between, words['frames'][1]]
+    return [*names, *[_DIFFERENCE[language]] * (groups - frames)]
+
+
+def _page(cells: list[tuple[str, list[np.ndarray]]], names: list[str], text: str,
+          title: str | None) -> np.ndarray:
+    """Arrange the cells (a word over its tiles) in rows under the sentence."""
+    columns = min(_COLUMNS, len(cells))
+    width = max(2 * _MARGIN + columns * (_TILE + _GAP) - _GAP, 3 * _TILE)
+    height = sum(len(tile) + _GAP for tile in cells[0][1]) + _LABEL
+    lines = [] if title is None else [(title, font_for(title, 17, True), _INK)]
+    font = font_for(text, 17)
+    lines += [(line, font, _INK) for line in wrap(text, font, width - 2 * _MARGIN)]
+    top = _MARGIN + 28 * len(lines) + 8
+    rows = -(-len(cells) // columns)
+    canvas = Image.new('RGB', (width, top + rows * height + _MARGIN - _GAP), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for number, (line, face, colour) in enumerate(lines):
+        draw.text((_MARGIN, _MARGIN + 28 * number), line, colour, face)
+    for number, (word, tiles) in enumerate(cells):
+        row, column = divmod(number, columns)
+        place = (_MARGIN + column * (_TILE + _GAP), top + row * height)
+        _cell(canvas, draw, place, word, tiles, names if column == 0 else [])
+    return np.asarray(canvas)
+
+
+def _cell(canvas: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], word: str,
+          tiles: list[np.ndarray], names: list[str]) -> None:
+    """Write a word and put its tiles below, each with the name of its group in the corner."""
+    x, y = place
+    draw.text((x, y), word, _INK if word else _SOFT, font_for(word, 15, True))
+    y += _LABEL
+    for number, tile in enumerate(tiles):
+        canvas.paste(Image.fromarray(tile), (x, y))
+        if number < len(names):
+            font = font_for(names[number], 12)
+            box = (x, y, x + round(font.getlength(names[number])) + 12, y + 20)
+            draw.rectangle(box, _PAPER)
+            draw.text((x + 6, y + 3), names[number], _SOFT, font)
+        y += len(tile) + _GAP

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.visualization import attention
+from rscc.visualization.attention import draw_attention
+
+
+def frame(value=120, size=(64, 96)):
+    return np.full((*size, 3), value, np.uint8)
+
+
+def caption(words=('a', 'house'), groups=1, grid=(4, 6), peak=None):
+    maps = torch.full((len(words), groups, *grid), 1 / (groups * grid[0] * grid[1]))
+    if peak is not None:
+        maps.zero_()
+        maps[(slice(None), *peak)] = 1
+    return AttendedCaption.of(ScoredCaption(' '.join(words), -0.5), list(words), maps)
+
+
+def colourful(image):
+    """Where an image is not grey (H, W)."""
+    return image.max(2).astype(int) - image.min(2) > 30
+
+
+def test_a_picture_has_a_tile_for_the_image_and_every_word():
+    one = draw_attention([frame()], caption(['a']))
+    more = draw_attention([frame()], caption('abcd'))
+    assert one.dtype == np.uint8 and one.shape[2] == 3
+    assert more.shape[1] > one.shape[1]
+    many = draw_attention([frame()], caption('abcdefgh'))
+    assert many.shape[0] > more.shape[0], 'the words wrap into a second row'
+
+
+def test_the_heat_is_where_the_decoder_looked():
+    width, height = attention._TILE, 120
+    picture = draw_attention([frame()], caption(['house'], peak=(0, 0, 5)))
+    left = attention._MARGIN + width + attention._GAP
+    tile = picture[-attention._MARGIN - height:-attention._MARGIN, left:left + width]
+    rows, columns = np.nonzero(colourful(tile))
+    assert rows.max() < height / 2 and columns.min() > width / 2
+
+
+def test_looking_everywhere_alike_is_not_hot():
+    even = draw_attention([frame()], caption(['a']))
+    sharp = draw_attention([frame()], caption(['a'], peak=(0, 1, 2)))
+    assert even.max(2)[100:].max() == 255  # the paper
+    assert (sharp[..., 0].astype(int) - sharp[..., 2]).max() > 100
+    assert (even[..., 0].astype(int) - even[..., 2]).max() < 60
+
+
+def test_groups_of_tokens_lie_one_under_the_other():
+    single = draw_attention([frame()], caption())
+    pair = draw_attention([frame(60), frame(200)], caption(groups=2))
+    difference = draw_attention([frame(60), frame(200)], caption(groups=3))
+    step = difference.shape[0] - pair.shape[0]
+    assert step == pair.shape[0] - single.shape[0] == 120 + attention._GAP
+    for value in (60, 200):
+        assert (pair == value).all(2).sum() > 120 * 100
+
+
+def test_chinese_sentences_get_chinese_names(monkeypatch):
+    monkeypatch.setattr(attention, 'find_cjk_font', lambda: 'a font')
+    assert attention._names(2, 3, '新建房屋') == ['前时相', '后时相', '差异']
+    assert attention._names(2, 3, 'a house') == ['Before', 'After', 'Difference']
+    monkeypatch.setattr(attention, 'find_cjk_font', lambda: None)
+    assert attention._names(1, 1, '新建房屋') == ['Image']
+
+
+def test_an_empty_sentence_is_only_the_image():
+    empty = AttendedCaption.of(ScoredCaption('', -1.0), [], torch.zeros(0, 1, 4, 6))
+    assert draw_attention([frame(77)], empty).shape[2] == 3
+
+
+@pytest.mark.parametrize('frames, groups', [(0, 1), (2, 1)])
+def test_a_group_is_needed_for_every_frame(frames, groups):
+    with pytest.raises(ValueError, match=rf'got {frames} frame\(s\) and maps of {groups} group'):
+        draw_attention([frame()] * frames, caption(groups=groups))
