@@ -63,19 +63,19 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.clip_scores import (
-        ScoreOptions,
-        find_folders,
+            find_folders,
         load_classifier,
         score_folder,
     )
     from rscc.apis.failures import explained
+    from rscc.apis.image_batches import BatchOptions
     with explained():
         folders = find_folders(args.src_path, args.split, args.img_split, args.tag, args.out)
         classifier = load_classifier(
             args.device, model=args.model_name, pretrained=args.pretrained,
             class_names=args.class_names_path,
             quick_gelu=None if args.quick_gelu is None else args.quick_gelu == 'yes')
-        options = ScoreOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
+        options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
         for folder in folders:
             try:
                 new = score_folder(folder, classifier, options, args.overwrite)

@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-
 from rscc.apis.devices import existing_device
+from rscc.apis.image_batches import BatchOptions, image_batches
 from rscc.apis.score_file import ScoreFile
-from rscc.datasets.image_files import read_rgb
 from rscc.engine.precision import reduced_precision
 from rscc.models.clip.classifier import CLIPClassifier, ranking
-from rscc.utils import did_you_mean, progress
+from rscc.utils import did_you_mean
 from rscc.utils.path_lists import SUFFIXES
 
 _SPLITS = ('train', 'val', 'test')
@@ -39,24 +33,6 @@ class ImageFolder:
     title: str
     paths: list[str]
     target: Path
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """How images are read and scored.
-
-    Attributes:
-        batch_size: Images per forward pass.
-        num_workers: Processes that read images; 0 reads in this one.
-        amp: Reduced precision where it pays.
-        bands: Bands that become red, green and blue, counted from 1; None for 8-bit RGB or grey.
-        scale: Values that become 0 and 255; None for 8-bit files.
-    """
-    batch_size: int = 32
-    num_workers: int = 2
-    amp: bool = False
-    bands: Sequence[int] | None = None
-    scale: Sequence[float] | None = None
 
 
 def find_folders(src_path: str, splits: Sequence[str] | None, img_splits: Sequence[str], tag: str,
@@ -119,7 +95,7 @@ def load_classifier(device: str | None = None, **options: Any) -> CLIPClassifier
     return CLIPClassifier(**options).to(place)
 
 
-def origin_of(classifier: CLIPClassifier, options: ScoreOptions) -> dict[str, Any]:
+def origin_of(classifier: CLIPClassifier, options: BatchOptions) -> dict[str, Any]:
     """Return what scores depend on, as JSON values."""
     return dict(model=classifier.description, weights=classifier.fingerprint,
                 quick_gelu=classifier.quick_gelu, image_size=classifier.image_size,
@@ -128,7 +104,7 @@ def origin_of(classifier: CLIPClassifier, options: ScoreOptions) -> dict[str, An
                 class_names=classifier.names)
 
 
-def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: ScoreOptions,
+def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: BatchOptions,
                  overwrite: bool = False) -> int:
     """Score the images of a folder that have no scores yet, and write the file.
 
@@ -160,54 +136,18 @@ def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: Score
     return len(todo)
 
 
-def _score(todo: list[str], file: ScoreFile, classifier: CLIPClassifier, options: ScoreOptions,
+def _score(todo: list[str], file: ScoreFile, classifier: CLIPClassifier, options: BatchOptions,
            title: str) -> list[str]:
     """Score images and return the messages about those that cannot be read."""
     device = classifier.weights.device
-    loader = DataLoader(
-        _Images(todo, classifier.transform, options), batch_size=options.batch_size,
-        num_workers=min(options.num_workers, -(-len(todo) // options.batch_size)),
-        collate_fn=_collate, worker_init_fn=_calm_worker, pin_memory=device.type == 'cuda')
     damaged = []
-    with progress(None, title, total=len(todo), unit='image') as bar:
-        for paths, pixels, messages in loader:
-            damaged += messages
-            if paths:
-                with reduced_precision(device.type) if options.amp else nullcontext():
-                    probabilities = classifier.classify(pixels.to(device, non_blocking=True)).cpu()
-                for path, row, order in zip(paths, probabilities, ranking(probabilities),
-                                            strict=True):
-                    file.add(path, {classifier.names[index]: float(row[index]) for index in order})
-            bar.update(len(paths) + len(messages))
+    for paths, pixels, messages in image_batches(todo, classifier.transform, options, device,
+                                                 title):
+        damaged += messages
+        if not paths:
+            continue
+        with reduced_precision(device.type) if options.amp else nullcontext():
+            probabilities = classifier.classify(pixels).cpu()
+        for path, row, order in zip(paths, probabilities, ranking(probabilities), strict=True):
+            file.add(path, {classifier.names[index]: float(row[index]) for index in order})
     return damaged
-
-
-class _Images(Dataset):
-    """Prepared images, or the message why one cannot be read."""
-
-    def __init__(self, paths: list[str], transform: Any, options: ScoreOptions) -> None:
-        self.paths, self.transform = paths, transform
-        self.bands, self.scale = options.bands, options.scale
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[str, Tensor | None, str | None]:
-        path = self.paths[index]
-        try:
-            pixels = read_rgb(path, self.bands, self.scale)
-        except (OSError, ValueError) as error:
-            return path, None, str(error)
-        return path, self.transform(Image.fromarray(pixels)), None
-
-
-def _collate(items: list[tuple[str, Tensor | None, str | None]]
-             ) -> tuple[list[str], Tensor | None, list[str]]:
-    read = [(path, pixels) for path, pixels, _ in items if pixels is not None]
-    stacked = torch.stack([pixels for _, pixels in read]) if read else None
-    return [path for path, _ in read], stacked, [text for *_, text in items if text is not None]
-
-
-def _calm_worker(_number: int) -> None:
-    """Keep OpenCV to one thread: its pool does not survive a fork, and workers are many."""
-    cv2.setNumThreads(0)

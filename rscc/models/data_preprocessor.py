@@ -16,7 +16,8 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
     """Stack, move, convert and normalise the frames of a batch.
 
     Bytes travel as uint8 and become floats on the device. Samples of different size are padded at
-    the bottom and right, with the mean colour (0 after normalisation) and 255 in masks.
+    the bottom and right, with the mean colour (0 after normalisation) and 255 in masks. Features
+    that were computed once (see ``StoredFeatures``) are stacked and become floats, nothing else.
 
     Args:
         mean: Channel means of RGB on the 0-1 scale of the published weights.
@@ -42,16 +43,18 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         """Prepare one batch.
 
         Args:
-            data: ``inputs``, a list of N uint8 tensors (T, 3, H, W), and optionally
-                ``data_samples``, a list of N ``ChangeDataSample``.
+            data: ``inputs``, a list of N uint8 tensors (T, 3, H, W) or of N floating ones
+                (T, L, D), and optionally ``data_samples``, a list of N ``ChangeDataSample``.
             training: Unused: train and test batches are treated alike.
 
         Returns:
             dict: ``inputs`` float (N, T, 3, H, W), about zero mean and unit variance, and
             ``data_samples`` whose masks share that size and whose metainfo has ``img_shape`` and
-            ``pad_shape``.
+            ``pad_shape``. Features come as float (N, T, L, D).
         """
         frames = list(data['inputs'])
+        if all(frame.is_floating_point() and frame.ndim == 3 for frame in frames):
+            return self._features(frames, data.get('data_samples'))
         _check_frames(frames)
         height, width = self._padded_size(frames)
         samples = data.get('data_samples')
@@ -60,6 +63,14 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
                 _set_shapes(sample, tuple(frame.shape[-2:]), (height, width))
             samples = self.cast_data(list(samples))
         return dict(inputs=self._batch(frames, (height, width)), data_samples=samples)
+
+    def _features(self, features: list[Tensor], samples: list | None) -> dict:
+        shapes = sorted({tuple(feature.shape) for feature in features})
+        if len(shapes) > 1:
+            raise ValueError(f'one batch mixes stored features of the shapes {shapes}: they come '
+                             'from files of several models')
+        return dict(inputs=self.cast_data(torch.stack(features)).float(),
+                    data_samples=None if samples is None else self.cast_data(list(samples)))
 
     def _padded_size(self, frames: list[Tensor]) -> tuple[int, int]:
         """Return the smallest height and width that hold every frame, rounded up."""

@@ -8,12 +8,12 @@ from PIL import Image
 
 from rscc.apis import clip_scores
 from rscc.apis.clip_scores import (
-    ScoreOptions,
     find_folders,
     load_classifier,
     origin_of,
     score_folder,
 )
+from rscc.apis.image_batches import BatchOptions
 from rscc.datasets.confidence import ConfidenceIndex, read_confidence
 
 NAMES = ['road', 'dense residential', 'river', 'parking lot', 'forest']
@@ -77,7 +77,7 @@ def test_missing_folders_and_images_are_told(root):
 @pytest.mark.parametrize('workers', [0, 2])
 def test_every_image_gets_all_classes_best_first_as_one_at_a_time(root, classifier, workers):
     folder = folder_of(root)
-    options = ScoreOptions(batch_size=4, num_workers=workers)
+    options = BatchOptions(batch_size=4, num_workers=workers)
     assert score_folder(folder, classifier, options) == 6
     records = json.loads(folder.target.read_text(encoding='utf-8'))
     assert [record['image_path'] for record in records] == folder.paths
@@ -94,7 +94,7 @@ def test_every_image_gets_all_classes_best_first_as_one_at_a_time(root, classifi
 
 def test_the_dataset_reads_the_first_names_back(root, classifier):
     folder = folder_of(root)
-    score_folder(folder, classifier, ScoreOptions(num_workers=0))
+    score_folder(folder, classifier, BatchOptions(num_workers=0))
     index = ConfidenceIndex(read_confidence(folder.target))
     raw = json.loads(folder.target.read_text(encoding='utf-8'))
     for record in raw:
@@ -103,7 +103,7 @@ def test_the_dataset_reads_the_first_names_back(root, classifier):
 
 
 def test_a_second_run_scores_nothing_and_changes_nothing(root, classifier):
-    folder, options = folder_of(root), ScoreOptions(num_workers=0)
+    folder, options = folder_of(root), BatchOptions(num_workers=0)
     score_folder(folder, classifier, options)
     kept = {path: (path.read_bytes(), path.stat().st_mtime_ns)
             for path in folder.target.parent.glob('time1_*')}
@@ -115,7 +115,7 @@ def test_a_second_run_scores_nothing_and_changes_nothing(root, classifier):
 
 
 def test_a_damaged_image_is_named_after_all_others_are_saved(root, classifier):
-    folder, options = folder_of(root), ScoreOptions(batch_size=2, num_workers=1)
+    folder, options = folder_of(root), BatchOptions(batch_size=2, num_workers=1)
     whole = (root / 'train/time1/3.jpg').read_bytes()
     (root / 'train/time1/3.jpg').write_bytes(whole[:-200])
     with pytest.raises(ValueError, match=r"1 of 6 images of train/time1 cannot be read, first: "
@@ -130,7 +130,7 @@ def test_a_damaged_image_is_named_after_all_others_are_saved(root, classifier):
 
 
 def test_a_killed_run_keeps_what_it_has(root, classifier, monkeypatch):
-    folder, options = folder_of(root), ScoreOptions(batch_size=2, num_workers=0)
+    folder, options = folder_of(root), BatchOptions(batch_size=2, num_workers=0)
     plain, calls = classifier.classify, []
 
     def interrupted(pixels):
@@ -156,8 +156,8 @@ def test_files_of_more_than_eight_bits_need_bands_and_scale(root, classifier):
         file.write(values)
     folder = folder_of(root, img_splits=['wide'])
     with pytest.raises(ValueError, match=r'4 band\(s\) of uint16(.|\n)*with --bands and --scale'):
-        score_folder(folder, classifier, ScoreOptions(num_workers=0))
-    options = ScoreOptions(num_workers=0, bands=(3, 2, 1), scale=(0, 4000))
+        score_folder(folder, classifier, BatchOptions(num_workers=0))
+    options = BatchOptions(num_workers=0, bands=(3, 2, 1), scale=(0, 4000))
     assert score_folder(folder, classifier, options) == 1
     assert origin_of(classifier, options)['bands'] == [3, 2, 1]
 
@@ -169,6 +169,6 @@ def test_reduced_precision_is_used_where_asked(root, classifier, monkeypatch):
                         lambda device: torch.autocast(device, torch.bfloat16))
     monkeypatch.setattr(classifier, 'classify', lambda pixels: (
         seen.append(torch.is_autocast_enabled('cpu')), plain(pixels))[1])
-    score_folder(folder_of(root), classifier, ScoreOptions(num_workers=0, amp=True))
-    score_folder(folder_of(root, tag='other'), classifier, ScoreOptions(num_workers=0))
+    score_folder(folder_of(root), classifier, BatchOptions(num_workers=0, amp=True))
+    score_folder(folder_of(root, tag='other'), classifier, BatchOptions(num_workers=0))
     assert seen == [True, False]

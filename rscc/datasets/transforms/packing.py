@@ -19,7 +19,8 @@ class PackChangeInputs(BaseTransform):
     """Pack all dates into one tensor and the annotations into a ``ChangeDataSample``.
 
     The tensor stays uint8: a quarter of the bytes through the worker's pipe, and the model's
-    preprocessor normalises on the device.
+    preprocessor normalises on the device. Features that the dataset brings in place of images
+    (``features`` of ``ChangeDataset``) are packed as they are.
 
     Args:
         meta_keys: What to keep as metainfo, where present.
@@ -29,8 +30,14 @@ class PackChangeInputs(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Return ``inputs`` uint8 (T, 3, H, W) and ``data_samples``."""
-        frames = np.stack([frame.transpose(2, 0, 1) for frame in results['frames']])
+        """Return ``inputs`` and ``data_samples``.
+
+        Inputs are uint8 (T, 3, H, W), or features (T, 1, D) or (T, 1 + L, D), the pooled first.
+
+        Raises:
+            ValueError: If the sample has neither frames nor features, or both.
+        """
+        inputs = _inputs(results)
         sample = ChangeDataSample(
             metainfo={key: results[key] for key in self.meta_keys if results.get(key) is not None})
         if 'gt_sem_seg' in results:
@@ -43,7 +50,22 @@ class PackChangeInputs(BaseTransform):
             sample.prompts = [list(names) for names in results['prompts']]
         if results.get('gt_change_flag') is not None:
             sample.gt_change_flag = bool(results['gt_change_flag'])
-        return {'inputs': torch.from_numpy(np.ascontiguousarray(frames)), 'data_samples': sample}
+        return {'inputs': inputs, 'data_samples': sample}
 
     def __repr__(self) -> str:
         return f'PackChangeInputs(meta_keys={self.meta_keys})'
+
+
+def _inputs(results: dict) -> torch.Tensor:
+    frames, features = results.get('frames'), results.get('features')
+    if frames is None and features is None:
+        raise ValueError(f"sample '{results.get('sample_id')}' has nothing to look at: begin the "
+                         "pipeline with dict(type='LoadFrames'), or give the dataset features.")
+    if frames is not None and features is not None:
+        raise ValueError(f"sample '{results.get('sample_id')}' has both frames and stored "
+                         'features: leave LoadFrames and the transforms of frames out of the '
+                         'pipeline, or the features out of the dataset.')
+    if features is not None:
+        return features
+    stacked = np.stack([frame.transpose(2, 0, 1) for frame in frames])
+    return torch.from_numpy(np.ascontiguousarray(stacked))

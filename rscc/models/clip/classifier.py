@@ -1,22 +1,13 @@
 """A frozen CLIP that says how likely each class name describes an image."""
-import hashlib
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from rscc import compat
-from rscc.models.clip.architecture import VisualTower, visual_tower
 from rscc.models.clip.layout import run_sequence_first
-from rscc.models.clip.weight_files import locate_clip, read_clip, split_name
-from rscc.models.clip.weights import check_activation
+from rscc.models.clip.whole import load_clip
 from rscc.text.class_names import class_names as read_class_names
-from rscc.text.clip_tokenizer import CLIPTokenizer
-from rscc.utils import did_you_mean
 
 
 class CLIPClassifier(nn.Module):
@@ -53,14 +44,13 @@ class CLIPClassifier(nn.Module):
         super().__init__()
         self.names = (read_class_names(class_names) if isinstance(class_names, str)
                       else list(class_names))
-        clip, tokenizer, self.quick_gelu = _build(clip_source(model, pretrained), model, quick_gelu)
-        self.fingerprint = _fingerprint(clip)
-        self.description = str(visual_tower(clip.visual.state_dict()) or type(clip.visual).__name__)
-        self.transform = _open_clip_transform(clip)
-        self.image_size = clip.visual.image_size[0] if isinstance(
-            clip.visual.image_size, tuple) else clip.visual.image_size
+        loaded = load_clip(model, pretrained, quick_gelu)
+        self.quick_gelu, self.transform = loaded.quick_gelu, loaded.transform
+        self.description, self.fingerprint = loaded.description, loaded.fingerprint
+        self.image_size = loaded.image_size
+        clip, tokenizer = loaded.model, loaded.tokenizer
         with torch.no_grad():
-            texts = clip.float().eval().encode_text(tokenizer(self.names), normalize=True)
+            texts = clip.encode_text(tokenizer(self.names), normalize=True)
             scale = clip.logit_scale.exp()
         self.visual = clip.visual
         run_sequence_first(self.visual)
@@ -120,78 +110,3 @@ class CLIPClassifier(nn.Module):
 def ranking(probabilities: Tensor) -> Tensor:
     """Return indices (M, K) by descending probability; ties keep their order."""
     return probabilities.sort(dim=-1, descending=True, stable=True).indices
-
-
-def clip_source(model: str | None, pretrained: str) -> str:
-    """Join an architecture and a tag to ``ARCH:TAG``; keep a file or a full name."""
-    plain_tag = re.fullmatch(r'[\w-]+', pretrained) and not Path(pretrained).is_file()
-    return f'{model}:{pretrained}' if model and plain_tag else pretrained
-
-
-def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.Module, Any, bool]:
-    """Return open_clip's model, its tokenizer, and whether it computes QuickGELU."""
-    if Path(source).expanduser().is_file():
-        return _from_file(source, model, quick_gelu)
-    _, known = locate_clip(source)  # downloads, or says what is wrong
-    arch, tag = split_name(source)
-    open_clip = compat.import_open_clip()
-    check_activation(source, known, quick_gelu)
-    clip = open_clip.create_model(arch, pretrained=tag, force_quick_gelu=known)
-    return clip, open_clip.get_tokenizer(arch), known
-
-
-def _from_file(source: str, model: str | None, quick_gelu: bool | None
-               ) -> tuple[nn.Module, Any, bool]:
-    weights = read_clip(source)
-    _check_architecture(source, model, visual_tower(
-        {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()}))
-    wanted = quick_gelu if quick_gelu is not None else weights.quick_gelu
-    wanted = True if wanted is None else wanted
-    check_activation(source, weights.quick_gelu, wanted)
-    library = compat.import_open_clip('model')
-    try:
-        clip = library.build_model_from_openai_state_dict(dict(weights.state_dict),
-                                                          quick_gelu=wanted)
-        # Its half precision is right for OpenAI's files; others lose digits by it.
-        clip.float().load_state_dict(weights.state_dict)
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"CLIP weights '{source}' are not a whole CLIP of OpenAI's kind, image "
-                         f'and text tower: {error}') from error
-    return clip, CLIPTokenizer(clip.context_length).batch_encode, wanted
-
-
-def _check_architecture(source: str, model: str | None, found: VisualTower | None) -> None:
-    """Refuse a file that is not the architecture asked for: its scores would bear a wrong name."""
-    if model is None:
-        return
-    factory = compat.import_open_clip('factory')
-    config = factory.get_model_config(model.replace('/', '-'))
-    if config is None:
-        raise ValueError(f"open_clip has no architecture '{model}'."
-                         f'{did_you_mean(model.replace("/", "-"), factory.list_models())}')
-    vision = config['vision_cfg']
-    layers = vision.get('layers')
-    wanted = VisualTower(tuple(layers) if isinstance(layers, list) else layers, vision.get('width'),
-                         None if isinstance(layers, list) else vision.get('patch_size'))
-    if found != wanted:
-        raise ValueError(f"CLIP weights '{source}' hold a {found}, and model='{model}' is a "
-                         f'{wanted}. Name the weights of that model, or the model of these weights')
-
-
-def _open_clip_transform(clip: nn.Module) -> Any:
-    """Return open_clip's evaluation transform of a model; its last step standardises."""
-    library = compat.import_open_clip('model')
-    transform = compat.import_open_clip('transform')
-    return transform.image_transform_v2(
-        transform.PreprocessCfg(**library.get_model_preprocess_cfg(clip)), is_train=False)
-
-
-def _fingerprint(clip: nn.Module) -> str:
-    """Digest the weights: sums of their bit patterns, exact in any order and on any device."""
-    digest = hashlib.sha256()
-    for name, value in sorted(clip.state_dict().items()):
-        if value.is_floating_point():
-            bits = value.float().contiguous().view(torch.int32)
-            digest.update(f'{name} {tuple(value.shape)} {int(bits.sum(dtype=torch.int64))};'
-                          .encode())
-    return digest.hexdigest()[:16]

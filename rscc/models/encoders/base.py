@@ -29,7 +29,14 @@ class FrameEncoder(nn.Module, metaclass=ABCMeta):
 
         Returns:
             Features with axes (N, T, ...).
+
+        Raises:
+            ValueError: If the inputs are no frames.
         """
+        if inputs.ndim != 5:
+            raise ValueError(f'{type(self).__name__} encodes frames (N, T, 3, H, W), found '
+                             f'{tuple(inputs.shape)}. Features that the dataset brings go to '
+                             "encoder=dict(type='StoredFeatures')")
         if self.training and self.dates_apart:
             return _stack([self.encode(images) for images in inputs.unbind(1)])
         features = self.encode(inputs.flatten(0, 1))

@@ -17,7 +17,8 @@ def require_dates(features: FrameFeatures, expected: int, fusion: str, instead: 
     Raises:
         ValueError: If T differs.
     """
-    some = features.tokens if features.tokens is not None else features.maps[0]
+    some = next(part for part in (features.tokens, features.pooled, *features.maps)
+                if part is not None)
     if some.shape[1] != expected:
         raise ValueError(f'{fusion} takes {expected} date(s) a sample, found {some.shape[1]}; '
                          f'use {instead}')
@@ -26,7 +27,8 @@ def require_dates(features: FrameFeatures, expected: int, fusion: str, instead: 
 def require_tokens(features: FrameFeatures, fusion: str) -> Tensor:
     """Return the tokens (N, T, L, C) or say that the encoder has none."""
     if features.tokens is None:
-        raise ValueError(f'{fusion} needs tokens and the encoder returned none')
+        raise ValueError(f'{fusion} needs tokens and the encoder returned none; stored features '
+                         'have some with features.tokens=True')
     return features.tokens
 
 

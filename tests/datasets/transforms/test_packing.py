@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from rscc.datasets.transforms.packing import PackChangeInputs
@@ -36,3 +37,14 @@ def test_what_is_absent_stays_absent():
     for name in ('gt_sem_seg', 'gt_captions', 'target_captions', 'gt_change_flag', 'img_path',
                  'prompts'):
         assert name not in sample
+
+
+def test_stored_features_take_the_place_of_frames():
+    features = torch.randn(1, 5, 8).half()
+    bare = {'sample_id': 's', 'gt_captions': ['x'], 'features': features}
+    packed = PackChangeInputs()(bare)
+    assert packed['inputs'] is features and packed['data_samples'].gt_captions == ['x']
+    with pytest.raises(ValueError, match="sample 's' has both frames and stored features"):
+        PackChangeInputs()(results(features=features))
+    with pytest.raises(ValueError, match="sample 's' has nothing to look at"):
+        PackChangeInputs()({'sample_id': 's'})

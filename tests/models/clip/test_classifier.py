@@ -8,7 +8,8 @@ from fake_clip import publish, save_archive, save_state_dict, tiny_clip
 from PIL import Image
 
 from rscc import compat
-from rscc.models.clip.classifier import CLIPClassifier, clip_source, ranking
+from rscc.models.clip.classifier import CLIPClassifier, ranking
+from rscc.models.clip.whole import clip_source
 
 NAMES = ['road', 'dense residential', 'river', 'parking lot', 'forest']
 

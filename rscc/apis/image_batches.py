@@ -1,0 +1,89 @@
+"""Images of files, prepared for CLIP and batched; files that cannot be read do not end the run."""
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from rscc.datasets.image_files import read_rgb
+from rscc.utils import progress
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How images are read and computed.
+
+    Attributes:
+        batch_size: Images per forward pass.
+        num_workers: Processes that read images; 0 reads in this one.
+        amp: Reduced precision where it pays.
+        bands: Bands that become red, green and blue, counted from 1; None for 8-bit RGB or grey.
+        scale: Values that become 0 and 255; None for 8-bit files.
+    """
+    batch_size: int = 32
+    num_workers: int = 2
+    amp: bool = False
+    bands: Sequence[int] | None = None
+    scale: Sequence[float] | None = None
+
+
+def image_batches(paths: Sequence[str], transform: Any, options: BatchOptions,
+                  device: torch.device, title: str
+                  ) -> Iterator[tuple[list[str], Tensor | None, list[str]]]:
+    """Read images in order, with a progress bar.
+
+    Args:
+        paths: The files.
+        transform: Preparation of a PIL picture: pixels (3, S, S).
+        options: How to read.
+        device: Where the pixels are wanted.
+        title: What is being done.
+
+    Yields:
+        Paths of the images that could be read, their pixels (M, 3, S, S) or None where there is
+        not one, and the messages about the others.
+    """
+    loader = DataLoader(
+        _Images(paths, transform, options), batch_size=options.batch_size,
+        num_workers=min(options.num_workers, -(-len(paths) // options.batch_size)),
+        collate_fn=_collate, worker_init_fn=_calm_worker, pin_memory=device.type == 'cuda')
+    with progress(None, title, total=len(paths), unit='image') as bar:
+        for read, pixels, messages in loader:
+            yield (read, None if pixels is None else pixels.to(device, non_blocking=True),
+                   messages)
+            bar.update(len(read) + len(messages))
+
+
+class _Images(Dataset):
+    """Prepared images, or the message why one cannot be read."""
+
+    def __init__(self, paths: Sequence[str], transform: Any, options: BatchOptions) -> None:
+        self.paths, self.transform = paths, transform
+        self.bands, self.scale = options.bands, options.scale
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor | None, str | None]:
+        path = self.paths[index]
+        try:
+            pixels = read_rgb(path, self.bands, self.scale)
+        except (OSError, ValueError) as error:
+            return path, None, str(error)
+        return path, self.transform(Image.fromarray(pixels)), None
+
+
+def _collate(items: list[tuple[str, Tensor | None, str | None]]
+             ) -> tuple[list[str], Tensor | None, list[str]]:
+    read = [(path, pixels) for path, pixels, _ in items if pixels is not None]
+    stacked = torch.stack([pixels for _, pixels in read]) if read else None
+    return [path for path, _ in read], stacked, [text for *_, text in items if text is not None]
+
+
+def _calm_worker(_number: int) -> None:
+    """Keep OpenCV to one thread: its pool does not survive a fork, and workers are many."""
+    cv2.setNumThreads(0)
