@@ -1,0 +1,103 @@
+"""Rows of a feature file that is being made, kept in parts so that a run can be continued."""
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rscc.datasets.features import POOLED, TOKENS, write_features
+from rscc.utils import read_json, write_json
+from rscc.utils.files import atomic_path
+
+ROWS_PER_PART = 256
+
+
+@dataclass
+class FeatureParts:
+    """Rows that are there so far, in a folder beside the file they will become.
+
+    Attributes:
+        target: The feature file.
+        origin: What the rows depend on, as JSON values.
+        names: Images whose rows are kept, in the order of computing.
+    """
+    target: Path
+    origin: dict[str, Any]
+    names: list[str] = field(default_factory=list)
+    _files: list[Path] = field(default_factory=list)
+    _waiting: list[tuple[str, Tensor, Tensor | None]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts lie."""
+        return self.target.with_name(f'{self.target.name}.parts')
+
+    def resume(self) -> None:
+        """Take up what an earlier run left.
+
+        Raises:
+            ValueError: If it was made otherwise, or is damaged.
+        """
+        stamp = self.folder / 'origin.json'
+        if not stamp.is_file():
+            return
+        compare(read_json(stamp), self.origin, self.folder)
+        for part in sorted(self.folder.glob('*.safetensors')):
+            self.names += read_json(part.with_suffix('.json'))
+            self._files.append(part)
+
+    def add(self, name: str, pooled: Tensor, tokens: Tensor | None) -> None:
+        """Keep one row, pooled (D) and perhaps tokens (L, D)."""
+        self._waiting.append((name, pooled, tokens))
+        if len(self._waiting) >= ROWS_PER_PART:
+            self.save()
+
+    def save(self) -> None:
+        """Write the waiting rows as a part, the names last."""
+        if not self._waiting:
+            return
+        names, pooled, tokens = zip(*self._waiting, strict=True)
+        tensors = {POOLED: torch.stack(pooled)}
+        if tokens[0] is not None:
+            tensors[TOKENS] = torch.stack(tokens)
+        write_json(self.folder / 'origin.json', self.origin)
+        part = self.folder / f'{len(self._files):06d}.safetensors'
+        write_json(part.with_suffix('.json'), list(names))
+        with atomic_path(part) as temporary:
+            save_file(tensors, temporary)
+        self._files.append(part)
+        self.names += names
+        self._waiting.clear()
+
+    def finish(self, wanted: Sequence[str], facts: dict[str, Any]) -> None:
+        """Put the rows into one file, in the order of ``wanted``, and drop the parts."""
+        self.save()
+        try:
+            parts = [load_file(file) for file in self._files]
+        except SafetensorError as error:
+            raise ValueError(f"a part in '{self.folder}' is damaged: {error}. Remove the folder "
+                             'and run again') from error
+        rows = {name: row for row, name in enumerate(self.names)}
+        order = torch.tensor([rows[name] for name in wanted])
+        joined = {key: torch.cat([part[key] for part in parts])[order] for key in parts[0]}
+        write_features(self.target, joined[POOLED], joined.get(TOKENS), list(wanted), facts)
+        shutil.rmtree(self.folder)
+
+
+def compare(found: dict[str, Any], origin: dict[str, Any], where: Path) -> None:
+    """Refuse rows that were made otherwise: two models in one file would go unnoticed.
+
+    Raises:
+        ValueError: With what differs.
+    """
+    for key, value in origin.items():
+        if found.get(key) != value:
+            raise ValueError(
+                f"'{where}' was made otherwise: {key} is {json.dumps(found.get(key))} there, and "
+                f'{json.dumps(value)} now. Start anew with --overwrite, or choose another --out')

@@ -1,0 +1,102 @@
+"""Compute the CLIP features of all images of a captioned dataset once, to train without images.
+
+Writes ``NAME.safetensors`` and its index ``NAME.json``, one row an image. A run that was stopped
+continues where it was.
+
+Example::
+
+    python tools/extract_clip_embeddings.py --dataset ucm
+    python tools/extract_clip_embeddings.py --dataset sydney --model-name RN50x4 --tokens --amp
+    python tools/extract_clip_embeddings.py --dataset rsicd \
+        --from-pickle clip_emb_ViT-B_32_rsicd.pkl
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Compute the CLIP features of all images of a captioned dataset.')
+    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
+                        'synth, levircc (with _cn for Chinese annotations) or a dataset class')
+    parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
+                        'usual one below $RSCC_DATA)')
+    parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')
+    parser.add_argument('--model-name', '--clip_model_type', metavar='ARCH',
+                        help='architecture (ViT-B/32)')
+    parser.add_argument('--pretrained', default='openai', metavar='FILE',
+                        help="weights: a file (OpenAI's archive, state dict, safetensors), or a "
+                        'tag that open_clip downloads (%(default)s)')
+    parser.add_argument('--quick-gelu', choices=('yes', 'no'), help='activation, for weights that '
+                        'do not say what they were trained with (yes)')
+    parser.add_argument('--tokens', action='store_true',
+                        help='store the features of the patches too (50 times the space)')
+    parser.add_argument('--dtype', choices=('float16', 'float32'), default='float16',
+                        help='(%(default)s)')
+    parser.add_argument('--from-pickle', metavar='FILE', help='convert an embedding pickle of '
+                        'ClipCap or clipcap_rsic instead; --model-name if its name does not tell')
+    parser.add_argument('--out', metavar='FILE', help='the .safetensors file (default: '
+                        "clip_emb_MODEL_DATASET in the dataset's folder)")
+    parser.add_argument('--overwrite', action='store_true', help='compute everything anew')
+    parser.add_argument('--batch-size', type=int, default=32, metavar='N',
+                        help='images per forward pass (%(default)s)')
+    parser.add_argument('--num-workers', type=int, default=min(4, os.cpu_count() or 1),
+                        metavar='N', help='processes that read images (%(default)s)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
+    parser.add_argument('--amp', action='store_true', help='reduced precision')
+    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                        help='bands to show, counted from 1, for files that are not RGB')
+    parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
+                        help='values that become black and white, for files of more than 8 bits')
+    args = parser.parse_args(arguments)
+    if args.batch_size < 1 or args.num_workers < 0:
+        parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
+                     'at least 1 and 0')
+    if args.out and Path(args.out).suffix != '.safetensors':
+        parser.error(f"--out '{args.out}' must end in .safetensors")
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute, or convert, and report."""
+    args = parse_args(arguments)
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.clip_features import default_target, extract
+    from rscc.apis.devices import existing_device
+    from rscc.apis.failures import explained
+    from rscc.apis.feature_pickles import convert_pickle, model_of
+    from rscc.apis.image_batches import BatchOptions
+    from rscc.apis.named_datasets import build_dataset
+    from rscc.models.clip.embedder import CLIPEmbedder
+    with explained():
+        dataset = build_dataset(args.dataset, args.data_root, args.ann_file,
+                                check_images=args.from_pickle is None)
+        if args.from_pickle:
+            model = args.model_name or model_of(args.from_pickle)
+            target = Path(args.out or default_target(dataset, model, args.dataset))
+            count = convert_pickle(args.from_pickle, dataset, target, model)
+            print(f'{count} images converted  {target}')
+            return
+        device, model = existing_device(args.device), args.model_name
+        # A file tells its own architecture; a tag needs one.
+        model = model or (None if Path(args.pretrained).is_file() else 'ViT-B/32')
+        embedder = CLIPEmbedder(model, args.pretrained, None if args.quick_gelu is None
+                                else args.quick_gelu == 'yes').to(device)
+        target = args.out or default_target(dataset, embedder.facts['model'], args.dataset)
+        options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
+        try:
+            new = extract(dataset, embedder, target, options, args.tokens, args.dtype,
+                          args.overwrite)
+        except KeyboardInterrupt:
+            raise SystemExit('stopped; the features so far are kept, and the same command '
+                             'continues') from None
+        print(f'{new} images computed  {target}' if new else f'complete already  {target}')
+
+
+if __name__ == '__main__':
+    main()
