@@ -186,6 +186,10 @@ class ChangeInterpreter(BaseModel):
         if options.mode == 'whole':
             return self._mask_logits(self.extract(inputs, prompts), inputs.shape[-2:])
 
+        if options.prompts == 'window' and not getattr(self.prompter, 'needs_images', False):
+            raise ValueError("test_cfg.prompts='window' needs a prompter that looks at images, as "
+                             f'CLIPPrompts does; this one is {type(self.prompter).__name__}')
+
         def logits_of(windows: Tensor, rows: list[int]) -> Tensor:
             own = (self.name_classes(windows) if options.prompts == 'window' else
                    None if prompts is None else [prompts[row] for row in rows])

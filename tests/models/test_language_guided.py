@@ -104,6 +104,14 @@ def test_windows_share_the_names_of_their_image_or_get_their_own():
     assert seen == ['forest', 'lake']
 
 
+def test_names_of_each_window_need_a_prompter_that_looks():
+    model = build()
+    model.test_cfg = dict(mode='slide', prompts='window')
+    with pytest.raises(ValueError, match=r"prompts='window' needs a prompter that looks .*"
+                       'this one is StoredPrompts'):
+        logits(model, data())
+
+
 def test_windows_need_no_new_texts():
     model = build()
     model.test_cfg = dict(mode='slide', crop_size=(32, 32), stride=(32, 32), window_batch=2)

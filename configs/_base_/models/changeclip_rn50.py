@@ -23,4 +23,7 @@ model = dict(
         type='SwinTextHead',
         text_channels=1024,
         loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)),
-    test_cfg=dict(mode='whole'))
+    # mode='slide' passes windows over images larger than those of the training.
+    test_cfg=dict(
+        mode='whole', crop_size=(256, 256), stride=(128, 128), window_batch=8, prompts='image',
+        views=('none',)))
