@@ -1,4 +1,4 @@
-"""Sydney-captions, single 500x500 images with five captions at 224x224; selection on val, test once on test."""
+"""Sydney-captions, 500x500 images at 224x224, five captions; selection on val, test on test."""
 _base_ = './rsicd.py'
 dataset = dict(type='SydneyCaptionsDataset', data_root='Sydney_captions')
 train_dataloader = dict(dataset=dataset)
