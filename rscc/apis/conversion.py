@@ -1,16 +1,18 @@
-"""Checkpoints of other code bases as ours: compared with the model first, nothing left out."""
+"""Checkpoints of other code bases as ours, and ours as one file: nothing left out unsaid."""
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import Tensor
+from torch import Tensor, nn
 
-from rscc.engine.checkpoint import KeyReport, load_weights
+from rscc.engine.checkpoint import KeyReport, load_weights, read_checkpoint
+from rscc.models.adaptation import merge_lora
 from rscc.models.pretrained import without_pretrained
+from rscc.models.vocabulary import restore_vocabulary
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import atomic_write
 
@@ -29,8 +31,8 @@ class Converted:
     report: KeyReport
 
 
-def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, source: str
-            ) -> Converted:
+def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, source: str,
+            absent: Sequence[str] = ()) -> Converted:
     """Write renamed weights as a checkpoint and the config that reproduces the original beside it.
 
     Args:
@@ -39,28 +41,88 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
             not read.
         out: The checkpoint, ``.pth``; the config gets the ending ``.py``.
         source: Where the weights came from, for the record.
+        absent: Parts of the model that the source does not hold, ``'encoder'`` for instance; they
+            keep the published weights that the config names.
 
     Returns:
         The files and the report.
 
     Raises:
-        ValueError: If the tensors are not exactly those of the model; nothing is written.
+        ValueError: If the tensors are not exactly those of the model, or an absent part has no
+            published weights; nothing is written.
     """
-    without_pretrained(cfg.model)
-    with DefaultScope.overwrite_default_scope('rscc'):
-        model = MODELS.build(cfg.model)
+    for name, part in cfg.model.items():
+        if name not in absent:
+            without_pretrained({name: part})
+    model = _build(cfg)
     report = load_weights(model, weights)
+    elsewhere = [name for name in report.missing if name.split('.')[0] in absent]
+    for part in {name.split('.')[0] for name in elsewhere}:
+        if not cfg.model[part].get('pretrained'):
+            raise ValueError(f"'{source}' holds no {part}, and 'model.{part}' of '{cfg.filename}' "
+                             'names no pretrained weights: it would stay random. Nothing was '
+                             'written; set its pretrained')
+    report.missing = [name for name in report.missing if name not in elsewhere]
     if not report.exact:
         raise ValueError(f"'{source}' does not fit the model of '{cfg.filename}': {report}\n"
                          'Nothing was written. Another config, or --cfg-options, may fit.')
+    facts = dict(dataset_meta=_dataset_meta(cfg), converted_from=str(source))
+    return _write(model, cfg, out, facts, f'Converted from {Path(source).name}.', report)
+
+
+def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.PathLike) -> Converted:
+    """Write a trained model as one file of plain weights, with the config that reads it.
+
+    Low-rank adapters become part of what they adapt; a caption head that can ``merge`` puts its
+    language model into the file and folds what folds.
+
+    Args:
+        cfg: The config the checkpoint was trained with; edited.
+        checkpoint: What was trained.
+        out: The new checkpoint, ``.pth``; the config gets the ending ``.py``.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is not there.
+        ValueError: If it does not fit the config, or the model has nothing to merge; nothing is
+            written.
+    """
+    stored = read_checkpoint(checkpoint)
+    restore_vocabulary(cfg, stored)
+    without_pretrained(cfg.model)
+    model = _build(cfg)
+    report = load_weights(model, stored)
+    if not report.exact:
+        raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
+                         f'{report}\nUse the config it was trained with.')
+    head = getattr(model, 'caption_head', None)
+    adapters = merge_lora(model)
+    if not adapters and not hasattr(head, 'merge'):
+        raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
+                         'adapters, and no language model beside its checkpoint')
+    cfg.model.pop('lora', None)
+    if hasattr(head, 'merge'):
+        cfg.model.caption_head = head.merge(cfg.model.caption_head.to_dict())
+    meta = stored.get('meta') or {}
+    facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
+                 merged_from=str(checkpoint))
+    return _write(model, cfg, out, facts, f'Merged from {Path(checkpoint).name}.', report)
+
+
+def _build(cfg: Config) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('rscc'):
+        return MODELS.build(cfg.model)
+
+
+def _write(model: nn.Module, cfg: Config, out: str | os.PathLike, facts: dict, title: str,
+           report: KeyReport) -> Converted:
+    """Write checkpoint and config."""
     target = Path(out).with_suffix('.pth')
     config = target.with_suffix('.py')
-    text = f'"""Converted from {Path(source).name}."""\n{cfg.pretty_text}'
-    meta = dict(cfg=cfg.pretty_text, dataset_meta=_dataset_meta(cfg), converted_from=str(source))
+    meta = dict(cfg=cfg.pretty_text, **facts)
     with atomic_write(target, 'wb') as file:
         torch.save(dict(meta=meta, state_dict=model.state_dict()), file)
     with atomic_write(config) as file:
-        file.write(text)
+        file.write(f'"""{title}"""\n{cfg.pretty_text}')
     return Converted(target, config, report)
 
 

@@ -1,4 +1,5 @@
 """Training parts of a model: freezing by name and LoRA."""
+import warnings
 from collections.abc import Sequence
 
 from torch import nn
@@ -60,6 +61,27 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
     model.requires_grad_(False)
     config = peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout,
                              target_modules=targets)
-    peft.inject_adapter_in_model(config, model)
+    with warnings.catch_warnings():
+        # peft turns GPT-2's transposed layers round by itself, and says so for each of them.
+        warnings.filterwarnings('ignore', message='fan_in_fan_out is set to False')
+        peft.inject_adapter_in_model(config, model)
     for parameter in trained:
         parameter.requires_grad_(True)
+
+
+def merge_lora(model: nn.Module) -> int:
+    """Add low-rank adapters to the weights that they adapt and take them out, in place.
+
+    Args:
+        model: What ``add_lora`` changed, or any other model.
+
+    Returns:
+        How many layers were merged; without one, peft is not needed.
+    """
+    adapted = [name for name, module in model.named_modules() if hasattr(module, 'lora_A')]
+    for name in adapted:
+        layer = model.get_submodule(name)
+        layer.merge()
+        parent, _, own = name.rpartition('.')
+        setattr(model.get_submodule(parent), own, layer.get_base_layer())
+    return len(adapted)

@@ -23,11 +23,37 @@ def load_blip(name_or_path: str) -> nn.Module:
         ValueError: If the files lack weights of the captioning model (they would stay random).
     """
     blip = compat.import_transformers('models.blip')
-    model, report = _from_pretrained(blip.BlipForConditionalGeneration, name_or_path)
+    return _complete(blip.BlipForConditionalGeneration, name_or_path, 'a BLIP captioning model')
+
+
+def load_causal_lm(name_or_path: str) -> nn.Module:
+    """Load a causal language model (GPT-2, any other of transformers) in float32.
+
+    Args:
+        name_or_path: Hub name, or a folder with ``config.json`` and the weights.
+
+    Returns:
+        The model with its language-model head, in evaluation mode.
+
+    Raises:
+        OSError: If nothing is found there.
+        ValueError: If it is another kind of model, or weights are missing.
+    """
+    auto = compat.import_transformers().AutoModelForCausalLM
+    return _complete(auto, name_or_path, 'a causal language model').float()
+
+
+def _complete(model_class: type, name_or_path: str, kind: str) -> nn.Module:
+    """Load a model none of whose weights stays random."""
+    try:
+        model, report = _from_pretrained(model_class, name_or_path)
+    except ValueError as error:  # how transformers says that a config is of another kind
+        raise ValueError(f"'{name_or_path}' is not {kind}: "
+                         f'{str(error).strip().splitlines()[0]}') from error
     missing = sorted(report['missing_keys']) + sorted(map(str, report['mismatched_keys']))
     if missing:
-        raise ValueError(f"'{name_or_path}' is not a BLIP captioning model: {len(missing)} weights "
-                         f'are missing or of another shape, first {missing[:3]}')
+        raise ValueError(f"'{name_or_path}' is not {kind}: {len(missing)} weights are missing or "
+                         f'of another shape, first {missing[:3]}')
     return model
 
 

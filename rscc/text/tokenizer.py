@@ -13,14 +13,18 @@ class CaptionTokenizer(ABC):
     """Sentences to ids and back; subclasses say what a token is.
 
     An encoded caption is ``bos, prompt, words, eos``. Captions longer than ``max_len`` are cut and
-    keep their eos; :attr:`cut` counts them and the first is logged.
+    keep their eos; :attr:`cut` counts them, :attr:`empty` those without a word, and the first of
+    each is logged.
 
     Attributes:
         pad_id, bos_id, eos_id, unk_id: Ids of the special tokens.
         vocab_size: Number of ids, specials included.
         language: ``'en'`` or ``'zh'``.
         prompt_ids: Ids put after bos in every caption (no loss is due on them); often empty.
+        start_ids: What every encoded caption starts with: bos (a tokenizer may leave it out), then
+            the prompt.
         cut: How many captions :meth:`encode` has cut so far.
+        empty: How many had nothing to encode.
     """
 
     pad_id: int
@@ -34,6 +38,7 @@ class CaptionTokenizer(ABC):
         check_language(language)
         self.language = language
         self.cut = 0
+        self.empty = 0
         self._warned_unknown = False
 
     @abstractmethod
@@ -43,6 +48,15 @@ class CaptionTokenizer(ABC):
     @abstractmethod
     def _ids_to_text(self, ids: list[int]) -> str:
         """Return the sentence of ids among which no special is left."""
+
+    def plain_ids(self, text: str) -> list[int]:
+        """Return the ids of a text as it stands, a lone ``' .'`` for instance, without specials."""
+        return self._text_to_ids(text)
+
+    @property
+    def start_ids(self) -> list[int]:
+        """What every encoded caption starts with."""
+        return [self.bos_id, *self.prompt_ids]
 
     def vocabulary(self) -> list[str] | None:
         """Return what rebuilds this tokenizer from a checkpoint, or None where a file is needed."""
@@ -59,19 +73,33 @@ class CaptionTokenizer(ABC):
             ValueError: If ``max_len`` leaves no room for a single word.
         """
         body = self._text_to_ids(text)
+        if not body:
+            self.count_empty(text)
         if body and not self._warned_unknown and all(i == self.unk_id for i in body):
             self._warned_unknown = True
             warn(f"no word of '{text}' is in the vocabulary (language '{self.language}'): is this "
                  'the vocabulary of that dataset? Later cases are not logged.')
-        ids = [self.bos_id, *self.prompt_ids, *body, self.eos_id]
-        if max_len is None or len(ids) <= max_len:
-            return ids
-        if max_len < len(self.prompt_ids) + 3:
+        start = self.start_ids
+        length = len(start) + len(body) + 1
+        if max_len is None or length <= max_len:
+            return [*start, *body, self.eos_id]
+        if max_len < len(start) + 2:
             raise ValueError(f'max_len={max_len} leaves no room for a word beside start, end and '
                              f'{len(self.prompt_ids)} prompt tokens: use at least '
-                             f'{len(self.prompt_ids) + 3} (40 suits LEVIR-CC)')
-        self.count_cut(text, len(ids), max_len)
-        return [*ids[:max_len - 1], self.eos_id]
+                             f'{len(start) + 2} (40 suits LEVIR-CC)')
+        self.count_cut(text, length, max_len)
+        return [*start, *self._cut(body, max_len - len(start) - 1), self.eos_id]
+
+    def _cut(self, body: list[int], room: int) -> list[int]:
+        """Return what of a sentence fits into ``room`` ids."""
+        return body[:room]
+
+    def count_empty(self, text: str) -> None:
+        """Count a caption without a word and log the first one."""
+        self.empty += 1
+        if self.empty == 1:
+            warn(f'caption {text!r} has no token: there is nothing to learn from it. Later ones '
+                 'are only counted.')
 
     def count_cut(self, text: str, length: int, max_len: int) -> None:
         """Count a caption that does not fit and log the first one.

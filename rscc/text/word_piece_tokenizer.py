@@ -15,10 +15,11 @@ _LOCAL_FOLDER_HINT = f"a local folder (or vocab_file) with BERT's {_VOCABULARY} 
 
 @TOKENIZERS.register_module()
 class WordPieceTokenizer(CaptionTokenizer):
-    """Word-piece tokenizer of BERT as BLIP uses it (Li et al., ICML 2022).
+    """Word-piece tokenizer of BERT, as BLIP (Li et al., ICML 2022) or a Chinese GPT-2 uses it.
 
-    Start is ``[DEC]`` (30522 for BERT-uncased), end ``[SEP]`` (102), padding ``[PAD]`` (0). A plain
-    BERT vocabulary lacks BLIP's two tokens; ``[DEC]`` and then ``[ENC]`` are appended.
+    End is ``[SEP]`` (102), padding ``[PAD]`` (0), start by default BLIP's ``[DEC]`` (30522 for
+    BERT-uncased). A plain BERT vocabulary lacks BLIP's two tokens; ``[DEC]`` and then ``[ENC]`` are
+    appended.
 
     Args:
         pretrained: Hub name (``'Salesforce/blip-image-captioning-base'``) or a local folder with
@@ -28,16 +29,22 @@ class WordPieceTokenizer(CaptionTokenizer):
         prompt: Words before every caption (BLIP's ``'a picture of '``); they are in
             :attr:`prompt_ids`, carry no loss and are dropped by :meth:`decode`.
         language: ``'en'``, or ``'zh'`` for a Chinese BERT's vocabulary.
+        start: ``'[DEC]'``, or ``'[CLS]'`` for models that know BERT's own pieces and no others
+            (``uer/gpt2-chinese-cluecorpussmall``); nothing is appended then.
 
     Raises:
         FileNotFoundError: If the vocabulary is not there (or not reachable).
-        ValueError: If neither or both sources are given or the file lacks BERT's specials.
+        ValueError: If neither or both sources are given, the file lacks BERT's specials, or
+            ``start`` is another piece.
     """
 
     def __init__(self, pretrained: str | os.PathLike | None = None,
                  vocab_file: str | os.PathLike | None = None, lower_case: bool = True,
-                 prompt: str | None = None, language: str = 'en') -> None:
+                 prompt: str | None = None, language: str = 'en', start: str = '[DEC]') -> None:
         super().__init__(language)
+        if start not in ('[DEC]', '[CLS]'):
+            raise ValueError(f"start='{start}': sentences start with '[DEC]' (BLIP) or '[CLS]' "
+                             '(BERT)')
         if (pretrained is None) == (vocab_file is None):
             raise ValueError('WordPieceTokenizer takes either pretrained or vocab_file, and got '
                              f"{'neither' if vocab_file is None else 'both'}")
@@ -47,15 +54,18 @@ class WordPieceTokenizer(CaptionTokenizer):
                                     f'{_VOCABULARY}, one piece a line')
         _check_specials(path)
         self.lower_case = lower_case
-        self._pieces = _build(path, lower_case)
+        self._pieces = _build(path, lower_case, with_blip=start == '[DEC]')
         self.pad_id, self.unk_id, self.eos_id, self.bos_id = self._pieces.convert_tokens_to_ids(
-            ['[PAD]', '[UNK]', '[SEP]', '[DEC]'])
+            ['[PAD]', '[UNK]', '[SEP]', start])
         self.vocab_size = len(self._pieces)
         self.prompt = prompt
         self.prompt_ids = tuple(self._text_to_ids(prompt)) if prompt else ()
 
     def _text_to_ids(self, text: str) -> list[int]:
-        text = normalise(text, self.language, self.lower_case)
+        return self.plain_ids(normalise(text, self.language, self.lower_case))
+
+    def plain_ids(self, text: str) -> list[int]:
+        """Return the pieces of a text as it stands."""
         return self._pieces(text, add_special_tokens=False, verbose=False)['input_ids']
 
     def _ids_to_text(self, ids: list[int]) -> str:
@@ -71,16 +81,17 @@ class WordPieceTokenizer(CaptionTokenizer):
                 f'prompt={self.prompt!r})')
 
 
-def _build(path: Path, lower_case: bool) -> Any:
-    """Make transformers' BERT tokenizer with BLIP's two tokens."""
+def _build(path: Path, lower_case: bool, with_blip: bool) -> Any:
+    """Make transformers' BERT tokenizer, with BLIP's two tokens or without."""
     module = compat.import_transformers()
     kind = module.BertTokenizer
     if 'vocab' in inspect.signature(kind.__init__).parameters:  # transformers 5
         pieces = kind(vocab=str(path), do_lower_case=lower_case)
     else:
         pieces = module.BertTokenizerFast(vocab_file=str(path), do_lower_case=lower_case)
-    pieces.add_special_tokens({'bos_token': '[DEC]'})
-    pieces.add_special_tokens({'additional_special_tokens': ['[ENC]']})
+    if with_blip:
+        pieces.add_special_tokens({'bos_token': '[DEC]'})
+        pieces.add_special_tokens({'additional_special_tokens': ['[ENC]']})
     return pieces
 
 

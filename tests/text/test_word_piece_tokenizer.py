@@ -93,3 +93,22 @@ def test_a_file_of_words_is_no_bert_vocabulary(tmp_path):
     (tmp_path / 'vocab.txt').write_text('a\nroad\n')
     with pytest.raises(ValueError, match=r'no BERT vocabulary: it lacks \[PAD\].*2 lines'):
         WordPieceTokenizer(vocab_file=tmp_path / 'vocab.txt')
+
+
+def test_a_chinese_gpt2_gets_berts_pieces_and_no_others(samples):
+    path = samples / 'tokenizers' / 'bert-base-chinese' / 'vocab.txt'
+    if not path.is_file():
+        pytest.skip(f'no {path}')
+    tokenizer = WordPieceTokenizer(vocab_file=path, language='zh', start='[CLS]')
+    assert tokenizer.vocab_size == 21128
+    assert (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id) == (0, 101, 102)
+    text = '有2条道路，旁边是一个t型停车场'
+    ids = tokenizer.encode(text)
+    assert ids[0] == 101 and ids[-1] == 102 and tokenizer.unk_id not in ids
+    assert tokenizer.decode(ids) == text
+    assert len(tokenizer.plain_ids('.')) == 1
+
+
+def test_another_start_is_refused():
+    with pytest.raises(ValueError, match=r"start='\[BOS\]': sentences start with '\[DEC\]'"):
+        WordPieceTokenizer(vocab_file='any', start='[BOS]')

@@ -157,3 +157,13 @@ def test_a_threshold_needs_counts_and_one_source_is_needed():
         WordTokenizer()
     with pytest.raises(ValueError, match="unknown language 'fr'"):
         WordTokenizer(words=WORDS, language='fr')
+
+
+def test_a_sentence_without_a_word_is_counted_and_the_first_is_shown(monkeypatch):
+    said = []
+    monkeypatch.setattr(base, 'warn', said.append)
+    tokenizer = WordTokenizer(words=['a', 'house'])
+    assert tokenizer.encode(' .') == [tokenizer.bos_id, tokenizer.eos_id]
+    tokenizer.encode('')
+    assert tokenizer.empty == 2
+    assert len(said) == 1 and "caption ' .' has no token" in said[0]

@@ -1,0 +1,196 @@
+"""Causal language models of transformers as decoders of a prefix."""
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rscc import compat
+from rscc.models.adaptation import add_lora, merge_lora
+from rscc.models.pretrained import load_causal_lm
+from rscc.text import CaptionTokenizer
+from rscc.utils import did_you_mean
+
+TUNES = ('frozen', 'full', 'lora')
+#: GPT-2's projection of queries, keys and values.
+LORA = dict(target_modules=['c_attn'])
+
+
+class LanguageModel(nn.Module):
+    """A causal language model, published or random, fixed, adapted or trained.
+
+    Fixed weights that can be loaded from where they were published are no part of checkpoints: they
+    are left out of ``state_dict`` and not missed by ``load_state_dict``. Weights of another origin
+    are always saved: random ones, trained ones, and those that a state dict brought and that differ
+    from the published ones.
+
+    Args:
+        tokenizer: Its ids are the model's.
+        pretrained: Hub name or folder of a causal language model.
+        config: In its place, fields of a configuration for random weights: ``model_type`` (GPT-2 if
+            not given), sizes, dropout, ...; size of the vocabulary and ids of special tokens are
+            the tokenizer's if not given.
+        tune: ``'frozen'``: in evaluation mode, no weight gradient is computed; ``'full'``;
+            ``'lora'``: low-rank adapters only.
+        lora: Arguments of ``add_lora``; ``target_modules`` defaults to GPT-2's ``c_attn``.
+
+    Raises:
+        OSError: If nothing pretrained is found.
+        ValueError: If the arguments contradict each other, or the model does not know all ids of
+            the tokenizer.
+    """
+
+    def __init__(self, tokenizer: CaptionTokenizer, pretrained: str | None = None,
+                 config: Mapping | None = None, tune: str = 'frozen',
+                 lora: Mapping | None = None) -> None:
+        super().__init__()
+        if (pretrained is None) == (config is None):
+            raise ValueError('language_model takes either pretrained or config, found '
+                             f'pretrained={pretrained!r}, config={config!r}')
+        if tune not in TUNES:
+            raise ValueError(f"language_model has no tune='{tune}', only {list(TUNES)}."
+                             f'{did_you_mean(str(tune), TUNES)}')
+        if lora and tune != 'lora':
+            raise ValueError(f"language_model has lora={dict(lora)} and tune='{tune}': set "
+                             "tune='lora', or leave lora out")
+        self.model = load_causal_lm(pretrained) if pretrained else random_lm(tokenizer, config)
+        _speed_up(self.model)
+        self.tune, self.published = tune, pretrained is not None
+        if self.vocab_size < tokenizer.vocab_size:
+            raise ValueError(f"the language model '{pretrained or config}' knows {self.vocab_size} "
+                             f'tokens and the tokenizer {tokenizer.vocab_size}: use the tokenizer '
+                             'it came with')
+        self.model.requires_grad_(tune == 'full')
+        if tune == 'lora':
+            add_lora(self.model, **(LORA | dict(lora or {})))
+        known = inspect.signature(self.model.forward).parameters
+        self._keeps = 'logits_to_keep' in known
+        # Not by what is fixed when saving: a hook may fix for a while what was trained before.
+        self._fixed = {name for name, value in self.model.state_dict(keep_vars=True).items()
+                       if not value.requires_grad}
+        self.register_state_dict_post_hook(_leave_out)
+
+    @property
+    def width(self) -> int:
+        """Width E of the embeddings that the model reads."""
+        return self.model.get_input_embeddings().embedding_dim
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids that the model knows."""
+        return self.model.get_input_embeddings().num_embeddings
+
+    @property
+    def positions(self) -> int | None:
+        """Longest sequence, prefix included; None where the model tells no limit."""
+        return getattr(self.model.config, 'max_position_embeddings', None)
+
+    def train(self, mode: bool = True) -> 'LanguageModel':
+        """Switch the mode; a frozen model stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if self.tune == 'frozen':
+            self.model.eval()
+        return self
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the embeddings (..., E) of ids (...)."""
+        return self.model.get_input_embeddings()(ids)
+
+    def forward(self, inputs: Tensor, keep: int) -> Tensor:
+        """Score the id after each of the last ``keep`` positions.
+
+        Nothing is masked: fill-up at the end of a row is seen by no position before it.
+
+        Args:
+            inputs: Embeddings (N, L, E).
+            keep: Number of positions, 1 to L.
+
+        Returns:
+            Logits (N, keep, V).
+        """
+        keywords = dict(logits_to_keep=keep) if self._keeps else {}
+        output = self.model(inputs_embeds=inputs, use_cache=False, **keywords)
+        return output.logits[:, -keep:]
+
+    def merge(self) -> dict[str, Any]:
+        """Make the model one of plain weights, adapters merged, all of which are saved.
+
+        Returns:
+            The config that builds it, with no need of published weights.
+        """
+        merge_lora(self.model)
+        self.published, self.tune = False, 'frozen'
+        self.model.requires_grad_(False)
+        fields = self.model.config.to_diff_dict()
+        for name in ('transformers_version', 'architectures', 'dtype', '_name_or_path'):
+            fields.pop(name, None)
+        return dict(config=fields, tune='frozen')
+
+    def left_out(self) -> list[str]:
+        """Return the names below ``model`` that checkpoints do not hold."""
+        if not self.published:
+            return []
+        now = self.model.state_dict(keep_vars=True)
+        return [name for name in now if name in self._fixed and not now[name].requires_grad]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+        """Supply what checkpoints leave out, unless this one holds any of it."""
+        own = self.model.state_dict()
+        names = {f'{prefix}model.{name}': own[name] for name in self.left_out()}
+        given = [name for name in names if name in state_dict]
+        if not given:
+            state_dict |= names
+        elif any(not _same(state_dict[name], names[name]) for name in given):
+            self.published = False
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _leave_out(module: LanguageModel, state_dict: dict[str, Tensor], prefix: str,
+               local_metadata: Mapping) -> None:
+    for name in module.left_out():
+        state_dict.pop(f'{prefix}model.{name}', None)
+
+
+def _speed_up(model: nn.Module) -> None:
+    """Have the same numbers computed faster.
+
+    GPT-2's activation is one operation in torch, eight in transformers. A classifier of fixed
+    weights multiplies a slice of the positions one sample after the other unless it is contiguous.
+    """
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child).__name__ == 'NewGELUActivation':
+                setattr(module, name, nn.GELU(approximate='tanh'))
+    model.get_output_embeddings().register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (inputs[0].contiguous(), )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.to(other), other)
+
+
+def random_lm(tokenizer: CaptionTokenizer, config: Mapping) -> nn.Module:
+    """Make a causal language model with random weights.
+
+    Args:
+        tokenizer: Gives the size of the vocabulary and the special tokens.
+        config: Fields of a transformers configuration, ``model_type`` among them or GPT-2's.
+
+    Raises:
+        ValueError: If transformers knows no such model.
+    """
+    fields = dict(model_type='gpt2', vocab_size=tokenizer.vocab_size,
+                  bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id,
+                  pad_token_id=tokenizer.pad_id) | dict(config)
+    transformers = compat.import_transformers()
+    kind = fields.pop('model_type')
+    try:
+        settings = transformers.AutoConfig.for_model(kind, **fields)
+        return transformers.AutoModelForCausalLM.from_config(settings)
+    except ValueError as error:
+        raise ValueError(f"no causal language model can be made with model_type='{kind}': "
+                         f'{str(error).strip().splitlines()[0][:200]}') from error

@@ -1,0 +1,203 @@
+import pytest
+import torch
+from mmengine.runner.checkpoint import get_state_dict, load_state_dict
+from testers import WORDS
+
+from rscc import compat
+from rscc.engine.checkpoint import load_weights
+from rscc.models.language_models import LanguageModel
+from rscc.text import WordTokenizer
+
+SIZES = dict(n_embd=16, n_layer=2, n_head=2, n_positions=32)
+LORA = dict(target_modules=['c_attn'], r=2)
+
+
+@pytest.fixture(scope='module')
+def tokenizer():
+    return WordTokenizer(words=WORDS)
+
+
+@pytest.fixture(scope='module')
+def published(tokenizer, tmp_path_factory):
+    """A folder as the hub has it: a tiny GPT-2."""
+    folder = tmp_path_factory.mktemp('gpt2')
+    torch.manual_seed(0)
+    LanguageModel(tokenizer, config=SIZES).model.save_pretrained(folder)
+    return folder
+
+
+def inputs():
+    return torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+
+
+class Holder(torch.nn.Module):
+    """A language model with a trained layer beside it, as in a head."""
+
+    def __init__(self, *args, **options):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+        self.language_model = LanguageModel(*args, **options)
+
+
+def test_a_published_model_is_loaded_with_its_sizes(tokenizer, published):
+    model = LanguageModel(tokenizer, pretrained=str(published))
+    assert (model.width, model.vocab_size, model.positions) == (16, tokenizer.vocab_size, 32)
+    gpt = compat.import_transformers().GPT2LMHeadModel.from_pretrained(published).eval()
+    with torch.no_grad():
+        expected = gpt(inputs_embeds=inputs()).logits
+        torch.testing.assert_close(model.eval()(inputs(), keep=5), expected)
+        torch.testing.assert_close(model(inputs(), keep=2), expected[:, -2:])
+        ids = torch.tensor([[1, 4]])
+        assert torch.equal(model.embed(ids), gpt.transformer.wte(ids))
+
+
+def test_a_body_without_its_classifier_is_published_too(tokenizer, published, tmp_path):
+    gpt = compat.import_transformers().GPT2Model.from_pretrained(published)
+    gpt.save_pretrained(tmp_path)
+    one, other = (LanguageModel(tokenizer, pretrained=str(folder)).eval()
+                  for folder in (published, tmp_path))
+    assert torch.equal(one(inputs(), keep=1), other(inputs(), keep=1))
+
+
+def test_another_architecture_by_its_model_type(tokenizer):
+    model = LanguageModel(tokenizer, tune='full', config=dict(
+        model_type='opt', hidden_size=16, word_embed_proj_dim=16, ffn_dim=32, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=32))
+    assert model(inputs(), keep=3).shape == (2, 3, tokenizer.vocab_size)
+
+
+@pytest.mark.parametrize('tune', ['frozen', 'full', 'lora'])
+def test_only_what_is_tuned_gets_gradients(tokenizer, published, tune):
+    model = LanguageModel(tokenizer, pretrained=str(published), tune=tune).train()
+    read = inputs().requires_grad_()
+    model(read, keep=2).sum().backward()
+    assert read.grad.abs().sum() > 0
+    with_gradient = {name for name, value in model.named_parameters() if value.grad is not None}
+    everything = {name for name, _ in model.named_parameters()}
+    assert with_gradient == {'frozen': set(), 'full': everything,
+                             'lora': {name for name in everything if 'lora_' in name}}[tune]
+    assert bool(with_gradient) == (tune != 'frozen')
+
+
+def test_a_frozen_model_has_no_dropout_even_in_training(tokenizer, published):
+    frozen, full = (LanguageModel(tokenizer, pretrained=str(published), tune=tune).train()
+                    for tune in ('frozen', 'full'))
+    assert not frozen.model.training and full.model.training
+    assert torch.equal(frozen(inputs(), keep=1), frozen(inputs(), keep=1))
+    assert not torch.equal(full(inputs(), keep=1), full(inputs(), keep=1))
+
+
+@pytest.mark.parametrize('read', [torch.nn.Module.state_dict, get_state_dict])
+def test_checkpoints_hold_the_trained_part_only(tokenizer, published, read):
+    def names(**options):
+        kept = read(Holder(tokenizer, **options))
+        return {name.removeprefix('language_model.') for name in kept if not name.startswith('lay')}
+    whole = names(config=SIZES, tune='frozen')
+    assert 'model.transformer.wte.weight' in whole
+    assert names(pretrained=str(published)) == set()
+    assert names(pretrained=str(published), tune='full') == whole
+    adapters = names(pretrained=str(published), tune='lora')
+    assert adapters and all('lora_' in name for name in adapters)
+
+
+@pytest.mark.parametrize('tune', ['frozen', 'lora'])
+def test_what_checkpoints_leave_out_is_not_missed(tokenizer, published, tune):
+    one, other = (Holder(tokenizer, pretrained=str(published), tune=tune) for _ in range(2))
+    for value in one.parameters():
+        if value.requires_grad:
+            torch.nn.init.normal_(value)
+    state = one.state_dict()
+    assert load_weights(other, dict(state_dict=state)).exact
+    load_state_dict(other, state, strict=True)
+    other.load_state_dict(state)
+    for (name, left), right in zip(one.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(left, right), name
+
+
+def test_what_is_trained_is_still_missed(tokenizer, published):
+    state = Holder(tokenizer, pretrained=str(published), tune='lora').state_dict()
+    gone = next(name for name in state if 'lora_A' in name)
+    del state[gone]
+    report = load_weights(Holder(tokenizer, pretrained=str(published), tune='lora'), state)
+    assert report.missing == [gone]
+    full = Holder(tokenizer, pretrained=str(published), tune='full')
+    assert len(load_weights(full, dict(state_dict={})).missing) == len(full.state_dict())
+
+
+def test_other_weights_from_a_file_are_kept_in_checkpoints(tokenizer, published):
+    tuned = Holder(tokenizer, pretrained=str(published), tune='full')
+    same = Holder(tokenizer, pretrained=str(published))
+    same.load_state_dict(tuned.state_dict())
+    assert len(same.state_dict()) == 2  # nothing new: the published weights
+    torch.nn.init.normal_(tuned.language_model.model.transformer.wpe.weight)
+    frozen = Holder(tokenizer, pretrained=str(published))
+    frozen.load_state_dict(tuned.state_dict())
+    assert set(frozen.state_dict()) == set(tuned.state_dict())
+    again = Holder(tokenizer, pretrained=str(published))
+    assert load_weights(again, frozen.state_dict()).exact
+    assert torch.equal(again.language_model.model.transformer.wpe.weight,
+                       tuned.language_model.model.transformer.wpe.weight)
+
+
+def test_a_file_with_a_part_of_the_language_model_is_told(tokenizer, published):
+    state = Holder(tokenizer, config=SIZES, tune='full').state_dict()
+    gone = 'language_model.model.transformer.wpe.weight'
+    del state[gone]
+    assert load_weights(Holder(tokenizer, pretrained=str(published)), state).missing == [gone]
+
+
+def test_weights_that_a_hook_thaws_are_saved(tokenizer, published):
+    model = Holder(tokenizer, pretrained=str(published))
+    model.language_model.model.transformer.wpe.requires_grad_(True)
+    assert 'language_model.model.transformer.wpe.weight' in model.state_dict()
+
+
+def test_merging_keeps_the_answers_and_saves_everything(tokenizer, published):
+    pytest.importorskip('peft')
+    model = LanguageModel(tokenizer, pretrained=str(published), tune='lora', lora=LORA).eval()
+    for name, value in model.named_parameters():
+        if 'lora_' in name:
+            torch.nn.init.normal_(value, std=0.3)
+    with torch.no_grad():
+        before = model(inputs(), keep=3)
+    settings = model.merge()
+    assert settings['tune'] == 'frozen' and settings['config']['n_layer'] == 2
+    plain = LanguageModel(tokenizer, **settings).eval()
+    assert set(plain.state_dict()) == set(model.state_dict())
+    plain.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(plain(inputs(), keep=3), before, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('options, message', [
+    ({}, 'either pretrained or config, found pretrained=None, config=None'),
+    (dict(pretrained='gpt2', config=SIZES), 'either pretrained or config'),
+    (dict(config=SIZES, tune='frosen'), "no tune='frosen'.*Did you mean 'frozen'"),
+    (dict(config=SIZES, lora=LORA), "lora={.*} and tune='frozen': set tune='lora'"),
+    (dict(config=SIZES | dict(vocab_size=5)), 'knows 5 tokens and the tokenizer 11'),
+    (dict(config=dict(model_type='blip')), "no causal language model .* model_type='blip'"),
+])
+def test_contradictions_are_refused(tokenizer, options, message):
+    with pytest.raises(ValueError, match=message):
+        LanguageModel(tokenizer, **options)
+
+
+def test_what_is_no_causal_language_model_is_told(tokenizer, tmp_path):
+    with pytest.raises(OSError, match=r'cannot load .* \(taken as a hub name\)'):
+        LanguageModel(tokenizer, pretrained=str(tmp_path / 'none'))
+    with pytest.raises(ValueError, match='is not a causal language model: Unrecognized model'):
+        LanguageModel(tokenizer, pretrained=str(tmp_path))
+    vit = compat.import_transformers()
+    vit.ViTModel(vit.ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+                               intermediate_size=8, image_size=8, patch_size=4)
+                 ).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='is not a causal language model: Unrecognized config'):
+        LanguageModel(tokenizer, pretrained=str(tmp_path))
+
+
+def test_weights_that_would_stay_random_are_told(tokenizer, published, tmp_path):
+    gpt = compat.import_transformers().GPT2LMHeadModel.from_pretrained(published)
+    state = {name: value for name, value in gpt.state_dict().items() if '.ln_f.' not in name}
+    gpt.save_pretrained(tmp_path, state_dict=state)
+    with pytest.raises(ValueError, match='not a causal language model: 2 weights are missing'):
+        LanguageModel(tokenizer, pretrained=str(tmp_path))
