@@ -16,6 +16,7 @@ from torch import nn
 from rscc.apis.devices import existing_device
 from rscc.apis.inference_result import InferenceResult
 from rscc.apis.stored_config import config_from_text
+from rscc.engine.allocator import keep_freed_memory
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import reduced_precision
@@ -59,6 +60,8 @@ class ChangeInferencer:
     def __init__(self, config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike,
                  device: str | None = None, amp: bool = False, fuse_conv_bn: bool = True):
         self.device, self.amp = existing_device(device), amp
+        if self.device.type == 'cpu':
+            keep_freed_memory()
         stored = read_checkpoint(checkpoint)
         cfg = _config(config, stored, str(checkpoint))
         restore_vocabulary(cfg, stored)
@@ -84,15 +87,17 @@ class ChangeInferencer:
             img_from: Earlier image, or the only one: a path or uint8 RGB (H, W, 3). Or a list.
             img_to: Later image of the same size, or a list as long as ``img_from``.
             batch_size: Samples of a list answered at once.
-            **decoding: Over the config's: ``num_beams``, ``num_captions``, ``max_tokens``, ...
+            **decoding: Over the config's: ``num_beams``, ``num_captions``, ``max_tokens``, ...;
+                ``return_attention=True`` gives sentences with attention maps, which
+                ``InferenceResult.attention`` draws.
 
         Returns:
             One result, or a list of them for lists.
 
         Raises:
             FileNotFoundError: If an image is not there.
-            ValueError: If sizes differ, one list is longer, or the model reads another number of
-                dates.
+            ValueError: If sizes differ, one list is longer, the model reads another number of
+                dates, or its caption head cannot do what is asked.
         """
         if decoding and getattr(self.model, 'caption_head', None) is None:
             raise ValueError('this model has no caption_head: the decoding options '

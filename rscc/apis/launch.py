@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from rscc.engine.allocator import keep_freed_memory
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import LAUNCHERS, check_launcher
 from rscc.engine.runner import Runner
@@ -174,5 +175,6 @@ def add_hook(cfg: Config, hook: dict[str, Any]) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner: ours, or the config's ``runner_type``."""
+    keep_freed_memory()
     kind = cfg.get('runner_type')
     return (RUNNERS.get(kind) if kind else Runner).from_cfg(cfg)

@@ -12,6 +12,7 @@ from torch import nn
 from rscc.apis.benchmark.samples import noise_batch
 from rscc.apis.benchmark.stand_ins import replace_pretrained, vocabulary
 from rscc.apis.launch import existing_config
+from rscc.engine.allocator import keep_freed_memory
 from rscc.registry import DATASETS, MODELS
 from rscc.utils.check_config import check_config
 
@@ -143,6 +144,8 @@ def load_subject(config: str | Plan, *, size: int | None = None, device: str = '
     if vocab is not None and not Path(vocab).is_file():
         raise FileNotFoundError(f"no vocabulary at '{vocab}': expected BERT's vocab.txt, one piece "
                                 'a line')
+    if device == 'cpu':
+        keep_freed_memory()  # as the tools do
     plan = config if isinstance(config, Plan) else read_plan(config, size=size,
                                                              cfg_options=cfg_options)
     cfg = plan.cfg
