@@ -62,11 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Score and report."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.clip_scores import (
-            find_folders,
-        load_classifier,
-        score_folder,
-    )
+    from rscc.apis.clip_scores import find_folders, load_classifier, score_folder
     from rscc.apis.failures import explained
     from rscc.apis.image_batches import BatchOptions
     with explained():

@@ -30,7 +30,8 @@ def read_confidence(path: str | Path) -> dict[str, list[str]]:
         raise _not_confidence(path, f'its top is {_kind(data)}, an array was expected')
     ranked = {}
     for number, record in enumerate(data):
-        if not isinstance(record, dict) or not isinstance(record.get(PATH_KEY), str):
+        path_there = record.get(PATH_KEY) if isinstance(record, dict) else None
+        if not isinstance(path_there, str) or not path_there:
             raise _not_confidence(path, f"record {number} has no '{PATH_KEY}'")
         names = [name for name in record if name != PATH_KEY]
         if not names:

@@ -39,8 +39,14 @@ class TestTime:
     def __post_init__(self) -> None:
         _one_of('mode', self.mode, MODES)
         _one_of('prompts', self.prompts, PROMPTS)
+        if isinstance(self.views, str):
+            raise ValueError(f"test_cfg.views='{self.views}' must be a list: ('{self.views}',)")
         for view in self.views:
             _one_of('views', view, tuple(VIEWS))
+        for name in ('crop_size', 'stride'):
+            size = getattr(self, name)
+            if not isinstance(size, Sequence) or len(size) != 2:
+                raise ValueError(f'test_cfg.{name}={size} must be (height, width) in pixels')
         if not self.views:
             raise ValueError("test_cfg.views is empty; ('none',) is the image as it is")
         for stride, crop in zip(self.stride, self.crop_size, strict=True):

@@ -1,4 +1,5 @@
 """Path lists of pairs in ChangeCLIP's form: ``from  to  label`` a line, two blanks between."""
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -84,8 +85,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     _need_folder(folder)
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith('.'):
+            continue  # macOS leaves ._1.png beside 1.png
         if path.stem in found:
             raise ValueError(f"'{found[path.stem]}' and '{path}' differ in their endings only; "
                              'which one is meant? Remove one.')
@@ -147,8 +148,9 @@ def write_path_list(found: PathList, out: str | Path,
 
 
 def _column(path: Path, relative_to: str | Path | None) -> str:
-    path = path.resolve()
-    text = (path if relative_to is None else path.relative_to(Path(relative_to).resolve())
+    # Links stay as they are: where they lead, folders have other names and leave the root.
+    path = Path(os.path.abspath(path))
+    text = (path if relative_to is None else path.relative_to(os.path.abspath(relative_to))
             ).as_posix()
     return f'"{text}"' if any(character.isspace() for character in text) else text
 
@@ -212,7 +214,7 @@ def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
     if len(columns) == 2 and label:
         raise ValueError(f"'{path}' line {number} has two columns, from and to, but no label: "
                          f"'{line.strip()}'. Write '{_FORM}', or read the list without labels: "
-                         'label=False.')
+                         'label=False (--cfg-options test_dataloader.dataset.label=False).')
     if len(columns) not in (2, 3):
         raise ValueError(f"'{path}' line {number} has {len(columns)} column(s): '{line.strip()}'. "
                          f"Write '{_FORM}', blanks or tabs between; put paths with blanks in "

@@ -25,6 +25,7 @@ def test_the_order_of_the_keys_is_the_ranking(tmp_path):
     ('{"a": 1}', 'its top is an object, an array was expected'),
     ('[{"sea": "0.1"}]', "record 0 has no 'image_path'"),
     ('[3]', "record 0 has no 'image_path'"),
+    ('[{"image_path": "", "sea": "0.1"}]', "record 0 has no 'image_path'"),
     ('[{"image_path": "a.png"}]', r"record 0 \('a.png'\) names no class"),
     ('[{"image_path": ', 'is not valid JSON')])
 def test_another_file_is_refused_by_name(tmp_path, text, what):

@@ -102,6 +102,9 @@ def test_a_single_channel_is_averaged_as_a_probability():
     (dict(mode='slid'), r"test_cfg.mode: 'slid' is unknown.*Did you mean 'slide'"),
     (dict(views=('hflp',)), r"views: 'hflp' is unknown.*Did you mean 'hflip'"),
     (dict(views=()), 'views is empty'),
+    (dict(views='hflip'), r"views='hflip' must be a list: \('hflip',\)"),
+    (dict(crop_size=256), r'test_cfg.crop_size=256 must be \(height, width\) in pixels'),
+    (dict(stride=(8, 8, 8)), r'test_cfg.stride=\(8, 8, 8\) must be'),
     (dict(prompts='windows'), "Did you mean 'window'"),
     (dict(stride=(300, 128)), r'stride=\(300, 128\) must be positive and at most crop_size'),
     (dict(window_batch=0), 'window_batch=0 must be 1 or more')])

@@ -73,4 +73,4 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_written(repo, tmp_pat
 def test_a_file_of_something_else_is_told(repo, tmp_path):
     torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
     done = convert(repo, tmp_path / 'other.pth', tmp_path / 'out.pth')
-    assert done.returncode == 1 and 'error: no ChangeCLIP weights' in done.stderr
+    assert done.returncode == 1 and 'holds no ChangeCLIP weights' in done.stderr

@@ -41,6 +41,15 @@ def test_blanks_in_paths_are_quoted_and_paths_can_be_relative(tmp_path):
     assert absolute.startswith(f'"{root.resolve()}/A/x 1.png"  "')
 
 
+def test_links_are_written_as_they_are_and_hidden_files_left_out(tmp_path):
+    touch(tmp_path / 'disk', 'before/1.png', 'before/._1.png')
+    root = touch(tmp_path / 'data', 'B/1.png', 'B/._1.png')
+    (root / 'A').symlink_to(tmp_path / 'disk' / 'before')
+    (found,) = find_pairs(root, label=None)
+    assert write_path_list(found, tmp_path, relative_to=root).read_text() == 'A/1.png  B/1.png\n'
+    assert f'{root}/A/1.png  ' in write_path_list(found, tmp_path).read_text()
+
+
 def test_a_missing_folder_names_its_neighbours(tmp_path):
     touch(tmp_path, 'train/time1/1.png', 'train/time2/1.png')
     with pytest.raises(FileNotFoundError, match=r"no folder '.*'. Beside it are \['train'\]"):

@@ -109,8 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run_cut(args: argparse.Namespace) -> None:
     """Cut, and say how many tiles there are."""
-    index = TileIndex(args.size, args.overlap, tuple(_scenes(args)))
-    for path in cut(index, args.out, args.bands, args.scale, args.jobs):
+    index = TileIndex(args.size, args.overlap, tuple(_scenes(args)), args.bands, args.scale)
+    for path in cut(index, args.out, args.jobs):
         pairs = sum(len(index.grid(scene)) for scene in index.scenes if scene.split == path.stem)
         print(f'{pairs:8d} pairs of tiles  {path}')
 

@@ -42,7 +42,7 @@ def main() -> None:
     try:
         loaded = read_checkpoint(args.source)
         state = loaded.get('state_dict', loaded)
-        variant = variant_of(state)
+        variant = variant_of(state, args.source)
         cfg = read_config(args.config or str(ROOT / f'configs/changeclip_{variant}_levircd.py'))
         cfg.merge_from_dict(published_habits(variant))
         cfg.merge_from_dict(args.cfg_options or {})

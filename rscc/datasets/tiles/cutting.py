@@ -1,5 +1,5 @@
 """Cutting pairs into tiles, a band of rows at a time."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +15,7 @@ from rscc.utils.path_lists import PathList, write_path_list
 from rscc.utils.tiling import TileGrid, tile_name
 
 
-def cut(index: TileIndex, out: str | Path, bands: Sequence[int] | None = None,
-        scale: Sequence[float] | None = None, jobs: int = 2) -> list[Path]:
+def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
     """Write all tiles, their lists and ``tiles.json``.
 
     ``<out>/<split>/{A,B,label}/<stem>_<column>_<row>.png`` and ``<out>/<split>.txt`` with paths
@@ -25,23 +24,22 @@ def cut(index: TileIndex, out: str | Path, bands: Sequence[int] | None = None,
     last, and tiles that exist are not written again, so a run that was ended is simply repeated.
 
     Args:
-        index: The grid and the scenes.
+        index: The grid, the scenes, and how to show frames that are not 8-bit RGB or grey.
         out: Folder of the tiles.
-        bands, scale: How to show frames that are not 8-bit RGB or grey, see
-            :func:`rscc.datasets.image_files.read_frame`; ``scale`` as two numbers.
         jobs: Threads that compress tiles.
 
     Returns:
         The lists written.
 
     Raises:
-        ValueError: If ``out`` holds tiles of other images or of another grid, or a file is damaged.
+        ValueError: If ``out`` holds tiles of other images, of another grid or shown otherwise, or a
+            file is damaged.
     """
     out = Path(out)
     _need_same(index, out)
     index.write(out)
     readings = {'label': Reading(label=True)} | dict.fromkeys(
-        ('from', 'to'), Reading(bands=bands, scale=scale))
+        ('from', 'to'), Reading(bands=index.bands, scale=index.scale))
     total = sum(len(index.grid(scene)) * len(scene.files) for scene in index.scenes)
     with progress(None, 'tiles', total, 'tile') as bar, ThreadPoolExecutor(jobs) as pool:
         for scene in index.scenes:
@@ -58,13 +56,13 @@ def tile_folder(split: str, kind: str) -> Path:
 
 
 def _need_same(index: TileIndex, out: Path) -> None:
-    """Refuse to mix tiles of two grids in one folder."""
+    """Refuse to mix tiles of two grids, or shown in two ways, in one folder."""
     if not (out / FILE).is_file():
         return
     difference = read_index(out).describe_difference(index)
     if difference:
         raise ValueError(f"'{out}' holds tiles that were cut otherwise: {difference}. Choose "
-                         'another folder with --out, empty that one, or pass --overwrite')
+                         'another folder with --out, or empty that one')
 
 
 def _cut_one(raster: Raster, grid: TileGrid, stem: Path, pool: ThreadPoolExecutor, bar: tqdm

@@ -50,11 +50,15 @@ class TileIndex:
         size: Side of a tile in pixels.
         overlap: Pixels that neighbours share.
         scenes: The pairs.
+        bands: Bands of a frame that became red, green and blue, counted from 1; None as they are.
+        scale: Values of a frame that became 0 and 255; None for 8 bits.
     """
 
     size: int
     overlap: int
     scenes: tuple[Scene, ...]
+    bands: Sequence[int] | None = None
+    scale: Sequence[float] | None = None
 
     def grid(self, scene: Scene) -> TileGrid:
         """Return the tiles of one scene."""
@@ -64,13 +68,14 @@ class TileIndex:
         """Write ``tiles.json``."""
         path = Path(folder) / FILE
         write_json(path, {'format': _FORMAT, 'size': self.size, 'overlap': self.overlap,
+                          'bands': self.bands, 'scale': self.scale,
                           'images': [asdict(scene) for scene in self.scenes]})
         return path
 
     def describe_difference(self, other: 'TileIndex') -> str | None:
         """Say in what another index differs, None where it does not."""
-        for name in ('size', 'overlap'):
-            mine, yours = getattr(self, name), getattr(other, name)
+        for name in ('size', 'overlap', 'bands', 'scale'):
+            mine, yours = (_plain(getattr(index, name)) for index in (self, other))
             if mine != yours:
                 return f'{name} {mine} there, {yours} here'
         if len(self.scenes) != len(other.scenes):
@@ -80,6 +85,11 @@ class TileIndex:
                 if value != getattr(yours, name):
                     return f"image '{mine.stem}': {name} {value} there, {getattr(yours, name)} here"
         return None
+
+
+def _plain(value: int | Sequence[float] | None) -> int | list[float] | None:
+    """Return a value as JSON gives it back."""
+    return value if value is None or isinstance(value, int) else list(value)
 
 
 def read_index(path: str | Path) -> TileIndex:
@@ -103,7 +113,8 @@ def read_index(path: str | Path) -> TileIndex:
         if data['format'] != _FORMAT:
             raise KeyError('format')
         scenes = tuple(Scene(**image) for image in data['images'])
-        return TileIndex(data['size'], data['overlap'], scenes)
+        return TileIndex(data['size'], data['overlap'], scenes, data.get('bands'),
+                         data.get('scale'))
     except (KeyError, TypeError) as error:
         raise ValueError(f"'{path}' is no index of tiles as tools/dataset_converters/tiles.py cut "
                          f'writes it ({error}). Cut the images again') from error

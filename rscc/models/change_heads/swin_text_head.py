@@ -42,6 +42,9 @@ class SwinTextHead(nn.Module):
                  loss_decode: Mapping | Sequence[Mapping] | None = None,
                  ignore_index: int = 255) -> None:
         super().__init__()
+        if num_classes < 2:
+            raise ValueError(f'SwinTextHead(num_classes={num_classes}): its softmax needs '
+                             '"unchanged" too, so 2 for plain change detection')
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.text_projections = nn.ModuleList(
             nn.Sequential(nn.Linear(text_channels, channels), nn.LayerNorm(channels))

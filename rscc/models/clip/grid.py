@@ -48,4 +48,4 @@ def check_image_size(images: Tensor, divisor: int, encoder: str) -> None:
         raise ValueError(
             f'{encoder} takes images whose height and width are multiples of {divisor}, found '
             f'{height}x{width}: set size_divisor={divisor} in data_preprocessor, which pads them '
-            'and crops the prediction back')
+            'and crops the prediction back; test_cfg.crop_size must be such a multiple too')

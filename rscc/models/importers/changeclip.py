@@ -94,8 +94,12 @@ def _check_index(name: str, found: Tensor) -> None:
                          f'positions in a window of {window}; this checkpoint needs another head')
 
 
-def variant_of(state: Mapping[str, Tensor]) -> str:
+def variant_of(state: Mapping[str, Tensor], source: str) -> str:
     """Return ``'rn50'`` or ``'vit'``, whichever backbone the original names belong to.
+
+    Args:
+        state: ``state_dict`` of an original checkpoint.
+        source: Its file, for the message.
 
     Raises:
         ValueError: If they belong to neither.
@@ -104,8 +108,8 @@ def variant_of(state: Mapping[str, Tensor]) -> str:
         return 'rn50'
     if 'backbone.class_embedding' in state:
         return 'vit'
-    raise ValueError(f'no ChangeCLIP weights: among {len(state)} tensors there is neither '
-                     "'backbone.attnpool.positional_embedding' (ResNet) nor "
+    raise ValueError(f"'{source}' holds no ChangeCLIP weights: among {len(state)} tensors there is "
+                     "neither 'backbone.attnpool.positional_embedding' (ResNet) nor "
                      f"'backbone.class_embedding' (ViT); first names {sorted(state)[:3]}")
 
 

@@ -1,5 +1,5 @@
 """Class names that a CLIP model sees in the images, worked out on the fly."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -52,17 +52,11 @@ class CLIPPrompts(Prompter):
 
     @property
     def classifier(self) -> CLIPClassifier:
-        """The CLIP, on the detector's device; loaded on first use."""
+        """The CLIP, on the detector's device in its own precision; loaded on first use."""
         if not self._classifier:
-            self._classifier.append(CLIPClassifier(**self._options).to(self._place.device))
-        return self._classifier[0]
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> 'CLIPPrompts':
-        """Take the classifier along to another device; its precision stays."""
-        super()._apply(fn, recurse)
-        for classifier in self._classifier:
-            classifier.to(self._place.device)
-        return self
+            self._classifier.append(CLIPClassifier(**self._options))
+        # Asked for every time: a copy of the detector, which shares it, may be elsewhere.
+        return self._classifier[0].to(self._place.device)
 
     def forward(self, images: Tensor | None, data_samples: list[ChangeDataSample] | None = None,
                 size: tuple[int, int] | None = None) -> Prompts:

@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -174,6 +175,8 @@ def test_tiles_of_another_grid_are_not_mixed_in(tmp_path):
         cut(grid(files, overlap=0), tmp_path / 'out')
     with pytest.raises(ValueError, match='1 images there, 3 here'):
         cut(grid(files, shares=(0.4, 0.3, 0.3)), tmp_path / 'out')
+    with pytest.raises(ValueError, match=r'scale None there, \[0, 100\] here'):
+        cut(replace(grid(files), scale=(0, 100)), tmp_path / 'out')
     other = scene(tmp_path / 'other', 50, 50)
     with pytest.raises(ValueError, match="image 'scene': height 100 there, 50 here"):
         cut(grid(other), tmp_path / 'out')

@@ -72,6 +72,8 @@ def test_texts_matter_and_the_dates_are_told_apart():
 def test_texts_of_the_wrong_number_of_dates_are_refused():
     with pytest.raises(ValueError, match=r'needs the texts of 2 dates, found those of 1 date'):
         build()(features(dates=1))
+    with pytest.raises(ValueError, match=r'SwinTextHead\(num_classes=1\): .*so 2 for plain'):
+        build(num_classes=1)
     bare = ChangeFeatures(maps=features().maps)
     with pytest.raises(ValueError, match='found none; LanguageGuidedFusion provides them'):
         build()(bare)

@@ -40,7 +40,8 @@ def test_tables_of_relative_positions_are_checked_and_left_out():
 
 
 def test_the_variant_is_told_by_its_backbone():
-    assert variant_of({'backbone.attnpool.positional_embedding': 0}) == 'rn50'
-    assert variant_of({'backbone.class_embedding': 0}) == 'vit'
-    with pytest.raises(ValueError, match=r"no ChangeCLIP weights: .*first names \['a'\]"):
-        variant_of({'a': 0})
+    assert variant_of({'backbone.attnpool.positional_embedding': 0}, 'x.pth') == 'rn50'
+    assert variant_of({'backbone.class_embedding': 0}, 'x.pth') == 'vit'
+    with pytest.raises(ValueError, match=r"'x.pth' holds no ChangeCLIP weights: .*first "
+                       r"names \['a'\]"):
+        variant_of({'a': 0}, 'x.pth')

@@ -134,6 +134,10 @@ def test_it_moves_with_the_detector_and_keeps_its_precision(clip_cfg):
     assert all(p.dtype is torch.float32 for p in detector.prompter.classifier.parameters())
     detector.to('meta')
     assert all(p.device.type == 'meta' for p in detector.prompter.classifier.parameters())
+    detector = Detector(clip_cfg)
+    detector.prompter.classifier  # noqa: B018
+    copy.deepcopy(detector).to('meta')  # shares the classifier, and leaves it where it is
+    assert detector.prompter.classifier.weights.device.type == 'cpu'
     late = Detector(clip_cfg).to('meta')
     assert late.prompter.classifier.weights.device.type == 'meta'
 
