@@ -7,6 +7,7 @@ from rscc import compat
 from rscc.registry import TOKENIZERS
 from rscc.text.normalisation import normalise
 from rscc.text.tokenizer import CaptionTokenizer
+from rscc.utils import resolve_data_file
 
 #: What a character turns into whose bytes are not all there.
 _BROKEN = '\N{REPLACEMENT CHARACTER}'
@@ -23,7 +24,8 @@ class BytePairTokenizer(CaptionTokenizer):
     Args:
         pretrained: Hub name or folder of a language model with its tokenizer files.
         vocab_file: GPT-2's ``vocab.json`` (``encoder.json``) in place of ``pretrained``.
-        merges_file: ``merges.txt`` (``vocab.bpe``), which goes with it.
+        merges_file: ``merges.txt`` (``vocab.bpe``), which goes with it. Relative paths are looked
+            up in the folder of all datasets, too.
         lower_case: Lower the case of sentences.
         language: ``'en'`` or ``'zh'``.
         ending: Text at the end of every sentence: ``' .'`` for English or ``'.'`` for Chinese as
@@ -85,6 +87,7 @@ class BytePairTokenizer(CaptionTokenizer):
 
 def _from_files(vocab: Path, merges: Path) -> Any:
     """Make GPT-2's tokenizer from its two files."""
+    vocab, merges = resolve_data_file(vocab), resolve_data_file(merges)
     for path, what in ((vocab, 'vocabulary (vocab.json or encoder.json)'),
                        (merges, 'merges (merges.txt or vocab.bpe)')):
         if not path.is_file():

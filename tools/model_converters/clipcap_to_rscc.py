@@ -53,7 +53,8 @@ def main() -> None:
         head = shape.head() | published_habits(args.kind)
         if args.language_model:
             head['language_model'] = dict(pretrained=args.language_model, tune='frozen')
-        cfg.model.caption_head.update(head)
+        for name, value in head.items():  # update() would mix the old mapper with the new one
+            cfg.model.caption_head[name] = value
         cfg.merge_from_dict(args.cfg_options or {})
         done = convert(rename_clipcap(state), cfg, args.out, args.source, absent=['encoder'])
     except (ValueError, OSError) as error:
