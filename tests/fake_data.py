@@ -8,6 +8,8 @@ import numpy as np
 
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.datasets.path_list_cd import PathListCDDataset
+from rscc.datasets.single_image import SingleImageDataset
+from rscc.datasets.synth_scene import SynthSceneDataset
 from rscc.registry import DATASETS
 
 CHANGED = {
@@ -15,6 +17,7 @@ CHANGED = {
            'the house appears'],
     'zh': ['新建了一座房屋'] * 5,
 }
+SCENE = {'ground': 'meadow', 'road': 1, 'house': 2}  # what rendered folders know of an image
 PARTS = {'train': 'Train', 'val': 'Validation', 'test': 'Test'}
 
 
@@ -42,9 +45,16 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
     """
     kind, options = DATASETS.get(cfg['type']), options_of(cfg)
     root = home / options['data_root']
+    if issubclass(kind, SingleImageDataset):
+        options['ann_file'] = options['ann_file'] or kind.published(options['release'],
+                                                                    options['language'])[0]
     if issubclass(kind, PathListCDDataset):
         write_path_lists(root, pairs, size)
     else:
+        if issubclass(kind, SynthSceneDataset):  # both dates are images, half as many pairs
+            options |= dict(img_from='images/{split}/A/{filename}', img_path=None,
+                            img_to='images/{split}/B/{filename}')
+            pairs = pairs // len(options['dates'])
         write_captioned(root, kind, options, pairs, size)
     return root
 
@@ -109,6 +119,6 @@ def entry(split: str, number: int) -> dict:
     chinese = CHANGED['zh'] if changed else NO_CHANGE_CAPTIONS['zh']
     return dict(
         filename=f'{split}_{number:06d}.png', filepath=split, imgid=number, split=split,
-        changeflag=int(changed),
+        changeflag=int(changed), scene=dict.fromkeys(('from', 'to'), SCENE),
         sentences=[dict(raw=f' {text} .', tokens=text.split(), raw_chinese=f'{other}。')
                    for text, other in zip(texts, chinese, strict=True)])

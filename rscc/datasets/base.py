@@ -71,6 +71,8 @@ class ChangeDataset(BaseDataset):
     TITLE = 'dataset'
     ANCHOR = ''
     LABEL_MAP: ClassVar[dict[int, int] | None] = None
+    #: File in the dataset's folder for the words of its training captions.
+    VOCABULARY = 'vocab_{language}.json'
 
     def __init__(self, data_root: str = '', ann_file: str = '', *, split: str | None = 'train',
                  img_from: str | None = None, img_to: str | None = None,
@@ -154,6 +156,8 @@ class ChangeDataset(BaseDataset):
         """Turn one record into a dataset item (see the contract of the pipelines)."""
         item = {'sample_id': record['sample_id'], 'split': record['split'] or self.split or 'all',
                 'gt_captions': record['captions'], 'language': self.language}
+        if record.get('imgid') is not None:
+            item['imgid'] = record['imgid']
         for key, template in self.templates.items():
             if template is not None:
                 item[key] = str(Path(self.data_root) / self._fill(template, record))

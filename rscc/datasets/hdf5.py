@@ -1,4 +1,4 @@
-"""Pairs and captions in HDF5 + JSON, the two layouts that older code bases make from LEVIR-CC."""
+"""Images and captions in HDF5 + JSON: the layouts of older code bases, pairs or single images."""
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,9 +9,12 @@ from rscc.datasets.annotations import Record
 from rscc.datasets.base import ChangeDataset
 from rscc.registry import DATASETS
 from rscc.text import normalise
+from rscc.text.normalisation import join_words
 from rscc.utils import did_you_mean, read_json, require
 
 VARIANTS = ('blip', 'tutorial')
+#: Task -> axes of one sample before height and width.
+TASKS = {'pair': (2, 3), 'single': (3,)}
 SPECIALS = ('<start>', '<end>', '<pad>')
 #: What stands behind ``{SPLIT}_IMAGES_`` and ``{SPLIT}_CAPTIONS_``.
 BASE_NAMES = {'blip': 'LEVIR_CC', 'tutorial': 'LEVIR_CC_5_cap_per_img_5_min_word_freq'}
@@ -24,7 +27,7 @@ class ImageArray:
     that opened it, and is never copied or pickled.
 
     Args:
-        path: File with ``images`` uint8 (N, 2, 3, H, W), RGB.
+        path: File with ``images`` uint8, RGB: pairs (N, 2, 3, H, W) or single images (N, 3, H, W).
     """
 
     def __init__(self, path: str | Path):
@@ -49,15 +52,18 @@ class ImageArray:
         return self._images
 
     def frames(self, row: int) -> list[np.ndarray]:
-        """Return both dates of one pair, RGB uint8 (H, W, 3)."""
-        return [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in self.images[row]]
+        """Return every date of one sample, RGB uint8 (H, W, 3)."""
+        images = self.images[row]
+        dates = images if images.ndim == 4 else images[None]
+        return [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in dates]
 
 
 @DATASETS.register_module()
 class HDF5CaptionDataset(ChangeDataset):
-    """LEVIR-CC's pairs and captions in the HDF5 + JSON files of other code bases.
+    """Captioned pairs or single images in the HDF5 + JSON files of other code bases.
 
-    ``tools/dataset_converters/levircc.py`` writes both variants. PNG files read nearly as fast and
+    ``tools/dataset_converters/hdf5.py`` writes both variants of any captioned dataset,
+    ``tools/dataset_converters/levircc.py`` those of LEVIR-CC. Image files read nearly as fast and
     allow masks; this is for those who have the files already.
 
     * ``variant='blip'`` (erenduman2/rs-image-change-captioning): ``{SPLIT}_IMAGES_LEVIR_CC.hdf5``
@@ -66,30 +72,37 @@ class HDF5CaptionDataset(ChangeDataset):
     * ``variant='tutorial'`` (the show-attend-tell tutorial; RSICCformer, PSNet, SEN): the same
       images, captions as word numbers (``CAPTIONS``, ``CAPLENS``, ``WORDMAP``), five rows a pair.
       File names and flags are not in it: ids are row numbers, flags come from the captions, rare
-      words are ``<unk>``.
+      words are ``<unk>``. With ``task='single'`` these are the tutorial's own files: ``images``
+      uint8 (N, 3, 256, 256), ``base_name='ucm_5_cap_per_img_5_min_word_freq'`` for instance.
 
-    Splits, captions and licence: see ``LEVIRCCDataset``.
+    Splits, captions and licence: see the dataset that the files are made of.
 
     Args:
         data_root: Folder of the files; see ``ChangeDataset``.
         variant: ``'blip'`` or ``'tutorial'``.
         base_name: What the file names share; the variant's usual one by default.
         split: ``'train'``, ``'val'`` or ``'test'``.
+        task: ``'pair'`` or ``'single'``.
         **kwargs: See ``ChangeDataset``.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': None, 'palette': None}
-    TITLE = 'LEVIR-CC (HDF5)'
+    TITLE = 'HDF5 files'
     ANCHOR = 'hdf5-files'
 
     def __init__(self, data_root: str = 'LEVIR-CC-hdf5', *, variant: str = 'blip',
-                 base_name: str | None = None, split: str = 'train', **kwargs):
+                 base_name: str | None = None, split: str = 'train', task: str = 'pair',
+                 **kwargs):
         if variant not in VARIANTS:
             raise ValueError(f"variant='{variant}' is unknown: use one of {list(VARIANTS)}."
                              f'{did_you_mean(variant, VARIANTS)}')
         if split not in ('train', 'val', 'test'):
             raise ValueError(f"split '{split}' is unknown: the files hold 'train', 'val', 'test'."
                              f"{did_you_mean(str(split), ('train', 'val', 'test'))}")
+        if task not in TASKS:
+            raise ValueError(f"task='{task}' is unknown: use one of {list(TASKS)}."
+                             f'{did_you_mean(task, TASKS)}')
         self.variant, self.base_name = variant, base_name or BASE_NAMES[variant]
+        kwargs['metainfo'] = {'task': task, **(kwargs.get('metainfo') or {})}
         self._images: ImageArray | None = None
         super().__init__(data_root, f'{split.upper()}_CAPTIONS_{self.base_name}.json', split=split,
                          **kwargs)
@@ -110,12 +123,15 @@ class HDF5CaptionDataset(ChangeDataset):
         return records
 
     def _check_images(self, count: int) -> None:
-        images = self._images.images
-        if images.dtype != np.uint8 or images.ndim != 5 or images.shape[1:3] != (2, 3):
-            raise ValueError(f"'{self._images.path}' holds {images.dtype} {images.shape}; uint8 "
-                             '(pairs, 2, 3, H, W) was expected.')
+        images, axes = self._images.images, TASKS[self.metainfo['task']]
+        if images.dtype != np.uint8 or images.shape[1:-2] != axes:
+            other = next((task for task in TASKS if TASKS[task] == images.shape[1:-2]), None)
+            raise ValueError(
+                f"'{self._images.path}' holds {images.dtype} {images.shape}; uint8 "
+                f'(samples, {", ".join(map(str, axes))}, H, W) was expected.'
+                + (f" They are of task='{other}'." if other else ''))
         if len(images) != count:
-            raise ValueError(f"'{self._images.path}' holds {len(images)} pairs, "
+            raise ValueError(f"'{self._images.path}' holds {len(images)} samples, "
                              f"'{self.ann_file}' captions of {count}: they are not of one making.")
 
     def _blip_records(self) -> list[Record]:
@@ -145,27 +161,30 @@ class HDF5CaptionDataset(ChangeDataset):
             raise ValueError(f"'{self.ann_file}' is not of the 'tutorial' variant: a list as long "
                              f"as CAPLENS ({len(lengths)}) was expected. Try variant='blip'.")
         words = {number: word for word, number in numbers.items() if word not in SPECIALS}
-        per_pair = self._captions_per_pair()
-        sentences = [' '.join(words[number] for number in row[:length] if number in words)
-                     for row, length in zip(rows, lengths, strict=True)]
+        per_image = self._captions_per_image()
+        sentences = [join_words([words[number] for number in row[:length] if number in words],
+                                self.language) for row, length in zip(rows, lengths, strict=True)]
+        if '' in sentences:
+            raise ValueError(f"'{self.ann_file}': row {sentences.index('')} holds no word.")
         return [Record(sample_id=f'{self.split}_{row:06d}', filename=str(row), filepath=None,
                        split=self.split, changeflag=None,
-                       captions=sentences[row * per_pair:(row + 1) * per_pair])
-                for row in range(len(sentences) // per_pair)]
+                       captions=sentences[row * per_image:(row + 1) * per_image])
+                for row in range(len(sentences) // per_image)]
 
-    def _captions_per_pair(self) -> int:
+    def _captions_per_image(self) -> int:
         attributes = self._images.images.file.attrs
         if 'captions_per_image' not in attributes:
             raise ValueError(f"'{self._images.path}' lacks the attribute 'captions_per_image'.")
         return int(attributes['captions_per_image'])
 
     def describe(self, record: Record) -> dict:
-        """Describe one pair; its paths name the file, the row and the date."""
+        """Describe one sample; its paths name the file, the row and, for pairs, the date."""
         item = super().describe(record)
         item['row'] = int(record['filename'])
-        for date, key in enumerate(('img_path_from', 'img_path_to')):
-            item[key] = f'{self._images.path}::{item["row"]}/{date}'
-        return item
+        place = f'{self._images.path}::{item["row"]}'
+        if self.metainfo['task'] == 'single':
+            return {**item, 'img_path': place}
+        return {**item, 'img_path_from': f'{place}/0', 'img_path_to': f'{place}/1'}
 
     def attach(self, item: dict) -> dict:
         """Bring the frames along, unless the cache will."""

@@ -1,4 +1,4 @@
-"""Writing a LEVIR-CC-like dataset as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
+"""Writing a captioned dataset as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
 
 Every file appears whole or not at all; the images, in which faults are found, come first.
 """
@@ -17,56 +17,72 @@ from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
 
-CAPTIONS_PER_PAIR, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
+CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
 
 
-def write_blip(datasets: Sequence[ChangeDataset], out: str | Path) -> list[Path]:
+def write_blip(datasets: Sequence[ChangeDataset], out: str | Path,
+               name: str = BASE_NAMES['blip']) -> list[Path]:
     """Write ``{SPLIT}_CAPTIONS_LEVIR_CC.json`` and ``{SPLIT}_IMAGES_LEVIR_CC.hdf5``.
 
-    Captions are written as raw strings, with file name and change flag.
+    Captions are written as raw strings, with file name and, for pairs, change flag.
 
     Args:
-        datasets: One per split, whose pipeline only loads the frames.
+        datasets: One per split, whose pipeline loads the frames and perhaps resizes them.
         out: Folder.
+        name: What the file names share.
 
     Returns:
         The files, in the order written.
     """
-    base, written = BASE_NAMES['blip'], []
+    written = []
     for dataset in datasets:
         entries = {f'image_{row}': _entry(dataset.get_data_info(row))
                    for row in range(len(dataset))}
-        captions = Path(out) / f'{dataset.split.upper()}_CAPTIONS_{base}.json'
-        written.append(write_images(dataset, out, base))
+        captions = Path(out) / f'{dataset.split.upper()}_CAPTIONS_{name}.json'
+        written.append(write_images(dataset, out, name))
         written.append(_json(captions, entries, indent=1))
     return written
 
 
 def _entry(item: dict) -> dict:
-    return {'captions': item['gt_captions'], 'filename': Path(item['img_path_from']).name,
-            'changeflag': int(item['gt_change_flag'])}
+    entry = {'captions': item['gt_captions'],
+             'filename': Path(item.get('img_path_from') or item['img_path']).name}
+    if 'gt_change_flag' in item:
+        entry['changeflag'] = int(item['gt_change_flag'])
+    return entry
 
 
 def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
-                   min_word_freq: int = 5) -> list[Path]:
+                   min_word_freq: int = 5, name: str = 'LEVIR_CC',
+                   count_all_splits: bool = False) -> list[Path]:
     """Write word map, word numbers, lengths and images as the show-attend-tell tutorial does.
 
-    As there: words are counted over all given splits, kept where they occur more than
-    ``min_word_freq`` times and numbered from 1 by first appearance; captions of a pair are shuffled
-    (seed 123); a row is start, up to 50 words, end, zeros, 52 numbers in all.
+    As there: words are kept where they occur more than ``min_word_freq`` times and numbered from 1
+    by first appearance; captions of an image are shuffled (seed 123); a row is start, up to 50
+    words, end, zeros, 52 numbers in all. Other than there, words are counted on train alone: the
+    words of val and test are not for a model to know.
 
     Args:
-        datasets: One per split, whose pipeline only loads the frames.
+        datasets: One per split, whose pipeline loads the frames and perhaps resizes them.
         out: Folder.
         min_word_freq: The threshold, also part of the file names.
+        name: What the file names begin with.
+        count_all_splits: Count words over all given splits, as the tutorial does.
 
     Returns:
         The files, in the order written.
+
+    Raises:
+        ValueError: If no split is train, or a frame is of another size than the first.
     """
-    base = f'LEVIR_CC_{CAPTIONS_PER_PAIR}_cap_per_img_{min_word_freq}_min_word_freq'
+    base = f'{name}_{CAPTIONS_PER_IMAGE}_cap_per_img_{min_word_freq}_min_word_freq'
     folder, written = Path(out), []
     sentences = {dataset.split: _sentences(dataset) for dataset in datasets}
-    numbers = word_map((words for split in sentences.values() for words in split), min_word_freq)
+    if 'train' not in sentences and not count_all_splits:
+        raise ValueError(f'words are counted on train, and the splits are {list(sentences)}: add '
+                         'train, or count all splits (--count-all-splits)')
+    counted = list(sentences.values()) if count_all_splits else [sentences['train']]
+    numbers = word_map((words for split in counted for words in split), min_word_freq)
     shuffle = random.Random(SHUFFLE_SEED)
     for dataset in datasets:
         rows, lengths = [], []
@@ -102,9 +118,9 @@ def encode(words: Sequence[str], numbers: dict[str, int]) -> list[int]:
 def five_of(captions: Sequence[str], rng: random.Random) -> list[str]:
     """Return five captions in random order; too few are filled up by repeating."""
     captions = list(captions)
-    if len(captions) < CAPTIONS_PER_PAIR:
-        return captions + rng.choices(captions, k=CAPTIONS_PER_PAIR - len(captions))
-    return rng.sample(captions, CAPTIONS_PER_PAIR)
+    if len(captions) < CAPTIONS_PER_IMAGE:
+        return captions + rng.choices(captions, k=CAPTIONS_PER_IMAGE - len(captions))
+    return rng.sample(captions, CAPTIONS_PER_IMAGE)
 
 
 def _sentences(dataset: ChangeDataset) -> list[list[str]]:
@@ -118,24 +134,25 @@ def _json(path: Path, data: Any, indent: int | None = None) -> Path:
 
 
 def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
-    """Write the frames of one split as ``images`` uint8 (N, 2, 3, H, W).
+    """Write the frames of one split as ``images`` uint8 (N, 2, 3, H, W), or (N, 3, H, W).
 
     Raises:
         ValueError: If frames are not of one size.
     """
-    first = np.stack(dataset.load_sample(0)['frames'])
+    first = np.stack(dataset[0]['frames'])
     path = Path(out) / f'{dataset.split.upper()}_IMAGES_{base}.hdf5'
     with _new_hdf5(path) as file:
-        file.attrs['captions_per_image'] = CAPTIONS_PER_PAIR
-        shape = (len(dataset), first.shape[0], 3, *first.shape[1:3])
+        file.attrs['captions_per_image'] = CAPTIONS_PER_IMAGE
+        dates = () if len(first) == 1 else (len(first),)
+        shape = (len(dataset), *dates, 3, *first.shape[1:3])
         images = file.create_dataset('images', shape, dtype=np.uint8)
-        for row in progress(range(len(dataset)), f'{dataset.split} images', unit='pair'):
-            loaded = dataset.load_sample(row)
+        for row in progress(range(len(dataset)), f'{dataset.split} images', unit='sample'):
+            loaded = dataset[row]
             frames = np.stack(loaded['frames'])
             if frames.shape != first.shape:
                 raise ValueError(f"'{loaded['sample_id']}' is {frames.shape[1:3]} (H, W), the "
-                                 f'first pair {first.shape[1:3]}: HDF5 files hold one size.')
-            images[row] = frames.transpose(0, 3, 1, 2)
+                                 f'first one {first.shape[1:3]}: HDF5 files hold one size.')
+            images[row] = frames.transpose(0, 3, 1, 2).reshape(shape[1:])
     return path
 
 

@@ -35,6 +35,7 @@ class SynthSceneDataset(ChangeDataset):
     METAINFO: ClassVar[dict] = {'task': 'single', 'classes': None, 'palette': None}
     TITLE = 'built-in dataset (single images)'
     ANCHOR = 'built-in-dataset'
+    VOCABULARY = 'vocab_scene_{language}.json'
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
                  dates: Sequence[str] = tuple(FOLDERS),

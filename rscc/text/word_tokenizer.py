@@ -78,9 +78,9 @@ class WordTokenizer(CaptionTokenizer):
         path = resolve_data_file(path)
         if not path.is_file():
             raise FileNotFoundError(
-                f"vocabulary not found at '{path}'. tools/dataset_converters/levircc.py "
-                'writes one for LEVIR-CC and tools/dataset_converters/synth.py for '
-                'the built-in dataset; the annotation file itself can also be given')
+                f"vocabulary not found at '{path}'. tools/dataset_converters/vocabulary.py "
+                'writes that of any captioned dataset, tools/dataset_converters/synth.py those of '
+                'the built-in one; the annotation file itself can also be given')
         data = read_json(path)
         if isinstance(data, Mapping) and isinstance(data.get('images'), list):
             self._counted = True

@@ -43,6 +43,8 @@ def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
     if not isinstance(root, str) or not root:
         return
     marker = annotations if isinstance(annotations, str) and annotations else None
+    if annotations is None and hasattr(target, 'published'):
+        marker = _published(target, values)
     folder = resolve_data_root(root, marker)
     if not folder.is_dir():
         home = data_home()
@@ -53,6 +55,18 @@ def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
         beside = [p.name for p in folder.iterdir()]
         yield (f'{where}.ann_file', f"no file '{folder / marker}'. {_HELP}."
                f'{did_you_mean(Path(marker).name, beside)}')
+
+
+def _published(target: Any, values: Mapping) -> str | None:
+    """Return the name under which a dataset will find annotations that the config leaves to it."""
+    options = {key: values[key] for key in ('release', 'language') if key in values}
+    try:
+        names = target.published(**options)
+    except ValueError:  # the dataset says it better
+        return None
+    root = values['data_root']
+    return next((name for name in names if (resolve_data_root(root, name) / name).is_file()),
+                names[0])
 
 
 def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from rscc.datasets.hdf5 import HDF5CaptionDataset
 from rscc.datasets.hdf5_writer import encode, five_of, word_map, write_blip, write_tutorial
 from rscc.datasets.image_files import read_rgb
 from rscc.datasets.levir_cc import LEVIRCCDataset
+from rscc.datasets.ucm import UCMCaptionsDataset
 
 h5py = pytest.importorskip('h5py')
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'PickCaptions', 'mode': 'all'},
@@ -117,7 +118,7 @@ def test_files_of_different_makings_are_refused(blip, tutorial):
     path = blip / 'TRAIN_CAPTIONS_LEVIR_CC.json'
     data = json.loads(path.read_text())
     path.write_text(json.dumps({'image_0': data['image_0']}))
-    with pytest.raises(ValueError, match=r'holds 4 pairs, .*captions of 1'):
+    with pytest.raises(ValueError, match=r'holds 4 samples, .*captions of 1'):
         HDF5CaptionDataset(str(blip))
     path.write_text(json.dumps({'image_0': {'captions': ['']}}))
     with pytest.raises(ValueError, match="'image_0' must hold a list of non-empty captions"):
@@ -139,7 +140,8 @@ def test_a_foreign_hdf5_file_is_refused(blip):
     path.unlink()
     with h5py.File(path, 'w') as file:
         file['images'] = np.zeros((4, 3, 8, 8), np.float32)
-    with pytest.raises(ValueError, match=r'float32 \(4, 3, 8, 8\); uint8 \(pairs, 2, 3, H, W\)'):
+    with pytest.raises(ValueError, match=r'float32 \(4, 3, 8, 8\); uint8 \(samples, 2, 3, H, '
+                       r"W\) was expected\. They are of task='single'\."):
         HDF5CaptionDataset(str(blip))
 
 
@@ -155,6 +157,76 @@ def test_pairs_of_several_sizes_are_refused_and_nothing_is_left(levir, tmp_path)
     for folder in ('A', 'B'):
         path = levir / f'images/train/{folder}/train_000003.png'
         Image.open(path).resize((16, 16)).save(path)
-    with pytest.raises(ValueError, match=r"'train_000003' is \(16, 16\) \(H, W\), the first pair"):
+    with pytest.raises(ValueError, match=r"'train_000003' is \(16, 16\) \(H, W\), the first one"):
         write_blip(splits(levir), tmp_path / 'h5')
     assert not list((tmp_path / 'h5').glob('*.hdf5')) and not list((tmp_path / 'h5').glob('.*'))
+
+
+@pytest.fixture
+def single(levir, edit_annotations):
+    """Single images of two splits, as a dataset of the tutorial's kind."""
+    edit_annotations(levir, lambda images: [image.pop('changeflag') for image in images])
+    return [UCMCaptionsDataset(str(levir), 'LevirCCcaptions.json', split=split,
+                               img_path='images/{split}/A/{filename}',
+                               pipeline=[{'type': 'LoadFrames'}, {'type': 'FramesResize',
+                                                                  'size': 24}])
+            for split in ('train', 'test')]
+
+
+@pytest.mark.parametrize('variant', ['blip', 'tutorial'])
+def test_single_images_are_written_and_read_back(single, tmp_path, variant):
+    base = 'ucm_5_cap_per_img_0_min_word_freq'
+    if variant == 'blip':
+        base = 'ucm'
+        write_blip(single, tmp_path, base)
+    else:
+        write_tutorial(single, tmp_path, 0, 'ucm')
+    with h5py.File(tmp_path / f'TRAIN_IMAGES_{base}.hdf5') as file:
+        assert file['images'].shape == (4, 3, 24, 24)
+        assert file.attrs['captions_per_image'] == 5
+    options = dict(variant=variant, base_name=base, pipeline=PIPELINE)
+    dataset = HDF5CaptionDataset(str(tmp_path), split='test', task='single', **options)
+    assert dataset.metainfo['task'] == 'single'
+    for row in range(4):
+        packed, source = dataset[row], single[1][row]
+        assert packed['inputs'].shape == (1, 3, 24, 24)
+        assert np.array_equal(packed['inputs'][0].permute(1, 2, 0), source['frames'][0])
+        assert sorted(packed['data_samples'].gt_captions) == sorted(source['gt_captions'])
+        assert packed['data_samples'].img_path.endswith(f'::{row}')
+        assert 'gt_change_flag' not in packed['data_samples']
+    with pytest.raises(ValueError, match=r"\(samples, 2, 3, H, W\).*They are of task='single'"):
+        HDF5CaptionDataset(str(tmp_path), split='test', **options)
+
+
+def test_words_are_counted_on_train_alone_unless_asked(levir, edit_annotations, tmp_path):
+    def rename(images):
+        for image in images:
+            if image['split'] == 'test':
+                image['sentences'] = [{'raw': 'zebras appear .'}] * 5
+
+    edit_annotations(levir, rename)
+    for folder, count_all in (('a', False), ('b', True)):
+        write_tutorial(splits(levir), tmp_path / folder, 0, count_all_splits=count_all)
+        words = json.loads((tmp_path / folder / f'WORDMAP_{BASE}.json').read_text())
+        assert ('zebras' in words) is count_all
+    dataset = HDF5CaptionDataset(str(tmp_path / 'a'), variant='tutorial', base_name=BASE,
+                                 split='test')
+    assert dataset.get_data_info(0)['gt_captions'] == ['<unk> <unk>'] * 5
+    with pytest.raises(ValueError, match=r"words are counted on train, and the splits are "
+                       r"\['test'\]: add train, or count all splits"):
+        write_tutorial(splits(levir)[1:], tmp_path / 'c', 0)
+
+
+def test_a_row_without_a_word_is_refused(tutorial):
+    path = tutorial / f'TRAIN_CAPTIONS_{BASE}.json'
+    rows = json.loads(path.read_text())
+    words = json.loads((tutorial / f'WORDMAP_{BASE}.json').read_text())
+    rows[3] = [words['<start>'], words['<end>']] + [0] * 50
+    path.write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match='row 3 holds no word'):
+        HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+def test_an_unknown_task_names_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match=r"task='singel' is unknown.*Did you mean 'single'\?"):
+        HDF5CaptionDataset(str(tmp_path), task='singel')

@@ -215,3 +215,16 @@ def test_functions_are_inspected_too():
 def test_class_objects_as_types_are_checked(cfg):
     cfg.model = dict(type=MODELS.get('ToyModel'), widt=3)
     assert "Did you mean 'width'?" in problems_of(cfg)
+
+
+def test_published_annotation_names_are_looked_for_by_language(tmp_path, monkeypatch):
+    from rscc.utils.config_paths import missing_paths
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    cfg = dict(train_dataloader=dict(dataset=dict(type='UCMCaptionsDataset', language='zh')))
+    assert 'no folder' in dict(missing_paths(cfg, ['train']))['train_dataloader.dataset.data_root']
+    (tmp_path / 'UCM_captions').mkdir()
+    (text,) = dict(missing_paths(cfg, ['train'])).values()
+    assert "UCM_captions/dataset_ucm_cn.json'" in text
+    (tmp_path / 'dataset_ucm_cn.json').write_text('{}')  # --data-root names the dataset itself
+    (tmp_path / 'UCM_captions').rmdir()
+    assert not list(missing_paths(cfg, ['train']))

@@ -1,7 +1,8 @@
 """Turn LEVIR-CC into the HDF5 + JSON files of other code bases.
 
 ``blip`` is the layout of erenduman2/rs-image-change-captioning, ``tutorial`` that of the
-show-attend-tell tutorial (RSICCformer, PSNet, SEN). ``HDF5CaptionDataset`` reads both.
+show-attend-tell tutorial (RSICCformer, PSNet, SEN). ``HDF5CaptionDataset`` reads both. For other
+datasets: ``hdf5.py``.
 
 Example::
 
@@ -31,6 +32,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--ann-file', default='LevirCCcaptions.json', help='(%(default)s)')
     parser.add_argument('--min-word-freq', type=int, default=5, metavar='N',
                         help='tutorial: keep words that occur more than N times (%(default)s)')
+    parser.add_argument('--count-all-splits', action='store_true',
+                        help='tutorial: count words over all splits, as the original does, and not '
+                        'over train alone')
     return parser.parse_args(arguments)
 
 
@@ -43,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
         if args.variant == 'blip':
             written = write_blip(datasets, args.out)
         else:
-            written = write_tutorial(datasets, args.out, args.min_word_freq)
+            written = write_tutorial(datasets, args.out, args.min_word_freq,
+                                     count_all_splits=args.count_all_splits)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     for path in written:

@@ -1,0 +1,143 @@
+import json
+import pickle
+
+import pytest
+import torch
+
+from rscc.datasets.features import (
+    FeatureRows,
+    index_path,
+    key_of,
+    plain_name,
+    read_index,
+    write_features,
+)
+from rscc.datasets.ucm import UCMCaptionsDataset
+
+FACTS = dict(model='ViT-B/32', weights='0123456789abcdef', normalised=False)
+PIPELINE = [{'type': 'PickCaptions', 'mode': 'all'}, {'type': 'PackChangeInputs'}]
+NAMES = [f'imgs/{number}.tif' for number in range(4)]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Annotations of four images and their features; not one image."""
+    images = [{'filename': f'{number}.tif', 'split': 'train' if number < 3 else 'val',
+               'sentences': [{'raw': f'sentence {word} .'} for word in 'abcde']}
+              for number in range(4)]
+    (tmp_path / 'dataset.json').write_text(json.dumps({'images': images}))
+    make(tmp_path / 'clip.safetensors')
+    return tmp_path
+
+
+def make(file, names=NAMES, width=8, tokens=True, **facts):
+    pooled = torch.arange(len(names) * width).reshape(len(names), width).half()
+    patches = torch.ones(len(names), 9, width).half() if tokens else None
+    write_features(file, pooled, patches, names, FACTS | facts)
+    return pooled
+
+
+def build(root, **features):
+    return UCMCaptionsDataset(str(root), features=dict(file='clip.safetensors') | features,
+                              pipeline=PIPELINE)
+
+
+def test_a_dataset_trains_from_features_without_any_image(root):
+    dataset = build(root, model='ViT-B/32')
+    packed = dataset[1]
+    assert packed['inputs'].shape == (1, 1, 8) and packed['inputs'].dtype == torch.float16
+    assert packed['inputs'].flatten().tolist() == list(range(8, 16))
+    assert packed['data_samples'].target_captions == [f'sentence {word}' for word in 'abcde']
+    assert packed['data_samples'].sample_id == '1'
+
+
+def test_patches_follow_the_pooled_feature_on_request(root):
+    packed = build(root, tokens=True)[2]
+    assert packed['inputs'].shape == (1, 10, 8)
+    assert packed['inputs'][0, 0, 0] == 16 and (packed['inputs'][0, 1:] == 1).all()
+
+
+def test_pairs_have_a_row_for_each_date(levir):
+    from rscc.datasets.levir_cc import LEVIRCCDataset
+    names = [f'images/train/{date}/train_{number:06d}.png' for number in range(4) for date in 'BA']
+    pooled = make(levir / 'x.safetensors', names)
+    dataset = LEVIRCCDataset(str(levir), features=dict(file='x.safetensors'), pipeline=PIPELINE)
+    assert torch.equal(dataset[1]['inputs'], pooled[[3, 2]][:, None])
+
+
+def test_workers_and_copies_read_the_file_by_themselves(root):
+    from torch.utils.data import DataLoader
+    dataset = build(root)
+    alone = [dataset[row]['inputs'].tolist() for row in range(3)]
+    loader = DataLoader(dataset, num_workers=2, batch_size=1, collate_fn=list)
+    assert [batch[0]['inputs'].tolist() for batch in loader] == alone
+    rows = pickle.loads(pickle.dumps(FeatureRows(root / 'clip.safetensors', root)))
+    assert rows.of([root / NAMES[1]]).tolist() == alone[1] and len(rows) == 4
+
+
+def test_a_file_below_the_data_home_is_found(root, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp('home')
+    make(home / 'UCM' / 'other.safetensors')
+    monkeypatch.setenv('RSCC_DATA', str(home))
+    assert len(build(root, file='UCM/other.safetensors')) == 3
+
+
+@pytest.mark.parametrize('model', ['ViT-B/32', 'ViT-B-32', 'vit_b_32', 'ViT-B-32-quickgelu:openai'])
+def test_spellings_of_a_model_are_one(root, model):
+    assert plain_name(model) == 'vitb32' and len(build(root, model=model)) == 3
+
+
+def test_features_of_another_clip_are_refused(root):
+    with pytest.raises(ValueError, match=r"holds features of CLIP 'ViT-B/32' \(width 8\), and the "
+                       r"config asks for 'RN50x4'\. Write those of that model: python "
+                       r'tools/extract_clip_embeddings\.py --model-name RN50x4'):
+        build(root, model='RN50x4')
+    with pytest.raises(ValueError, match="other weights of CLIP 'ViT-B/32': their fingerprint is "
+                       '0123456789abcdef, and the config asks for ffff'):
+        build(root, weights='ffff')
+
+
+def test_images_without_a_row_are_counted(root):
+    make(root / 'clip.safetensors', NAMES[1:2])
+    with pytest.raises(ValueError, match=r"lacks 2 of 3 images of UCM-captions, first "
+                       r"\['imgs/0\.tif', 'imgs/2\.tif'\]; it has 1, 'imgs/1\.tif' the first"):
+        build(root)
+
+
+def test_missing_files_name_the_nearest_and_the_tool(root):
+    with pytest.raises(FileNotFoundError, match=r"no CLIP features at .*clp\.safetensors.*Did you "
+                       r"mean 'clip\.safetensors'\?.*extract_clip_embeddings\.py --help"):
+        read_index(root / 'clp.safetensors')
+    index_path(root / 'clip.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match=r'clip\.json'):
+        build(root)
+
+
+def test_files_that_do_not_belong_together_are_refused(root):
+    index = index_path(root / 'clip.safetensors')
+    data = json.loads(index.read_text())
+    index.write_text(json.dumps({**data, 'images': data['images'][::-1]}))
+    with pytest.raises(ValueError, match=r"'clip\.json' are not of one making"):
+        build(root)
+    index.write_text('{"images": []}')
+    with pytest.raises(ValueError, match="no index of CLIP features: an object with format='rscc"):
+        build(root)
+    make(root / 'clip.safetensors')
+    file = root / 'clip.safetensors'
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(ValueError, match='no safetensors file, or cut short'):
+        build(root)
+
+
+def test_a_file_of_whole_images_has_no_patches(root):
+    make(root / 'clip.safetensors', tokens=False)
+    with pytest.raises(ValueError, match=r'holds no features of patches.*--tokens, or set '
+                       r'features\.tokens=False'):
+        build(root, tokens=True)
+
+
+def test_rows_and_names_must_agree(tmp_path):
+    with pytest.raises(ValueError, match='4 rows of features for 3 images, 2 of them different'):
+        write_features(tmp_path / 'x.safetensors', torch.ones(4, 2), None, ['a', 'b', 'a'], FACTS)
+    assert not list(tmp_path.iterdir())
+    assert key_of('/data/x/imgs/1.tif', '/data/x') == 'imgs/1.tif'
