@@ -165,10 +165,11 @@ class ChangeInterpreter(BaseModel):
             **decoding: Passed to the caption head.
         """
         samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
-        prompts = self.name_classes(inputs, samples)
         options = self.test_time()
         # Windows and views concern change maps; sentences and flags are those of the whole image.
         whole = options.plain or self.caption_head is not None or self.flag_head is not None
+        named = whole or options.prompts == 'image'
+        prompts = self.name_classes(inputs, samples) if named else None
         features = self.extract(inputs, prompts) if whole else None
         if self.change_head is not None:
             logits = (self._mask_logits(features, inputs.shape[-2:]) if options.plain else
