@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_data import CHANGED, write_fake_dataset
+from fake_data import CHANGED, entry, write_fake_dataset
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
 from rscc.compat import import_transformers
+from rscc.datasets.synth.scene_annotation import scene_captions
 from rscc.registry import DATASETS, HOOKS, METRICS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.utils.check_config import check_config
@@ -20,6 +21,9 @@ from rscc.utils.check_config import check_config
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py'))
 WORDS = ['a', 'house', 'has', 'been', 'built', 'the', 'scene', 'is', 'same', 'as', 'before']
+VOCABULARIES = [f'{folder}_{language}.json' for language in ('en', 'zh') for folder in (
+    'synth/vocab', 'synth/vocab_scene', 'LEVIR-CC/vocab', 'Sydney_captions/vocab',
+    'UCM_captions/vocab', 'RSICD/vocab')]
 BASE_WIDTH, TINY_WIDTH = 768, 48  # both divide by the twelve heads of BLIP-base
 # CLIP's towers an eighth as wide, from random weights.
 TINY_CLIP = {'CLIPResNet': dict(layers=(1, 1, 1, 1), width=8, pretrained=None),
@@ -49,9 +53,9 @@ def tiny_blip(tmp_path_factory):
 def data_home(tmp_path_factory):
     """A folder of datasets that holds nothing but the vocabularies."""
     home = tmp_path_factory.mktemp('data')
-    (home / 'synth').mkdir()
-    for language in ('en', 'zh'):
-        (home / 'synth' / f'vocab_{language}.json').write_text(json.dumps(WORDS))
+    for name in VOCABULARIES:
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(json.dumps(WORDS))
     return home
 
 
@@ -192,7 +196,11 @@ def test_the_data_of_a_config_suit_its_model(load, tiny_blip, tmp_path, name):
     answers = model.eval().test_step(pseudo_collate([test[0]]))
     assert answers[0].sample_id == test[0]['data_samples'].sample_id
     if cfg.model.get('caption_head'):
-        assert answers[0].gt_captions == CHANGED[cfg.test_dataloader.dataset.get('language', 'en')]
+        dataset = cfg.test_dataloader.dataset
+        expected = (scene_captions(entry('test', 0), 'from', dataset.get('language', 'en'))
+                    if dataset.type == 'SynthSceneDataset' else
+                    CHANGED[dataset.get('language', 'en')])
+        assert answers[0].gt_captions == expected
     if cfg.model.get('change_head'):
         assert answers[0].pred_sem_seg.data.shape == answers[0].gt_sem_seg.data.shape
 

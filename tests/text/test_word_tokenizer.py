@@ -132,7 +132,7 @@ def test_the_real_training_captions_give_the_known_vocabulary(samples, tmp_path)
 
 
 def test_a_missing_file_says_what_writes_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"not found at '.*v.json'.*levircc.py writes one"):
+    with pytest.raises(FileNotFoundError, match=r"not found at '.*v.json'.*vocabulary.py writes"):
         WordTokenizer(tmp_path / 'v.json')
 
 
