@@ -4,6 +4,7 @@ Example::
 
     python tools/infer.py configs/blip_synth.py work_dirs/blip_synth/epoch_20.pth \
         --img-from before.png --img-to after.png --out out/
+    python tools/infer.py work_dirs/attend_synth/epoch_3.pth --img scene.png --attention --out out/
     python tools/infer.py epoch_20.pth --img-from before.png --img-to after.png --beams 5 --nbest 3
 """
 import argparse
@@ -26,6 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--img-to', metavar='B', help='later image of the pair')
     parser.add_argument('--img', metavar='A', help='the image, for models of single images')
     parser.add_argument('--out', metavar='DIR', help='write mask, overlay, panel and JSON there')
+    parser.add_argument('--attention', action='store_true', help='with --out: draw what the model '
+                        'looked at when it wrote each word (caption heads with attention maps)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
     parser.add_argument('--beams', type=int, metavar='N',
@@ -34,6 +37,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
+    if args.attention and not args.out:
+        parser.error('--attention draws a picture below --out: name that folder too')
     single, pair = args.img is not None, (args.img_from is not None, args.img_to is not None)
     if single == any(pair) or (any(pair) and not all(pair)):
         parser.error('give either --img-from and --img-to, or --img')
@@ -48,6 +53,8 @@ def decoding_of(args: argparse.Namespace) -> dict:
     beams = args.nbest if args.beams is None and (args.nbest or 1) > 1 else args.beams
     if beams is not None:
         options['num_beams'] = beams
+    if args.attention:
+        options['return_attention'] = True
     return options
 
 

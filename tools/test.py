@@ -25,7 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.json',
                         help='write all predictions with their scores; tools/scores.py reads them')
     parser.add_argument('--show-dir', metavar='DIR',
-                        help='write masks, overlays, panels and report.html, which works offline')
+                        help='write masks, overlays, panels and report.html, which works offline; '
+                        'and attention maps with --cfg-options '
+                        'model.caption_head.decoding.return_attention=True')
     parser.add_argument('--probabilities', action='store_true', help='with --show-dir: write '
                         'P(changed) as grey PNGs too; tools/dataset_converters/tiles.py merges '
                         'them')

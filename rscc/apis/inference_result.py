@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rscc.structures import ScoredCaption
+from rscc.structures import AttendedCaption, ScoredCaption
 from rscc.utils import write_json
+from rscc.visualization.attention import draw_attention
 from rscc.visualization.image_files import save_image, save_mask
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import draw_panel
@@ -21,7 +22,8 @@ class InferenceResult:
         frames: The images as read, uint8 RGB (H, W, 3), earliest first.
         mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
             head.
-        captions: Sentences, best first; empty without a caption head.
+        captions: Sentences, best first; empty without a caption head. ``AttendedCaption`` where
+            attention maps were asked for.
         change_probability: Probability of any change, 0 to 1; None without a flag head.
         classes: Names of the mask's values, or empty where unknown.
         palette: RGB per class, or None for default colours.
@@ -71,6 +73,29 @@ class InferenceResult:
         return draw_panel(self.frames, pred_mask=self.mask, prediction=self.caption, title=title,
                           palette=self.palette, classes=self.classes, language=self.language)
 
+    def attention(self, title: str | None = None) -> np.ndarray:
+        """Return the words of the best sentence over what the decoder looked at.
+
+        Args:
+            title: A line on top.
+
+        Returns:
+            uint8 RGB (height, width, 3).
+
+        Raises:
+            ValueError: If the sentence has no attention maps.
+        """
+        if not self.has_attention:
+            raise ValueError('there are no attention maps to draw: ask for them with '
+                             'return_attention=True, of a model whose caption head has some '
+                             '(AttentionLSTMHead)')
+        return draw_attention(self.frames, self.captions[0], title)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the best sentence knows where its decoder looked."""
+        return bool(self.captions) and isinstance(self.captions[0], AttendedCaption)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what can go into JSON (pictures and mask stay out)."""
         return {
@@ -83,7 +108,10 @@ class InferenceResult:
         }
 
     def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
-        """Write ``<name>.json``, ``<name>_panel.png`` and, with a mask, mask and overlay.
+        """Write ``<name>.json``, ``<name>_panel.png`` and what else there is.
+
+        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, attention maps give
+        ``<name>_attention.png``.
 
         Args:
             folder: Made if needed.
@@ -98,5 +126,7 @@ class InferenceResult:
         if self.mask is not None:
             files += [save_mask(folder / f'{name}_mask.png', self.mask, self.palette),
                       save_image(folder / f'{name}_overlay.png', self.overlay())]
+        if self.has_attention:
+            files.append(save_image(folder / f'{name}_attention.png', self.attention(name)))
         write_json(folder / f'{name}.json', facts | self.to_dict())
         return [*files, folder / f'{name}.json']

@@ -43,8 +43,8 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
 
     Args:
         cfg: The run's config.
-        folder: Gets ``masks/``, ``overlays/``, ``panels/`` and, where there are references,
-            ``reference_masks/``.
+        folder: Gets ``masks/``, ``overlays/``, ``panels/``, where there are references
+            ``reference_masks/``, and where sentences carry maps ``attention/``.
         probabilities: Write ``probabilities/`` too.
     """
     options = {'out_dir': str(folder), 'probabilities': probabilities}

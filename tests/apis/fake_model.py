@@ -7,15 +7,25 @@ from torch import nn
 
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.registry import MODELS
-from rscc.structures import ScoredCaption
+from rscc.structures import AttendedCaption, ScoredCaption
 
 
 class SaysTheWords(nn.Module):
     """Stands in for a caption head; ``generate`` repeats its decoding options."""
 
-    def generate(self, brighter, num_captions=1, num_beams=1):
-        return [[ScoredCaption(f'{"changed" if share else "same"} {num_beams} {k}', -0.1 * k)
+    def generate(self, brighter, num_captions=1, num_beams=1, return_attention=False):
+        said = [[ScoredCaption(f'{"changed" if share else "same"} {num_beams} {k}', -0.1 * k)
                  for k in range(num_captions)] for share in brighter]
+        return [[looks_left(caption) for caption in own] for own in said
+                ] if return_attention else said
+
+
+def looks_left(caption, groups=2):
+    """Add maps (W, groups, 2, 4) that see the first column alone."""
+    words = caption.text.split()
+    maps = torch.zeros(len(words), groups, 2, 4)
+    maps[..., 0] = 0.5 / groups
+    return AttendedCaption.of(caption, words, maps)
 
 
 @MODELS.register_module(force=True)

@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rscc.apis import InferenceResult
-from rscc.structures import ScoredCaption
+from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.visualization.attention import draw_attention
 
 FRAMES = [np.full((20, 30, 3), value, np.uint8) for value in (50, 150)]
 
@@ -42,6 +44,24 @@ def test_saved_files_hold_the_answer(result, tmp_path):
 def test_without_a_mask_there_is_no_mask_file(tmp_path):
     files = InferenceResult(FRAMES, captions=[ScoredCaption('x', -1.0)]).save(tmp_path, 'x')
     assert sorted(path.name for path in files) == ['x.json', 'x_panel.png']
+
+
+def test_a_sentence_with_maps_is_drawn_and_saved(tmp_path):
+    maps = torch.full((2, 2, 3, 3), 1 / 18)
+    attended = AttendedCaption.of(ScoredCaption('a road', -0.25), ['a', 'road'], maps)
+    result = InferenceResult(FRAMES, captions=[attended, ScoredCaption('a house', -1.0)])
+    files = result.save(tmp_path, 'x')
+    assert [path.name for path in files] == ['x_panel.png', 'x_attention.png', 'x.json']
+    saved = np.asarray(Image.open(tmp_path / 'x_attention.png'))
+    assert (saved == draw_attention(FRAMES, attended, 'x')).all()
+    assert json.loads((tmp_path / 'x.json').read_text())['captions'][0] == ['a road', -0.25]
+
+
+@pytest.mark.parametrize('captions', [[], [ScoredCaption('a road', -0.25)]])
+def test_attention_without_maps_says_how_to_get_them(captions):
+    with pytest.raises(ValueError, match='no attention maps to draw: ask for them with '
+                                         'return_attention=True'):
+        InferenceResult(FRAMES, captions=captions).attention()
 
 
 def test_overlay_without_a_mask_says_why():

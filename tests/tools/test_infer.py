@@ -71,6 +71,36 @@ def test_absent_heads_are_said(call, tmp_path):
     assert not (tmp_path / 'out/before_after_mask.png').exists()
 
 
+def test_attention_is_drawn_beside_the_panel(call, tmp_path):
+    out = call(*PAIR, '--attention', '--nbest', '2', '--out', 'out')
+    assert 'before_after_attention.png' in out and 'changed 2 1' in out
+    drawn = np.asarray(Image.open(tmp_path / 'out/before_after_attention.png')).astype(int)
+    warm = (drawn[..., 0] - drawn[..., 2] > 90).any(0)
+    assert warm.sum() >= 3 * 10, 'each word has a hot edge'
+    call(*PAIR, '--out', 'plain')
+    assert not (tmp_path / 'plain/before_after_attention.png').exists()
+
+
+def test_attention_needs_a_folder_to_draw_in(call, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        call(*PAIR, '--attention')
+    assert '--attention draws a picture below --out' in capsys.readouterr().err
+
+
+def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_path):
+    refuse = 'caption head has no attention maps to return'
+    import rscc.apis.inferencer as inferencer
+
+    def answer(self, batch, decoding):
+        from rscc.models.caption_heads.decoding import Decoding
+        Decoding().updated(decoding)
+
+    monkeypatch.setattr(inferencer.ChangeInferencer, '_predict', answer)
+    with pytest.raises(SystemExit, match=f'^error: return_attention=True, and this {refuse}'):
+        call(*PAIR, '--attention', '--out', 'out')
+    assert not (tmp_path / 'out').exists()
+
+
 def test_single_image(call, tmp_path):
     meta = {'dataset_meta': {'task': 'single', 'language': 'en'}}
     assert 'same 1 0' in call('--img', 'before.png', '--out', 'out', meta=meta)

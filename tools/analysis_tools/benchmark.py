@@ -7,6 +7,8 @@ Examples::
         --size 256 --batch-size 2 --precisions fp32 bf16
     python tools/analysis_tools/benchmark.py text configs/changeclip_vit_levircd.py
     python tools/analysis_tools/benchmark.py windows --size 1024 --window-batch 16
+    python tools/analysis_tools/benchmark.py language --tokens 20
+    python tools/analysis_tools/benchmark.py frozen
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py all --write
 
@@ -25,11 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
+CLIPGPT = 'configs/clipgpt_mlp_ucm.py'
 #: What ``all`` runs, each study in a process of its own: none sees the memory of another.
 ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
-    ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['loader'], ['metric'])
+    ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'], ['frozen'],
+    ['loader'], ['metric'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,6 +51,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     rounds.add_argument('--rounds', type=int, help='timed calls of each case')
     model, size = _model_arguments(), _size_argument()
     captioner, detector = _one_config('a captioner', BLIP), _one_config('a detector', CHANGECLIP)
+    writer = _one_config('a captioner with a language model', CLIPGPT)
 
     def add(name: str, *parents: argparse.ArgumentParser, text: str) -> argparse.ArgumentParser:
         return studies.add_parser(name, parents=[*parents, common], help=text, description=text)
@@ -75,6 +80,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                 text='encoder, greedy search and beam search')
     study.add_argument('--beams', type=int, default=3, help='width of the beam search (3)')
     _add_tokens(study)
+    study = add('language', writer, model, rounds,
+                text='batched cached search of a language model, and image by image')
+    study.add_argument('--images', type=int, default=4,
+                       help='images a round where one comes after the other (%(default)s)')
+    _add_tokens(study, 40)
+    add('frozen', writer, model, rounds,
+        text='a training step with a frozen language model and a trained one')
     study = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
     study.add_argument('--root', help="folder in LEVIR-CC's layout; rendered pairs by default")
     study.add_argument('--split', default='train', help='its split (%(default)s)')
@@ -121,8 +133,9 @@ def _add_precisions(parser: argparse.ArgumentParser,
                         help=f'of fp32, bf16, fp16; by default {default}')
 
 
-def _add_tokens(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--tokens', type=int, default=12, help='length of sentences (%(default)s)')
+def _add_tokens(parser: argparse.ArgumentParser, default: int = 12) -> None:
+    parser.add_argument('--tokens', type=int, default=default,
+                        help='length of sentences (%(default)s)')
 
 
 def run(arguments: argparse.Namespace) -> None:

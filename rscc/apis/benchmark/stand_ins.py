@@ -13,22 +13,26 @@ from rscc.utils.config_registries import place_of
 from rscc.utils.notes import say_once
 from rscc.utils.signatures import keywords_of
 
-#: What stands in for weights of a hub: parts of the same shape as BLIP-base, drawn at random.
+#: What stands in for weights of a hub: parts of the same shape as BLIP-base or
+#: GPT-2 small, drawn at random. Parts without a type go by their key.
 STAND_INS: dict[str, dict[str, Any]] = {
     'BlipViT': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
                     num_attention_heads=12, image_size=384, patch_size=16),
     'BlipCaptionHead': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
                             num_attention_heads=12, max_position_embeddings=512),
+    'language_model': dict(model_type='gpt2', n_layer=12, n_embd=768, n_head=12, n_positions=1024,
+                           vocab_size=50257),
 }
 BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
 
 
-def replace_pretrained(node: Any, vocab: Path | str) -> Any:
+def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> Any:
     """Return a copy of a model config that needs nothing from a hub and no data folder.
 
     Args:
         node: The config, or any part of it.
-        vocab: ``vocab.txt`` for word-piece tokenizers.
+        vocab: ``vocab.txt`` for word-piece tokenizers, which also stand in for byte pairs.
+        key: Under which the part stands.
 
     Raises:
         ValueError: If something pretrained has no stand-in.
@@ -37,8 +41,8 @@ def replace_pretrained(node: Any, vocab: Path | str) -> Any:
         return type(node)(replace_pretrained(item, vocab) for item in node)
     if not isinstance(node, Mapping):
         return node
-    node = {key: replace_pretrained(value, vocab) for key, value in node.items()}
-    kind, words = node.get('type'), node.get('vocab_file')
+    node = {name: replace_pretrained(value, vocab, name) for name, value in node.items()}
+    kind, words = node.get('type', key), node.get('vocab_file')
     if kind == 'CLIPPrompts':
         say_once('made-up samples bring their class names: the time that CLIP takes to find some '
                  'is not measured with random weights', logging.WARNING)
@@ -46,6 +50,9 @@ def replace_pretrained(node: Any, vocab: Path | str) -> Any:
     if kind == 'WordPieceTokenizer':
         return {key: value for key, value in node.items() if key != 'pretrained'} | dict(
             vocab_file=str(vocab))
+    if kind == 'BytePairTokenizer':
+        return dict(type='WordPieceTokenizer', vocab_file=str(vocab), start='[CLS]',
+                    language=node.get('language', 'en'))
     if kind == 'WordTokenizer' and words and not resolve_data_file(words).is_file():
         del node['vocab_file']
         grammar = captions_zh if node.get('language') == 'zh' else captions_en
