@@ -5,15 +5,18 @@ Examples::
     python tools/scores.py work_dirs/blip_synth/predictions.json
     python tools/scores.py captions.json --references LevirCCcaptions.json --split test
     python tools/scores.py captions.txt --references LevirCCcaptions.json --per-sample table.csv
+    python tools/scores.py sydney_cn_amht.json --references dataset_sydney_cn.json --language zh
+    python tools/scores.py sydney_amht.json --references dataset.json --protocol clipcap_rsic
 """
 import argparse
-import json
 from pathlib import Path
 
-from rscc.evaluation.captions import PROTOCOLS, CaptionOptions, score_captions
+from rscc.evaluation.captions import PROTOCOLS, CaptionOptions, score_captions, scoring_facts
+from rscc.evaluation.clipcap_rsic import final_stop
 from rscc.evaluation.metrics.caption_metric import write_table
-from rscc.evaluation.predictions import read_predictions, read_references
-from rscc.evaluation.table import format_table
+from rscc.evaluation.predictions import read_facts, read_predictions
+from rscc.evaluation.references import NAMINGS, TASKS, References, read_references
+from rscc.evaluation.table import format_facts, format_table
 from rscc.text import LANGUAGES
 from rscc.utils import write_json
 
@@ -25,55 +28,83 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('predictions', help='JSON of tools/test.py --out, a JSON object '
                         '{id: caption}, or a .txt with one caption a line by sorted file name')
     parser.add_argument('--references', metavar='JSON',
-                        help='annotations in the layout of LevirCCcaptions.json; by default those '
+                        help='annotation file of the dataset (Karpathy style: LevirCCcaptions.json,'
+                        ' dataset_rsicd.json, ...; gzipped or not); by default the references '
                         'inside the predictions file')
     parser.add_argument('--split', default='test', help='split of the references (default: test)')
     parser.add_argument('--language', choices=LANGUAGES,
                         help='by default that of the predictions file, else en')
-    parser.add_argument('--protocol', choices=PROTOCOLS, default='coco')
+    parser.add_argument('--ids', choices=NAMINGS, help='what the ids of a JSON object are: '
+                        'file names, with or without ending, or imgid (default: what fits)')
+    parser.add_argument('--partial', action='store_true', help='score the images that both sides '
+                        'have; by default a missing or an unknown id is an error')
+    parser.add_argument('--task', choices=TASKS, help='pairs with change flags or single images '
+                        '(default: as the references say)')
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='coco',
+                        help='clipcap_rsic: as the authors of CLIP-GPT computed their figures')
+    parser.add_argument('--final-stop', action='store_true', help='end predictions with a full '
+                        "stop, where it is missing, as the references do (for 'clipcap_rsic')")
     parser.add_argument('--no-meteor', action='store_true', help='leave METEOR (Java) and Sm out')
     parser.add_argument('--constant-caption', metavar='SENTENCE',
                         help="the floors' sentence for changed samples (default: the best among "
                         'the references)')
+    parser.add_argument('--bootstrap', type=int, default=0, metavar='N',
+                        help='95 %% intervals over N resamples of the images, e.g. 1000')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the resamples (default: 0)')
     parser.add_argument('--per-sample', metavar='CSV', help='write the scores of every sample')
-    parser.add_argument('--out', metavar='JSON', help='write the scores')
+    parser.add_argument('--out', metavar='JSON', help='write the scores, with protocol, split, '
+                        'language and tokenizer')
     return parser.parse_args()
 
 
-def dataset_facts(path: Path) -> dict:
-    """Return the dataset's metainfo from a predictions file, empty for other files."""
-    if path.suffix.lower() != '.json' or not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:  # read_predictions says what is wrong with it
-        return {}
-    facts = data.get('dataset') if isinstance(data, dict) else None
-    return facts if isinstance(facts, dict) else {}
+def add_final_stops(records: list) -> None:
+    """End the predictions as most references end."""
+    ending = final_stop([text for record in records for text in record.references])
+    for record in records:
+        if not record.prediction.rstrip().endswith(('.', '。')):
+            record.prediction = record.prediction.rstrip() + ending
+
+
+def score(args: argparse.Namespace) -> tuple[list, dict, dict, list]:
+    """Return records, facts, scores and the rows of the samples."""
+    known = read_facts(args.predictions)
+    dataset = known.get('dataset', {})
+    language = args.language or dataset.get('language') or 'en'
+    stock = tuple(dataset.get('no_change_captions') or ())
+    references: References | None = None
+    if args.references:
+        references = read_references(args.references, args.split, language, stock,
+                                     args.task or dataset.get('task'))
+    records = read_predictions(args.predictions, references, args.ids, args.partial)
+    if args.final_stop:
+        add_final_stops(records)
+    frequent = references.frequent if references else dataset.get('frequent_caption')
+    options = CaptionOptions(
+        protocol=args.protocol, language=language, no_change_captions=stock,
+        meteor=not args.no_meteor, constant_caption=args.constant_caption,
+        frequent_caption=frequent, bootstrap=args.bootstrap, seed=args.seed)
+    split = args.split if references else known.get('split')
+    single = all(record.changed is None for record in records)
+    facts = {'samples': len(records), **scoring_facts(options, split, single)}
+    if references:
+        facts['references'] = Path(args.references).name
+    scores, rows = score_captions(records, options)
+    return records, facts, scores, rows
 
 
 def main() -> None:
     """Score and print."""
     args = parse_args()
-    facts = dataset_facts(Path(args.predictions))
-    language = args.language or facts.get('language') or 'en'
-    stock = tuple(facts.get('no_change_captions') or ())
     try:
-        references = args.references and read_references(args.references, args.split, language,
-                                                         stock)
-        records = read_predictions(args.predictions, references or None)
-    except (OSError, ValueError) as error:
+        records, facts, scores, rows = score(args)
+    except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
-    options = CaptionOptions(protocol=args.protocol, language=language, no_change_captions=stock,
-                             meteor=not args.no_meteor, constant_caption=args.constant_caption)
-    scores, rows = score_captions(records, options)
-    print(f'{len(records)} samples, protocol {args.protocol}, language {language}\n')
-    print(format_table(scores))
+    print(f'{format_facts(facts)}\n\n{format_table(scores)}')
     if args.per_sample:
-        write_table(args.per_sample, records, rows)
+        write_table(args.per_sample, records, rows, args.protocol)
         print(f'\nscores of every sample: {args.per_sample}')
     if args.out:
-        write_json(args.out, scores)
+        write_json(args.out, {**facts, **scores})
         print(f'scores: {args.out}')
 
 

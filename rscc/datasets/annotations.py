@@ -5,7 +5,7 @@ Styles: Karpathy JSON (``images[].sentences[]`` or ``images[].captions``), COCO 
 """
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from rscc.text import normalise
 from rscc.text.normalisation import check_language, strip_hashes
@@ -25,6 +25,7 @@ class Record(TypedDict):
         split: ``'train'``, ``'val'``, ``'test'``, or None where the file has no splits.
         captions: Normalised sentences, never empty.
         changeflag: True, False, or None where the file does not say.
+        imgid: The image's number, where the file numbers them.
     """
     sample_id: str
     filename: str
@@ -32,6 +33,7 @@ class Record(TypedDict):
     split: str | None
     captions: list[str]
     changeflag: bool | None
+    imgid: NotRequired[int | None]
 
 
 @dataclass
@@ -120,7 +122,7 @@ def _record(item: dict, number: int, reading: _Reading) -> Record:
                          'or 1.')
     return Record(sample_id=Path(filename).stem, filename=filename, filepath=item.get('filepath'),
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
-                  captions=_captions(item, filename, reading))
+                  captions=_captions(item, filename, reading), imgid=item.get('imgid'))
 
 
 def _captions(item: dict, filename: str, reading: _Reading) -> list[str]:

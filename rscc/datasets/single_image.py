@@ -1,7 +1,10 @@
 """What the captioned datasets of single images share: file names by language and release."""
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from rscc.datasets.annotations import Record
 from rscc.datasets.base import ChangeDataset
 from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, resolve_data_root
@@ -13,8 +16,9 @@ class SingleImageDataset(ChangeDataset):
     """Base of the datasets with one image and some captions a sample.
 
     The annotations are found under their published names, which depend on language and release.
-    ``metainfo['name']`` tells datasets apart whose scores must not be compared: ``'ucm'``,
-    ``'ucm_cn'``, ``'ucm_modified'``.
+    ``metainfo['frequent_caption']`` is the sentence most often written in the training split,
+    against which captions of the others are measured. ``metainfo['name']`` tells datasets apart
+    whose scores must not be compared: ``'ucm'``, ``'ucm_cn'``, ``'ucm_modified'``.
 
     A corrected re-release is a dataset of its own, not another copy: its references differ. It is
     asked for by name, ``release='modified'`` (github.com/120343/modified), and its results carry
@@ -49,6 +53,12 @@ class SingleImageDataset(ChangeDataset):
         super().__init__(data_root, ann_file or existing(data_root, names), img_path=img_path,
                          language=language, **kwargs)
 
+    def read_records(self) -> list[Record]:
+        """Read the annotations; note the most frequent caption of the training split."""
+        records = super().read_records()
+        self._metainfo['frequent_caption'] = frequent_caption(records)
+        return records
+
     @classmethod
     def published(cls, release: str = ORIGINAL, language: str = 'en') -> tuple[str, ...]:
         """Return the names of an annotation file in the dataset's folder, the usual one first.
@@ -65,6 +75,13 @@ class SingleImageDataset(ChangeDataset):
             raise ValueError(f"the release '{release}' of {cls.TITLE} has no captions in "
                              f"'{language}', only in {languages}.")
         return cls.FILES[release, language]
+
+
+def frequent_caption(records: Sequence[Record]) -> str | None:
+    """Return the training caption that occurs most often (ties: by alphabet), None without any."""
+    counts = Counter(text for record in records if record['split'] == 'train'
+                     for text in record['captions'])
+    return min(counts, key=lambda text: (-counts[text], text)) if counts else None
 
 
 def existing(data_root: str, names: tuple[str, ...]) -> str:

@@ -8,38 +8,41 @@ On numbers only equal ones are matched. The published scripts leave METEOR's par
 in which some numbers stand for others ("10", "ten"), so their values hang on how a paper happened
 to number its words: on LEVIR-CC's test split by 0.01 to 0.15.
 """
-import importlib.util
-import shutil
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+
+from rscc.evaluation.java import JavaError, java_command
 
 Pair = tuple[str, tuple[str, ...]]  # a prediction and its references, words joined by blanks
 
 #: Word weights and parameters of the English default, for equal words alone (no paraphrases).
 EXACT = ('-m', 'exact', '-w', '1.0', '-p', '0.85 0.2 0.6 0.75')
+#: ``METEOR`` is on words, ``METEOR_id`` on vocabulary numbers.
+FORMS = ('METEOR', 'METEOR_id')
 #: Seconds one process may take; 1,929 x 5 sentences take 5 to 10.
 TIMEOUT = 900
 #: Chg2Cap's numbering: 0 to 3 are special tokens, then the words by alphabet.
 FIRST_WORD_ID = 4
 
 
-class MeteorError(RuntimeError):
+class MeteorError(JavaError):
     """METEOR cannot be computed here; the message says why and what would help."""
 
 
-def meteor_scores(tasks: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, float]]:
-    """Score several sets of captions in both forms.
+def meteor_scores(tasks: Mapping[str, Sequence[Pair]], forms: Sequence[str] = FORMS
+                  ) -> dict[str, dict[str, float]]:
+    """Score several sets of captions.
 
     Args:
         tasks: Name of a set -> its (prediction, references) pairs.
+        forms: Which of ``METEOR`` (words) and ``METEOR_id`` (vocabulary numbers). The second knows
+            no language: it is the one for Chinese.
 
     Returns:
-        Name -> ``METEOR`` (words) and ``METEOR_id`` (vocabulary numbers), x100. Sets without pairs
-        are left out.
+        Name -> form -> score, x100. Sets without pairs are left out.
 
     Raises:
         MeteorError: If Java or the program is missing, or it fails.
@@ -48,25 +51,16 @@ def meteor_scores(tasks: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, fl
     if not tasks:
         return {}
     command = _command()
-    numbered = _as_numbers(tasks)
-    with ThreadPoolExecutor(2) as pool:
-        runs = {'METEOR': pool.submit(_run, command, tasks),
-                'METEOR_id': pool.submit(_run, [*command, *EXACT], numbered)}
+    ways = {'METEOR': lambda: _run(command, tasks),
+            'METEOR_id': lambda: _run([*command, *EXACT], _as_numbers(tasks))}
+    with ThreadPoolExecutor(len(forms)) as pool:
+        runs = {form: pool.submit(ways[form]) for form in forms}
         scores = {form: run.result() for form, run in runs.items()}
     return {name: {form: 100 * scores[form][name] for form in scores} for name in tasks}
 
 
 def _command() -> list[str]:
-    java = shutil.which('java')
-    if java is None:
-        raise MeteorError("'java' is not installed (Debian: apt-get install default-jre-headless)")
-    spec = importlib.util.find_spec('pycocoevalcap')
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    jars = [Path(folder) / 'meteor' / 'meteor-1.5.jar' for folder in folders]
-    jar = next((jar for jar in jars if jar.is_file()), None)
-    if jar is None:
-        raise MeteorError("'pycocoevalcap', which carries METEOR, is not installed: "
-                          'pip install pycocoevalcap')
+    java, jar = java_command('meteor/meteor-1.5.jar', 'METEOR', MeteorError)
     # A decimal comma in the locale would make its numbers unreadable.
     return [java, '-Duser.language=en', '-Duser.country=US', '-Dfile.encoding=UTF-8', '-Xmx2G',
             '-XX:+UseSerialGC', '-jar', str(jar), '-', '-', '-stdio', '-l', 'en', '-norm']

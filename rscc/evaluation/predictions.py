@@ -3,10 +3,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rscc.evaluation.captions import CaptionRecord
-from rscc.evaluation.functional.content import says_no_change
+from rscc.evaluation.records import CaptionRecord
+from rscc.evaluation.references import NAMINGS, References
 from rscc.text.normalisation import warn
 from rscc.utils import did_you_mean, read_json, write_json
+
+_ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
 
 
 def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
@@ -27,74 +29,30 @@ def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
     write_json(path, data)
 
 
-def read_references(path: str | os.PathLike, split: str, language: str = 'en',
-                    no_change_captions: tuple[str, ...] = ()) -> dict[str, CaptionRecord]:
-    """Read the references of one split of a Karpathy-style annotation file.
-
-    Args:
-        path: ``LevirCCcaptions.json`` or another file of its layout.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        language: ``'zh'`` reads ``raw_chinese``.
-        no_change_captions: Stock sentences, for files without ``changeflag``.
-
-    Returns:
-        File name without extension -> record with an empty prediction, in order of names.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it has another layout, nothing in that split, or an image without sentences
-            in that language.
-    """
-    data = read_json(path)
-    if not isinstance(data, dict) or not isinstance(data.get('images'), list):
-        raise ValueError(f"'{path}' has no list 'images': expected annotations as in "
-                         'LevirCCcaptions.json')
-    splits = sorted({str(image.get('split')) for image in data['images']})
-    images = [image for image in data['images'] if image.get('split') == split]
-    if not images:
-        raise ValueError(f"'{path}' has no split '{split}': it has {', '.join(splits)}."
-                         f'{did_you_mean(split, splits)}')
-    records = {}
-    for image in sorted(images, key=lambda image: str(image.get('filename'))):
-        sentences = _sentences(image, language, path)
-        changed = image.get('changeflag')
-        if changed is None:
-            changed = not all(says_no_change(s, no_change_captions, language) for s in sentences)
-        name = Path(image['filename']).stem
-        records[name] = CaptionRecord(name, '', sentences, bool(changed))
-    return records
-
-
-def _sentences(image: Mapping, language: str, path: str | os.PathLike) -> list[str]:
-    """Return an image's reference sentences in one language."""
-    raw, tokens = (('raw_chinese', 'tokens_chinese') if language == 'zh' else ('raw', 'tokens'))
-    blank = '' if language == 'zh' else ' '
-    found = [s.get(raw) or blank.join(s.get(tokens) or ()) for s in image.get('sentences') or ()]
-    if not image.get('filename') or not found or not all(found):
-        raise ValueError(f"'{path}': image '{image.get('filename')}' needs a filename and "
-                         f"sentences with '{raw}' or '{tokens}' (language '{language}'); found "
-                         f"{str(image.get('sentences'))[:80]}")
-    return found
-
-
-def read_predictions(path: str | os.PathLike,
-                     references: Mapping[str, CaptionRecord] | None = None) -> list[CaptionRecord]:
+def read_predictions(path: str | os.PathLike, references: References | None = None,
+                     naming: str | None = None, partial: bool = False) -> list[CaptionRecord]:
     """Read predictions of any of the three forms.
 
     Args:
         path: Our predictions JSON (its own references are used unless ``references`` is given), a
             JSON object ``{id: caption}``, or a text file with one caption a line in the order of
             the sorted names.
-        references: What :func:`read_references` returned.
+        references: What :func:`rscc.evaluation.references.read_references` returned.
+        naming: What the ids are: ``'name'`` (of the file, with or without ending) or ``'imgid'``.
+            By default the only one that fits them all.
+        partial: Score what both sides have, and count the rest in a warning.
 
     Returns:
         Records that have both sides, in order of names.
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If references are needed or ids or lines do not match them.
+        ValueError: If references are needed, or ids or lines do not match them.
     """
     path = Path(path)
+    if naming not in (None, *NAMINGS):
+        raise ValueError(f"unknown naming '{naming}': expected one of {', '.join(NAMINGS)}."
+                         f'{did_you_mean(naming, NAMINGS)}')
     if path.suffix.lower() == '.txt':
         return _from_lines(path, references)
     data = read_json(path)
@@ -102,9 +60,13 @@ def read_predictions(path: str | os.PathLike,
         samples = [s for s in data['samples'] if s.get('prediction') is not None]
         if references is None:
             return _own_records(path, samples)
-        return _join(path, {s['sample_id']: s['prediction'] for s in samples}, references)
+        said = {s['sample_id']: s['prediction'] for s in samples}
+        return _join(path, said, references, naming or 'name', partial)
     if isinstance(data, dict) and data and all(isinstance(v, str) for v in data.values()):
-        return _join(path, data, references)
+        _need(path, references)
+        said = _without_endings(path, data)
+        return _join(path, said, references, naming or _naming(path, said, references, partial),
+                     partial)
     raise ValueError(f"'{path}' is no predictions file: expected the JSON of tools/test.py --out, "
                      'an object {id: caption}, or a .txt with one caption a line')
 
@@ -122,39 +84,93 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
     return sorted(records, key=lambda record: record.sample_id)
 
 
-def _from_lines(path: Path, references: Mapping[str, CaptionRecord] | None) -> list[CaptionRecord]:
+def _from_lines(path: Path, references: References | None) -> list[CaptionRecord]:
     if not path.is_file():
         raise FileNotFoundError(f"no such predictions file: '{path}'")
     _need(path, references)
     lines = path.read_text(encoding='utf-8').splitlines()
-    if len(lines) != len(references):
-        raise ValueError(f"'{path}' has {len(lines)} lines and the split has {len(references)} "
+    names = sorted(references.records)
+    if len(lines) != len(names):
+        raise ValueError(f"'{path}' has {len(lines)} lines and the split has {len(names)} "
                          'samples: expected one caption a line in the order of the sorted names')
-    return _join(path, dict(zip(sorted(references), lines, strict=True)), references)
+    return _join(path, dict(zip(names, lines, strict=True)), references, 'name', False)
 
 
-def _need(path: Path, references: Mapping[str, CaptionRecord] | None) -> None:
+def _need(path: Path, references: References | None) -> None:
     if references is None:
-        raise ValueError(f"'{path}' holds captions only: give --references (LevirCCcaptions.json) "
-                         'and --split')
+        raise ValueError(f"'{path}' holds captions only: give --references (the annotation file "
+                         'of the dataset) and --split')
 
 
-def _join(path: Path, predictions: Mapping[str, str],
-          references: Mapping[str, CaptionRecord] | None) -> list[CaptionRecord]:
-    """Put predictions beside their references; all references need one."""
-    _need(path, references)
-    endings = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
-    named = {Path(name).stem if name.lower().endswith(endings) else name: text
-             for name, text in predictions.items()}
-    missing = [name for name in references if name not in named]
-    extra = sorted(set(named) - set(references))
-    if missing:
-        raise ValueError(f"'{path}' has no prediction for {len(missing)} of {len(references)} "
-                         f"samples, first: {', '.join(missing[:3])}"
-                         + (f" (it has {len(extra)} unknown ids, first: {', '.join(extra[:3])})"
-                            if extra else ''))
-    if extra:
-        warn(f"'{path}': {len(extra)} predictions have no references and are left out, first: "
-             f"{', '.join(extra[:3])}")
-    return [CaptionRecord(name, named[name], record.references, record.changed)
-            for name, record in references.items()]
+def _without_endings(path: Path, said: Mapping[str, str]) -> dict[str, str]:
+    """Return captions by file name without ending; numbers stay as they are."""
+    bare = {Path(key).stem if key.lower().endswith(_ENDINGS) else key: text
+            for key, text in said.items()}
+    if len(bare) < len(said):
+        raise ValueError(f"'{path}' has {len(said)} ids for {len(bare)} images: some are there "
+                         'with and without the ending of the file name')
+    return bare
+
+
+def _naming(path: Path, said: Mapping[str, str], references: References, partial: bool) -> str:
+    """Return what the ids are: numbers and file names may look alike ('1' is the image 2.tif)."""
+    known = references.ids
+    fits = [naming for naming in NAMINGS if known[naming].keys() == said.keys()]
+    # Several may fit and mean the same.
+    if fits and all(known[naming] == known[fits[0]] for naming in fits):
+        return fits[0]
+    shared = {naming: len(known[naming].keys() & said.keys()) for naming in NAMINGS}
+    likely = [naming for naming in NAMINGS if shared[naming]]
+    if len(likely) > 1 and (fits or partial):
+        raise ValueError(f"'{path}': its ids, such as '{next(iter(said))}', may be "
+                         + ' or '.join(f'{name} ({shared[name]} of {len(said)} known)'
+                                       for name in likely) + ': say which with --ids')
+    return max(NAMINGS, key=lambda naming: shared[naming])
+
+
+def _join(path: Path, said: Mapping[str, str], references: References, naming: str,
+          partial: bool) -> list[CaptionRecord]:
+    """Put predictions beside their references; each needs the other unless ``partial``."""
+    names = references.ids[naming]
+    missing = [key for key in names if key not in said]
+    extra = [key for key in said if key not in names]
+    problems = [text for text in (
+        missing and f'no prediction for {len(missing)} of {len(names)} images, first: '
+        f'{", ".join(missing[:3])}',
+        extra and f'{len(extra)} ids that the split does not have, first: {", ".join(extra[:3])}')
+        if text]
+    where = (f"'{path}' against split '{references.split}' of '{references.path}' (ids taken as "
+             f'{naming})')
+    if problems and not partial:
+        raise ValueError(f'{where}: {"; ".join(problems)}. Is it another split? --partial scores '
+                         'what both have, --ids says what the ids are')
+    if len(extra) == len(said):
+        raise ValueError(f'{where}: they have no image in common; {problems[-1]}')
+    if problems:
+        warn(f'{where}: {"; ".join(problems)}. Only the {len(said) - len(extra)} images of both '
+             'are scored')
+    chosen = [(references.records[name], said[key]) for key, name in names.items() if key in said]
+    return [CaptionRecord(record.sample_id, text, record.references, record.changed)
+            for record, text in chosen]
+
+
+def read_facts(path: str | os.PathLike) -> dict:
+    """Return what a file of ours says of its predictions, empty for other files.
+
+    Args:
+        path: A predictions file of any form; :func:`read_predictions` says what is wrong with it.
+
+    Returns:
+        ``dataset`` (metainfo) and ``split``, where the file has them.
+    """
+    path = Path(path)
+    if path.suffix.lower() == '.txt' or not path.is_file():
+        return {}
+    try:
+        data = read_json(path)
+    except ValueError:
+        return {}
+    if not isinstance(data, dict) or not isinstance(data.get('samples'), list):
+        return {}
+    kinds = {'dataset': dict, 'split': str}
+    return {key: data[key] for key, kind in kinds.items() if isinstance(data.get(key), kind)}

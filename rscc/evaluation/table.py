@@ -3,12 +3,15 @@ from collections.abc import Mapping
 
 _COLUMNS = {'Bleu_1': 'B1', 'Bleu_2': 'B2', 'Bleu_3': 'B3', 'Bleu_4': 'B4', 'METEOR': 'M',
             'METEOR_id': 'M_id', 'ROUGE_L': 'R', 'CIDEr': 'C', 'Sm': 'Sm'}
-_ROWS = {
-    'caption/all': 'all', 'caption/changed': 'changed', 'caption/unchanged': 'unchanged', '': '',
-    'baseline/all': 'floor: true flag + one sentence',
-    'baseline/changed': 'floor on changed: one sentence',
-    'baseline/no_change': 'floor: always "no change"',
-}
+_MODEL = {'all': 'all', 'changed': 'changed', 'unchanged': 'unchanged'}
+_PAIR_FLOORS = {'all': 'floor: true flag + one sentence',
+                'changed': 'floor on changed: one sentence',
+                'no_change': 'floor: always "no change"'}
+_IMAGE_FLOORS = {'all': 'floor: best single sentence', 'frequent': 'floor: most frequent caption'}
+# Title of a block, its columns, and the groups of keys that are its rows: model, then floors.
+_BLOCKS = (('captions (x100)', 'caption', 'baseline'),
+           ('by characters (x100)', 'caption_characters', 'baseline_characters'))
+_PUBLISHED = {**_COLUMNS, 'char_cosine': 'cos'}
 _SHARES = {
     'flag_accuracy': 'flag accuracy', 'flag_F1': 'flag F1', 'object_F1': 'object F1',
     'direction_accuracy': 'appear/remove', 'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
@@ -16,6 +19,28 @@ _SHARES = {
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')
 _WIDTH = 88
+
+
+def format_facts(facts: Mapping[str, object]) -> str:
+    """Lay out what must stand beside scores.
+
+    Args:
+        facts: What :func:`rscc.evaluation.records.scoring_facts` returned, and if known
+            ``samples`` (how many) and ``references`` (the file they are from).
+
+    Returns:
+        A line of the data, one of the scoring, and one of the intervals and the most frequent
+        caption where there are any.
+    """
+    data = [f'{facts["samples"]} samples' if 'samples' in facts else '',
+            f'split {facts.get("split") or "unknown"}', f'language {facts["language"]}',
+            f'references {facts["references"]}' if 'references' in facts else '']
+    scoring = [f'protocol {facts["protocol"]}', f'tokenizer: {facts["tokenizer"]}']
+    more = [f'{label}: {facts[key]}' for key, label in (
+        ('intervals', 'intervals'), ('most_frequent_of', 'most frequent caption of'))
+        if key in facts]
+    return '\n'.join(', '.join(filter(None, line)) for line in (data, scoring, more)
+                     if any(line))
 
 
 def format_table(metrics: Mapping[str, float]) -> str:
@@ -30,31 +55,54 @@ def format_table(metrics: Mapping[str, float]) -> str:
     """
     left = {key: float(value) for key, value in metrics.items()
             if isinstance(value, int | float) or hasattr(value, '__float__')}
-    blocks = [_caption_block(left), _pairs_block(left, 'caption', _SHARES),
-              _pairs_block(left, 'change', {name: name for name in _CHANGE}), _classes_block(left),
-              _flow('other', left)]
+    pairs = any(f'caption/{part}/Bleu_1' in left for part in ('changed', 'unchanged'))
+    floors = _PAIR_FLOORS if pairs or 'baseline/no_change/Bleu_1' in left else _IMAGE_FLOORS
+    blocks = [_caption_block(left, title, {f'{model}/{key}': label for key, label in
+                                           _MODEL.items()},
+                             {f'{floor}/{key}': label for key, label in floors.items()})
+              for title, model, floor in _BLOCKS]
+    blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
+               _pairs_block(left, 'change', {name: name for name in _CHANGE}),
+               _classes_block(left), _flow('other', left)]
     return '\n\n'.join(block for block in blocks if block) or 'no scores'
 
 
-def _caption_block(left: dict[str, float]) -> str:
-    """Take the caption rows out of ``left`` and return them as a table, x100."""
-    found = {row: {name: left.pop(f'{row}/{name}') for name in _COLUMNS if f'{row}/{name}' in left}
-             for row in _ROWS if row}
-    columns = [name for name in _COLUMNS if any(name in row for row in found.values())]
+def _published_block(left: dict[str, float]) -> str:
+    """Return the table of protocol clipcap_rsic, whose figures must not be taken for others."""
+    rows = {'clipcap_rsic/all': 'all'}
+    floors = {'clipcap_rsic/frequent': _IMAGE_FLOORS['frequent']}
+    return _caption_block(left, 'as clipcap_rsic (0 to 1)', rows, floors, _PUBLISHED, 4)
+
+
+def _caption_block(left: dict[str, float], title: str, model: Mapping[str, str],
+                   floors: Mapping[str, str], names: Mapping[str, str] = _COLUMNS,
+                   digits: int = 2) -> str:
+    """Take rows (key -> label) of caption scores out of ``left`` and return them as a table."""
+    above, below = _rows(left, model, names), _rows(left, floors, names)
+    rows = [*above, ('', {}), *below] if below else above
+    columns = [name for name in names if any(name in values for _, values in rows)]
     if not columns:
         return ''
-    first = max(len(_ROWS[row]) for row, values in found.items() if values)
-    first = max(first, len('captions (x100)'))
-    head = 'captions (x100)'.ljust(first) + ''.join(f'{_COLUMNS[name]:>8}' for name in columns)
+    first = max(len(title), *(len(label) for label, _ in rows))
+    head = title.ljust(first) + ''.join(f'{names[name]:>8}' for name in columns)
     lines = [head, '-' * len(head)]
-    for row, label in _ROWS.items():
-        if row and found[row]:
-            cells = (f'{found[row][name]:8.2f}' if name in found[row] else f'{"-":>8}'
-                     for name in columns)
-            lines.append(label.ljust(first) + ''.join(cells))
-        elif not row and any(found[name] for name in found if name.startswith('baseline')):
-            lines.append('')
+    for label, values in rows:
+        cells = (f'{values[name]:8.{digits}f}' if name in values else f'{"-":>8}'
+                 for name in columns)
+        lines.append(label.ljust(first) + ''.join(cells) if label else '')
     return '\n'.join(lines)
+
+
+def _rows(left: dict[str, float], keys: Mapping[str, str],
+          names: Mapping[str, str]) -> list[tuple[str, dict[str, float]]]:
+    """Take the rows that are there out of ``left``, each with the ends of its interval below."""
+    rows = []
+    for key, label in keys.items():
+        for text, suffix in ((label, ''), ('   95 % from', '_low'), ('   95 % to', '_high')):
+            values = {name: left.pop(f'{key}/{name}{suffix}') for name in names
+                      if f'{key}/{name}{suffix}' in left}
+            rows += [(text, values)] if values else []
+    return rows
 
 
 def _pairs_block(left: dict[str, float], group: str, names: Mapping[str, str]) -> str:

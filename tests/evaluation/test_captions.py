@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from rscc.evaluation import captions
+from rscc.evaluation import coco
 from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.meteor import MeteorError
+from rscc.evaluation.records import coco_words
 
 pytest.importorskip('pycocoevalcap')
 SAME = ['there is no difference', 'the scene is the same as before']
@@ -45,8 +46,8 @@ def test_a_subset_of_one_kind_only_works(kinds, absent):
 def test_single_images_have_no_flag_and_a_floor_of_one_sentence():
     scores, _ = score_captions([CaptionRecord('1', 'a road', ['a road', 'a house'])], NO_METEOR)
     groups = {key.rsplit('/', 1)[0] for key in scores}
-    assert groups == {'caption/all', 'baseline/all', 'caption'}
-    assert 'caption/flag_accuracy' not in scores
+    assert groups == {'caption/all', 'baseline/all', 'baseline/frequent', 'caption'}
+    assert 'caption/flag_accuracy' not in scores and 'caption/direction_accuracy' not in scores
     assert scores['caption/all/CIDEr'] == 0
 
 
@@ -66,7 +67,7 @@ def test_given_constant_sentences_are_used():
 
 
 def test_sm_is_the_mean_of_four(monkeypatch):
-    monkeypatch.setattr(captions, 'meteor_scores', lambda tasks: {
+    monkeypatch.setattr(coco, 'meteor_scores', lambda tasks, forms: {
         name: {'METEOR': 40.0, 'METEOR_id': 30.0} for name, pairs in tasks.items() if pairs})
     scores, _ = score_captions(records(), CaptionOptions())
     four = [scores[f'caption/all/{name}'] for name in ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')]
@@ -75,12 +76,12 @@ def test_sm_is_the_mean_of_four(monkeypatch):
 
 
 def test_without_meteor_everything_else_is_there_and_one_line_says_so(monkeypatch):
-    def broken(_tasks):
+    def broken(_tasks, _forms):
         raise MeteorError("'java' is not installed")
 
     said = []
-    monkeypatch.setattr(captions, 'meteor_scores', broken)
-    monkeypatch.setattr(captions, 'warn', said.append)
+    monkeypatch.setattr(coco, 'meteor_scores', broken)
+    monkeypatch.setattr(coco, 'warn', said.append)
     scores, _ = score_captions(records(), CaptionOptions(no_change_captions=SAME))
     assert scores == score_captions(records(), NO_METEOR)[0]
     assert said == ["METEOR and Sm are absent: 'java' is not installed. All other scores are "
@@ -95,6 +96,61 @@ def test_chinese_is_scored_by_words():
     assert scores['caption/flag_accuracy'] == scores['caption/direction_accuracy'] == 1
 
 
+HARBOUR = [CaptionRecord('1', '港口里停着许多船。',
+                         ['港口里，停着许多船。###', '许多船停在港口。']),
+           CaptionRecord('2', '绿色的树林', ['绿色的树林。', '一片绿色的树林.'])]
+
+
+def test_chinese_has_a_second_report_by_characters_and_no_marks():
+    scores, rows = score_captions(HARBOUR, CaptionOptions(meteor=False, language='zh'))
+    groups = {key.rsplit('/', 1)[0] for key in scores}
+    assert groups == {'caption/all', 'baseline/all', 'baseline/frequent', 'caption',
+                      'caption_characters/all', 'baseline_characters/all',
+                      'baseline_characters/frequent'}
+    # The comma and "###" of the reference are no characters: the two sentences are equal.
+    assert scores['caption_characters/all/Bleu_1'] == pytest.approx(100, abs=1e-3)
+    assert len(rows) == 2
+    words = coco_words('zh')
+    assert words('树林，很多.###') == words('树林，很多') and '，' not in words('树林，很多')
+
+
+def test_chinese_meteor_matches_equal_words_alone(monkeypatch):
+    asked = []
+
+    def fake(tasks, forms):
+        asked.append((sorted(tasks), list(forms)))
+        return {name: {'METEOR_id': 40.0} for name in tasks}
+
+    monkeypatch.setattr(coco, 'meteor_scores', fake)
+    scores, _ = score_captions(HARBOUR, CaptionOptions(language='zh', baselines=False))
+    assert len(asked) == 1 and asked[0][1] == ['METEOR_id']
+    assert scores['caption/all/METEOR'] == scores['caption_characters/all/METEOR'] == 40
+    assert not any('METEOR_id' in key for key in scores)
+
+
+def test_the_most_frequent_caption_is_that_of_train_where_it_is_known():
+    made = [CaptionRecord('1', 'a road', ['a house', 'a house', 'a road']),
+            CaptionRecord('2', 'a road', ['a road by the sea', 'a house near the road'])]
+    here, _ = score_captions(made, NO_METEOR)
+    given, _ = score_captions(made, CaptionOptions(meteor=False, frequent_caption='A house .'))
+    train, _ = score_captions(made, CaptionOptions(meteor=False, frequent_caption='many boats'))
+    assert here['baseline/frequent/Bleu_1'] == given['baseline/frequent/Bleu_1'] > 40
+    assert train['baseline/frequent/Bleu_1'] < 1
+    assert 'baseline/frequent/Bleu_1' not in score_captions(records(), NO_METEOR)[0]
+
+
+def test_intervals_lie_around_every_score_and_their_draws_repeat():
+    options = CaptionOptions(meteor=False, baselines=False, bootstrap=200, seed=3)
+    made = [CaptionRecord(str(i), f'a house by {i % 3} roads',
+                          [f'a house by {i % 4} roads', 'a car']) for i in range(24)]
+    scores, _ = score_captions(made, options)
+    for name in ('Bleu_1', 'Bleu_4', 'ROUGE_L', 'CIDEr'):
+        low, high = (scores[f'caption/all/{name}_{end}'] for end in ('low', 'high'))
+        assert low < scores[f'caption/all/{name}'] < high, name
+    assert score_captions(made, options)[0] == scores
+    assert not any(key.endswith('_low') for key in score_captions(made, NO_METEOR)[0])
+
+
 def test_coco_caption_main_module_is_never_imported():
     score_captions(records(), NO_METEOR)
     assert 'pycocoevalcap.eval' not in sys.modules
@@ -106,6 +162,8 @@ def test_bad_settings_and_records_are_named():
         CaptionOptions(protocol='coc')
     with pytest.raises(ValueError, match="unknown language 'english'"):
         CaptionOptions(language='english')
+    with pytest.raises(ValueError, match=r'bootstrap=10 gives no 95 % interval: use at least 100'):
+        CaptionOptions(bootstrap=10)
     with pytest.raises(ValueError, match='no captions to score'):
         score_captions([])
     with pytest.raises(ValueError, match=r"sample 'x' has no reference caption \(1 such"):

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from rscc.evaluation import java as java_module
 from rscc.evaluation import meteor
 
 pytest.importorskip('pycocoevalcap')
@@ -27,21 +28,29 @@ def test_both_forms_of_several_sets_in_one_call(java):
     assert scores['stem']['METEOR'] > scores['stem']['METEOR_id'] + 10
 
 
+@pytest.mark.slow
+def test_one_form_alone_is_that_of_both(java):
+    pair = [('a house is built', ('the houses are built',))]
+    both = meteor.meteor_scores({'x': pair})['x']
+    assert meteor.meteor_scores({'x': pair}, ['METEOR_id']) == {'x': {
+        'METEOR_id': both['METEOR_id']}}
+
+
 def test_words_are_numbered_by_the_alphabet():
     numbered = meteor._as_numbers({'x': [('a road', ('the road', 'a house'))]})
     assert numbered == {'x': [('4 6', ('7 6', '4 5'))]}
 
 
 def test_without_java_the_error_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(meteor.shutil, 'which', lambda _: None)
+    monkeypatch.setattr(java_module.shutil, 'which', lambda _: None)
     with pytest.raises(meteor.MeteorError, match=r"'java' is not installed \(Debian: apt-get"):
         meteor.meteor_scores({'x': [PAIR]})
     assert meteor.meteor_scores({'x': []}) == {}
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(meteor.shutil, 'which', lambda _: '/bin/true')
-    monkeypatch.setattr(meteor.importlib.util, 'find_spec', lambda _: None)
+    monkeypatch.setattr(java_module.shutil, 'which', lambda _: '/bin/true')
+    monkeypatch.setattr(java_module.importlib.util, 'find_spec', lambda _: None)
     with pytest.raises(meteor.MeteorError, match='pip install pycocoevalcap'):
         meteor.meteor_scores({'x': [PAIR]})
 

@@ -1,11 +1,9 @@
 """Predictions of three forms beside references."""
-import gzip
-import json
-
 import pytest
 
 from rscc.evaluation import predictions as module
-from rscc.evaluation.predictions import read_predictions, read_references
+from rscc.evaluation.predictions import read_facts, read_predictions
+from rscc.evaluation.references import read_references
 from rscc.utils import write_json
 
 
@@ -28,11 +26,6 @@ def references(annotations):
     return read_references(annotations, 'test')
 
 
-def test_references_are_sorted_and_a_missing_flag_is_derived(references):
-    assert list(references) == ['test_1', 'test_2']
-    assert [record.changed for record in references.values()] == [True, False]
-
-
 def test_a_plain_object_is_joined_by_name(tmp_path, references):
     write_json(tmp_path / 'p.json', {'test_2.png': 'b', 'test_1': 'a'})
     records = read_predictions(tmp_path / 'p.json', references)
@@ -48,17 +41,71 @@ def test_lines_follow_the_sorted_names(tmp_path, references):
         read_predictions(tmp_path / 'p.txt', references)
 
 
-def test_missing_ids_are_an_error_and_extra_ones_a_counted_warning(
+def test_missing_and_extra_ids_are_counted_errors_unless_partial(
         tmp_path, references, monkeypatch):
-    write_json(tmp_path / 'p.json', {'test_1': 'a', 'tset_2': 'b'})
-    with pytest.raises(ValueError, match=r'no prediction for 1 of 2 samples, first: test_2 '
-                                         r'\(it has 1 unknown ids, first: tset_2\)'):
-        read_predictions(tmp_path / 'p.json', references)
     said = []
     monkeypatch.setattr(module, 'warn', said.append)
-    write_json(tmp_path / 'p.json', {'test_1': 'a', 'test_2': 'b', 'other': 'c'})
-    assert len(read_predictions(tmp_path / 'p.json', references)) == 2
-    assert len(said) == 1 and '1 predictions have no references' in said[0]
+    path = tmp_path / 'p.json'
+    write_json(path, {'test_1': 'a', 'tset_2': 'b'})
+    both = (r"against split 'test' of .*captions.json' \(ids taken as name\): no prediction for "
+            r'1 of 2 images, first: test_2; 1 ids that the split does not have, first: tset_2')
+    with pytest.raises(ValueError, match=both + r'\. Is it another split\? --partial scores'):
+        read_predictions(path, references)
+    assert not said
+    assert [r.sample_id for r in read_predictions(path, references, partial=True)] == ['test_1']
+    assert len(said) == 1 and said[0].endswith('Only the 1 images of both are scored')
+    write_json(path, {'test_1': 'a', 'test_2': 'b', 'x': 'c', 'y': 'd', 'z': 'e', 'zz': 'f'})
+    with pytest.raises(ValueError, match=r'taken as name\): 4 ids that .* first: x, y, z\. Is'):
+        read_predictions(path, references)
+    write_json(path, {'x': 'a'})
+    with pytest.raises(ValueError, match='they have no image in common; 1 ids that the split'):
+        read_predictions(path, references, partial=True)
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Images as published: number n is the file n + 1."""
+    path = tmp_path / 'dataset.json'
+    write_json(path, dict(images=[
+        dict(filename=f'{n + 1}.tif', imgid=n, split='test' if n in (1, 3, 4) else 'train',
+             sentences=[dict(raw=f'image {n} .')]) for n in range(6)]))
+    return read_references(path, 'test')
+
+
+@pytest.mark.parametrize(('ids', 'names'), [
+    (['1', '3', '4'], 'imgid'), (['2', '4', '5'], 'name'), (['5.tif', '2.tif', '4.tif'], 'file')])
+def test_ids_are_numbers_or_file_names_whichever_fits_them_all(tmp_path, numbered, ids, names):
+    write_json(tmp_path / 'p.json', {key: f'said of {key}' for key in ids})
+    found = read_predictions(tmp_path / 'p.json', numbered)
+    assert [r.references for r in found] == [[f'image {n} .'] for n in (1, 3, 4)]
+    assert {r.prediction for r in found} == {f'said of {key}' for key in ids}
+
+
+def test_an_image_named_twice_is_refused(tmp_path, references):
+    write_json(tmp_path / 'p.json', {'test_1': 'a', 'test_1.png': 'b', 'test_2': 'c'})
+    with pytest.raises(ValueError, match='has 3 ids for 2 images: some are there with and without'):
+        read_predictions(tmp_path / 'p.json', references)
+
+
+def test_ids_that_may_be_either_are_never_guessed(tmp_path, numbered):
+    write_json(tmp_path / 'p.json', {'4': 'a'})
+    with pytest.raises(ValueError, match=r"its ids, such as '4', may be name \(1 of 1 known\) or "
+                       r'imgid \(1 of 1 known\): say which with --ids'):
+        read_predictions(tmp_path / 'p.json', numbered, partial=True)
+    for naming, image in (('imgid', 4), ('name', 3)):
+        found = read_predictions(tmp_path / 'p.json', numbered, naming, partial=True)
+        assert [r.references for r in found] == [[f'image {image} .']]
+    with pytest.raises(ValueError, match=r"unknown naming 'imgids'.* Did you mean 'imgid'"):
+        read_predictions(tmp_path / 'p.json', numbered, 'imgids')
+
+
+def test_what_our_file_says_of_itself_is_read_and_nothing_of_other_files(tmp_path):
+    write_json(tmp_path / 'p.json', dict(dataset=dict(language='zh'), split='test', samples=[]))
+    assert read_facts(tmp_path / 'p.json') == dict(dataset=dict(language='zh'), split='test')
+    write_json(tmp_path / 'p.json', {'dataset': 'a caption', 'split': 'another'})
+    assert read_facts(tmp_path / 'p.json') == {}
+    (tmp_path / 'p.json').write_text('{')
+    assert read_facts(tmp_path / 'p.json') == read_facts(tmp_path / 'none.json') == {}
 
 
 def test_samples_without_references_are_counted(tmp_path, monkeypatch):
@@ -74,34 +121,14 @@ def test_samples_without_references_are_counted(tmp_path, monkeypatch):
         read_predictions(tmp_path / 'p.json')
 
 
-def test_wrong_files_say_what_was_expected(tmp_path, annotations, references):
+def test_wrong_files_say_what_was_expected(tmp_path, references):
     write_json(tmp_path / 'p.json', [1])
     with pytest.raises(ValueError, match='is no predictions file: expected the JSON of tools/test'):
         read_predictions(tmp_path / 'p.json', references)
     write_json(tmp_path / 'p.json', {'test_1': 'a'})
     with pytest.raises(ValueError, match=r'holds captions only: give --references'):
         read_predictions(tmp_path / 'p.json')
-    with pytest.raises(ValueError, match=r"no split 'tset': it has test, val. Did you mean 'test'"):
-        read_references(annotations, 'tset')
-    with pytest.raises(ValueError, match="has no list 'images'"):
-        read_references(tmp_path / 'p.json', 'test')
     with pytest.raises(FileNotFoundError, match='no such predictions file'):
         read_predictions(tmp_path / 'none.txt', references)
     with pytest.raises(FileNotFoundError, match='no such JSON file'):
         read_predictions(tmp_path / 'none.json', references)
-
-
-def test_references_without_sentences_in_that_language_name_the_image(tmp_path, annotations):
-    with pytest.raises(ValueError, match=r"'test_1\.png' needs a filename and sentences with "
-                       r"'raw_chinese' or 'tokens_chinese' \(language 'zh'\); found .*a house"):
-        read_references(annotations, 'test', 'zh')
-    write_json(tmp_path / 'p.json', dict(images=[dict(filename='a.png', split='test')]))
-    with pytest.raises(ValueError, match=r"'a\.png' needs .*sentences with 'raw'.*; found None"):
-        read_references(tmp_path / 'p.json', 'test')
-
-
-def test_gzipped_references_and_joined_tokens_are_read(tmp_path):
-    image = dict(filename='a.png', split='test', sentences=[dict(tokens_chinese=['一栋', '房子'])])
-    path = tmp_path / 'captions.json.gz'
-    path.write_bytes(gzip.compress(json.dumps(dict(images=[image])).encode()))
-    assert read_references(path, 'test', 'zh')['a'].references == ['一栋房子']

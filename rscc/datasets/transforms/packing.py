@@ -9,8 +9,8 @@ from mmengine.structures import PixelData
 from rscc.registry import TRANSFORMS
 from rscc.structures import ChangeDataSample
 
-META_KEYS = ('sample_id', 'split', 'img_path_from', 'img_path_to', 'img_path', 'ori_shape',
-             'img_shape', 'flip')
+META_KEYS = ('sample_id', 'imgid', 'split', 'img_path_from', 'img_path_to', 'img_path',
+             'ori_shape', 'img_shape', 'flip')
 CAPTION_KEYS = ('gt_captions', 'target_captions')
 
 

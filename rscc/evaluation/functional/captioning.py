@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rscc.evaluation.functional.cider import CiderD
 from rscc.utils import require
 
 Words = Sequence[str]
+_TINY, _SMALL = 1e-15, 1e-9
 
 
 class _Frequencies(NamedTuple):
@@ -88,6 +91,25 @@ class CaptionCorpus:
                 for b, r, c in zip(each_bleu[3], rouge_l, cider, strict=True)]
         return scores, rows
 
+    def bleu_totals(self, predictions: Sequence[Words],
+                    subset: Sequence[int] | None = None) -> np.ndarray:
+        """Count, per sample, what the BLEU of any set of these samples is made of.
+
+        Args:
+            predictions: As in :meth:`score`.
+            subset: As in :meth:`score`.
+
+        Returns:
+            (N, 10) integers that :func:`coco_bleu` takes when summed: matched n-grams of orders 1
+            to 4, n-grams of orders 1 to 4, words said, words of the closest reference.
+        """
+        subset = range(len(self)) if subset is None else subset
+        cooked = [self._cached('bleu', (' '.join(predictions[i]), self._references[i]),
+                               self._cook_bleu) for i in subset]
+        rows = [[*counts['correct'], *counts['guess'], counts['testlen'],
+                 _closest(counts['reflen'], counts['testlen'])] for counts in cooked]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
+
     def constant_bleu(self, words: Words, subset: Sequence[int]) -> float:
         """Return the BLEU-4 (x100) of one sentence as the answer to every sample of a subset."""
         length, counts = self._bleu.precook(' '.join(words), 4, True)
@@ -96,7 +118,7 @@ class CaptionCorpus:
         for ngram, count in counts.items():
             # Clipped matches over all samples: how many have the n-gram once, twice, ...
             matched[len(ngram) - 1] += sum(known.having[ngram, k] for k in range(1, count + 1))
-        closest = sum(times * min(lengths, key=lambda found: (abs(found - length), found))
+        closest = sum(times * _closest(lengths, length)
                       for lengths, times in known.lengths.items())
         return 100 * _corpus_bleu(matched, length, closest, len(subset))
 
@@ -140,6 +162,27 @@ class CaptionCorpus:
         if (kind, key) not in self._cache:
             self._cache[kind, key] = compute(key)
         return self._cache[kind, key]
+
+
+def _closest(lengths: Sequence[int], length: int) -> int:
+    """Return the closest reference length, the shorter of two."""
+    return min(lengths, key=lambda found: (abs(found - length), found))
+
+
+def coco_bleu(totals: Sequence[float]) -> list[float]:
+    """Return BLEU-1 to BLEU-4 (x100) of summed counts, with coco-caption's tiny constants.
+
+    Args:
+        totals: The 10 numbers of :meth:`CaptionCorpus.bleu_totals`, summed over samples.
+    """
+    *counts, said, closest = map(float, totals)
+    ratio = (said + _TINY) / (closest + _SMALL)
+    penalty = 1.0 if ratio >= 1 else math.exp(1 - 1 / ratio)
+    product, bleus = 1.0, []
+    for order, (found, of) in enumerate(zip(counts[:4], counts[4:], strict=True), 1):
+        product *= (found + _TINY) / (of + _SMALL)
+        bleus.append(100 * penalty * product**(1 / order))
+    return bleus
 
 
 def _corpus_bleu(matched: Sequence[int], length: int, reference_length: int,

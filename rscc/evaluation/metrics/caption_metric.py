@@ -4,7 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.captions import (
+    CaptionOptions,
+    CaptionRecord,
+    score_captions,
+    scoring_facts,
+)
 from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.registry import METRICS
 from rscc.utils import atomic_write
@@ -34,14 +39,23 @@ class CaptionMetric(SampleMetric):
     ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
     ``distinct_2``.
 
+    Chinese is scored by jieba's words, and by characters under ``caption_characters/...``. Single
+    images have no changed and unchanged part and no flag; their floors are the best single sentence
+    (``baseline/all/...``) and the most frequent caption (``baseline/frequent/...``: of the training
+    split where the dataset's metainfo names it, else of the references). ``facts`` says protocol,
+    split, language and tokenizer of the last scores.
+
     Args:
-        protocol: ``'coco'``.
+        protocol: ``'coco'``, or ``'clipcap_rsic'`` for the figures as the authors of CLIP-GPT
+            computed them, under keys of their own.
         meteor: Compute METEOR and ``Sm`` (5 to 15 s of Java); switch off during training.
         baselines: Compute the floors.
         constant_caption: The floors' sentence for changed samples; by default the best one among
             the references.
         language: ``'en'`` or ``'zh'``; by default the dataset's.
         out_file: A CSV table of every sample with its scores.
+        bootstrap: Resamples for 95 % intervals, ``..._low`` and ``..._high``; 0 for none.
+        seed: Seed of the resamples.
         prefix, collect_device: See :class:`SampleMetric`.
     """
 
@@ -49,8 +63,8 @@ class CaptionMetric(SampleMetric):
 
     def __init__(self, protocol: str = 'coco', meteor: bool = True, baselines: bool = True,
                  constant_caption: str | None = None, language: str | None = None,
-                 out_file: str | os.PathLike | None = None, prefix: str | None = None,
-                 collect_device: str = 'cpu') -> None:
+                 out_file: str | os.PathLike | None = None, bootstrap: int = 0, seed: int = 0,
+                 prefix: str | None = None, collect_device: str = 'cpu') -> None:
         super().__init__(prefix, collect_device)
         self.protocol = protocol
         self.meteor = meteor
@@ -58,6 +72,8 @@ class CaptionMetric(SampleMetric):
         self.constant_caption = constant_caption
         self.language = language
         self.out_file = out_file
+        self.bootstrap = bootstrap
+        self.seed = seed
         self.options()  # wrong settings are said now, not after hours of training
 
     def options(self) -> CaptionOptions:
@@ -65,7 +81,15 @@ class CaptionMetric(SampleMetric):
         return CaptionOptions(
             protocol=self.protocol, language=self.language or self.meta.get('language', 'en'),
             no_change_captions=self.meta.get('no_change_captions') or (), meteor=self.meteor,
-            baselines=self.baselines, constant_caption=self.constant_caption)
+            baselines=self.baselines, constant_caption=self.constant_caption,
+            frequent_caption=self.meta.get('frequent_caption'), bootstrap=self.bootstrap,
+            seed=self.seed)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What must stand beside the scores."""
+        return scoring_facts(self.options(), self.meta.get('split'),
+                             single=self.meta.get('task') == 'single')
 
     def record(self, sample: dict) -> dict | None:
         """Keep the sentences and flags of a sample."""
@@ -78,13 +102,14 @@ class CaptionMetric(SampleMetric):
         records = [CaptionRecord(**result) for result in results]
         scores, rows = score_captions(records, self.options())
         if self.out_file is not None:
-            write_table(self.out_file, records, rows)
+            write_table(self.out_file, records, rows, self.protocol)
         return scores
 
 
 def write_table(path: str | os.PathLike, records: Sequence[CaptionRecord],
-                rows: Sequence[dict[str, float]]) -> None:
-    """Write one CSV line per sample: name, flag, scores (x100), prediction, references."""
+                rows: Sequence[dict[str, float]], protocol: str = 'coco') -> None:
+    """Write one CSV line per sample: name, flag, scores, prediction, references."""
+    digits = 2 if protocol == 'coco' else 4  # x100, or from 0 to 1
     with atomic_write(path) as file:
         table = csv.writer(file, lineterminator='\n')
         names = list(rows[0]) if rows else []
@@ -92,5 +117,5 @@ def write_table(path: str | os.PathLike, records: Sequence[CaptionRecord],
         for record, row in zip(records, rows, strict=True):
             flag = '' if record.changed is None else int(record.changed)
             references = ' | '.join(text.strip() for text in record.references)
-            table.writerow([record.sample_id, flag, *(f'{row[name]:.2f}' for name in names),
+            table.writerow([record.sample_id, flag, *(f'{row[name]:.{digits}f}' for name in names),
                             record.prediction, references])

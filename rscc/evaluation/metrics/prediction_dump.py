@@ -1,7 +1,12 @@
 """The predictions of a test run, in one JSON file that can be scored again."""
 import os
 
-from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.captions import (
+    CaptionOptions,
+    CaptionRecord,
+    score_captions,
+    scoring_facts,
+)
 from rscc.evaluation.functional.segmentation import changed_f1
 from rscc.evaluation.metrics.caption_metric import caption_record
 from rscc.evaluation.metrics.change_metric import sample_matrix
@@ -40,6 +45,8 @@ class PredictionDump(SampleMetric):
         """Keep paths, sentences and the change map's F1 of a sample."""
         paths = {name: str(sample[name]) for name in ('img_path_from', 'img_path_to', 'img_path')
                  if sample.get(name)}
+        if sample.get('imgid') is not None:
+            paths['imgid'] = sample['imgid']
         kept = {**paths, 'split': sample.get('split'),
                 'references': list(sample.get('gt_captions') or ())}
         if sample.get('gt_change_flag') is not None:
@@ -62,22 +69,25 @@ class PredictionDump(SampleMetric):
         results = [dict(result) for result in results]
         self._add_caption_scores(results)
         splits = {result.pop('split') for result in results} - {None}
+        split = '+'.join(sorted(splits)) or None
         write_json(self.out_file, {
             'config': self.config, 'checkpoint': self.checkpoint, 'dataset': dict(self.meta),
-            'split': '+'.join(sorted(splits)) or None, 'protocol': self.protocol, 'metrics': {},
-            'samples': results})
+            'split': split, **scoring_facts(self._options()), 'metrics': {}, 'samples': results})
         return {}
 
     def _add_caption_scores(self, results: list[dict]) -> None:
-        """Put ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` (x100) into each record that has captions."""
+        """Put ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` into each record that has captions."""
         told = [result for result in results if 'captions' in result]
         if not told:
             return
         records = [CaptionRecord(result['sample_id'], **result.pop('captions')) for result in told]
-        options = CaptionOptions(self.protocol, self.meta.get('language', 'en'), meteor=False,
-                                 baselines=False)
-        for result, row in zip(told, score_captions(records, options)[1], strict=True):
+        rows = score_captions(records, self._options())[1]
+        for result, row in zip(told, rows, strict=True):
             result['scores'] = {**{k: round(v, 3) for k, v in row.items()}, **result['scores']}
+
+    def _options(self) -> CaptionOptions:
+        return CaptionOptions(self.protocol, self.meta.get('language', 'en'), meteor=False,
+                              baselines=False)
 
 
 def _number(value: object) -> float | None:

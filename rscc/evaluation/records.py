@@ -1,0 +1,144 @@
+"""What a caption score is computed from: sentences, options, and the words that state both."""
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rscc.evaluation.functional.bootstrap import check_resamples
+from rscc.text import normalise, split_words
+from rscc.text.normalisation import check_language, strip_hashes
+from rscc.utils import did_you_mean
+
+PROTOCOLS = ('coco', 'clipcap_rsic')
+
+
+@dataclass
+class CaptionRecord:
+    """One sample's captions.
+
+    Attributes:
+        sample_id: Name of the sample, unique in its dataset.
+        prediction: The generated sentence.
+        references: Sentences it is scored against, at least one.
+        changed: Whether the sample changed; None for single images.
+        predicted_flag: The model's own change flag, where it has one.
+    """
+    sample_id: str
+    prediction: str
+    references: Sequence[str]
+    changed: bool | None = None
+    predicted_flag: bool | None = None
+
+
+@dataclass
+class CaptionOptions:
+    """How captions are scored.
+
+    Attributes:
+        protocol: ``'coco'``: coco-caption's arithmetic on words. ``'clipcap_rsic'``: what the
+            authors of CLIP-GPT published, for comparison with their figures alone.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's stock sentences for unchanged pairs.
+        meteor: Compute METEOR (and ``Sm``), which needs Java.
+        baselines: Compute the floors.
+        constant_caption: The floors' sentence for changed samples; chosen on the references by
+            default.
+        constant_no_change: The same for unchanged samples.
+        frequent_caption: The most frequent caption of the training split, the floor of single
+            images; that of the references where none is given.
+        bootstrap: Resamples for 95 % intervals; 0 for none.
+        seed: Seed of the resamples.
+
+    Raises:
+        ValueError: If the protocol or the language is unknown, or the resamples are too few.
+    """
+    protocol: str = 'coco'
+    language: str = 'en'
+    no_change_captions: Sequence[str] = ()
+    meteor: bool = True
+    baselines: bool = True
+    constant_caption: str | None = None
+    constant_no_change: str | None = None
+    frequent_caption: str | None = None
+    bootstrap: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_language(self.language)
+        check_resamples(self.bootstrap)
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"unknown protocol '{self.protocol}': expected one of "
+                             f"{', '.join(PROTOCOLS)}.{did_you_mean(self.protocol, PROTOCOLS)}")
+
+
+def frequent_caption(captions: Sequence[str], language: str = 'en') -> str | None:
+    """Return the sentence that occurs most often, the first of the alphabet among equals.
+
+    Args:
+        captions: Sentences; spellings that differ in case, blanks or final marks are one sentence.
+        language: ``'en'`` or ``'zh'``.
+
+    Returns:
+        It, as it is most often written, or None where there are no captions.
+    """
+    kinds: dict[str, Counter] = {}
+    for caption in captions:
+        kinds.setdefault(normalise(strip_hashes(caption), language), Counter())[caption] += 1
+    kinds.pop('', None)
+    if not kinds:
+        return None
+    _, spellings = min(kinds.items(), key=lambda kind: (-kind[1].total(), kind[0]))
+    return min(spellings, key=lambda text: (-spellings[text], text))
+
+
+def coco_words(language: str) -> Callable[[str], list[str]]:
+    """Return how protocol ``'coco'`` splits a sentence into words.
+
+    In Chinese, marks are no words: they would count as matches of the commonest kind.
+    """
+    if language == 'en':
+        return split_words
+    return lambda text: [word for word in split_words(strip_hashes(text), 'zh')
+                         if any(map(str.isalnum, word))]
+
+
+def coco_characters(text: str) -> list[str]:
+    """Return the characters of a Chinese sentence without marks and blanks."""
+    return [character for character in strip_hashes(text).lower() if character.isalnum()]
+
+
+def scoring_facts(options: CaptionOptions, split: str | None = None,
+                  single: bool = False) -> dict[str, str]:
+    """Return what must stand beside every score.
+
+    Args:
+        options: How the captions are scored.
+        split: Split they are of.
+        single: Whether they are of single images, whose floor is the most frequent caption.
+
+    Returns:
+        ``protocol``, ``language``, ``tokenizer``, and where they apply ``split``,
+        ``most_frequent_of`` (where that caption is from) and ``intervals``.
+    """
+    facts = {'protocol': options.protocol, 'language': options.language,
+             'tokenizer': _tokenizer(options)}
+    if split:
+        facts['split'] = split
+    if single and options.baselines:
+        facts['most_frequent_of'] = 'train' if options.frequent_caption else 'these references'
+    if options.bootstrap:
+        facts['intervals'] = (f'95 %, {options.bootstrap} resamples of the images, seed '
+                              f'{options.seed}')
+    return facts
+
+
+def _tokenizer(options: CaptionOptions) -> str:
+    if options.protocol == 'clipcap_rsic':
+        other = 'CIDEr' if options.language == 'en' else 'char_cosine'
+        return f'jieba with blanks and marks (BLEU), PTB (METEOR, {other})'
+    if options.language == 'en':
+        return 'words and marks, lower case, no PTB'
+    # Where jieba is missing, the splitting of the package falls back on characters and says so.
+    words = split_words('一座桥梁', 'zh')
+    if len(words) == 4:
+        return 'characters (jieba is not installed), no marks'
+    return 'jieba words, no marks; characters as a second report'
