@@ -130,10 +130,13 @@ class PanelHook(Hook):
             runner.logger.info(f"{counts or 'no pictures'} written{here} to '{self.out_dir}'")
 
     def _samples(self, data_batch: dict, outputs: Sequence[ChangeDataSample]) -> list[tuple]:
-        """Return (position in this process's share, function giving the frames, sample)."""
+        """Return (position in this process's share, function giving the frames, sample).
+
+        There are none where the dataset brings stored features: nothing can be shown of them.
+        """
         start, self._seen = self._seen, self._seen + len(outputs)
         return [(start + i, _frames_of(data_batch['inputs'][i]), sample)
-                for i, sample in enumerate(outputs)]
+                for i, sample in enumerate(outputs) if data_batch['inputs'][i].ndim == 4]
 
 
 def changed_probability(sample: ChangeDataSample) -> np.ndarray:

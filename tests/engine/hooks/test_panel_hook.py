@@ -181,6 +181,13 @@ def test_processes_share_the_panels_of_a_test(monkeypatch):
     assert len(hook._chosen) == 3
 
 
+def test_stored_features_have_no_picture():
+    hook, features = PanelHook(), torch.ones(1, 5, 8)
+    batch = dict(inputs=[features, torch.zeros(2, 3, 4, 4, dtype=torch.uint8)])
+    (drawn,) = hook._samples(batch, ['first', 'second'])
+    assert (drawn[0], drawn[2]) == (1, 'second') and len(drawn[1]()) == 2
+
+
 def test_negative_count_is_refused():
     with pytest.raises(ValueError, match='num_test=-1; expected 0 or more'):
         PanelHook(num_test=-1)
