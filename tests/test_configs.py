@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from tokenizers import pre_tokenizers
 
 from rscc.compat import import_transformers
 from rscc.datasets.synth.scene_annotation import scene_captions
@@ -50,6 +51,24 @@ def tiny_blip(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
+def tiny_gpt(tmp_path_factory):
+    """Folders that load like a GPT-2 of byte pairs and one of BERT's pieces, but narrow."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ('gpt2', 'gpt2_zh')}
+    letters = sorted(set(pre_tokenizers.ByteLevel.alphabet()))
+    vocabulary = {letter: row for row, letter in enumerate([*letters, '<|endoftext|>'])}
+    (folders['gpt2'] / 'vocab.json').write_text(json.dumps(vocabulary))
+    (folders['gpt2'] / 'merges.txt').write_text('#version: 0.2\n')
+    pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *sorted(set(''.join(CHANGED['zh'])))]
+    (folders['gpt2_zh'] / 'vocab.txt').write_text('\n'.join(pieces) + '\n')
+    gpt2 = import_transformers('models.gpt2')
+    for name, size in (('gpt2', len(vocabulary)), ('gpt2_zh', len(pieces))):
+        config = gpt2.GPT2Config(vocab_size=size, n_embd=TINY_WIDTH, n_layer=1, n_head=4,
+                                 n_positions=128, bos_token_id=size - 1, eos_token_id=size - 1)
+        gpt2.GPT2LMHeadModel(config).save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture(scope='module')
 def data_home(tmp_path_factory):
     """A folder of datasets that holds nothing but the vocabularies."""
     home = tmp_path_factory.mktemp('data')
@@ -72,9 +91,11 @@ def shrink(node, published):
 
 
 @pytest.fixture
-def load(tiny_blip, data_home, monkeypatch):
+def load(tiny_blip, tiny_gpt, data_home, monkeypatch):
     """Return a function that reads one config offline."""
     monkeypatch.setenv('RSCC_BLIP', str(tiny_blip))
+    monkeypatch.setenv('RSCC_GPT2', str(tiny_gpt['gpt2']))
+    monkeypatch.setenv('RSCC_GPT2_ZH', str(tiny_gpt['gpt2_zh']))
     monkeypatch.setenv('RSCC_DATA', str(data_home))
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
 
@@ -89,8 +110,9 @@ def load(tiny_blip, data_home, monkeypatch):
 def shrink_clip(model):
     """Narrow published CLIP towers; whatever meets their outputs keeps the config's numbers."""
     model.encoder.update(TINY_CLIP[model.encoder.type])
-    model.fusion.in_channels = [channels // 8 for channels in model.fusion.in_channels]
-    model.fusion.prompt_encoder.text_encoder.update(TINY_TEXT)
+    if 'in_channels' in model.fusion:
+        model.fusion.in_channels = [channels // 8 for channels in model.fusion.in_channels]
+        model.fusion.prompt_encoder.text_encoder.update(TINY_TEXT)
     return model
 
 
