@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 
 from rscc.apis.failures import explained
 from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
-from rscc.apis.testing import draw_predictions, dump_predictions, finish, use_tta
+from rscc.apis.testing import caption_facts, draw_predictions, dump_predictions, finish, use_tta
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,11 +55,13 @@ def main() -> None:
         dump_predictions(cfg, predictions, args.checkpoint)
     cfg.load_from, cfg.resume = args.checkpoint, False
     with explained():
-        metrics = build_runner(cfg).test()
-        written = finish(metrics, cfg.work_dir, predictions, args.show_dir)
+        runner = build_runner(cfg)
+        metrics = runner.test()
+        facts = caption_facts(runner, metrics)
+        written = finish(metrics, cfg.work_dir, predictions, args.show_dir, facts)
     if is_main_process():
-        from rscc.evaluation.table import format_table
-        print('\n' + format_table(metrics) + '\n')
+        from rscc.evaluation.table import format_facts, format_table
+        print('\n' + (format_facts(facts) + '\n\n' if facts else '') + format_table(metrics) + '\n')
         print('written: ' + ', '.join(str(path) for path in written))
 
 

@@ -1,10 +1,12 @@
 """What testing adds to a run: predictions as JSON, pictures, a report, test-time augmentation."""
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 
 from rscc.apis.launch import add_hook
 from rscc.utils import read_json, write_json
@@ -55,8 +57,25 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
         add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
 
 
+def caption_facts(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return what must stand beside caption scores: protocol, split, language and tokenizer.
+
+    Args:
+        runner: The runner after its test.
+        metrics: Its scores.
+
+    Returns:
+        The facts of its caption metric; nothing where no caption was scored.
+    """
+    if not any(key.endswith('/all/Bleu_1') for key in metrics):
+        return {}
+    found = (getattr(metric, 'facts', None) for metric in runner.test_evaluator.metrics)
+    return next(filter(None, found), {})
+
+
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
-           predictions: str | os.PathLike | None, show_dir: str | os.PathLike | None) -> list[Path]:
+           predictions: str | os.PathLike | None, show_dir: str | os.PathLike | None,
+           facts: Mapping[str, str] | None = None) -> list[Path]:
     """Write what a test leaves behind, in the main process.
 
     Args:
@@ -64,6 +83,7 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
         work_dir: Gets ``metrics.json``.
         predictions: The file of ``PredictionDump``, which gets the scores too; None without.
         show_dir: Folder of the pictures, which gets ``report.html``; None without.
+        facts: What :func:`caption_facts` returned; put beside the scores.
 
     Returns:
         The files written.
@@ -71,7 +91,7 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
     if not is_main_process():
         return []
     written = [Path(work_dir) / 'metrics.json']
-    write_json(written[0], {key: float(value) for key, value in metrics.items()})
+    write_json(written[0], {**(facts or {}), **{k: float(v) for k, v in metrics.items()}})
     if predictions is not None:
         from rscc.evaluation.predictions import add_metrics
         add_metrics(predictions, metrics)

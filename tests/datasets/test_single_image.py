@@ -35,6 +35,22 @@ def test_annotations_are_found_by_their_published_names(tmp_path, kind, language
     assert dataset.metainfo['release'] == 'original'
 
 
+def test_the_most_frequent_training_caption_is_known_to_every_split(tmp_path):
+    def image(number, split, *texts):
+        return {'filename': f'{number}.tif', 'imgid': number, 'split': split,
+                'sentences': [{'raw': text} for text in texts]}
+
+    images = [image(0, 'train', 'A road .', 'a sea .', 'a road .'), image(1, 'train', 'a sea .'),
+              image(2, 'test', *['a house .'] * 9)]
+    root = make(tmp_path, 'dataset.json', images=images)
+    dataset = SydneyCaptionsDataset(root, split='test', check_images=False)
+    assert dataset.metainfo['frequent_caption'] == 'a road'  # as often as 'a sea': by alphabet
+    assert dataset.get_data_info(0)['imgid'] == 2
+    make(tmp_path, 'dataset.json', images=images[2:])
+    dataset = SydneyCaptionsDataset(root, split='test', check_images=False)
+    assert dataset.metainfo['frequent_caption'] is None
+
+
 def test_the_folder_is_found_below_the_data_home_and_in_it(tmp_path, monkeypatch):
     make(tmp_path / 'home' / 'RSICD', 'annotations_rsicd/dataset_rsicd.json')
     for home in (tmp_path / 'home', tmp_path / 'home' / 'RSICD'):

@@ -1,5 +1,5 @@
 """The table stands in columns and copes with absent parts."""
-from rscc.evaluation.table import format_table
+from rscc.evaluation.table import format_facts, format_table
 
 FULL = {f'{row}/{name}': 12.3 for row in ('caption/all', 'caption/changed', 'baseline/all')
         for name in ('Bleu_1', 'Bleu_4', 'METEOR', 'METEOR_id', 'ROUGE_L', 'CIDEr', 'Sm')}
@@ -20,6 +20,33 @@ def test_absent_scores_are_a_dash_and_absent_rows_are_left_out():
     lines = format_table(scores).splitlines()
     assert lines[-1].split() == ['changed', '3.00', '-']
     assert 'unchanged' not in format_table(scores) and 'floor' not in format_table(scores)
+
+
+def test_single_images_have_floors_of_their_own_names():
+    scores = {f'{row}/CIDEr': 12.5 for row in ('caption/all', 'baseline/all', 'baseline/frequent')}
+    text = format_table(scores)
+    assert 'floor: best single sentence' in text and 'floor: most frequent caption' in text
+    assert 'true flag' not in text
+
+
+def test_intervals_stand_below_their_row_and_protocols_apart():
+    scores = {'caption/all/Bleu_4': 50.0, 'caption/all/Bleu_4_low': 45.0,
+              'caption/all/Bleu_4_high': 55.0, 'caption_characters/all/Bleu_4': 60.0,
+              'clipcap_rsic/all/Bleu_4': 0.5, 'clipcap_rsic/all/char_cosine': 0.25}
+    blocks = format_table(scores).split('\n\n')
+    assert [line.split()[-1] for line in blocks[0].splitlines()[2:]] == ['50.00', '45.00', '55.00']
+    assert blocks[1].startswith('by characters (x100)') and blocks[1].endswith('60.00')
+    assert blocks[2].startswith('as clipcap_rsic (0 to 1)') and blocks[2].endswith('0.5000  0.2500')
+
+
+def test_facts_say_what_the_scores_are_of():
+    facts = {'samples': 58, 'split': 'test', 'language': 'zh', 'protocol': 'coco',
+             'tokenizer': 'jieba words', 'most_frequent_of': 'train'}
+    assert format_facts(facts).splitlines() == [
+        '58 samples, split test, language zh', 'protocol coco, tokenizer: jieba words',
+        'most frequent caption of: train']
+    assert format_facts({'language': 'en', 'protocol': 'coco', 'tokenizer': 'words'}).startswith(
+        'split unknown, language en')
 
 
 def test_change_maps_alone_and_nothing_at_all():

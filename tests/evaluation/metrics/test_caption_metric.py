@@ -16,7 +16,8 @@ def sample(name, prediction, references, changed):
     made = ChangeDataSample(metainfo=dict(sample_id=name, split='test', img_path_from='a.png',
                                           img_path_to='b.png'))
     made.gt_captions = references
-    made.gt_change_flag = changed
+    if changed is not None:
+        made.gt_change_flag = changed
     if prediction is not None:
         made.pred_caption = prediction
         made.pred_captions = [ScoredCaption(prediction, -0.5)]
@@ -64,6 +65,29 @@ def test_the_table_has_a_line_per_sample(tmp_path):
     assert [row['sample_id'] for row in rows] == ['a', 'b', 'c']
     assert rows[1]['changed'] == '0' and rows[1]['ROUGE_L'] == '100.00'
     assert rows[0]['references'] == ' | '.join(BUILT)
+
+
+def test_single_images_stand_beside_the_most_frequent_training_caption():
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+    made = [sample(name, 'some houses are built', BUILT, None) for name in 'ab']
+    scores = evaluate(metric, made, task='single', split='test', frequent_caption='a boat')
+    assert scores['baseline/frequent/Bleu_1'] < scores['caption/all/Bleu_1'] / 2
+    assert not any('changed' in key or 'flag' in key for key in scores)
+    assert metric.facts == {
+        'protocol': 'coco', 'language': 'en', 'split': 'test', 'most_frequent_of': 'train',
+        'tokenizer': 'words and marks, lower case, no PTB'}
+
+
+def test_another_protocol_and_intervals_have_keys_of_their_own(tmp_path):
+    pytest.importorskip('jieba')
+    metric = METRICS.build(dict(type='CaptionMetric', protocol='clipcap_rsic', meteor=False,
+                                bootstrap=100, out_file=str(tmp_path / 'table.csv')))
+    scores = evaluate(metric, batch())
+    assert {key.split('/')[0] for key in scores} == {'clipcap_rsic'}
+    assert scores['clipcap_rsic/all/Bleu_1_low'] <= scores['clipcap_rsic/all/Bleu_1'] <= 1
+    assert metric.facts['intervals'] == '95 %, 100 resamples of the images, seed 0'
+    with open(tmp_path / 'table.csv', encoding='utf-8') as file:
+        assert len(next(csv.DictReader(file))['Bleu_4']) == len('0.1234')
 
 
 def test_without_any_caption_there_are_no_scores_and_no_crash():

@@ -63,6 +63,21 @@ def test_either_answer_may_be_absent(tmp_path, caption, mask):
     assert ('F1_changed' in kept['scores']) == mask
 
 
+def test_single_images_are_kept_with_their_number_and_scored_again(tmp_path):
+    made = []
+    for number in (0, 1):
+        one = ChangeDataSample(metainfo=dict(sample_id=str(number + 1), imgid=number, split='test',
+                                             img_path=f'imgs/{number + 1}.tif'))
+        one.gt_captions, one.pred_caption = BUILT, BUILT[number]
+        made.append(one)
+    data = dump(tmp_path / 'out.json', made)
+    assert [(s['img_path'], s['imgid']) for s in data['samples']] == [
+        ('imgs/1.tif', 0), ('imgs/2.tif', 1)]
+    assert 'gt_change_flag' not in data['samples'][0]
+    assert data['tokenizer'].startswith('words') and data['language'] == 'en'
+    assert [record.changed for record in read_predictions(tmp_path / 'out.json')] == [None, None]
+
+
 def test_scores_are_added_and_the_rest_is_kept(tmp_path):
     path = tmp_path / 'out.json'
     before = dump(path, [sample('a')])
