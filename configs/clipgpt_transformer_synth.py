@@ -5,4 +5,4 @@ _base_ = [
     './_base_/schedules/adamw_synth.py',
     './_base_/runtime_single.py',
 ]
-train_cfg = dict(max_epochs=3, val_interval=1)
+train_cfg = dict(max_epochs=6, val_interval=2)

@@ -7,4 +7,4 @@ _base_ = [
 ]
 model = dict(caption_head=dict(tokenizer=dict(
     vocab_file='synth/vocab_scene_zh.json', language='zh')))
-train_cfg = dict(max_epochs=3, val_interval=1)
+train_cfg = dict(max_epochs=6, val_interval=2)
