@@ -100,7 +100,7 @@ def _add_meteor(boards: Sequence[_Board]) -> None:
         warn(f'METEOR and Sm are absent: {error}. All other scores are complete.')
         return
     for board in boards:
-        for name in board.meteor_tasks.keys() & found.keys():
+        for name in board.meteor_tasks:
             values = {'METEOR': found[name]['METEOR_id']} if chinese else found[name]
             board.scores |= {f'{name}/{metric}': value for metric, value in values.items()}
             four = ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')

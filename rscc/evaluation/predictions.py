@@ -65,6 +65,8 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
     if isinstance(data, dict) and data and all(isinstance(v, str) for v in data.values()):
         _need(path, references)
         said = _without_endings(path, data)
+        if naming is None and said.keys() != data.keys():
+            naming = 'name'
         return _join(path, said, references, naming or _naming(path, said, references, partial),
                      partial)
     raise ValueError(f"'{path}' is no predictions file: expected the JSON of tools/test.py --out, "

@@ -39,8 +39,8 @@ def format_facts(facts: Mapping[str, object]) -> str:
     more = [f'{label}: {facts[key]}' for key, label in (
         ('intervals', 'intervals'), ('most_frequent_of', 'most frequent caption of'))
         if key in facts]
-    return '\n'.join(', '.join(filter(None, line)) for line in (data, scoring, more)
-                     if any(line))
+    lines = [', '.join(filter(None, data)), ', '.join(scoring), *more]
+    return '\n'.join(lines)
 
 
 def format_table(metrics: Mapping[str, float]) -> str:

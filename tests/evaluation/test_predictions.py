@@ -81,6 +81,12 @@ def test_ids_are_numbers_or_file_names_whichever_fits_them_all(tmp_path, numbere
     assert {r.prediction for r in found} == {f'said of {key}' for key in ids}
 
 
+def test_file_names_with_an_ending_are_never_taken_for_numbers(tmp_path, numbered):
+    write_json(tmp_path / 'p.json', {'3.tif': 'a', '4.tif': 'b', '1.tif': 'c'})
+    with pytest.raises(ValueError, match=r'ids taken as name\).* first: 2, 5; 2 ids that .*: 3, 1\.'):
+        read_predictions(tmp_path / 'p.json', numbered)
+
+
 def test_an_image_named_twice_is_refused(tmp_path, references):
     write_json(tmp_path / 'p.json', {'test_1': 'a', 'test_1.png': 'b', 'test_2': 'c'})
     with pytest.raises(ValueError, match='has 3 ids for 2 images: some are there with and without'):
