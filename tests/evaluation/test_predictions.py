@@ -83,7 +83,7 @@ def test_ids_are_numbers_or_file_names_whichever_fits_them_all(tmp_path, numbere
 
 def test_file_names_with_an_ending_are_never_taken_for_numbers(tmp_path, numbered):
     write_json(tmp_path / 'p.json', {'3.tif': 'a', '4.tif': 'b', '1.tif': 'c'})
-    with pytest.raises(ValueError, match=r'ids taken as name\).* first: 2, 5; 2 ids that .*: 3, 1\.'):
+    with pytest.raises(ValueError, match=r'ids taken as name\).* first: 2, 5; 2 ids .*: 3, 1\.'):
         read_predictions(tmp_path / 'p.json', numbered)
 
 
