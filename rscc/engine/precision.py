@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from mmengine.device import get_device
-from mmengine.logging import print_log
+
+from rscc.utils.notes import say_once
 
 _CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 
@@ -50,7 +51,7 @@ def reduced_dtype(device_type: str, wish: str | torch.dtype = 'auto') -> torch.d
         if name == 'float16':
             raise ValueError("float16 does not train on CPUs: use dtype='auto' or 'bfloat16'")
         if name == 'auto' and not cpu_has_bf16():
-            _say_once('--amp has no effect: this CPU has no bfloat16 instructions, and emulating '
+            say_once('--amp has no effect: this CPU has no bfloat16 instructions, and emulating '
                       'them is slower than float32')
             return None
         return torch.bfloat16
@@ -58,11 +59,6 @@ def reduced_dtype(device_type: str, wish: str | torch.dtype = 'auto') -> torch.d
         ampere = device_type != 'cuda' or torch.cuda.get_device_capability()[0] >= 8
         return torch.bfloat16 if ampere else torch.float16
     return getattr(torch, name)
-
-
-@cache
-def _say_once(message: str) -> None:
-    print_log(message, 'current', 30)
 
 
 @contextmanager

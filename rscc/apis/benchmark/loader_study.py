@@ -50,7 +50,7 @@ def study_loader(root: str | None = None, *, split: str = 'train', pairs: int = 
     """
     with tempfile.TemporaryDirectory(prefix='rscc-loader-') as folder, one_core():
         source = Path(root).resolve() if root else _rendered(Path(folder) / 'synth', pairs)
-        first = _dataset('LEVIRCCDataset', source, split, pairs, TEST_PIPELINE)
+        first = _dataset('LEVIRCCDataset', source, split, pairs, [dict(type='LoadFrames')])
         write_blip([first], Path(folder) / 'hdf5')
         count, side = len(first), first.load_sample(0)['frames'][0].shape[:2]
         machine = describe_machine()

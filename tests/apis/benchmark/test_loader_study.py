@@ -26,7 +26,9 @@ def test_every_form_and_pipeline_has_a_row(rendered):
 def test_forms_hold_the_same_pixels(rendered, tmp_path):
     pipeline = loader_study.TEST_PIPELINE
     files = loader_study._dataset('LEVIRCCDataset', rendered, 'train', 4, pipeline)
-    loader_study.write_blip([files], tmp_path)
+    loaded = loader_study._dataset('LEVIRCCDataset', rendered, 'train', 4,
+                                   [dict(type='LoadFrames')])
+    loader_study.write_blip([loaded], tmp_path)
     packed = loader_study._dataset('HDF5CaptionDataset', tmp_path, 'train', 4, pipeline)
     assert reader(files, 3)() == reader(packed, 3)() == 4
     assert all(torch.equal(files[row]['inputs'], packed[row]['inputs']) for row in range(4))

@@ -44,8 +44,8 @@ def test_bfloat16_training_follows_float32(fast_bf16, monkeypatch):
 def test_cpu_without_bfloat16_says_once_that_nothing_changes(monkeypatch):
     said = []
     monkeypatch.setattr(precision, 'cpu_has_bf16', lambda: False)
-    monkeypatch.setattr(precision, 'print_log', lambda text, *_: said.append(text))
-    precision._say_once.cache_clear()
+    monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_: said.append(text))
+    precision.say_once.cache_clear()
     fit(steps=1)
     fit(steps=1)
     assert len(said) == 1 and 'no bfloat16 instructions' in said[0]
