@@ -1,24 +1,17 @@
 """What the original ChangeCLIP code computed, for tests that compare with it."""
 import functools
 import json
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
 import torch
+from recordings import recording, tensors
 
 EXACT = dict(atol=1e-4, rtol=1e-4)
 
 
 def records(name):
     """Return a path among the records; the test is skipped where they are absent."""
-    beside = Path(__file__).resolve().parents[2] / 'shared' / 'fixtures'
-    path = Path(os.environ.get('RSCC_FIXTURES', beside)) / 'changeclip' / name
-    if not path.exists():
-        pytest.skip(f"no recorded numbers at '{path}' (set RSCC_FIXTURES)")
-    return path
+    return recording(f'changeclip/{name}')
 
 
 @functools.cache
@@ -27,12 +20,7 @@ def recorded_model(name):
     folder = records(name)
     return SimpleNamespace(
         config=json.loads((folder / 'config.json').read_text())['model'],
-        weights=_tensors(folder / 'weights.npz'), arrays=_tensors(folder / 'io.npz'))
-
-
-def _tensors(path):
-    with np.load(path) as file:
-        return {name: torch.from_numpy(file[name]) for name in file.files}
+        weights=tensors(folder / 'weights.npz'), arrays=tensors(folder / 'io.npz'))
 
 
 def below(weights, prefix):

@@ -10,11 +10,12 @@ Example::
     python tools/clip_inference.py --src_path scenes --img_split A B --pretrained ViT-B-16.pt --amp
 """
 import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rscc.apis.arguments import add_batch_arguments, add_clip_arguments, parse_batches
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,33 +30,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         metavar='NAME', help='folders of images in each split (A B)')
     parser.add_argument('--model_name', '--model-name', default='ViT-B/16', metavar='ARCH',
                         help='architecture (%(default)s)')
-    parser.add_argument('--pretrained', default='openai', metavar='FILE',
-                        help="weights: a file (OpenAI's archive, state dict, safetensors), or a "
-                        'tag that open_clip downloads (%(default)s)')
-    parser.add_argument('--quick-gelu', choices=('yes', 'no'), help='activation, for weights that '
-                        'do not say what they were trained with (yes)')
+    add_clip_arguments(parser)
     parser.add_argument('--class_names_path', '--class-names-path', default='remote_sensing_56',
                         metavar='FILE', help='class list, a name a line (%(default)s, which comes '
                         'with the package)')
     parser.add_argument('--tag', default='56_vit16', help='end of the file names (%(default)s)')
     parser.add_argument('--out', metavar='DIR', help='write the files there instead of beside the '
                         'images')
-    parser.add_argument('--overwrite', action='store_true', help='score everything anew')
-    parser.add_argument('--batch-size', type=int, default=32, metavar='N',
-                        help='images per forward pass (%(default)s)')
-    parser.add_argument('--num-workers', type=int, default=min(4, os.cpu_count() or 1),
-                        metavar='N', help='processes that read images (%(default)s)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
-    parser.add_argument('--amp', action='store_true', help='reduced precision')
-    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                        help='bands to show, counted from 1, for files that are not RGB')
-    parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
-                        help='values that become black and white, for files of more than 8 bits')
-    args = parser.parse_args(arguments)
-    if args.batch_size < 1 or args.num_workers < 0:
-        parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
-                     'at least 1 and 0')
-    return args
+    add_batch_arguments(parser)
+    return parse_batches(parser, arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         classifier = load_classifier(
             args.device, model=args.model_name, pretrained=args.pretrained,
             class_names=args.class_names_path,
-            quick_gelu=None if args.quick_gelu is None else args.quick_gelu == 'yes')
+            quick_gelu=args.quick_gelu)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
         for folder in folders:
             try:

@@ -11,29 +11,27 @@ Example::
         --from-pickle clip_emb_ViT-B_32_rsicd.pkl
 """
 import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rscc.apis.arguments import (
+    add_batch_arguments,
+    add_clip_arguments,
+    add_dataset_arguments,
+    parse_batches,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Compute the CLIP features of all images of a captioned dataset.')
-    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
-                        'synth, levircc (with _cn for Chinese annotations) or a dataset class')
-    parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
-                        'usual one below $RSCC_DATA)')
-    parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')
+    add_dataset_arguments(parser)
     parser.add_argument('--model-name', '--clip_model_type', metavar='ARCH',
                         help='architecture (ViT-B/32)')
-    parser.add_argument('--pretrained', default='openai', metavar='FILE',
-                        help="weights: a file (OpenAI's archive, state dict, safetensors), or a "
-                        'tag that open_clip downloads (%(default)s)')
-    parser.add_argument('--quick-gelu', choices=('yes', 'no'), help='activation, for weights that '
-                        'do not say what they were trained with (yes)')
+    add_clip_arguments(parser)
     parser.add_argument('--tokens', action='store_true',
                         help='store the features of the patches too (50 times the space)')
     parser.add_argument('--dtype', choices=('float16', 'float32'), default='float16',
@@ -42,21 +40,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'ClipCap or clipcap_rsic instead; --model-name if its name does not tell')
     parser.add_argument('--out', metavar='FILE', help='the .safetensors file (default: '
                         "clip_emb_MODEL_DATASET in the dataset's folder)")
-    parser.add_argument('--overwrite', action='store_true', help='compute everything anew')
-    parser.add_argument('--batch-size', type=int, default=32, metavar='N',
-                        help='images per forward pass (%(default)s)')
-    parser.add_argument('--num-workers', type=int, default=min(4, os.cpu_count() or 1),
-                        metavar='N', help='processes that read images (%(default)s)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
-    parser.add_argument('--amp', action='store_true', help='reduced precision')
-    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                        help='bands to show, counted from 1, for files that are not RGB')
-    parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
-                        help='values that become black and white, for files of more than 8 bits')
-    args = parser.parse_args(arguments)
-    if args.batch_size < 1 or args.num_workers < 0:
-        parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
-                     'at least 1 and 0')
+    add_batch_arguments(parser)
+    args = parse_batches(parser, arguments)
     if args.out and Path(args.out).suffix != '.safetensors':
         parser.error(f"--out '{args.out}' must end in .safetensors")
     return args
@@ -85,8 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         device, model = existing_device(args.device), args.model_name
         # A file tells its own architecture; a tag needs one.
         model = model or (None if Path(args.pretrained).is_file() else 'ViT-B/32')
-        embedder = CLIPEmbedder(model, args.pretrained, None if args.quick_gelu is None
-                                else args.quick_gelu == 'yes').to(device)
+        embedder = CLIPEmbedder(model, args.pretrained, args.quick_gelu).to(device)
         target = args.out or default_target(dataset, embedder.facts['model'], args.dataset)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
         try:

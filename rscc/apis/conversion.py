@@ -1,11 +1,12 @@
 """Checkpoints of other code bases as ours, and ours as one file: nothing left out unsaid."""
+import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -29,6 +30,18 @@ class Converted:
     checkpoint: Path
     config: Path
     report: KeyReport
+
+    def __str__(self) -> str:
+        """Say what matched, what was written, and how to go on."""
+        return (f'{self.report}\nwritten: {self.checkpoint}, {self.config}\n'
+                f'test it: python tools/test.py {self.config} {self.checkpoint}')
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool takes that writes a checkpoint with its config."""
+    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config')
 
 
 def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, source: str,

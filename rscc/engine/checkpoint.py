@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
@@ -121,14 +121,14 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
     """Copy the tensors that fit into ``model`` and report the rest.
 
     Args:
-        model: The model; wrappers (DDP, test-time augmentation) are looked through.
+        model: The model; wrappers (DDP) are looked through.
         checkpoint: What :func:`read_checkpoint` returned.
 
     Returns:
         The differences. ``num_batches_tracked`` counters of older files are not counted as missing,
         nor what the model's own ``load_state_dict`` hooks excuse.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+    while is_model_wrapper(model):
         model = model.module
     state = {re.sub(r'^module\.', '', key): value
              for key, value in checkpoint.get('state_dict', checkpoint).items()

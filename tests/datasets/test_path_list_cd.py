@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from recordings import recording
 
 from rscc.datasets.path_list_cd import PathListCDDataset, sample_ids
 from rscc.registry import DATASETS
@@ -190,10 +191,7 @@ def test_an_unknown_way_with_missing_names_proposes_the_nearest(root):
 
 
 def test_the_original_list_and_its_files_give_the_original_names(monkeypatch):
-    home = Path(__file__).resolve().parents[3] / 'shared' / 'fixtures'
-    home = Path(os.environ.get('RSCC_FIXTURES', home)) / 'changeclip'
-    if not (home / 'demo/expected_data_list.json').is_file():
-        pytest.skip(f"no recorded list at '{home}/demo' (set RSCC_FIXTURES)")
+    home = recording('changeclip/demo/expected_data_list.json').parents[1]
     monkeypatch.chdir(home)
     expected = json.loads(Path('demo/expected_data_list.json').read_text())
     dataset = PathListCDDataset(str(home / 'demo'), check_images=False)

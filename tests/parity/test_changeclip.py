@@ -3,24 +3,20 @@
 Every size comes from the fixture folder, so another folder of the same layout is tested as it is.
 """
 import json
-import os
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from changeclip_records import EXACT
 from mmengine.structures import PixelData
+from recordings import RECORDINGS, skip_without, tensors
 
 from rscc.models.importers.changeclip import rename, rename_changeclip
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = Path(os.environ.get('RSCC_FIXTURES', ROOT.parent / 'shared' / 'fixtures')) / 'changeclip'
-pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"no recorded numbers at '{FOLDER}' (set RSCC_FIXTURES)")
+FOLDER = RECORDINGS / 'changeclip'
+pytestmark = skip_without('changeclip')
 MODELS_RECORDED = sorted(path.parent.name for path in FOLDER.glob('*/config.json'))
-CLOSE = dict(atol=1e-4, rtol=1e-4)
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -74,14 +70,11 @@ class Recorded:
     def __init__(self, folder):
         config = json.loads((folder / 'config.json').read_text())
         self.slide = config['slide']
-        self.io = {key: torch.from_numpy(value) for key, value in
-                   np.load(folder / 'io.npz').items()}
+        self.io = tensors(folder / 'io.npz')
         self.prompts = json.loads((folder / 'prompts.json').read_text())
         self.grad_norms = json.loads((folder / 'grad_norms.json').read_text())
         self.model = MODELS.build(interpreter_of(config['model'])).eval()
-        weights = {key: torch.from_numpy(value) for key, value in
-                   np.load(folder / 'weights.npz').items()}
-        self.model.load_state_dict(rename_changeclip(weights))
+        self.model.load_state_dict(rename_changeclip(tensors(folder / 'weights.npz')))
 
     def batch(self, raw='inputs_raw', rows=None):
         """Give the recorded images as our loader would."""
@@ -96,7 +89,7 @@ class Recorded:
 
     def close(self, ours, name):
         """Compare with the array ``name``."""
-        torch.testing.assert_close(ours, self.io[name], **CLOSE)
+        torch.testing.assert_close(ours, self.io[name], **EXACT)
 
 
 @pytest.fixture(scope='module', params=MODELS_RECORDED)
@@ -238,7 +231,7 @@ def test_loss_accuracy_and_gradients(recorded, inputs):
         sample.gt_sem_seg = PixelData(data=mask.long())
     model.zero_grad()
     losses = model(inputs, samples, mode='loss')
-    torch.testing.assert_close(losses['change.loss_ce'][None], recorded.io['loss_ce'], **CLOSE)
+    torch.testing.assert_close(losses['change.loss_ce'][None], recorded.io['loss_ce'], **EXACT)
     losses['change.loss_ce'].backward()
     norms = {name: float(parameter.grad.norm()) for name, parameter in model.named_parameters()}
     expected = {rename(name): value for name, value in recorded.grad_norms['grad_l2_norm'].items()}

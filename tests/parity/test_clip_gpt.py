@@ -5,13 +5,11 @@ The attention baseline has its own file, ``test_clip_gpt_attention.py``.
 """
 import functools
 import json
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from recordings import RECORDINGS, skip_without, tensors
 from torch.nn import functional
 
 from rscc.models.caption_heads.decoding import Decoding
@@ -24,10 +22,8 @@ from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.text import CaptionTokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = Path(os.environ.get('RSCC_FIXTURES', ROOT.parent / 'shared' / 'fixtures')) / 'clip_gpt'
-pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"no recorded numbers at '{FOLDER}' (set RSCC_FIXTURES)")
+FOLDER = RECORDINGS / 'clip_gpt'
+pytestmark = skip_without('clip_gpt')
 MAPPERS = ['mlp_mapper', 'transformer_mapper', 'amht_mapper']
 WHOLE = ['clipcap_mlp', 'clipcap_transformer', 'clipcap_amht']
 CLOSE = dict(atol=1e-5, rtol=1e-5)
@@ -57,10 +53,9 @@ class NumberTokenizer(CaptionTokenizer):
 def recorded(name):
     """Return the arrays of a file: ``state``, ``inputs``, ``out``, ``cfg``, ``norms``."""
     groups = {'state': {}, 'in': {}, 'out': {}, 'cfg': {}, 'gradnorm': {}}
-    with np.load(FOLDER / f'{name}.npz') as file:
-        for key in file.files:
-            group, _, rest = key.partition('/')
-            groups[group][rest] = torch.from_numpy(file[key])
+    for key, value in tensors(FOLDER / f'{name}.npz').items():
+        group, _, rest = key.partition('/')
+        groups[group][rest] = value
     return SimpleNamespace(state=groups['state'], inputs=groups['in'], out=groups['out'],
                            cfg={key: int(value) for key, value in groups['cfg'].items()},
                            norms=groups['gradnorm'])

@@ -1,11 +1,9 @@
 """The attention decoder and the beam searches against recorded numbers of the originals."""
 import json
-import os
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from recordings import recording, tensors
 
 from rscc import compat
 from rscc.models.caption_heads.attention_lstm import AttentionLSTMStepper
@@ -18,17 +16,11 @@ from rscc.models.importers.attention_tutorial import rename_decoder, sizes_of
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 
-ROOT = Path(__file__).resolve().parents[2]
-FIXTURES = Path(os.environ.get('RSCC_FIXTURES', ROOT.parent / 'shared' / 'fixtures')) / 'clip_gpt'
 EXACT = dict(atol=1e-5, rtol=0)
 
 
 def load(name):
-    path = FIXTURES / f'{name}.npz'
-    if not path.is_file():
-        pytest.skip(f"no recorded numbers at '{path}' (set RSCC_FIXTURES)")
-    with np.load(path) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
+    return tensors(recording(f'clip_gpt/{name}.npz'))
 
 
 def part(arrays, prefix):
@@ -164,7 +156,7 @@ def clipcap(request):
     layers = len({key.split('.')[2] for key in state if key.startswith('transformer.h.')})
     gpt2 = compat.import_transformers('models.gpt2')
     # No tensor tells the number of heads.
-    heads = json.loads((FIXTURES / 'meta.json').read_text())['config']['gpt']['n_head']
+    heads = json.loads(recording('clip_gpt/meta.json').read_text())['config']['gpt']['n_head']
     model = gpt2.GPT2LMHeadModel(gpt2.GPT2Config(
         vocab_size=vocabulary, n_positions=len(state['transformer.wpe.weight']), n_embd=width,
         n_layer=layers, n_head=heads, bos_token_id=0, eos_token_id=0))

@@ -4,29 +4,24 @@ The recorded sentences come from the fixture folder, any number of them; the pub
 people's own captions (first sentence against the other four) from the real annotations.
 """
 import json
-import os
 import shutil
-from pathlib import Path
 
 import pytest
+from recordings import recording
 
 from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.functional.clipcap_rsic import bleu_totals, character_cosine, corpus_bleu
 from rscc.evaluation.ptb import ptb_tokenize
 from rscc.utils import read_json
 
-ROOT = Path(__file__).resolve().parents[2]
-FILE = (Path(os.environ.get('RSCC_FIXTURES', ROOT.parent / 'shared' / 'fixtures')) / 'clip_gpt'
-        / 'metrics_compat.json')
 SPLITS = {'bleu_split': str.split, 'bleu_char': list}
 EXACT = dict(rel=1e-14, abs=0)  # one or two units in the last place
 
 
 @pytest.fixture(scope='module')
 def recorded():
-    if not FILE.is_file():
-        pytest.skip(f"no recorded numbers at '{FILE}' (set RSCC_FIXTURES)")
-    return json.loads(FILE.read_text(encoding='utf-8'))
+    file = recording('clip_gpt/metrics_compat.json')
+    return json.loads(file.read_text(encoding='utf-8'))
 
 
 def cut(sentence):

@@ -1,13 +1,11 @@
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from recordings import recording
 
 from rscc.text.class_names import class_names
-
-FIXTURES = Path(os.environ.get('RSCC_FIXTURES', Path(__file__).parents[3] / 'shared/fixtures'))
 
 
 def test_the_56_classes_come_with_the_package():
@@ -26,9 +24,7 @@ def test_both_languages_name_the_same_classes_in_the_same_order():
 
 
 def test_the_names_are_those_of_the_recorded_confidence_files():
-    recorded = FIXTURES / 'changeclip' / 'demo' / 'train' / 'A_clipcls_56_vit16.json'
-    if not recorded.is_file():
-        pytest.skip(f"no recorded confidence file at '{recorded}' (set RSCC_FIXTURES)")
+    recorded = recording('changeclip/demo/train/A_clipcls_56_vit16.json')
     for record in json.loads(recorded.read_text(encoding='utf-8')):
         assert set(record) - {'image_path'} == set(class_names('remote_sensing_56'))
 

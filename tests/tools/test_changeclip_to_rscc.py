@@ -3,11 +3,11 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 from changeclip_records import records
 from mmengine.config import Config
+from recordings import tensors
 
 from rscc.apis.inferencer import ChangeInferencer
 
@@ -31,8 +31,7 @@ def original(name, tmp_path):
     if (text['transformer_width'], text['transformer_layers'], config['backbone'].get('width')) != (
             32, 2, 8 if name == 'rn50_tiny' else 32):
         pytest.skip('the fixture model has another size than these options')
-    weights = {key: torch.from_numpy(value) for key, value in
-               np.load(records(name) / 'weights.npz').items()}
+    weights = tensors(records(name) / 'weights.npz')
     path = tmp_path / 'original.pth'
     torch.save(dict(state_dict=weights, meta=dict(iter=17000), optimizer={}), path)
     return path

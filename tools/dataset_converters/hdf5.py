@@ -14,28 +14,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from rscc.apis.arguments import add_dataset_arguments, add_hdf5_arguments
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Turn a captioned dataset into HDF5 + JSON files.')
-    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
-                        'synth, levircc (with _cn for Chinese) or a dataset class')
-    parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
-                        'usual one below $RSCC_DATA)')
-    parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')
+    add_dataset_arguments(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the new files')
     parser.add_argument('--name', help='what the file names begin with (the name of the dataset)')
-    parser.add_argument('--variant', choices=('tutorial', 'blip'), default='tutorial',
-                        help='layout (%(default)s)')
-    parser.add_argument('--splits', nargs='+', default=['train', 'val', 'test'], metavar='NAME',
-                        help='splits to convert (all three)')
     parser.add_argument('--size', type=int, default=256, metavar='PIXELS',
                         help='width and height of the images (%(default)s, as the tutorial)')
-    parser.add_argument('--min-word-freq', type=int, default=5, metavar='N',
-                        help='tutorial: keep words that occur more than N times (%(default)s)')
-    parser.add_argument('--count-all-splits', action='store_true',
-                        help='tutorial: count words over all splits, as the original does, and not '
-                        'over train alone')
+    add_hdf5_arguments(parser, variant='tutorial')
     return parser.parse_args(arguments)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from rscc.apis.arguments import add_hdf5_arguments
 from rscc.datasets.hdf5_writer import write_blip, write_tutorial
 from rscc.datasets.levir_cc import LEVIRCCDataset
 
@@ -25,16 +26,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--root', required=True,
                         help='folder with LevirCCcaptions.json and images/')
     parser.add_argument('--out', required=True, help='folder of the new files (about 4 GB)')
-    parser.add_argument('--variant', choices=('blip', 'tutorial'), default='blip',
-                        help='layout (%(default)s)')
-    parser.add_argument('--splits', nargs='+', default=['train', 'val', 'test'], metavar='NAME',
-                        help='splits to convert (all three)')
     parser.add_argument('--ann-file', default='LevirCCcaptions.json', help='(%(default)s)')
-    parser.add_argument('--min-word-freq', type=int, default=5, metavar='N',
-                        help='tutorial: keep words that occur more than N times (%(default)s)')
-    parser.add_argument('--count-all-splits', action='store_true',
-                        help='tutorial: count words over all splits, as the original does, and not '
-                        'over train alone')
+    add_hdf5_arguments(parser, variant='blip')
     return parser.parse_args(arguments)
 
 

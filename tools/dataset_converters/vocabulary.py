@@ -11,16 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from rscc.apis.arguments import add_dataset_arguments
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Write the words of a dataset's training captions.")
-    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
-                        'synth, levircc (with _cn for Chinese) or a dataset class')
-    parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
-                        'usual one below $RSCC_DATA)')
-    parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')
+    add_dataset_arguments(parser)
     parser.add_argument('--min-count', type=int, default=1, metavar='N',
                         help='leave out words that occur less often (%(default)s)')
     parser.add_argument('--out', metavar='FILE', help='the .json file (default: vocab_en.json or '

@@ -13,9 +13,7 @@ Example::
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from rscc.apis.conversion import convert
+from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.models.importers.changeclip import published_habits, rename_changeclip, variant_of
@@ -28,11 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help="the original's .pth")
-    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    add_output_arguments(parser)
     parser.add_argument('--config', help='config of the dataset it was trained on (default: '
                         'configs/changeclip_{rn50,vit}_levircd.py)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
     return parser.parse_args()
 
 
@@ -49,8 +45,7 @@ def main() -> None:
         done = convert(rename_changeclip(state), cfg, args.out, args.source)
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'{done.report}\nwritten: {done.checkpoint}, {done.config}\n'
-          f'test it: python tools/test.py {done.config} {done.checkpoint}')
+    print(done)
 
 
 if __name__ == '__main__':

@@ -13,9 +13,7 @@ Example::
 """
 import argparse
 
-from mmengine.config import DictAction
-
-from rscc.apis.conversion import convert
+from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.models.importers.clipcap import published_habits, read_shape, rename_clipcap
@@ -26,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help="the original's .pt")
-    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    add_output_arguments(parser)
     parser.add_argument('--config', required=True, help='config of the same dataset and encoder; '
                         'mapper and language model are set from the file')
     parser.add_argument('--num-heads', type=int, help='attention heads of a transformer mapper '
@@ -38,8 +36,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--kind', choices=('clipcap', 'clipcap_rsic'), default='clipcap_rsic',
                         help='whose full stops end a sentence: "." (clipcap), or also " ." '
                         '(clipcap_rsic, the default)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
     return parser.parse_args()
 
 
@@ -59,8 +55,7 @@ def main() -> None:
         done = convert(rename_clipcap(state), cfg, args.out, args.source, absent=['encoder'])
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'{done.report}\nwritten: {done.checkpoint}, {done.config}\n'
-          f'test it: python tools/test.py {done.config} {done.checkpoint}')
+    print(done)
 
 
 if __name__ == '__main__':

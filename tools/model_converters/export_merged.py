@@ -12,9 +12,7 @@ Example::
 """
 import argparse
 
-from mmengine.config import DictAction
-
-from rscc.apis.conversion import export_merged
+from rscc.apis.conversion import add_output_arguments, export_merged
 from rscc.apis.launch import read_config
 
 
@@ -24,9 +22,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='the config it was trained with')
     parser.add_argument('checkpoint', help='what tools/train.py wrote')
-    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
+    add_output_arguments(parser)
     return parser.parse_args()
 
 
