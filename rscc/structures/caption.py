@@ -1,4 +1,5 @@
 """One generated sentence."""
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -34,3 +35,27 @@ class AttendedCaption(ScoredCaption):
         attended = cls(*caption)
         attended.words, attended.attention = words, attention
         return attended
+
+
+class SampledCaption(ScoredCaption):
+    """A sentence that several, drawn from noise, elected; otherwise a ``ScoredCaption``.
+
+    Attributes:
+        agreement: Mean similarity of the sentences drawn for the sample, 0 to 1; 1 where only one
+            was drawn.
+        abstained: Whether they agree too little for the sentence to be relied on.
+        strip: Noise level, and what the sentence was at it, of every sampling step, noisiest first;
+            empty unless asked for.
+    """
+    agreement: float
+    abstained: bool
+    strip: list[tuple[float, str]]
+
+    @classmethod
+    def of(cls, caption: ScoredCaption, agreement: float, abstained: bool = False,
+           strip: Iterable[tuple[float, str]] = ()) -> 'SampledCaption':
+        """Add what the other sentences say of it, and how it came about."""
+        sampled = cls(*caption)
+        sampled.agreement, sampled.abstained = agreement, abstained
+        sampled.strip = list(strip)
+        return sampled

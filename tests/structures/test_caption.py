@@ -1,9 +1,11 @@
+import copy
 import json
 import pickle
 
+import pytest
 import torch
 
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 
 
 def test_an_attended_caption_is_a_scored_one_that_remembers_its_maps():
@@ -19,3 +21,25 @@ def test_the_maps_travel_between_processes():
     other = pickle.loads(pickle.dumps(caption))
     assert other == caption and other.words == ['a']
     assert torch.equal(other.attention, caption.attention)
+
+
+def test_a_sampled_caption_is_a_scored_one_that_remembers_how_it_came_about():
+    caption = SampledCaption.of(ScoredCaption('a house', -0.5), 0.75, True, iter([(80.0, 'the')]))
+    assert caption == ('a house', -0.5) and caption.text == 'a house'
+    assert (caption.agreement, caption.abstained, caption.strip) == (0.75, True, [(80.0, 'the')])
+    assert json.loads(json.dumps([caption])) == [['a house', -0.5]]
+
+
+def test_sampled_captions_share_no_strip():
+    first, second = (SampledCaption.of(ScoredCaption('a', -1.0), 1.0) for _ in range(2))
+    first.strip.append((1.0, 'a'))
+    assert second.strip == [] and second.abstained is False
+
+
+@pytest.mark.parametrize('again', [copy.copy, copy.deepcopy,
+                                   lambda caption: pickle.loads(pickle.dumps(caption))])
+def test_a_sampled_caption_survives_copies_and_other_processes(again):
+    caption = SampledCaption.of(ScoredCaption('a', -1.0), 0.5, True, [(10.0, 'b'), (1.0, 'a')])
+    other = again(caption)
+    assert type(other) is SampledCaption and other == caption
+    assert vars(other) == vars(caption)
