@@ -10,6 +10,15 @@ from rscc.utils import did_you_mean
 SHORT_NAMES = {'sydney': 'SydneyCaptionsDataset', 'ucm': 'UCMCaptionsDataset',
                'rsicd': 'RSICDDataset', 'synth': 'SynthSceneDataset',
                'levircc': 'LEVIRCCDataset', 'levirmci': 'LEVIRMCIDataset'}
+#: Those of which there is a corrected re-release.
+RELEASED = ('sydney', 'ucm', 'rsicd')
+
+
+#: Every name and what it stands for: class and arguments.
+NAMES: dict[str, tuple[str, dict[str, str]]] = {
+    **{name: (kind, {}) for name, kind in SHORT_NAMES.items()},
+    **{f'{name}_cn': (kind, {'language': 'zh'}) for name, kind in SHORT_NAMES.items()},
+    **{f'{name}_modified': (SHORT_NAMES[name], {'release': 'modified'}) for name in RELEASED}}
 
 
 def build_dataset(name: str, data_root: str | None = None, ann_file: str | None = None,
@@ -17,7 +26,8 @@ def build_dataset(name: str, data_root: str | None = None, ann_file: str | None 
     """Build a captioned dataset by its short name (``'ucm'``, ``'ucm_cn'``) or its class.
 
     Args:
-        name: One of ``SHORT_NAMES``, with ``_cn`` for Chinese captions, or a registered class.
+        name: One of ``SHORT_NAMES``, with ``_cn`` for Chinese captions, ``_modified`` for the
+            corrected re-release, or a registered class.
         data_root: Its folder; None takes the usual one.
         ann_file: Its annotations; None takes the usual ones.
         split: A split, or None for all images.
@@ -26,15 +36,14 @@ def build_dataset(name: str, data_root: str | None = None, ann_file: str | None 
     Raises:
         ValueError: If there is no such dataset; the message names the nearest.
     """
-    plain = name.removesuffix('_cn')
-    kind = SHORT_NAMES.get(plain, name)
+    kind, told = NAMES.get(name, (name, {}))
     if DATASETS.get(kind) is None:
-        known = [*SHORT_NAMES, *(f'{short}_cn' for short in SHORT_NAMES), *DATASETS.module_dict]
-        raise ValueError(f"no dataset '{name}': use one of {list(SHORT_NAMES)} (with _cn for "
-                         f'Chinese) or the name of a class.{did_you_mean(name, known)}')
-    if plain != name and plain in SHORT_NAMES:
-        options.setdefault('language', 'zh')
+        raise ValueError(f"no dataset '{name}': use one of {list(SHORT_NAMES)}, with _cn for "
+                         f'Chinese, one of {list(RELEASED)} with _modified for the corrected '
+                         're-release, or the name of a class.'
+                         f'{did_you_mean(name, [*NAMES, *DATASETS.module_dict])}')
     given = {'data_root': data_root and str(Path(data_root).expanduser().resolve()),
              'ann_file': ann_file}
-    options |= {key: value for key, value in given.items() if value}
+    options = told | options | {key: value for key, value in given.items() if value}
     return DATASETS.build(dict(type=kind, split=split, **options))
+

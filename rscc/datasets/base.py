@@ -13,6 +13,7 @@ from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.registry import TRANSFORMS
+from rscc.text.frequency import frequent_caption
 from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, resolve_data_root
 
@@ -32,6 +33,9 @@ class ChangeDataset(BaseDataset):
 
     A subclass gives ``METAINFO``, the class attributes below and its defaults; readers of other
     annotation styles override ``read_records``.
+
+    ``metainfo['frequent_caption']`` of single images is the sentence most often written in the
+    training split, which captions of all splits are measured against; None where it is not known.
 
     Every item carries ``rng``, a generator seeded from (seed, epoch, index). Transforms draw from
     nothing else, so augmentation depends neither on workers, nor on their order, nor on the number
@@ -114,6 +118,10 @@ class ChangeDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read, select, check and describe all samples of the split."""
         records = self.read_records()
+        if self._metainfo['task'] == 'single':
+            self._metainfo['frequent_caption'] = frequent_caption(
+                (text for record in records if record['split'] == 'train'
+                 for text in record['captions']), self.language)
         samples = [self.describe(record) for record in self._of_split(records)]
         self._check_unique(samples)
         self._check_splits(records)

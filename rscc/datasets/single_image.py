@@ -1,10 +1,7 @@
 """What the captioned datasets of single images share: file names by language and release."""
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from rscc.datasets.annotations import Record
 from rscc.datasets.base import ChangeDataset
 from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, resolve_data_root
@@ -16,9 +13,8 @@ class SingleImageDataset(ChangeDataset):
     """Base of the datasets with one image and some captions a sample.
 
     The annotations are found under their published names, which depend on language and release.
-    ``metainfo['frequent_caption']`` is the sentence most often written in the training split,
-    against which captions of the others are measured. ``metainfo['name']`` tells datasets apart
-    whose scores must not be compared: ``'ucm'``, ``'ucm_cn'``, ``'ucm_modified'``.
+    ``metainfo['name']`` tells datasets apart whose scores must not be compared: ``'ucm'``,
+    ``'ucm_cn'``, ``'ucm_modified'``.
 
     A corrected re-release is a dataset of its own, not another copy: its references differ. It is
     asked for by name, ``release='modified'`` (github.com/120343/modified), and its results carry
@@ -27,7 +23,8 @@ class SingleImageDataset(ChangeDataset):
     Args:
         data_root: See ``ChangeDataset``.
         ann_file: Annotation file in ``data_root``; None takes the published name.
-        release: ``'original'`` or ``'modified'``.
+        release: ``'original'`` or ``'modified'``; by default what the name of ``ann_file`` tells,
+            else the original.
         language: ``'en'`` or ``'zh'``.
         img_path: See ``ChangeDataset``.
         **kwargs: See ``ChangeDataset``.
@@ -42,9 +39,10 @@ class SingleImageDataset(ChangeDataset):
     FILES: ClassVar[dict[tuple[str, str], tuple[str, ...]]] = {}
 
     def __init__(self, data_root: str = '', ann_file: str | None = None, *,
-                 release: str = ORIGINAL, language: str = 'en',
+                 release: str | None = None, language: str = 'en',
                  img_path: str | None = 'imgs/{filename}', **kwargs):
         check_language(language)
+        release = release or self.release_of(ann_file)
         names = self.published(release, language)
         self.release = release
         facts = {'name': self.KEY + ('' if release == ORIGINAL else f'_{release}')
@@ -53,11 +51,15 @@ class SingleImageDataset(ChangeDataset):
         super().__init__(data_root, ann_file or existing(data_root, names), img_path=img_path,
                          language=language, **kwargs)
 
-    def read_records(self) -> list[Record]:
-        """Read the annotations; note the most frequent caption of the training split."""
-        records = super().read_records()
-        self._metainfo['frequent_caption'] = frequent_caption(records)
-        return records
+    @classmethod
+    def release_of(cls, ann_file: str | None) -> str:
+        """Return the release whose published name an annotation file has, the original if none's.
+
+        A corrected file that is merely named must not pass for the original.
+        """
+        name = Path(ann_file or '').name.removesuffix('.gz')
+        return next((release for (release, _), names in cls.FILES.items()
+                     if name in {Path(known).name for known in names}), ORIGINAL)
 
     @classmethod
     def published(cls, release: str = ORIGINAL, language: str = 'en') -> tuple[str, ...]:
@@ -75,13 +77,6 @@ class SingleImageDataset(ChangeDataset):
             raise ValueError(f"the release '{release}' of {cls.TITLE} has no captions in "
                              f"'{language}', only in {languages}.")
         return cls.FILES[release, language]
-
-
-def frequent_caption(records: Sequence[Record]) -> str | None:
-    """Return the training caption that occurs most often (ties: by alphabet), None without any."""
-    counts = Counter(text for record in records if record['split'] == 'train'
-                     for text in record['captions'])
-    return min(counts, key=lambda text: (-counts[text], text)) if counts else None
 
 
 def existing(data_root: str, names: tuple[str, ...]) -> str:

@@ -46,11 +46,12 @@ class SynthSceneDataset(ChangeDataset):
                 raise ValueError(f"date '{date}' is unknown: use some of {list(FOLDERS)}."
                                  f'{did_you_mean(str(date), FOLDERS)}')
         self.dates = dates
-        kwargs['metainfo'] = {'name': 'synth_scene', **(kwargs.get('metainfo') or {})}
+        language = '_cn' if kwargs.get('language') == 'zh' else ''
+        kwargs['metainfo'] = {'name': f'synth_scene{language}', **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, ann_file, img_path=img_path, **kwargs)
 
     def read_records(self) -> list[Record]:
-        """Read the facts and say them; only the chosen split is worth the words."""
+        """Read the facts; say those of the chosen split, and of train, whose captions count."""
         self.need_file(self.ann_file)
         images = read_json(self.ann_file)['images']
         if any('scene' not in image for image in images):
@@ -60,8 +61,8 @@ class SynthSceneDataset(ChangeDataset):
 
     def _record(self, image: dict, date: str) -> Record:
         folder = FOLDERS[date]
-        chosen = self.split in (None, image['split'])
-        captions = scene_captions(image, date, self.language) if chosen else []
+        wanted = self.split in (None, image['split']) or image['split'] == 'train'
+        captions = scene_captions(image, date, self.language) if wanted else []
         return Record(sample_id=f'{Path(image["filename"]).stem}_{folder}',
                       filename=image['filename'], filepath=f'{image["split"]}/{folder}',
                       split=image['split'], changeflag=None,

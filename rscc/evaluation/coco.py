@@ -13,9 +13,9 @@ from rscc.evaluation.records import (
     CaptionRecord,
     coco_characters,
     coco_words,
-    frequent_caption,
 )
 from rscc.text import normalise
+from rscc.text.frequency import frequent_caption
 from rscc.text.normalisation import warn
 
 

@@ -1,10 +1,9 @@
 """What a caption score is computed from: sentences, options, and the words that state both."""
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rscc.evaluation.functional.bootstrap import check_resamples
-from rscc.text import normalise, split_words
+from rscc.text import split_words
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean
 
@@ -68,26 +67,6 @@ class CaptionOptions:
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol '{self.protocol}': expected one of "
                              f"{', '.join(PROTOCOLS)}.{did_you_mean(self.protocol, PROTOCOLS)}")
-
-
-def frequent_caption(captions: Sequence[str], language: str = 'en') -> str | None:
-    """Return the sentence that occurs most often, the first of the alphabet among equals.
-
-    Args:
-        captions: Sentences; spellings that differ in case, blanks or final marks are one sentence.
-        language: ``'en'`` or ``'zh'``.
-
-    Returns:
-        It, as it is most often written, or None where there are no captions.
-    """
-    kinds: dict[str, Counter] = {}
-    for caption in captions:
-        kinds.setdefault(normalise(strip_hashes(caption), language), Counter())[caption] += 1
-    kinds.pop('', None)
-    if not kinds:
-        return None
-    _, spellings = min(kinds.items(), key=lambda kind: (-kind[1].total(), kind[0]))
-    return min(spellings, key=lambda text: (-spellings[text], text))
 
 
 def coco_words(language: str) -> Callable[[str], list[str]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rscc.evaluation.functional.content import says_no_change
-from rscc.evaluation.records import CaptionRecord, frequent_caption
+from rscc.evaluation.records import CaptionRecord
+from rscc.text.frequency import frequent_caption
 from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, read_json
 

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -60,3 +61,15 @@ def test_unknown_splits_name_the_nearest(synth):
     assert data['images'][0]['scene']
     with pytest.raises(ValueError, match=r"no split 'tets'.*Did you mean 'test'\?"):
         SynthSceneDataset(str(synth), split='tets')
+
+
+def test_every_split_knows_the_most_frequent_training_caption(synth):
+    train, test = (SynthSceneDataset(str(synth), split=split) for split in ('train', 'test'))
+    counts = Counter(text for row in range(len(train))
+                     for text in train.get_data_info(row)['gt_captions'])
+    frequent = test.metainfo['frequent_caption']
+    assert counts[frequent] == max(counts.values())
+    assert train.metainfo['frequent_caption'] == frequent
+    chinese = SynthSceneDataset(str(synth), split='test', language='zh').metainfo
+    assert chinese['frequent_caption'] and not chinese['frequent_caption'].isascii()
+    assert (test.metainfo['name'], chinese['name']) == ('synth_scene', 'synth_scene_cn')
