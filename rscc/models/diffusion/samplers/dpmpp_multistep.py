@@ -1,0 +1,111 @@
+"""Multistep samplers of DPM-Solver++: one call a step, the derivatives of D from earlier estimates.
+
+Paper: Lu et al., DPM-Solver++, 2022, https://arxiv.org/abs/2211.01095. With alpha = 1 its
+half log SNR is lambda = -ln(sigma), and every step solves, over h = lambda_next - lambda,
+
+    x_next = (sigma_next / sigma) x + integral_0^h exp(tau - h) D(lambda + tau) dtau        (Eq. 8)
+
+with D replaced by a polynomial through the last estimates. The stochastic ones move along the
+reverse equation with eta times its noise, where H = (1 + eta) h takes the place of h in the
+exponentials (Section 4.3, "SDE-DPM-Solver++", is eta = 1).
+"""
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rscc.models.diffusion.samplers.common import Callback, Denoise, Noise, check_noise, prepare
+from rscc.registry import SAMPLERS
+from rscc.utils import did_you_mean
+
+VARIANTS = ('heun', 'midpoint')
+
+
+@SAMPLERS.register_module()
+def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
+             callback: Callback | None = None) -> Tensor:
+    """DPM-Solver++(2M), second order, deterministic: Algorithm 2.
+
+    Args:
+        denoise: D(x; sigma).
+        x: Start (R, ...).
+        sigmas: Noise levels (N + 1,).
+        noise: Not used.
+        callback: Sees every step.
+
+    Returns:
+        Result (R, ...), float64.
+    """
+    x, levels = prepare(x, sigmas)
+    before = h_before = None
+    for step, (sigma, sigma_next) in enumerate(levels):
+        denoised = denoise(x, sigma)
+        if callback:
+            callback(step, sigma, denoised)
+
+        # Line 8: D extrapolated to the middle of the step, from the second step on. (The step to 0
+        # is infinitely long, and ends at D.)
+        h = (sigma / sigma_next).log()
+        extrapolated = denoised
+        if before is not None and sigma_next > 0:
+            r = h_before / h
+            extrapolated = (1 + 1 / (2 * r)) * denoised - 1 / (2 * r) * before
+
+        # Line 9: exact for a constant D.
+        x = (sigma_next / sigma) * x - torch.expm1(-h) * extrapolated
+        before, h_before = denoised, h
+    return x
+
+
+@SAMPLERS.register_module()
+def dpmpp_2m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
+                 callback: Callback | None = None, eta: float = 1.0,
+                 variant: Literal['heun', 'midpoint'] = 'midpoint') -> Tensor:
+    """SDE-DPM-Solver++(2M), second order in the drift: Section 4.3.
+
+    Args:
+        denoise: D(x; sigma).
+        x: Start (R, ...).
+        sigmas: Noise levels (N + 1,).
+        noise: Source of noise, called once in every step but the one to 0.
+        callback: Sees every step.
+        eta: Share of the noise of the reverse equation, 0 or more; 0 is deterministic.
+        variant: How the derivative of D counts: ``'heun'`` integrates it exactly, ``'midpoint'``
+            takes D in the middle of the step, as the paper does; with eta = 0 that is ``dpmpp_2m``.
+            KD-RSCC samples with ``'heun'`` and eta = 0.
+
+    Returns:
+        Result (R, ...), float64.
+
+    Raises:
+        ValueError: If the variant is unknown, or noise is asked for without a source.
+    """
+    check_noise(noise, eta=eta)
+    if variant not in VARIANTS:
+        raise ValueError(f"variant '{variant}' is none of {', '.join(VARIANTS)}."
+                         f'{did_you_mean(variant, VARIANTS)}')
+    x, levels = prepare(x, sigmas)
+    before = h_before = None
+    for step, (sigma, sigma_next) in enumerate(levels):
+        denoised = denoise(x, sigma)
+        if callback:
+            callback(step, sigma, denoised)
+        if sigma_next == 0:
+            return denoised
+
+        # Exact for a constant D.
+        h = (sigma / sigma_next).log()
+        H = (1 + eta) * h
+        E = -torch.expm1(-H)
+        x = (sigma_next / sigma) * torch.exp(-eta * h) * x + E * denoised
+
+        # The derivative of D, from the second step on.
+        if before is not None:
+            weight = 1 - E / H if variant == 'heun' else E / 2
+            x = x + weight * (h / h_before) * (denoised - before)
+
+        # The noise that the drift has taken away.
+        if eta > 0:
+            x = x + sigma_next * (-torch.expm1(-2 * eta * h)).sqrt() * noise()
+        before, h_before = denoised, h
+    return x
