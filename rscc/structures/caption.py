@@ -1,6 +1,6 @@
 """One generated sentence."""
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
@@ -15,6 +15,10 @@ class ScoredCaption(NamedTuple):
     """
     text: str
     score: float
+
+    def details(self) -> dict[str, Any]:
+        """Return what else it knows that JSON can hold, by name."""
+        return {}
 
 
 class AttendedCaption(ScoredCaption):
@@ -46,16 +50,33 @@ class SampledCaption(ScoredCaption):
         abstained: Whether they agree too little for the sentence to be relied on.
         strip: Noise level, and what the sentence was at it, of every sampling step, noisiest first;
             empty unless asked for.
+        drawn: Number K of sentences drawn for the sample; of one alone the agreement says nothing.
     """
     agreement: float
     abstained: bool
     strip: list[tuple[float, str]]
+    drawn: int
 
     @classmethod
     def of(cls, caption: ScoredCaption, agreement: float, abstained: bool = False,
-           strip: Iterable[tuple[float, str]] = ()) -> 'SampledCaption':
+           strip: Iterable[tuple[float, str]] = (), drawn: int = 1) -> Self:
         """Add what the other sentences say of it, and how it came about."""
         sampled = cls(*caption)
         sampled.agreement, sampled.abstained = agreement, abstained
-        sampled.strip = list(strip)
+        sampled.strip, sampled.drawn = list(strip), drawn
         return sampled
+
+    def details(self) -> dict[str, Any]:
+        """Return ``agreement``, ``abstained``, ``drawn``, and ``strip`` where there is one."""
+        strip = [[float(f'{sigma:.6g}'), text] for sigma, text in self.strip]
+        return {'agreement': round(float(self.agreement), 4), 'abstained': bool(self.abstained),
+                'drawn': int(self.drawn), **({'strip': strip} if strip else {})}
+
+    @classmethod
+    def told(cls, caption: ScoredCaption, details: Mapping[str, Any]) -> ScoredCaption:
+        """Return a caption with the :meth:`details` of an earlier one; as it is without any."""
+        if details.get('agreement') is None:
+            return caption
+        return cls.of(caption, details['agreement'], details.get('abstained', False),
+                      [(sigma, text) for sigma, text in details.get('strip') or ()],
+                      details.get('drawn', 1))

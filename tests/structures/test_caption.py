@@ -24,9 +24,11 @@ def test_the_maps_travel_between_processes():
 
 
 def test_a_sampled_caption_is_a_scored_one_that_remembers_how_it_came_about():
-    caption = SampledCaption.of(ScoredCaption('a house', -0.5), 0.75, True, iter([(80.0, 'the')]))
+    caption = SampledCaption.of(ScoredCaption('a house', -0.5), 0.75, True, iter([(80.0, 'the')]),
+                                8)
     assert caption == ('a house', -0.5) and caption.text == 'a house'
-    assert (caption.agreement, caption.abstained, caption.strip) == (0.75, True, [(80.0, 'the')])
+    assert vars(caption) == {'agreement': 0.75, 'abstained': True, 'strip': [(80.0, 'the')],
+                             'drawn': 8}
     assert json.loads(json.dumps([caption])) == [['a house', -0.5]]
 
 
@@ -39,7 +41,25 @@ def test_sampled_captions_share_no_strip():
 @pytest.mark.parametrize('again', [copy.copy, copy.deepcopy,
                                    lambda caption: pickle.loads(pickle.dumps(caption))])
 def test_a_sampled_caption_survives_copies_and_other_processes(again):
-    caption = SampledCaption.of(ScoredCaption('a', -1.0), 0.5, True, [(10.0, 'b'), (1.0, 'a')])
+    caption = SampledCaption.of(ScoredCaption('a', -1.0), 0.5, True, [(10.0, 'b'), (1.0, 'a')], 4)
     other = again(caption)
     assert type(other) is SampledCaption and other == caption
     assert vars(other) == vars(caption)
+
+
+def test_details_pass_through_json_and_back():
+    caption = SampledCaption.of(ScoredCaption('a', -1.0), 1 / 3, True, [(1 / 3, 'b')], 4)
+    details = json.loads(json.dumps(caption.details()))
+    assert details == {'agreement': 0.3333, 'abstained': True, 'drawn': 4,
+                       'strip': [[0.333333, 'b']]}
+    again = SampledCaption.told(ScoredCaption('a', -1.0), details | {'more': 1})
+    assert again == caption and again.details() == details
+    assert isinstance(again.strip[0], tuple)
+
+
+def test_plain_captions_have_no_details():
+    plain = ScoredCaption('a', -1.0)
+    assert plain.details() == {}
+    assert AttendedCaption.of(plain, ['a'], torch.zeros(1, 1, 1, 1)).details() == {}
+    assert SampledCaption.told(plain, {'score': 1}) is plain
+    assert 'strip' not in SampledCaption.of(plain, 1.0).details()
