@@ -79,18 +79,42 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
     if text_from not in ('raw', 'tokens'):
         raise ValueError(f"text_from='{text_from}' is unknown: use 'raw' or 'tokens'."
                          f"{did_you_mean(text_from, ('raw', 'tokens'))}")
-    data = read_json(path)
-    if isinstance(data, dict) and 'annotations' in data and 'images' in data:
-        images = _from_coco(data, path)
-    elif isinstance(data, dict) and isinstance(data.get('images'), list):
-        images = data['images']
-    else:
-        raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
-                         f"found {_describe(data)}, expected an object with a list 'images'.")
     reading = _Reading(path, language, text_from, clean)
-    records = [_record(item, number, reading) for number, item in enumerate(images)]
+    records = [_record(item, number, reading) for number, item in enumerate(read_images(path))]
     reading.report()
     return records
+
+
+def read_images(path: str | Path) -> list[Any]:
+    """Return the images of a caption file as it lists them, COCO's with their captions joined.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of neither style.
+    """
+    data = read_json(path)
+    if isinstance(data, dict) and 'annotations' in data and 'images' in data:
+        return _from_coco(data, path)
+    if isinstance(data, dict) and isinstance(data.get('images'), list):
+        return data['images']
+    raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
+                     f"found {_describe(data)}, expected an object with a list 'images'.")
+
+
+def sentences_of(item: Any, number: int, path: str | Path) -> tuple[str, list[Any]]:
+    """Return file name and captions, as they stand there, of image ``number`` of a file.
+
+    Raises:
+        ValueError: If one of them is missing.
+    """
+    filename = item.get('filename') if isinstance(item, dict) else None
+    if not isinstance(filename, str) or not filename:
+        raise ValueError(f"'{path}': image {number} has no 'filename': found {_describe(item)}.")
+    sentences = item.get('sentences', item.get('captions'))
+    if not isinstance(sentences, list) or not sentences:
+        raise ValueError(f"'{path}': '{filename}' has no captions: a non-empty list 'sentences' or "
+                         f"'captions' was expected, found {_describe(sentences)}.")
+    return filename, sentences
 
 
 def _describe(data: Any) -> str:
@@ -112,27 +136,20 @@ def _from_coco(data: dict, path: str | Path) -> list[dict]:
 
 
 def _record(item: dict, number: int, reading: _Reading) -> Record:
-    filename = item.get('filename') if isinstance(item, dict) else None
-    if not isinstance(filename, str) or not filename:
-        raise ValueError(f"'{reading.path}': image {number} has no 'filename': found "
-                         f'{_describe(item)}.')
+    filename, sentences = sentences_of(item, number, reading.path)
     flag = item.get('changeflag')
     if flag not in (None, 0, 1):
         raise ValueError(f"'{reading.path}': changeflag of '{filename}' is {flag!r}, expected 0 "
                          'or 1.')
     return Record(sample_id=Path(filename).stem, filename=filename, filepath=item.get('filepath'),
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
-                  captions=_captions(item, filename, reading), imgid=item.get('imgid'))
+                  captions=_captions(sentences, filename, reading), imgid=item.get('imgid'))
 
 
-def _captions(item: dict, filename: str, reading: _Reading) -> list[str]:
-    sentences = item.get('sentences', item.get('captions'))
-    if not isinstance(sentences, list) or not sentences:
-        raise ValueError(f"'{reading.path}': '{filename}' has no captions: a non-empty list "
-                         f"'sentences' or 'captions' was expected, found {_describe(sentences)}.")
+def _captions(sentences: list[Any], filename: str, reading: _Reading) -> list[str]:
     captions = []
     for number, sentence in enumerate(sentences):
-        text = _text_of(sentence, reading.language, reading.text_from)
+        text = text_of(sentence, reading.language, reading.text_from)
         if not isinstance(text, str):
             raise ValueError(_say_what_is_missing(sentence, text, number, filename, reading))
         captions.append(_clean(text, f"'{text}' (image '{filename}')", reading))
@@ -170,7 +187,7 @@ def _say_what_is_missing(sentence: Any, text: Any, number: int, filename: str,
             'Correct or remove it.')
 
 
-def _text_of(sentence: Any, language: str, text_from: str) -> Any:
+def text_of(sentence: Any, language: str, text_from: str) -> Any:
     """Return the sentence as a string, or whatever stands there instead (the caller reports it)."""
     if not isinstance(sentence, dict):
         return sentence

@@ -17,6 +17,9 @@ SPECIALS = {
     'eos': ('<end>', '<END>', '<eos>', '<EOS>'),
 }
 
+#: Mark of the file that ``tools/dataset_converters/levircc.py --word-encode`` writes.
+ENCODING_FORMAT = 'rscc word encoding'
+
 
 @TOKENIZERS.register_module()
 class WordTokenizer(CaptionTokenizer):
@@ -24,7 +27,8 @@ class WordTokenizer(CaptionTokenizer):
 
     Reads, by content: a JSON list of words, most frequent first (ours; ids are pad 0, unk 1,
     start 2, end 3, then the words); a JSON object word -> id (Chg2Cap, RSCaMa, Change-Agent, and
-    the ``WORDMAP_*.json`` of the attention tutorial), whose ids and special names are kept; and a
+    the ``WORDMAP_*.json`` of the attention tutorial, KD-RSCC's ``vocab.json``), whose ids and
+    special names are kept; a ``word_encoding.json``, which also knows the longest caption; and a
     Karpathy-style annotation file (``LevirCCcaptions.json``), whose training captions are counted.
 
     Args:
@@ -36,11 +40,18 @@ class WordTokenizer(CaptionTokenizer):
         min_count: Words seen less often in an annotation file become unknown. Only counts can be
             thresholded: the other sources take 1.
 
+    Attributes:
+        longest: Ids of the longest caption of all splits, start and end included, where the file
+            says it (``word_encoding.json``), else None.
+
     Raises:
         FileNotFoundError: If ``vocab_file`` does not exist; the message says what writes it.
         ValueError: If neither or both sources are given, an entry appears twice, ids have gaps,
-            a special is missing, or ``min_count`` has nothing to count.
+            a special is missing, ``min_count`` has nothing to count, or the file is of another
+            language.
     """
+
+    longest: int | None = None
 
     def __init__(self, vocab_file: str | os.PathLike | None = None,
                  words: Iterable[str] | None = None, language: str = 'en',
@@ -87,12 +98,27 @@ class WordTokenizer(CaptionTokenizer):
             counts = Counter(word for text in _training_captions(data, self.language)
                              for word in split_words(text, self.language))
             return _frequent(counts, min_count)
+        if isinstance(data, Mapping) and data.get('format') == ENCODING_FORMAT:
+            return self._read_encoding(data, path)
         if isinstance(data, Mapping) and all(type(i) is int for i in data.values()):
             return _by_id(data, path)
         if isinstance(data, list) and all(isinstance(word, str) for word in data):
             return data
         raise ValueError(f"'{path}' is no vocabulary: expected a JSON list of words, a JSON "
                          'object word -> id, or annotations with "images"')
+
+    def _read_encoding(self, data: Mapping, path: str | os.PathLike) -> list[str]:
+        words, length, language = (data.get(key) for key in ('words', 'length', 'language'))
+        if not isinstance(words, list) or type(length) is not int or length < 3:
+            raise ValueError(f"'{path}' is no whole word encoding: found length {length!r} and "
+                             f"{type(words).__name__} 'words', expected at least 3 (start, a word, "
+                             'end) and a list. Write it again: tools/dataset_converters/levircc.py '
+                             '--word-encode')
+        if language not in (None, self.language):
+            raise ValueError(f"'{path}' is of captions in '{language}', and the tokenizer's "
+                             f"language is '{self.language}'")
+        self.longest = length
+        return words
 
     def _set_entries(self, entries: list[str], source: str) -> None:
         twice = [word for word, count in Counter(entries).items() if count > 1]

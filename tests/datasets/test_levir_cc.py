@@ -48,3 +48,21 @@ def test_a_folder_of_real_pairs_is_read_by_templates(samples):
     assert packed['inputs'].shape == (2, 3, 256, 256) and packed['inputs'].dtype == torch.uint8
     assert packed['data_samples'].gt_captions[0].startswith('several houses appear')
     assert packed['data_samples'].split == 'train'
+
+
+def test_a_training_visit_takes_one_of_five_captions(annotations, monkeypatch):
+    """So that the image branch runs once a pair and epoch, not once a caption."""
+    features = torch.zeros(1, 4)
+    monkeypatch.setattr(LEVIRCCDataset, 'attach', lambda self, item: item | dict(features=features))
+    dataset = LEVIRCCDataset(
+        str(annotations.parent), annotations.name, split='train', check_images=False, indices=20,
+        pipeline=[{'type': 'PickCaptions', 'mode': 'one'}, {'type': 'PackChangeInputs'}])
+    assert len(dataset) == 20
+    drawn = [set() for _ in range(20)]
+    for epoch in range(40):
+        dataset.set_epoch(epoch)
+        for row, texts in enumerate(drawn):
+            target, = dataset[row]['data_samples'].target_captions
+            texts.add(target)
+    assert all(texts == set(dataset.get_data_info(row)['gt_captions'])
+               for row, texts in enumerate(drawn))

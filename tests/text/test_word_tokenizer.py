@@ -167,3 +167,16 @@ def test_a_sentence_without_a_word_is_counted_and_the_first_is_shown(monkeypatch
     tokenizer.encode('')
     assert tokenizer.empty == 2
     assert len(said) == 1 and "caption ' .' has no token" in said[0]
+
+
+def test_an_encoding_knows_the_longest_caption(tmp_path):
+    words = ['<pad>', 'a', 'road', '<unk>', '<start>', '<end>']
+    data = dict(format='rscc word encoding', language='en', words=words, length=7, splits={})
+    write_json(tmp_path / 'word_encoding.json', data)
+    tokenizer = WordTokenizer(tmp_path / 'word_encoding.json')
+    assert tokenizer.longest == 7 and tokenizer.encode('a road') == [4, 1, 2, 5]
+    assert tokenizer.vocabulary() == words and WordTokenizer(words=words).longest is None
+    for wrong in (dict(length=None), dict(length=2), dict(words=None)):
+        write_json(tmp_path / 'v.json', data | wrong)
+        with pytest.raises(ValueError, match=r"v\.json' is no whole word encoding: found length"):
+            WordTokenizer(tmp_path / 'v.json')

@@ -56,3 +56,32 @@ def test_a_damaged_image_leaves_nothing_behind(repo, levir, tmp_path, variant):
     with pytest.raises(SystemExit, match=rf"^error: sample '{image.stem}': .*cannot be decoded"):
         convert(repo, '--root', levir, '--out', tmp_path / 'out', '--variant', variant)
     assert not list((tmp_path / 'out').iterdir())
+
+
+def test_words_are_encoded_without_images_into_the_datasets_folder(repo, levir, capsys):
+    import shutil
+
+    from rscc.text import WordTokenizer
+    shutil.rmtree(levir / 'images')
+    convert(repo, '--root', levir, '--word-encode')
+    tokenizer = WordTokenizer(levir / 'word_encoding.json')
+    said = capsys.readouterr().out
+    assert f'{tokenizer.vocab_size} entries, {tokenizer.longest} ids a caption' in said
+    assert 'train: 2 images, 10 captions, the longest' in said
+    assert (levir / 'vocab.json').is_file() and (levir / 'val_caption_encoded.json').is_file()
+    assert not list(levir.glob('*.hdf5'))
+
+
+def test_words_of_a_missing_file_are_one_line(repo, levir):
+    with pytest.raises(SystemExit, match=r"^error: no annotations at .*Did you mean 'Levir"):
+        convert(repo, '--root', levir, '--ann-file', 'LevirCCcaption.json', '--word-encode')
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (['--word-encode', '--variant', 'tutorial'], '--variant: not with --word-encode'),
+    (['--words-from', 'raw', '--out', 'x'], '--words-from: only with --word-encode'),
+    ([], '--out is required')])
+def test_options_without_effect_are_refused(repo, levir, capsys, options, message):
+    with pytest.raises(SystemExit, match='2'):
+        convert(repo, '--root', levir, *options)
+    assert message in capsys.readouterr().err
