@@ -109,3 +109,72 @@ def dpmpp_2m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | 
             x = x + sigma_next * (-torch.expm1(-2 * eta * h)).sqrt() * noise()
         before, h_before = denoised, h
     return x
+
+
+@SAMPLERS.register_module()
+def dpmpp_3m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
+                 callback: Callback | None = None, eta: float = 1.0,
+                 curvature: float = 1.0) -> Tensor:
+    """SDE-DPM-Solver++ with a parabola through the last three estimates, third order in the drift.
+
+    With p(tau) = D + p' tau + p'' tau^2 / 2 the integral above is
+
+        E D + (1 - E / H) (h p') + (1/2 - (1 - E / H) / H) (h^2 p'')
+
+    Args:
+        denoise: D(x; sigma).
+        x: Start (R, ...).
+        sigmas: Noise levels (N + 1,).
+        noise: Source of noise, called once in every step but the one to 0.
+        callback: Sees every step.
+        eta: Share of the noise of the reverse equation, 0 or more; 0 is deterministic.
+        curvature: Weight of the p'' term. The authors' code and k-diffusion take the second divided
+            difference, which is p'' / 2, for p'': that is 0.5, and second order.
+
+    Returns:
+        Result (R, ...), float64.
+    """
+    check_noise(noise, eta=eta)
+    x, levels = prepare(x, sigmas)
+    history: list[tuple[Tensor, Tensor]] = []  # (D, h of the step after it), newest first
+    for step, (sigma, sigma_next) in enumerate(levels):
+        denoised = denoise(x, sigma)
+        if callback:
+            callback(step, sigma, denoised)
+        if sigma_next == 0:
+            return denoised
+
+        # Exact for a constant D.
+        h = (sigma / sigma_next).log()
+        H = (1 + eta) * h
+        E = -torch.expm1(-H)
+        x = (sigma_next / sigma) * torch.exp(-eta * h) * x + E * denoised
+
+        # The derivatives of D by divided differences, as far as there are estimates.
+        if history:
+            slope, bend = _derivatives(denoised, history)
+            phi = 1 - E / H
+            x = x + phi * h * slope + curvature * (0.5 - phi / H) * h**2 * bend
+
+        # The noise that the drift has taken away.
+        if eta > 0:
+            x = x + sigma_next * (-torch.expm1(-2 * eta * h)).sqrt() * noise()
+        history = [(denoised, h), *history[:1]]
+    return x
+
+
+def _derivatives(denoised: Tensor, history: list[tuple[Tensor, Tensor]]
+                 ) -> tuple[Tensor, Tensor | float]:
+    """Return p' and p'' at the newest of two or three estimates, by Newton's divided differences.
+
+    Args:
+        denoised: Newest estimate.
+        history: One or two earlier ones, newest first, each with the step from it to the next.
+    """
+    (first, h_first), *rest = history
+    difference = (denoised - first) / h_first
+    if not rest:
+        return difference, 0.0
+    (second, h_second), = rest
+    divided = (difference - (first - second) / h_second) / (h_first + h_second)
+    return difference + divided * h_first, 2 * divided
