@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
@@ -25,7 +27,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
     """Read a checkpoint without ever running code that it may hold.
 
     Args:
-        path: A local file, or an ``http(s)://`` / ``file://`` address (kept in torch's cache).
+        path: A local file (``.safetensors`` by its ending), or an ``http(s)://`` / ``file://``
+            address (kept in torch's cache).
         map_location: As in ``torch.load``.
 
     Returns:
@@ -41,12 +44,14 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
         if re.match(r'(https?|file)://', name):
             loaded = torch.hub.load_state_dict_from_url(name, map_location=map_location,
                                                         weights_only=True)
+        elif name.endswith('.safetensors'):
+            loaded = load_file(_existing(Path(name).expanduser()))
         else:
             loaded = torch.load(_existing(Path(name).expanduser()), map_location=map_location,
                                 weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(_why_unreadable(name, error)) from error
-    except (RuntimeError, EOFError, KeyError, OSError) as error:
+    except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"checkpoint '{name}' is damaged or cut short: "

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from rscc.registry import HOOKS
 
@@ -16,6 +17,16 @@ def batch_ids(data_batch: Any) -> list[str]:
     samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
     return [str(getattr(sample, 'sample_id', f'#{index}'))
             for index, sample in enumerate(samples or [])]
+
+
+def batch_notes(model: nn.Module) -> list[str]:
+    """Return what the parts of a model know of their last batch (noise levels, for instance).
+
+    A part tells by a method ``describe_last_batch() -> str``.
+    """
+    notes = (part.describe_last_batch() for part in model.modules()
+             if hasattr(part, 'describe_last_batch'))
+    return [note for note in notes if note]
 
 
 @HOOKS.register_module()
@@ -42,9 +53,10 @@ class FiniteLossHook(Hook):
         shown = ', '.join(f'{name}={value:.4g}' for name, value in values.items())
         ids = batch_ids(data_batch)
         more = f' and {len(ids) - _SHOWN} more' if len(ids) > _SHOWN else ''
+        notes = ''.join(f' {note}.' for note in batch_notes(runner.model))
         last = runner.message_hub.runtime_info.get('last_ckpt', 'none yet')
         raise FloatingPointError(
             f'loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: '
-            f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}. Last '
-            f'checkpoint: {last}. Look at these samples, lower the learning rate, clip gradients '
+            f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}.{notes} '
+            f'Last checkpoint: {last}. Look at these samples, lower the learning rate, clip gradients '
             'harder, or train without --amp')

@@ -6,10 +6,11 @@ a sample is enough, and computes a batch until its longest sentence ends. So all
 search, and the tests hold its greedy and beam results against ``generate``, option by option.
 """
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rscc.models.caption_heads.hypotheses import Hypothesis
+from rscc.models.caption_heads.options import DecodingOptions
 from rscc.structures import ScoredCaption
 from rscc.utils import did_you_mean
 
@@ -17,7 +18,7 @@ BEAM_RULES = ('standard', 'clipcap', 'show_attend_tell')
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Decoding(DecodingOptions):
     """How sentences are searched.
 
     Attributes:
@@ -90,20 +91,11 @@ class Decoding:
             TypeError: If an option does not exist; the nearest name is given.
             ValueError: If a value is impossible, or maps are asked for where there are none.
         """
-        known = [field.name for field in fields(self)]
-        for name in options:
-            if name not in known:
-                raise TypeError(f"decoding has no option '{name}'.{did_you_mean(name, known)} "
-                                f'Options: {", ".join(known)}')
-        changed = replace(self, **options)
+        changed = super().updated(options)
         if changed.return_attention and not attention:
             raise ValueError('return_attention=True, and this caption head has no attention maps '
                              'to return; AttentionLSTMHead has')
         return changed
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options, for reports."""
-        return asdict(self)
 
 
 def to_captions(hypotheses: list[list[Hypothesis]], decode: Callable[[list[int]], str]

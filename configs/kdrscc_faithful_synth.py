@@ -1,0 +1,9 @@
+"""KD-RSCC as published, in miniature, on the built-in dataset: what kdrscc_synth.py improves on."""
+_base_ = [
+    './_base_/models/kdrscc_light.py',
+    './_base_/datasets/synth.py',
+    './_base_/schedules/adamw_synth.py',
+    './_base_/runtime.py',
+]
+val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
+test_evaluator = [dict(type='CaptionMetric')]

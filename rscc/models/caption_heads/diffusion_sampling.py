@@ -1,0 +1,158 @@
+"""From noise to sentences: what a sampler calls, and what becomes of its result.
+
+Papers: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS
+2022, https://arxiv.org/abs/2206.00364; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022,
+https://arxiv.org/abs/2207.12598; Kumar and Byrne, Minimum Bayes-Risk Decoding, NAACL 2004.
+
+N samples, K sentences of each, R = N * K rows, L positions, C channels, V words.
+"""
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rscc.models.caption_heads.diffusion_decoding import DiffusionDecoding
+from rscc.models.diffusion.choose import choose
+from rscc.models.diffusion.preconditioning import denoise
+from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
+from rscc.structures import SampledCaption, ScoredCaption
+from rscc.text.consensus import consensus
+from rscc.text.tokenizer import CaptionTokenizer
+
+if TYPE_CHECKING:
+    from rscc.models.diffusion.denoiser import ChangeDenoiser
+    from rscc.models.diffusion.word_space import WordSpace
+
+
+class Estimator:
+    """D(x; sigma) of a batch, as a sampler calls it, along one trajectory.
+
+    Args:
+        denoiser: The network F.
+        space: Where the words are.
+        memory: Memory (N, M, C).
+        nothing: Memory (1, 1, C) of no image; needed with guidance other than 1.
+        options: How to sample.
+    """
+
+    def __init__(self, denoiser: 'ChangeDenoiser', space: 'WordSpace', memory: Tensor,
+                 nothing: Tensor | None, options: DiffusionDecoding) -> None:
+        self.denoiser, self.space, self.options = denoiser, space, options
+        self.guided = options.guidance != 1
+        if self.guided:
+            memory = torch.cat([memory, nothing.expand_as(memory)])
+        self.memory = memory
+        self.memories = denoiser.remember(memory) if options.use_cache else None
+        self.previous: Tensor | None = None
+
+    def __call__(self, points: Tensor, sigma: Tensor) -> Tensor:
+        """Estimate the clean vectors of points (R, L, C) at one noise level."""
+        rows = points.to(self.memory.dtype)
+        rows = torch.cat([rows, rows]) if self.guided else rows
+        estimate = denoise(self._network, rows, sigma.to(rows).expand(len(rows)),
+                           self.space.sigma_data)
+        if self.guided:
+            with_image, without = estimate.chunk(2)
+            estimate = without + self.options.guidance * (with_image - without)
+        if float(sigma) < self.options.clamp:
+            estimate = self.space.nearest(estimate)
+        self.previous = torch.cat([estimate, estimate]) if self.guided else estimate
+        return estimate.to(points.dtype)
+
+    def _network(self, words: Tensor, level: Tensor) -> Tensor:
+        memories = self.memories or self.denoiser.remember(self.memory)
+        return self.denoiser(words, level, memories, self.previous)
+
+
+def sample_words(estimator: Estimator, count: int, shape: tuple[int, int],
+                 options: DiffusionDecoding) -> tuple[Tensor, list[tuple[float, Tensor]]]:
+    """Run a sampler from noise to words.
+
+    Args:
+        estimator: The denoiser of N samples.
+        count: N.
+        shape: (L, C).
+        options: How to sample.
+
+    Returns:
+        Final vectors (N, K, L, C), and for every step, where a strip is asked for, its noise level
+        and the likeliest words (N, K, L) then.
+    """
+    space = estimator.space
+    noise = repeated_noise(count, options.num_samples, shape, options.seed, space.table.device)
+    strip: list[tuple[float, Tensor]] = []
+
+    def note(_: int, sigma: Tensor, estimate: Tensor) -> None:
+        words = space.logits(estimate.to(space.table.dtype)).argmax(-1)
+        strip.append((float(sigma), words.unflatten(0, (count, -1))))
+
+    sigmas = choose(SIGMA_SCHEDULES, options.schedule)(
+        options.steps, sigma_min=options.sigma_min, sigma_max=options.sigma_max)
+    final = choose(SAMPLERS, options.sampler)(
+        estimator, noise() * options.sigma_max, sigmas, noise=noise,
+        callback=note if options.return_strip else None)
+    return final.to(space.table.dtype).unflatten(0, (count, -1)), strip
+
+
+def repeated_noise(count: int, samples: int, shape: Sequence[int], seed: int | None,
+                   device: torch.device) -> Callable[[], Tensor]:
+    """Return a source of standard normal noise (N * K, L, C), float64, equal for all N samples.
+
+    What a sample gets then depends on neither the batch it is in nor its place there, nor on the
+    device: numbers are drawn on the CPU.
+
+    Args:
+        count: N.
+        samples: K.
+        shape: (L, C).
+        seed: None draws one from the global generator.
+        device: Where the noise is wanted.
+    """
+    generator = torch.Generator()
+    generator.manual_seed(int(torch.randint(2 ** 31, ())) if seed is None else seed)
+
+    def draw() -> Tensor:
+        drawn = torch.randn(samples, *shape, dtype=torch.float64, generator=generator)
+        return drawn.to(device).repeat(count, 1, 1)
+
+    return draw
+
+
+def to_sampled_captions(logits: Tensor, strip: Sequence[tuple[float, Tensor]],
+                        tokenizer: CaptionTokenizer, options: DiffusionDecoding
+                        ) -> list[list[ScoredCaption]]:
+    """Read sentences off the final scores and let those of a sample elect the best.
+
+    Args:
+        logits: Scores (N, K, L, V).
+        strip: Noise levels and words (N, K, L) on the way.
+        tokenizer: Detokenises.
+        options: How many to return, and when to abstain.
+
+    Returns:
+        N lists of different sentences, best first, at most ``num_captions``.
+    """
+    likelihood, ids = logits.float().log_softmax(-1).max(-1)
+    kept = _up_to_end(ids, tokenizer.eos_id)
+    scores = ((likelihood * kept).sum(-1) / kept.sum(-1)).tolist()
+    return [_elect(ids[n].tolist(), scores[n], [(sigma, words[n]) for sigma, words in strip],
+                   tokenizer, options) for n in range(len(ids))]
+
+
+def _up_to_end(ids: Tensor, eos_id: int) -> Tensor:
+    """Return where sentences (..., L) are, up to and with their first end token; all, without."""
+    ends = (ids == eos_id).long()
+    return ends.cumsum(-1) - ends == 0
+
+
+def _elect(ids: list[list[int]], scores: list[float], strip: list[tuple[float, Tensor]],
+           tokenizer: CaptionTokenizer, options: DiffusionDecoding) -> list[ScoredCaption]:
+    """Order the K sentences of one sample by how much they are like the others."""
+    texts = [tokenizer.decode(row) for row in ids]
+    order, agreement = consensus([text.split() for text in texts], scores)
+    different = list({texts[row]: row for row in reversed(order)}.values())[::-1]
+    return [SampledCaption.of(
+        ScoredCaption(texts[row], scores[row]), agreement, agreement < options.abstain,
+        [(sigma, tokenizer.decode(words[row])) for sigma, words in strip])
+        for row in different[:options.num_captions]]

@@ -1,0 +1,123 @@
+"""The network of KD-RSCC: noisy words and a changed place in, clean words out.
+
+Paper: Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
+Self-conditioning: Chen et al., Analog Bits, ICLR 2023, https://arxiv.org/abs/2208.04202.
+"""
+import torch
+from torch import Tensor, nn
+
+from rscc.models.diffusion.layers import (
+    AlignmentBlock,
+    FourierFeatures,
+    LevelNorm,
+    Memory,
+    MemoryAttention,
+    RefinementLayer,
+)
+from rscc.registry import MODELS
+from rscc.utils import did_you_mean
+
+ALIGNMENTS = ('once', 'every_layer')
+
+
+@MODELS.register_module()
+class ChangeDenoiser(nn.Module):
+    """F(c_in x, c_noise, memory) of the preconditioned denoiser.
+
+    ``words -> perceptron, + position, + noise level -> alignment with the memory -> refinement
+    layers -> perceptron``. The defaults are the published network; ``alignment='every_layer'`` and
+    the options after it are what it lacks.
+
+    Args:
+        channels: Width C of the word vectors.
+        memory_channels: Width of the memory.
+        hidden_dims: Width H.
+        num_layers: Refinement layers. (The published config says 12 and its code builds 3.)
+        num_heads: Heads of the words' attention; they divide H.
+        feedforward_dims: Hidden width of the refinement layers.
+        max_positions: Rows of the position table: the longest caption.
+        alignment: ``'once'``: one block before post-norm layers. ``'every_layer'``: attention to
+            the memory within every layer, with residuals and norms first.
+        alignment_heads: Heads of the attention to the memory.
+        alignment_dims: Width of those heads together.
+        alignment_feedforward: Hidden width of the perceptron of the single block.
+        residual: Let the words pass the single block; every layer always does.
+        attention_dropout: Of all attention weights, 0 to 1.
+        alignment_dropout: After the perceptron of the single block, 0 to 1.
+        adaptive_norm: Let the noise level scale and shift every norm, not only be added once.
+        self_conditioning: Read the last estimate beside the noisy words.
+
+    Raises:
+        ValueError: If ``alignment`` is unknown, or heads do not divide a width.
+    """
+
+    def __init__(self, channels: int, memory_channels: int, hidden_dims: int = 768,
+                 num_layers: int = 3, num_heads: int = 12, feedforward_dims: int = 3072,
+                 max_positions: int = 512, alignment: str = 'once', alignment_heads: int = 8,
+                 alignment_dims: int = 2048, alignment_feedforward: int = 128,
+                 residual: bool = False, attention_dropout: float = 0.1,
+                 alignment_dropout: float = 0.1, adaptive_norm: bool = False,
+                 self_conditioning: bool = False) -> None:
+        super().__init__()
+        if alignment not in ALIGNMENTS:
+            raise ValueError(f"ChangeDenoiser alignment='{alignment}' is none of "
+                             f'{list(ALIGNMENTS)}.{did_you_mean(alignment, ALIGNMENTS)}')
+        self.max_positions, self.self_conditioning = max_positions, self_conditioning
+        self.words_in = _perceptron((2 if self_conditioning else 1) * channels, hidden_dims,
+                                    hidden_dims)
+        self.words_out = _perceptron(hidden_dims, hidden_dims, channels)
+        self.positions = nn.Embedding(max_positions, hidden_dims)
+        self.level_features = FourierFeatures(hidden_dims)
+        self.level_in = nn.Linear(hidden_dims, hidden_dims, bias=False)
+        level_dims = hidden_dims if adaptive_norm else None
+
+        def memory_attention() -> MemoryAttention:
+            return MemoryAttention(hidden_dims, memory_channels, alignment_heads, alignment_dims,
+                                   attention_dropout)
+
+        once = alignment == 'once'
+        self.alignment = AlignmentBlock(
+            memory_attention(), hidden_dims, alignment_feedforward, alignment_dropout, residual,
+            level_dims) if once else None
+        # After the block, or after layers that normalise what enters them.
+        self.norm = LevelNorm(hidden_dims, 1e-12, level_dims)
+        self.layers = nn.ModuleList(
+            RefinementLayer(hidden_dims, num_heads, feedforward_dims, attention_dropout,
+                            None if once else memory_attention(), norm_first=not once,
+                            level_dims=level_dims) for _ in range(num_layers))
+
+    def remember(self, memory: Tensor) -> list[Memory]:
+        """Return keys and values of a memory (N, M, C), for any number of calls."""
+        blocks = self.layers if self.alignment is None else [self.alignment]
+        return [block.remember(memory) for block in blocks]
+
+    def forward(self, words: Tensor, level: Tensor, memories: list[Memory],
+                previous: Tensor | None = None) -> Tensor:
+        """Estimate F.
+
+        Args:
+            words: Scaled noisy word vectors c_in x (R, L, C), K rows of every sample in turn.
+            level: c_noise (R,).
+            memories: What ``remember`` returned for N samples; R = N * K.
+            previous: Last estimate of the clean vectors (R, L, C) for self-conditioning; None is
+                no estimate yet.
+
+        Returns:
+            F (R, L, C).
+        """
+        if self.self_conditioning:
+            words = torch.cat([words, torch.zeros_like(words) if previous is None else previous], -1)
+        sigma = self.level_in(self.level_features(level))
+        hidden = self.words_in(words) + self.positions.weight[:words.shape[1]] + sigma[:, None]
+        if self.alignment is not None:
+            hidden = self.norm(self.alignment(hidden, memories[0], sigma), sigma)
+            memories = [None] * len(self.layers)
+        for layer, memory in zip(self.layers, memories, strict=True):
+            hidden = layer(hidden, memory, sigma)
+        if self.alignment is None:
+            hidden = self.norm(hidden, sigma)
+        return self.words_out(hidden)
+
+
+def _perceptron(entering: int, hidden: int, leaving: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(entering, hidden), nn.Tanh(), nn.Linear(hidden, leaving))

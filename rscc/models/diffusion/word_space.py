@@ -1,0 +1,71 @@
+"""Where captions diffuse: one vector a word, learned with the denoiser.
+
+Paper: Li et al., Diffusion-LM, NeurIPS 2022, https://arxiv.org/abs/2205.14217, whose rounding is
+the tied classifier here.
+"""
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MEASURED = 'measured'
+
+
+class WordSpace(nn.Module):
+    """Word vectors E (V, C), the classifier tied to them, and the standard deviation of the data.
+
+    Args:
+        vocab_size: Number V of words.
+        channels: Width C.
+        sigma_data: Standard deviation of the data about zero that the preconditioning assumes, a
+            number, or ``'measured'``: that of the words of the captions, followed while training and
+            kept in the checkpoint. KD-RSCC assumes 0.5 and has vectors of about 1.
+        normalise: Scale every vector to the length sqrt(C), unit variance a channel, so that the
+            table can neither outgrow the noise nor vanish.
+        momentum: Weight of a new batch in the measured value, 0 to 1.
+
+    Raises:
+        ValueError: If ``sigma_data`` is neither above 0 nor ``'measured'``.
+    """
+
+    def __init__(self, vocab_size: int, channels: int,
+                 sigma_data: float | Literal['measured'] = 0.5, normalise: bool = False,
+                 momentum: float = 0.01) -> None:
+        super().__init__()
+        self.measured = sigma_data == MEASURED
+        if not self.measured and not (isinstance(sigma_data, int | float) and sigma_data > 0):
+            raise ValueError(f"sigma_data={sigma_data!r} is neither a number above 0 nor '{MEASURED}'")
+        self.table = nn.Parameter(torch.randn(vocab_size, channels))
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.normalise, self.momentum = normalise, momentum
+        # New vectors have unit variance; a number that the config gives is not stored.
+        self.register_buffer('sigma_data', torch.tensor(1.0 if self.measured else sigma_data),
+                             persistent=self.measured)
+
+    def vectors(self) -> Tensor:
+        """Return E (V, C)."""
+        if not self.normalise:
+            return self.table
+        return functional.normalize(self.table, dim=1) * self.table.shape[1] ** 0.5
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the vectors (..., C) of words (...)."""
+        return functional.embedding(ids, self.vectors())
+
+    def logits(self, points: Tensor) -> Tensor:
+        """Return scores (..., V) of the words at points (..., C): E x + b."""
+        return functional.linear(points, self.vectors(), self.bias)
+
+    def nearest(self, points: Tensor) -> Tensor:
+        """Return the word vectors (..., C) nearest to points (..., C)."""
+        vectors = self.vectors()
+        # |x - e|^2 = |x|^2 - 2 (x.e - |e|^2 / 2): the smallest distance is the largest bracket.
+        closeness = functional.linear(points, vectors, -vectors.square().sum(1) / 2)
+        return functional.embedding(closeness.argmax(-1), vectors)
+
+    @torch.no_grad()
+    def measure(self, points: Tensor) -> None:
+        """Follow the root mean square of word vectors (..., C) of a batch."""
+        if self.measured:
+            self.sigma_data.lerp_(points.float().square().mean().sqrt(), self.momentum)

@@ -1,0 +1,84 @@
+r"""Convert a KD-RSCC checkpoint (a training ``.pth``, or its slim safetensors file).
+
+Of a training file the averaged weights (``model_ema``) are taken, which sampling used. Sizes are
+read from the tensors; words and the length of captions are in another file, which
+``tools/dataset_converters/levircc.py --word-encode`` writes.
+
+Example::
+
+    python tools/model_converters/kdrscc_to_rscc.py LevirCC_00100000.pth converted.pth \
+        --config configs/kdrscc_levircc.py --words data/LEVIR-CC/word_encoding.json
+    python tools/test.py converted.py converted.pth
+"""
+import argparse
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rscc.apis.conversion import add_output_arguments, convert
+from rscc.apis.launch import read_config
+from rscc.engine.checkpoint import read_checkpoint
+from rscc.models.importers.kd_rscc import read_shape, rename_kd_rscc
+from rscc.registry import TOKENIZERS
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help="the original's .pth or .safetensors")
+    add_output_arguments(parser)
+    parser.add_argument('--config', default='configs/kdrscc_levircc.py',
+                        help='config of the same dataset and encoder (%(default)s)')
+    parser.add_argument('--words', required=True, metavar='FILE',
+                        help='word_encoding.json, or the vocab.json of the original')
+    parser.add_argument('--max-tokens', type=int, metavar='N', help='longest caption in words, for '
+                        "the original's vocab.json, which does not tell (44 positions are 42 words)")
+    parser.add_argument('--num-heads', type=int, help="heads of the words' encoder "
+                        '(default: width / 64)')
+    parser.add_argument('--live', action='store_true',
+                        help='take the weights that were trained, not their moving average')
+    return parser.parse_args()
+
+
+def choose_state(stored: Mapping, live: bool) -> Mapping[str, Tensor]:
+    """Return the state dict of a training file, or the file itself where it is slim.
+
+    Raises:
+        ValueError: If a training file lacks the weights asked for.
+    """
+    if not any(name in stored for name in ('model', 'model_ema')):
+        return stored.get('state_dict', stored)
+    wanted = 'model' if live else 'model_ema'
+    if wanted not in stored:
+        raise ValueError(f"the training file has no '{wanted}', only {sorted(stored)}"
+                         + ('' if live else ': take the trained weights with --live'))
+    return stored[wanted]
+
+
+def main() -> None:
+    """Convert."""
+    args = parse_args()
+    try:
+        state = choose_state(read_checkpoint(args.source), args.live)
+        shape = read_shape(state, args.num_heads)
+        cfg = read_config(args.config)
+        head = cfg.model.caption_head
+        head.tokenizer = dict(type='WordTokenizer', vocab_file=args.words)
+        words = TOKENIZERS.build(dict(head.tokenizer)).vocab_size
+        if words != shape.vocab_size:
+            raise ValueError(f"'{args.words}' has {words} words and the model {shape.vocab_size}: "
+                             'it is the vocabulary of other data')
+        for name, value in shape.head.items():
+            head[name] = value
+        if args.max_tokens is not None:
+            head.max_tokens = args.max_tokens
+        cfg.merge_from_dict(args.cfg_options or {})
+        done = convert(rename_kd_rscc(state), cfg, args.out, args.source)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f'error: {error}') from error
+    print(done)
+
+
+if __name__ == '__main__':
+    main()
