@@ -35,7 +35,9 @@ _TOP = {
     'log_processor': 'LOG_PROCESSORS', 'model_wrapper_cfg': 'MODEL_WRAPPERS',
 }
 _BELOW = {'tokenizer': 'TOKENIZERS', 'pipeline': 'TRANSFORMS', 'transforms': 'TRANSFORMS',
-          'optimizer': 'OPTIMIZERS', 'vis_backends': 'VISBACKENDS', 'metrics': 'METRICS'}
+          'optimizer': 'OPTIMIZERS', 'vis_backends': 'VISBACKENDS', 'metrics': 'METRICS',
+          'density': 'NOISE_DENSITIES', 'weighting': 'LOSS_WEIGHTINGS',
+          'schedule': 'SIGMA_SCHEDULES', 'sampler': 'SAMPLERS'}
 _BELOW_LOADER = {'dataset': 'DATASETS', 'datasets': 'DATASETS', 'sampler': 'DATA_SAMPLERS',
                  'batch_sampler': 'DATA_SAMPLERS', 'collate_fn': 'FUNCTIONS',
                  'worker_init_fn': 'FUNCTIONS'}

@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--words', required=True, metavar='FILE',
                         help='word_encoding.json, or the vocab.json of the original')
     parser.add_argument('--max-tokens', type=int, metavar='N', help='longest caption in words, for '
-                        "the original's vocab.json, which does not tell (44 positions are 42 words)")
+                        "the original's vocab.json, which does not tell (44 ids are 42 words)")
     parser.add_argument('--num-heads', type=int, help="heads of the words' encoder "
                         '(default: width / 64)')
     parser.add_argument('--live', action='store_true',

@@ -58,5 +58,5 @@ class FiniteLossHook(Hook):
         raise FloatingPointError(
             f'loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: '
             f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}.{notes} '
-            f'Last checkpoint: {last}. Look at these samples, lower the learning rate, clip gradients '
-            'harder, or train without --amp')
+            f'Last checkpoint: {last}. Look at these samples, lower the learning rate, clip '
+            'gradients harder, or train without --amp')

@@ -27,7 +27,8 @@ class DiffusionDecoding(DecodingOptions):
         abstain: Agreement of the K sentences, 0 to 1, below which they are marked as abstained.
         seed: Of the noise. Every sample gets the same noise, so its sentences do not depend on
             the batch it is in. None draws a seed from the global generator at every call.
-        use_cache: Keep keys and values of the memory; off projects it at every step, for comparison.
+        use_cache: Keep keys and values of the memory; off projects it at every step, for
+            comparison.
         return_strip: Return what the words were at every noise level.
     """
     sampler: str | dict = 'dpmpp_2m'

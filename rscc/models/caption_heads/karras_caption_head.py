@@ -223,7 +223,7 @@ class KarrasCaptionHead(VocabularyMixin):
         return (entropy * positions).mean(1)
 
     def describe_last_batch(self) -> str:
-        """Return the noise levels of the last batch, for the message on a loss that is not finite."""
+        """Return the noise levels of the last batch, for who finds that its loss is not finite."""
         if self._last is None:
             return ''
         names, sigma = self._last

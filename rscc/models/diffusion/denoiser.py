@@ -106,7 +106,8 @@ class ChangeDenoiser(nn.Module):
             F (R, L, C).
         """
         if self.self_conditioning:
-            words = torch.cat([words, torch.zeros_like(words) if previous is None else previous], -1)
+            previous = torch.zeros_like(words) if previous is None else previous
+            words = torch.cat([words, previous], -1)
         sigma = self.level_in(self.level_features(level))
         hidden = self.words_in(words) + self.positions.weight[:words.shape[1]] + sigma[:, None]
         if self.alignment is not None:

@@ -45,8 +45,8 @@ class Memory(NamedTuple):
 class MemoryAttention(nn.Module):
     """Attention from words to a memory.
 
-    Words do not see each other here, so the K rows that share a sample's memory are one row of K * L
-    queries: the memory is never copied.
+    Words do not see each other here, so the K rows that share a sample's memory are one row of
+    K * L queries: the memory is never copied.
 
     Args:
         channels: Width H of the words.

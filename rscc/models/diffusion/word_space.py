@@ -19,8 +19,8 @@ class WordSpace(nn.Module):
         vocab_size: Number V of words.
         channels: Width C.
         sigma_data: Standard deviation of the data about zero that the preconditioning assumes, a
-            number, or ``'measured'``: that of the words of the captions, followed while training and
-            kept in the checkpoint. KD-RSCC assumes 0.5 and has vectors of about 1.
+            number, or ``'measured'``: that of the words of the captions, followed while training
+            and kept in the checkpoint. KD-RSCC assumes 0.5 and has vectors of about 1.
         normalise: Scale every vector to the length sqrt(C), unit variance a channel, so that the
             table can neither outgrow the noise nor vanish.
         momentum: Weight of a new batch in the measured value, 0 to 1.
@@ -35,7 +35,8 @@ class WordSpace(nn.Module):
         super().__init__()
         self.measured = sigma_data == MEASURED
         if not self.measured and not (isinstance(sigma_data, int | float) and sigma_data > 0):
-            raise ValueError(f"sigma_data={sigma_data!r} is neither a number above 0 nor '{MEASURED}'")
+            raise ValueError(f'sigma_data={sigma_data!r} is neither a number above 0 nor '
+                             f"'{MEASURED}'")
         self.table = nn.Parameter(torch.randn(vocab_size, channels))
         self.bias = nn.Parameter(torch.zeros(vocab_size))
         self.normalise, self.momentum = normalise, momentum
