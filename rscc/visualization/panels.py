@@ -13,12 +13,18 @@ LABELS = {
     'en': {
         'frames': ('Before', 'After'), 'single': 'Image', 'date': 'Date {}', 'gt': 'Reference',
         'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
-        'compare': 'Drag to compare', 'blink': 'blink',
+        'compare': 'Drag to compare', 'blink': 'blink', 'agreement': 'Agreement of {} sentences',
+        'abstained': 'abstained', 'doubt': 'abstained: the sentences drawn agree too little',
+        'strip': 'From noise to words', 'steps': '{} steps',
+        'kinds': ('not final', 'final', 'new and final', 'new'),
     },
     'zh': {
         'frames': ('前时相', '后时相'), 'single': '影像', 'date': '时相 {}', 'gt': '参考标注',
         'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
-        'compare': '拖动对比', 'blink': '闪烁',
+        'compare': '拖动对比', 'blink': '闪烁', 'agreement': '{} 个采样句的一致度',
+        'abstained': '弃答', 'doubt': '弃答：采样句之间一致度过低',
+        'strip': '从噪声到句子', 'steps': '{} 步',
+        'kinds': ('未定', '已定', '新出现且已定', '新出现'),
     },
 }
 _MARGIN, _GAP, _MIN_WIDTH, _MIN_TILE, _MAX_TILE = 20, 12, 620, 256, 512
