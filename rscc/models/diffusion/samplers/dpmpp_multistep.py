@@ -114,8 +114,8 @@ def dpmpp_2m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | 
 @SAMPLERS.register_module()
 def dpmpp_3m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
                  callback: Callback | None = None, eta: float = 1.0,
-                 curvature: float = 1.0) -> Tensor:
-    """SDE-DPM-Solver++ with a parabola through the last three estimates, third order in the drift.
+                 curvature: float = 0.5) -> Tensor:
+    """SDE-DPM-Solver++ with a parabola through the last three estimates.
 
     With p(tau) = D + p' tau + p'' tau^2 / 2 the integral above is
 
@@ -128,8 +128,10 @@ def dpmpp_3m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | 
         noise: Source of noise, called once in every step but the one to 0.
         callback: Sees every step.
         eta: Share of the noise of the reverse equation, 0 or more; 0 is deterministic.
-        curvature: Weight of the p'' term. The authors' code and k-diffusion take the second divided
-            difference, which is p'' / 2, for p'': that is 0.5, and second order.
+        curvature: Weight of the p'' term. 1 is the formula above, third order. 0.5 is second order
+            and what the authors' code and k-diffusion compute (the second divided difference is
+            p'' / 2, and they take it for p''); it is the default because with up to 100 steps its
+            error was the smaller one on a Gaussian mixture.
 
     Returns:
         Result (R, ...), float64.

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from rscc.engine.checkpoint import read_checkpoint
+from rscc.engine.hooks.ema_hook import EMAHook
+from rscc.registry import HOOKS
+
+AVERAGE = {'type': 'EMAHook', 'ema_type': 'InversePowerEMA', 'power': 0.75, 'maximum': 0.9999}
+
+
+@HOOKS.register_module(force=True)
+class StateNotes(Hook):
+    """Note the weights that are validated, and the trained ones at the end of every epoch."""
+    priority = 'LOWEST'
+
+    def before_run(self, runner):
+        self.validated, self.trained = [], []
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx == 0:
+            self.validated.append(copy_of(runner.model))
+
+    def after_train_epoch(self, runner):
+        self.trained.append(copy_of(runner.model))
+
+
+@HOOKS.register_module(force=True)
+class DisturbBuffers(Hook):
+    """Change running statistics after the last update of an epoch, as an average of ranks does."""
+
+    def after_train_epoch(self, runner):
+        for buffer in runner.model.buffers():
+            if buffer.is_floating_point():
+                buffer.add_(1)
+
+
+def copy_of(model):
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def equal(ours, theirs):
+    return set(ours) == set(theirs) and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def notes(runner):
+    return next(hook for hook in runner.hooks if isinstance(hook, StateNotes))
+
+
+def averaging(*more, **changes):
+    return {'custom_hooks': [AVERAGE, {'type': 'StateNotes'}, *more], **changes}
+
+
+def test_the_name_means_our_hook(build):
+    assert any(isinstance(hook, EMAHook) for hook in build(custom_hooks=[AVERAGE]).hooks)
+
+
+def test_best_checkpoint_holds_the_averaged_weights_that_were_validated(build, tmp_path):
+    runner = build(**averaging(default_hooks={'checkpoint': {'save_best': 'change/OA'}}))
+    runner.train()
+    best, = (tmp_path / 'run').glob('best_change_OA*.pth')
+    saved = read_checkpoint(best)
+    assert equal(saved['state_dict'], notes(runner).validated[0])
+    trained = {key.removeprefix('module.'): value for key, value in saved['ema_state_dict'].items()
+               if key != 'steps'}
+    assert equal(trained, notes(runner).trained[0])
+    assert not torch.equal(trained['head.1.weight'], saved['state_dict']['head.1.weight'])
+
+
+def test_training_goes_on_with_the_trained_weights_after_a_validation(build):
+    runner = build(**averaging(train_cfg={'max_epochs': 1}))
+    runner.train()
+    assert equal(copy_of(runner.model), notes(runner).trained[-1])
+
+
+def test_buffers_changed_after_the_last_update_are_saved_as_they_were_validated(build, tmp_path):
+    runner = build(**averaging({'type': 'DisturbBuffers'},
+                               default_hooks={'checkpoint': {'save_best': 'change/OA'}}))
+    runner.train()
+    best, = (tmp_path / 'run').glob('best_change_OA*.pth')
+    assert equal(read_checkpoint(best)['state_dict'], notes(runner).validated[0])
+
+
+def test_a_test_of_the_checkpoint_scores_the_averaged_weights(build, tmp_path):
+    build(**averaging()).train()
+    path = tmp_path / 'run' / 'epoch_1.pth'
+    plain, with_hook = (build('tested', load_from=str(path), custom_hooks=hooks)
+                        for hooks in ([], [AVERAGE]))
+    assert plain.test() == with_hook.test()
+    assert equal(copy_of(plain.model), read_checkpoint(path)['state_dict'])
+    assert equal(copy_of(with_hook.model), read_checkpoint(path)['state_dict'])
+
+
+@HOOKS.register_module(force=True)
+class StopIn(Hook):
+    """Stop a run in the middle of an epoch."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == self.iteration:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(build):
+    whole = build('whole', **averaging(train_cfg={'max_epochs': 3}))
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        build('parts', **averaging({'type': 'StopIn', 'iteration': 6},
+                                   train_cfg={'max_epochs': 3})).train()
+    resumed = build('parts', resume=True, **averaging(train_cfg={'max_epochs': 3}))
+    resumed.train()
+    assert whole.iter == resumed.iter == 12
+    assert len(notes(resumed).validated) == 2
+    assert equal(copy_of(whole.model), copy_of(resumed.model))
+    first, second = (next(hook for hook in runner.hooks if isinstance(hook, EMAHook)).ema_model
+                     for runner in (whole, resumed))
+    assert equal(copy_of(first), copy_of(second))
+    assert equal(notes(whole).validated[-1], notes(resumed).validated[-1])
+    assert not equal(copy_of(first.module), copy_of(whole.model))
