@@ -11,6 +11,7 @@ from mmengine.registry import Registry as _Registry
 
 from rscc import compat
 from rscc.utils.names import did_you_mean
+from rscc.utils.signatures import refuse_unknown
 
 SCOPE = 'rscc'
 
@@ -46,7 +47,19 @@ class Registry(_Registry):
 
         Raises:
             KeyError: If the type is unknown; the message names the nearest known one.
+            TypeError: If it takes no such keyword; the message names the nearest one.
         """
+        try:
+            return self._build(cfg, *args, **kwargs)
+        except TypeError:
+            kind = cfg.get('type') if isinstance(cfg, dict) else None
+            target = self.get(kind) if isinstance(kind, str) else kind
+            if target is not None:
+                refuse_unknown((key for key in cfg if key not in ('type', '_scope_')), target,
+                               getattr(target, '__name__', str(kind)))
+            raise
+
+    def _build(self, cfg: dict, *args, **kwargs) -> Any:
         kind = cfg.get('type') if isinstance(cfg, dict) else None
         if isinstance(kind, str) and kind.startswith('mmseg.'):
             compat.import_mmseg_models()

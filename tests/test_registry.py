@@ -19,6 +19,23 @@ def test_unknown_type_names_registry_and_nearest():
         DATASETS.build(dict(type='Nothing'))
 
 
+def test_an_unknown_keyword_names_the_nearest_at_any_depth():
+    mapper = dict(type='MLPMapper', in_channels=2, out_channels=2, prefix_length=2)
+    with pytest.raises(TypeError, match=r"MLPMapper has no option 'hiden_channels'\. Did you mean "
+                       r"'hidden_channels'\? Options: from_tokens, hidden_channels, in_channels"):
+        MODELS.build(mapper | dict(hiden_channels=3))
+    with pytest.raises(TypeError, match="AttentionLSTMHead has no option 'dropuot'"):
+        MODELS.build(dict(type='AttentionLSTMHead', dropuot=0))
+    with pytest.raises(TypeError, match="WordTokenizer has no option 'langage'"):
+        MODELS.build(dict(type='AttentionLSTMHead', memory_channels=2, tokenizer=dict(
+            type='WordTokenizer', words=['a'], langage='en')))
+
+
+def test_other_type_errors_stay_as_they_are():
+    with pytest.raises(TypeError, match="missing 3 required positional arguments: 'in_channels'"):
+        MODELS.build(dict(type='MLPMapper'))
+
+
 def test_tokenizers_have_a_registry_of_their_own():
     assert TOKENIZERS.build(dict(type='WordTokenizer', words=['a'])).vocab_size == 5
 

@@ -37,7 +37,7 @@ def keep_frozen_in_eval(model: nn.Module) -> None:
             keep_frozen_in_eval(module)
 
 
-def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
+def add_lora(model: nn.Module, target_modules: str | Sequence[str] | None = None, r: int = 8,
              lora_alpha: int = 16, lora_dropout: float = 0.0, train: Sequence[str] = ()) -> None:
     """Put low-rank adapters into linear layers and fix everything else.
 
@@ -45,7 +45,8 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
 
     Args:
         model: Changed in place.
-        target_modules: Names (ends of) or one regular expression, as in peft.
+        target_modules: Names (ends of) or one regular expression, as in peft. None takes peft's
+            choice for the models of transformers that it knows.
         r: Rank.
         lora_alpha: Scale of the adapters, times 1/r.
         lora_dropout: Dropout before the adapters.
@@ -53,10 +54,11 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str], r: int = 8,
 
     Raises:
         ImportError: Without peft.
-        ValueError: If nothing matches.
+        ValueError: If nothing matches, or peft has no choice for this model.
     """
     peft = require('peft', 'model.lora')
-    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+    named = target_modules is None or isinstance(target_modules, str)
+    targets = target_modules if named else list(target_modules)
     trained = _matching(model, train)
     model.requires_grad_(False)
     config = peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout,

@@ -1,6 +1,7 @@
 """The one model shape: frames, encoder, fusion, heads."""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModel
@@ -14,6 +15,7 @@ from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.utils import did_you_mean
+from rscc.utils.signatures import refuse_unknown
 
 Prompts = list[list[list[str]]]
 
@@ -44,6 +46,8 @@ class ChangeInterpreter(BaseModel):
         init_cfg: MMEngine's initialisation config.
     """
 
+    PARTS: ClassVar[dict] = dict(lora=add_lora, test_cfg=TestTime)
+
     def __init__(self, encoder: dict, fusion: dict, change_head: dict | None = None,
                  caption_head: dict | None = None, flag_head: dict | None = None,
                  neck: dict | None = None, prompter: dict | None = None,
@@ -65,6 +69,7 @@ class ChangeInterpreter(BaseModel):
         self.test_cfg = dict(test_cfg or {})
         self.test_time()  # wrong settings end here, not after a training
         if lora:
+            refuse_unknown(lora, add_lora, 'lora')
             add_lora(self, **lora)
         apply_freeze(self, freeze)
         if getattr(self.data_preprocessor, 'channels_last', False):

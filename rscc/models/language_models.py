@@ -1,7 +1,8 @@
 """Causal language models of transformers as decoders of a prefix."""
+import functools
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +10,12 @@ from torch import Tensor, nn
 from rscc import compat
 from rscc.models.adaptation import add_lora, merge_lora
 from rscc.models.pretrained import load_causal_lm
+from rscc.models.transformers_config import make_config
 from rscc.text import CaptionTokenizer
 from rscc.utils import did_you_mean
+from rscc.utils.signatures import refuse_unknown
 
 TUNES = ('frozen', 'full', 'lora')
-#: GPT-2's projection of queries, keys and values.
-LORA = dict(target_modules=['c_attn'])
 
 
 class LanguageModel(nn.Module):
@@ -33,13 +34,17 @@ class LanguageModel(nn.Module):
             the tokenizer's if not given.
         tune: ``'frozen'``: in evaluation mode, no weight gradient is computed; ``'full'``;
             ``'lora'``: low-rank adapters only.
-        lora: Arguments of ``add_lora``; ``target_modules`` defaults to GPT-2's ``c_attn``.
+        lora: Arguments of ``add_lora``; ``target_modules`` defaults to what peft adapts in such a
+            model, GPT-2's ``c_attn`` for instance.
 
     Raises:
         OSError: If nothing pretrained is found.
-        ValueError: If the arguments contradict each other, or the model does not know all ids of
-            the tokenizer.
+        TypeError: If ``lora`` or ``config`` has an unknown field; the nearest name is given.
+        ValueError: If the arguments contradict each other, the model does not know all ids of the
+            tokenizer, or it reads ahead.
     """
+
+    PARTS: ClassVar[dict] = dict(lora=add_lora, config=dict)
 
     def __init__(self, tokenizer: CaptionTokenizer, pretrained: str | None = None,
                  config: Mapping | None = None, tune: str = 'frozen',
@@ -61,9 +66,14 @@ class LanguageModel(nn.Module):
             raise ValueError(f"the language model '{pretrained or config}' knows {self.vocab_size} "
                              f'tokens and the tokenizer {tokenizer.vocab_size}: use the tokenizer '
                              'it came with')
+        if reads_ahead(self.model):
+            raise ValueError(f"the language model '{pretrained or config}' is not causal: what it "
+                             'says of an id depends on later ones, as in BERT; take another model, '
+                             'or set is_decoder=True in its configuration')
         self.model.requires_grad_(tune == 'full')
         if tune == 'lora':
-            add_lora(self.model, **(LORA | dict(lora or {})))
+            refuse_unknown(lora or {}, add_lora, 'lora')
+            add_lora(self.model, **(lora or {}))
         known = inspect.signature(self.model.forward).parameters
         self._keeps = 'logits_to_keep' in known
         # Not by what is fixed when saving: a hook may fix for a while what was trained before.
@@ -169,6 +179,16 @@ def _contiguous(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (inputs[0].contiguous(), )
 
 
+@torch.no_grad()
+def reads_ahead(model: nn.Module) -> bool:
+    """Whether scores after the first of two ids depend on the second."""
+    mode, ids = model.training, torch.tensor([[0, 0], [0, 1]])
+    embedded = model.get_input_embeddings()(ids)
+    one, other = model.eval()(inputs_embeds=embedded, use_cache=False).logits[:, 0]
+    model.train(mode)
+    return not torch.allclose(one, other, atol=1e-5)
+
+
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one.to(other), other)
 
@@ -181,15 +201,16 @@ def random_lm(tokenizer: CaptionTokenizer, config: Mapping) -> nn.Module:
         config: Fields of a transformers configuration, ``model_type`` among them or GPT-2's.
 
     Raises:
+        TypeError: If it has no such field; the nearest name is given.
         ValueError: If transformers knows no such model.
     """
-    fields = dict(model_type='gpt2', vocab_size=tokenizer.vocab_size,
-                  bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id,
-                  pad_token_id=tokenizer.pad_id) | dict(config)
-    transformers = compat.import_transformers()
-    kind = fields.pop('model_type')
+    transformers, fields = compat.import_transformers(), dict(config)
+    kind = fields.pop('model_type', 'gpt2')
     try:
-        settings = transformers.AutoConfig.for_model(kind, **fields)
+        settings = make_config(
+            functools.partial(transformers.AutoConfig.for_model, kind), fields, 'language_model',
+            vocab_size=tokenizer.vocab_size, bos_token_id=tokenizer.bos_id,
+            eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.pad_id)
         return transformers.AutoModelForCausalLM.from_config(settings)
     except ValueError as error:
         raise ValueError(f"no causal language model can be made with model_type='{kind}': "

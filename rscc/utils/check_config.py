@@ -83,18 +83,25 @@ def _override_problem(cfg: Mapping, dotted: str) -> str | None:
         if not isinstance(node, Mapping):
             parent = '.'.join(dotted.split('.')[:depth])
             return f"'{parent}' is {reprlib.repr(node)}, which has no keys"
-        known = _known_keys(node, place, top=depth == 0)
+        target = _target(node, place)
+        known = _known_keys(node, place, target, top=depth == 0)
         if part not in node:
             if known is None or part in known:
                 return None
             return (f"no such key '{part}', expected one of {_shown(known - BUILDER_KEYS)}."
                     f'{did_you_mean(part, known)}')
-        place = place_of(part) if depth == 0 else (place or Place()).below(part)
+        place = place_of(part) if depth == 0 else (place or Place()).below(part, target)
         node = node[part]
     return None
 
 
-def _known_keys(node: Mapping, place: Place | None, top: bool) -> set[str] | None:
+def _target(node: Mapping, place: Place | None) -> Any | None:
+    """Return the class or function that takes the keys of a dict, or None where none does."""
+    return None if place is None else place.find(node.get('type') or place.default)
+
+
+def _known_keys(node: Mapping, place: Place | None, target: Any | None, top: bool
+                ) -> set[str] | None:
     """Return the keys that make sense in a dict, or None where anything does."""
     if top:
         return set(node) | runner_keys()
@@ -102,7 +109,6 @@ def _known_keys(node: Mapping, place: Place | None, top: bool) -> set[str] | Non
         return set(node)
     if place.loader:
         return set(node) | loader_keywords()
-    target = place.find(node.get('type') or place.default)
     if target is None:
         return set(node)
     keywords = place.keywords(target)
@@ -118,7 +124,7 @@ def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
             yield from _check(item, place, f'{where}.{index}')
     if not isinstance(value, Mapping):
         return
-    inside = place
+    inside, target = place, None
     if place.loader:
         yield from _unknown(value, set(value) & {'type'} | loader_keywords(), where, 'DataLoader')
     elif 'type' in value or place.default:
@@ -136,7 +142,7 @@ def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
         inside = place.within(kind)
     for key, item in value.items():
         if key not in ('type', 'constructor'):
-            yield from _check(item, inside.below(key), f'{where}.{key}')
+            yield from _check(item, inside.below(key, target), f'{where}.{key}')
 
 
 def _check_keywords(value: Mapping, place: Place, target: Any, where: str) -> Iterator[Problem]:

@@ -52,7 +52,7 @@ class Place:
 
     Attributes:
         registry: Attribute name of the registry that builds dicts here, or ''.
-        default: Type where none is given.
+        default: Type where none is given, its name or the class or function itself.
         loader: Whether this dict describes a dataloader itself.
         loading: Whether the place is somewhere below a dataloader.
         opaque: Whether the dicts here are not built by us.
@@ -60,7 +60,7 @@ class Place:
         key: Name of the innermost key.
     """
     registry: str = ''
-    default: str | None = None
+    default: Any = None
     loader: bool = False
     loading: bool = False
     opaque: bool = False
@@ -77,8 +77,17 @@ class Place:
         """Whether an unknown type may belong to a registry of another project."""
         return bool(self.scope) and self.key in ('sampler', 'assigner', 'test_cfg', 'train_cfg')
 
-    def below(self, key: str) -> 'Place':
-        """Return the place of ``key`` inside this one."""
+    def below(self, key: str, owner: Any = None) -> 'Place':
+        """Return the place of ``key`` inside this one.
+
+        Args:
+            key: The key.
+            owner: Class or function that takes it. Where its dict has no ``type``, its ``PARTS``
+                tell whose keywords the dict holds: ``PARTS = dict(decoding=Decoding)``.
+        """
+        part = getattr(owner, 'PARTS', {}).get(key)
+        if part is not None:
+            return Place(default=part, opaque=self.opaque or key in _OPAQUE, key=key)
         names = _BELOW | _BELOW_LOADER if self.loading or self.loader else _BELOW
         return Place(names.get(key, self.registry), loading=self.loading or self.loader,
                      opaque=self.opaque or key in _OPAQUE, scope=self.scope, key=key)

@@ -2,9 +2,11 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from rscc.utils.names import did_you_mean
 
 
 @dataclass
@@ -51,6 +53,24 @@ def keywords_of(target: Callable) -> Keywords:
             found.anything = True
             return found
     return found
+
+
+def refuse_unknown(given: Iterable[str], target: Callable, owner: str) -> None:
+    """Refuse keywords that a class or a function does not take.
+
+    Args:
+        given: What was written.
+        target: Whose keywords they are to be.
+        owner: Name of the target in the message.
+
+    Raises:
+        TypeError: Naming the first such keyword and the nearest one that is taken.
+    """
+    known = keywords_of(target)
+    for name in given:
+        if not known.accepts(name):
+            raise TypeError(f"{owner} has no option '{name}'.{did_you_mean(name, known.names)} "
+                            f'Options: {", ".join(sorted(known.names))}')
 
 
 def _add(found: Keywords, function: Callable, skip_self: bool) -> bool:

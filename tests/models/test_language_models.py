@@ -10,6 +10,10 @@ from rscc.text import WordTokenizer
 
 SIZES = dict(n_embd=16, n_layer=2, n_head=2, n_positions=32)
 LORA = dict(target_modules=['c_attn'], r=2)
+OPT = dict(model_type='opt', hidden_size=16, word_embed_proj_dim=16, ffn_dim=32,
+           num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=32)
+BERT = dict(model_type='bert', hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+            num_attention_heads=2)
 
 
 @pytest.fixture(scope='module')
@@ -60,10 +64,19 @@ def test_a_body_without_its_classifier_is_published_too(tokenizer, published, tm
 
 
 def test_another_architecture_by_its_model_type(tokenizer):
-    model = LanguageModel(tokenizer, tune='full', config=dict(
-        model_type='opt', hidden_size=16, word_embed_proj_dim=16, ffn_dim=32, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=32))
+    model = LanguageModel(tokenizer, tune='full', config=OPT)
     assert model(inputs(), keep=3).shape == (2, 3, tokenizer.vocab_size)
+
+
+@pytest.mark.parametrize('config, adapted', [(SIZES, 'c_attn'), (OPT, 'q_proj')])
+def test_adapters_go_where_peft_puts_them_in_such_a_model(tokenizer, config, adapted):
+    pytest.importorskip('peft')
+    model = LanguageModel(tokenizer, config=config, tune='lora', lora=dict(r=2))
+    assert any(f'{adapted}.lora_A' in name for name, _ in model.named_parameters())
+
+
+def test_a_masked_model_may_be_told_to_look_back_only(tokenizer):
+    LanguageModel(tokenizer, config=BERT | dict(is_decoder=True))
 
 
 @pytest.mark.parametrize('tune', ['frozen', 'full', 'lora'])
@@ -175,11 +188,27 @@ def test_merging_keeps_the_answers_and_saves_everything(tokenizer, published):
     (dict(config=SIZES, tune='frosen'), "no tune='frosen'.*Did you mean 'frozen'"),
     (dict(config=SIZES, lora=LORA), "lora={.*} and tune='frozen': set tune='lora'"),
     (dict(config=SIZES | dict(vocab_size=5)), 'knows 5 tokens and the tokenizer 11'),
+    (dict(config=BERT), 'is not causal: .* as in BERT; .* set is_decoder=True'),
     (dict(config=dict(model_type='blip')), "no causal language model .* model_type='blip'"),
 ])
 def test_contradictions_are_refused(tokenizer, options, message):
     with pytest.raises(ValueError, match=message):
         LanguageModel(tokenizer, **options)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(config=SIZES | dict(n_layers=3)), "GPT2Config has no 'n_layers'.* mean 'n_layer'"),
+    (dict(config=SIZES, tune='lora', lora=dict(lora_alfa=3)), "lora has no option 'lora_alfa'.* "
+     "mean 'lora_alpha'"),
+])
+def test_misspelt_fields_name_the_nearest(tokenizer, options, message):
+    with pytest.raises(TypeError, match=message):
+        LanguageModel(tokenizer, **options)
+
+
+def test_other_names_of_a_field_are_known(tokenizer):
+    model = LanguageModel(tokenizer, config=SIZES | dict(num_hidden_layers=3))
+    assert len(model.model.transformer.h) == 3
 
 
 def test_what_is_no_causal_language_model_is_told(tokenizer, tmp_path):

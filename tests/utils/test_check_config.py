@@ -228,3 +228,28 @@ def test_published_annotation_names_are_looked_for_by_language(tmp_path, monkeyp
     (tmp_path / 'dataset_ucm_cn.json').write_text('{}')  # --data-root names the dataset itself
     (tmp_path / 'UCM_captions').rmdir()
     assert not list(missing_paths(cfg, ['train']))
+
+
+@pytest.fixture
+def gpt(cfg):
+    cfg.model = dict(type='ChangeInterpreter', caption_head=dict(
+        type='PrefixGPTHead', mapper=dict(type='MLPMapper'), decoding=dict(num_beams=3),
+        language_model=dict(config=dict(n_embd=8), tune='frozen')))
+    return cfg
+
+
+@pytest.mark.parametrize('key', [
+    'decoding.return_attention', 'language_model.lora.r', 'language_model.pretrained',
+    'language_model.config.n_inner', 'mapper.hidden_channels'])
+def test_overrides_reach_into_parts_without_a_type(gpt, key):
+    check_config(gpt, overrides={f'model.caption_head.{key}': 1})
+
+
+@pytest.mark.parametrize('place, wrong, nearest', [
+    ('decoding', 'num_beamz', 'num_beams'), ('language_model', 'tun', 'tune')])
+def test_typing_errors_in_parts_without_a_type_are_found(gpt, place, wrong, nearest):
+    key = f'model.caption_head.{place}.{wrong}'
+    overridden = problems_of(gpt, overrides={key: 3})
+    gpt.model.caption_head[place][wrong] = 3
+    for text in (overridden, problems_of(gpt)):
+        assert f'{key}: ' in text and f"Did you mean '{nearest}'?" in text

@@ -3,6 +3,8 @@
 Paper: Xu et al., ICML 2015, https://arxiv.org/abs/1502.03044; scheduled sampling: Bengio et al.,
 NeurIPS 2015, https://arxiv.org/abs/1506.03099.
 """
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,6 +46,8 @@ class AttentionLSTMHead(VocabularyMixin):
         decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
         loss_weight: Factor of both losses.
     """
+
+    PARTS: ClassVar[dict] = dict(decoding=Decoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_dims: int = 512,
                  hidden_dims: int = 512, attention_dims: int = 512, dropout: float = 0.5,

@@ -3,6 +3,8 @@
 Paper: Li et al., BLIP, ICML 2022, https://arxiv.org/abs/2201.12086. The decoder is transformers';
 memory, packing of sentences and decoding options are ours.
 """
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from rscc.models.caption_heads.search import search
 from rscc.models.caption_heads.steppers import CrossAttentionStepper
 from rscc.models.caption_heads.targets import encode_targets
 from rscc.models.pretrained import load_blip
+from rscc.models.transformers_config import make_config
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
@@ -43,6 +46,8 @@ class BlipCaptionHead(VocabularyMixin):
         checkpointing: Recompute activations in the backward pass.
     """
 
+    PARTS: ClassVar[dict] = dict(decoding=Decoding, config=dict)
+
     def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
                  config: dict | None = None, label_smoothing: float = 0.0,
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
@@ -68,12 +73,12 @@ class BlipCaptionHead(VocabularyMixin):
     def _random_decoder(self, config: dict, memory_channels: int) -> torch.nn.Module:
         blip = compat.import_transformers('models.blip.modeling_blip_text')
         tokens = self.tokenizer
-        fields = dict(vocab_size=tokens.vocab_size, encoder_hidden_size=memory_channels,
-                      bos_token_id=tokens.bos_id, sep_token_id=tokens.eos_id,
-                      eos_token_id=tokens.eos_id, pad_token_id=tokens.pad_id) | dict(config)
-        fields.setdefault('num_attention_heads', max(1, fields.get('hidden_size', 768) // 64))
-        text_config = compat.import_transformers('models.blip').BlipTextConfig(**fields)
-        return blip.BlipTextLMHeadModel(text_config)
+        return blip.BlipTextLMHeadModel(make_config(
+            compat.import_transformers('models.blip').BlipTextConfig, config, 'BlipCaptionHead',
+            vocab_size=tokens.vocab_size, encoder_hidden_size=memory_channels,
+            bos_token_id=tokens.bos_id, sep_token_id=tokens.eos_id, eos_token_id=tokens.eos_id,
+            pad_token_id=tokens.pad_id,
+            num_attention_heads=max(1, config.get('hidden_size', 768) // 64)))
 
     def _pretrained_decoder(self, name: str, memory_channels: int) -> torch.nn.Module:
         decoder = load_blip(name).text_decoder

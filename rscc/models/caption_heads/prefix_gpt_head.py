@@ -6,7 +6,7 @@ Remote Sensing Image Captioning, IEEE Access 13 (2025) 904-915,
 https://doi.org/10.1109/ACCESS.2024.3522585.
 """
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from rscc.models.language_models import LanguageModel
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.utils.signatures import refuse_unknown
 
 SOURCES = ('pooled', 'tokens')
 IGNORED = -100
@@ -60,8 +61,12 @@ class PrefixGPTHead(VocabularyMixin):
         loss_weight: Factor of the loss.
 
     Raises:
+        TypeError: If ``language_model`` or ``decoding`` has an unknown option; the nearest name is
+            given.
         ValueError: If an argument is out of range, or parts do not fit each other.
     """
+
+    PARTS: ClassVar[dict] = dict(decoding=Decoding, language_model=LanguageModel)
 
     def __init__(self, memory_channels: int, mapper: dict, language_model: dict, tokenizer: dict,
                  prefix_length: int = 10, source: str = 'pooled', normalize_prefix: bool = False,
@@ -73,6 +78,7 @@ class PrefixGPTHead(VocabularyMixin):
             raise ValueError(f"PrefixGPTHead has no source='{source}', only {list(SOURCES)}")
         self.tokenizer = TOKENIZERS.build(tokenizer)
         self.register_vocabulary(self.tokenizer.vocabulary())
+        refuse_unknown(language_model, LanguageModel, 'language_model')
         self.language_model = LanguageModel(self.tokenizer, **language_model)
         self.mapper = MODELS.build(dict(
             mapper, in_channels=memory_channels, out_channels=self.language_model.width,

@@ -4,6 +4,7 @@ Paper: Li et al., BLIP: Bootstrapping Language-Image Pre-training for Unified Vi
 Understanding and Generation, ICML 2022, https://arxiv.org/abs/2201.12086.
 """
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from rscc import compat
 from rscc.models.encoders.base import FrameEncoder
 from rscc.models.pretrained import load_blip
+from rscc.models.transformers_config import make_config
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
@@ -32,6 +34,8 @@ class BlipViT(FrameEncoder):
             (M, C, h, w); the last layer's are normalised. Empty for captioning alone.
         checkpointing: Recompute activations in the backward pass (about 6x less memory).
     """
+
+    PARTS: ClassVar[dict] = dict(config=dict)
 
     def __init__(self, pretrained: str | None = None, config: dict | None = None,
                  out_layers: Sequence[int] = (), checkpointing: bool = False) -> None:
@@ -76,5 +80,5 @@ def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _random_vision_model(config: dict) -> torch.nn.Module:
     blip = compat.import_transformers('models.blip')
-    fields = dict(initializer_range=0.02) | dict(config)
-    return blip.BlipVisionModel(blip.BlipVisionConfig(**fields))
+    return blip.BlipVisionModel(make_config(blip.BlipVisionConfig, config, 'BlipViT',
+                                            initializer_range=0.02))

@@ -212,6 +212,17 @@ def test_what_does_not_fit_is_refused_when_built(changes, message):
         build(**changes)
 
 
+@pytest.mark.parametrize('changes, message', [
+    (dict(language_model=dict(confg=GPT)), "language_model has no option 'confg'.* 'config'"),
+    (dict(mapper=dict(type='MLPMapper', hiden_channels=3)), "has no option 'hiden_channels'.* "
+     "mean 'hidden_channels'"),
+    (dict(decoding=dict(num_beam=3)), "decoding has no option 'num_beam'.* mean 'num_beams'"),
+])
+def test_misspelt_options_of_a_part_name_the_nearest(changes, message):
+    with pytest.raises(TypeError, match=message):
+        build(**changes)
+
+
 def test_the_longest_sentence_fits_the_positions():
     head = build(max_tokens=28)
     assert loss_of(head, with_captions(['house ' * 40])).isfinite()
