@@ -1,0 +1,205 @@
+"""The denoiser, its loss and its sampling against recorded numbers of the original KD-RSCC.
+
+Densities, samplers and schedules: test_kd_rscc_math.py; captions: test_kd_rscc_captions.py.
+"""
+import json
+
+import pytest
+import torch
+from recordings import recording, tensors
+from torch import nn
+
+from rscc import compat
+from rscc.models.caption_heads.diffusion_sampling import Estimator
+from rscc.models.diffusion.choose import choose
+from rscc.models.diffusion.preconditioning import precondition
+from rscc.models.importers.kd_rscc import read_shape, rename, rename_kd_rscc
+from rscc.registry import MODELS, SAMPLERS
+from rscc.structures import ChangeDataSample
+
+CLOSE = dict(atol=2e-5, rtol=1e-4)
+MODULES = {  # recorded activation -> module of ours with the same output
+    'time_emb': 'level_features', 'time_in_proj': 'level_in', 'input_up_proj': 'words_in',
+    'attention.wq': 'alignment.attention.query', 'attention.wk': 'alignment.attention.key',
+    'attention.wv': 'alignment.attention.value',
+    'attention.reversion': 'alignment.attention.project', 'attention': 'alignment',
+    'LayerNorm': 'norm', 'output_down_proj': 'words_out'}
+
+
+def close(ours, recorded):
+    torch.testing.assert_close(ours.detach().float().view(recorded.shape), recorded, **CLOSE)
+
+
+class RecordedBackbone(nn.Module):
+    """The stand-in for ResNet-101 that was recorded: one basic block a stage."""
+
+    def __init__(self, widths):
+        super().__init__()
+        compat.import_mmseg_models()
+        from mmseg.models.backbones.resnet import BasicBlock
+        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        for stage, (entering, width) in enumerate(zip([widths[0], *widths], widths, strict=False)):
+            stride = 1 if stage == 0 else 2
+            down = None if entering == width else nn.Sequential(
+                nn.Conv2d(entering, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            self.add_module(f'layer{stage + 1}',
+                            nn.Sequential(BasicBlock(entering, width, stride, downsample=down)))
+
+    def forward(self, images):
+        stem = nn.functional.max_pool2d(self.bn1(self.conv1(images)).relu(), 3, 2, 1)
+        return [self.layer3(self.layer2(self.layer1(stem)))]
+
+
+@pytest.fixture(scope='module')
+def meta():
+    return json.loads(recording('kd_rscc/meta.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def recorded():
+    return tensors(recording('kd_rscc/denoiser_tiny.npz'))
+
+
+@pytest.fixture(scope='module')
+def state(recorded):
+    return {name.removeprefix('sd/'): value for name, value in recorded.items()
+            if name.startswith('sd/')}
+
+
+@pytest.fixture
+def model(meta, state, recorded, monkeypatch):
+    setting = meta['setting']
+    monkeypatch.setitem(MODELS.module_dict, 'RecordedBackbone', RecordedBackbone)
+    widths = [len(state[f'img_embedding.net.{stage}.0.conv1.weight']) for stage in (4, 5, 6)]
+    words = ['<pad>', '<unk>', '<start>', '<end>', *map(str, range(4, setting['V']))]
+    fixed = [rf'^{rename(name)}$' for name in meta['params_without_grad']]
+    built = MODELS.build(dict(
+        type='ChangeInterpreter',
+        data_preprocessor=dict(type='ChangeDataPreprocessor', mean=(0.485, 0.456, 0.406),
+                               std=(0.229, 0.224, 0.224)),
+        encoder=dict(type='BackboneEncoder', pool_tokens=14,
+                     backbone=dict(type='RecordedBackbone', widths=widths)),
+        fusion=dict(type='SignedDifference'),
+        caption_head=dict(
+            type='KarrasCaptionHead', tokenizer=dict(type='WordTokenizer', words=words),
+            max_tokens=recorded['ids'].shape[1] - 2, sigma_data=setting['sigma_data'],
+            **read_shape(state, setting['heads']).head),
+        freeze=fixed))
+    missing, unexpected = built.load_state_dict(rename_kd_rscc(state), strict=False)
+    assert (missing, unexpected) == (['caption_head.vocabulary', 'caption_head.caption_length'], [])
+    return built.eval()
+
+
+@pytest.fixture
+def features(model, recorded):
+    pairs = [torch.stack([before, after]) for before, after in
+             zip(recorded['image_before'], recorded['image_after'], strict=True)]
+    samples = [ChangeDataSample() for _ in pairs]
+    data = model.data_preprocessor(dict(inputs=pairs, data_samples=samples))
+    return model.extract(data['inputs'])
+
+
+def test_the_sizes_are_read_from_the_tensors(meta, state):
+    setting, shape = meta['setting'], read_shape(state, meta['setting']['heads'])
+    assert shape.vocab_size == setting['V']
+    assert shape.head['embed_channels'] == setting['C']
+    assert shape.head['memory_channels'] == setting['img_dim']
+    assert {name: shape.head['denoiser'][name] for name in (
+        'hidden_dims', 'feedforward_dims', 'max_positions', 'alignment_dims',
+        'alignment_feedforward')} == dict(
+            hidden_dims=setting['H'], feedforward_dims=setting['inter'],
+            max_positions=setting['maxpos'], alignment_dims=setting['attn_hidden'],
+            alignment_feedforward=setting['attn_ff'])
+
+
+def test_every_tensor_of_the_full_size_model_has_a_place(monkeypatch):
+    shapes = recording('kd_rscc/full_state_dict_shapes.json')
+    original = {name: torch.zeros(shape) if shape else torch.tensor(0)
+                for name, shape in json.loads(shapes.read_text()).items()}
+    shape = read_shape(original)
+    words = ['<pad>', '<unk>', '<start>', '<end>', *map(str, range(4, shape.vocab_size))]
+    monkeypatch.setenv('RSCC_RESNET101', 'nothing is read')
+    from mmengine.config import Config
+    config = Config.fromfile('configs/kdrscc_levircc.py').model.to_dict()
+    config['encoder']['backbone'].pop('init_cfg')
+    config['caption_head'] |= shape.head | dict(
+        tokenizer=dict(type='WordTokenizer', words=words), max_tokens=42)
+    with torch.device('meta'):
+        model = MODELS.build(config)
+    ours = {name: tensor.shape for name, tensor in model.state_dict().items()
+            if name not in ('caption_head.vocabulary', 'caption_head.caption_length')}
+    renamed = {name: tensor.shape for name, tensor in rename_kd_rscc(original).items()}
+    assert renamed == ours
+
+
+def test_image_features_and_their_difference(model, recorded, features):
+    close(features.tokens, recorded['cond'])
+    close(recorded['feat_before'] - recorded['feat_after'], recorded['cond'])
+
+
+def test_the_network_and_what_it_computes_on_the_way(model, recorded):
+    denoiser, seen = model.caption_head.denoiser, {}
+    modules = {there: denoiser.get_submodule(here) for there, here in MODULES.items()}
+    modules |= {f'input_transformers.layer.{i}': layer for i, layer in enumerate(denoiser.layers)}
+    for name, module in modules.items():
+        module.register_forward_hook(
+            lambda _, __, output, name=name: seen.__setitem__(name, output))
+    level = precondition(recorded['sigma'], 1.0).c_noise
+    found = denoiser(recorded['raw_x'], level, denoiser.remember(recorded['cond']))
+    close(found, recorded['raw_F'])
+    names = {name.removeprefix('act/') for name in recorded if name.startswith('act/')}
+    assert names == set(modules)
+    for name in sorted(names):
+        close(seen[name], recorded[f'act/{name}'])
+
+
+def test_estimate_and_rounding(model, meta, recorded):
+    head = model.caption_head
+    close(head.space.embed(recorded['ids']), recorded['x0'])
+    noisy = recorded['x0'] + recorded['sigma'][:, None, None] * recorded['noise']
+    close(noisy, recorded['x_noised'])
+    for row, sigma in enumerate(recorded['sigma']):
+        estimator = Estimator(head.denoiser, head.space, recorded['cond'][row:row + 1], None,
+                              head.decoding)
+        estimate = estimator(noisy[row:row + 1], sigma)
+        close(estimate, recorded['D'][row:row + 1])
+        close(head.space.logits(estimate), recorded['logits_of_D'][row:row + 1])
+    close(head.space.logits(noisy), recorded['logits_of_x_noised'])
+
+
+def test_loss_and_gradients_from_images_and_words(model, meta, recorded, features):
+    head, ids, sigma = model.caption_head, recorded['ids'], recorded['sigma']
+    errors = head.errors(ids, sigma, recorded['noise'], features.tokens)
+    weight = head.weighting(sigma, meta['setting']['sigma_data'])
+    close(weight, recorded['loss_weight'])
+    close(errors['loss_diffusion'] / weight, recorded['loss_mse'])
+    close(errors['loss_rounding'] / weight, recorded['loss_nll'])
+    loss = errors['loss_diffusion'] + errors['loss_rounding']
+    close(loss, recorded['loss'])
+    loss.mean().backward()
+    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
+    theirs = {name.removeprefix('grad/'): value for name, value in recorded.items()
+              if name.startswith('grad/')}
+    assert {name for name, grad in ours.items() if grad is None} == {
+        rename(name) for name in meta['params_without_grad']}
+    theirs.pop('lm_head.weight', None)  # the word table under its other name
+    renamed = rename_kd_rscc(theirs)
+    assert renamed
+    for name, gradient in renamed.items():
+        torch.testing.assert_close(ours[name], gradient, **CLOSE, msg=lambda text, name=name:
+                                   f'{name}: {text}')
+
+
+def test_sampling_with_the_published_solver(model, recorded):
+    head, trace = model.caption_head, []
+    estimator = Estimator(head.denoiser, head.space, recorded['cond'], None, head.decoding)
+    sampler = choose(SAMPLERS, dict(type='dpmpp_2m_sde', eta=0.0, variant='heun'))
+    with torch.no_grad():
+        final = sampler(estimator, recorded['xT'], recorded['sample_sigmas'].double(),
+                        callback=lambda step, sigma, estimate: trace.append(estimate))
+        logits = head.space.logits(final.float())
+    close(torch.stack(trace), recorded['sample_denoised_trace'])
+    close(final, recorded['sample_x0'])
+    close(logits, recorded['sample_logits'])
+    assert torch.equal(logits.argmax(-1), recorded['sample_tokens'])
