@@ -6,13 +6,16 @@ Example::
         --img-from before.png --img-to after.png --out out/
     python tools/infer.py work_dirs/attend_synth/epoch_3.pth --img scene.png --attention --out out/
     python tools/infer.py epoch_20.pth --img-from before.png --img-to after.png --beams 5 --nbest 3
+    python tools/infer.py work_dirs/kdrscc_synth/epoch_30.pth --img-from before.png \
+        --img-to after.png --samples 8 --steps 10 --strip --out out/
 """
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rscc.apis import InferenceResult
+#: Decoding option that a flag sets.
+OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'samples': 'num_samples',
+           'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
+           'attention': 'return_attention', 'strip': 'return_strip'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,13 +30,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--img-to', metavar='B', help='later image of the pair')
     parser.add_argument('--img', metavar='A', help='the image, for models of single images')
     parser.add_argument('--out', metavar='DIR', help='write mask, overlay, panel and JSON there')
-    parser.add_argument('--attention', action='store_true', help='with --out: draw what the model '
-                        'looked at when it wrote each word (caption heads with attention maps)')
+    parser.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
+                        'what the model looked at when it wrote each word (caption heads with '
+                        'attention maps)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
+    parser.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
     parser.add_argument('--beams', type=int, metavar='N',
                         help="width of the search (default: the config's)")
-    parser.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
+    drawn = parser.add_argument_group('caption heads that diffuse', "defaults: the config's")
+    drawn.add_argument('--samples', type=int, metavar='K',
+                       help='sentences to draw; the one most like the others is the answer')
+    drawn.add_argument('--steps', type=int, metavar='N', help='noise levels from noise to words')
+    drawn.add_argument('--guidance', type=float, metavar='G',
+                       help='weight of the image against no image, 1 for the plain estimate')
+    drawn.add_argument('--seed', type=int, metavar='S', help='of the noise')
+    drawn.add_argument('--strip', action='store_const', const=True, help='show what the sentence '
+                       'was at every noise level; with --out as a picture too')
     args = parser.parse_args()
     if len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
@@ -45,34 +58,26 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def decoding_of(args: argparse.Namespace) -> dict:
-    """Return the decoding options that were given; n-best needs as many beams."""
-    options = {}
-    if args.nbest is not None:
-        options['num_captions'] = args.nbest
-    beams = args.nbest if args.beams is None and (args.nbest or 1) > 1 else args.beams
-    if beams is not None:
-        options['num_beams'] = beams
-    if args.attention:
-        options['return_attention'] = True
-    return options
+def decoding_of(args: argparse.Namespace, known: dict) -> dict:
+    """Return the decoding options that were given; n-best needs as many beams or samples.
 
-
-def show(result: 'InferenceResult') -> None:
-    """Print sentences, their scores and how much changed."""
-    if not result.captions:
-        print('sentence     none: this model has no caption head')
-    for rank, caption in enumerate(result.captions, 1):
-        label = 'sentence' if rank == 1 else f'       {rank}.'
-        print(f'{label:12s} {caption.text}  (score {caption.score:.3f})')
-    if result.change_probability is not None:
-        print(f'changed      probability {result.change_probability:.3f}')
-    if result.mask is None:
-        print('mask         none: this model has no mask head')
-    else:
-        classes = ', '.join(f'{name} {share:.1%}' for name, share in result.class_shares().items())
-        print(f'mask         {result.change_share:.1%} of the pixels changed'
-              + (f': {classes}' if classes else ''))
+    Args:
+        args: The command line.
+        known: Options of the caption head with the config's values; empty without a caption head.
+    """
+    given = {option: getattr(args, flag) for flag, option in OPTIONS.items()
+             if getattr(args, flag) is not None}
+    for flag, option in OPTIONS.items():
+        if known and option in given and option not in known:
+            raise SystemExit(f"error: --{flag} sets the decoding option '{option}', which this "
+                             f"model's caption head does not have. It has: {', '.join(known)}")
+    if 'seed' in given and known.get('sample') is False:
+        raise SystemExit("error: --seed has no effect: this model's caption head searches and "
+                         'draws nothing (decoding option sample=False)')
+    width = 'num_beams' if 'num_beams' in known else 'num_samples'
+    if 'num_captions' in given and width in known:
+        given.setdefault(width, max(known[width], given['num_captions']))
+    return given
 
 
 def main() -> None:
@@ -85,13 +90,14 @@ def main() -> None:
             raise SystemExit(f"error: no image at '{path}'")
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis import ChangeInferencer
+    from rscc.apis.answer_text import describe
     from rscc.visualization.image_files import safe_name
     try:
         inferencer = ChangeInferencer(config, checkpoint, args.device, args.amp)
-        result = inferencer(*images, **decoding_of(args))
+        result = inferencer(*images, **decoding_of(args, inferencer.decoding))
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
-    show(result)
+    print(describe(result))
     if args.out:
         name = safe_name('_'.join(dict.fromkeys(Path(path).stem for path in images)))
         try:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import ScoredCaption
 from rscc.utils import write_json
-from rscc.visualization.attention import draw_attention
+from rscc.visualization.caption_drawings import drawings_of, find_drawing
 from rscc.visualization.image_files import save_image, save_mask
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import draw_panel
@@ -23,7 +23,7 @@ class InferenceResult:
         mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
             head.
         captions: Sentences, best first; empty without a caption head. ``AttendedCaption`` where
-            attention maps were asked for.
+            attention maps were asked for, ``SampledCaption`` of a head that diffuses.
         change_probability: Probability of any change, 0 to 1; None without a flag head.
         classes: Names of the mask's values, or empty where unknown.
         palette: RGB per class, or None for default colours.
@@ -73,34 +73,40 @@ class InferenceResult:
         return draw_panel(self.frames, pred_mask=self.mask, prediction=self.caption, title=title,
                           palette=self.palette, classes=self.classes, language=self.language)
 
-    def attention(self, title: str | None = None) -> np.ndarray:
-        """Return the words of the best sentence over what the decoder looked at.
+    @property
+    def drawings(self) -> list[str]:
+        """Names of the pictures that the best sentence brings, for :meth:`drawing`."""
+        return [kind.name for kind in drawings_of(self._best)]
+
+    def drawing(self, name: str, title: str | None = None) -> np.ndarray:
+        """Return a picture that the best sentence brings.
 
         Args:
+            name: ``'attention'``, its words over what the decoder looked at, or ``'denoising'``,
+                its words at falling noise levels.
             title: A line on top.
 
         Returns:
             uint8 RGB (height, width, 3).
 
         Raises:
-            ValueError: If the sentence has no attention maps.
+            ValueError: If the name is unknown, or the sentence does not bring this picture.
         """
-        if not self.has_attention:
-            raise ValueError('there are no attention maps to draw: ask for them with '
-                             'return_attention=True, of a model whose caption head has some '
-                             '(AttentionLSTMHead)')
-        return draw_attention(self.frames, self.captions[0], title)
+        return find_drawing(name, self._best).draw(self.frames, self._best, title)
 
     @property
-    def has_attention(self) -> bool:
-        """Whether the best sentence knows where its decoder looked."""
-        return bool(self.captions) and isinstance(self.captions[0], AttendedCaption)
+    def _best(self) -> ScoredCaption | None:
+        return self.captions[0] if self.captions else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what can go into JSON (pictures and mask stay out)."""
+        """Return what can go into JSON (pictures and mask stay out).
+
+        Among it what the best sentence says of itself: ``agreement`` and ``strip`` for instance.
+        """
         return {
             'captions': [[caption.text, round(float(caption.score), 5)]
                          for caption in self.captions],
+            **(self._best.details() if self._best else {}),
             'change_probability': self.change_probability,
             'change_share': self.change_share,
             'class_shares': {name: float(share) for name, share in self.class_shares().items()},
@@ -110,8 +116,8 @@ class InferenceResult:
     def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
         """Write ``<name>.json``, ``<name>_panel.png`` and what else there is.
 
-        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, attention maps give
-        ``<name>_attention.png``.
+        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, each of :attr:`drawings`
+        ``<name>_<drawing>.png``.
 
         Args:
             folder: Made if needed.
@@ -126,7 +132,7 @@ class InferenceResult:
         if self.mask is not None:
             files += [save_mask(folder / f'{name}_mask.png', self.mask, self.palette),
                       save_image(folder / f'{name}_overlay.png', self.overlay())]
-        if self.has_attention:
-            files.append(save_image(folder / f'{name}_attention.png', self.attention(name)))
+        files += [save_image(folder / f'{name}_{kind}.png', self.drawing(kind, name))
+                  for kind in self.drawings]
         write_json(folder / f'{name}.json', facts | self.to_dict())
         return [*files, folder / f'{name}.json']

@@ -1,23 +1,56 @@
 """A model without training: it marks what is brighter later and says so."""
+from dataclasses import asdict, dataclass
+
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import nn
 
+from rscc.models.caption_heads.decoding import Decoding
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.registry import MODELS
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 
 
 class SaysTheWords(nn.Module):
     """Stands in for a caption head; ``generate`` repeats its decoding options."""
+
+    decoding = Decoding()
 
     def generate(self, brighter, num_captions=1, num_beams=1, return_attention=False):
         said = [[ScoredCaption(f'{"changed" if share else "same"} {num_beams} {k}', -0.1 * k)
                  for k in range(num_captions)] for share in brighter]
         return [[looks_left(caption) for caption in own] for own in said
                 ] if return_attention else said
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Options of a head that diffuses."""
+    num_samples: int = 2
+    num_captions: int = 1
+    steps: int = 4
+    guidance: float = 1.0
+    seed: int | None = 0
+    return_strip: bool = False
+
+    as_dict = asdict
+
+
+class DrawsTheWords(nn.Module):
+    """Stands in for a head that diffuses; its sentences agree by a quarter a sample."""
+
+    decoding = Draws()
+
+    def generate(self, brighter, **decoding):
+        options = Draws(**self.decoding.as_dict() | decoding)
+        strip = [(2.0 ** -k, f'word {k}') for k in range(options.steps) if options.return_strip]
+        said = f'{options.num_samples} {options.steps} {options.guidance} {options.seed}'
+        return [[SampledCaption.of(ScoredCaption(f'{said} {k}', -0.1 * k),
+                                   options.num_samples / 4, options.num_samples < 2, strip,
+                                   options.num_samples) for k in range(options.num_captions)]
+                for _ in brighter]
 
 
 def looks_left(caption, groups=2):
@@ -32,10 +65,12 @@ def looks_left(caption, groups=2):
 class BrighterIsChanged(BaseModel):
     """Predicts class 1 where the last frame is brighter than the first one plus ``margin``."""
 
-    def __init__(self, captions=True, mask=True, flag=True, width=1, data_preprocessor=None):
+    def __init__(self, captions=True, mask=True, flag=True, width=1, draws=False,
+                 data_preprocessor=None):
         super().__init__(data_preprocessor=ChangeDataPreprocessor())
         self.margin = nn.Parameter(torch.full((width,), 0.1))
-        self.caption_head = SaysTheWords() if captions else None
+        head = DrawsTheWords if draws else SaysTheWords
+        self.caption_head = head() if captions else None
         self.mask, self.flag = mask, flag
 
     def forward(self, inputs, data_samples, mode):

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from rscc.apis import InferenceResult
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 from rscc.visualization.attention import draw_attention
+from rscc.visualization.denoising import draw_denoising
 
 FRAMES = [np.full((20, 30, 3), value, np.uint8) for value in (50, 150)]
 
@@ -57,11 +58,31 @@ def test_a_sentence_with_maps_is_drawn_and_saved(tmp_path):
     assert json.loads((tmp_path / 'x.json').read_text())['captions'][0] == ['a road', -0.25]
 
 
+def test_a_sentence_with_a_strip_is_drawn_and_its_details_are_saved(tmp_path):
+    sampled = SampledCaption.of(ScoredCaption('a road', -0.25), 0.4, True,
+                                [(80.0, 'tree'), (0.1, 'a road')], 4)
+    result = InferenceResult(FRAMES, captions=[sampled])
+    assert result.drawings == ['denoising']
+    files = result.save(tmp_path, 'x')
+    assert [path.name for path in files] == ['x_panel.png', 'x_denoising.png', 'x.json']
+    saved = np.asarray(Image.open(tmp_path / 'x_denoising.png'))
+    assert (saved == draw_denoising(FRAMES, sampled, 'x')).all()
+    stored = json.loads((tmp_path / 'x.json').read_text())
+    assert stored['captions'] == [['a road', -0.25]]
+    assert (stored['agreement'], stored['abstained'], stored['drawn']) == (0.4, True, 4)
+    assert stored['strip'] == [[80.0, 'tree'], [0.1, 'a road']]
+
+
 @pytest.mark.parametrize('captions', [[], [ScoredCaption('a road', -0.25)]])
-def test_attention_without_maps_says_how_to_get_them(captions):
-    with pytest.raises(ValueError, match='no attention maps to draw: ask for them with '
-                                         'return_attention=True'):
-        InferenceResult(FRAMES, captions=captions).attention()
+@pytest.mark.parametrize(('name', 'message'), [
+    ('attention', 'no attention maps to draw: ask for them with return_attention=True'),
+    ('denoising', 'no denoising strips to draw: ask for them with return_strip=True'),
+    ('attentoin', "captions have no drawing 'attentoin'.* Did you mean 'attention'")])
+def test_a_drawing_that_is_not_there_says_how_to_get_it(captions, name, message):
+    result = InferenceResult(FRAMES, captions=captions)
+    assert result.drawings == []
+    with pytest.raises(ValueError, match=message):
+        result.drawing(name)
 
 
 def test_overlay_without_a_mask_says_why():

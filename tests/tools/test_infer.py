@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -99,6 +100,58 @@ def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_pa
     with pytest.raises(SystemExit, match=f'^error: return_attention=True, and this {refuse}'):
         call(*PAIR, '--attention', '--out', 'out')
     assert not (tmp_path / 'out').exists()
+
+
+DRAWS = {'draws': True}
+
+
+def test_sentences_are_drawn_as_asked(call):
+    out = call(*PAIR, '--samples', '3', '--steps', '7', '--guidance', '1.5', '--seed', '9',
+               model=DRAWS)
+    assert 'sentence     3 7 1.5 9 0  (score' in out and 'agreement    0.75 of 3 sentences' in out
+    assert 'sigma' not in out
+
+
+def test_nbest_draws_as_many_and_never_fewer_than_the_config_says(call):
+    assert '3 4 1.0 0 2  (score' in call(*PAIR, '--nbest', '3', model=DRAWS)
+    assert 'sentence     2 4 1.0 0 0' in call(*PAIR, '--nbest', '1', model=DRAWS)
+
+
+def test_a_strip_is_printed_and_drawn_beside_the_panel(call, tmp_path):
+    out = call(*PAIR, '--strip', model=DRAWS)
+    assert [line.split() for line in out.splitlines() if line.startswith('  sigma')] == [
+        ['sigma', sigma, 'word', str(k)] for k, sigma in enumerate(['1', '0.5', '0.25', '0.125'])]
+    assert 'before_after_denoising.png' in call(*PAIR, '--strip', '--out', 'out', model=DRAWS)
+    stored = json.loads((tmp_path / 'out/before_after.json').read_text())
+    assert stored['agreement'] == 0.5 and stored['strip'][0] == [1.0, 'word 0']
+    assert np.asarray(Image.open(tmp_path / 'out/before_after_denoising.png')).shape[2] == 3
+
+
+@pytest.mark.parametrize(('flags', 'message'), [
+    (('--samples', '8'), "--samples sets the decoding option 'num_samples', which this model's "
+                         'caption head does not have. It has: num_beams, num_captions'),
+    (('--steps', '8'), "--steps sets the decoding option 'steps'"),
+    (('--guidance', '2'), "--guidance sets the decoding option 'guidance'"),
+    (('--strip',), "--strip sets the decoding option 'return_strip'"),
+    (('--seed', '0'), "--seed has no effect: this model's caption head searches and draws")])
+def test_heads_that_search_refuse_to_diffuse(call, flags, message, tmp_path):
+    with pytest.raises(SystemExit, match='^error: ' + re.escape(message)):
+        call(*PAIR, *flags, '--out', 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('flags', 'option'), [(('--beams', '2'), 'num_beams'),
+                                               (('--attention',), 'return_attention')])
+def test_heads_that_diffuse_refuse_to_search(call, flags, option):
+    with pytest.raises(SystemExit, match=f"option '{option}', which this model's caption head "
+                                         'does not have. It has: num_samples'):
+        call(*PAIR, *flags, '--out', 'out', model=DRAWS)
+
+
+def test_decoding_without_a_caption_head_is_refused(call):
+    with pytest.raises(SystemExit, match='^error: this model has no caption_head: the decoding '
+                                         r"options \['num_samples'\]"):
+        call(*PAIR, '--samples', '2', model={'captions': False})
 
 
 def test_single_image(call, tmp_path):

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from rscc.registry import HOOKS
-from rscc.structures import AttendedCaption, ChangeDataSample
-from rscc.visualization.attention import draw_attention
+from rscc.structures import ChangeDataSample
+from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of
 from rscc.visualization.image_files import (
     safe_name,
     save_image,
@@ -31,10 +31,11 @@ class PanelHook(Hook):
     Test: with ``out_dir`` set, ``panels/<sample id>.png`` for ``num_test`` evenly spaced samples,
     ``masks/<sample id>.png`` for every predicted mask and ``reference_masks/<sample id>.png`` for
     every reference mask, as palette PNGs whose values are class numbers; ``overlays/<sample
-    id>.png``, the predicted mask over the last date; ``attention/<sample id>.png`` beside each
-    panel whose sentence carries attention maps (``decoding=dict(return_attention=True)`` of the
-    caption head); and with ``probabilities`` also ``probabilities/<sample id>.png``, P(changed) as
-    grey of 16 bits, which ``tools/dataset_converters/tiles.py merge`` puts together.
+    id>.png``, the predicted mask over the last date; beside each panel what its sentence brings
+    with it, ``attention/<sample id>.png`` or ``denoising/<sample id>.png`` (asked for by
+    ``decoding=dict(return_attention=True)`` or ``dict(return_strip=True)`` of the caption head);
+    and with ``probabilities`` also ``probabilities/<sample id>.png``, P(changed) as grey of 16
+    bits, which ``tools/dataset_converters/tiles.py merge`` puts together.
 
     In distributed runs each process draws from its own share of the samples; only process 0 has
     a visualizer.
@@ -57,8 +58,8 @@ class PanelHook(Hook):
         self.out_dir = Path(out_dir) if out_dir is not None else None
         self.probabilities = probabilities
         self._seen, self._chosen = 0, set()
-        self._written = dict.fromkeys(('panels', 'masks', 'overlays',
-                                       'probability maps', 'attention maps'), 0)
+        self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps',
+                                       *(kind.what for kind in CAPTION_DRAWINGS)), 0)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the samples to draw."""
@@ -102,10 +103,10 @@ class PanelHook(Hook):
         save_image(self.out_dir / 'panels' / name, panel_of_sample(frames, sample, meta))
         self._written['panels'] += 1
         best = next(iter(sample.get('pred_captions') or ()), None)
-        if isinstance(best, AttendedCaption):
-            title = str(sample.get('sample_id', Path(name).stem))
-            save_image(self.out_dir / 'attention' / name, draw_attention(frames, best, title))
-            self._written['attention maps'] += 1
+        title = str(sample.get('sample_id', Path(name).stem))
+        for kind in drawings_of(best):
+            save_image(self.out_dir / kind.name / name, kind.draw(frames, best, title))
+            self._written[kind.what] += 1
 
     def _write_maps(self, name: str, frames: Callable[[], list[np.ndarray]],
                     sample: ChangeDataSample, palette: Sequence | None) -> None:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from rscc.compat import prepare_torchvision
 from rscc.engine.hooks import panel_hook
 from rscc.engine.hooks.panel_hook import PanelHook
-from rscc.structures import ChangeDataSample
+from rscc.structures import AttendedCaption, ChangeDataSample, SampledCaption, ScoredCaption
 from rscc.visualization.change_visualizer import ChangeVisualizer
 
 prepare_torchvision()  # MMEngine's runner imports it to report its version
@@ -43,9 +43,9 @@ class Squares(Dataset):
 
 class MarksCorner(BaseModel):
 
-    def __init__(self, logits=None):
+    def __init__(self, logits=None, captions=None):
         super().__init__()
-        self.logits = logits
+        self.logits, self.captions = logits, captions
 
     def forward(self, inputs, data_samples, mode):
         mask = torch.zeros(1, 32, 32, dtype=torch.long)
@@ -54,6 +54,8 @@ class MarksCorner(BaseModel):
             if self.logits is not None:
                 sample.seg_logits = PixelData(data=self.logits)
             sample.pred_sem_seg, sample.pred_caption = PixelData(data=mask), 'a house'
+            if self.captions is not None:
+                sample.pred_captions = self.captions
         return data_samples
 
 
@@ -66,16 +68,16 @@ class Nothing(BaseMetric):
         return {'count': len(results)}
 
 
-def run(hook, work_dir, stage, logits=None):
+def run(hook, work_dir, stage, logits=None, captions=None):
     loader = {'batch_size': 4, 'num_workers': 0, 'dataset': Squares(),
               'sampler': {'type': 'DefaultSampler', 'shuffle': False},
               'collate_fn': pseudo_collate}
     visualizer = ChangeVisualizer.get_instance(
         f'panels{len(str(work_dir))}{work_dir.name}{stage}', save_dir=str(work_dir),
         vis_backends=[{'type': 'LocalVisBackend'}])
-    runner = Runner(model=MarksCorner(logits), work_dir=str(work_dir), custom_hooks=[hook],
-                    visualizer=visualizer, log_level='ERROR', default_scope='rscc',
-                    experiment_name=work_dir.name,
+    runner = Runner(model=MarksCorner(logits, captions), work_dir=str(work_dir),
+                    custom_hooks=[hook], visualizer=visualizer, log_level='ERROR',
+                    default_scope='rscc', experiment_name=work_dir.name,
                     **{f'{stage}_dataloader': loader, f'{stage}_cfg': {},
                        f'{stage}_evaluator': [Nothing()]})
     getattr(runner, stage)()
@@ -143,6 +145,24 @@ def test_probability_of_change_is_that_of_any_class_but_the_first(tmp_path, scor
     assert names(tmp_path / 'show/probabilities') == names(tmp_path / 'show/masks')
     values = np.asarray(Image.open(next((tmp_path / 'show/probabilities').iterdir())))
     assert values.shape == (32, 32) and np.abs(values / 65535 - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(('folder', 'what', 'caption'), [
+    ('attention', 'attention maps', AttendedCaption.of(
+        ScoredCaption('a house', -1.0), ['a', 'house'], torch.full((2, 2, 4, 4), 1 / 32))),
+    ('denoising', 'denoising strips', SampledCaption.of(
+        ScoredCaption('a house', -1.0), 0.5, strip=[(9.0, 'tree'), (1.0, 'a house')]))])
+def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, what, caption):
+    hook = PanelHook(out_dir=str(tmp_path / 'show'), num_test=3)
+    run(hook, tmp_path, 'test', captions=[caption, ScoredCaption('a lake', -2.0)])
+    assert names(tmp_path / 'show' / folder) == names(tmp_path / 'show/panels')
+    assert hook._written[what] == 3 and sum(hook._written.values()) == 3 + 3 + 10 + 10
+
+
+def test_plain_sentences_bring_nothing(tmp_path):
+    plain = [ScoredCaption('a house', -1.0)]
+    run(PanelHook(out_dir=str(tmp_path / 'show')), tmp_path, 'test', captions=plain)
+    assert names(tmp_path / 'show') == ['masks', 'overlays', 'panels', 'reference_masks']
 
 
 def test_probabilities_of_a_model_without_logits_are_refused(tmp_path):
