@@ -1,7 +1,7 @@
 """Compute the CLIP features of all images of a captioned dataset once, to train without images.
 
 Writes ``NAME.safetensors`` and its index ``NAME.json``, one row an image. A run that was stopped
-continues where it was.
+continues where it was. For the encoder of a config, whatever it is: ``extract_features.py``.
 
 Example::
 
@@ -51,11 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute, or convert, and report."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.clip_features import default_target, extract
     from rscc.apis.devices import existing_device
     from rscc.apis.failures import explained
+    from rscc.apis.feature_extraction import default_target, extract
     from rscc.apis.feature_pickles import convert_pickle, model_of
-    from rscc.apis.image_batches import BatchOptions
+    from rscc.apis.image_batches import BatchOptions, PictureReader
     from rscc.apis.named_datasets import build_dataset
     from rscc.models.clip.embedder import CLIPEmbedder
     with explained():
@@ -74,8 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         target = args.out or default_target(dataset, embedder.facts['model'], args.dataset)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)
         try:
-            new = extract(dataset, embedder, target, options, args.tokens, args.dtype,
-                          args.overwrite)
+            new = extract(dataset, embedder, PictureReader(embedder.transform, options), target,
+                          options, args.tokens, args.dtype, args.overwrite)
         except KeyboardInterrupt:
             raise SystemExit('stopped; the features so far are kept, and the same command '
                              'continues') from None

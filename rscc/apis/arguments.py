@@ -34,8 +34,13 @@ def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
                         'do not say what they were trained with (yes)')
 
 
-def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how images are read and computed (see ``image_batches.BatchOptions``)."""
+def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> None:
+    """Add how images are read and computed (see ``image_batches.BatchOptions``).
+
+    Args:
+        parser: Gets the arguments.
+        bands: Whether bands and scale are asked for; off where a config tells them.
+    """
     parser.add_argument('--overwrite', action='store_true', help='compute everything anew')
     parser.add_argument('--batch-size', type=int, default=32, metavar='N',
                         help='images per forward pass (%(default)s)')
@@ -43,6 +48,8 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
                         metavar='N', help='processes that read images (%(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
+    if not bands:
+        return
     parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
                         help='bands to show, counted from 1, for files that are not RGB')
     parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
@@ -51,11 +58,11 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None
                   ) -> argparse.Namespace:
-    """Parse, and check what the two functions above added."""
+    """Parse, and check what :func:`add_batch_arguments` and :func:`add_clip_arguments` added."""
     args = parser.parse_args(arguments)
     if args.batch_size < 1 or args.num_workers < 0:
         parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
                      'at least 1 and 0')
-    if args.quick_gelu is not None:
+    if getattr(args, 'quick_gelu', None) is not None:
         args.quick_gelu = args.quick_gelu == 'yes'
     return args

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rscc.apis.devices import existing_device
-from rscc.apis.image_batches import BatchOptions, image_batches
+from rscc.apis.image_batches import BatchOptions, PictureReader, image_batches
 from rscc.apis.score_file import ScoreFile
 from rscc.engine.precision import reduced_precision
 from rscc.models.clip.classifier import CLIPClassifier, ranking
@@ -141,8 +141,8 @@ def _score(todo: list[str], file: ScoreFile, classifier: CLIPClassifier, options
     """Score images and return the messages about those that cannot be read."""
     device = classifier.weights.device
     damaged = []
-    for paths, pixels, messages in image_batches(todo, classifier.transform, options, device,
-                                                 title):
+    read = PictureReader(classifier.transform, options)
+    for paths, pixels, messages in image_batches(todo, read, options, device, title):
         damaged += messages
         if not paths:
             continue

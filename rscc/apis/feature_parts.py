@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rscc.datasets.features import POOLED, TOKENS, write_features
+from rscc.datasets.feature_writer import feature_file
+from rscc.datasets.features import POOLED, TOKENS
 from rscc.utils import read_json, write_json
 from rscc.utils.files import atomic_path
 
@@ -76,18 +77,31 @@ class FeatureParts:
         self._waiting.clear()
 
     def finish(self, wanted: Sequence[str], facts: dict[str, Any]) -> None:
-        """Put the rows into one file, in the order of ``wanted``, and drop the parts."""
+        """Put the rows into one file, in the order of ``wanted``, and drop the parts.
+
+        One part is in memory at a time.
+        """
         self.save()
+        place = {name: row for row, name in enumerate(wanted)}
+        done = 0
+        first = self._load(self._files[0])
+        shapes = {key: (len(wanted), *tensor.shape[1:]) for key, tensor in first.items()}
+        with feature_file(self.target, shapes, first[POOLED].numpy().dtype, wanted, facts) as rows:
+            for file in self._files:
+                part = self._load(file)
+                names = self.names[done:done + len(part[POOLED])]
+                kept = [row for row, name in enumerate(names) if name in place]
+                for key, tensor in part.items():
+                    rows[key][[place[names[row]] for row in kept]] = tensor[kept].numpy()
+                done += len(names)
+        shutil.rmtree(self.folder)
+
+    def _load(self, file: Path) -> dict[str, Tensor]:
         try:
-            parts = [load_file(file) for file in self._files]
+            return load_file(file)
         except SafetensorError as error:
             raise ValueError(f"a part in '{self.folder}' is damaged: {error}. Remove the folder "
                              'and run again') from error
-        rows = {name: row for row, name in enumerate(self.names)}
-        order = torch.tensor([rows[name] for name in wanted])
-        joined = {key: torch.cat([part[key] for part in parts])[order] for key in parts[0]}
-        write_features(self.target, joined[POOLED], joined.get(TOKENS), list(wanted), facts)
-        shutil.rmtree(self.folder)
 
 
 def compare(found: dict[str, Any], origin: dict[str, Any], where: Path) -> None:

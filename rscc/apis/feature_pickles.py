@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rscc.apis.clip_features import images_of, provenance
+from rscc.apis.feature_extraction import images_of, provenance
 from rscc.datasets.base import ChangeDataset
-from rscc.datasets.features import write_features
+from rscc.datasets.feature_writer import write_features
 
 #: Repetitions of one image's row may differ by the rounding of a graphics card.
 _TOLERANCE = 1e-2

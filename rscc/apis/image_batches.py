@@ -1,5 +1,5 @@
-"""Images of files, prepared for CLIP and batched; files that cannot be read do not end the run."""
-from collections.abc import Iterator, Sequence
+"""Images of files, prepared and batched; files that cannot be read do not end the run."""
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,24 +31,42 @@ class BatchOptions:
     scale: Sequence[float] | None = None
 
 
-def image_batches(paths: Sequence[str], transform: Any, options: BatchOptions,
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads an image as 8-bit RGB and prepares it as a PIL picture.
+
+    Attributes:
+        transform: Preparation: pixels (3, S, S).
+        options: Which bands are shown, on which scale.
+    """
+    transform: Any
+    options: BatchOptions
+
+    def __call__(self, path: str) -> Tensor:
+        """Return the pixels (3, S, S) of a file; OSError or ValueError where it cannot be read."""
+        pixels = read_rgb(path, self.options.bands, self.options.scale)
+        return self.transform(Image.fromarray(pixels))
+
+
+def image_batches(paths: Sequence[str], read: Callable[[str], Tensor], options: BatchOptions,
                   device: torch.device, title: str
                   ) -> Iterator[tuple[list[str], Tensor | None, list[str]]]:
     """Read images in order, with a progress bar.
 
     Args:
         paths: The files.
-        transform: Preparation of a PIL picture: pixels (3, S, S).
-        options: How to read.
+        read: File -> pixels (3, H, W) of one size; OSError or ValueError where it cannot be read.
+            Worker processes get a copy.
+        options: How to batch.
         device: Where the pixels are wanted.
         title: What is being done.
 
     Yields:
-        Paths of the images that could be read, their pixels (M, 3, S, S) or None where there is
+        Paths of the images that could be read, their pixels (M, 3, H, W) or None where there is
         not one, and the messages about the others.
     """
     loader = DataLoader(
-        _Images(paths, transform, options), batch_size=options.batch_size,
+        _Images(paths, read), batch_size=options.batch_size,
         num_workers=min(options.num_workers, -(-len(paths) // options.batch_size)),
         collate_fn=_collate, worker_init_fn=_calm_worker, pin_memory=device.type == 'cuda')
     with progress(None, title, total=len(paths), unit='image') as bar:
@@ -61,9 +79,8 @@ def image_batches(paths: Sequence[str], transform: Any, options: BatchOptions,
 class _Images(Dataset):
     """Prepared images, or the message why one cannot be read."""
 
-    def __init__(self, paths: Sequence[str], transform: Any, options: BatchOptions) -> None:
-        self.paths, self.transform = paths, transform
-        self.bands, self.scale = options.bands, options.scale
+    def __init__(self, paths: Sequence[str], read: Callable[[str], Tensor]) -> None:
+        self.paths, self.read = paths, read
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,10 +88,9 @@ class _Images(Dataset):
     def __getitem__(self, index: int) -> tuple[str, Tensor | None, str | None]:
         path = self.paths[index]
         try:
-            pixels = read_rgb(path, self.bands, self.scale)
+            return path, self.read(path), None
         except (OSError, ValueError) as error:
             return path, None, str(error)
-        return path, self.transform(Image.fromarray(pixels)), None
 
 
 def _collate(items: list[tuple[str, Tensor | None, str | None]]

@@ -15,6 +15,7 @@ from torch import nn
 
 from rscc.apis.devices import existing_device
 from rscc.apis.inference_result import InferenceResult
+from rscc.apis.preparation import image_pipeline, tested_dataset
 from rscc.apis.stored_config import config_from_text
 from rscc.engine.allocator import keep_freed_memory
 from rscc.engine.checkpoint import load_weights, read_checkpoint
@@ -22,14 +23,12 @@ from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import reduced_precision
 from rscc.models.pretrained import without_pretrained
 from rscc.models.vocabulary import restore_vocabulary
-from rscc.registry import DATASETS, MODELS, TRANSFORMS
+from rscc.registry import DATASETS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.utils import did_you_mean
 from rscc.visualization.panels import mask_of
 
 Image = str | os.PathLike | np.ndarray
-#: Transforms that look at annotations, which new images do not have.
-_NEED_ANSWERS = ('LoadChangeMask', 'PickCaptions')
 
 
 class ChangeInferencer:
@@ -68,7 +67,7 @@ class ChangeInferencer:
         without_pretrained(cfg.model)
         self.meta = _dataset_meta(cfg, stored)
         with DefaultScope.overwrite_default_scope('rscc'):
-            self._load, self._steps = _pipeline(cfg)
+            self._load, self._steps = image_pipeline(cfg)
             self.model: nn.Module = MODELS.build(cfg.model)
         report = load_weights(self.model, stored)
         if not report.exact:
@@ -205,35 +204,11 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, sour
     return config_from_text(text, source)
 
 
-def _test_dataset(cfg: Config) -> dict:
-    """Return the test dataset's config, inside whatever wraps it."""
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
-    return dataset
-
-
-def _pipeline(cfg: Config) -> tuple[Any, list]:
-    """Build the loading transform and the steps after it, the cache's resizing among them."""
-    steps = [step for step in _test_dataset(cfg).get('pipeline') or ()
-             if step['type'] not in _NEED_ANSWERS]
-    kinds = [step['type'] for step in steps]
-    if kinds[:1] != ['LoadFrames'] or kinds[-1:] != ['PackChangeInputs']:
-        raise ValueError('test_dataloader.dataset.pipeline of the config must begin with '
-                         f'LoadFrames and end with PackChangeInputs; found {kinds}')
-    # Frames that the dataset's cache stores smaller are what the model was trained on.
-    size = (_test_dataset(cfg).get('cache') or {}).get('size')
-    if size is not None:
-        steps.insert(1, {'type': 'FramesResize', 'size': tuple(size)})
-    load, *rest = [TRANSFORMS.build(step) for step in steps]
-    return load, rest
-
-
 def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict:
     """Return classes, palette, language and task: the checkpoint's, else the dataset class's."""
     stored = (checkpoint.get('meta') or {}).get('dataset_meta')
     if stored:
         return dict(stored)
-    dataset = _test_dataset(cfg)
+    dataset = tested_dataset(cfg)
     kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
     return {**getattr(kind, 'METAINFO', {}), 'language': dataset.get('language', 'en')}

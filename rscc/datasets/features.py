@@ -1,10 +1,11 @@
-"""CLIP features of images, computed once, in place of the images.
+"""Features of images, computed once by a frozen encoder, in place of the images.
 
-Two files: ``NAME.safetensors`` with ``pooled`` (N, D), CLIP's global feature of each of N images,
-and on request ``tokens`` (N, L, D), those of its patches, neither of them normalised; and
-``NAME.json`` beside it, which says what they are: model, weights, preparation, and the images'
-paths within the dataset's folder in the order of the rows. ``tools/extract_clip_embeddings.py``
-writes both. One row an image, however many captions it has.
+Two files: ``NAME.safetensors`` with ``pooled`` (N, D), one vector of each of N images, and on
+request ``tokens`` (N, L, D), those of its places; and ``NAME.json`` beside it, which says what they
+are: encoder, weights, preparation, the grid of the tokens, and the images' paths within the
+dataset's folder in the order of the rows. ``tools/extract_features.py`` (the encoder of any config)
+and ``tools/extract_clip_embeddings.py`` (a CLIP by its name) write both. One row an image, however
+many captions it has.
 """
 import hashlib
 import json
@@ -14,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from rscc.utils import did_you_mean, read_json, resolve_data_file, write_json
-from rscc.utils.files import atomic_path
+from rscc.utils import did_you_mean, read_json, resolve_data_file
 
 if TYPE_CHECKING:
     from rscc.datasets.base import ChangeDataset
 
-FORMAT = 'rscc CLIP features'
+FORMAT = 'rscc image features'
 POOLED, TOKENS = 'pooled', 'tokens'
-_TOOL = 'tools/extract_clip_embeddings.py'
+_TOOLS = ('python tools/extract_features.py CONFIG CHECKPOINT, or for a CLIP by its name python '
+          'tools/extract_clip_embeddings.py')
 
 
 class FeatureRows:
@@ -34,10 +34,10 @@ class FeatureRows:
     Args:
         file: The safetensors file.
         root: The dataset's folder, from which the paths in the index start.
-        tokens: Whether the features of the patches belong to a row too.
+        tokens: Whether the features of the places belong to a row too.
 
     Attributes:
-        index: What the index says, see :func:`write_features`.
+        index: What the index says, see ``rscc.datasets.feature_writer``.
 
     Raises:
         FileNotFoundError: If one of the two files is missing.
@@ -76,23 +76,24 @@ class FeatureRows:
                 self._handle = safe_open(self.file, framework='pt')
             except SafetensorError as error:
                 raise ValueError(f"'{self.file}' is no safetensors file, or cut short: {error}. "
-                                 f'Write it again: python {_TOOL} --help') from error
+                                 f'Write it again: {_TOOLS}') from error
         return self._handle
 
     def _check(self) -> None:
         handle = self._open()
         if (handle.metadata() or {}).get('images') != digest_of(self.index['images']):
             raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' are not of one "
-                             f'making. Write them again: python {_TOOL} --help')
+                             f'making. Write them again: {_TOOLS}')
         if self.tokens and TOKENS not in handle.keys():  # noqa: SIM118 - no mapping
-            raise ValueError(f"'{self.file}' holds no features of patches but of whole images "
-                             f'only: write it with python {_TOOL} ... --tokens, or set '
+            raise ValueError(f"'{self.file}' holds no tokens but one vector an image: write it "
+                             'with tokens (tools/extract_clip_embeddings.py: --tokens), or set '
                              'features.tokens=False')
 
 
 def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: str,
-                  model: str | None = None, weights: str | None = None, tokens: bool = False
-                  ) -> FeatureRows:
+                  model: str | None = None, weights: str | None = None,
+                  encoder: str | None = None, tokens: bool = False,
+                  token_grid: Sequence[int] | None = None) -> FeatureRows:
     """Open a feature file for a dataset and see that it is what the config asks for.
 
     Args:
@@ -100,18 +101,23 @@ def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: st
         samples: Its items; every image of theirs must have a row.
         file: The safetensors file: absolute, in the dataset's folder, or below that of all datasets
             (``'Sydney_captions/clip_emb_ViT-B-32_sydney.safetensors'``).
-        model: CLIP model that the features must be of, ``'ViT-B/32'`` for instance.
+        model: Model that the features must be of, ``'ViT-B/32'`` for instance.
         weights: Fingerprint that its weights must have (``weights`` in the index).
-        tokens: Whether the features of the patches are wanted too.
+        encoder: Digest that the config of the encoder must have (``encoder`` in the index).
+        tokens: Whether the features of the places are wanted too.
+        token_grid: (h, w) of the tokens; must be said where the grid is no square, here and to
+            ``StoredFeatures``, which sees their number alone.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is of another model, or lacks images.
+        ValueError: If it is of another encoder, of another grid, or lacks images.
     """
     inside = Path(dataset.data_root) / file
     rows = FeatureRows(inside if inside.is_file() else resolve_data_file(file), dataset.data_root,
                        tokens)
-    _check_model(rows, model, weights)
+    _check_model(rows, model, weights, encoder)
+    if tokens:
+        _check_grid(rows, token_grid)
     paths = [path for item in samples for path in dataset.images_of(item)]
     lacking = [key_of(path, dataset.data_root) for path in paths if path not in rows]
     if lacking:
@@ -119,22 +125,40 @@ def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: st
         raise ValueError(
             f"'{rows.file}' lacks {len(lacking)} of {len(paths)} images of {dataset.TITLE}, first "
             f"{lacking[:3]}; it has {len(rows)}, '{first}' the first. It is of another dataset, or "
-            f'of fewer images: python {_TOOL} --help')
+            f'of fewer images; {_TOOLS} writes one of all')
     return rows
 
 
-def _check_model(rows: FeatureRows, model: str | None, weights: str | None) -> None:
+def _check_model(rows: FeatureRows, model: str | None, weights: str | None,
+                 encoder: str | None) -> None:
     index = rows.index
     if model is not None and plain_name(model) != plain_name(index['model']):
         raise ValueError(
-            f"'{rows.file}' holds features of CLIP '{index['model']}' (width {index['width']}), "
-            f"and the config asks for '{model}'. Write those of that model: python {_TOOL} "
-            f'--model-name {model}, or set features.model to the one there is')
+            f"'{rows.file}' holds features of '{index['model']}' (width {index['width']}), and the "
+            f"config asks for '{model}'. Write those of that model: {_TOOLS} --model-name {model}, "
+            'or set features.model to the one there is')
+    if encoder is not None and encoder != index.get('encoder'):
+        raise ValueError(
+            f"'{rows.file}' holds features of another encoder than the config asks for "
+            f"(features.encoder='{encoder}'): '{index['model']}', whose config and preparation "
+            f"have the digest {index.get('encoder') or '(none)'}. Write them anew: {_TOOLS}")
     if weights is not None and weights != index.get('weights'):
         raise ValueError(
-            f"'{rows.file}' was made with other weights of CLIP '{index['model']}': their "
-            f"fingerprint is {index.get('weights') or 'not known'}, and the config asks for "
-            f'{weights} (features.weights)')
+            f"'{rows.file}' was made with other weights of '{index['model']}': their fingerprint "
+            f"is {index.get('weights') or 'not known'}, and the config asks for {weights} "
+            '(features.weights)')
+
+
+def _check_grid(rows: FeatureRows, asked: Sequence[int] | None) -> None:
+    """Refuse a grid that ``StoredFeatures`` would not guess from the number of tokens."""
+    stored = rows.index.get('token_grid')
+    found = None if stored is None else tuple(stored)
+    square = found is None or found[0] == found[1]
+    if (asked is None and not square) or (asked is not None and tuple(asked) != found):
+        raise ValueError(
+            f"the tokens in '{rows.file}' lie on a grid (h, w) of {found}, and the config says "
+            f'{None if asked is None else tuple(asked)}: set features.token_grid={found} and '
+            f"encoder=dict(type='StoredFeatures', token_grid={found})")
 
 
 def plain_name(model: str) -> str:
@@ -170,38 +194,10 @@ def read_index(file: str | Path) -> dict[str, Any]:
     file = Path(file)
     if not file.is_file():
         beside = [path.name for path in file.parent.glob('*.safetensors')]
-        raise FileNotFoundError(f"no CLIP features at '{file}'.{did_you_mean(file.name, beside)} "
-                                f'Write them: python {_TOOL} --help')
+        raise FileNotFoundError(f"no stored features at '{file}'.{did_you_mean(file.name, beside)} "
+                                f'Write them: {_TOOLS}')
     index = read_json(index_path(file))
     if not isinstance(index, dict) or index.get('format') != FORMAT:
-        raise ValueError(f"'{index_path(file)}' is no index of CLIP features: an object with "
+        raise ValueError(f"'{index_path(file)}' is no index of features: an object with "
                          f"format='{FORMAT}' was expected")
     return index
-
-
-def write_features(file: str | Path, pooled: Tensor, tokens: Tensor | None, images: Sequence[str],
-                   facts: Mapping[str, Any]) -> None:
-    """Write a feature file and its index; each appears whole or not at all.
-
-    Args:
-        file: The safetensors file.
-        pooled: (N, D).
-        tokens: (N, L, D), or None.
-        images: N names, see :func:`key_of`.
-        facts: For the index: ``model`` (its name) and whatever tells where the features are from.
-
-    Raises:
-        ValueError: If the numbers of rows and names differ, or a name comes twice.
-    """
-    if not len(images) == len(set(images)) == len(pooled):
-        raise ValueError(f'{len(pooled)} rows of features for {len(images)} images, '
-                         f'{len(set(images))} of them different')
-    tensors = {POOLED: pooled.contiguous()}
-    if tokens is not None:
-        tensors[TOKENS] = tokens.contiguous()
-    with atomic_path(file) as temporary:
-        save_file(tensors, temporary, {'images': digest_of(images)})
-    write_json(index_path(file), {
-        'format': FORMAT, **facts, 'dtype': str(pooled.dtype).removeprefix('torch.'),
-        'width': pooled.shape[1], 'tokens': 0 if tokens is None else tokens.shape[1],
-        'images': list(images)})

@@ -22,6 +22,7 @@ class CLIPEmbedder(nn.Module):
         facts: What the features depend on, as JSON values.
         transform: Preparation of a PIL picture: pixels (3, S, S).
         token_grid: (h, w) of the patches' features.
+        device: Where it is.
 
     Raises:
         FileNotFoundError, OSError, ValueError: As ``load_clip``.
@@ -41,6 +42,11 @@ class CLIPEmbedder(nn.Module):
             preprocessing=_preparation_of(loaded), normalised=False)
         self.requires_grad_(False)
         self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     def train(self, mode: bool = True) -> 'CLIPEmbedder':
         """Stay in evaluation mode: nothing here learns."""

@@ -1,18 +1,17 @@
 """A whole CLIP, both towers, as open_clip builds it, and what its answers depend on."""
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rscc import compat
 from rscc.models.clip.architecture import VisualTower, visual_tower
 from rscc.models.clip.weight_files import locate_clip, read_clip, split_name
 from rscc.models.clip.weights import check_activation
+from rscc.models.fingerprint import fingerprint
 from rscc.text.clip_tokenizer import CLIPTokenizer
 from rscc.utils import did_you_mean
 
@@ -60,7 +59,7 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
     return WholeCLIP(
         clip, tokenizer, quick_gelu, _open_clip_transform(clip),
         description=str(visual_tower(visual.state_dict()) or type(visual).__name__),
-        fingerprint=_fingerprint(clip), image_size=size[0] if isinstance(size, tuple) else size)
+        fingerprint=fingerprint(clip), image_size=size[0] if isinstance(size, tuple) else size)
 
 
 def clip_source(model: str | None, pretrained: str) -> str:
@@ -125,14 +124,3 @@ def _open_clip_transform(clip: nn.Module) -> Any:
     transform = compat.import_open_clip('transform')
     return transform.image_transform_v2(
         transform.PreprocessCfg(**library.get_model_preprocess_cfg(clip)), is_train=False)
-
-
-def _fingerprint(clip: nn.Module) -> str:
-    """Digest the weights: sums of their bit patterns, exact in any order and on any device."""
-    digest = hashlib.sha256()
-    for name, value in sorted(clip.state_dict().items()):
-        if value.is_floating_point():
-            bits = value.float().contiguous().view(torch.int32)
-            digest.update(f'{name} {tuple(value.shape)} {int(bits.sum(dtype=torch.int64))};'
-                          .encode())
-    return digest.hexdigest()[:16]

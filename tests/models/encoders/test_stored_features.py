@@ -31,7 +31,7 @@ def test_images_and_other_widths_are_refused():
     with pytest.raises(ValueError, match=r'takes features \(N, T, L, D\), found \(1, 1, 3, 8, 8\)'):
         encoder(torch.randn(1, 1, 3, 8, 8))
     with pytest.raises(ValueError, match='the features are 24 wide and the encoder is set to '
-                       'channels=16: the file is of another CLIP model'):
+                       'channels=16: the file is of another encoder'):
         encoder(torch.randn(1, 1, 1, 24))
 
 
@@ -70,3 +70,18 @@ def test_a_fusion_of_tokens_says_how_to_get_some():
                               change_head=None, flag_head=None)
     with pytest.raises(ValueError, match=r'needs tokens.*features\.tokens=True'):
         model.extract(torch.randn(1, 2, 1, 16))
+
+
+def test_a_grid_that_is_no_square_is_said():
+    inputs = torch.randn(2, 2, 1 + 15, 16)
+    assert build_encoder(CFG)(inputs).token_grid is None
+    features = build_encoder(CFG | dict(token_grid=[3, 5]))(inputs)
+    assert features.token_grid == (3, 5) and features.tokens.shape == (2, 2, 15, 16)
+    with pytest.raises(ValueError, match=r'15 tokens do not lie on the grid \(h, w\) of \(4, 4\)'):
+        build_encoder(CFG | dict(token_grid=(4, 4)))(inputs)
+
+
+def test_a_class_token_is_not_of_the_grid():
+    inputs = torch.randn(2, 1, 1 + 17, 16)
+    assert build_encoder(CFG)(inputs).token_grid == (4, 4)
+    assert build_encoder(CFG | dict(token_grid=(2, 8)))(inputs).token_grid == (2, 8)

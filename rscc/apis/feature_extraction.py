@@ -1,4 +1,4 @@
-"""CLIP features of all images of a dataset, in one file beside it: one row an image.
+"""Features of all images of a dataset, in one file beside it: one row an image.
 
 A run that ends early is continued: rows are kept in parts of some hundred images until all are
 there.
@@ -6,21 +6,37 @@ there.
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from rscc.apis.feature_parts import FeatureParts, compare
 from rscc.apis.image_batches import BatchOptions, image_batches
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.features import index_path, key_of, read_index
 from rscc.engine.precision import reduced_precision
-from rscc.models.clip.embedder import CLIPEmbedder
 
 DTYPES = {'float16': torch.float16, 'float32': torch.float32}
+
+
+class Embedder(Protocol):
+    """What computes features: ``CLIPEmbedder``, or ``EncoderEmbedder`` for any config.
+
+    Attributes:
+        facts: What the features depend on, as JSON values; ``model`` is a name.
+        token_grid: (h, w) of the tokens, None where they have no places.
+        device: Where it computes.
+    """
+    facts: dict[str, Any]
+    token_grid: tuple[int, int] | None
+    device: torch.device
+
+    def __call__(self, prepared: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pooled (M, D) and tokens (M, L, D) of prepared images (M, 3, H, W)."""
 
 
 def default_target(dataset: ChangeDataset, model: str, name: str) -> Path:
@@ -44,17 +60,18 @@ def provenance(dataset: ChangeDataset) -> dict[str, Any]:
                 annotations=dict(file=key_of(file, dataset.data_root), sha256=digest))
 
 
-def extract(dataset: ChangeDataset, embedder: CLIPEmbedder, target: str | Path,
-            options: BatchOptions, tokens: bool = False, dtype: str = 'float16',
-            overwrite: bool = False) -> int:
+def extract(dataset: ChangeDataset, embedder: Embedder, read: Callable[[str], Tensor],
+            target: str | Path, options: BatchOptions, tokens: bool = False,
+            dtype: str = 'float16', overwrite: bool = False) -> int:
     """Compute the features of all images of a dataset that are not there yet.
 
     Args:
         dataset: Whose images; ``split=None`` for those of all splits.
-        embedder: The CLIP.
+        embedder: What computes the features.
+        read: File -> prepared pixels (3, H, W), see ``image_batches``.
         target: The feature file.
         options: How images are read and computed.
-        tokens: Store the features of the patches too.
+        tokens: Store the features of the places too.
         dtype: ``'float16'`` or ``'float32'``.
         overwrite: Compute everything anew, whatever is there.
 
@@ -66,9 +83,9 @@ def extract(dataset: ChangeDataset, embedder: CLIPEmbedder, target: str | Path,
             there was made otherwise.
     """
     paths, target = images_of(dataset), Path(target)
-    facts = {**embedder.facts, **provenance(dataset),
-             'token_grid': list(embedder.token_grid) if tokens else None}
-    origin = {**embedder.facts, 'dtype': dtype, 'token_grid': facts['token_grid'],
+    grid = list(embedder.token_grid) if tokens and embedder.token_grid else None
+    facts = {**embedder.facts, **provenance(dataset), 'token_grid': grid}
+    origin = {**embedder.facts, 'dtype': dtype, 'token_grid': grid,
               'bands': options.bands and list(options.bands),
               'scale': options.scale and list(options.scale)}
     parts = FeatureParts(target, origin)
@@ -81,7 +98,7 @@ def extract(dataset: ChangeDataset, embedder: CLIPEmbedder, target: str | Path,
     todo = {path: name for name, path in paths.items() if name not in there}
     damaged = []
     try:
-        for name, row, message in _rows(todo, embedder, options, tokens, DTYPES[dtype]):
+        for name, row, message in _rows(todo, embedder, read, options, tokens, DTYPES[dtype]):
             if message is None:
                 parts.add(name, *row)
             else:
@@ -92,9 +109,24 @@ def extract(dataset: ChangeDataset, embedder: CLIPEmbedder, target: str | Path,
         raise ValueError(
             f'{len(damaged)} of {len(paths)} images of {dataset.TITLE} cannot be read, first: '
             f'{" ".join(damaged[:3])}\nThe features of the others are kept; run again when the '
-            'files are whole (those that are not 8-bit RGB or grey: with --bands and --scale)')
+            'files are whole (those that are not 8-bit RGB or grey want bands and scale: --bands '
+            'and --scale, or those of LoadFrames in the config)')
     parts.finish(list(paths), {**facts, **{key: origin[key] for key in ('bands', 'scale')}})
     return len(todo)
+
+
+def how_to_use(target: str | Path, dataset: ChangeDataset) -> str:
+    """Return the lines of a config that train on a feature file."""
+    index, file = read_index(target), Path(target)
+    name = file.name if file.parent.resolve() == Path(dataset.data_root).resolve() else str(file)
+    grid = index['token_grid']
+    shape = '' if grid is None or grid[0] == grid[1] else f', token_grid={tuple(grid)}'
+    known = ''.join(f", {key}='{index[key]}'" for key in ('encoder', 'weights') if index.get(key))
+    tokens = f', tokens=True{shape}' if index['tokens'] else ''
+    return (f"In a config, for every dataset: features = dict(file='{name}'{known}{tokens})\n"
+            f"and for the model: encoder = dict(_delete_=True, type='StoredFeatures', "
+            f"channels={index['width']}{shape})\nwith pipelines without LoadFrames and transforms "
+            'of frames.')
 
 
 def _is_complete(target: Path, origin: dict[str, Any], names: list[str]) -> bool:
@@ -111,17 +143,30 @@ def _is_complete(target: Path, origin: dict[str, Any], names: list[str]) -> bool
                      'with --overwrite, or choose another --out')
 
 
-def _rows(todo: dict[str, str], embedder: CLIPEmbedder, options: BatchOptions, tokens: bool,
-          dtype: torch.dtype) -> Iterator[tuple[str, tuple, str | None]]:
+def _rows(todo: dict[str, str], embedder: Embedder, read: Callable[[str], Tensor],
+          options: BatchOptions, tokens: bool, dtype: torch.dtype
+          ) -> Iterator[tuple[str, tuple, str | None]]:
     """Yield name and features of every image, or the message why it cannot be read."""
-    device = next(embedder.parameters()).device
-    for paths, pixels, messages in image_batches(list(todo), embedder.transform, options, device,
-                                                 'CLIP features'):
+    device = embedder.device
+    for paths, pixels, messages in image_batches(list(todo), read, options, device, 'features'):
         yield from (('', (), message) for message in messages)
         if not paths:
             continue
         with reduced_precision(device.type) if options.amp else nullcontext():
             pooled, dense = embedder(pixels)
-        pooled, dense = pooled.to('cpu', dtype), dense.to('cpu', dtype) if tokens else None
-        for row, path in enumerate(paths):
-            yield todo[path], (pooled[row], None if dense is None else dense[row]), None
+        pooled = _stored(pooled, dtype, paths)
+        dense = _stored(dense, dtype, paths) if tokens else [None] * len(paths)
+        for path, *row in zip(paths, pooled, dense, strict=True):
+            yield todo[path], tuple(row), None
+
+
+def _stored(features: Tensor, dtype: torch.dtype, paths: list[str]) -> Tensor:
+    """Return features (M, ...) as they will be stored, if they can be."""
+    stored = features.to('cpu', dtype)
+    finite = stored.flatten(1).isfinite().all(1)
+    if not finite.all():
+        path = paths[int(finite.logical_not().nonzero()[0])]
+        largest = float(features.abs().max())
+        raise ValueError(f"features of '{path}' are no numbers in {dtype}: the largest is "
+                         f'{largest:.4g}. float16 ends at 65504: --dtype float32')
+    return stored

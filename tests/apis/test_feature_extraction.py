@@ -6,14 +6,19 @@ import torch
 from fake_clip import save_state_dict, tiny_clip
 from PIL import Image
 
-from rscc.apis import feature_parts
-from rscc.apis.clip_features import default_target, extract, images_of
-from rscc.apis.image_batches import BatchOptions
+from rscc.apis import feature_extraction, feature_parts
+from rscc.apis.feature_extraction import default_target, images_of
+from rscc.apis.image_batches import BatchOptions, PictureReader
 from rscc.apis.named_datasets import build_dataset
 from rscc.datasets.features import FeatureRows, read_index
 from rscc.models.clip.embedder import CLIPEmbedder
 
 OPTIONS = BatchOptions(batch_size=2, num_workers=0)
+
+
+def extract(dataset, embedder, target, options, *args, **kwargs):
+    read = PictureReader(embedder.transform, options)
+    return feature_extraction.extract(dataset, embedder, read, target, options, *args, **kwargs)
 
 
 @pytest.fixture(scope='module')
@@ -140,3 +145,14 @@ def test_the_usual_name_holds_model_and_dataset(root):
     target = default_target(dataset_of(root), 'ViT-B/32', 'ucm_cn')
     assert target == root / 'clip_emb_ViT-B-32_ucm.safetensors'
     assert next(iter(images_of(dataset_of(root)).values())) == str(root / 'imgs/0.tif')
+
+
+def test_features_beyond_float16_are_refused_with_the_image(root, embedder, monkeypatch):
+    plain = CLIPEmbedder.forward
+    monkeypatch.setattr(CLIPEmbedder, 'forward', lambda self, pixels: tuple(
+        1e6 * part for part in plain(self, pixels)))
+    target = root / 'x.safetensors'
+    with pytest.raises(ValueError, match=r"features of '.*0\.tif' are no numbers in torch\.float16"
+                       r': the largest is .*--dtype float32'):
+        extract(dataset_of(root), embedder, target, OPTIONS)
+    assert extract(dataset_of(root), embedder, target, OPTIONS, dtype='float32') == 5
