@@ -59,9 +59,10 @@ class ChangeDataset(BaseDataset):
         seed: First number of every sample's random seed.
         cache: None, or ``dict(size=(H, W) or None, where=None, 'memory' or a folder)``: decode and
             resize every frame once (see ``rscc.datasets.frame_cache``).
-        features: None, or ``dict(file=..., model=None, weights=None, tokens=False)``: CLIP features
-            computed once take the place of the images, which need not be there (see
-            ``rscc.datasets.features``). The pipeline then loads and changes no frames.
+        features: None, or ``dict(file=..., tokens=False, model=None, encoder=None, weights=None,
+            token_grid=None)``: features computed once take the place of the images, which need not
+            be there (see ``rscc.datasets.features``). The pipeline then loads and changes no
+            frames.
         check_images: Whether to check at once that every image exists.
         test_mode: Whether randomness stays that of epoch 0.
         **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
