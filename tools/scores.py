@@ -26,12 +26,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('predictions', help='JSON of tools/test.py --out, a JSON object '
-                        '{id: caption}, or a .txt with one caption a line by sorted file name')
+                        '{id: caption}, a list of {image_id, caption}, or a .txt with one caption '
+                        'a line by sorted file name')
     parser.add_argument('--references', metavar='JSON',
                         help='annotation file of the dataset (Karpathy style: LevirCCcaptions.json,'
-                        ' dataset_rsicd.json, ...; gzipped or not); by default the references '
-                        'inside the predictions file')
-    parser.add_argument('--split', default='test', help='split of the references (default: test)')
+                        ' dataset_rsicd.json, ..., or COCO style; gzipped or not); by default the '
+                        'references inside the predictions file')
+    parser.add_argument('--split', help='split of the references (default: test, or all images of '
+                        'a file without splits)')
     parser.add_argument('--language', choices=LANGUAGES,
                         help='by default that of the predictions file, else en')
     parser.add_argument('--ids', choices=NAMINGS, help='what the ids of a JSON object are: '
@@ -83,7 +85,7 @@ def score(args: argparse.Namespace) -> tuple[list, dict, dict, list]:
         protocol=args.protocol, language=language, no_change_captions=stock,
         meteor=not args.no_meteor, constant_caption=args.constant_caption,
         frequent_caption=frequent, bootstrap=args.bootstrap, seed=args.seed)
-    split = args.split if references else known.get('split')
+    split = references.split if references else known.get('split')
     single = all(record.changed is None for record in records)
     facts = {'samples': len(records), **scoring_facts(options, split, single)}
     if references:

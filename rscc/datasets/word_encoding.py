@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rscc.datasets.annotations import SENTENCE_KEYS, read_images, sentences_of, text_of
 from rscc.text import split_words
+from rscc.text.caption_files import SENTENCE_KEYS, holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.text.word_tokenizer import ENCODING_FORMAT, SPECIALS
 from rscc.utils import did_you_mean, write_json
@@ -170,7 +170,7 @@ class _Reading:
         whole = [part for word in words for part in word.split('\\') if part]
         if whole != words:
             self.slipped.append(where)
-        if not any(character.isalnum() for word in whole for character in word):
+        if not any(map(holds_word, whole)):
             self.empty.append(where)
             return []
         if self.words_from == 'tokens' and self._is_split_otherwise(sentence, words):
@@ -178,10 +178,7 @@ class _Reading:
         return whole
 
     def _split(self, sentence: Any, where: str) -> list[str]:
-        text = text_of(sentence, self.language, 'raw')
-        if not isinstance(text, str):
-            raise ValueError(f"'{self.path}': {where} is {text!r}; a sentence in "
-                             f"'{self.language}' was expected. Correct or remove it")
+        text = string_of(sentence, f"'{self.path}': {where}", self.language)
         return split_words(strip_hashes(text), self.language)
 
     def _tokens(self, sentence: Any, where: str) -> list[str]:

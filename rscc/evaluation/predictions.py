@@ -1,7 +1,9 @@
-"""Reading predictions back: our JSON, a plain ``{id: caption}`` object, or one caption a line."""
+"""Reading predictions back: our JSON, ``{id: caption}``, COCO's results, or one caption a line."""
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rscc.evaluation.records import CaptionRecord
 from rscc.evaluation.references import NAMINGS, References
@@ -31,12 +33,12 @@ def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
 
 def read_predictions(path: str | os.PathLike, references: References | None = None,
                      naming: str | None = None, partial: bool = False) -> list[CaptionRecord]:
-    """Read predictions of any of the three forms.
+    """Read predictions of any of the four forms.
 
     Args:
         path: Our predictions JSON (its own references are used unless ``references`` is given), a
-            JSON object ``{id: caption}``, or a text file with one caption a line in the order of
-            the sorted names.
+            JSON object ``{id: caption}``, a list of ``{'image_id': id, 'caption': caption}``, or a
+            text file with one caption a line in the order of the sorted names.
         references: What :func:`rscc.evaluation.references.read_references` returned.
         naming: What the ids are: ``'name'`` (of the file, with or without ending) or ``'imgid'``.
             By default the only one that fits them all.
@@ -47,7 +49,8 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If references are needed, or ids or lines do not match them.
+        ValueError: If the file is of another form, references are needed, or ids or lines do not
+            match them.
     """
     path = Path(path)
     if naming not in (None, *NAMINGS):
@@ -55,34 +58,79 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
                          f'{did_you_mean(naming, NAMINGS)}')
     if path.suffix.lower() == '.txt':
         return _from_lines(path, references)
-    data = read_json(path)
+    data = read_json(path, unique_keys=True)
     if isinstance(data, dict) and isinstance(data.get('samples'), list):
-        samples = [s for s in data['samples'] if s.get('prediction') is not None]
+        _check_samples(path, data['samples'])
         if references is None:
-            return _own_records(path, samples)
-        said = {s['sample_id']: s['prediction'] for s in samples}
+            return _own_records(path, data['samples'])
+        said = {sample['sample_id']: sample['prediction'] for sample in data['samples']
+                if sample.get('prediction') is not None}
         return _join(path, said, references, naming or 'name', partial)
-    if isinstance(data, dict) and data and all(isinstance(v, str) for v in data.values()):
-        _need(path, references)
-        said = _without_endings(path, data)
-        if naming is None and said.keys() != data.keys():
-            naming = 'name'
-        return _join(path, said, references, naming or _naming(path, said, references, partial),
-                     partial)
-    raise ValueError(f"'{path}' is no predictions file: expected the JSON of tools/test.py --out, "
-                     'an object {id: caption}, or a .txt with one caption a line')
+    captions = _captions(path, data)
+    _need(path, references)
+    said = _without_endings(path, captions)
+    if naming is None and said.keys() != captions.keys():
+        naming = 'name'
+    return _join(path, said, references, naming or _naming(path, said, references, partial),
+                 partial)
+
+
+def _check_samples(path: Path, samples: list[Any]) -> None:
+    """Refuse samples that are not as ``PredictionDump`` writes them."""
+    seen: set[str] = set()
+    for place, sample in enumerate(samples):
+        name = sample.get('sample_id') if isinstance(sample, dict) else None
+        if not isinstance(name, str) or name in seen:
+            raise ValueError(f"'{path}': sample {place} has the 'sample_id' {name!r}; a name that "
+                             'no other sample has was expected')
+        seen.add(name)
+        said, given = sample.get('prediction'), sample.get('references') or []
+        if not isinstance(said, str | None) or not _are_strings(given):
+            raise ValueError(f"'{path}': sample '{name}' has the prediction {said!r} and the "
+                             f'references {str(given)[:80]}; a string and a list of strings were '
+                             'expected')
+
+
+def _are_strings(texts: Any) -> bool:
+    return isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+
+
+def _captions(path: Path, data: Any) -> dict[str, str]:
+    """Return caption by id of an object ``{id: caption}`` or a list of COCO's results."""
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(data, dict):
+        pairs = list(data.items())
+    elif isinstance(data, list) and all(
+            isinstance(row, dict) and {'image_id', 'caption'} <= set(row) for row in data):
+        pairs = [(row['image_id'], row['caption']) for row in data]
+    if not pairs:
+        shown = 'nothing' if data in ({}, []) else f'{type(data).__name__} {str(data)[:60]}'
+        raise ValueError(f"'{path}' is no predictions file: expected the JSON of tools/test.py "
+                         '--out, an object {id: caption}, a list of {image_id, caption}, or a .txt '
+                         f'with one caption a line; found {shown}')
+    wrong = next(((key, text) for key, text in pairs if not isinstance(text, str)), None)
+    if wrong:
+        raise ValueError(f"'{path}': the caption of '{wrong[0]}' is {str(wrong[1])[:60]} "
+                         f'({type(wrong[1]).__name__}); every id needs one sentence, a string')
+    captions = {str(key): text for key, text in pairs}
+    if len(captions) < len(pairs):
+        raise ValueError(f"'{path}' has {len(pairs)} captions of {len(captions)} images; one an "
+                         'image was expected')
+    return captions
 
 
 def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
     records = [CaptionRecord(s['sample_id'], s['prediction'], s['references'],
                              s.get('gt_change_flag'), s.get('pred_change_flag'))
-               for s in samples if s.get('references')]
+               for s in samples if s.get('references') and s.get('prediction') is not None]
     if not records:
         raise ValueError(f"'{path}' has no sample with prediction and references: give "
                          '--references')
-    if len(records) < len(samples):
-        warn(f"'{path}': {len(samples) - len(records)} of {len(samples)} predictions have no "
-             'references and are left out')
+    for key, what in (('prediction', 'prediction'), ('references', 'references')):
+        lacking = [s['sample_id'] for s in samples if s.get(key) in (None, [])]
+        if lacking:
+            warn(f"'{path}': {len(lacking)} of {len(samples)} samples have no {what} and are left "
+                 f"out, '{lacking[0]}' the first")
     return sorted(records, key=lambda record: record.sample_id)
 
 
@@ -127,7 +175,10 @@ def _naming(path: Path, said: Mapping[str, str], references: References, partial
         raise ValueError(f"'{path}': its ids, such as '{next(iter(said))}', may be "
                          + ' or '.join(f'{name} ({shared[name]} of {len(said)} known)'
                                        for name in likely) + ': say which with --ids')
-    return max(NAMINGS, key=lambda naming: shared[naming])
+    elsewhere = {naming: Counter(known_by[key] for key in said if key in known_by)
+                 for naming, known_by in references.elsewhere.items()}
+    return max(NAMINGS, key=lambda naming: (shared[naming],
+                                            max(elsewhere[naming].values(), default=0)))
 
 
 def _join(path: Path, said: Mapping[str, str], references: References, naming: str,
@@ -141,10 +192,13 @@ def _join(path: Path, said: Mapping[str, str], references: References, naming: s
         f'{", ".join(missing[:3])}',
         extra and f'{len(extra)} ids that the split does not have, first: {", ".join(extra[:3])}')
         if text]
+    others = Counter(references.elsewhere[naming].get(key) for key in extra).most_common(1)
+    if others and others[0][0] is not None:
+        problems[-1] += f" ({others[0][1]} of them are of split '{others[0][0]}')"
     where = (f"'{path}' against split '{references.split}' of '{references.path}' (ids taken as "
              f'{naming})')
     if problems and not partial:
-        raise ValueError(f'{where}: {"; ".join(problems)}. Is it another split? --partial scores '
+        raise ValueError(f'{where}: {"; ".join(problems)}. Is it another --split? --partial scores '
                          'what both have, --ids says what the ids are')
     if len(extra) == len(said):
         raise ValueError(f'{where}: they have no image in common; {problems[-1]}')

@@ -3,16 +3,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rscc.evaluation.functional.content import says_no_change
 from rscc.evaluation.records import CaptionRecord
+from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of, text_of
 from rscc.text.frequency import frequent_caption
-from rscc.text.normalisation import check_language
-from rscc.utils import did_you_mean, read_json
+from rscc.text.normalisation import check_language, warn
+from rscc.utils import did_you_mean
 
 #: How a predictions file may name images: file name (the ending may lack) or number.
 NAMINGS = ('name', 'imgid')
 TASKS = ('pair', 'single')
+#: The split where a file has several, and what stands for all images of one that has none.
+DEFAULT_SPLIT, ALL = 'test', 'all'
 
 
 @dataclass
@@ -21,29 +25,38 @@ class References:
 
     Attributes:
         path: The annotation file.
-        split: The split.
+        split: The split, ``'all'`` where the file has none.
         language: Language of the sentences.
         records: File name without ending -> record with an empty prediction, in order of names.
         ids: Naming (see ``NAMINGS``) -> id -> file name without ending.
+        elsewhere: Naming -> id of an image of another split -> that split.
         frequent: The most frequent caption of the training split; None without one.
     """
     path: str
     split: str
     language: str
-    records: dict[str, CaptionRecord]
-    ids: dict[str, dict[str, str]] = field(default_factory=dict)
+    records: dict[str, CaptionRecord] = field(default_factory=dict)
+    ids: dict[str, dict[str, str]] = field(default_factory=lambda: _by_naming())
+    elsewhere: dict[str, dict[str, str]] = field(default_factory=lambda: _by_naming())
     frequent: str | None = None
 
 
-def read_references(path: str | os.PathLike, split: str, language: str = 'en',
+def _by_naming() -> dict[str, dict[str, str]]:
+    return {name: {} for name in NAMINGS}
+
+
+def read_references(path: str | os.PathLike, split: str | None = None, language: str = 'en',
                     no_change_captions: tuple[str, ...] = (),
                     task: str | None = None) -> References:
-    """Read the references of one split of a Karpathy-style annotation file.
+    """Read the references of one split of an annotation file.
+
+    Sentences without a word are left out, counted in a warning, as long as their image has another.
 
     Args:
-        path: ``LevirCCcaptions.json``, ``dataset_sydney_cn.json`` or another file of their layout,
-            gzipped or not.
-        split: ``'train'``, ``'val'`` or ``'test'``.
+        path: ``LevirCCcaptions.json``, ``dataset_sydney_cn.json`` or another file in Karpathy's or
+            COCO's style, gzipped or not.
+        split: ``'train'``, ``'val'`` or ``'test'``; by default test, or all images of a file
+            without splits.
         language: ``'zh'`` reads ``raw_chinese``.
         no_change_captions: Stock sentences, for pairs without ``changeflag``.
         task: ``'pair'`` or ``'single'`` (no change flags). By default a file is of single images
@@ -51,52 +64,73 @@ def read_references(path: str | os.PathLike, split: str, language: str = 'en',
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it has another layout, nothing in that split, two images of one name, or an
-            image without sentences in that language.
+        ValueError: If it has another layout, nothing in that split, two images of one name or
+            number, or an image without sentences in that language.
     """
     check_language(language)
     if task not in (None, *TASKS):
         raise ValueError(f"unknown task '{task}': expected one of {', '.join(TASKS)}."
                          f'{did_you_mean(task, TASKS)}')
-    data = read_json(path)
-    if not isinstance(data, dict) or not isinstance(data.get('images'), list):
-        raise ValueError(f"'{path}' has no list 'images': expected annotations as in "
-                         'LevirCCcaptions.json')
-    images = _of_split(data['images'], split, path)
-    captions = {id(image): _sentences(image, language, path) for image in images}
-    train = [text for image in data['images'] if image.get('split') == 'train'
-             for text in _found(image, language)]
+    images = read_images(path)
+    split = _chosen_split(images, split, path)
     if task is None:
-        task = 'pair' if _tells_change(data['images'], no_change_captions, language) else 'single'
-    references = References(str(path), split, language, {}, {name: {} for name in NAMINGS},
-                            frequent_caption(train, language))
-    for image in sorted(images, key=lambda image: str(image['filename'])):
-        sentences = captions[id(image)]
+        task = 'pair' if _tells_change(images, no_change_captions, language) else 'single'
+    train = (text for image in images if _split_of(image) == 'train'
+             for text in _found(image, language))
+    references = References(str(path), split, language, frequent=frequent_caption(train, language))
+    wordless = []
+    for number, image in sorted(enumerate(images), key=lambda place: _name_of(place[1])):
+        if split not in (ALL, _split_of(image)):
+            _note_elsewhere(references, image)
+            continue
+        stem, sentences = _sentences(image, number, references, wordless)
         changed = None if task == 'single' else _changed(image, sentences, no_change_captions,
                                                          language)
-        _add(references, image, CaptionRecord(Path(image['filename']).stem, '', sentences, changed))
+        _add(references, image, CaptionRecord(stem, '', sentences, changed))
+    if wordless:
+        warn(f"'{path}': {len(wordless)} references in '{language}' hold no word and are left out; "
+             f'the first: {wordless[0]}')
     return references
 
 
-def _of_split(images: Sequence[Mapping], split: str, path: str | os.PathLike) -> list[Mapping]:
-    splits = sorted({str(image.get('split')) for image in images})
-    chosen = [image for image in images if image.get('split') == split]
-    if not chosen:
+def _name_of(image: Any) -> str:
+    return str(image.get('filename')) if isinstance(image, Mapping) else ''
+
+
+def _split_of(image: Any) -> Any:
+    return image.get('split') if isinstance(image, Mapping) else None
+
+
+def _chosen_split(images: Sequence[Any], split: str | None, path: str | os.PathLike) -> str:
+    splits = sorted({str(found) for image in images if (found := _split_of(image)) is not None})
+    if not images:
+        raise ValueError(f"'{path}' lists no images at all")
+    if not splits and split is None:
+        return ALL
+    if not splits:
+        raise ValueError(f"'{path}' has no splits, so split '{split}' selects nothing: leave "
+                         '--split out for all its images')
+    split = split or DEFAULT_SPLIT
+    if split not in splits:
         raise ValueError(f"'{path}' has no split '{split}': it has {', '.join(splits)}."
                          f'{did_you_mean(split, splits)}')
-    return chosen
+    return split
 
 
-def _tells_change(images: Sequence[Mapping], stock: tuple[str, ...], language: str) -> bool:
+def _tells_change(images: Sequence[Any], stock: tuple[str, ...], language: str) -> bool:
     """Return whether the images are pairs: some are flagged, or said to be unchanged."""
-    return any(image.get('changeflag') is not None for image in images) or any(
+    return any(_flag_of(image) is not None for image in images) or any(
         _changed(image, found, stock, language) is False
         for image in images if (found := _found(image, language)))
 
 
-def _changed(image: Mapping, sentences: Sequence[str], stock: tuple[str, ...],
+def _flag_of(image: Any) -> Any:
+    return image.get('changeflag') if isinstance(image, Mapping) else None
+
+
+def _changed(image: Any, sentences: Sequence[str], stock: tuple[str, ...],
              language: str) -> bool:
-    flag = image.get('changeflag')
+    flag = _flag_of(image)
     if flag is not None:
         return bool(flag)
     return not all(says_no_change(text, stock, language) for text in sentences)
@@ -104,30 +138,44 @@ def _changed(image: Mapping, sentences: Sequence[str], stock: tuple[str, ...],
 
 def _add(references: References, image: Mapping, record: CaptionRecord) -> None:
     """Put a record under all names of its image."""
-    name = record.sample_id
+    name, number = record.sample_id, image.get('imgid')
     if name in references.records:
         raise ValueError(f"'{references.path}' has two images '{name}' in split "
                          f"'{references.split}'; remove one")
+    if str(number) in references.ids['imgid']:
+        raise ValueError(f"'{references.path}' has two images with the imgid {number}, "
+                         f"'{references.ids['imgid'][str(number)]}' and '{name}'; correct one")
     references.records[name] = record
     references.ids['name'][name] = name
-    if image.get('imgid') is not None:
-        references.ids['imgid'][str(image['imgid'])] = name
+    if number is not None:
+        references.ids['imgid'][str(number)] = name
 
 
-def _found(image: Mapping, language: str) -> list[str]:
+def _note_elsewhere(references: References, image: Any) -> None:
+    """Remember the names of an image of another split, to tell where foreign ids are from."""
+    split = str(_split_of(image))
+    references.elsewhere['name'][Path(_name_of(image)).stem] = split
+    if isinstance(image, Mapping) and image.get('imgid') is not None:
+        references.elsewhere['imgid'][str(image['imgid'])] = split
+
+
+def _found(image: Any, language: str) -> list[str]:
     """Return the sentences an image has in a language, as they are written."""
-    raw, tokens = (('raw_chinese', 'tokens_chinese') if language == 'zh' else ('raw', 'tokens'))
-    blank = '' if language == 'zh' else ' '
-    return [s.get(raw) or blank.join(s.get(tokens) or ()) for s in image.get('sentences') or ()]
+    image = image if isinstance(image, Mapping) else {}
+    texts = (text_of(sentence, language) for sentence in
+             image.get('sentences', image.get('captions')) or ())
+    return [text for text in texts if isinstance(text, str)]
 
 
-def _sentences(image: Mapping, language: str, path: str | os.PathLike) -> list[str]:
-    """Return an image's sentences, or say what it lacks."""
-    found = _found(image, language)
-    if not image.get('filename') or not found or not all(found):
-        raw, tokens = (('raw_chinese', 'tokens_chinese') if language == 'zh' else
-                       ('raw', 'tokens'))
-        raise ValueError(f"'{path}': image '{image.get('filename')}' needs a filename and "
-                         f"sentences with '{raw}' or '{tokens}' (language '{language}'); found "
-                         f"{str(image.get('sentences'))[:80]}")
-    return found
+def _sentences(image: Any, number: int, references: References,
+               wordless: list[str]) -> tuple[str, list[str]]:
+    """Return name and sentences of an image, or say what it lacks; note those without a word."""
+    filename, found = sentences_of(image, number, references.path)
+    texts = [string_of(sentence, f"'{references.path}': caption {place} of '{filename}'",
+                       references.language) for place, sentence in enumerate(found)]
+    kept = [text for text in texts if holds_word(text)]
+    wordless += [f"{text!r} (image '{filename}')" for text in texts if not holds_word(text)]
+    if not kept:
+        raise ValueError(f"'{references.path}': none of the captions of '{filename}' holds a word "
+                         f"in '{references.language}', {texts[0]!r} the first")
+    return Path(filename).stem, kept

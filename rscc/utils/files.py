@@ -4,7 +4,8 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -77,12 +78,17 @@ def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> No
         file.write('\n')
 
 
-def read_json(path: str | os.PathLike) -> Any:
+def read_json(path: str | os.PathLike, unique_keys: bool = False) -> Any:
     """Read a JSON file, gzipped where its name ends in ``.gz``.
+
+    Args:
+        path: The file.
+        unique_keys: Refuse an object that has a key twice, of which Python takes the last.
 
     Raises:
         FileNotFoundError: If ``path`` is not a file.
-        ValueError: If it is not JSON; the message gives file, line and column.
+        ValueError: If it is not JSON; the message gives file, line and column. Or if a key comes
+            twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,8 +97,24 @@ def read_json(path: str | os.PathLike) -> Any:
         data = path.read_bytes()
         if path.suffix == '.gz':
             data = gzip.decompress(data)
-        return json.loads(data.decode('utf-8'))
+        if not data.strip():
+            raise ValueError(f"'{path}' is empty: JSON was expected")
+        # Editors on Windows begin a file with a mark that says UTF-8.
+        return json.loads(data.decode('utf-8-sig'),
+                          object_pairs_hook=_unique(path) if unique_keys else None)
     except (json.JSONDecodeError, UnicodeDecodeError, EOFError, zlib.error,
             gzip.BadGzipFile) as error:
         kind = 'gzipped JSON' if path.suffix == '.gz' else 'JSON'
         raise ValueError(f"'{path}' is not valid {kind}: {error}") from error
+
+
+def _unique(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return a maker of JSON objects that refuses a key that comes twice."""
+    def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+            raise ValueError(f"'{path}' has the key '{twice[0]}' more than once in one object "
+                             f'({len(twice)} such keys): remove what is not meant')
+        return made
+    return make

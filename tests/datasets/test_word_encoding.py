@@ -123,5 +123,5 @@ def test_wrong_options_and_files_name_the_nearest(write):
                        r"you mean 'captions\.json'\?"):
         encode_words(path.with_name('caption.json'))
     broken = write(dict(split='train', filename='a.png', sentences=[dict(raw=None)]))
-    with pytest.raises(ValueError, match=r"caption 0 of 'a\.png' is None; a sentence in 'en' was"):
+    with pytest.raises(ValueError, match=r"caption 0 of 'a\.png' is None; a non-empty string"):
         encode_words(broken, words_from='raw')

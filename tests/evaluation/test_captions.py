@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rscc.evaluation import coco
+from rscc.evaluation import captions, coco
 from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.meteor import MeteorError
 from rscc.evaluation.records import coco_words
@@ -168,3 +168,20 @@ def test_bad_settings_and_records_are_named():
         score_captions([])
     with pytest.raises(ValueError, match=r"sample 'x' has no reference caption \(1 such"):
         score_captions([CaptionRecord('x', 'a', [])])
+
+
+def test_predictions_that_cannot_score_are_told_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(captions, 'say_once', said.append)
+    made = records()
+    score_captions(made, NO_METEOR)
+    assert not said
+    made[1].prediction = ' .'
+    score_captions(made, NO_METEOR)
+    assert said == ["1 of 4 predictions hold no word and score 0; the first: ' .' for 'c1'"]
+    score_captions(records(), CaptionOptions(language='zh', meteor=False))
+    assert said[1].startswith("language 'zh', but none of the 4 predictions are written in Chinese")
+    chinese = [CaptionRecord('a', '一条路', ['一条路'])]
+    score_captions(chinese, CaptionOptions(meteor=False))
+    assert said[2] == ("language 'en', but all of the 1 predictions are written in Chinese, "
+                       "'一条路' the first: is the language 'zh' (--language zh) meant?")

@@ -49,7 +49,7 @@ def test_missing_and_extra_ids_are_counted_errors_unless_partial(
     write_json(path, {'test_1': 'a', 'tset_2': 'b'})
     both = (r"against split 'test' of .*captions.json' \(ids taken as name\): no prediction for "
             r'1 of 2 images, first: test_2; 1 ids that the split does not have, first: tset_2')
-    with pytest.raises(ValueError, match=both + r'\. Is it another split\? --partial scores'):
+    with pytest.raises(ValueError, match=both + r'\. Is it another --split\? --partial scores'):
         read_predictions(path, references)
     assert not said
     assert [r.sample_id for r in read_predictions(path, references, partial=True)] == ['test_1']
@@ -83,7 +83,7 @@ def test_ids_are_numbers_or_file_names_whichever_fits_them_all(tmp_path, numbere
 
 def test_file_names_with_an_ending_are_never_taken_for_numbers(tmp_path, numbered):
     write_json(tmp_path / 'p.json', {'3.tif': 'a', '4.tif': 'b', '1.tif': 'c'})
-    with pytest.raises(ValueError, match=r'ids taken as name\).* first: 2, 5; 2 ids .*: 3, 1\.'):
+    with pytest.raises(ValueError, match=r'ids taken as name\).* first: 2, 5; 2 ids .*: 3, 1 \('):
         read_predictions(tmp_path / 'p.json', numbered)
 
 
@@ -114,14 +114,17 @@ def test_what_our_file_says_of_itself_is_read_and_nothing_of_other_files(tmp_pat
     assert read_facts(tmp_path / 'p.json') == read_facts(tmp_path / 'none.json') == {}
 
 
-def test_samples_without_references_are_counted(tmp_path, monkeypatch):
+def test_samples_without_references_or_prediction_are_counted(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(module, 'warn', said.append)
     samples = [dict(sample_id='a', prediction='x', references=['y']),
-               dict(sample_id='b', prediction='x', references=[]), dict(sample_id='c')]
+               dict(sample_id='b', prediction='x', references=[]),
+               dict(sample_id='c', references=['y'])]
     write_json(tmp_path / 'p.json', dict(samples=samples))
     assert [r.sample_id for r in read_predictions(tmp_path / 'p.json')] == ['a']
-    assert '1 of 2 predictions have no references' in said[0]
+    assert said == [f"'{tmp_path / 'p.json'}': 1 of 3 samples have no {what} and are left out, "
+                    f"'{name}' the first" for what, name in (('prediction', 'c'),
+                                                             ('references', 'b'))]
     write_json(tmp_path / 'p.json', dict(samples=samples[1:]))
     with pytest.raises(ValueError, match='no sample with prediction and references: give'):
         read_predictions(tmp_path / 'p.json')
@@ -131,6 +134,15 @@ def test_wrong_files_say_what_was_expected(tmp_path, references):
     write_json(tmp_path / 'p.json', [1])
     with pytest.raises(ValueError, match='is no predictions file: expected the JSON of tools/test'):
         read_predictions(tmp_path / 'p.json', references)
+    write_json(tmp_path / 'p.json', {})
+    with pytest.raises(ValueError, match='one caption a line; found nothing'):
+        read_predictions(tmp_path / 'p.json', references)
+    write_json(tmp_path / 'p.json', {'test_1': 'a', 'test_2': ['b']})
+    with pytest.raises(ValueError, match=r"the caption of 'test_2' is \['b'\] \(list\); every id"):
+        read_predictions(tmp_path / 'p.json', references)
+    (tmp_path / 'p.json').write_text('{"test_1": "a", "test_2": "b", "test_1": "c"}')
+    with pytest.raises(ValueError, match="has the key 'test_1' more than once in one object"):
+        read_predictions(tmp_path / 'p.json', references)
     write_json(tmp_path / 'p.json', {'test_1': 'a'})
     with pytest.raises(ValueError, match=r'holds captions only: give --references'):
         read_predictions(tmp_path / 'p.json')
@@ -138,3 +150,33 @@ def test_wrong_files_say_what_was_expected(tmp_path, references):
         read_predictions(tmp_path / 'none.txt', references)
     with pytest.raises(FileNotFoundError, match='no such JSON file'):
         read_predictions(tmp_path / 'none.json', references)
+
+
+@pytest.mark.parametrize(('samples', 'message'), [
+    (['a'], r"sample 0 has the 'sample_id' None; a name that no other sample has"),
+    ([dict(prediction='x')], r"sample 0 has the 'sample_id' None"),
+    ([dict(sample_id='a'), dict(sample_id='a')], r"sample 1 has the 'sample_id' 'a'"),
+    ([dict(sample_id='a', prediction=1)], r"sample 'a' has the prediction 1 and the references"),
+    ([dict(sample_id='a', prediction='x', references='y')], r'references y; a string and a list')])
+def test_samples_of_another_make_are_named(tmp_path, references, samples, message):
+    write_json(tmp_path / 'p.json', dict(samples=samples))
+    for given in (None, references):
+        with pytest.raises(ValueError, match=message):
+            read_predictions(tmp_path / 'p.json', given)
+
+
+def test_results_of_coco_are_read(tmp_path, numbered):
+    rows = [dict(image_id=n, caption=f'said of {n}') for n in (4, 1, 3)]
+    write_json(tmp_path / 'p.json', rows)
+    assert [r.prediction for r in read_predictions(tmp_path / 'p.json', numbered)] == [
+        'said of 1', 'said of 3', 'said of 4']
+    write_json(tmp_path / 'p.json', [*rows, rows[0]])
+    with pytest.raises(ValueError, match='has 4 captions of 3 images; one an image was expected'):
+        read_predictions(tmp_path / 'p.json', numbered)
+
+
+def test_the_split_that_foreign_ids_are_from_is_named(tmp_path, numbered):
+    write_json(tmp_path / 'p.json', {'0': 'a'})
+    with pytest.raises(ValueError, match=r'ids taken as imgid\).*1 ids that the split does not '
+                       r"have, first: 0 \(1 of them are of split 'train'\)\. Is it another --spl"):
+        read_predictions(tmp_path / 'p.json', numbered)

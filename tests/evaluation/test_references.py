@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rscc.evaluation import references as module
 from rscc.evaluation.references import read_references
 from rscc.utils import write_json
 
@@ -62,7 +63,7 @@ def test_other_files_and_splits_are_refused(tmp_path, annotations):
     with pytest.raises(ValueError, match="unknown language 'english'"):
         read_references(annotations, 'test', 'english')
     write_json(tmp_path / 'p.json', {'test_1': 'a'})
-    with pytest.raises(ValueError, match="has no list 'images'"):
+    with pytest.raises(ValueError, match=r"'test_1'.*, expected an object with a list 'images'"):
         read_references(tmp_path / 'p.json', 'test')
     twice = write(tmp_path / 'a.json', image('a', 'test', 'b'), image('a', 'test', 'b'))
     with pytest.raises(ValueError, match="has two images 'a' in split 'test'; remove one"):
@@ -70,12 +71,50 @@ def test_other_files_and_splits_are_refused(tmp_path, annotations):
 
 
 def test_references_without_sentences_in_that_language_name_the_image(tmp_path, annotations):
-    with pytest.raises(ValueError, match=r"image 'test_\d\.png' needs a filename and sentences "
-                       r"with 'raw_chinese' or 'tokens_chinese' \(language 'zh'\); found .*raw"):
+    with pytest.raises(ValueError, match=r"caption 0 of 'test_\d\.png' has no sentence in 'zh': .*"
+                       r"among \['raw'\]\. Chinese .* 'dataset_sydney_cn\.json': name that one"):
         read_references(annotations, 'test', 'zh')
     write_json(tmp_path / 'p.json', dict(images=[dict(filename='a.png', split='test')]))
-    with pytest.raises(ValueError, match=r"'a\.png' needs .*sentences with 'raw'.*; found None"):
+    with pytest.raises(ValueError, match=r"'a\.png' has no captions"):
         read_references(tmp_path / 'p.json', 'test')
+    write_json(tmp_path / 'p.json', dict(images=['a.png']))
+    with pytest.raises(ValueError, match="image 0 has no 'filename': found a str"):
+        read_references(tmp_path / 'p.json')
+    write_json(tmp_path / 'p.json', dict(images=[]))
+    with pytest.raises(ValueError, match='lists no images at all'):
+        read_references(tmp_path / 'p.json')
+
+
+def test_sentences_without_a_word_are_left_out_and_counted(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(module, 'warn', said.append)
+    path = write(tmp_path / 'a.json', image('a', 'test', 'a road .', ' .', ''))
+    assert read_references(path).records['a'].references == ['a road .']
+    assert said == [f"'{path}': 2 references in 'en' hold no word and are left out; the first: "
+                    "' .' (image 'a.png')"]
+    path = write(tmp_path / 'a.json', image('a', 'test', ' .'))
+    with pytest.raises(ValueError, match=r"none of the captions of 'a\.png' holds a word in 'en', "
+                       r"' \.' the first"):
+        read_references(path)
+
+
+def test_a_file_without_splits_is_taken_whole(tmp_path):
+    coco = dict(images=[dict(id=7, file_name='b.jpg'), dict(id=4, file_name='a.jpg')],
+                annotations=[dict(image_id=7, caption='a sea'), dict(image_id=4, caption='a road')])
+    write_json(tmp_path / 'c.json', coco)
+    references = read_references(tmp_path / 'c.json')
+    assert (references.split, list(references.records)) == ('all', ['a', 'b'])
+    assert references.ids['imgid'] == {'4': 'a', '7': 'b'}
+    assert references.records['b'].references == ['a sea']
+    with pytest.raises(ValueError, match="has no splits, so split 'test' selects nothing: leave"):
+        read_references(tmp_path / 'c.json', 'test')
+
+
+def test_one_number_for_two_images_is_refused(tmp_path):
+    path = write(tmp_path / 'a.json', image('a', 'test', 'x', imgid=1),
+                 image('b', 'test', 'y', imgid=1))
+    with pytest.raises(ValueError, match="two images with the imgid 1, 'a' and 'b'; correct one"):
+        read_references(path)
 
 
 def test_gzipped_references_and_joined_tokens_are_read(tmp_path):

@@ -104,7 +104,7 @@ def test_a_published_eval_file_is_scored_as_published_and_states_it(scores, publ
     assert lines[1].startswith('protocol clipcap_rsic, tokenizer: jieba with blanks and marks')
     assert lines[2:4] == ['intervals: 95 %, 100 resamples of the images, seed 0',
                           'most frequent caption of: train']
-    assert lines[5].startswith('as clipcap_rsic (0 to 1)')
+    assert lines[5].startswith('as clipcap_rsic (0 to 1, C to 10)')
     found = read_json(tmp_path / 's.json')
     assert found['clipcap_rsic/all/Bleu_4'] == pytest.approx(0.902, abs=5e-4)
     assert found['clipcap_rsic/all/Bleu_4_low'] < 0.9 < found['clipcap_rsic/all/Bleu_4_high']

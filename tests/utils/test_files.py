@@ -89,3 +89,20 @@ def test_an_error_names_the_file_and_not_its_temporary_sibling(tmp_path):
             atomic_path(tmp_path / 'map.tif') as temporary:
         raise OSError(errno.ENOSPC, 'No space left on device', str(temporary))
     assert not list(tmp_path.iterdir())
+
+
+def test_repeated_keys_are_refused_on_request(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('[{"a": 1, "b": 2, "a": 3}]')
+    assert read_json(path) == [{'a': 3, 'b': 2}]
+    with pytest.raises(ValueError, match=r"has the key 'a' more than once .*\(1 such keys\)"):
+        read_json(path, unique_keys=True)
+
+
+def test_a_mark_of_utf8_is_no_fault_and_an_empty_file_is(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('{"a": 1}', encoding='utf-8-sig')
+    assert read_json(path, unique_keys=True) == {'a': 1}
+    path.write_text(' \n')
+    with pytest.raises(ValueError, match='is empty: JSON was expected'):
+        read_json(path)

@@ -1,0 +1,113 @@
+"""Caption files as they are written: what datasets and scores both read.
+
+Styles: Karpathy JSON (``images[].sentences[]`` or ``images[].captions``), COCO JSON (``images`` and
+``annotations``). Files may be gzipped.
+"""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rscc.utils import read_json
+
+#: Language -> keys of a sentence: the sentence, its words.
+SENTENCE_KEYS = {'en': ('raw', 'tokens'), 'zh': ('raw_chinese', 'tokens_chinese')}
+
+
+def read_images(path: str | Path) -> list[Any]:
+    """Return the images of a caption file as it lists them, COCO's with their captions joined.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of neither style.
+    """
+    data = read_json(path)
+    images = data.get('images') if isinstance(data, dict) else None
+    if not isinstance(images, list):
+        raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
+                         f"found {_describe(data)}, expected an object with a list 'images'.")
+    return _from_coco(images, data['annotations'], path) if 'annotations' in data else images
+
+
+def sentences_of(item: Any, number: int, path: str | Path) -> tuple[str, list[Any]]:
+    """Return file name and captions, as they stand there, of image ``number`` of a file.
+
+    Raises:
+        ValueError: If one of them is missing.
+    """
+    filename = item.get('filename') if isinstance(item, Mapping) else None
+    if not isinstance(filename, str) or not filename:
+        raise ValueError(f"'{path}': image {number} has no 'filename': found {_describe(item)}.")
+    sentences = item.get('sentences', item.get('captions'))
+    if not isinstance(sentences, list) or not sentences:
+        raise ValueError(f"'{path}': '{filename}' has no captions: a non-empty list 'sentences' or "
+                         f"'captions' was expected, found {_describe(sentences)}.")
+    return filename, sentences
+
+
+def text_of(sentence: Any, language: str, text_from: str = 'raw') -> Any:
+    """Return the sentence as a string, or whatever stands there instead.
+
+    Args:
+        sentence: A caption: an object with the keys of ``SENTENCE_KEYS``, or a string.
+        language: ``'en'`` or ``'zh'``.
+        text_from: ``'raw'`` (the words joined, where there is no sentence) or ``'tokens'``.
+    """
+    if not isinstance(sentence, Mapping):
+        return sentence
+    raw, tokens = SENTENCE_KEYS[language]
+    words = sentence.get(tokens)
+    if isinstance(words, list) and (text_from == 'tokens' or sentence.get(raw) is None):
+        return (' ' if language == 'en' else '').join(map(str, words))
+    return sentence.get(raw)
+
+
+def string_of(sentence: Any, where: str, language: str, text_from: str = 'raw') -> str:
+    """Return the sentence; ``where`` names it: ``"'c.json': caption 0 of '1.tif'"``.
+
+    Raises:
+        ValueError: If it is no string, or is there in another language only.
+    """
+    text = text_of(sentence, language, text_from)
+    if isinstance(text, str):
+        return text
+    raw, tokens = SENTENCE_KEYS[language]
+    if isinstance(sentence, Mapping) and not {raw, tokens} & set(sentence):
+        raise ValueError(
+            f"{where} has no sentence in '{language}': neither '{raw}' nor '{tokens}' among "
+            f'{sorted(map(str, sentence))}. Chinese captions of published datasets are in files of '
+            "their own, such as 'dataset_sydney_cn.json': name that one (ann_file, --ann-file or "
+            '--references).')
+    raise ValueError(f"{where} is {text!r}; a non-empty string in '{language}' was expected. "
+                     'Correct or remove it.')
+
+
+def holds_word(text: str) -> bool:
+    """Return whether a sentence says anything: marks alone are no caption."""
+    return any(map(str.isalnum, text))
+
+
+def _describe(data: Any) -> str:
+    if isinstance(data, Mapping):
+        return f'an object with the keys {sorted(map(str, data))[:6]}'
+    return f'a {type(data).__name__}'
+
+
+def _from_coco(images: list, annotations: Any, path: str | Path) -> list[dict]:
+    """Join COCO's two tables into Karpathy-like items, images in file order."""
+    items: dict[Any, dict] = {}
+    for place, image in enumerate(images):
+        key = image.get('id') if isinstance(image, Mapping) else None
+        if not isinstance(key, str | int) or key in items:
+            raise ValueError(f"'{path}': image {place} has the 'id' {key!r}; one that no other "
+                             'image has was expected.')
+        items[key] = {'imgid': key, **image, 'filename': image.get('file_name'), 'captions': []}
+    if not isinstance(annotations, list):
+        raise ValueError(f"'{path}': 'annotations' is {_describe(annotations)}; COCO's list of "
+                         'captions was expected.')
+    for place, annotation in enumerate(annotations):
+        key = annotation.get('image_id') if isinstance(annotation, Mapping) else None
+        if not isinstance(key, str | int) or key not in items:
+            raise ValueError(f"'{path}': caption {place} names image_id {key!r}, which is not in "
+                             "'images'.")
+        items[key]['captions'].append(annotation.get('caption'))
+    return list(items.values())
