@@ -15,6 +15,7 @@ from rscc.visualization.metric_tables import metric_tables, show_number
 from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
 from rscc.visualization.panels import LABELS
 from rscc.visualization.report_assets import CSS, SCRIPT
+from rscc.visualization.report_strips import agreement_html, sampled_caption, strip_html
 from rscc.visualization.thumbnails import Pictures, Source, Thumbnails
 
 _LAYERS = {'pred': 'prediction', 'gt': 'reference', 'errors': 'errors'}
@@ -35,7 +36,8 @@ def write_report(predictions: dict,
     Args:
         predictions: What ``tools/test.py --out`` writes: ``metrics`` and ``samples`` besides
             ``config``, ``checkpoint``, ``dataset``, ``split`` and ``protocol``. A sample may also
-            hold ``pred_change_flag``, and ``strips``: [[label, text], ...], intermediate sentences.
+            hold ``pred_change_flag`` and, of a sentence drawn from noise, ``agreement``,
+            ``abstained``, ``drawn`` and ``strip``: [[sigma, text], ...], noisiest first.
         out_file: The HTML file; replaced only when the new one is complete.
         mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``.
         reference_mask_dir: Folder of reference masks; None looks for ``reference_masks`` beside
@@ -73,9 +75,9 @@ def write_report(predictions: dict,
             pictures = encode(source)
             layers.update(pictures.layers)
             scores |= dict.fromkeys(_scores(sample))
-            cards.append(_card(sample, pictures, words, dataset))
+            cards.append(_card(sample, pictures, words, dataset, first=not cards))
         file.write(_head(predictions, dataset, len(samples), len(shown)))
-        file.write(_bar(list(scores), layers))
+        file.write(_bar(list(scores), layers, shown, words))
         file.writelines(['<main>', '<p class="none" hidden>No sample fits these filters.</p>',
                          *cards, '</main>'])
         file.write(_tail(layers, palette, classes))
@@ -96,6 +98,8 @@ def _scores(sample: dict) -> dict[str, float]:
     found = dict(sample.get('scores') or {})
     if sample.get('score') is not None:
         found['model score'] = sample['score']
+    if sample.get('drawn', 1) > 1:
+        found['agreement'] = sample['agreement']
     return {name: float(value) for name, value in found.items()
             if value is not None and np.isfinite(value)}
 
@@ -111,21 +115,26 @@ def _predicted_flag(sample: dict, dataset: dict) -> bool | None:
     return sample['prediction'].strip(' .。').lower() not in unchanged
 
 
-def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict) -> str:
+def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict, first: bool = False) -> str:
     truth, claim = sample.get('gt_change_flag'), _predicted_flag(sample, dataset)
     flag = '' if truth is None else 'changed' if truth else 'unchanged'
     wrong = truth is not None and claim is not None and bool(truth) != claim
+    caption = sampled_caption(sample)
+    doubt = caption is not None and caption.abstained
     chips = f'<span class="chip">{flag}</span>' if flag else ''
     if flag and claim is not None:
         said = 'changed' if claim else 'unchanged'
         chips += (f'<span class="chip {"wrong" if wrong else "right"}">'
                   f'{"wrong: " if wrong else ""}predicted {said}</span>')
+    if doubt:
+        chips += f'<span class="chip wrong">{words["doubt"]}</span>'
     single = ' single' if len(pictures.frames) == 1 else ''
-    return (f'<article class="card{single}" data-flag="{flag}"{" data-wrong" * wrong} '
-            f'data-scores="{escape(json.dumps(_scores(sample)))}">'
+    return (f'<article class="card{single}" data-flag="{flag}"{" data-wrong" * wrong}'
+            f'{" data-abstained" * doubt} data-scores="{escape(json.dumps(_scores(sample)))}">'
             f'<h3>{escape(str(sample.get("sample_id", "")))}{chips}</h3>'
             f'<div class="pictures">{_pictures(pictures, words)}</div>'
-            f'<div class="text">{_text(sample, words)}</div></article>\n')
+            f'<div class="text">{_text(sample, words)}</div>'
+            f'{strip_html(caption, words, first) if caption else ""}</article>\n')
 
 
 def _pictures(pictures: Pictures, words: dict) -> str:
@@ -161,9 +170,12 @@ def _text(sample: dict, words: dict) -> str:
     if sample.get('prediction') is not None:
         said = escape(sample['prediction']) or '<span class="empty">(empty)</span>'
         parts.append(f'<h4 class="main">{words["pred"]}</h4><p class="prediction">{said}</p>')
+    if caption := sampled_caption(sample):
+        parts.append(agreement_html(caption, words))
     if sample.get('references'):
         parts.append(f'<h4>{words["references"]}</h4>{_list("ul", sample["references"])}')
-    if scores := _scores(sample):
+    scores = {name: value for name, value in _scores(sample).items() if name != 'agreement'}
+    if scores:
         parts.append('<div class="scores">' + ''.join(
             f'<span>{escape(name)} <b>{show_number(value)}</b></span>'
             for name, value in scores.items()) + '</div>')
@@ -171,10 +183,6 @@ def _text(sample: dict, words: dict) -> str:
         lines = [text if score is None else f'{text} ({show_number(score)})'
                  for text, score in sample['nbest']]
         parts.append(f'<details><summary>{len(lines)} candidates</summary>{_list("ol", lines)}'
-                     '</details>')
-    if sample.get('strips'):
-        lines = [f'{label}: {text}' for label, text in sample['strips']]
-        parts.append(f'<details><summary>{len(lines)} steps</summary>{_list("ol", lines)}'
                      '</details>')
     return ''.join(parts)
 
@@ -198,7 +206,7 @@ def _head(predictions: dict, dataset: dict, total: int, shown: int) -> str:
             f'{metric_tables(predictions.get("metrics") or {})}</header>\n')
 
 
-def _bar(scores: list[str], layers: set[str]) -> str:
+def _bar(scores: list[str], layers: set[str], samples: Sequence[dict], words: dict) -> str:
     """Return the controls; those without a use in this report are left out."""
     orders = ''.join(f'<option value="{escape(name)}|{order}">{order} {escape(name)} first</option>'
                      for name in scores for order in ('worst', 'best'))
@@ -206,12 +214,17 @@ def _bar(scores: list[str], layers: set[str]) -> str:
                        for name, title in _LAYERS.items() if name in layers)
     overlay = (f'<label>Mask <select name="layer">{overlays}<option value="">none</option></select>'
                '</label>') if layers else ''
+    strips = (f'<label><input type="checkbox" name="strips"> {words["strip"]}</label>'
+              if any(sample.get('strip') for sample in samples) else '')
+    doubt = (f'<option value="abstained">{words["abstained"]}</option>'
+             if any(sample.get('abstained') for sample in samples) else '')
     return ('<div class="bar"><form><label>Sort <select name="sort"><option value="">'
             f'file order</option>{orders}</select></label><label>Show <select name="show">'
             '<option value="all">all</option><option value="changed">changed</option>'
             '<option value="unchanged">unchanged</option><option value="wrong">wrong change flag'
-            f'</option></select></label>{overlay}<label class="wide">Search <input type="search" '
-            'name="search" placeholder="words or sample id"></label><span class="count"></span>'
+            f'</option>{doubt}</select></label>{overlay}{strips}<label class="wide">Search <input '
+            'type="search" name="search" placeholder="words or sample id"></label>'
+            '<span class="count"></span>'
             '<div class="legend"></div></form></div>'
             '<noscript><p class="note">Sorting and filtering need JavaScript.</p></noscript>\n')
 

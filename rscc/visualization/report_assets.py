@@ -3,10 +3,12 @@
 CSS = """
 :root { color-scheme: light dark;
   --paper: #f6f7f9; --card: #fff; --ink: #1c2026; --soft: #667079; --line: #dfe3e8;
-  --accent: #0c62a8; --good: #0a7d50; --bad: #b3361b; --shade: #eef1f4; }
+  --accent: #0c62a8; --good: #0a7d50; --bad: #b3361b; --shade: #eef1f4;
+  --tint: #deedfa; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #14171b; --card: #1d2126; --ink: #e6e9ec; --soft: #98a2ac; --line: #333a42;
-  --accent: #6cb4f0; --good: #4fc796; --bad: #f08a6c; --shade: #272c33; } }
+  --accent: #6cb4f0; --good: #4fc796; --bad: #f08a6c; --shade: #272c33;
+  --tint: #1b3a55; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5;
   font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", "PingFang SC",
@@ -87,8 +89,34 @@ figure img { display: block; width: 100%; border-radius: 4px; }
 .scores { display: flex; flex-wrap: wrap; gap: 4px 14px; margin: 0 0 8px; font-size: .87rem;
   font-variant-numeric: tabular-nums; color: var(--soft); } .scores b { color: var(--ink); }
 details { margin-bottom: 8px; } summary { cursor: pointer; color: var(--soft); font-size: .87rem; }
+.agreement { margin: -4px 0 10px; font-size: .87rem; color: var(--soft); display: flex;
+  flex-wrap: wrap; gap: 2px 10px; align-items: center; font-variant-numeric: tabular-nums; }
+.agreement b { color: var(--accent); } .agreement.doubt b { color: var(--bad); }
+.gauge { width: 120px; height: 8px; border-radius: 4px; background: linear-gradient(
+  currentColor, currentColor) 0 / calc(100% * var(--share)) no-repeat var(--shade);
+  color: var(--accent); } .doubt .gauge { color: var(--bad); }
+.strip { grid-column: 1 / -1; margin: 0; border-top: 1px solid var(--line); padding-top: 8px; }
+.strip ol { list-style: none; margin: 0; padding: 0; }
+.strip li { display: grid; gap: 0 16px; padding: 4px 0; align-items: start;
+  grid-template-columns: 112px 84px minmax(0, 1fr); }
+.strip li + li { border-top: 1px solid var(--shade); }
+.sigma { font-size: .82rem; color: var(--soft); line-height: 1.8;
+  font-variant-numeric: tabular-nums; white-space: nowrap; }
+.sigma small { display: block; line-height: 1.2; font-size: .75rem; }
+.strip i { height: 4px; border-radius: 2px; background: var(--soft); margin-top: 10px;
+  width: max(5px, 100% * var(--noise)); }
+.strip p { margin: 0; color: var(--soft); overflow-wrap: anywhere; }
+.strip b { color: var(--ink); font-weight: 500; }
+.strip mark { color: var(--accent); background: var(--tint); border-radius: 4px; padding: 0 4px;
+  margin: 0 -2px; box-decoration-break: clone; -webkit-box-decoration-break: clone; }
+.strip u { text-decoration: underline dotted; text-underline-offset: 4px; }
+.strip .kinds { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: .82rem;
+  padding: 4px 0 6px 228px; }
 .none { color: var(--soft); padding: 40px 0; text-align: center; }
 @media (max-width: 640px) { .count { margin-left: 0; }
+  .strip li { grid-template-columns: 1fr 84px; } .strip li p { grid-column: 1 / -1; }
+  .strip .kinds { padding-left: 0; }
+  .sigma small { display: inline; margin-left: 10px; }
   header, main, .bar form { padding-inline: 12px; }
   .bar { position: static; } input[type=search] { width: 100%; } .bar label.wide { width: 100%; } }
 @media (prefers-reduced-motion: reduce) { .stack.blink .after { animation-duration: 3s; } }
@@ -104,12 +132,14 @@ SCRIPT = """
   const main = $('main'), form = $('.bar form'), legend = $('.legend');
   const cards = [...document.querySelectorAll('.card')].map((node, index) => ({
     node, index, flag: node.dataset.flag, wrong: 'wrong' in node.dataset,
+    abstained: 'abstained' in node.dataset,
     scores: JSON.parse(node.dataset.scores),
     text: ($('h3', node).textContent + ' ' + $('.text', node).textContent).toLowerCase() }));
   const legends = JSON.parse($('#legends').textContent);
 
   function matches(card, show, words) {
-    if (show === 'wrong' ? !card.wrong : show !== 'all' && card.flag !== show) return false;
+    const marks = {wrong: card.wrong, abstained: card.abstained};
+    if (show !== 'all' && !(marks[show] ?? card.flag === show)) return false;
     return words.every(word => card.text.includes(word));
   }
   // A sample without the chosen score goes last in either direction.
@@ -158,6 +188,9 @@ SCRIPT = """
     if (!event.target.matches('.blinker')) return;
     const on = $('.stack', event.target.closest('figure')).classList.toggle('blink');
     event.target.setAttribute('aria-pressed', on);
+  });
+  if (form.strips) form.strips.addEventListener('change', () => {
+    for (const strip of document.querySelectorAll('.strip')) strip.open = form.strips.checked;
   });
   form.addEventListener('submit', event => event.preventDefault());
   form.addEventListener('input', update);

@@ -166,9 +166,38 @@ def test_pictures_shrink_to_the_size_limit(run, tmp_path):
     assert len(small) < 0.33e6 < len(large)
 
 
-def test_intermediate_sentences_are_listed(run, tmp_path):
-    run['samples'][0]['strips'] = [['sigma 80', 'the the'], ['sigma 1', 'a house']]
-    assert '<li>sigma 80: the the</li>' in html_of(run, tmp_path)
+DRAWN = {'agreement': 0.31, 'abstained': True, 'drawn': 8,
+         'strip': [[80.0, 'a <b>tree</b>'], [1.0, 'a house is built'], [0.1, 'a house is built']]}
+
+
+def test_a_sentence_drawn_from_noise_has_its_strip_and_agreement(run, tmp_path):
+    assert '<details class="strip"' not in html_of(run, tmp_path)
+    run['samples'][0] |= DRAWN
+    html = html_of(run, tmp_path)
+    assert html.count('<details class="strip" open>') == 1 and 'From noise to words · 3' in html
+    assert 'Agreement of 8 sentences' in html and '<b>0.31</b>' in html
+    assert html.count(' data-abstained ') == 1 and 'abstained: the sentences drawn agree' in html
+    assert html.count('name="strips"') == 1 and '<option value="abstained">' in html
+    assert '&lt;b&gt;tree' in html and '<b>tree' not in html
+    outline = Outline()
+    outline.feed(html)
+    assert not outline.errors and not outline.open
+
+
+def test_only_the_first_strip_is_open_and_nothing_to_filter_is_not_offered(run, tmp_path):
+    for sample in run['samples']:
+        sample |= DRAWN | {'abstained': False}
+    html = html_of(run, tmp_path)
+    assert html.count('<details class="strip"') == 4 and html.count('class="strip" open') == 1
+    assert '<option value="abstained">' not in html and 'agreement|worst' in html
+
+
+def test_chinese_strips_have_chinese_labels(run, tmp_path):
+    run['dataset']['language'] = 'zh'
+    run['samples'][0] |= DRAWN | {'prediction': '新建房屋', 'strip': [[1.0, '新建树木']]}
+    html = html_of(run, tmp_path)
+    assert '从噪声到句子 · 1 步' in html and '8 个采样句的一致度' in html and '弃答：' in html
+    assert '<p><b>新建</b>树木</p>' in html
 
 
 def test_run_without_metrics_or_samples_still_gives_a_page(tmp_path):
@@ -229,7 +258,15 @@ def drive(page, script):
     ("form.show.value = 'wrong'", 'test_1 1 of 4 samples'),
     ("form.search.value = 'HOUSE n3'", 'test_3 1 of 4 samples'),
     ("form.search.value = 'nowhere'", ' 0 of 4 samples'),
+    ("form.show.value = 'abstained'", 'test_2 1 of 4 samples'),
+    ("form.sort.value = 'agreement|worst'", 'test_2,test_1,test_0,test_3 4 of 4 samples'),
+    ("form.strips.click(); document.querySelectorAll('.strip[open]').forEach("
+     "strip => strip.closest('.card').querySelector('h3').prepend('open '))",
+     'open ,open ,test_2,test_3 4 of 4 samples'),
 ])
 def test_sorting_and_filtering_in_a_browser(run, tmp_path, script, shown):
+    run['samples'][1] |= {**DRAWN, 'agreement': 0.5, 'abstained': False}
+    run['samples'][2] |= {**DRAWN, 'strip': []}
+    run['samples'][0] |= {**DRAWN, 'agreement': 0.9, 'abstained': False}
     page = write_report(run, tmp_path / 'report.html')
     assert drive(page, script) == shown
