@@ -86,9 +86,9 @@ class ChangeInferencer:
             img_from: Earlier image, or the only one: a path or uint8 RGB (H, W, 3). Or a list.
             img_to: Later image of the same size, or a list as long as ``img_from``.
             batch_size: Samples of a list answered at once.
-            **decoding: Over the config's: ``num_beams``, ``num_captions``, ``max_tokens``, ...;
-                ``return_attention=True`` gives sentences with attention maps, which
-                ``InferenceResult.attention`` draws.
+            **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
+                sentences with attention maps, ``return_strip=True`` those with a denoising strip,
+                which ``InferenceResult.drawing`` shows.
 
         Returns:
             One result, or a list of them for lists.
@@ -111,6 +111,12 @@ class ChangeInferencer:
         for start in range(0, len(samples), batch_size):
             results += self._answer(samples[start:start + batch_size], decoding)
         return results
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """Decoding options of the caption head with the config's values; none without a head."""
+        head = getattr(self.model, 'caption_head', None)
+        return {} if head is None else head.decoding.as_dict()
 
     def _answer(self, samples: list[tuple[Image, Image | None]], decoding: dict
                 ) -> list[InferenceResult]:
