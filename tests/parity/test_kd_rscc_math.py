@@ -213,13 +213,13 @@ def test_error_on_one_gaussian_falls_with_the_square_of_the_steps(toy, setting):
     errors = []
     for steps in (200, 400, 800):
         # Even steps of ln(sigma): the asymptotic order shows early.
-        sigmas = choose(SIGMA_SCHEDULES, 'exponential')(steps, sigma_min=1e-4,
+        sigmas = choose(SIGMA_SCHEDULES, 'exponential')(steps, sigma_min=float(toy['s']) / 1000,
                                                         sigma_max=setting['smax'])
         final, _ = sample(dict(type='dpmpp_2m_sde', variant='heun', eta=0),
                           Mixture(toy, slice(0, 1)), setting['smax'] * toy['z'], sigmas, [])
         errors.append(float((final - toy['gauss_exact_sigma0']).square().mean().sqrt()))
     orders = [math.log2(first / second) for first, second in itertools.pairwise(errors)]
-    assert orders == pytest.approx([2, 2], abs=0.1), (errors, orders)
+    assert orders == pytest.approx([2, 2], abs=0.15), (errors, orders)
 
 
 @pytest.mark.parametrize(('name', 'churn'), [('edm_det', {}), ('edm_churn', EDM_CHURN)])
