@@ -49,7 +49,8 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
     """Write renamed weights as a checkpoint and the config that reproduces the original beside it.
 
     Args:
-        weights: Tensors under our names.
+        weights: Tensors under our names; what heads carry along (``VocabularyMixin``) is that of
+            the config where it is not among them.
         cfg: The config, its original's habits set; edited: weights that the checkpoint replaces are
             not read.
         out: The checkpoint, ``.pth``; the config gets the ending ``.py``.
@@ -68,10 +69,10 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
         if name not in absent:
             without_pretrained({name: part})
     model = _build(cfg)
-    report = load_weights(model, weights)
+    report = load_weights(model, _carried(model) | dict(weights))
     elsewhere = [name for name in report.missing if name.split('.')[0] in absent]
     for part in {name.split('.')[0] for name in elsewhere}:
-        if not cfg.model[part].get('pretrained'):
+        if not _load_published(model.get_submodule(part), cfg.model[part]):
             raise ValueError(f"'{source}' holds no {part}, and 'model.{part}' of '{cfg.filename}' "
                              'names no pretrained weights: it would stay random. Nothing was '
                              'written; set its pretrained')
@@ -124,6 +125,23 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
 def _build(cfg: Config) -> nn.Module:
     with DefaultScope.overwrite_default_scope('rscc'):
         return MODELS.build(cfg.model)
+
+
+def _carried(model: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that the config told the heads of a model."""
+    return {f'{name}.{buffer}': getattr(module, buffer) for name, module in model.named_modules()
+            for buffer in getattr(module, 'CARRIED', ()) if hasattr(module, buffer)}
+
+
+def _load_published(part: nn.Module, cfg: Mapping) -> bool:
+    """Give a part the published weights that its config names; tell whether there are any."""
+    if cfg.get('pretrained'):  # read when it was built
+        return True
+    inside = [cfg, *(value for value in cfg.values() if isinstance(value, Mapping))]
+    if not any((node.get('init_cfg') or {}).get('type') == 'Pretrained' for node in inside):
+        return False
+    part.init_weights()
+    return True
 
 
 def _write(model: nn.Module, cfg: Config, out: str | os.PathLike, facts: dict, title: str,

@@ -23,6 +23,10 @@ RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
 _SHOWN = 10
 
 
+class ForeignObjectsError(ValueError):
+    """A file holds Python objects beside tensors and plain values."""
+
+
 def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[str, Any]:
     """Read a checkpoint without ever running code that it may hold.
 
@@ -36,7 +40,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
 
     Raises:
         FileNotFoundError: If there is no such file; the message names the nearest one beside it.
-        ValueError: If the file is damaged, holds Python objects, or is not a dict.
+        ForeignObjectsError: If it holds Python objects, a whole pickled module for instance.
+        ValueError: If the file is damaged or is not a dict.
     """
     allow_mmengine_checkpoints()
     name = str(path)
@@ -50,7 +55,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
             loaded = torch.load(_existing(Path(name).expanduser()), map_location=map_location,
                                 weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(_why_unreadable(name, error)) from error
+        raise _unreadable(name, error) from error
     except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -71,18 +76,21 @@ def _existing(path: Path) -> Path:
     raise FileNotFoundError(f"no checkpoint at '{path}'{found}.{did_you_mean(path.name, beside)}")
 
 
-def _why_unreadable(name: str, error: Exception) -> str:
+def _unreadable(name: str, error: Exception) -> ValueError:
     """Tell a file with foreign objects from one that is no checkpoint at all."""
     blocked = re.search(r'GLOBAL ([\w.]+)', str(error))
-    if blocked is None:
+    # Old files of modules first say where their source was.
+    what = blocked[1] if blocked else 'module' if 'persistent_load' in str(error) else None
+    if what is None:
         # torch's first line advises to load without safety, which would not help either.
         cause = re.search(r'Unpickler error:\s*(.+)', str(error))
         said = cause.group(1).rstrip('.') if cause else _first_line(error)
-        return (f"checkpoint '{name}' is not a torch file or is damaged: {said}. "
-                'Expected what tools/train.py saves')
-    return (f"checkpoint '{name}' holds Python objects of '{blocked.group(1)}', which could run "
-            'code when loaded, so it is refused. Convert it to plain tensors where it was made, '
-            'or see tools/model_converters')
+        return ValueError(f"checkpoint '{name}' is not a torch file or is damaged: {said}. "
+                          'Expected what tools/train.py saves')
+    return ForeignObjectsError(
+        f"checkpoint '{name}' holds Python objects of '{what}', which could run code when loaded, "
+        'so it is refused. Convert it to plain tensors where it was made, or see '
+        'tools/model_converters')
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ A model with a word-level tokenizer is useless without its words. They are kept 
 (UTF-8 JSON), which every loader handles, ``weights_only`` included.
 """
 import json
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,14 @@ BUFFER = 'vocabulary'
 
 
 class VocabularyMixin(nn.Module):
-    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded."""
+    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded.
+
+    Attributes:
+        CARRIED: Buffers that the config tells and checkpoints carry along; those of other code
+            bases have nothing of the kind.
+    """
+
+    CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, )
 
     def register_vocabulary(self, words: list[str] | None) -> None:
         """Store the words; None (a word-piece tokenizer, found by name) stores nothing."""

@@ -1,11 +1,11 @@
 """Weights of the PyTorch tutorial on Show, Attend and Tell under our names.
 
 github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning keeps whole modules in its checkpoints;
-``checkpoint['decoder'].state_dict()`` and ``checkpoint['encoder'].state_dict()``, saved from there,
-are what is read here.
+``rscc.engine.pickled_modules`` makes the state dicts of them that are renamed here.
 """
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -27,6 +27,29 @@ DECODER = {
 ENCODER = {'0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4'}
 
 
+def rename_tutorial(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Rename the tensors of a checkpoint to those of ``ChangeInterpreter``.
+
+    Args:
+        checkpoint: State dicts under ``'decoder'`` and, if it is there, ``'encoder'``; or the
+            decoder's state dict.
+
+    Raises:
+        ValueError: If a name is none of the tutorial's, or one is missing.
+    """
+    weights = {f'caption_head.{name}': tensor
+               for name, tensor in rename_decoder(decoder_of(checkpoint)).items()}
+    if 'encoder' in checkpoint:
+        weights |= {f'encoder.{name}': tensor
+                    for name, tensor in rename_encoder(checkpoint['encoder']).items()}
+    return weights
+
+
+def decoder_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Return the decoder's state dict of a checkpoint, which may be the whole of it."""
+    return checkpoint.get('decoder', checkpoint)
+
+
 def rename_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the decoder's tensors to those of ``AttentionLSTMHead``.
 
@@ -40,7 +63,8 @@ def rename_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         module, _, kind = name.rpartition('.')
         if module not in DECODER:
-            raise ValueError(f"'{name}' {tuple(tensor.shape)} is no tensor of the tutorial's "
+            shape = tuple(getattr(tensor, 'shape', ()))
+            raise ValueError(f"'{name}' {shape} is no tensor of the tutorial's "
                              f'decoder.{did_you_mean(module, DECODER)} Expected '
                              f'{", ".join(DECODER)}')
         renamed[f'{DECODER[module]}.{kind}'] = tensor
@@ -69,6 +93,11 @@ def rename_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                              f'resnet.{{{",".join(ENCODER)}}}.*')
         renamed[f'backbone.{ENCODER[found[1]]}.{found[2]}'] = tensor
     return renamed
+
+
+def published_habits() -> dict[str, Any]:
+    """Return options of ``AttentionLSTMHead`` with which a search repeats the tutorial's."""
+    return dict(max_tokens=50, decoding=dict(max_tokens=50, beam_rule='show_attend_tell'))
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> dict[str, int]:
