@@ -137,7 +137,7 @@ def most_frequent(records: Sequence[CaptionRecord], options: CaptionOptions) -> 
 
 def _content_scores(records: Sequence[CaptionRecord], board: _Board,
                     options: CaptionOptions) -> dict[str, float]:
-    """Return flag accuracy and F1 (from the sentences), objects, directions and variety."""
+    """Return flag accuracy and F1 (from the sentences), objects, directions, variety, agreement."""
     language = options.language
     said = [normalise(record.prediction, language) for record in records]
     references = [record.references for record in records]
@@ -153,4 +153,8 @@ def _content_scores(records: Sequence[CaptionRecord], board: _Board,
         'distinct_1': content.distinct(board.predictions, 1),
         'distinct_2': content.distinct(board.predictions, 2),
     }
+    drawn = [record.sampled for record in records if record.sampled and record.sampled.drawn > 1]
+    if drawn:
+        scores |= {name: sum(float(getattr(caption, name)) for caption in drawn) / len(drawn)
+                   for name in ('agreement', 'abstained')}
     return {f'caption/{name}': value for name, value in scores.items() if value is not None}

@@ -2,11 +2,13 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rscc.evaluation.records import CaptionRecord
 from rscc.evaluation.references import NAMINGS, References
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text.normalisation import warn
 from rscc.utils import did_you_mean, read_json, write_json
 
@@ -65,7 +67,9 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
             return _own_records(path, data['samples'])
         said = {sample['sample_id']: sample['prediction'] for sample in data['samples']
                 if sample.get('prediction') is not None}
-        return _join(path, said, references, naming or 'name', partial)
+        drawn = {sample['sample_id']: _sampled(sample) for sample in data['samples']}
+        return [replace(record, sampled=drawn.get(record.sample_id)) for record in
+                _join(path, said, references, naming or 'name', partial)]
     captions = _captions(path, data)
     _need(path, references)
     said = _without_endings(path, captions)
@@ -121,7 +125,7 @@ def _captions(path: Path, data: Any) -> dict[str, str]:
 
 def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
     records = [CaptionRecord(s['sample_id'], s['prediction'], s['references'],
-                             s.get('gt_change_flag'), s.get('pred_change_flag'))
+                             s.get('gt_change_flag'), s.get('pred_change_flag'), _sampled(s))
                for s in samples if s.get('references') and s.get('prediction') is not None]
     if not records:
         raise ValueError(f"'{path}' has no sample with prediction and references: give "
@@ -132,6 +136,13 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
             warn(f"'{path}': {len(lacking)} of {len(samples)} samples have no {what} and are left "
                  f"out, '{lacking[0]}' the first")
     return sorted(records, key=lambda record: record.sample_id)
+
+
+def _sampled(sample: dict) -> SampledCaption | None:
+    """Return agreement and strip of a sample's sentence, where it was drawn from noise."""
+    score = sample.get('score')
+    return SampledCaption.told(ScoredCaption(
+        sample.get('prediction') or '', float('nan') if score is None else score), sample)
 
 
 def _from_lines(path: Path, references: References | None) -> list[CaptionRecord]:

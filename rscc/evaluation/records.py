@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rscc.evaluation.functional.bootstrap import check_resamples
+from rscc.structures import SampledCaption
 from rscc.text import split_words
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean
@@ -20,12 +21,14 @@ class CaptionRecord:
         references: Sentences it is scored against, at least one.
         changed: Whether the sample changed; None for single images.
         predicted_flag: The model's own change flag, where it has one.
+        sampled: The sentence with its agreement and strip, where it was drawn from noise.
     """
     sample_id: str
     prediction: str
     references: Sequence[str]
     changed: bool | None = None
     predicted_flag: bool | None = None
+    sampled: SampledCaption | None = None
 
 
 @dataclass

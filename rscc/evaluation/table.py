@@ -15,6 +15,7 @@ _PUBLISHED = {**_COLUMNS, 'char_cosine': 'cos'}
 _SHARES = {
     'flag_accuracy': 'flag accuracy', 'flag_F1': 'flag F1', 'object_F1': 'object F1',
     'direction_accuracy': 'appear/remove', 'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
+    'agreement': 'agreement', 'abstained': 'abstained',
 }
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')

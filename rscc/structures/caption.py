@@ -73,10 +73,10 @@ class SampledCaption(ScoredCaption):
                 'drawn': int(self.drawn), **({'strip': strip} if strip else {})}
 
     @classmethod
-    def told(cls, caption: ScoredCaption, details: Mapping[str, Any]) -> ScoredCaption:
-        """Return a caption with the :meth:`details` of an earlier one; as it is without any."""
+    def told(cls, caption: ScoredCaption, details: Mapping[str, Any]) -> Self | None:
+        """Return a caption with the :meth:`details` of an earlier one; None without any."""
         if details.get('agreement') is None:
-            return caption
+            return None
         return cls.of(caption, details['agreement'], details.get('abstained', False),
                       [(sigma, text) for sigma, text in details.get('strip') or ()],
                       details.get('drawn', 1))

@@ -11,8 +11,7 @@ _TAGS = {(True, False): 'b', (True, True): 'mark', (False, True): 'u'}
 
 def sampled_caption(sample: dict) -> SampledCaption | None:
     """Return the sentence of a sample of the predictions file, None unless it was drawn."""
-    told = SampledCaption.told(ScoredCaption(sample.get('prediction') or '', 0.0), sample)
-    return told if isinstance(told, SampledCaption) else None
+    return SampledCaption.told(ScoredCaption(sample.get('prediction') or '', 0.0), sample)
 
 
 def agreement_html(caption: SampledCaption, words: dict) -> str:

@@ -7,6 +7,7 @@ from rscc.evaluation import captions, coco
 from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.meteor import MeteorError
 from rscc.evaluation.records import coco_words
+from rscc.structures import SampledCaption, ScoredCaption
 
 pytest.importorskip('pycocoevalcap')
 SAME = ['there is no difference', 'the scene is the same as before']
@@ -31,6 +32,17 @@ def test_all_parts_floors_and_shares_are_there():
     assert scores['caption/object_F1'] == 1
     assert not any('METEOR' in key or 'Sm' in key for key in scores)
     assert len(rows) == 4 and set(rows[0]) == {'Bleu_4', 'ROUGE_L', 'CIDEr'}
+
+
+def test_agreement_and_abstentions_are_means_over_what_was_drawn():
+    made = records()
+    assert not any('agree' in key or 'abstain' in key for key in score_captions(made, NO_METEOR)[0])
+    for record, agreement, drawn in zip(made, (0.2, 0.8, 0.5, 1.0), (8, 8, 8, 1), strict=True):
+        record.sampled = SampledCaption.of(ScoredCaption(record.prediction, -1.0), agreement,
+                                           agreement < 0.4, drawn=drawn)
+    scores, _ = score_captions(made, NO_METEOR)
+    assert scores['caption/agreement'] == pytest.approx(0.5)
+    assert scores['caption/abstained'] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(('kinds', 'absent'), [

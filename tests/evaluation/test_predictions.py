@@ -32,6 +32,18 @@ def test_a_plain_object_is_joined_by_name(tmp_path, references):
     assert [(r.sample_id, r.prediction) for r in records] == [('test_1', 'a'), ('test_2', 'b')]
 
 
+@pytest.mark.parametrize('given', [True, False])
+def test_agreement_and_strip_come_back_with_either_references(tmp_path, references, given):
+    samples = [dict(sample_id=name, prediction='a', references=['b'], score=None)
+               for name in ('test_1', 'test_2')]
+    samples[1] |= dict(agreement=0.5, abstained=True, drawn=4, strip=[[2.0, 'b'], [1.0, 'a']])
+    write_json(tmp_path / 'p.json', dict(samples=samples))
+    plain, drawn = read_predictions(tmp_path / 'p.json', references if given else None)
+    assert plain.sampled is None and drawn.sampled.text == 'a'
+    assert vars(drawn.sampled) == dict(agreement=0.5, abstained=True, drawn=4,
+                                       strip=[(2.0, 'b'), (1.0, 'a')])
+
+
 def test_lines_follow_the_sorted_names(tmp_path, references):
     (tmp_path / 'p.txt').write_text('a\nb\n')
     records = read_predictions(tmp_path / 'p.txt', references)

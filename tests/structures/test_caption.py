@@ -61,5 +61,5 @@ def test_plain_captions_have_no_details():
     plain = ScoredCaption('a', -1.0)
     assert plain.details() == {}
     assert AttendedCaption.of(plain, ['a'], torch.zeros(1, 1, 1, 1)).details() == {}
-    assert SampledCaption.told(plain, {'score': 1}) is plain
+    assert SampledCaption.told(plain, {'score': 1}) is None
     assert 'strip' not in SampledCaption.of(plain, 1.0).details()

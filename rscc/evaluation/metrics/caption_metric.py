@@ -12,6 +12,7 @@ from rscc.evaluation.captions import (
 )
 from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.registry import METRICS
+from rscc.structures import SampledCaption
 from rscc.utils import atomic_write
 
 
@@ -21,7 +22,14 @@ def caption_record(sample: dict) -> dict | None:
         return None
     return dict(prediction=str(sample['pred_caption']), references=list(sample['gt_captions']),
                 changed=_flag(sample.get('gt_change_flag')),
-                predicted_flag=_flag(sample.get('pred_change_flag')))
+                predicted_flag=_flag(sample.get('pred_change_flag')),
+                sampled=best_if_sampled(sample))
+
+
+def best_if_sampled(sample: dict) -> SampledCaption | None:
+    """Return the best sentence of a data sample (as a dict) if it was drawn from noise."""
+    best = next(iter(sample.get('pred_captions') or ()), None)
+    return best if isinstance(best, SampledCaption) else None
 
 
 def _flag(value: Any) -> bool | None:
@@ -37,7 +45,8 @@ class CaptionMetric(SampleMetric):
     equal; ``Sm`` is the mean of BLEU-4, METEOR on words, ROUGE-L and CIDEr), ``baseline/...`` (what
     blind answers score, see ``rscc.evaluation.functional.floors``), and shares from 0 to 1:
     ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
-    ``distinct_2``.
+    ``distinct_2``, and of heads that draw several sentences a sample, ``agreement`` (mean) and
+    ``abstained`` (share; these sentences are scored like all others).
 
     Chinese is scored by jieba's words, and by characters under ``caption_characters/...``. Single
     images have no changed and unchanged part and no flag; their floors are the best single sentence

@@ -8,7 +8,7 @@ from rscc.evaluation.captions import (
     scoring_facts,
 )
 from rscc.evaluation.functional.segmentation import changed_f1
-from rscc.evaluation.metrics.caption_metric import caption_record
+from rscc.evaluation.metrics.caption_metric import best_if_sampled, caption_record
 from rscc.evaluation.metrics.change_metric import sample_matrix
 from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.registry import METRICS
@@ -58,6 +58,8 @@ class PredictionDump(SampleMetric):
             kept['score'] = _number(sample.get('pred_caption_score'))
             kept['nbest'] = [[str(text), _number(score)]
                              for text, score in sample.get('pred_captions') or ()]
+            sampled = best_if_sampled(sample)
+            kept |= sampled.details() if sampled else {}
         matrix = sample_matrix(sample, None)
         f1 = None if matrix is None else changed_f1(matrix)
         kept['scores'] = {} if f1 is None else {'F1_changed': f1}

@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 
 from rscc.evaluation.predictions import add_metrics, read_predictions
 from rscc.registry import METRICS
-from rscc.structures import ChangeDataSample, ScoredCaption
+from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
 from rscc.utils import read_json
 
 pytest.importorskip('pycocoevalcap')
@@ -53,6 +53,19 @@ def test_the_file_has_the_documented_fields(tmp_path):
         'score': -0.25, 'nbest': [['a house is built', -0.25], ['x', -2.0]]}
     assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
     assert scores['F1_changed'] == pytest.approx(2 / 3)
+
+
+def test_sentences_drawn_from_noise_are_read_back_as_they_were(tmp_path):
+    strip = [(80.0, 'tree the'), (0.1, 'a house is built')]
+    drawn = sample('a')
+    drawn.pred_captions = [SampledCaption.of(drawn.pred_captions[0], 0.25, True, strip, 8)]
+    kept = dump(tmp_path / 'out.json', [drawn, sample('b')])['samples']
+    assert (kept[0]['agreement'], kept[0]['abstained'], kept[0]['drawn']) == (0.25, True, 8)
+    assert kept[0]['strip'] == [[80.0, 'tree the'], [0.1, 'a house is built']]
+    assert not {'agreement', 'strip'} & set(kept[1])
+    first, second = read_predictions(tmp_path / 'out.json')
+    assert first.sampled == drawn.pred_captions[0] and second.sampled is None
+    assert vars(first.sampled) == vars(drawn.pred_captions[0])
 
 
 @pytest.mark.parametrize(('caption', 'mask'), [(True, False), (False, True), (False, False)])
