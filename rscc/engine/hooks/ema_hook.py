@@ -1,8 +1,9 @@
 """Averaged weights for validating, testing and saving."""
 from mmengine.hooks import EMAHook as _EMAHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from rscc.registry import HOOKS
+from rscc.registry import HOOKS, MODELS
 
 
 @HOOKS.register_module()
@@ -13,8 +14,13 @@ class EMAHook(_EMAHook):
     own. Where something changes them in between (``AverageBuffersHook`` over the processes), the
     checkpoint would hold others than those of the score it is kept for.
 
-    Args: as MMEngine's; ``ema_type`` names the averaged model, other keywords are its options.
+    Arguments as MMEngine's: ``ema_type`` names the averaged model, other keywords are its options.
     """
+
+    def before_run(self, runner: Runner) -> None:
+        """Copy the model; a mistyped name or option suggests the nearest."""
+        self.src_model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=self.src_model))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the averaged weights as ``state_dict``, the trained as ``ema_state_dict``."""

@@ -1,11 +1,11 @@
 """Choosing a function by its name in a config."""
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from rscc.registry import Registry
 from rscc.utils import did_you_mean
+from rscc.utils.signatures import keywords_of
 
 # Have defaults, but are what the caller of a sampler gives, not a config.
 _NOT_OPTIONS = {'noise', 'callback'}
@@ -35,15 +35,15 @@ def choose(registry: Registry, cfg: str | dict[str, Any]) -> Callable:
         raise KeyError(f"no {registry.name} '{name}'.{did_you_mean(name, known)} "
                        f'Known are {", ".join(known)}.')
     function = registry.get(name)
+    accepted = option_names(function)
     for option in options:
-        if option not in (accepted := option_names(function)):
+        if option not in accepted:
             raise TypeError(f"the {registry.name} '{name}' has no option '{option}'."
                             f'{did_you_mean(option, accepted)} '
-                            f'It has {", ".join(accepted) or "none"}.')
+                            f'Options: {", ".join(accepted) or "none"}')
     return functools.partial(function, **options)
 
 
 def option_names(function: Callable) -> list[str]:
     """Return the parameters a config may set: those with a default."""
-    return [name for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.default is not parameter.empty and name not in _NOT_OPTIONS]
+    return [name for name in keywords_of(function).defaults if name not in _NOT_OPTIONS]

@@ -55,6 +55,14 @@ def test_the_name_means_our_hook(build):
     assert any(isinstance(hook, EMAHook) for hook in build(custom_hooks=[AVERAGE]).hooks)
 
 
+@pytest.mark.parametrize(('changes', 'error', 'message'), [
+    ({'ema_type': 'InversePowrEMA'}, KeyError, "no 'InversePowrEMA' in .*mean 'InversePowerEMA'"),
+    ({'powr': 0.7}, TypeError, "InversePowerEMA has no option 'powr'.*mean 'power'")])
+def test_mistyped_average_suggests_the_nearest(build, changes, error, message):
+    with pytest.raises(error, match=message):
+        build(custom_hooks=[AVERAGE | changes]).train()
+
+
 def test_best_checkpoint_holds_the_averaged_weights_that_were_validated(build, tmp_path):
     runner = build(**averaging(default_hooks={'checkpoint': {'save_best': 'change/OA'}}))
     runner.train()

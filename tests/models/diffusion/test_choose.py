@@ -41,7 +41,7 @@ def test_unknown_option_suggests_the_nearest():
     with pytest.raises(TypeError, match=r"'karras' has no option 'roh'\. Did you "
                                         r"mean 'rho'"):
         choose(SIGMA_SCHEDULES, dict(type='karras', roh=3))
-    with pytest.raises(TypeError, match=r"'exponential' has no option 'rho'\. It has none"):
+    with pytest.raises(TypeError, match=r"'exponential' has no option 'rho'\. Options: none"):
         choose(SIGMA_SCHEDULES, dict(type='exponential', rho=3))
 
 
