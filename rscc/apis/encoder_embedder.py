@@ -1,6 +1,7 @@
 """The encoder of a config as what computes features to be stored."""
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -157,8 +159,7 @@ def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
     described = Config(dict(encoder=cfg.model.encoder)).encoder
     if checkpoint is None:
         encoder = build_encoder(described)
-        if hasattr(encoder, 'init_weights'):
-            encoder.init_weights()
+        _initialise(encoder)
         if not _names_weights(described):
             say_once('no checkpoint is given and the config names no weights for its encoder: the '
                      'stored features will be those of a random network')
@@ -174,6 +175,18 @@ def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the encoder of this config: "
                          f'{report}\nUse the config it was trained with.')
     return encoder
+
+
+def _initialise(encoder: nn.Module) -> None:
+    """Let an encoder read its weights without MMEngine's lines about every tensor of it."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        if hasattr(encoder, 'init_weights'):
+            encoder.init_weights()
+    finally:
+        logger.setLevel(level)
 
 
 def _names_weights(described: Any) -> bool:

@@ -150,9 +150,10 @@ def test_where_weights_came_from_is_not_part_of_the_encoder(cfg, checkpoint, sai
     assert 'feature maps are not stored' in said[1] and len(said) == 2
 
 
-def test_a_random_network_is_told(cfg, said):
+def test_a_random_network_is_told_without_a_line_for_every_tensor(cfg, said, capfd):
     embed(cfg)
     assert len(said) == 1 and 'will be those of a random network' in said[0]
+    assert 'init_weights' not in ''.join(capfd.readouterr())
 
 
 def test_a_checkpoint_of_another_encoder_is_refused(cfg, checkpoint, tmp_path):
