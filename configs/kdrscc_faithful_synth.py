@@ -5,5 +5,6 @@ _base_ = [
     './_base_/schedules/adamw_synth.py',
     './_base_/runtime.py',
 ]
+custom_hooks = [dict(type='EMAHook', ema_type='InversePowerEMA', power=0.75, maximum=0.9999)]
 val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
 test_evaluator = [dict(type='CaptionMetric')]

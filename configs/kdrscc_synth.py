@@ -9,12 +9,13 @@ model = dict(
     caption_head=dict(
         sigma_data='measured',
         normalise=True,
-        density=dict(_delete_=True, type='log_uniform', sigma_min=0.05, sigma_max=20.0),
-        weighting='uniform',
+        density=dict(_delete_=True, type='log_uniform', sigma_min=0.3, sigma_max=10.0),
+        estimate='words',
+        diffusion_weight=0.0,
         rounding_weight=0.0,
         denoised_weight=1.0,
         pad_weight=0.1,
         condition_dropout=0.1,
         denoiser=dict(
             alignment='every_layer', adaptive_norm=True, self_conditioning=True),
-        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.05, sigma_max=20.0)))
+        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.3, sigma_max=10.0)))

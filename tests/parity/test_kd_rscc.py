@@ -160,8 +160,7 @@ def test_estimate_and_rounding(model, meta, recorded):
     noisy = recorded['x0'] + recorded['sigma'][:, None, None] * recorded['noise']
     close(noisy, recorded['x_noised'])
     for row, sigma in enumerate(recorded['sigma']):
-        estimator = Estimator(head.denoiser, head.space, recorded['cond'][row:row + 1], None,
-                              head.decoding)
+        estimator = Estimator(head, recorded['cond'][row:row + 1], head.decoding)
         estimate = estimator(noisy[row:row + 1], sigma)
         close(estimate, recorded['D'][row:row + 1])
         close(head.space.logits(estimate), recorded['logits_of_D'][row:row + 1])
@@ -193,7 +192,7 @@ def test_loss_and_gradients_from_images_and_words(model, meta, recorded, feature
 
 def test_sampling_with_the_published_solver(model, recorded):
     head, trace = model.caption_head, []
-    estimator = Estimator(head.denoiser, head.space, recorded['cond'], None, head.decoding)
+    estimator = Estimator(head, recorded['cond'], head.decoding)
     sampler = choose(SAMPLERS, dict(type='dpmpp_2m_sde', eta=0.0, variant='heun'))
     with torch.no_grad():
         final = sampler(estimator, recorded['xT'], recorded['sample_sigmas'].double(),

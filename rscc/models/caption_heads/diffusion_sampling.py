@@ -14,55 +14,48 @@ from torch import Tensor
 
 from rscc.models.caption_heads.diffusion_decoding import DiffusionDecoding
 from rscc.models.diffusion.choose import choose
-from rscc.models.diffusion.preconditioning import denoise
 from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text.consensus import consensus
 from rscc.text.tokenizer import CaptionTokenizer
 
 if TYPE_CHECKING:
-    from rscc.models.diffusion.denoiser import ChangeDenoiser
-    from rscc.models.diffusion.word_space import WordSpace
+    from rscc.models.caption_heads.karras_caption_head import KarrasCaptionHead
 
 
 class Estimator:
     """D(x; sigma) of a batch, as a sampler calls it, along one trajectory.
 
     Args:
-        denoiser: The network F.
-        space: Where the words are.
+        head: The caption head.
         memory: Memory (N, M, C).
-        nothing: Memory (1, 1, C) of no image; needed with guidance other than 1.
         options: How to sample.
     """
 
-    def __init__(self, denoiser: 'ChangeDenoiser', space: 'WordSpace', memory: Tensor,
-                 nothing: Tensor | None, options: DiffusionDecoding) -> None:
-        self.denoiser, self.space, self.options = denoiser, space, options
+    def __init__(self, head: 'KarrasCaptionHead', memory: Tensor, options: DiffusionDecoding
+                 ) -> None:
+        self.head, self.options = head, options
         self.guided = options.guidance != 1
         if self.guided:
-            memory = torch.cat([memory, nothing.expand_as(memory)])
+            memory = torch.cat([memory, head.nothing.to(memory).expand_as(memory)])
         self.memory = memory
-        self.memories = denoiser.remember(memory) if options.use_cache else None
+        self.memories = head.denoiser.remember(memory) if options.use_cache else None
         self.previous: Tensor | None = None
 
     def __call__(self, points: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean vectors of points (R, L, C) at one noise level."""
         rows = points.to(self.memory.dtype)
         rows = torch.cat([rows, rows]) if self.guided else rows
-        estimate = denoise(self._network, rows, sigma.to(rows).expand(len(rows)),
-                           self.space.sigma_data)
+        memories = self.memories or self.head.denoiser.remember(self.memory)
+        estimate = self.head.estimate(rows, sigma.to(rows).expand(len(rows)), memories,
+                                      self.previous).vectors
         if self.guided:
             with_image, without = estimate.chunk(2)
             estimate = without + self.options.guidance * (with_image - without)
         if float(sigma) < self.options.clamp:
-            estimate = self.space.nearest(estimate)
+            estimate = self.head.space.nearest(estimate)
         self.previous = torch.cat([estimate, estimate]) if self.guided else estimate
         return estimate.to(points.dtype)
-
-    def _network(self, words: Tensor, level: Tensor) -> Tensor:
-        memories = self.memories or self.denoiser.remember(self.memory)
-        return self.denoiser(words, level, memories, self.previous)
 
 
 def sample_words(estimator: Estimator, count: int, shape: tuple[int, int],
@@ -79,7 +72,7 @@ def sample_words(estimator: Estimator, count: int, shape: tuple[int, int],
         Final vectors (N, K, L, C), and for every step, where a strip is asked for, its noise level
         and the likeliest words (N, K, L) then.
     """
-    space = estimator.space
+    space = estimator.head.space
     noise = repeated_noise(count, options.num_samples, shape, options.seed, space.table.device)
     strip: list[tuple[float, Tensor]] = []
 
@@ -154,5 +147,5 @@ def _elect(ids: list[list[int]], scores: list[float], strip: list[tuple[float, T
     different = list({texts[row]: row for row in reversed(order)}.values())[::-1]
     return [SampledCaption.of(
         ScoredCaption(texts[row], scores[row]), agreement, agreement < options.abstain,
-        [(sigma, tokenizer.decode(words[row])) for sigma, words in strip])
+        [(sigma, tokenizer.decode(words[row])) for sigma, words in strip], len(ids))
         for row in different[:options.num_captions]]

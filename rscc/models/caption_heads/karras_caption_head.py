@@ -5,7 +5,7 @@ Captioning, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489; Karr
 NeurIPS 2022, https://arxiv.org/abs/2206.00364; Li et al., Diffusion-LM, NeurIPS 2022,
 https://arxiv.org/abs/2205.14217.
 """
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from mmengine.dist import get_dist_info
@@ -21,14 +21,28 @@ from rscc.models.caption_heads.diffusion_sampling import (
 )
 from rscc.models.caption_heads.targets import encode_targets
 from rscc.models.diffusion.choose import choose
+from rscc.models.diffusion.denoiser import Memory
 from rscc.models.diffusion.densities import stratified
-from rscc.models.diffusion.preconditioning import precondition
+from rscc.models.diffusion.preconditioning import denoise, precondition
 from rscc.models.diffusion.word_space import WordSpace
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.utils import did_you_mean
 
 LENGTH = 'caption_length'
+ESTIMATES = ('vectors', 'words')
+
+
+class Estimate(NamedTuple):
+    """What the head makes of noisy captions.
+
+    Attributes:
+        vectors: Clean word vectors (R, L, C): D of EDM.
+        logits: Scores of the words (R, L, V).
+    """
+    vectors: Tensor
+    logits: Tensor
 
 
 @MODELS.register_module()
@@ -38,7 +52,8 @@ class KarrasCaptionHead(VocabularyMixin):
     A caption is a row of L word vectors, start, end and padding among them. Training adds noise to
     it and learns to take it away; sampling starts from noise alone. The defaults are the published
     method; options that it lacks are off: ``sigma_data='measured'``, ``normalise``,
-    ``denoised_weight``, ``pad_weight``, ``condition_dropout``, ``rows_per_sample`` here, and
+    ``estimate='words'``, ``denoised_weight``, ``pad_weight``, ``condition_dropout``,
+    ``rows_per_sample`` here, and
     ``alignment='every_layer'``, ``adaptive_norm``, ``self_conditioning`` in the denoiser.
 
     Losses returned: ``loss_diffusion`` (weighted squared error of F), ``loss_rounding`` (weighted
@@ -58,6 +73,12 @@ class KarrasCaptionHead(VocabularyMixin):
         normalise: Scale word vectors to unit variance.
         density: Name of the density of training noise, or ``dict(type=name, **options)``.
         weighting: Name of the weight of a noise level, likewise.
+        estimate: What the network estimates. ``'vectors'``: F of EDM, from which the clean vectors
+            follow. ``'words'``: a distribution over the words, whose mean the clean vectors are
+            (score interpolation: Dieleman et al., CDCD, 2022, https://arxiv.org/abs/2211.15089).
+            What a noisy vector itself says of its word is then known by Bayes' rule, and the
+            network learns only what its neighbours and the images say.
+        diffusion_weight: Factor of ``loss_diffusion``.
         rounding_weight: Factor of ``loss_rounding``.
         denoised_weight: Factor of ``loss_caption``.
         pad_weight: What padding beyond the first counts in the losses, 0 to 1.
@@ -71,11 +92,14 @@ class KarrasCaptionHead(VocabularyMixin):
         ValueError: If a probability is none, or L is beyond the denoiser's positions.
     """
 
+    PARTS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
+
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,
                  denoiser: dict | None = None, max_tokens: int | None = None,
                  sigma_data: float | Literal['measured'] = 0.5, normalise: bool = False,
                  density: str | dict = 'cosine_interpolated',
-                 weighting: str | dict = 'soft_min_snr', rounding_weight: float = 1.0,
+                 weighting: str | dict = 'soft_min_snr', estimate: str = 'vectors',
+                 diffusion_weight: float = 1.0, rounding_weight: float = 1.0,
                  denoised_weight: float = 0.0, pad_weight: float = 1.0,
                  condition_dropout: float = 0.0, rows_per_sample: int = 1,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
@@ -83,15 +107,21 @@ class KarrasCaptionHead(VocabularyMixin):
         for name, value in (('pad_weight', pad_weight), ('condition_dropout', condition_dropout)):
             if not 0 <= value <= 1:
                 raise ValueError(f'KarrasCaptionHead {name}={value} is not within [0, 1]')
+        if estimate not in ESTIMATES:
+            raise ValueError(f"KarrasCaptionHead estimate='{estimate}' is none of "
+                             f'{list(ESTIMATES)}.{did_you_mean(estimate, ESTIMATES)}')
         self.tokenizer = TOKENIZERS.build(tokenizer)
         self.register_vocabulary(self.tokenizer.vocabulary())
         self.space = WordSpace(self.tokenizer.vocab_size, embed_channels, sigma_data, normalise)
-        self.denoiser = MODELS.build(dict(type='ChangeDenoiser', channels=embed_channels,
-                                          memory_channels=memory_channels) | dict(denoiser or {}))
+        self.words = estimate == 'words'
+        self.denoiser = MODELS.build(dict(
+            type='ChangeDenoiser', channels=embed_channels, memory_channels=memory_channels,
+            out_channels=self.tokenizer.vocab_size if self.words else None) | dict(denoiser or {}))
         self.nothing = (nn.Parameter(torch.zeros(1, 1, memory_channels)) if condition_dropout
                         else None)
         self.density, self.weighting = (choose(NOISE_DENSITIES, density),
                                         choose(LOSS_WEIGHTINGS, weighting))
+        self.diffusion_weight = diffusion_weight
         self.rounding_weight, self.denoised_weight = rounding_weight, denoised_weight
         self.pad_weight, self.condition_dropout = pad_weight, condition_dropout
         self.rows_per_sample, self.loss_weight = rows_per_sample, loss_weight
@@ -184,43 +214,52 @@ class KarrasCaptionHead(VocabularyMixin):
         if self.training:
             self.space.measure(clean)
         noisy = clean + sigma[:, None, None] * noise
-        error, estimate = self._denoise(clean, noisy, sigma, self.denoiser.remember(memory))
+        found = self._estimate_twice(noisy, sigma, self.denoiser.remember(memory))
         positions = position_weights(ids, self.tokenizer.pad_id, self.pad_weight)
         scale = self.weighting(sigma, self.space.sigma_data)
-        errors = dict(loss_diffusion=scale * (error * positions).mean(1))
+        errors = {}
+        if self.diffusion_weight:
+            # (D - x0) / c_out is the error of F: EDM, Eq. (8).
+            c_out = precondition(sigma, self.space.sigma_data).over(noisy).c_out
+            error = ((found.vectors - clean) / c_out).square().mean(-1)
+            errors['loss_diffusion'] = self.diffusion_weight * scale * (error * positions).mean(1)
         if self.rounding_weight:
-            errors['loss_rounding'] = (self.rounding_weight * scale
-                                       * self._surprise(noisy, ids, positions))
+            errors['loss_rounding'] = self.rounding_weight * scale * _surprise(
+                self.space.logits(noisy), ids, positions)
         if self.denoised_weight:
-            errors['loss_caption'] = self.denoised_weight * self._surprise(estimate, ids, positions)
-        with torch.no_grad():
-            words = ids != self.tokenizer.pad_id
-            right = (self.space.logits(estimate).argmax(-1) == ids) & words
-            errors['accuracy'] = right.sum(1) / words.sum(1).clamp(min=1)
-        return errors
+            errors['loss_caption'] = self.denoised_weight * _surprise(found.logits, ids, positions)
+        words = ids != self.tokenizer.pad_id
+        right = (found.logits.argmax(-1) == ids) & words
+        return errors | dict(accuracy=right.sum(1) / words.sum(1).clamp(min=1))
 
-    def _denoise(self, clean: Tensor, noisy: Tensor, sigma: Tensor, memories: list
-                 ) -> tuple[Tensor, Tensor]:
-        """Return the squared error of F (R, L), mean over channels, and the estimate (R, L, C)."""
-        skip, out, into, level = precondition(sigma, self.space.sigma_data)
-        skip, out, into = (factor[:, None, None] for factor in (skip, out, into))
-
-        def network(previous: Tensor | None) -> Tensor:
-            return self.denoiser(into * noisy, level, memories, previous).float()
-
+    def _estimate_twice(self, noisy: Tensor, sigma: Tensor, memories: list[Memory]) -> Estimate:
+        """Estimate; half the time again, given the first estimate (self-conditioning)."""
         previous = None
         if self.training and self.denoiser.self_conditioning and torch.rand(()) < 0.5:
             with torch.no_grad():
-                previous = skip * noisy + out * network(None)
-        found = network(previous)
-        error = (found - (clean - skip * noisy) / out).square().mean(-1)
-        return error, skip * noisy + out * found
+                previous = self.estimate(noisy, sigma, memories).vectors
+        return self.estimate(noisy, sigma, memories, previous)
 
-    def _surprise(self, points: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
-        """Return the weighted mean cross-entropy (R,) of words at points (R, L, C)."""
-        entropy = functional.cross_entropy(self.space.logits(points).float().transpose(1, 2), ids,
-                                           reduction='none')
-        return (entropy * positions).mean(1)
+    def estimate(self, noisy: Tensor, sigma: Tensor, memories: list[Memory],
+                 previous: Tensor | None = None) -> Estimate:
+        """Estimate the clean captions.
+
+        Args:
+            noisy: Word vectors with noise (R, L, C).
+            sigma: Noise levels (R,).
+            memories: What the denoiser remembers of N samples, R = N * K.
+            previous: An earlier estimate of the vectors (R, L, C), or None.
+        """
+        def network(words: Tensor, level: Tensor) -> Tensor:
+            return self.denoiser(words, level, memories, previous).float()
+
+        if not self.words:
+            vectors = denoise(network, noisy, sigma, self.space.sigma_data)
+            return Estimate(vectors, self.space.logits(vectors))
+        factors = precondition(sigma, self.space.sigma_data)
+        prior = network(factors.over(noisy).c_in * noisy, factors.c_noise)
+        logits = self.space.posterior(noisy, sigma, prior)
+        return Estimate(self.space.expect(logits), logits)
 
     def describe_last_batch(self) -> str:
         """Return the noise levels of the last batch, for who finds that its loss is not finite."""
@@ -244,7 +283,7 @@ class KarrasCaptionHead(VocabularyMixin):
         """
         options = self.decoding.updated(decoding)
         self._check_guidance(options)
-        estimator = Estimator(self.denoiser, self.space, features.tokens, self.nothing, options)
+        estimator = Estimator(self, features.tokens, options)
         shape = (self.length, self.space.table.shape[1])
         final, strip = sample_words(estimator, len(features.tokens), shape, options)
         return to_sampled_captions(self.space.logits(final), strip, self.tokenizer, options)
@@ -258,3 +297,9 @@ class KarrasCaptionHead(VocabularyMixin):
                               f'config {ours}: set max_tokens={int(theirs) - 2}')
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys,
                                       unexpected_keys, error_msgs)
+
+
+def _surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
+    """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
+    entropy = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction='none')
+    return (entropy * positions).mean(1)

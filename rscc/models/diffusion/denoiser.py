@@ -31,6 +31,7 @@ class ChangeDenoiser(nn.Module):
     Args:
         channels: Width C of the word vectors.
         memory_channels: Width of the memory.
+        out_channels: Width of what is estimated; C if None.
         hidden_dims: Width H.
         num_layers: Refinement layers. (The published config says 12 and its code builds 3.)
         num_heads: Heads of the words' attention; they divide H.
@@ -51,9 +52,10 @@ class ChangeDenoiser(nn.Module):
         ValueError: If ``alignment`` is unknown, or heads do not divide a width.
     """
 
-    def __init__(self, channels: int, memory_channels: int, hidden_dims: int = 768,
-                 num_layers: int = 3, num_heads: int = 12, feedforward_dims: int = 3072,
-                 max_positions: int = 512, alignment: str = 'once', alignment_heads: int = 8,
+    def __init__(self, channels: int, memory_channels: int, out_channels: int | None = None,
+                 hidden_dims: int = 768, num_layers: int = 3, num_heads: int = 12,
+                 feedforward_dims: int = 3072, max_positions: int = 512,
+                 alignment: str = 'once', alignment_heads: int = 8,
                  alignment_dims: int = 2048, alignment_feedforward: int = 128,
                  residual: bool = False, attention_dropout: float = 0.1,
                  alignment_dropout: float = 0.1, adaptive_norm: bool = False,
@@ -65,7 +67,7 @@ class ChangeDenoiser(nn.Module):
         self.max_positions, self.self_conditioning = max_positions, self_conditioning
         self.words_in = _perceptron((2 if self_conditioning else 1) * channels, hidden_dims,
                                     hidden_dims)
-        self.words_out = _perceptron(hidden_dims, hidden_dims, channels)
+        self.words_out = _perceptron(hidden_dims, hidden_dims, out_channels or channels)
         self.positions = nn.Embedding(max_positions, hidden_dims)
         self.level_features = FourierFeatures(hidden_dims)
         self.level_in = nn.Linear(hidden_dims, hidden_dims, bias=False)
@@ -103,7 +105,7 @@ class ChangeDenoiser(nn.Module):
                 no estimate yet.
 
         Returns:
-            F (R, L, C).
+            F (R, L, C), or (R, L, out_channels).
         """
         if self.self_conditioning:
             previous = torch.zeros_like(words) if previous is None else previous

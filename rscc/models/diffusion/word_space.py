@@ -58,6 +58,25 @@ class WordSpace(nn.Module):
         """Return scores (..., V) of the words at points (..., C): E x + b."""
         return functional.linear(points, self.vectors(), self.bias)
 
+    def posterior(self, points: Tensor, sigma: Tensor, prior: Tensor) -> Tensor:
+        """Return log-probabilities (R, L, V), up to a constant, of words behind noisy points.
+
+        Bayes' rule for one word under Gaussian noise: ln p(x | e) = (x.e - |e|^2 / 2) / sigma^2, a
+        term of x alone left out.
+
+        Args:
+            points: Word vectors with noise (R, L, C).
+            sigma: Noise levels (R,).
+            prior: What else is known of every word (R, L, V), for instance from its neighbours.
+        """
+        vectors = self.vectors()
+        evidence = functional.linear(points, vectors, -vectors.square().sum(1) / 2)
+        return evidence / sigma[:, None, None].square() + self.bias + prior
+
+    def expect(self, logits: Tensor) -> Tensor:
+        """Return the mean word vectors (R, L, C) of distributions (R, L, V)."""
+        return logits.softmax(-1) @ self.vectors()
+
     def nearest(self, points: Tensor) -> Tensor:
         """Return the word vectors (..., C) nearest to points (..., C)."""
         vectors = self.vectors()
