@@ -18,7 +18,8 @@ _PACKAGE = str(Path(rscc.__file__).parent) + os.sep
 # A worker process hands its exception over as text; these find the last place in it and its words.
 _FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line \d+, in .*\n +(?P<code>.*)$', re.M)
 _WORDS = re.compile(r'^[\w.]*(?:Error|Exception): ', re.M)
-_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+           errno.EISDIR, errno.ENOTDIR)
 _KILLED = re.compile(r'DataLoader worker \(pid(?:\(s\))? [\d, ]+\) [^\n.]*')
 
 
@@ -49,7 +50,8 @@ def explanation(error: BaseException) -> str | None:
     """Return the message of an error that was raised on purpose, None for a fault of the code.
 
     On purpose means: by a ``raise`` statement of this package, here or in a data worker. Told too
-    are a disk that is full or may not be written, and a process of the run that was ended.
+    are a disk that is full or may not be written, a folder where a file should be, and a process of
+    the run that was ended.
     """
     text = str(error)
     # The cause, where there is one, names the signal.
@@ -63,7 +65,7 @@ def explanation(error: BaseException) -> str | None:
                 'continue with --resume')
     if 'Original Traceback' in text:
         return _of_worker(text)
-    if isinstance(error, OSError) and error.errno in _FULL_OR_CLOSED:
+    if isinstance(error, OSError) and error.errno in _PLACES:
         # Ours come without a file name: it stands in the words.
         return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
     frames = traceback.extract_tb(error.__traceback__)

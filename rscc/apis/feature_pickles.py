@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rscc.apis.feature_extraction import images_of, provenance
+from rscc.apis.feature_extraction import provenance
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.feature_writer import write_features
+from rscc.datasets.features import key_of
 
 #: Repetitions of one image's row may differ by the rounding of a graphics card.
 _TOLERANCE = 1e-2
@@ -62,7 +63,18 @@ def read_pickle(file: str | Path) -> tuple[Tensor, list[dict]]:
         raise ValueError(f"'{file}' is no embedding pickle: a dict with 'clip_embedding' and "
                          f"'captions' was expected, found "
                          f'{sorted(map(str, data)) if isinstance(data, dict) else type(data)}')
-    return data['clip_embedding'], data['captions']
+    rows, captions = data['clip_embedding'], data['captions']
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or not _are_records(captions):
+        shape = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+        raise ValueError(f"'{file}' holds 'clip_embedding' {shape} and 'captions' "
+                         f'{str(captions)[:60]}; a tensor (captions, D) and a list of dicts, one a '
+                         'caption, were expected')
+    return rows, captions
+
+
+def _are_records(captions: Any) -> bool:
+    return (isinstance(captions, list) and len(captions) > 0
+            and all(isinstance(caption, dict) for caption in captions))
 
 
 def convert_pickle(file: str | Path, dataset: ChangeDataset, target: str | Path,
@@ -113,15 +125,27 @@ def model_of(file: str | Path) -> str:
 
 
 def _names(dataset: ChangeDataset) -> dict[str | int, str]:
-    """Return the name in the index by file name and by number of the image."""
-    names = list(images_of(dataset))
-    return {**{Path(name).name: name for name in names}, **dict(enumerate(names))}
+    """Return the name in the index by file name and by number of the image.
+
+    Numbers are those of the annotations, else the images' places in them, which are the same in
+    the published files.
+    """
+    names: dict[str | int, str] = {}
+    for row in range(len(dataset)):
+        item = dataset.get_data_info(row)
+        for path in dataset.images_of(item):
+            name = key_of(path, dataset.data_root)
+            names |= {Path(name).name: name, item.get('imgid', row): name}
+    return names
 
 
 def _image_of(caption: dict, names: dict[str | int, str], file: str | Path) -> str:
     """Find a caption's image: by file name, else by its number in the annotations."""
     key = caption.get('filename', caption.get('image_id'))
-    key = Path(key).name if isinstance(key, str) and not key.isdigit() else int(key or 0)
+    if not isinstance(key, str | int):
+        raise ValueError(f"'{file}': a caption names no image: 'filename' or 'image_id' was "
+                         f'expected, found {sorted(map(str, caption))}')
+    key = int(key) if str(key).isdigit() else Path(str(key)).name
     if key not in names:
         raise ValueError(f"'{file}' is about the image {key!r}, which the dataset does not have: "
                          f'its first are {list(names)[:2]}. Is it of another dataset?')

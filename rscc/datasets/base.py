@@ -139,10 +139,14 @@ class ChangeDataset(BaseDataset):
 
     def need_file(self, path: str | Path, what: str = 'annotations') -> None:
         """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""
-        if Path(path).is_file():
+        path = Path(path)
+        if path.is_file():
             return
+        beside = sorted(found.name for found in path.parent.glob(f'*{path.suffix}'))
+        there = (f' That folder holds {beside[:6]}.{did_you_mean(path.name, beside)}' if beside
+                 else '')
         raise FileNotFoundError(
-            f"{self.TITLE} {what} not found at '{path}' (data_root='{self.data_root}'). "
+            f"{self.TITLE} {what} not found at '{path}' (data_root='{self.data_root}').{there} "
             f'Set RSCC_DATA or pass --data-root; how to get it: docs/en/datasets.md#{self.ANCHOR}. '
             'A first run without any download: bash tools/quickstart.sh')
 

@@ -200,4 +200,8 @@ def read_index(file: str | Path) -> dict[str, Any]:
     if not isinstance(index, dict) or index.get('format') != FORMAT:
         raise ValueError(f"'{index_path(file)}' is no index of features: an object with "
                          f"format='{FORMAT}' was expected")
+    images = index.get('images')
+    if not isinstance(images, list) or not images or not {'model', 'width'} <= set(index):
+        raise ValueError(f"'{index_path(file)}' lacks some of 'model', 'width' and a list 'images' "
+                         f'with names: it has {sorted(index)}. Write it anew: {_TOOLS}')
     return index

@@ -157,25 +157,50 @@ class HDF5CaptionDataset(ChangeDataset):
         for kind in ('CAPLENS', 'WORDMAP'):
             self.need_file(self.file(kind), kind)
         lengths, numbers = read_json(self.file('CAPLENS')), read_json(self.file('WORDMAP'))
-        if not isinstance(rows, list) or len(rows) != len(lengths):
+        if not isinstance(rows, list) or not isinstance(lengths, list) or len(rows) != len(lengths):
             raise ValueError(f"'{self.ann_file}' is not of the 'tutorial' variant: a list as long "
-                             f"as CAPLENS ({len(lengths)}) was expected. Try variant='blip'.")
-        words = {number: word for word, number in numbers.items() if word not in SPECIALS}
-        per_image = self._captions_per_image()
-        sentences = [join_words([words[number] for number in row[:length] if number in words],
-                                self.language) for row, length in zip(rows, lengths, strict=True)]
-        if '' in sentences:
-            raise ValueError(f"'{self.ann_file}': row {sentences.index('')} holds no word.")
+                             "as CAPLENS was expected. Try variant='blip'.")
+        words = self._words(numbers)
+        sentences = [self._sentence(row, length, place, words)
+                     for place, (row, length) in enumerate(zip(rows, lengths, strict=True))]
+        per_image = self._captions_per_image(len(rows))
         return [Record(sample_id=f'{self.split}_{row:06d}', filename=str(row), filepath=None,
                        split=self.split, changeflag=None,
                        captions=sentences[row * per_image:(row + 1) * per_image])
                 for row in range(len(sentences) // per_image)]
 
-    def _captions_per_image(self) -> int:
+    def _words(self, numbers: Any) -> dict[int, str]:
+        """Return the word of every number, '' for the marks that are no words."""
+        if not isinstance(numbers, dict) or not all(isinstance(n, int) for n in numbers.values()):
+            raise ValueError(f"'{self.file('WORDMAP')}' is no word map: an object of words and "
+                             'their numbers was expected.')
+        return {number: '' if word in SPECIALS else word for word, number in numbers.items()}
+
+    def _sentence(self, row: Any, length: Any, place: int, words: dict[int, str]) -> str:
+        """Return the sentence that a row of word numbers spells."""
+        if not isinstance(row, list) or not isinstance(length, int):
+            raise ValueError(f"'{self.ann_file}': row {place} is {str(row)[:40]} of length "
+                             f'{length}; a list of word numbers was expected.')
+        strange = [number for number in row[:length] if number not in words]
+        if strange:
+            raise ValueError(f"'{self.ann_file}': row {place} has the word number {strange[0]!r}, "
+                             f"which is not in '{self.file('WORDMAP').name}': they are not of one "
+                             'making.')
+        sentence = join_words([words[number] for number in row[:length] if words[number]],
+                              self.language)
+        if not sentence:
+            raise ValueError(f"'{self.ann_file}': row {place} holds no word.")
+        return sentence
+
+    def _captions_per_image(self, rows: int) -> int:
         attributes = self._images.images.file.attrs
         if 'captions_per_image' not in attributes:
             raise ValueError(f"'{self._images.path}' lacks the attribute 'captions_per_image'.")
-        return int(attributes['captions_per_image'])
+        number = int(attributes['captions_per_image'])
+        if number < 1 or rows % number:
+            raise ValueError(f"'{self._images.path}' says captions_per_image={number}, and "
+                             f"'{self.ann_file}' has {rows} rows: they are not of one making.")
+        return number
 
     def describe(self, record: Record) -> dict:
         """Describe one sample; its paths name the file, the row and, for pairs, the date."""

@@ -16,6 +16,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
+from rscc.utils.notes import say_once
 
 CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
 
@@ -73,7 +74,8 @@ def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
         The files, in the order written.
 
     Raises:
-        ValueError: If no split is train, or a frame is of another size than the first.
+        ValueError: If no split is train, no word is frequent enough, or a frame is of another size
+            than the first.
     """
     base = f'{name}_{CAPTIONS_PER_IMAGE}_cap_per_img_{min_word_freq}_min_word_freq'
     folder, written = Path(out), []
@@ -85,12 +87,7 @@ def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
     numbers = word_map((words for split in counted for words in split), min_word_freq)
     shuffle = random.Random(SHUFFLE_SEED)
     for dataset in datasets:
-        rows, lengths = [], []
-        for item in (dataset.get_data_info(row) for row in range(len(dataset))):
-            for caption in five_of(item['gt_captions'], shuffle):
-                words = split_words(caption, dataset.language)[:MAX_WORDS]
-                rows.append(encode(words, numbers))
-                lengths.append(len(words) + 2)
+        rows, lengths = encode_captions(dataset, numbers, shuffle)
         prefix = dataset.split.upper()
         written += [write_images(dataset, out, base),
                     _json(folder / f'{prefix}_CAPTIONS_{base}.json', rows),
@@ -98,10 +95,45 @@ def write_tutorial(datasets: Sequence[ChangeDataset], out: str | Path,
     return [*written, _json(folder / f'WORDMAP_{base}.json', numbers)]
 
 
+def encode_captions(dataset: ChangeDataset, numbers: dict[str, int], shuffle: random.Random
+                    ) -> tuple[list[list[int]], list[int]]:
+    """Return five rows of word numbers an image, and how many of each count.
+
+    Captions that lose words, or of which no word is in the map, are counted in one warning each.
+    """
+    rows, lengths = [], []
+    cut, unknown = [], []
+    for item in (dataset.get_data_info(row) for row in range(len(dataset))):
+        for caption in five_of(item['gt_captions'], shuffle):
+            words = split_words(caption, dataset.language)
+            shown = f"'{caption}' ('{item['sample_id']}')"
+            if len(words) > MAX_WORDS:
+                cut.append(shown)
+            if not any(word in numbers for word in words[:MAX_WORDS]):
+                unknown.append(shown)
+            rows.append(encode(words[:MAX_WORDS], numbers))
+            lengths.append(len(words[:MAX_WORDS]) + 2)
+    for found, what in ((cut, f'are cut to {MAX_WORDS} words'),
+                        (unknown, 'hold no word of the word map and become <unk> throughout')):
+        if found:
+            say_once(f"{dataset.TITLE}, split '{dataset.split}': {len(found)} of {len(rows)} "
+                     f'captions {what}; the first: {found[0]}')
+    return rows, lengths
+
+
 def word_map(sentences: Iterable[Sequence[str]], min_word_freq: int) -> dict[str, int]:
-    """Number the words that occur more than ``min_word_freq`` times, in order of appearance."""
+    """Number the words that occur more than ``min_word_freq`` times, in order of appearance.
+
+    Raises:
+        ValueError: If there is none, or the number is negative.
+    """
+    if min_word_freq < 0:
+        raise ValueError(f'min_word_freq={min_word_freq} must be 0 or more')
     counts = Counter(word for words in sentences for word in words)
     kept = [word for word, count in counts.items() if count > min_word_freq]
+    if not kept:
+        raise ValueError(f'no word occurs more than {min_word_freq} times (min_word_freq); the '
+                         f'most frequent is {counts.most_common(1)}')
     numbers = {word: number for number, word in enumerate(kept, start=1)}
     for special in ('<unk>', '<start>', '<end>'):
         numbers[special] = len(numbers) + 1

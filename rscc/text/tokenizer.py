@@ -95,14 +95,16 @@ class CaptionTokenizer(ABC):
         return body[:room]
 
     def count_empty(self, text: str) -> None:
-        """Count a caption without a word and log the first one."""
+        """Count a caption without a word; log the first one, and the count as it grows."""
         self.empty += 1
         if self.empty == 1:
             warn(f'caption {text!r} has no token: there is nothing to learn from it. Later ones '
-                 'are only counted.')
+                 'are counted.')
+        elif _is_power_of_ten(self.empty):
+            warn(f'{self.empty} times a caption had no token so far, last {text!r}')
 
     def count_cut(self, text: str, length: int, max_len: int) -> None:
-        """Count a caption that does not fit and log the first one.
+        """Count a caption that does not fit; log the first one, and the count as it grows.
 
         Args:
             text: The caption.
@@ -112,7 +114,10 @@ class CaptionTokenizer(ABC):
         self.cut += 1
         if self.cut == 1:
             warn(f"caption cut from {length} to {max_len} tokens: '{text}'. Raise max_len to keep "
-                 'it whole; later cuts are only counted.')
+                 'it whole; later cuts are counted.')
+        elif _is_power_of_ten(self.cut):
+            warn(f'{self.cut} times a caption was cut to max_len={max_len} tokens so far, last '
+                 f"from {length}: '{text}'")
 
     def decode(self, ids: 'Sequence[int] | Tensor') -> str:
         """Return the sentence up to the first eos, without specials and prompt.
@@ -160,3 +165,7 @@ class CaptionTokenizer(ABC):
 
     def __len__(self) -> int:
         return self.vocab_size
+
+
+def _is_power_of_ten(count: int) -> bool:
+    return str(count).rstrip('0') == '1'

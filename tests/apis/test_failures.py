@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 from rscc.apis.failures import explained, explanation
 from rscc.engine.storage import AtomicBackend
 from rscc.text import normalise
+from rscc.utils import write_json
 
 
 class Readings(Dataset):
@@ -70,6 +71,11 @@ def test_a_full_disk_is_told_without_its_number(tmp_path, monkeypatch):
     monkeypatch.setattr('rscc.engine.storage.atomic_write', full)
     error = failure(lambda: AtomicBackend().put(b'x', tmp_path / 'epoch_1.pth'))
     assert explanation(error).startswith("checkpoint '") and 'make room' in explanation(error)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
+    error = failure(lambda: write_json(tmp_path, []))
+    assert explanation(error) == f"Is a directory: '{tmp_path}'"
 
 
 def test_the_traceback_goes_to_the_log_file(tmp_path):

@@ -83,6 +83,31 @@ def test_contents_that_do_not_fit_are_refused(tmp_path, dataset):
         attempt(clip_embedding=torch.randn(6, 4))
 
 
+@pytest.mark.parametrize('changes', [
+    dict(captions=[]), dict(captions=['a']), dict(clip_embedding=[1, 2]),
+    dict(clip_embedding=torch.zeros(6))])
+def test_pickles_of_another_shape_are_refused(tmp_path, changes):
+    with pytest.raises(ValueError, match=r"holds 'clip_embedding' .* and 'captions' .*; a tensor "
+                       r'\(captions, D\) and a list of dicts'):
+        read_pickle(published(tmp_path, **changes))
+
+
+def test_a_caption_that_names_no_image_is_never_taken_for_the_first(tmp_path, dataset):
+    file = published(tmp_path, captions=[dict(caption='a road', clip_embedding=0)])
+    with pytest.raises(ValueError, match=r"a caption names no image: .* found \['caption', 'clip_"):
+        convert_pickle(file, dataset, tmp_path / 'x.safetensors')
+
+
+def test_numbers_are_those_of_the_annotations(tmp_path):
+    images = [{'filename': f'{number + 1}.tif', 'imgid': number, 'split': 'train',
+               'sentences': [{'raw': 'a road .'}]} for number in (1, 0)]
+    (tmp_path / 'dataset.json').write_text(json.dumps({'images': images}))
+    dataset = build_dataset('sydney', str(tmp_path), check_images=False)
+    convert_pickle(published(tmp_path, named=False), dataset, tmp_path / 'x.safetensors')
+    rows = FeatureRows(tmp_path / 'x.safetensors', tmp_path)
+    assert torch.equal(rows.of([tmp_path / 'imgs/1.tif', tmp_path / 'imgs/2.tif']), ROWS[:, None])
+
+
 def test_the_model_comes_from_the_published_name():
     assert model_of('clip_emb_ViT-B_32_ucm.pkl') == 'ViT-B/32'
     assert model_of('clip_emb_RN50x4_rsicd_cn.pkl') == 'RN50x4'

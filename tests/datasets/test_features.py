@@ -149,3 +149,12 @@ def test_a_file_of_whole_images_has_no_patches(root):
 def test_names_start_at_the_datasets_folder():
     assert key_of('/data/x/imgs/1.tif', '/data/x') == 'imgs/1.tif'
     assert key_of('/elsewhere/1.tif', '/data/x') == '/elsewhere/1.tif'
+
+
+@pytest.mark.parametrize('change', [dict(images=[]), dict(images=None), dict(model=...)])
+def test_an_index_that_lacks_what_rows_need_is_refused(root, change):
+    path = index_path(root / 'clip.safetensors')
+    index = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({key: value for key, value in index.items() if value is not ...}))
+    with pytest.raises(ValueError, match=r"clip\.json' lacks some of 'model', 'width' and a list"):
+        build(root)

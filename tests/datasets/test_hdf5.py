@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 
+from rscc.datasets import hdf5_writer
 from rscc.datasets.hdf5 import HDF5CaptionDataset
 from rscc.datasets.hdf5_writer import encode, five_of, word_map, write_blip, write_tutorial
 from rscc.datasets.image_files import read_rgb
@@ -225,6 +226,48 @@ def test_a_row_without_a_word_is_refused(tutorial):
     path.write_text(json.dumps(rows))
     with pytest.raises(ValueError, match='row 3 holds no word'):
         HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+@pytest.mark.parametrize(('kind', 'data', 'message'), [
+    ('WORDMAP', ['a'], 'is no word map: an object of words and their numbers'),
+    ('TRAIN_CAPLENS', {'a': 1}, "not of the 'tutorial' variant"),
+    ('TRAIN_CAPTIONS', ['a'] * 20, 'row 0 is a of length .*a list of word numbers was expected'),
+    ('TRAIN_CAPTIONS', [[999]] * 20, r"row 0 has the word number 999, which is not in 'WORDMAP_")])
+def test_broken_tutorial_files_name_the_place(tutorial, kind, data, message):
+    (tutorial / f'{kind}_{BASE}.json').write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=message):
+        HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+@pytest.mark.parametrize('number', [0, 3])
+def test_captions_per_image_must_divide_the_rows(tutorial, number):
+    with h5py.File(tutorial / f'TRAIN_IMAGES_{BASE}.hdf5', 'a') as file:
+        file.attrs['captions_per_image'] = number
+    with pytest.raises(ValueError, match=rf'captions_per_image={number}, and .* has 20 rows'):
+        HDF5CaptionDataset(str(tutorial), variant='tutorial', base_name=BASE)
+
+
+def test_captions_that_are_cut_or_lose_all_words_are_counted(
+        levir, edit_annotations, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(hdf5_writer, 'say_once', told.append)
+    edit_annotations(levir, lambda images: images[0].update(
+        sentences=[{'raw': 'zebra'}, {'raw': 'road ' * 60}, *[{'raw': 'a road'}] * 3]))
+    write_tutorial(splits(levir)[:1], tmp_path / 'a', min_word_freq=1)
+    assert told == [
+        "LEVIR-CC, split 'train': 1 of 20 captions are cut to 50 words; the first: "
+        f"'{' '.join(['road'] * 60)}' ('train_000000')",
+        "LEVIR-CC, split 'train': 1 of 20 captions hold no word of the word map and become <unk> "
+        "throughout; the first: 'zebra' ('train_000000')"]
+
+
+def test_thresholds_that_leave_no_word_are_refused(levir, tmp_path):
+    with pytest.raises(ValueError, match=r'no word occurs more than 9999 times \(min_word_freq\); '
+                       'the most frequent is'):
+        write_tutorial(splits(levir), tmp_path / 'a', min_word_freq=9999)
+    with pytest.raises(ValueError, match='min_word_freq=-1 must be 0 or more'):
+        write_tutorial(splits(levir), tmp_path / 'a', min_word_freq=-1)
+    assert not (tmp_path / 'a').exists()
 
 
 def test_an_unknown_task_names_the_nearest(tmp_path):

@@ -64,6 +64,23 @@ def test_a_missing_file_is_named_as_published(tmp_path):
         SydneyCaptionsDataset(str(tmp_path), language='zh')
 
 
+def test_annotations_that_are_there_are_named(tmp_path):
+    make(tmp_path, 'dataset_ucm_modified.json')
+    with pytest.raises(FileNotFoundError, match=r"not found at .*dataset\.json'.* That folder "
+                       r"holds \['dataset_ucm_modified\.json'\]\..* Set RSCC_DATA"):
+        UCMCaptionsDataset(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"Did you mean 'dataset_ucm_modified\.json'\?"):
+        UCMCaptionsDataset(str(tmp_path), 'dataset_ucm_modifed.json')
+
+
+def test_the_name_of_a_corrected_file_tells_its_release(tmp_path):
+    make(tmp_path, 'dataset_ucm_modified.json')
+    dataset = UCMCaptionsDataset(str(tmp_path), 'dataset_ucm_modified.json', check_images=False)
+    assert (dataset.metainfo['name'], dataset.metainfo['release']) == ('ucm_modified', 'modified')
+    assert UCMCaptionsDataset.release_of('a/dataset_ucm_modified.json.gz') == 'modified'
+    assert UCMCaptionsDataset.release_of('mine.json') == 'original'
+
+
 def test_unknown_releases_languages_and_splits_name_the_nearest(tmp_path):
     with pytest.raises(ValueError, match=r"UCM-captions has no release 'modifed': use one of "
                        r"\['original', 'modified'\]\. Did you mean 'modified'\?"):

@@ -46,7 +46,10 @@ def test_cut_captions_keep_their_end_are_counted_and_shown_once(monkeypatch):
     tokenizer.batch_encode(['a a a a a', 'a'], max_len=5)
     assert tokenizer.cut == 2
     assert said == ["caption cut from 6 to 4 tokens: 'a road is built'. Raise max_len to keep it "
-                    'whole; later cuts are only counted.']
+                    'whole; later cuts are counted.']
+    tokenizer.batch_encode(['a road is built'] * 8, max_len=5)
+    assert said[1:] == ['10 times a caption was cut to max_len=5 tokens so far, last from 6: '
+                        "'a road is built'"]
     with pytest.raises(ValueError, match=r'max_len=2 leaves no room for a word.*at least 3'):
         tokenizer.encode('a road', max_len=2)
 
@@ -167,6 +170,9 @@ def test_a_sentence_without_a_word_is_counted_and_the_first_is_shown(monkeypatch
     tokenizer.encode('')
     assert tokenizer.empty == 2
     assert len(said) == 1 and "caption ' .' has no token" in said[0]
+    for _ in range(20):
+        tokenizer.encode('.')
+    assert said[1:] == ["10 times a caption had no token so far, last '.'"]
 
 
 def test_an_encoding_knows_the_longest_caption(tmp_path):
