@@ -46,7 +46,7 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
     Args:
         cfg: The run's config.
         folder: Gets ``masks/``, ``overlays/``, ``panels/``, where there are references
-            ``reference_masks/``, and where sentences carry maps ``attention/``.
+            ``reference_masks/``, and what sentences bring, ``attention/`` or ``denoising/``.
         probabilities: Write ``probabilities/`` too.
     """
     options = {'out_dir': str(folder), 'probabilities': probabilities}

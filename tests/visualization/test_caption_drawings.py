@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from rscc.models.caption_heads.decoding import Decoding
 from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of, find_drawing
@@ -40,6 +39,7 @@ def test_a_drawing_that_the_caption_does_not_bring_says_how_to_get_it(caption):
         find_drawing('denoising', caption)
 
 
-def test_the_messages_name_heads_and_options_that_exist():
-    assert all(MODELS.get(kind.heads) for kind in CAPTION_DRAWINGS)
-    assert CAPTION_DRAWINGS[0].option in {field.name for field in fields(Decoding)}
+@pytest.mark.parametrize('kind', CAPTION_DRAWINGS, ids=lambda kind: kind.name)
+def test_the_messages_name_heads_and_options_that_a_config_can_set(kind):
+    options = MODELS.get(kind.heads).PARTS['decoding']
+    assert kind.option in {field.name for field in fields(options)}
