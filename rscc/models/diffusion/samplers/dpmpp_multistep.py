@@ -7,7 +7,7 @@ half log SNR is lambda = -ln(sigma), and every step solves, over h = lambda_next
 
 with D replaced by a polynomial through the last estimates. The stochastic ones move along the
 reverse equation with eta times its noise, where H = (1 + eta) h takes the place of h in the
-exponentials (Section 4.3, "SDE-DPM-Solver++", is eta = 1).
+exponentials (the paper's SDE-DPM-Solver++ is eta = 1).
 """
 from typing import Literal
 
@@ -43,15 +43,15 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None
         if callback:
             callback(step, sigma, denoised)
 
-        # Line 8: D extrapolated to the middle of the step, from the second step on. (The step to 0
-        # is infinitely long, and ends at D.)
+        # D_i of the paper: D extrapolated to the middle of the step, from the second step on. (The
+        # step to 0 is infinitely long, and ends at D.)
         h = (sigma / sigma_next).log()
         extrapolated = denoised
         if before is not None and sigma_next > 0:
             r = h_before / h
             extrapolated = (1 + 1 / (2 * r)) * denoised - 1 / (2 * r) * before
 
-        # Line 9: exact for a constant D.
+        # Exact for a constant D.
         x = (sigma_next / sigma) * x - torch.expm1(-h) * extrapolated
         before, h_before = denoised, h
     return x
@@ -61,7 +61,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None
 def dpmpp_2m_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
                  callback: Callback | None = None, eta: float = 1.0,
                  variant: Literal['heun', 'midpoint'] = 'midpoint') -> Tensor:
-    """SDE-DPM-Solver++(2M), second order in the drift: Section 4.3.
+    """SDE-DPM-Solver++(2M), second order in the drift.
 
     Args:
         denoise: D(x; sigma).

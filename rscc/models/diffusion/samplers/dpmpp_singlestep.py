@@ -41,13 +41,13 @@ def dpmpp_2s(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None
         if sigma_next == 0:
             return denoised
 
-        # Line 4: first order to the middle of the step in lambda = -ln(sigma).
+        # u_i of the paper: first order to the middle of the step in lambda = -ln(sigma).
         sigma_down, sigma_up = ancestral_split(sigma, sigma_next, eta)
         h = (sigma / sigma_down).log()
         sigma_middle = (sigma * sigma_down).sqrt()
         x_middle = (sigma_middle / sigma) * x - torch.expm1(-h / 2) * denoised
 
-        # Lines 5-6: the whole step with D of the middle.
+        # The whole step with D of the middle, which is D_i for r = 1/2.
         x = (sigma_down / sigma) * x - torch.expm1(-h) * denoise(x_middle, sigma_middle)
 
         # Back up to the next level.

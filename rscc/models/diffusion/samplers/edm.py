@@ -82,7 +82,7 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = 
 
 
 def _gamma(sigma: Tensor, steps: int, s_churn: float, s_tmin: float, s_tmax: float) -> float:
-    """Return by which factor sigma grows, less 1: the definition of gamma_i above Algorithm 2."""
+    """Return by which factor sigma grows, less 1: gamma_i of Algorithm 2."""
     return min(s_churn / steps, math.sqrt(2) - 1) if s_tmin <= sigma <= s_tmax else 0.0
 
 
