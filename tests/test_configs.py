@@ -75,6 +75,9 @@ def data_home(tmp_path_factory):
     for name in VOCABULARIES:
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(json.dumps(WORDS))
+    (home / 'LEVIR-CC/word_encoding.json').write_text(json.dumps(dict(
+        format='rscc word encoding', length=41, words=['<pad>', *WORDS, '<unk>', '<start>',
+                                                       '<end>'])))
     return home
 
 
