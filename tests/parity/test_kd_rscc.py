@@ -170,7 +170,7 @@ def test_estimate_and_rounding(model, meta, recorded):
 def test_loss_and_gradients_from_images_and_words(model, meta, recorded, features):
     head, ids, sigma = model.caption_head, recorded['ids'], recorded['sigma']
     errors = head.errors(ids, sigma, recorded['noise'], features.tokens)
-    weight = head.weighting(sigma, meta['setting']['sigma_data'])
+    weight = head.terms.weighting(sigma, meta['setting']['sigma_data'])
     close(weight, recorded['loss_weight'])
     close(errors['loss_diffusion'] / weight, recorded['loss_mse'])
     close(errors['loss_rounding'] / weight, recorded['loss_nll'])

@@ -22,6 +22,6 @@ model = dict(
         memory_channels=1024,
         tokenizer=dict(type='WordTokenizer', vocab_file='LEVIR-CC/word_encoding.json'),
         density=dict(
-            type='cosine_interpolated', image_size=44, noise_low=32, noise_high=44,
+            type='cosine_interpolated', image_size=41, noise_low=32, noise_high=41,  # 41 ids
             sigma_min=1e-3, sigma_max=1e3),
         decoding=dict(sampler=dict(type='dpmpp_2m_sde', eta=0.0, variant='heun'), steps=50)))

@@ -5,15 +5,15 @@ Captioning, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489; Karr
 NeurIPS 2022, https://arxiv.org/abs/2206.00364; Li et al., Diffusion-LM, NeurIPS 2022,
 https://arxiv.org/abs/2205.14217.
 """
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from mmengine.dist import get_dist_info
 from torch import Tensor, nn
-from torch.nn import functional
 
+from rscc.models.caption_heads.denoising_loss import DenoisingLoss, Estimate
 from rscc.models.caption_heads.diffusion_decoding import DiffusionDecoding
-from rscc.models.caption_heads.diffusion_rows import CaptionRows, position_weights
+from rscc.models.caption_heads.diffusion_rows import CaptionRows
 from rscc.models.caption_heads.diffusion_sampling import (
     Estimator,
     sample_words,
@@ -32,17 +32,6 @@ from rscc.utils import did_you_mean
 
 LENGTH = 'caption_length'
 ESTIMATES = ('vectors', 'words')
-
-
-class Estimate(NamedTuple):
-    """What the head makes of noisy captions.
-
-    Attributes:
-        vectors: Clean word vectors (R, L, C): D of EDM.
-        logits: Scores of the words (R, L, V).
-    """
-    vectors: Tensor
-    logits: Tensor
 
 
 @MODELS.register_module()
@@ -119,11 +108,11 @@ class KarrasCaptionHead(VocabularyMixin):
             out_channels=self.tokenizer.vocab_size if self.words else None) | dict(denoiser or {}))
         self.nothing = (nn.Parameter(torch.zeros(1, 1, memory_channels)) if condition_dropout
                         else None)
-        self.density, self.weighting = (choose(NOISE_DENSITIES, density),
-                                        choose(LOSS_WEIGHTINGS, weighting))
-        self.diffusion_weight = diffusion_weight
-        self.rounding_weight, self.denoised_weight = rounding_weight, denoised_weight
-        self.pad_weight, self.condition_dropout = pad_weight, condition_dropout
+        self.density = choose(NOISE_DENSITIES, density)
+        self.terms = DenoisingLoss(choose(LOSS_WEIGHTINGS, weighting), diffusion_weight,
+                                   rounding_weight, denoised_weight, self.tokenizer.pad_id,
+                                   pad_weight)
+        self.condition_dropout = condition_dropout
         self.rows_per_sample, self.loss_weight = rows_per_sample, loss_weight
         length = getattr(self.tokenizer, 'longest', None) if max_tokens is None else max_tokens + 2
         self.register_buffer(LENGTH, torch.tensor(self._checked(length or 0)))
@@ -215,22 +204,7 @@ class KarrasCaptionHead(VocabularyMixin):
             self.space.measure(clean)
         noisy = clean + sigma[:, None, None] * noise
         found = self._estimate_twice(noisy, sigma, self.denoiser.remember(memory))
-        positions = position_weights(ids, self.tokenizer.pad_id, self.pad_weight)
-        scale = self.weighting(sigma, self.space.sigma_data)
-        errors = {}
-        if self.diffusion_weight:
-            # (D - x0) / c_out is the error of F: EDM, Eq. (8).
-            c_out = precondition(sigma, self.space.sigma_data).over(noisy).c_out
-            error = ((found.vectors - clean) / c_out).square().mean(-1)
-            errors['loss_diffusion'] = self.diffusion_weight * scale * (error * positions).mean(1)
-        if self.rounding_weight:
-            errors['loss_rounding'] = self.rounding_weight * scale * _surprise(
-                self.space.logits(noisy), ids, positions)
-        if self.denoised_weight:
-            errors['loss_caption'] = self.denoised_weight * _surprise(found.logits, ids, positions)
-        words = ids != self.tokenizer.pad_id
-        right = (found.logits.argmax(-1) == ids) & words
-        return errors | dict(accuracy=right.sum(1) / words.sum(1).clamp(min=1))
+        return self.terms(self.space, ids, noisy, sigma, found)
 
     def _estimate_twice(self, noisy: Tensor, sigma: Tensor, memories: list[Memory]) -> Estimate:
         """Estimate; half the time again, given the first estimate (self-conditioning)."""
@@ -297,9 +271,3 @@ class KarrasCaptionHead(VocabularyMixin):
                               f'config {ours}: set max_tokens={int(theirs) - 2}')
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys,
                                       unexpected_keys, error_msgs)
-
-
-def _surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
-    """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
-    entropy = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction='none')
-    return (entropy * positions).mean(1)
