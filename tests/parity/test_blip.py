@@ -97,7 +97,7 @@ def test_generated_ids_equal_the_original(published, original, images, fusion, b
     expected = original.generate(images, num_beams=beams, max_new_tokens=9)
     decoded = [model.caption_head.tokenizer.decode(row) for row in expected.tolist()]
     predicted = model.predict(images[:, None], samples(CAPTIONS), num_beams=beams,
-                              max_tokens=8)
+                              max_tokens=9)
     assert [sample.pred_caption for sample in predicted] == decoded
 
 

@@ -32,12 +32,13 @@ CLOSE = dict(atol=1e-5, rtol=1e-5)
 @TOKENIZERS.register_module(force=True)
 class NumberTokenizer(CaptionTokenizer):
     """Sentences of numbers, which are the ids: what the recorded ids need to pass as sentences."""
-    pad_id = unk_id = bos_id = 0
     start_ids = ()
 
     def __init__(self, vocab_size, eos_id):
         super().__init__()
-        self.vocab_size, self.eos_id = vocab_size, eos_id
+        self.vocab_size = vocab_size
+        # The originals write any id, 0 too, with which they pad.
+        self.pad_id = self.unk_id = self.bos_id = self.eos_id = eos_id
 
     def _text_to_ids(self, text):
         return [int(word) for word in text.split()]
@@ -221,7 +222,7 @@ def test_beams_through_the_head(name, beams):
     head, record = build_head(name)
     written = head.generate(
         ChangeFeatures(pooled=record.inputs['clip']), num_beams=beams, num_captions=beams,
-        beam_rule='clipcap', max_tokens=record.cfg['entry_length'] - 1)
+        beam_rule='clipcap', max_tokens=record.cfg['entry_length'])
     for captions, expected in zip(written, record.out[f'beam{beams}'], strict=True):
         ids = [[int(word) for word in caption.text.split()] for caption in captions]
         assert ids == without_padding(expected)

@@ -53,7 +53,7 @@ def head(recorded):
     for place, name in ((0, '<pad>'), (int(recorded['cfg/start']), '<start>'),
                         (int(recorded['cfg/end']), '<end>')):
         words[place] = name
-    words[-3] = '<unk>'
+    words[next(i for i, word in enumerate(words) if word[0] == 'w')] = '<unk>'
     head = MODELS.build(dict(
         type='AttentionLSTMHead', tokenizer=dict(type='WordTokenizer', words=words),
         **sizes_of(state)))

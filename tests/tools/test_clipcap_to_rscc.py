@@ -103,7 +103,7 @@ def test_a_converted_checkpoint_holds_mapper_language_model_and_habits(files, ca
     head = Config.fromfile(out.with_suffix('.py')).model.caption_head
     assert head.mapper == dict(type='MLPMapper', hidden_channels=PREFIX * WIDTH // 2)
     assert head.stop_text == ['.', ' .'] and not head.learn_end
-    assert head.language_model.config.n_layer == 2
+    assert head.language_model.config.n_layer == 2 and head.decoding.beam_rule == 'clipcap'
     weights = torch.load(out, weights_only=True)['state_dict']
     original = torch.load(files / 'original.pt', weights_only=True)
     assert torch.equal(weights['caption_head.language_model.model.transformer.wte.weight'],

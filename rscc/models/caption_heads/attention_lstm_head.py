@@ -14,7 +14,7 @@ from rscc.models.caption_heads.decoding import Decoding, to_captions
 from rscc.models.caption_heads.hypotheses import Hypothesis
 from rscc.models.caption_heads.search import search
 from rscc.models.caption_heads.sentence_grid import SentenceGrid
-from rscc.models.caption_heads.targets import encode_targets
+from rscc.models.caption_heads.targets import encode_targets, never_written
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
@@ -142,8 +142,7 @@ class AttentionLSTMHead(VocabularyMixin):
         tokenizer = self.tokenizer
         stepper = AttentionLSTMStepper(self.decoder, tokenizer.bos_id, options.return_attention)
         written = search(stepper, stepper.start(features.tokens), options, [tokenizer.eos_id],
-                         tokenizer.pad_id,
-                         banned=[tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id])
+                         tokenizer.pad_id, banned=never_written(tokenizer))
         captions = to_captions(written, tokenizer.decode)
         if not options.return_attention:
             return captions

@@ -35,7 +35,8 @@ class Decoding(DecodingOptions):
         temperature: Divides the logits when sampling.
         top_k: Keep the k likeliest tokens when sampling; 0 keeps all.
         top_p: Keep the smallest set of tokens of at least this probability when sampling.
-        seed: Makes sampling repeatable; None draws from the global generator.
+        seed: Makes sampling repeatable: the same batch on the same device draws the same sentences
+            (a sample's own depend on its place in the batch). None draws from the global generator.
         beam_rule: Which sentences a beam search keeps: ``'standard'``, ``'clipcap'`` or
             ``'show_attend_tell'`` (the originals, see ``beam_rules``).
         use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
@@ -74,6 +75,9 @@ class Decoding(DecodingOptions):
         for name in ('temperature', 'repetition_penalty'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'decoding {name}={getattr(self, name)} must be above 0')
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f'decoding min_tokens={self.min_tokens} is above max_tokens='
+                             f'{self.max_tokens}')
         if not 0 < self.top_p <= 1:
             raise ValueError(f'decoding top_p={self.top_p} is a probability in (0, 1]')
         if self.beam_rule not in BEAM_RULES:

@@ -16,7 +16,7 @@ from rscc.models.caption_heads.decoding import Decoding, to_captions
 from rscc.models.caption_heads.mappers.amht import AMHTMapper
 from rscc.models.caption_heads.search import search
 from rscc.models.caption_heads.steppers import CausalLMStepper
-from rscc.models.caption_heads.targets import encode_targets, pad_sentences
+from rscc.models.caption_heads.targets import encode_targets, never_written, pad_sentences
 from rscc.models.language_models import LanguageModel
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
@@ -209,7 +209,8 @@ class PrefixGPTHead(VocabularyMixin):
         stepper = CausalLMStepper(model.model, options.use_cache)
         written = search(stepper, stepper.start(prefix), options, stop_ids=self.stop_ids,
                          pad_id=self.tokenizer.pad_id, given=self.given_ids,
-                         banned=range(self.tokenizer.vocab_size, model.vocab_size))
+                         banned=[*never_written(self.tokenizer),
+                                 *range(self.tokenizer.vocab_size, model.vocab_size)])
         return to_captions(written, self.tokenizer.decode)
 
     def merge(self, config: dict[str, Any]) -> dict[str, Any]:

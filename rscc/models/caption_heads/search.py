@@ -51,7 +51,8 @@ def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[i
         options: How to search.
         stop_ids: Ids that end a sentence; with none, all are written to the limit.
         pad_id: Id that is fed to beams after their end, where the rule keeps them.
-        max_tokens: Most ids in a sentence, stop id included; ``options.max_tokens + 1`` if None.
+        max_tokens: Most ids in a sentence, stop id included; ``options.max_tokens`` if None,
+            so that no sentence has more words than that (one of just as many has no stop id).
         banned: Ids that are never written.
         given: Ids that every sentence starts with and that are not returned; they only count as
             written where repetition is discouraged.
@@ -64,7 +65,7 @@ def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[i
         ValueError: If a sample's scores are not numbers.
     """
     logits, state = stepper.step(None, state)
-    limit = options.max_tokens + 1 if max_tokens is None else max_tokens
+    limit = options.max_tokens if max_tokens is None else max_tokens
     run = _Search(options, stop_ids, pad_id, limit, banned, len(logits), logits.device)
     written = torch.tensor(list(given), dtype=torch.long, device=logits.device)
     return [sentences[:options.num_captions]

@@ -24,6 +24,11 @@ def encode_targets(data_samples: list[ChangeDataSample], tokenizer: CaptionToken
              if len(ids := tokenizer.encode(caption, max_len)) > bare] for sample in data_samples]
 
 
+def never_written(tokenizer: CaptionTokenizer) -> list[int]:
+    """Return the special ids that no sentence holds: all but the end, which is written once."""
+    return sorted({tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id} - {tokenizer.eos_id})
+
+
 def pad_sentences(sentences: Sequence[Sequence[int]], pad_id: int, length: int | None = None
                   ) -> tuple[Tensor, Tensor]:
     """Lay sentences out one a row.

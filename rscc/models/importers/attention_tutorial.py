@@ -96,8 +96,11 @@ def rename_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def published_habits() -> dict[str, Any]:
-    """Return options of ``AttentionLSTMHead`` with which a search repeats the tutorial's."""
-    return dict(max_tokens=50, decoding=dict(max_tokens=50, beam_rule='show_attend_tell'))
+    """Return options of ``AttentionLSTMHead`` with which training and search repeat the tutorial's.
+
+    Its captions have up to 50 words, its search gives up after 51 steps.
+    """
+    return dict(max_tokens=50, decoding=dict(max_tokens=51, beam_rule='show_attend_tell'))
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -154,10 +154,11 @@ def rename(name: str) -> str:
 
 
 def published_habits(kind: str) -> dict[str, Any]:
-    """Return options of ``PrefixGPTHead`` with which training repeats an original.
+    """Return options of ``PrefixGPTHead`` with which training and search repeat an original.
 
     Args:
         kind: ``'clipcap'`` or ``'clipcap_rsic'`` (CLIP-GPT).
     """
     stops = {'clipcap': ['.'], 'clipcap_rsic': ['.', ' .']}
-    return dict(learn_end=False, ignore_zero=True, pad_to_max=True, stop_text=stops[kind])
+    return dict(learn_end=False, ignore_zero=True, pad_to_max=True, stop_text=stops[kind],
+                decoding=dict(beam_rule='clipcap'))

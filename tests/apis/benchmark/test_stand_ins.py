@@ -3,6 +3,7 @@ import pytest
 
 from rscc.apis.benchmark import stand_ins
 from rscc.apis.benchmark.stand_ins import BERT_PIECES, made_up_pieces, replace_pretrained
+from rscc.registry import MODELS
 
 
 def test_made_up_pieces_are_as_many_as_berts_and_distinct():
@@ -47,3 +48,35 @@ def test_the_samples_names_stand_in_for_those_of_a_clip_and_that_is_said(monkeyp
     assert replace_pretrained(prompter, 'vocab.txt') == dict(
         type='StoredPrompts', fallback=dict(type='StoredPrompts'))
     assert len(said) == 1 and 'is not measured' in said[0]
+
+
+def test_a_language_model_is_replaced_by_a_random_one_of_gpt2s_size():
+    head = dict(type='PrefixGPTHead', language_model=dict(pretrained='gpt2', tune='lora'),
+                tokenizer=dict(type='BytePairTokenizer', pretrained='gpt2', language='zh'))
+    replaced = replace_pretrained(dict(caption_head=head), 'vocab.txt')['caption_head']
+    assert replaced['language_model'] == dict(tune='lora', config=dict(
+        model_type='gpt2', n_layer=12, n_embd=768, n_head=12, n_positions=1024, vocab_size=50257))
+    assert replaced['tokenizer'] == dict(type='WordPieceTokenizer', vocab_file='vocab.txt',
+                                         start='[CLS]', language='zh')
+    assert head['language_model']['pretrained'] == 'gpt2'
+
+
+def test_a_random_language_model_and_the_word_pieces_go_together(tmp_path):
+    # GPT-2's size in the fields that cost nothing to build, a layer of it in the others.
+    small = dict(n_layer=1, n_embd=8, n_head=1, n_positions=64)
+    (tmp_path / 'vocab.txt').write_text('\n'.join(made_up_pieces()))
+    head = replace_pretrained(dict(
+        type='PrefixGPTHead', memory_channels=4, mapper=dict(type='MLPMapper'), max_tokens=20,
+        language_model=dict(pretrained='gpt2'),
+        tokenizer=dict(type='BytePairTokenizer', pretrained='gpt2', ending=' .')),
+        tmp_path / 'vocab.txt')
+    head['language_model']['config'] |= small
+    built = MODELS.build(head)
+    assert built.language_model.vocab_size == 50257 > built.tokenizer.vocab_size == BERT_PIECES
+    sentence = 'many houses are built'
+    assert built.tokenizer.decode(built.tokenizer.encode(sentence)) == sentence
+
+
+def test_a_random_language_model_keeps_the_config_that_it_has():
+    own = dict(language_model=dict(config=dict(n_layer=2), tune='full'))
+    assert replace_pretrained(own, 'vocab.txt') == own

@@ -21,7 +21,7 @@ class Markov:
 
 
 def best(rule, **options):
-    options = Decoding(num_beams=2, num_captions=2, beam_rule=rule, max_tokens=4, **options)
+    options = Decoding(num_beams=2, num_captions=2, beam_rule=rule, max_tokens=5, **options)
     return [sentence.ids for sentence in search(Markov(), None, options, [STOP], 0)[0]]
 
 

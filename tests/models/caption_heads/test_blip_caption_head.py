@@ -38,6 +38,7 @@ class TestBlipCaptionHead(CaptionHeadTester):
         (dict(max_tokens=0), 'max_tokens=0 must be 1 or more'),
         (dict(sample=True, top_k=-1), 'top_k=-1 must be 0 or more'),
         (dict(sample=True, temperature=0.0), 'temperature=0.0 must be above 0'),
+        (dict(min_tokens=9, max_tokens=8), 'min_tokens=9 is above max_tokens=8'),
         (dict(sample=True, top_p=1.5), r'top_p=1.5 is a probability in \(0, 1\]'),
         (dict(max_tokens=31), 'decoding max_tokens=31 is too long.* positions for 30 tokens'),
     ])
@@ -69,7 +70,7 @@ class TestBlipCaptionHead(CaptionHeadTester):
         caption = head.generate(features)[0][0]
         # The decoder may write specials, which the text does not show: follow it by hand.
         ids, total = [head.tokenizer.bos_id], []
-        for _ in range(head.max_tokens + 1):
+        for _ in range(head.max_tokens):
             with torch.no_grad():
                 logits = head.decoder(input_ids=torch.tensor([ids]), is_decoder=True,
                                       encoder_hidden_states=features.tokens).logits[0, -1]

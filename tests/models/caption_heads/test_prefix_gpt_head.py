@@ -141,6 +141,16 @@ def test_ids_that_the_tokenizer_lacks_are_never_written():
             assert captions[0].score > -float('inf')
 
 
+def test_unknown_words_and_padding_are_never_written(monkeypatch):
+    head, seen = build().eval(), []
+    decode = head.tokenizer.decode
+    monkeypatch.setattr(head.tokenizer, 'decode', lambda ids: seen.extend(ids) or decode(ids))
+    head.generate(change_features(6), sample=True, num_captions=20, seed=0)
+    tokenizer = head.tokenizer
+    assert len(seen) > 200
+    assert not {tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id} & set(seen)
+
+
 def test_a_prompt_is_given_after_the_prefix_and_not_learned():
     head = build()
     head.given_ids = [4, 5]

@@ -38,7 +38,7 @@ def generated(model, prefix, options, stops):
         more['min_new_tokens'] = options.min_tokens
     ids = model.generate(
         inputs_embeds=prefix, attention_mask=torch.ones(prefix.shape[:2]), pad_token_id=0,
-        eos_token_id=stops, num_beams=options.num_beams, max_new_tokens=options.max_tokens + 1,
+        eos_token_id=stops, num_beams=options.num_beams, max_new_tokens=options.max_tokens,
         num_return_sequences=options.num_captions, do_sample=False,
         repetition_penalty=options.repetition_penalty,
         no_repeat_ngram_size=options.no_repeat_ngram, **more)
@@ -124,7 +124,7 @@ def test_beams_find_what_greedy_search_misses(rule):
     def run(**options):
         table = Table(FORK)
         return ids_of(search(table, torch.zeros(1, dtype=torch.long),
-                             Decoding(max_tokens=3, **options), [3], 0))
+                             Decoding(max_tokens=4, **options), [3], 0))
     assert run() == [[[1, 1, 1, 1]]]
     assert run(num_beams=2, beam_rule=rule)[0][0] == [2, 3]
 
@@ -133,7 +133,7 @@ def test_samples_that_are_done_are_stepped_no_more():
     # The second sample reads a table where everything ends at once.
     table = Table([*FORK, *[[0, 0, 0, 1.]] * 4], samples=2)
     table.logits = torch.where(table.logits.isfinite(), table.logits, -1e4)
-    found = search(table, torch.tensor([0, 4]), Decoding(max_tokens=3), [3], 0)
+    found = search(table, torch.tensor([0, 4]), Decoding(max_tokens=4), [3], 0)
     assert ids_of(found) == [[[1, 1, 1, 1]], [[3]]]
     assert table.rows == [2, 1, 1, 1]
 
@@ -155,6 +155,14 @@ def test_a_rows_pointer_names_the_row_that_chose_each_id():
         told = [float(seen[at][row, token])
                 for at, (row, token) in enumerate(zip(best.rows, best.ids, strict=True))]
         assert told == pytest.approx(best.logprobs, abs=1e-6)
+
+
+def test_no_sentence_has_more_words_than_it_may():
+    endless = Table([[0, .9, .1]] * 3)
+    for options in (dict(), dict(num_beams=2, num_captions=2), dict(sample=True, seed=0)):
+        found = search(endless, torch.zeros(1, dtype=torch.long),
+                       Decoding(max_tokens=3, **options), [0], 0)
+        assert {len(ids) for ids in ids_of(found)[0]} == {3}
 
 
 def test_no_stop_id_means_the_limit():
@@ -179,7 +187,7 @@ def test_a_sentence_may_end_where_nothing_else_is_left():
 def test_a_vocabulary_smaller_than_the_beams_is_searched_whole():
     table = Table([[0, .5, .5], [0, .25, .75], [0, .75, .25]])
     found = search(table, torch.zeros(1, dtype=torch.long),
-                   Decoding(num_beams=6, num_captions=6, max_tokens=1), [], 0)
+                   Decoding(num_beams=6, num_captions=6, max_tokens=2), [], 0)
     assert sorted(ids_of(found)[0]) == [[1, 1], [1, 2], [2, 1], [2, 2]]
 
 

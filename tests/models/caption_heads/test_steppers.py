@@ -37,7 +37,7 @@ def generated(model, tokens, options):
         input_ids=prompts, attention_mask=torch.ones_like(prompts), encoder_hidden_states=tokens,
         encoder_attention_mask=torch.ones(tokens.shape[:2]), eos_token_id=STOP, pad_token_id=0,
         num_beams=options.num_beams, num_return_sequences=options.num_captions,
-        max_new_tokens=options.max_tokens + 1, repetition_penalty=options.repetition_penalty,
+        max_new_tokens=options.max_tokens, repetition_penalty=options.repetition_penalty,
         no_repeat_ngram_size=options.no_repeat_ngram, do_sample=False, **more)
     rows = [row[:row.index(STOP) + 1] if STOP in row else row
             for row in rows[:, len(GIVEN):].tolist()]

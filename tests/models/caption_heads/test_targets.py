@@ -1,6 +1,6 @@
 from testers import WORDS, data_samples
 
-from rscc.models.caption_heads.targets import encode_targets
+from rscc.models.caption_heads.targets import encode_targets, never_written
 from rscc.text.word_tokenizer import WordTokenizer
 
 
@@ -15,3 +15,11 @@ def test_drawn_sentences_win_over_the_references_and_none_is_fine():
         [[start, a, road, end], [start, a, house, end]], [], [[start, a, road, end]]]
     assert encode_targets(samples[2:], tokenizer, 3) == [[[start, a, end]]]
     assert tokenizer.cut == 1
+
+
+def test_specials_but_the_end_are_never_written():
+    tokenizer = WordTokenizer(words=WORDS)
+    assert never_written(tokenizer) == [tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id]
+    # GPT-2 has one special for everything.
+    tokenizer.pad_id = tokenizer.unk_id = tokenizer.bos_id = tokenizer.eos_id
+    assert never_written(tokenizer) == []
