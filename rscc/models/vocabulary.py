@@ -64,10 +64,11 @@ def unpack_words(buffer: Tensor) -> list[str]:
 def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
     """Make a config's word tokenizer take its words from a checkpoint.
 
-    Testing and inference then need neither the dataset nor its vocabulary file.
+    Testing and inference then need neither the dataset nor its vocabulary file, nor one of word
+    vectors.
 
     Args:
-        cfg: A whole config; ``cfg['model']['caption_head']['tokenizer']`` is edited in place.
+        cfg: A whole config; ``cfg['model']['caption_head']`` is edited in place.
         checkpoint: A loaded checkpoint, with or without its ``state_dict`` level.
 
     Returns:
@@ -88,5 +89,6 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
                          f"tokenizer is for '{asked}': use the config it was trained with")
     words = unpack_words(stored[0])
     head['tokenizer'].pop('vocab_file', None)
+    head.pop('word_vectors', None)
     head['tokenizer']['words'] = words
     return words

@@ -9,7 +9,7 @@ from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
 from rscc.utils.signatures import keywords_of
 
 _WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
-_FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file')
+_FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors')
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 
 

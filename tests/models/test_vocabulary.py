@@ -33,3 +33,10 @@ def test_a_checkpoint_in_another_language_is_refused():
     with pytest.raises(ValueError, match=r"trained on captions in 'en', and the config's tokenizer "
                        r"is for 'zh'"):
         restore_vocabulary(config(language='zh'), checkpoint)
+
+
+def test_a_checkpoint_brings_words_and_needs_no_vectors_of_them():
+    head = dict(tokenizer=dict(vocab_file='gone.json'), word_vectors='gone.txt')
+    stored = {'caption_head.vocabulary': pack_words(['a', 'b'])}
+    assert restore_vocabulary(dict(model=dict(caption_head=head)), stored) == ['a', 'b']
+    assert head == dict(tokenizer=dict(words=['a', 'b']))

@@ -6,6 +6,7 @@ NeurIPS 2015, https://arxiv.org/abs/1506.03099.
 from typing import ClassVar
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,11 +19,12 @@ from rscc.models.caption_heads.targets import encode_targets, never_written
 from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.text.word_vectors import read_word_vectors
 
 
 @MODELS.register_module()
 class AttentionLSTMHead(VocabularyMixin):
-    """LSTM that attends to the memory anew for every word.
+    r"""LSTM that attends to the memory anew for every word.
 
     The memory is any set of tokens: the places of one image, or those of several dates. What does
     not depend on the words is computed once a sample, however many sentences learn from it.
@@ -45,6 +47,9 @@ class AttentionLSTMHead(VocabularyMixin):
         max_tokens: Longest training sentence in words; longer ones are cut and counted.
         decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
         loss_weight: Factor of both losses.
+        word_vectors: Text file of pretrained vectors (``glove.6B.300d.txt``; ``embed_dims`` is
+            their width) that the words start training from. Words that it lacks are counted and
+            keep their random start. ``freeze=[r'decoder\.embedding']`` of the model fixes all.
     """
 
     PARTS: ClassVar[dict] = dict(decoding=Decoding)
@@ -52,8 +57,8 @@ class AttentionLSTMHead(VocabularyMixin):
     def __init__(self, tokenizer: dict, memory_channels: int, embed_dims: int = 512,
                  hidden_dims: int = 512, attention_dims: int = 512, dropout: float = 0.5,
                  attention_weight: float = 1.0, scheduled_sampling: float = 0.0,
-                 max_tokens: int = 40, decoding: dict | None = None,
-                 loss_weight: float = 1.0) -> None:
+                 max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
+                 word_vectors: str | None = None) -> None:
         super().__init__()
         if not 0 <= scheduled_sampling <= 1:
             raise ValueError(f'scheduled_sampling={scheduled_sampling} is a probability in [0, 1]')
@@ -69,7 +74,23 @@ class AttentionLSTMHead(VocabularyMixin):
         self.scheduled_sampling = scheduled_sampling
         self.max_tokens = max_tokens
         self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {}, attention=True)
-        self.loss_weight = loss_weight
+        self.loss_weight, self.word_vectors = loss_weight, word_vectors
+        if word_vectors is not None and self.tokenizer.vocabulary() is None:
+            raise ValueError(f"word_vectors='{word_vectors}' are of words, and the tokens of "
+                             f'{type(self.tokenizer).__name__} are none: take WordTokenizer')
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Start from ``word_vectors``; testing, which loads a checkpoint, does without the file."""
+        if self.word_vectors is None:
+            return
+        table, words = self.decoder.embedding.weight, self.tokenizer.vocabulary()
+        found = read_word_vectors(self.word_vectors, words, table.shape[1])
+        for place, word in enumerate(words):
+            if word in found:
+                table[place] = torch.from_numpy(found[word]).to(table)
+        print_log(f"{len(found)} of {len(words)} words start from '{self.word_vectors}', the "
+                  'others at random', 'current')
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from testers import (
     losses,
 )
 
+from rscc.models.caption_heads import attention_lstm_head
 from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, ChangeFeatures
 
@@ -120,6 +121,34 @@ class TestAttentionLSTMHead(CaptionHeadTester):
     def test_impossible_settings_are_refused(self, change, message):
         with pytest.raises((ValueError, TypeError), match=message):
             MODELS.build(copy.deepcopy(self.cfg) | change)
+
+    def test_words_start_training_from_their_vectors(self, tmp_path, monkeypatch):
+        said = []
+        monkeypatch.setattr(attention_lstm_head, 'print_log', lambda text, _: said.append(text))
+        file = tmp_path / 'glove.txt'
+        file.write_text('\n'.join(f'{word} ' + ' '.join(['0.5'] * 16)
+                                  for word in ('the', 'house', 'road')))
+        plain = self.build()
+        torch.manual_seed(0)
+        head = MODELS.build(self.cfg | dict(word_vectors=str(file)))
+        assert torch.equal(head.decoder.embedding.weight, plain.decoder.embedding.weight)
+        head.init_weights()
+        words = head.tokenizer.vocabulary()
+        for place, word in enumerate(words):
+            row = head.decoder.embedding.weight[place]
+            expected = (torch.full((16,), 0.5) if word in ('house', 'road')
+                        else plain.decoder.embedding.weight[place])
+            assert torch.equal(row, expected)
+        assert said == [f"2 of {len(words)} words start from '{file}', the others at random"]
+        assert head.decoder.embedding.weight.requires_grad
+
+    def test_vectors_of_words_need_words(self, tmp_path):
+        vocabulary = tmp_path / 'vocab.txt'
+        vocabulary.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS]))
+        tokenizer = dict(type='WordPieceTokenizer', vocab_file=str(vocabulary))
+        with pytest.raises(ValueError, match=r"word_vectors='g.txt' are of words, and the "
+                           'tokens of WordPieceTokenizer are none'):
+            MODELS.build(self.cfg | dict(tokenizer=tokenizer, word_vectors='g.txt'))
 
     def test_a_prompt_is_refused(self, tmp_path):
         vocabulary = tmp_path / 'vocab.txt'

@@ -159,7 +159,7 @@ def test_a_rows_pointer_names_the_row_that_chose_each_id():
 
 def test_no_sentence_has_more_words_than_it_may():
     endless = Table([[0, .9, .1]] * 3)
-    for options in (dict(), dict(num_beams=2, num_captions=2), dict(sample=True, seed=0)):
+    for options in ({}, dict(num_beams=2, num_captions=2), dict(sample=True, seed=0)):
         found = search(endless, torch.zeros(1, dtype=torch.long),
                        Decoding(max_tokens=3, **options), [0], 0)
         assert {len(ids) for ids in ids_of(found)[0]} == {3}
