@@ -140,6 +140,9 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
     Returns:
         The differences. ``num_batches_tracked`` counters of older files are not counted as missing,
         nor what the model's own ``load_state_dict`` hooks excuse.
+
+    Raises:
+        ValueError: If a part of the model refuses its weights.
     """
     while is_model_wrapper(model):
         model = model.module
@@ -153,7 +156,11 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
         found = state.pop(key)
         report.mis_shaped.append(
             f'{key}: file {tuple(found.shape)}, model {tuple(own[key].shape)}')
-    outcome = model.load_state_dict(state, strict=False)
+    try:
+        outcome = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # what a part of the model itself refuses
+        reasons = '; '.join(line.strip() for line in str(error).splitlines()[1:])
+        raise ValueError(f'the checkpoint does not fit the model: {reasons}') from error
     shaped = {line.split(':')[0] for line in report.mis_shaped}
     report.missing = [key for key in outcome.missing_keys
                       if key not in shaped and not key.endswith('num_batches_tracked')]

@@ -17,6 +17,7 @@ from rscc.models.diffusion.choose import choose
 from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text.consensus import consensus
+from rscc.text.normalisation import split_words
 from rscc.text.tokenizer import CaptionTokenizer
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _elect(ids: list[list[int]], scores: list[float], strip: list[tuple[float, T
            tokenizer: CaptionTokenizer, options: DiffusionDecoding) -> list[ScoredCaption]:
     """Order the K sentences of one sample by how much they are like the others."""
     texts = [tokenizer.decode(row) for row in ids]
-    order, agreement = consensus([text.split() for text in texts], scores)
+    order, agreement = consensus([split_words(text, tokenizer.language) for text in texts],
+                                 scores)
     different = list({texts[row]: row for row in reversed(order)}.values())[::-1]
     return [SampledCaption.of(
         ScoredCaption(texts[row], scores[row]), agreement, agreement < options.abstain,
