@@ -34,6 +34,18 @@ def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
     return _save_png(path, Image.fromarray(np.ascontiguousarray(image)))
 
 
+def save_small(path: str | os.PathLike, drawing: np.ndarray, colours: int = 64) -> Path:
+    """Write a drawing (H, W, 3) uint8 as PNG with few colours, a third of the size, atomically.
+
+    Args:
+        path: The file.
+        drawing: Lines and text rather than a photograph.
+        colours: At most 256.
+    """
+    image = Image.fromarray(np.ascontiguousarray(drawing))
+    return _save_png(path, image.quantize(colours, dither=Image.Dither.NONE))
+
+
 def save_mask(path: str | os.PathLike, mask: np.ndarray, palette: Sequence | None = None) -> Path:
     """Write class numbers (H, W) as a palette PNG, atomically; return the path.
 

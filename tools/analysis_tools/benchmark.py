@@ -9,6 +9,7 @@ Examples::
     python tools/analysis_tools/benchmark.py windows --size 1024 --window-batch 16
     python tools/analysis_tools/benchmark.py language --tokens 20
     python tools/analysis_tools/benchmark.py frozen
+    python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py all --write
 
@@ -27,13 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
-CLIPGPT = 'configs/clipgpt_mlp_ucm.py'
+CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 #: What ``all`` runs, each study in a process of its own: none sees the memory of another.
 ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'], ['frozen'],
-    ['loader'], ['metric'])
+    ['denoiser'], ['loader'], ['metric'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,6 +88,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _add_tokens(study, 40)
     add('frozen', writer, model, rounds,
         text='a training step with a frozen language model and a trained one')
+    study = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
+                rounds, text='captions out of noise: kept keys and values, a batch and one alone')
+    study.add_argument('--steps', type=int, default=10,
+                       help='sampling steps of a timed round (%(default)s)')
+    study.add_argument('--total', type=int, default=50,
+                       help='steps whose time the table gives, made out from them (%(default)s)')
+    _add_precisions(study)
     study = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
     study.add_argument('--root', help="folder in LEVIR-CC's layout; rendered pairs by default")
     study.add_argument('--split', default='train', help='its split (%(default)s)')

@@ -1,7 +1,8 @@
 """What a model does, counted instead of timed: operations, calls of its encoder, texts."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,15 @@ def gflop(subject: Subject, batch_size: int = 1) -> float:
     data = model.data_preprocessor(subject.batch(batch_size), False)
     if subject.prompt_encoder is not None:
         subject.prompt_encoder.clear_cache()
-    with torch.no_grad(), _separate_products(), FlopCounterMode(display=False) as counter:
-        model(**data, mode='loss')
-    return counter.get_total_flops() / batch_size / 1e9
+    return gflop_of(lambda: model(**data, mode='loss')) / batch_size
+
+
+@torch.no_grad()
+def gflop_of(call: Callable[[], Any]) -> float:
+    """Return the 1e9 floating point operations of a call, counted as ``gflop`` counts them."""
+    with _separate_products(), FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
 
 
 @contextmanager

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from rscc.apis.benchmark.machine import Machine
 from rscc.utils import atomic_write
+from rscc.visualization.image_files import save_small
 
 #: The same in every language, or (English, Chinese).
 Text = str | tuple[str, str]
@@ -17,7 +20,7 @@ PAGE = 'benchmarks.md'
 #: The mark in the pages that holds all sections, and the sections in reading order.
 HOME = 'speed'
 ORDER = ('model', 'text', 'windows', 'captions', 'precision', 'decode', 'language',
-         'frozen', 'loader', 'metric')
+         'frozen', 'denoiser', 'sampling', 'loader', 'metric')
 #: Behind the name of a section that was measured on a GPU: it stands beside that of the CPU.
 ON_GPU = '-gpu'
 LINE = 100  # characters of a note on the terminal
@@ -56,6 +59,20 @@ class Target:
                 f'{figure}（目标 {limit}：{"达到" if met else "未达到"}）')
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A drawing below a table.
+
+    Attributes:
+        name: Of the PNG file in ``docs/en/images``, without ending.
+        image: uint8 RGB (H, W, 3).
+        alt: What it shows, for those who do not see it.
+    """
+    name: str
+    image: np.ndarray
+    alt: Text
+
+
 @dataclass
 class Section:
     """One table of the benchmark page.
@@ -66,6 +83,7 @@ class Section:
         columns: Heads of the columns.
         rows: Cells, as many as columns.
         notes: Sentences below the table.
+        picture: Drawn below the table, if any; one for both languages.
         machine: What it was measured on.
         command: The command line that makes it again.
         date: ISO date of the measurement.
@@ -76,6 +94,7 @@ class Section:
     rows: Sequence[Sequence[Text]]
     machine: Machine
     notes: Sequence[Text] = ()
+    picture: Picture | None = None
     command: str = field(default_factory=lambda: command_line())
     date: str = field(default_factory=lambda: datetime.date.today().isoformat())
 
@@ -144,8 +163,14 @@ def _two_lines(head: str, width: int) -> list[str]:
                 if len(lines := textwrap.wrap(head, wide, break_long_words=False) or ['']) <= 2)
 
 
-def to_markdown(section: Section, language: str) -> str:
-    """Return a section as Markdown: heading, table, notes, machine, command and date."""
+def to_markdown(section: Section, language: str, picture: str | None = None) -> str:
+    """Return a section as Markdown: heading, table, picture, notes, machine, command and date.
+
+    Args:
+        section: What was measured.
+        language: ``'en'`` or ``'zh_cn'``.
+        picture: Where the section's picture lies; by default that of the docs.
+    """
     def row(cells: Sequence[Text]) -> str:
         return '| ' + ' | '.join(say(cell, language) for cell in cells) + ' |'
 
@@ -155,18 +180,26 @@ def to_markdown(section: Section, language: str) -> str:
     colon, comma = (': ', '; ') if language == 'en' else ('：', '；')
     origin = (f'- {label}{colon}{section.machine.line(language)}{comma}{section.date}{comma}'
               f'`{section.command}`')
+    if section.picture is not None:
+        link = picture or ('' if language == 'en' else '../en/') + _picture_file(section)
+        table += ['', f'![{say(section.picture.alt, language)}]({link})']
     return '\n'.join([f'### {section.heading(language)}', '', *table, '', *notes, origin])
 
 
+def _picture_file(section: Section) -> str:
+    """Return where a section's picture lies, from the English pages."""
+    return f"images/{section.picture.name}{'' if section.machine.gpu is None else ON_GPU}.png"
+
+
 def write_section(section: Section, docs: Path) -> list[Path]:
-    """Write a section into the page of every language.
+    """Write a section into the page of every language, and its picture beside them.
 
     Args:
         section: What was measured.
         docs: Folder with ``en`` and ``zh_cn``.
 
     Returns:
-        The pages.
+        The pages, and the picture.
 
     Raises:
         FileNotFoundError: If a page does not exist; nothing is written then.
@@ -180,10 +213,14 @@ def write_section(section: Section, docs: Path) -> list[Path]:
                                     'documentation with --docs')
         texts[page] = place(page.read_text(encoding='utf-8'), section.mark,
                             to_markdown(section, language), page)
+    pictures = []
+    if section.picture is not None:  # before the pages that show it
+        file = Path(docs) / LANGUAGES[0] / _picture_file(section)
+        pictures = [save_small(file, section.picture.image)]
     for page, text in texts.items():
         with atomic_write(page) as file:
             file.write(text)
-    return list(texts)
+    return [*texts, *pictures]
 
 
 def place(page: str, name: str, content: str, path: Path) -> str:

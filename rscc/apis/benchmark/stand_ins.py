@@ -24,6 +24,8 @@ STAND_INS: dict[str, dict[str, Any]] = {
                            vocab_size=50257),
 }
 BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
+#: Ids of LEVIR-CC's longest caption, for heads that take it from a file which is not there.
+LONGEST_CAPTION = 41
 
 
 def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> Any:
@@ -57,6 +59,9 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
         del node['vocab_file']
         grammar = captions_zh if node.get('language') == 'zh' else captions_en
         node['words'] = list(grammar.VOCABULARY)
+    if kind == 'KarrasCaptionHead' and 'words' in node.get('tokenizer', {}):
+        # Made-up words do not say how long the captions are that they come from.
+        node['max_tokens'] = node.get('max_tokens') or LONGEST_CAPTION - 2
     if isinstance(node.get('pretrained'), str):
         source = node.pop('pretrained')
         node |= _stand_in(kind, source)

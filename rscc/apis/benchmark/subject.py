@@ -95,9 +95,12 @@ class Subject:
         return getattr(self.model.fusion, 'prompt_encoder', None)
 
     def fix_sentence_length(self, tokens: int) -> None:
-        """Make every generated sentence ``tokens`` long: random weights would never end one."""
+        """Make every generated sentence ``tokens`` long: random weights would never end one.
+
+        Heads that write all words at once do not care, and are left as they are.
+        """
         head = getattr(self.model, 'caption_head', None)
-        if head is not None:
+        if head is not None and 'min_tokens' in head.decoding.as_dict():
             head.decoding = head.decoding.updated(dict(min_tokens=tokens, max_tokens=tokens))
 
 

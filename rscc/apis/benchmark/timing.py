@@ -6,7 +6,7 @@ drift, so the ratio of their medians says more than two separate runs would.
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Case:
         run: What is timed; called without arguments.
         amount: Units (pairs) that one call handles; times are per unit.
     """
-    name: str
+    name: Hashable
     run: Callable[[], Any]
     amount: int = 1
 
@@ -38,7 +38,7 @@ class Timing:
         name: Of the case.
         rounds: Seconds per unit, one entry a round.
     """
-    name: str
+    name: Hashable
     rounds: tuple[float, ...]
 
     @property
@@ -72,7 +72,7 @@ class Timing:
 
 def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = WARMUP,
             synchronize: Callable[[], None] | None = None,
-            title: str = 'measuring') -> dict[str, Timing]:
+            title: str = 'measuring') -> dict[Any, Timing]:
     """Time cases in turn, round after round.
 
     Args:
@@ -94,17 +94,21 @@ def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = WARMUP,
     if rounds < 1 or warmup < 0:
         raise ValueError(f'rounds must be at least 1 and warmup 0, found rounds={rounds}, '
                          f'warmup={warmup}')
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[Hashable, list[float]] = {name: [] for name in names}
     for turn in progress(range(warmup + rounds), title, unit='round'):
         for case in cases:
-            took = _time(case, synchronize)
+            took, _ = timed(case.run, synchronize)
             if turn >= warmup:
                 seconds[case.name].append(took / case.amount)
     return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
 
 
-def _time(case: Case, synchronize: Callable[[], None] | None) -> float:
-    """Return the seconds of one call; garbage is collected before it and not during it."""
+def timed(call: Callable[[], Any], synchronize: Callable[[], None] | None = None
+          ) -> tuple[float, Any]:
+    """Return the seconds of a call, and its result.
+
+    Garbage is collected before it and not during it.
+    """
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
@@ -112,10 +116,10 @@ def _time(case: Case, synchronize: Callable[[], None] | None) -> float:
         if synchronize:
             synchronize()
         start = time.perf_counter()
-        case.run()
+        result = call()
         if synchronize:
             synchronize()
-        return time.perf_counter() - start
+        return time.perf_counter() - start, result
     finally:
         if collecting:
             gc.enable()

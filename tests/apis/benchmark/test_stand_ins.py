@@ -80,3 +80,15 @@ def test_a_random_language_model_and_the_word_pieces_go_together(tmp_path):
 def test_a_random_language_model_keeps_the_config_that_it_has():
     own = dict(language_model=dict(config=dict(n_layer=2), tune='full'))
     assert replace_pretrained(own, 'vocab.txt') == own
+
+
+def test_a_diffusing_head_without_its_file_writes_captions_as_long_as_levir_ccs(tmp_path,
+                                                                                monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    head = dict(type='KarrasCaptionHead', tokenizer=dict(
+        type='WordTokenizer', vocab_file='LEVIR-CC/word_encoding.json'))
+    assert replace_pretrained(head, 'vocab.txt')['max_tokens'] == 39
+    assert replace_pretrained(dict(head, max_tokens=7), 'vocab.txt')['max_tokens'] == 7
+    (tmp_path / 'LEVIR-CC').mkdir()
+    (tmp_path / 'LEVIR-CC/word_encoding.json').touch()
+    assert 'max_tokens' not in replace_pretrained(head, 'vocab.txt')

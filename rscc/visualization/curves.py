@@ -1,0 +1,110 @@
+"""Curves over steps or time, drawn small and plain."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rscc.utils import require
+
+_COLOURS = ('#0c62a8', '#b3361b', '#2f7d4f', '#7a4fa3', '#a87400')
+_INK, _SOFT, _GRID = '#1c2026', '#6f7781', '#e3e6ea'
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points that belong together; NaN leaves one out.
+
+    Attributes:
+        label: For the legend; empty for none.
+        x: Positions.
+        y: Values, as many.
+        notes: Written beside the points; as many, or none.
+        dashed: A thinner, broken line, for what is compared with.
+        colour: Number of its colour; curves of one thing in several panels share it.
+    """
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    notes: Sequence[str] = ()
+    dashed: bool = False
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: What is shown, the unit with it.
+        x_label: What is on the horizontal axis.
+        curves: What is drawn; a curve of one point is a mark.
+        levels: Label and height of horizontal lines.
+        ticks: Places of marks on the horizontal axis; None chooses some.
+    """
+    title: str
+    x_label: str
+    curves: Sequence[Curve]
+    levels: Sequence[tuple[str, float]] = ()
+    ticks: Sequence[float] | None = None
+
+
+def draw_curves(panels: Sequence[Panel], width: int = 1200, height: int = 380) -> np.ndarray:
+    """Draw panels side by side; horizontal axes are logarithmic.
+
+    Args:
+        panels: One or more.
+        width: In pixels.
+        height: In pixels.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If there is no panel.
+    """
+    if not panels:
+        raise ValueError('draw_curves got no panel; expected at least one')
+    agg = require('matplotlib.backends.backend_agg', 'drawing curves')
+    figures = require('matplotlib.figure', 'drawing curves')
+    figure = figures.Figure(figsize=(width / 100, height / 100), dpi=100, layout='constrained')
+    canvas = agg.FigureCanvasAgg(figure)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, panel)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw(axes: 'object', panel: Panel) -> None:
+    """Fill one pair of matplotlib's axes."""
+    axes.set_title(panel.title, fontsize=10.5, color=_INK, loc='left')
+    axes.set_xlabel(panel.x_label, fontsize=9.5, color=_SOFT)
+    axes.set_xscale('log', base=2 if panel.ticks else 10)
+    for curve in panel.curves:
+        _draw_curve(axes, curve)
+    for label, level in panel.levels:
+        axes.axhline(level, color=_SOFT, linewidth=1, linestyle=':')
+        axes.annotate(label, (0.99, level), xycoords=('axes fraction', 'data'), ha='right',
+                      va='bottom', fontsize=8, color=_SOFT)
+    if panel.ticks:
+        axes.set_xticks(panel.ticks, [f'{tick:g}' for tick in panel.ticks])
+    axes.minorticks_off()
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5, colors=_SOFT, length=0)
+    axes.margins(x=0.08, y=0.12)
+    for side, spine in axes.spines.items():
+        spine.set(visible=side in ('left', 'bottom'), color=_GRID)
+    if any(curve.label for curve in panel.curves):
+        axes.legend(fontsize=8.5, frameon=False, labelcolor=_INK)
+
+
+def _draw_curve(axes: 'object', curve: Curve) -> None:
+    colour = _COLOURS[curve.colour % len(_COLOURS)]
+    single = len(curve.x) == 1
+    axes.plot(curve.x, curve.y, color=colour, label=curve.label or None,
+              marker='D' if single else 'o', markersize=6 if single else 4,
+              linewidth=1.2 if curve.dashed else 1.8, linestyle='--' if curve.dashed else '-')
+    for x, y, note in zip(curve.x, curve.y, curve.notes, strict=bool(curve.notes)):
+        axes.annotate(note, (x, y), xytext=(0, 5), textcoords='offset points', fontsize=8,
+                      ha='center', color=_SOFT)

@@ -1,0 +1,87 @@
+r"""Quality of captions out of noise, and time, against the number of sampling steps.
+
+Examples::
+
+    python tools/analysis_tools/sampling_steps.py configs/kdrscc_synth.py \
+        work_dirs/kdrscc_synth/epoch_30.pth
+    python tools/analysis_tools/sampling_steps.py configs/kdrscc_synth.py \
+        work_dirs/kdrscc_synth/epoch_30.pth --steps 1 4 10 50 --samplers dpmpp_2m heun \
+        --beside configs/blip_synth.py work_dirs/blip_synth/epoch_8.pth --write
+
+Answers the test split with every sampler and number of steps, on images that are encoded once, and
+writes ``sampling_steps.md``, ``.json`` and ``.png`` into ``--out``. ``--write`` puts table and
+picture into docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
+"""
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from rscc.apis.benchmark.report import to_markdown, to_text, write_section
+from rscc.apis.benchmark.sampling_study import STEPS, SamplingStudy, study_sampling
+from rscc.apis.failures import explained
+from rscc.apis.launch import default_work_dir, set_data_root
+from rscc.utils import atomic_write, write_json
+from rscc.visualization.image_files import save_small
+
+DOCS = Path(__file__).resolve().parents[2] / 'docs'
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config with a KarrasCaptionHead')
+    parser.add_argument('checkpoint', help='its trained weights')
+    parser.add_argument('--steps', nargs='+', type=int, default=list(STEPS), metavar='N',
+                        help='numbers of sampling steps; all are compared with the captions of the '
+                        'largest (%(default)s)')
+    parser.add_argument('--samplers', nargs='+', default=['dpmpp_2m'], metavar='NAME',
+                        help='samplers (%(default)s)')
+    parser.add_argument('--samples', type=int, default=1, metavar='K',
+                        help='sentences drawn for every pair, which elect the best (%(default)s)')
+    parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='another captioner, word by word for instance, on the same data')
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help='folder for table and picture (work_dirs/<config>/sampling_steps)')
+    parser.add_argument('--limit', type=int, metavar='N',
+                        help='pairs, evenly spread over the test split; all by default')
+    parser.add_argument('--batch-size', type=int, default=32, help='pairs a batch (%(default)s)')
+    parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
+    parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config')
+    parser.add_argument('--write', action='store_true', help='write table and picture into the '
+                        'docs')
+    parser.add_argument('--docs', type=Path, default=DOCS, help='their folder (docs)')
+    return parser.parse_args(arguments)
+
+
+def write(study: SamplingStudy, folder: Path) -> list[Path]:
+    """Write table, figures and picture; return the files."""
+    table, figures = folder / 'sampling_steps.md', folder / 'sampling_steps.json'
+    with atomic_write(table) as file:
+        file.write(to_markdown(study.section, 'en', 'sampling_steps.png') + '\n')
+    write_json(figures, study.as_json())
+    return [table, figures, save_small(folder / 'sampling_steps.png', study.section.picture.image)]
+
+
+def main() -> None:
+    """Run the command line."""
+    args = vars(parse_args())
+    data_root, docs, wanted = args.pop('data_root'), args.pop('docs'), args.pop('write')
+    folder = args.pop('out') or Path(default_work_dir(args['config'])) / 'sampling_steps'
+    with explained():
+        set_data_root(data_root)
+        study = study_sampling(**args)
+        print(f'\n{to_text(study.section)}\n')
+        written = write(study, folder)
+        written += write_section(study.section, docs) if wanted else []
+    print('written: ' + ', '.join(os.path.relpath(path) for path in written))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
