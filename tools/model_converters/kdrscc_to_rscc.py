@@ -65,15 +65,18 @@ def main() -> None:
         cfg = read_config(args.config)
         head = cfg.model.caption_head
         head.tokenizer = dict(type='WordTokenizer', vocab_file=args.words)
-        words = TOKENIZERS.build(dict(head.tokenizer)).vocab_size
-        if words != shape.vocab_size:
-            raise ValueError(f"'{args.words}' has {words} words and the model {shape.vocab_size}: "
-                             'it is the vocabulary of other data')
+        tokenizer = TOKENIZERS.build(dict(head.tokenizer))
+        if tokenizer.vocab_size != shape.vocab_size:
+            raise ValueError(f"'{args.words}' has {tokenizer.vocab_size} words and the model "
+                             f'{shape.vocab_size}: it is the vocabulary of other data')
         for name, value in shape.head.items():
             head[name] = value
         if args.max_tokens is not None:
             head.max_tokens = args.max_tokens
         cfg.merge_from_dict(args.cfg_options or {})
+        if tokenizer.longest is None and head.get('max_tokens') is None:
+            raise ValueError(f"'{args.words}' does not tell the length of captions: add "
+                             '--max-tokens N, two less than the ids that the model was trained on')
         done = convert(rename_kd_rscc(state), cfg, args.out, args.source)
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error

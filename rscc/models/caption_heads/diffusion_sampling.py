@@ -45,7 +45,7 @@ class Estimator:
 
     def __call__(self, points: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean vectors of points (R, L, C) at one noise level."""
-        rows = points.to(self.memory.dtype)
+        rows = points.to(self.head.space.table.dtype)
         rows = torch.cat([rows, rows]) if self.guided else rows
         memories = self.memories or self.head.denoiser.remember(self.memory)
         estimate = self.head.estimate(rows, sigma.to(rows).expand(len(rows)), memories,

@@ -25,7 +25,7 @@ from rscc.models.diffusion.denoiser import Memory
 from rscc.models.diffusion.densities import stratified
 from rscc.models.diffusion.preconditioning import denoise, precondition
 from rscc.models.diffusion.word_space import WordSpace
-from rscc.models.vocabulary import VocabularyMixin
+from rscc.models.vocabulary import BUFFER, VocabularyMixin
 from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.utils import did_you_mean
@@ -42,8 +42,8 @@ class KarrasCaptionHead(VocabularyMixin):
     it and learns to take it away; sampling starts from noise alone. The defaults are the published
     method; options that it lacks are off: ``sigma_data='measured'``, ``normalise``,
     ``estimate='words'``, ``denoised_weight``, ``pad_weight``, ``condition_dropout``,
-    ``rows_per_sample`` here, and
-    ``alignment='every_layer'``, ``adaptive_norm``, ``self_conditioning`` in the denoiser.
+    ``rows_per_sample`` here, and ``residual`` or ``alignment='every_layer'``, ``adaptive_norm``,
+    ``self_conditioning`` in the denoiser.
 
     Losses returned: ``loss_diffusion`` (weighted squared error of F), ``loss_rounding`` (weighted
     cross-entropy of the words at the noisy vectors; it keeps words apart) and, with
@@ -81,6 +81,7 @@ class KarrasCaptionHead(VocabularyMixin):
         ValueError: If a probability is none, or L is beyond the denoiser's positions.
     """
 
+    CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, LENGTH)
     PARTS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,

@@ -25,8 +25,8 @@ class ChangeDenoiser(nn.Module):
     """F(c_in x, c_noise, memory) of the preconditioned denoiser.
 
     ``words -> perceptron, + position, + noise level -> alignment with the memory -> refinement
-    layers -> perceptron``. The defaults are the published network; ``alignment='every_layer'`` and
-    the options after it are what it lacks.
+    layers -> perceptron``. The defaults are the published network; it lacks
+    ``alignment='every_layer'``, ``residual``, ``adaptive_norm`` and ``self_conditioning``.
 
     Args:
         channels: Width C of the word vectors.
@@ -41,7 +41,8 @@ class ChangeDenoiser(nn.Module):
             the memory within every layer, with residuals and norms first.
         alignment_heads: Heads of the attention to the memory.
         alignment_dims: Width of those heads together.
-        alignment_feedforward: Hidden width of the perceptron of the single block.
+        alignment_feedforward: Hidden width of the perceptron of the single block; layers have
+            their own.
         residual: Let the words pass the single block; every layer always does.
         attention_dropout: Of all attention weights, 0 to 1.
         alignment_dropout: After the perceptron of the single block, 0 to 1.

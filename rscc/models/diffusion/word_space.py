@@ -56,7 +56,7 @@ class WordSpace(nn.Module):
 
     def logits(self, points: Tensor) -> Tensor:
         """Return scores (..., V) of the words at points (..., C): E x + b."""
-        return functional.linear(points, self.vectors(), self.bias)
+        return _products(points, self.vectors(), self.bias)
 
     def posterior(self, points: Tensor, sigma: Tensor, prior: Tensor) -> Tensor:
         """Return log-probabilities (R, L, V), up to a constant, of words behind noisy points.
@@ -70,18 +70,18 @@ class WordSpace(nn.Module):
             prior: What else is known of every word (R, L, V), for instance from its neighbours.
         """
         vectors = self.vectors()
-        evidence = functional.linear(points, vectors, -vectors.square().sum(1) / 2)
+        evidence = _products(points, vectors, -vectors.square().sum(1) / 2)
         return evidence / sigma[:, None, None].square() + self.bias + prior
 
     def expect(self, logits: Tensor) -> Tensor:
         """Return the mean word vectors (R, L, C) of distributions (R, L, V)."""
-        return logits.softmax(-1) @ self.vectors()
+        return _products(logits.softmax(-1), self.vectors().T)
 
     def nearest(self, points: Tensor) -> Tensor:
         """Return the word vectors (..., C) nearest to points (..., C)."""
         vectors = self.vectors()
         # |x - e|^2 = |x|^2 - 2 (x.e - |e|^2 / 2): the smallest distance is the largest bracket.
-        closeness = functional.linear(points, vectors, -vectors.square().sum(1) / 2)
+        closeness = _products(points, vectors, -vectors.square().sum(1) / 2)
         return functional.embedding(closeness.argmax(-1), vectors)
 
     @torch.no_grad()
@@ -89,3 +89,13 @@ class WordSpace(nn.Module):
         """Follow the root mean square of word vectors (..., C) of a batch."""
         if self.measured:
             self.sigma_data.lerp_(points.float().square().mean().sqrt(), self.momentum)
+
+
+def _products(points: Tensor, vectors: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return points (..., C) times vectors (V, C), plus a bias (V,), without autocast.
+
+    The noise levels that these are set against divide them, and bfloat16 has but three digits. The
+    vectors are so short that the full precision costs next to nothing.
+    """
+    with torch.autocast(points.device.type, enabled=False):
+        return functional.linear(points.to(vectors.dtype), vectors, bias)

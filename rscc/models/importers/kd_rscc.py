@@ -104,7 +104,8 @@ def rename_kd_rscc(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The tensors under the names of ``ChangeInterpreter``, float32.
 
     Raises:
-        ValueError: If the classifier is not tied to the word table.
+        ValueError: If the classifier is not tied to the word table, or a layer has queries without
+            keys or values.
     """
     tied, table = state.get('lm_head.weight'), state.get('word_embedding.weight')
     if tied is not None and table is not None and not torch.equal(tied, table):
@@ -116,8 +117,12 @@ def rename_kd_rscc(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if '.attention.self.query.' in name:
             target = rename(name).replace('.attention.self.query.',
                                           '.word_attention.query_key_value.')
-            renamed[target] = torch.cat([_plain(state[name.replace('query', part)])
-                                         for part in ('query', 'key', 'value')])
+            parts = [name.replace('.query.', f'.{part}.') for part in ('query', 'key', 'value')]
+            absent = [part for part in parts if part not in state]
+            if absent:
+                raise ValueError(f'{name!r} is there and {absent[0]!r} is not: the file is cut '
+                                 'short')
+            renamed[target] = torch.cat([_plain(state[part]) for part in parts])
     frequencies = HEAD + 'denoiser.level_features.frequencies'
     if frequencies in renamed:
         renamed[frequencies] = renamed[frequencies].flatten()
