@@ -9,7 +9,7 @@ model = dict(
     caption_head=dict(
         sigma_data='measured',
         normalise=True,
-        density=dict(_delete_=True, type='log_uniform', sigma_min=0.3, sigma_max=10.0),
+        density=dict(_delete_=True, type='log_uniform', sigma_min=0.7, sigma_max=6.0),
         estimate='words',
         diffusion_weight=0.0,
         rounding_weight=0.0,
@@ -17,5 +17,6 @@ model = dict(
         pad_weight=0.1,
         condition_dropout=0.1,
         denoiser=dict(
-            alignment='every_layer', adaptive_norm=True, self_conditioning=True),
-        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.3, sigma_max=10.0)))
+            num_layers=2, local_layers=2, alignment='every_layer', adaptive_norm=True,
+            self_conditioning=True),
+        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.7, sigma_max=6.0)))

@@ -1,12 +1,8 @@
-"""A narrow ResNet-18 to its third stage and a small Karras diffusion head: trains on a CPU."""
+"""A narrow ResNet-18, a mask head and a small Karras diffusion head: trains on a CPU."""
 _base_ = './light_cnn.py'
 channels = 128
 model = dict(
-    encoder=dict(
-        backbone=dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
-                      out_indices=(0, 1, 2))),
     fusion=dict(_delete_=True, type='SignedDifference'),
-    change_head=None,
     flag_head=None,
     caption_head=dict(
         _delete_=True,

@@ -10,6 +10,7 @@ from rscc.models.diffusion.layers import (
     AlignmentBlock,
     FourierFeatures,
     LevelNorm,
+    LocalMixing,
     Memory,
     MemoryAttention,
     RefinementLayer,
@@ -48,6 +49,7 @@ class ChangeDenoiser(nn.Module):
         alignment_dropout: After the perceptron of the single block, 0 to 1.
         adaptive_norm: Let the noise level scale and shift every norm, not only be added once.
         self_conditioning: Read the last estimate beside the noisy words.
+        local_layers: Convolutions over neighbouring words before everything else.
 
     Raises:
         ValueError: If ``alignment`` is unknown, or heads do not divide a width.
@@ -60,7 +62,7 @@ class ChangeDenoiser(nn.Module):
                  alignment_dims: int = 2048, alignment_feedforward: int = 128,
                  residual: bool = False, attention_dropout: float = 0.1,
                  alignment_dropout: float = 0.1, adaptive_norm: bool = False,
-                 self_conditioning: bool = False) -> None:
+                 self_conditioning: bool = False, local_layers: int = 0) -> None:
         super().__init__()
         if alignment not in ALIGNMENTS:
             raise ValueError(f"ChangeDenoiser alignment='{alignment}' is none of "
@@ -68,6 +70,7 @@ class ChangeDenoiser(nn.Module):
         self.max_positions, self.self_conditioning = max_positions, self_conditioning
         self.words_in = _perceptron((2 if self_conditioning else 1) * channels, hidden_dims,
                                     hidden_dims)
+        self.local = nn.Sequential(*(LocalMixing(hidden_dims) for _ in range(local_layers)))
         self.words_out = _perceptron(hidden_dims, hidden_dims, out_channels or channels)
         self.positions = nn.Embedding(max_positions, hidden_dims)
         self.level_features = FourierFeatures(hidden_dims)
@@ -112,7 +115,8 @@ class ChangeDenoiser(nn.Module):
             previous = torch.zeros_like(words) if previous is None else previous
             words = torch.cat([words, previous], -1)
         sigma = self.level_in(self.level_features(level))
-        hidden = self.words_in(words) + self.positions.weight[:words.shape[1]] + sigma[:, None]
+        hidden = self.local(self.words_in(words))
+        hidden = hidden + self.positions.weight[:words.shape[1]] + sigma[:, None]
         if self.alignment is not None:
             hidden = self.norm(self.alignment(hidden, memories[0], sigma), sigma)
             memories = [None] * len(self.layers)

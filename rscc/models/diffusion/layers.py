@@ -130,6 +130,29 @@ class LevelNorm(nn.LayerNorm):
         return normal * (1 + scale) + shift
 
 
+class LocalMixing(nn.Module):
+    """Pre-norm convolution along the words: what stands beside a word says most about it.
+
+    Attention has to learn where neighbours are; a small model on a small budget does not get that
+    far.
+
+    Args:
+        channels: Width H.
+        kernel_size: Words seen at once, odd.
+    """
+
+    def __init__(self, channels: int, kernel_size: int = 5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.convolution = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.project = nn.Linear(channels, channels)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Mix neighbours into words (R, L, H)."""
+        seen = self.convolution(self.norm(words).transpose(1, 2)).transpose(1, 2)
+        return words + self.project(functional.gelu(seen))
+
+
 class AlignmentBlock(nn.Module):
     """Semantic-spatial alignment: what the words find in the memory takes their place.
 
