@@ -233,6 +233,7 @@ class FusionTester(ModuleTester):
 
 class CaptionHeadTester(ModuleTester):
     """Subclass with ``cfg`` over 16 channels and the words above."""
+    misspelt = ('num_beam', 'num_beams')  # an option of ``generate`` and the one that is meant
 
     def test_loss_is_finite_and_reaches_every_parameter(self):
         head = self.build()
@@ -263,5 +264,6 @@ class CaptionHeadTester(ModuleTester):
         assert head.generate(one)[0][0].text == head.generate(features)[1][0].text
 
     def test_unknown_decoding_option_names_the_nearest(self):
-        with pytest.raises(TypeError, match="Did you mean 'num_beams'"):
-            self.build().generate(change_features(1), num_beam=3)
+        wrong, meant = self.misspelt
+        with pytest.raises(TypeError, match=f"Did you mean '{meant}'"):
+            self.build().generate(change_features(1), **{wrong: 3})
