@@ -27,7 +27,8 @@ class ChangeDenoiser(nn.Module):
 
     ``words -> perceptron, + position, + noise level -> alignment with the memory -> refinement
     layers -> perceptron``. The defaults are the published network; it lacks
-    ``alignment='every_layer'``, ``residual``, ``adaptive_norm`` and ``self_conditioning``.
+    ``alignment='every_layer'``, ``residual``, ``adaptive_norm``, ``self_conditioning`` and
+    ``local_layers``.
 
     Args:
         channels: Width C of the word vectors.

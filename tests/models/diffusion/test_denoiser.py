@@ -11,8 +11,9 @@ TINY = dict(channels=C, memory_channels=WIDTH, hidden_dims=8, num_layers=2, num_
 OPTIONS = {
     'published': {}, 'residual': dict(residual=True), 'adaptive': dict(adaptive_norm=True),
     'every layer': dict(alignment='every_layer'), 'twice': dict(self_conditioning=True),
+    'local': dict(local_layers=1),
     'all': dict(alignment='every_layer', adaptive_norm=True, self_conditioning=True,
-                out_channels=11)}
+                local_layers=2, out_channels=11)}
 
 
 def build(seed=0, **changes):

@@ -7,6 +7,7 @@ from rscc.models.diffusion.layers import (
     AlignmentBlock,
     FourierFeatures,
     LevelNorm,
+    LocalMixing,
     MemoryAttention,
     RefinementLayer,
     WordAttention,
@@ -133,6 +134,15 @@ def test_the_block_adds_its_perceptron_and_normalises():
     memory = block.remember(torch.randn(N, M, C))
     found = block.attention(query, memory)
     torch.testing.assert_close(block(query, memory), block.norm(found + block.feed_forward(found)))
+
+
+def test_a_convolution_mixes_a_word_with_its_neighbours_alone():
+    mixing, query = LocalMixing(H, kernel_size=3), words(1)
+    other = query.clone()
+    other[0, 1] += torch.randn(H)
+    differs = (mixing(query) != mixing(other)).any(2)
+    assert mixing(query).shape == query.shape
+    assert differs.tolist() == [[True, True, True, False, False]]
 
 
 def as_pytorch(ours, theirs):
