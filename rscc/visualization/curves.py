@@ -86,9 +86,11 @@ def _draw(axes: 'object', panel: Panel) -> None:
         axes.axhline(level, color=_SOFT, linewidth=1, linestyle=':')
         axes.annotate(label, (0.99, level), xycoords=('axes fraction', 'data'), ha='right',
                       va='bottom', fontsize=8, color=_SOFT)
-    if panel.ticks:
-        axes.set_xticks(panel.ticks, [f'{tick:g}' for tick in panel.ticks])
     axes.minorticks_off()
+    ticker = require('matplotlib.ticker', 'drawing curves')
+    axes.xaxis.set_major_locator(ticker.FixedLocator(panel.ticks) if panel.ticks else
+                                 ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5, colors=_SOFT, length=0)
@@ -96,7 +98,7 @@ def _draw(axes: 'object', panel: Panel) -> None:
     for side, spine in axes.spines.items():
         spine.set(visible=side in ('left', 'bottom'), color=_GRID)
     if any(curve.label for curve in panel.curves):
-        axes.legend(fontsize=8.5, frameon=False, labelcolor=_INK)
+        axes.legend(fontsize=8.5, edgecolor='none', framealpha=0.85, labelcolor=_INK)
 
 
 def _draw_curve(axes: 'object', curve: Curve) -> None:

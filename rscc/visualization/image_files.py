@@ -34,16 +34,17 @@ def save_image(path: str | os.PathLike, image: np.ndarray) -> Path:
     return _save_png(path, Image.fromarray(np.ascontiguousarray(image)))
 
 
-def save_small(path: str | os.PathLike, drawing: np.ndarray, colours: int = 64) -> Path:
-    """Write a drawing (H, W, 3) uint8 as PNG with few colours, a third of the size, atomically.
+def save_small(path: str | os.PathLike, drawing: np.ndarray) -> Path:
+    """Write lines and text (H, W, 3) uint8 as palette PNG, half the size, atomically.
 
     Args:
         path: The file.
-        drawing: Lines and text rather than a photograph.
-        colours: At most 256.
+        drawing: Its colours become the nearest of 256.
     """
     image = Image.fromarray(np.ascontiguousarray(drawing))
-    return _save_png(path, image.quantize(colours, dither=Image.Dither.NONE))
+    # Cut by coverage, not by number of pixels: a single mark keeps its colour.
+    palette = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    return _save_png(path, palette)
 
 
 def save_mask(path: str | os.PathLike, mask: np.ndarray, palette: Sequence | None = None) -> Path:

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.visualization.image_files import safe_name, save_image, save_mask, save_probabilities
+from rscc.visualization.image_files import (
+    safe_name,
+    save_image,
+    save_mask,
+    save_probabilities,
+    save_small,
+)
 
 
 @pytest.mark.parametrize('sample_id', ['test_000001', 'y0-x512.png', '样本_1', '7'])
@@ -28,6 +34,15 @@ def test_image_survives_a_round_trip(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     path = save_image(tmp_path / 'new' / 'x.png', image)
     assert (np.asarray(Image.open(path)) == image).all()
+
+
+def test_a_small_drawing_keeps_the_colour_of_a_single_mark(tmp_path):
+    drawing = np.full((300, 400, 3), 255, np.uint8)
+    drawing[40:260, 50:52] = np.arange(220, dtype=np.uint8)[:, None, None]
+    drawing[100:104, 200:204] = 47, 125, 79
+    small = Image.open(save_small(tmp_path / 'x.png', drawing))
+    assert small.mode == 'P'
+    assert np.abs(np.asarray(small.convert('RGB')).astype(int) - drawing).max() <= 6
 
 
 def test_mask_keeps_its_numbers(tmp_path):

@@ -6,52 +6,16 @@ from typing import Any
 
 from rscc.apis.benchmark.answering import Answers, Asked, ask_in_turn
 from rscc.apis.benchmark.machine import describe_machine
-from rscc.apis.benchmark.report import Picture, Section, Target, Text
+from rscc.apis.benchmark.report import Picture, Section, Text
+from rscc.apis.benchmark.sampling_table import SOLVER, Point, columns, panels, row
 from rscc.apis.benchmark.steps import check_device
 from rscc.apis.benchmark.tested_model import TestedModel, load_tested
 from rscc.apis.benchmark.timing import Timing
 from rscc.text.consensus import similarity_matrix
 from rscc.text.normalisation import split_words
-from rscc.visualization.curves import Curve, Panel, draw_curves
+from rscc.visualization.curves import draw_curves
 
 STEPS = (1, 2, 4, 8, 10, 16, 32, 50)
-#: A ten-step solver of second order is to say what fifty steps say, but for 2 %.
-FEW_STEPS = Target(0.98, at_least=True, digits=3)
-_FEW, _MANY, _SOLVER = 10, 50, 'dpmpp_2m'
-
-
-@dataclass(frozen=True)
-class Point:
-    """One model asked in one way.
-
-    Attributes:
-        model: Name of its config.
-        way: The sampler; how it searches, of a model that writes word by word.
-        steps: Sampling steps; None without.
-        calls: Calls of the network a batch; 0 where it is not known.
-        changed_cider: CIDEr-D of changed samples, x100; None where there are none.
-        cider: Of all samples, x100.
-        flag_accuracy: Share of sentences that tell rightly whether there is a change.
-        equal: Share of the sentences that are those of most steps.
-        similarity: Mean similarity to those, 0 to 1.
-        agreement: Mean agreement of the sentences drawn for a sample; None of a single one.
-        ms: Milliseconds a sample without the image branch.
-        image_ms: Of the image branch.
-    """
-    model: str
-    way: str
-    steps: int | None
-    calls: float
-    changed_cider: float | None
-    cider: float | None
-    flag_accuracy: float | None
-    equal: float | None
-    similarity: float | None
-    agreement: float | None
-    ms: float
-    image_ms: float
-
-
 @dataclass(frozen=True)
 class SamplingStudy:
     """What was measured.
@@ -74,7 +38,7 @@ class SamplingStudy:
 
 
 def study_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike, *,
-                   steps: Sequence[int] = STEPS, samplers: Sequence[str] = (_SOLVER,),
+                   steps: Sequence[int] = STEPS, samplers: Sequence[str] = (SOLVER,),
                    beside: tuple[str, str] | None = None, samples: int = 1, batch_size: int = 32,
                    limit: int | None = None, device: str = 'cpu',
                    cfg_options: Mapping[str, Any] | None = None) -> SamplingStudy:
@@ -110,8 +74,8 @@ def study_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike, *,
     points, floor = _points(asked, steps[-1])
     section = Section(
         'sampling', ('Quality against sampling steps', '质量与采样步数'),
-        _columns(steps[-1], samples),
-        [_row(point, steps[-1], samples) for point in points], describe_machine(device),
+        columns(steps[-1], samples),
+        [row(point, steps[-1], samples) for point in points], describe_machine(device),
         notes=_notes(asked, floor, samples, batch_size),
         picture=Picture('sampling_steps', draw_curves(panels(points, floor)),
                         ('Quality against sampling steps and time', '质量与采样步数、时间的关系')))
@@ -185,76 +149,6 @@ def _likeness(answers: Answers, reference: Answers | None, language: str
     alike = [similarity_matrix([split_words(text, language) for text in pair])[0, 1]
              for pair in pairs]
     return sum(own == other for own, other in pairs) / len(pairs), float(sum(alike) / len(pairs))
-
-
-def _columns(most: int, samples: int) -> list[Text]:
-    drawn = [(f'agreement of {samples} sentences', f'{samples} 个句子的一致度')]
-    drawn = drawn if samples > 1 else []
-    return [('config', '配置'), ('sampler or search', '采样器或搜索'), ('steps', '步数'),
-            ('network calls', '网络调用次数'), ('CIDEr, changed pairs', 'CIDEr，有变化'),
-            ('CIDEr, all pairs', 'CIDEr，全部'), ('flag accuracy', '有无变化准确率'),
-            (f'same caption as {most} steps', f'与 {most} 步句子相同'),
-            (f'similarity to {most} steps', f'与 {most} 步的相似度'), *drawn,
-            ('ms a pair', '毫秒/对'), ('ms a pair with images', '毫秒/对，含影像分支')]
-
-
-def _row(point: Point, most: int, samples: int) -> list[Text]:
-    def cell(value: float | None, form: str) -> str:
-        return '' if value is None else format(value, form)
-
-    judged = (point.way, point.steps, most) == (_SOLVER, _FEW, _MANY)
-    similarity = FEW_STEPS.judge(point.similarity) if judged else cell(point.similarity, '.3f')
-    drawn = [cell(point.agreement, '.3f')] if samples > 1 else []
-    return [point.model, point.way, cell(point.steps, 'd'), cell(point.calls or None, 'g'
-            if point.steps else '.1f'), cell(point.changed_cider, '.1f'), cell(point.cider, '.1f'),
-            cell(point.flag_accuracy, '.3f'), cell(point.equal, '.1%'), similarity, *drawn,
-            f'{point.ms:.2f}', f'{point.ms + point.image_ms:.2f}']
-
-
-def panels(points: Sequence[Point], floor: float | None) -> list[Panel]:
-    """Return what the picture shows: quality over steps, likeness over steps, quality over time.
-
-    Args:
-        points: Of the table.
-        floor: Score of one constant sentence, drawn as a line.
-    """
-    ways = list(dict.fromkeys((point.model, point.way) for point in points))
-    rows = {way: [point for point in points if (point.model, point.way) == way] for way in ways}
-    sampled = [way for way in ways if rows[way][0].steps]
-    others = [way for way in ways if way not in sampled]
-
-    def curve(way: tuple, label: str, field: str, dashed: bool = False) -> Curve:
-        return Curve(label, [point.steps for point in rows[way]], _values(rows[way], field),
-                     dashed=dashed, colour=ways.index(way))
-
-    levels = [] if floor is None else [('one constant sentence', floor)]
-    beside = [(f'{rows[way][0].model}, {rows[way][0].way}', rows[way][0].changed_cider)
-              for way in others if rows[way][0].changed_cider is not None]
-    ticks = sorted({point.steps for point in points if point.steps})
-    ticks = [tick for tick in ticks if tick != _FEW] if len(ticks) > 6 else ticks
-    names = {way: way[1] if len(sampled) > 1 else '' for way in sampled}
-    return [
-        Panel('CIDEr of changed pairs', 'sampling steps',
-              [curve(way, names[way], 'changed_cider') for way in sampled], levels + beside, ticks),
-        Panel('Flag accuracy, likeness to most steps', 'sampling steps',
-              [curve(way, f'{names[way]} {label}'.strip(), field, dashed)
-               for way in sampled for field, label, dashed in
-               (('flag_accuracy', 'flag accuracy', False), ('similarity', 'similarity', True))],
-              ticks=ticks),
-        Panel('CIDEr of changed pairs', 'ms a pair, image branch included',
-              [_over_time(way, rows[way], ways.index(way)) for way in ways], levels)]
-
-
-def _over_time(way: tuple[str, str], points: Sequence[Point], colour: int) -> Curve:
-    return Curve(', '.join(way), [point.ms + point.image_ms for point in points],
-                 _values(points, 'changed_cider'),
-                 [str(point.steps or '') for point in points], colour=colour)
-
-
-def _values(points: Sequence[Point], field: str) -> list[float]:
-    """Return a field of points, NaN where it is not known."""
-    return [float('nan') if getattr(point, field) is None else getattr(point, field)
-            for point in points]
 
 
 def _notes(asked: Sequence[Asked], floor: float | None, samples: int, batch_size: int

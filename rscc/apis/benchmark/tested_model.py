@@ -28,6 +28,8 @@ class TestedModel:
         meta: What the dataset knows of itself: language, split, stock sentences.
         device: ``'cpu'`` or ``'cuda[:i]'``.
     """
+    __test__ = False  # the name is not that of a test case
+
     name: str
     model: nn.Module
     loader: DataLoader

@@ -1,8 +1,14 @@
 """Configs with parts so narrow that a step takes milliseconds: BLIP's and ChangeCLIP's."""
+import json
+
 import pytest
+import torch
+from fake_data import CHANGED, write_fake_dataset
 from mmengine.config import Config
 
 from rscc.apis.benchmark import stand_ins
+from rscc.datasets.base import NO_CHANGE_CAPTIONS
+from rscc.registry import MODELS
 
 NARROW = {'model.fusion.channels': 48, 'model.caption_head.memory_channels': 48,
           'model.flag_head.in_channels': 144}
@@ -60,3 +66,40 @@ def detector(changeclip, narrow_clip, tmp_path):
     path = tmp_path / 'detector.py'
     cfg.dump(path)
     return str(path)
+
+
+@pytest.fixture
+def trained(repo, tmp_path, monkeypatch):
+    """Return a function: a config's name -> config and checkpoint of random weights, with data."""
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    words = {word for text in CHANGED['en'] + NO_CHANGE_CAPTIONS['en'] for word in text.split()}
+
+    def make(name, pairs=5):
+        config = repo / f'configs/{name}.py'
+        cfg = Config.fromfile(config)
+        write_fake_dataset(tmp_path, cfg.test_dataloader.dataset, pairs=pairs)
+        (tmp_path / 'synth/vocab_en.json').write_text(json.dumps(sorted(words)))
+        torch.manual_seed(0)
+        model = MODELS.build(cfg.model)
+        path = tmp_path / f'{name}.pth'
+        torch.save(dict(meta={}, state_dict=model.state_dict()), path)
+        return str(config), str(path)
+
+    return make
+
+
+@pytest.fixture
+def kdrscc(repo):
+    return str(repo / 'configs/kdrscc_levircc.py')
+
+
+@pytest.fixture
+def narrow_kdrscc():
+    """Overrides that make KD-RSCC's config narrow."""
+    backbone = dict(depth=18, base_channels=8, stem_channels=8)
+    head = dict(memory_channels=32, denoiser=dict(
+        hidden_dims=32, num_layers=1, num_heads=2, feedforward_dims=32, alignment_heads=2,
+        alignment_dims=32))
+    return {'model.encoder.pool_tokens': 2,
+            **{f'model.encoder.backbone.{key}': value for key, value in backbone.items()},
+            **{f'model.caption_head.{key}': value for key, value in head.items()}}

@@ -1,10 +1,12 @@
 """Tables reach both pages, in order, between their marks, or nothing is written."""
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rscc.apis.benchmark.machine import Machine
 from rscc.apis.benchmark.report import (
+    Picture,
     Section,
     Target,
     command_line,
@@ -152,3 +154,24 @@ def test_markdown_of_both_languages_has_the_same_shape():
     shapes = [[line[:3] for line in to_markdown(section(), language).splitlines() if '|' in line]
               for language in ('en', 'zh_cn')]
     assert len(shapes[0]) == len(shapes[1]) == 3
+
+
+def test_one_picture_serves_both_pages(docs):
+    drawn = section()
+    drawn.picture = Picture('curves', np.zeros((4, 6, 3), np.uint8), ('Curves', '曲线'))
+    english, chinese, picture = write_section(drawn, docs)
+    assert picture == docs / 'en/images/curves.png' and picture.is_file()
+    assert '| blip | 1.50 |\n\n![Curves](images/curves.png)\n\n- A note.' in english.read_text()
+    assert '![曲线](../en/images/curves.png)' in chinese.read_text()
+    assert '![Curves](here.png)' in to_markdown(drawn, 'en', 'here.png')
+    drawn.machine = replace(MACHINE, gpu='Some GPU')
+    assert '(images/curves-gpu.png)' in to_markdown(drawn, 'en')
+
+
+def test_no_picture_is_written_where_the_pages_cannot_be(docs):
+    drawn = section()
+    drawn.picture = Picture('curves', np.zeros((4, 6, 3), np.uint8), 'Curves')
+    (docs / 'zh_cn/benchmarks.md').unlink()
+    with pytest.raises(FileNotFoundError, match='no page'):
+        write_section(drawn, docs)
+    assert not (docs / 'en/images').exists()
