@@ -20,6 +20,8 @@ from rscc.utils import did_you_mean
 
 #: What training cannot continue without.
 RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
+#: Of the files that are named where one is not there.
+ENDINGS = ('.pth', '.pt', '.safetensors')
 _SHOWN = 10
 
 
@@ -71,7 +73,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
 def _existing(path: Path) -> Path:
     if path.is_file():
         return path
-    beside = sorted(p.name for p in path.parent.glob('*.pth')) if path.parent.is_dir() else []
+    beside = (sorted(p.name for p in path.parent.iterdir() if p.suffix in ENDINGS)
+              if path.parent.is_dir() else [])
     found = f"; its folder holds {', '.join(beside[:_SHOWN])}" if beside else ''
     raise FileNotFoundError(f"no checkpoint at '{path}'{found}.{did_you_mean(path.name, beside)}")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
 from torch import nn
 
 from rscc.engine.checkpoint import (
@@ -38,6 +39,30 @@ def test_file_address_is_read_like_a_path(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     path, = save_run(tmp_path, 1)
     assert read_checkpoint(path.as_uri())['meta']['epoch'] == 1
+
+
+def test_safetensors_are_read_as_a_bare_state_dict(tmp_path):
+    model = nn.Linear(2, 3)
+    save_file(model.state_dict(), tmp_path / 'slim.safetensors', metadata={'config': '{}'})
+    stored = read_checkpoint(tmp_path / 'slim.safetensors')
+    assert set(stored) == {'weight', 'bias'} and torch.equal(stored['weight'], model.weight)
+    assert load_weights(nn.Linear(2, 3), stored).exact
+
+
+@pytest.mark.parametrize('data', [b'', b'no tensors at all', None])
+def test_damaged_safetensors_are_named(tmp_path, data):
+    path = tmp_path / 'slim.safetensors'
+    save_file({'w': torch.ones(64)}, path)
+    path.write_bytes(path.read_bytes()[:-9] if data is None else data)
+    with pytest.raises(ValueError, match=r"checkpoint '.*slim\.safetensors' is damaged or cut "
+                       r'short: .*\. Use another file'):
+        read_checkpoint(path)
+
+
+def test_absent_safetensors_name_the_nearest(tmp_path):
+    save_file({'w': torch.ones(1)}, tmp_path / 'slim.safetensors')
+    with pytest.raises(FileNotFoundError, match=r"Did you mean 'slim\.safetensors'"):
+        read_checkpoint(tmp_path / 'slin.safetensors')
 
 
 class Reach:
@@ -139,6 +164,19 @@ def test_other_vocabulary_is_reported_with_both_sizes():
     same_size = nn.ModuleDict({'head': Head(['a', 'c'])})
     assert not load_weights(model, same_size.state_dict()).exact
     assert load_weights(model, copy.deepcopy(model).state_dict()).exact
+
+
+class Strict(nn.Linear):
+
+    def _load_from_state_dict(self, *args):
+        args[-1].append('this part wants none of it')
+
+
+def test_what_a_part_refuses_is_told_in_its_own_words():
+    model = nn.ModuleDict({'part': Strict(1, 1)})
+    with pytest.raises(ValueError, match='the checkpoint does not fit the model: this part wants '
+                       'none of it'):
+        load_weights(model, {'part.weight': torch.ones(1, 1)})
 
 
 def test_newest_checkpoint_comes_first_by_number_not_by_name(tmp_path):
