@@ -113,8 +113,8 @@ class CaptionTokenizer(ABC):
         """
         self.cut += 1
         if self.cut == 1:
-            warn(f"caption cut from {length} to {max_len} tokens: '{text}'. Raise max_len to keep "
-                 'it whole; later cuts are counted.')
+            warn(f"caption cut from {length} to {max_len} tokens: '{text}'. Raise max_tokens to "
+                 'keep it whole; later cuts are counted.')
         elif _is_power_of_ten(self.cut):
             warn(f'{self.cut} times a caption was cut to max_len={max_len} tokens so far, last '
                  f"from {length}: '{text}'")

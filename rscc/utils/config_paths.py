@@ -10,6 +10,10 @@ from rscc.utils.signatures import keywords_of
 
 _WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
 _FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors')
+#: What writes a vocabulary, by the beginning of its name.
+_WRITERS = {'word_encoding': 'tools/dataset_converters/levircc.py --word-encode',
+            'vocab_scene': 'tools/dataset_converters/synth.py',
+            'vocab': 'tools/dataset_converters/vocabulary.py'}
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 
 
@@ -79,11 +83,17 @@ def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:
     for key, item in value.items():
         if key in _FILE_KEYS and isinstance(item, str):
             if not resolve_data_file(item).is_file():
-                yield f'{where}.{key}', f"no file '{item}'. {_HELP}"
+                yield f'{where}.{key}', f"no file '{item}'. {_writer(item)}{_HELP}"
         elif key in ('checkpoint', 'pretrained', 'weights') and isinstance(item, str):
             yield from _weights(item, f'{where}.{key}')
         else:
             yield from _inside_model(item, f'{where}.{key}')
+
+
+def _writer(name: str) -> str:
+    """Say what writes a vocabulary, where its name tells."""
+    tool = next((tool for start, tool in _WRITERS.items() if Path(name).name.startswith(start)), '')
+    return f'python {tool} writes it. ' if tool else ''
 
 
 def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:

@@ -45,8 +45,8 @@ def test_cut_captions_keep_their_end_are_counted_and_shown_once(monkeypatch):
     assert tokenizer.encode('a road is built', max_len=6)[-2:] == [7, 3]
     tokenizer.batch_encode(['a a a a a', 'a'], max_len=5)
     assert tokenizer.cut == 2
-    assert said == ["caption cut from 6 to 4 tokens: 'a road is built'. Raise max_len to keep it "
-                    'whole; later cuts are counted.']
+    assert said == ["caption cut from 6 to 4 tokens: 'a road is built'. Raise max_tokens to "
+                    'keep it whole; later cuts are counted.']
     tokenizer.batch_encode(['a road is built'] * 8, max_len=5)
     assert said[1:] == ['10 times a caption was cut to max_len=5 tokens so far, last from 6: '
                         "'a road is built'"]

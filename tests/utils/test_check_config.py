@@ -142,6 +142,15 @@ def test_missing_annotation_file_is_named_only_for_the_stages_run(levir):
     check_config(levir, stages=('test',))
 
 
+@pytest.mark.parametrize(('name', 'tool'), [
+    ('LEVIR-CC/word_encoding.json', 'levircc.py --word-encode writes it'),
+    ('synth/vocab_scene_zh.json', 'synth.py writes it'),
+    ('UCM/vocab_en.json', 'vocabulary.py writes it')])
+def test_what_writes_a_missing_vocabulary_is_named(levir, name, tool):
+    levir.model = dict(type='ToyModel', tokenizer=dict(type='WordTokenizer', vocab_file=name))
+    assert tool in problems_of(levir)
+
+
 def test_missing_vocabulary_and_weights_are_named(levir, tmp_path):
     (tmp_path / 'vit.pth').touch()
     levir.model = dict(type='ToyModel', tokenizer=dict(type='WordTokenizer', vocab_file='no.json'),
@@ -253,3 +262,35 @@ def test_typing_errors_in_parts_without_a_type_are_found(gpt, place, wrong, near
     gpt.model.caption_head[place][wrong] = 3
     for text in (overridden, problems_of(gpt)):
         assert f'{key}: ' in text and f"Did you mean '{nearest}'?" in text
+
+
+@pytest.fixture
+def karras(cfg):
+    cfg.model = dict(type='ChangeInterpreter', caption_head=dict(
+        type='KarrasCaptionHead', density=dict(type='log_uniform', sigma_min=0.1),
+        weighting='uniform', denoiser=dict(residual=True), decoding=dict(
+            sampler=dict(type='dpmpp_2m_sde', variant='midpoint'), schedule='karras')))
+    return cfg
+
+
+def test_functions_are_chosen_by_name_or_with_options(karras):
+    check_config(karras, overrides={
+        'model.caption_head.density.sigma_max': 3.0, 'model.caption_head.weighting': 'min_snr',
+        'model.caption_head.decoding.sampler': 'heun',
+        'model.caption_head.decoding.schedule': dict(type='karras', rho=5)})
+
+
+@pytest.mark.parametrize('place, wrong, said', [
+    ('weighting', 'min_sn', "no 'min_sn' among the loss weightings. Did you mean 'min_snr'?"),
+    ('density', 'lognorml', "no 'lognorml' among the noise densities. Did you mean 'lognormal'?"),
+    ('density.type', 'log_unifrm', "Did you mean 'log_uniform'?"),
+    ('decoding.sampler', 'hein', "no 'hein' among the samplers. Did you mean 'heun'?"),
+    ('decoding.sampler.type', 'dpmp_2m', "Did you mean 'dpmpp_2m'?"),
+    ('decoding.schedule', 'kerras', "no 'kerras' among the sigma schedules. Did you mean 'karras'"),
+    ('decoding.sampler.varient', 'heun', "Did you mean 'variant'?"),
+    ('density.sigma_mn', 1.0, "expected one of sigma_max, sigma_min. Did you mean 'sigma_min'?"),
+    ('decoding.stps', 3, "Did you mean 'steps'?"),
+    ('estimat', 'words', "Did you mean 'estimate'?")])
+def test_mistyped_functions_of_diffusion_name_the_nearest(karras, place, wrong, said):
+    text = problems_of(karras, overrides={f'model.caption_head.{place}': wrong})
+    assert text.startswith('1 problem ') and said in text
