@@ -157,7 +157,8 @@ def batch_for(cfg, size=64):
 
 def test_the_published_configs_are_there():
     promised = {'blip_levircc.py', 'blip_levirmci.py', 'blip_dubaicc.py', 'blip_rsicd.py',
-                'blip_synth.py', 'changeclip_rn50_synth.py'}
+                'blip_synth.py', 'changeclip_rn50_synth.py', 'kdrscc_levircc.py',
+                'kdrscc_plus_levircc.py', 'kdrscc_synth.py', 'kdrscc_faithful_synth.py'}
     promised |= {f'changeclip_{tower}_{data}.py' for tower in ('rn50', 'vit')
                  for data in ('sysu', 'levircd', 'levircdplus', 'whucd', 'cdd')}
     assert promised <= set(CONFIGS)

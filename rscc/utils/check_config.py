@@ -122,6 +122,8 @@ def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
     if isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _check(item, place, f'{where}.{index}')
+    if isinstance(value, str) and place.by_name and place.find(value) is None:
+        yield Problem(where, place.not_found(value))
     if not isinstance(value, Mapping):
         return
     inside, target = place, None

@@ -38,6 +38,8 @@ _BELOW = {'tokenizer': 'TOKENIZERS', 'pipeline': 'TRANSFORMS', 'transforms': 'TR
           'optimizer': 'OPTIMIZERS', 'vis_backends': 'VISBACKENDS', 'metrics': 'METRICS',
           'density': 'NOISE_DENSITIES', 'weighting': 'LOSS_WEIGHTINGS',
           'schedule': 'SIGMA_SCHEDULES', 'sampler': 'SAMPLERS'}
+#: Registries of functions, which a name alone chooses.
+_FUNCTIONS = {'NOISE_DENSITIES', 'LOSS_WEIGHTINGS', 'SIGMA_SCHEDULES', 'SAMPLERS'}
 _BELOW_LOADER = {'dataset': 'DATASETS', 'datasets': 'DATASETS', 'sampler': 'DATA_SAMPLERS',
                  'batch_sampler': 'DATA_SAMPLERS', 'collate_fn': 'FUNCTIONS',
                  'worker_init_fn': 'FUNCTIONS'}
@@ -71,6 +73,11 @@ class Place:
     def complete(self) -> bool:
         """Whether nothing but the config gives keywords here, so that required ones must be set."""
         return self.registry in ('TRANSFORMS', 'DATASETS', 'HOOKS', 'METRICS')
+
+    @property
+    def by_name(self) -> bool:
+        """Whether a function is chosen here: a name will do, and its caller fills in the rest."""
+        return self.registry in _FUNCTIONS and _BELOW.get(self.key) == self.registry
 
     @property
     def lenient(self) -> bool:
@@ -114,6 +121,8 @@ class Place:
     def keywords(self, target: Any) -> Keywords:
         """Return what may be written beside the type."""
         found = keywords_of(target)
+        if self.by_name:
+            found.names &= set(found.defaults)
         found.names |= _EXTRAS.get(self.registry, set())
         builder = getattr(target, 'build_iter_from_epoch', None)
         if builder is not None:

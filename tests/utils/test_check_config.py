@@ -276,8 +276,7 @@ def karras(cfg):
 def test_functions_are_chosen_by_name_or_with_options(karras):
     check_config(karras, overrides={
         'model.caption_head.density.sigma_max': 3.0, 'model.caption_head.weighting': 'min_snr',
-        'model.caption_head.decoding.sampler': 'heun',
-        'model.caption_head.decoding.schedule': dict(type='karras', rho=5)})
+        'model.caption_head.decoding.sampler': 'heun'})
 
 
 @pytest.mark.parametrize('place, wrong, said', [
