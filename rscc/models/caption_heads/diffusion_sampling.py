@@ -130,8 +130,10 @@ def to_sampled_captions(logits: Tensor, strip: Sequence[tuple[float, Tensor]],
     likelihood, ids = logits.float().log_softmax(-1).max(-1)
     kept = _up_to_end(ids, tokenizer.eos_id)
     scores = ((likelihood * kept).sum(-1) / kept.sum(-1)).tolist()
-    return [_elect(ids[n].tolist(), scores[n], [(sigma, words[n]) for sigma, words in strip],
-                   tokenizer, options) for n in range(len(ids))]
+    # To the CPU at once: decoding looks at every id.
+    frames = [(sigma, words.tolist()) for sigma, words in strip]
+    return [_elect(rows, scores[n], [(sigma, words[n]) for sigma, words in frames], tokenizer,
+                   options) for n, rows in enumerate(ids.tolist())]
 
 
 def _up_to_end(ids: Tensor, eos_id: int) -> Tensor:
@@ -140,8 +142,9 @@ def _up_to_end(ids: Tensor, eos_id: int) -> Tensor:
     return ends.cumsum(-1) - ends == 0
 
 
-def _elect(ids: list[list[int]], scores: list[float], strip: list[tuple[float, Tensor]],
-           tokenizer: CaptionTokenizer, options: DiffusionDecoding) -> list[ScoredCaption]:
+def _elect(ids: list[list[int]], scores: list[float],
+           strip: list[tuple[float, list[list[int]]]], tokenizer: CaptionTokenizer,
+           options: DiffusionDecoding) -> list[ScoredCaption]:
     """Order the K sentences of one sample by how much they are like the others."""
     texts = [tokenizer.decode(row) for row in ids]
     order, agreement = consensus([split_words(text, tokenizer.language) for text in texts],
