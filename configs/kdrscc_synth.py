@@ -9,7 +9,7 @@ model = dict(
     caption_head=dict(
         sigma_data='measured',
         normalise=True,
-        density=dict(_delete_=True, type='log_uniform', sigma_min=0.7, sigma_max=6.0),
+        density=dict(_delete_=True, type='log_uniform', sigma_min=1.0, sigma_max=6.0),
         estimate='words',
         diffusion_weight=0.0,
         rounding_weight=0.0,
@@ -19,4 +19,6 @@ model = dict(
         denoiser=dict(
             num_layers=2, local_layers=2, alignment='every_layer', adaptive_norm=True,
             self_conditioning=True),
-        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.7, sigma_max=6.0)))
+        decoding=dict(
+            sampler='dpmpp_2m', steps=10, sigma_min=1.0, sigma_max=6.0, guidance=1.5)))
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
