@@ -20,13 +20,14 @@ model = dict(
     flag_head=dict(type='ChangeFlagHead', in_channels=3 * channels),
     caption_head=dict(
         memory_channels=channels,
-        sigma_data='measured', normalise=True,
-        density=dict(_delete_=True, type='log_uniform', sigma_min=0.05, sigma_max=20.0),
-        weighting='uniform', rounding_weight=0.0, denoised_weight=1.0, pad_weight=0.1,
+        sigma_data='measured', normalise=True, estimate='words',
+        density=dict(_delete_=True, type='log_uniform', sigma_min=0.7, sigma_max=6.0),
+        diffusion_weight=0.0, rounding_weight=0.0, denoised_weight=1.0, pad_weight=0.1,
         condition_dropout=0.1, rows_per_sample=4,
         denoiser=dict(alignment='every_layer', alignment_dims=channels, adaptive_norm=True,
-                      self_conditioning=True),
-        decoding=dict(sampler='dpmpp_2m', steps=10, sigma_min=0.05, sigma_max=20.0)))
+                      self_conditioning=True, local_layers=2),
+        decoding=dict(
+            sampler='dpmpp_2m', steps=10, sigma_min=0.7, sigma_max=6.0, guidance=1.5)))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4, weight_decay=0.02),
     paramwise_cfg=dict(custom_keys={r'^encoder\.backbone\.': dict(lr_mult=0.1)}))

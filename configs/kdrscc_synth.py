@@ -21,4 +21,3 @@ model = dict(
             self_conditioning=True),
         decoding=dict(
             sampler='dpmpp_2m', steps=10, sigma_min=1.0, sigma_max=6.0, guidance=1.5)))
-optim_wrapper = dict(optimizer=dict(lr=3e-3))
