@@ -27,7 +27,7 @@ model = dict(
         denoiser=dict(alignment='every_layer', alignment_dims=channels, adaptive_norm=True,
                       self_conditioning=True, local_layers=2),
         decoding=dict(
-            sampler='dpmpp_2m', steps=10, sigma_min=0.7, sigma_max=6.0, guidance=1.5)))
+            sampler='dpmpp_2m', steps=10, sigma_min=0.7, sigma_max=6.0, guidance=2.0)))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4, weight_decay=0.02),
     paramwise_cfg=dict(custom_keys={r'^encoder\.backbone\.': dict(lr_mult=0.1)}))

@@ -20,4 +20,4 @@ model = dict(
             num_layers=2, local_layers=2, alignment='every_layer', adaptive_norm=True,
             self_conditioning=True),
         decoding=dict(
-            sampler='dpmpp_2m', steps=10, sigma_min=1.0, sigma_max=6.0, guidance=1.5)))
+            sampler='dpmpp_2m', steps=10, sigma_min=1.0, sigma_max=6.0, guidance=3.0)))
