@@ -62,12 +62,17 @@ class SingleImageDataset(ChangeDataset):
                      if name in {Path(known).name for known in names}), ORIGINAL)
 
     @classmethod
-    def published(cls, release: str = ORIGINAL, language: str = 'en') -> tuple[str, ...]:
+    def published(cls, release: str | None = None, language: str = 'en') -> tuple[str, ...]:
         """Return the names of an annotation file in the dataset's folder, the usual one first.
+
+        Args:
+            release: None is the original.
+            language: ``'en'`` or ``'zh'``.
 
         Raises:
             ValueError: If there is no such release, or none in that language.
         """
+        release = release or ORIGINAL
         releases = sorted({known for known, _ in cls.FILES}, reverse=True)
         if release not in releases:
             raise ValueError(f"{cls.TITLE} has no release '{release}': use one of {releases}."
