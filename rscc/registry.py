@@ -98,7 +98,7 @@ VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization')
 VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization')
 #: Caption tokenizers; there is no such registry above ours.
 TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text'])
-# Plain functions of the diffusion mathematics, chosen by name (rscc.models.diffusion.choose); no
+# Plain functions of the diffusion mathematics, chosen by name (rscc.models.diffusion.samplers); no
 # such registries above ours either.
 NOISE_DENSITIES = Registry('noise density', scope=SCOPE, locations=['rscc.models.diffusion'])
 LOSS_WEIGHTINGS = Registry('loss weighting', scope=SCOPE, locations=['rscc.models.diffusion'])

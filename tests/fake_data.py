@@ -9,7 +9,7 @@ import numpy as np
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.datasets.path_list_cd import PathListCDDataset
 from rscc.datasets.single_image import SingleImageDataset
-from rscc.datasets.synth_scene import SynthSceneDataset
+from rscc.datasets.synth import SynthSceneDataset
 from rscc.registry import DATASETS
 
 CHANGED = {

@@ -14,10 +14,10 @@ from mmengine.structures import PixelData
 from tokenizers import pre_tokenizers
 
 from rscc.compat import import_transformers
-from rscc.datasets.synth.scene_annotation import scene_captions
+from rscc.config.check import check_config
 from rscc.registry import DATASETS, HOOKS, METRICS, MODELS
 from rscc.structures import ChangeDataSample
-from rscc.utils.check_config import check_config
+from rscc.synth.generator import scene_captions
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py'))

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from rscc.utils.optional import EXTRAS
+from rscc.utils.imports import EXTRAS
 
 FILES = ['mminstall', 'runtime', 'optional', 'tests', 'docs']
 PAGES = ['docs/en/install.md', 'docs/zh_cn/install.md']

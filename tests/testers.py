@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from rscc.models.encoders.build import build_encoder
+from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
 

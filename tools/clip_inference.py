@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.arguments import add_batch_arguments, add_clip_arguments, parse_batches
+from rscc.apis.command_line import add_batch_arguments, add_clip_arguments, parse_batches
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -45,9 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Score and report."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.clip_scores import find_folders, load_classifier, score_folder
-    from rscc.apis.failures import explained
-    from rscc.apis.image_batches import BatchOptions
+    from rscc.apis.command_line import explained
+    from rscc.features.clip_scores import find_folders, load_classifier, score_folder
+    from rscc.inference.preparation import BatchOptions
     with explained():
         folders = find_folders(args.src_path, args.split, args.img_split, args.tag, args.out)
         classifier = load_classifier(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.arguments import (
+from rscc.apis.command_line import (
     add_batch_arguments,
     add_clip_arguments,
     add_dataset_arguments,
@@ -51,13 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute, or convert, and report."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.devices import existing_device
-    from rscc.apis.failures import explained
-    from rscc.apis.feature_extraction import default_target, extract
-    from rscc.apis.feature_pickles import convert_pickle, model_of
-    from rscc.apis.image_batches import BatchOptions, PictureReader
-    from rscc.apis.named_datasets import build_dataset
-    from rscc.models.clip.embedder import CLIPEmbedder
+    from rscc.apis.command_line import explained
+    from rscc.features.extraction import build_dataset, default_target, extract
+    from rscc.features.pickles import convert_pickle, model_of
+    from rscc.inference.preparation import BatchOptions, PictureReader, existing_device
+    from rscc.models.clip.clip_model import CLIPEmbedder
     with explained():
         dataset = build_dataset(args.dataset, args.data_root, args.ann_file,
                                 check_images=args.from_pickle is None)

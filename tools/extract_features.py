@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.arguments import add_batch_arguments, parse_batches
+from rscc.apis.command_line import add_batch_arguments, parse_batches
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,12 +43,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute, report, and say how a config uses the file."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.devices import existing_device
-    from rscc.apis.encoder_embedder import EncoderEmbedder, images_dataset
-    from rscc.apis.failures import explained
-    from rscc.apis.feature_extraction import extract, how_to_use, images_of
-    from rscc.apis.image_batches import BatchOptions
+    from rscc.apis.command_line import explained
     from rscc.apis.launch import read_config, set_data_root
+    from rscc.features.embedder import EncoderEmbedder, images_dataset
+    from rscc.features.extraction import extract, how_to_use, images_of
+    from rscc.inference.preparation import BatchOptions, existing_device
     with explained():
         device = existing_device(args.device)
         set_data_root(args.data_root)

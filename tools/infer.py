@@ -90,8 +90,8 @@ def main() -> None:
             raise SystemExit(f"error: no image at '{path}'")
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis import ChangeInferencer
-    from rscc.apis.answer_text import describe
-    from rscc.visualization.image_files import safe_name
+    from rscc.inference.result import describe
+    from rscc.visualization.picture_files import safe_name
     try:
         inferencer = ChangeInferencer(config, checkpoint, args.device, args.amp)
         result = inferencer(*images, **decoding_of(args, inferencer.decoding))

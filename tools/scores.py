@@ -11,10 +11,15 @@ Examples::
 import argparse
 from pathlib import Path
 
-from rscc.evaluation.captions import PROTOCOLS, CaptionOptions, score_captions, scoring_facts
-from rscc.evaluation.clipcap_rsic import final_stop
 from rscc.evaluation.metrics.caption_metric import write_table
 from rscc.evaluation.predictions import read_facts, read_predictions
+from rscc.evaluation.protocols import (
+    PROTOCOLS,
+    CaptionOptions,
+    final_stop,
+    score_captions,
+    scoring_facts,
+)
 from rscc.evaluation.references import NAMINGS, TASKS, References, read_references
 from rscc.evaluation.table import format_facts, format_table
 from rscc.text import LANGUAGES

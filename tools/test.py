@@ -14,9 +14,18 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from rscc.apis.failures import explained
-from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
-from rscc.apis.testing import caption_facts, draw_predictions, dump_predictions, finish, use_tta
+from rscc.apis.command_line import explained
+from rscc.apis.launch import (
+    add_shared_arguments,
+    build_runner,
+    caption_facts,
+    draw_predictions,
+    dump_predictions,
+    finish,
+    load_config,
+    use_amp,
+    use_tta,
+)
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,7 @@ Example::
 """
 import argparse
 
-from rscc.apis.failures import explained
+from rscc.apis.command_line import explained
 from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
 
 

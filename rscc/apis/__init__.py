@@ -10,6 +10,6 @@ def __getattr__(name: str) -> Any:
         from rscc.apis.inferencer import ChangeInferencer
         return ChangeInferencer
     if name == 'InferenceResult':
-        from rscc.apis.inference_result import InferenceResult
+        from rscc.inference.result import InferenceResult
         return InferenceResult
     raise AttributeError(f"module 'rscc.apis' has no attribute '{name}'")

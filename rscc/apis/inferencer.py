@@ -13,16 +13,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from rscc.apis.devices import existing_device
-from rscc.apis.inference_result import InferenceResult
-from rscc.apis.preparation import image_pipeline, tested_dataset
-from rscc.apis.stored_config import config_from_text
-from rscc.engine.allocator import keep_freed_memory
+from rscc.config.stored import config_from_text
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.engine.hooks.autocast_hook import to_float32
-from rscc.engine.precision import reduced_precision
+from rscc.engine.precision import keep_freed_memory, reduced_precision
+from rscc.inference.preparation import existing_device, image_pipeline, tested_dataset
+from rscc.inference.result import InferenceResult
+from rscc.models.caption_heads.base import restore_vocabulary
 from rscc.models.pretrained import without_pretrained
-from rscc.models.vocabulary import restore_vocabulary
 from rscc.registry import DATASETS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.utils import did_you_mean

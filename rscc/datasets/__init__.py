@@ -1,6 +1,6 @@
 """Datasets; importing the package fills the DATASETS registry."""
 import sys
 
-from rscc.utils.plugins import import_siblings
+from rscc.utils.imports import import_siblings
 
 import_siblings(sys.modules[__name__])

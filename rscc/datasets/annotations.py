@@ -7,7 +7,7 @@ from rscc.text import normalise
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean
-from rscc.utils.notes import say_once
+from rscc.utils.logging import say_once
 
 
 class Record(TypedDict):

@@ -13,8 +13,7 @@ from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.registry import TRANSFORMS
-from rscc.text.frequency import frequent_caption
-from rscc.text.normalisation import check_language
+from rscc.text.normalisation import check_language, frequent_caption
 from rscc.utils import did_you_mean, resolve_data_root
 
 #: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.

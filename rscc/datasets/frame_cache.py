@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mmengine.dist import barrier
 
-from rscc.datasets.transforms.resize import resize_frame, resize_mask
+from rscc.datasets.transforms.geometry import resize_frame, resize_mask
 from rscc.utils import progress
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
-from rscc.utils.notes import say_once
+from rscc.utils.logging import say_once
 
 CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
 

@@ -11,11 +11,11 @@ from mmengine.logging import print_log
 
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.confidence import ConfidenceFiles
-from rscc.datasets.image_files import IGNORE
 from rscc.datasets.transforms.loading import LoadChangeMask
+from rscc.rasters.image_files import IGNORE
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
-from rscc.utils.path_lists import ListedPair, read_path_list
+from rscc.utils.paths import ListedPair, read_path_list
 
 MISSING = ('error', 'empty')
 PATH_KEYS = ('img_path_from', 'img_path_to', 'seg_map_path')

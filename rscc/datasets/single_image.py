@@ -1,8 +1,9 @@
-"""What the captioned datasets of single images share: file names by language and release."""
+"""Captioned datasets of single images: Sydney-captions, UCM-captions and RSICD."""
 from pathlib import Path
 from typing import ClassVar
 
 from rscc.datasets.base import ChangeDataset
+from rscc.registry import DATASETS
 from rscc.text.normalisation import check_language
 from rscc.utils import did_you_mean, resolve_data_root
 
@@ -88,3 +89,100 @@ def existing(data_root: str, names: tuple[str, ...]) -> str:
     """Return the first of the names that is there below ``data_root``, else the first of all."""
     found = (name for name in names if (resolve_data_root(data_root, name) / Path(name)).is_file())
     return next(found, names[0])
+
+
+@DATASETS.register_module()
+class SydneyCaptionsDataset(SingleImageDataset):
+    """Sydney-captions, 613 single images with five captions each, in English or Chinese.
+
+    * Pictured: Sydney, Google Earth; 500x500 RGB at 0.5 m a pixel; 7 scene classes (residential,
+      airport, meadow, river, ocean, industrial, runway).
+    * Splits: train 497, val 58, test 58.
+    * Layout: ``dataset.json`` or ``dataset_sydney_cn.json`` (Karpathy style) and ``imgs/*.tif``.
+    * Captions: up to 20 words of 226 different ones; a quarter of the test captions stand in train
+      word for word. Chinese ones (``language='zh'``, a file of its own that holds both languages)
+      seem machine-translated; 30 of 3,065 end in ``.###``, which is cut off and counted.
+    * ``raw`` and ``tokens`` disagree in 14 sentences, where only ``raw`` was corrected.
+    * ``release='modified'``: a corrected re-release (160 sentences, nearly all in ``tokens``), a
+      dataset of its own name.
+    * Licence: research. Cite Qu et al., "Deep Semantic Understanding of High Resolution Remote
+      Sensing Image", CITS 2016. Chinese: Song et al., IEEE Access 2025 (github.com/bgno1/
+      clipcap_rsic).
+
+    See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
+    """
+    TITLE = 'Sydney-captions'
+    ANCHOR = 'sydney-captions'
+    KEY = 'sydney'
+    FILES: ClassVar[dict] = {
+        (ORIGINAL, 'en'): ('dataset.json', 'dataset_sydney.json'),
+        (ORIGINAL, 'zh'): ('dataset_sydney_cn.json',),
+        (MODIFIED, 'en'): ('dataset_sydney_modified.json',),
+    }
+
+    def __init__(self, data_root: str = 'Sydney_captions', ann_file: str | None = None, **kwargs):
+        super().__init__(data_root, ann_file, **kwargs)
+
+
+@DATASETS.register_module()
+class UCMCaptionsDataset(SingleImageDataset):
+    """UCM-captions, 2,100 single images with five captions each, in English or Chinese.
+
+    * Pictured: the 21 land use classes of UC Merced, 100 images each, USGS aerial photographs;
+      256x256 RGB at 0.3 m a pixel.
+    * Splits: train 1,680, val 210, test 210.
+    * Layout: ``dataset.json`` or ``dataset_ucm_cn.json`` (Karpathy style) and ``imgs/*.tif``.
+    * Captions: up to 22 words of about 340 different ones; more than half of the val and
+      test captions stand in train word for word, so retrieval scores well.
+    * ``raw`` and ``tokens`` disagree in 164 sentences, where typing errors were corrected in
+      ``raw`` only: keep ``text_from='raw'``.
+    * ``release='modified'``: a corrected re-release (374 sentences, nearly all in ``tokens``), a
+      dataset of its own name.
+    * Licence: research. Cite Qu et al., "Deep Semantic Understanding of High Resolution Remote
+      Sensing Image", CITS 2016. Chinese: Song et al., IEEE Access 2025.
+
+    See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
+    """
+    TITLE = 'UCM-captions'
+    ANCHOR = 'ucm-captions'
+    KEY = 'ucm'
+    FILES: ClassVar[dict] = {
+        (ORIGINAL, 'en'): ('dataset.json', 'dataset_ucm.json'),
+        (ORIGINAL, 'zh'): ('dataset_ucm_cn.json',),
+        (MODIFIED, 'en'): ('dataset_ucm_modified.json',),
+    }
+
+    def __init__(self, data_root: str = 'UCM_captions', ann_file: str | None = None, **kwargs):
+        super().__init__(data_root, ann_file, **kwargs)
+
+
+@DATASETS.register_module()
+class RSICDDataset(SingleImageDataset):
+    """RSICD, 10,921 single images with about five captions each, in English or Chinese.
+
+    * Pictured: 30 scene classes from Google Earth, Baidu Map, MapABC and Tianditu; 224x224 RGB,
+      various resolutions.
+    * Splits: train 8,734, val 1,093, test 1,094 (val and test exchanged in some copies).
+    * Layout: ``annotations_rsicd/dataset_rsicd.json`` or ``dataset_rsicd_cn.json`` (Karpathy style;
+      also found right in the folder) and ``RSICD_images/*.jpg``. Files in COCO style have no
+      splits: pass ``split=None``.
+    * Known defects: typos and ungrammatical sentences; many images had fewer than five captions,
+      which were filled up by repeating (24,333 different sentences in all).
+    * ``release='modified'``: a corrected re-release (7,166 sentences), a dataset of its own name;
+      scores on it are not comparable.
+    * Licence: research. Cite Lu et al., "Exploring Models and Data for Remote Sensing Image Caption
+      Generation", TGRS 2018. Chinese: Song et al., IEEE Access 2025.
+
+    See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
+    """
+    TITLE = 'RSICD'
+    ANCHOR = 'rsicd'
+    KEY = 'rsicd'
+    FILES: ClassVar[dict] = {
+        (release, language): (f'annotations_rsicd/{name}', name) for release, language, name in (
+            (ORIGINAL, 'en', 'dataset_rsicd.json'), (ORIGINAL, 'zh', 'dataset_rsicd_cn.json'),
+            (MODIFIED, 'en', 'dataset_rsicd_modified.json'))}
+
+    def __init__(self, data_root: str = 'RSICD', ann_file: str | None = None, *,
+                 img_path: str | None = 'RSICD_images/{filename}', **kwargs):
+        super().__init__(data_root, ann_file, img_path=img_path, **kwargs)

@@ -1,21 +1,49 @@
-"""Word ids of every caption of an annotation file, as KD-RSCC's preparation writes them.
+"""Words of a dataset: its vocabulary file, and the word ids of every caption.
 
 Yu, Ma and Qiao, "KD-RSCC: A Karras Diffusion Framework for Efficient Remote Sensing Change
 Captioning", IEEE GRSL 22 (2025). Words are numbered from 1 by first appearance over the whole file,
 all splits; unknown, start and end follow, padding is 0. A caption is start, its words, end and
 zeros up to the longest caption of all splits. Nothing is lower-cased, no word is left out.
 """
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rscc.datasets.base import ChangeDataset
 from rscc.text import split_words
 from rscc.text.caption_files import SENTENCE_KEYS, holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.text.word_tokenizer import ENCODING_FORMAT, SPECIALS
 from rscc.utils import did_you_mean, write_json
-from rscc.utils.notes import say_once
+from rscc.utils.logging import say_once
+
+
+def count_words(dataset: ChangeDataset) -> Counter:
+    """Return how often each word occurs in the captions of a dataset, normalised and cleaned."""
+    return Counter(word for row in range(len(dataset))
+                   for caption in dataset.get_data_info(row)['gt_captions']
+                   for word in split_words(caption, dataset.language))
+
+
+def vocabulary(dataset: ChangeDataset, min_count: int = 1) -> list[str]:
+    """Return the words of a dataset, the most frequent first, ties by alphabet.
+
+    Args:
+        dataset: The training split: the words of others are not for a model to know.
+        min_count: Rarer words are left out.
+
+    Raises:
+        ValueError: If no word is left.
+    """
+    counts = count_words(dataset)
+    kept = [word for word, count in counts.items() if count >= min_count]
+    if not kept:
+        raise ValueError(f'no word of {dataset.TITLE} occurs {min_count} times or more; the most '
+                         f'frequent is {counts.most_common(1)}')
+    return sorted(kept, key=lambda word: (-counts[word], word))
+
 
 SPLITS = ('train', 'val', 'test')
 SOURCES = ('tokens', 'raw')

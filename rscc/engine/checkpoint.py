@@ -175,7 +175,7 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
 def _drop_other_vocabularies(state: dict[str, Tensor], own: Mapping[str, Tensor],
                              report: KeyReport) -> None:
     """Set a word list that differs from the model's aside: its ids would mean other words."""
-    from rscc.models.vocabulary import BUFFER, unpack_words
+    from rscc.models.caption_heads.base import BUFFER, unpack_words
     for key in [key for key in state if key.endswith(f'.{BUFFER}') and key in own]:
         theirs, ours = unpack_words(state[key]), unpack_words(own[key])
         if theirs != ours:

@@ -8,8 +8,7 @@ from typing import Any
 from rscc.evaluation.functional.content import says_no_change
 from rscc.evaluation.records import CaptionRecord
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of, text_of
-from rscc.text.frequency import frequent_caption
-from rscc.text.normalisation import check_language, warn
+from rscc.text.normalisation import check_language, frequent_caption, warn
 from rscc.utils import did_you_mean
 
 #: How a predictions file may name images: file name (the ending may lack) or number.

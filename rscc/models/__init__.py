@@ -1,6 +1,6 @@
 """Models; importing the package fills the MODELS registry."""
 import sys
 
-from rscc.utils.plugins import import_siblings
+from rscc.utils.imports import import_siblings
 
 import_siblings(sys.modules[__name__])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from rscc.utils import require
-from rscc.utils.patterns import matching_names
+from rscc.utils.names import matching_names
 
 
 def _matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from rscc import compat
 from rscc.models.adaptation import add_lora, merge_lora
-from rscc.models.pretrained import load_causal_lm
-from rscc.models.transformers_config import make_config
+from rscc.models.pretrained import load_causal_lm, make_config
 from rscc.text import CaptionTokenizer
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown

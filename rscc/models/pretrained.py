@@ -1,12 +1,41 @@
-"""Published weights: reading them through transformers, and doing without them."""
-from collections.abc import Mapping
+"""Published weights read through transformers, and fingerprints of weights."""
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from rscc import compat
 from rscc.registry import MODELS
+from rscc.utils import did_you_mean
+
+
+def make_config(make: Callable[..., Any], fields: Mapping[str, Any], owner: str,
+                **defaults: Any) -> Any:
+    """Make a configuration all of whose fields mean something.
+
+    transformers keeps a field that it does not know and uses its default for the one that was
+    meant: ``n_layers=2`` would silently give a GPT-2 of twelve layers.
+
+    Args:
+        make: Class of the configuration, or a function that returns one.
+        fields: What the user gives.
+        owner: Whose config they stand in, for the message.
+        **defaults: Fields for when they are not given.
+
+    Raises:
+        TypeError: If there is no such field; the nearest name is given.
+    """
+    config = make(**(defaults | dict(fields)))
+    default = type(config)()
+    known = sorted({*default.to_dict(), *default.attribute_map})
+    for name in fields:
+        if not hasattr(default, name):
+            raise TypeError(f"{owner}: {type(config).__name__} has no '{name}'."
+                            f'{did_you_mean(name, known)} Fields: {", ".join(known)}')
+    return config
 
 
 def load_blip(name_or_path: str) -> nn.Module:
@@ -88,3 +117,17 @@ def without_pretrained(cfg: Any) -> None:
     elif isinstance(cfg, list | tuple):
         for value in cfg:
             without_pretrained(value)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return 16 hex digits of a module's weights and floating-point buffers.
+
+    Sums of their bit patterns by name and shape: exact, in any order and on any device.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if value.is_floating_point():
+            bits = value.float().contiguous().view(torch.int32)
+            digest.update(f'{name} {tuple(value.shape)} {int(bits.sum(dtype=torch.int64))};'
+                          .encode())
+    return digest.hexdigest()[:16]

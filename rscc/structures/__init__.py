@@ -1,6 +1,10 @@
 """What parts hand to each other: one sample, and the features between encoder, fusion and heads."""
-from rscc.structures.caption import AttendedCaption, SampledCaption, ScoredCaption
-from rscc.structures.change_data_sample import ChangeDataSample
+from rscc.structures.change_data_sample import (
+    AttendedCaption,
+    ChangeDataSample,
+    SampledCaption,
+    ScoredCaption,
+)
 from rscc.structures.features import ChangeFeatures, FrameFeatures
 
 __all__ = ['AttendedCaption', 'ChangeDataSample', 'ChangeFeatures', 'FrameFeatures',

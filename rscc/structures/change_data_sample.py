@@ -1,5 +1,87 @@
-"""The record of one sample: what is known about it and what was predicted."""
+"""The record of one sample and of the captions predicted for it."""
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
 from mmseg.structures import SegDataSample
+from torch import Tensor
+
+
+class ScoredCaption(NamedTuple):
+    """A generated sentence and how likely the model finds it.
+
+    Attributes:
+        text: Detokenised sentence, lower case, words separated by one blank, no end mark.
+        score: Mean log-probability per generated token (natural logarithm, <= 0); comparable
+            between captions of different length.
+    """
+    text: str
+    score: float
+
+    def details(self) -> dict[str, Any]:
+        """Return what else it knows that JSON can hold, by name."""
+        return {}
+
+
+class AttendedCaption(ScoredCaption):
+    """A sentence that knows where its decoder looked; otherwise a ``ScoredCaption``.
+
+    Attributes:
+        words: Its words (W), as the tokenizer splits it.
+        attention: Weight of every place at every word (W, G, h, w), float32 on the CPU; G groups of
+            the memory, dates for instance. Each word's weights sum to at most one (a class token
+            has no place).
+    """
+    words: list[str]
+    attention: Tensor
+
+    @classmethod
+    def of(cls, caption: ScoredCaption, words: list[str], attention: Tensor) -> 'AttendedCaption':
+        """Add words and maps to a sentence."""
+        attended = cls(*caption)
+        attended.words, attended.attention = words, attention
+        return attended
+
+
+class SampledCaption(ScoredCaption):
+    """A sentence that several, drawn from noise, elected; otherwise a ``ScoredCaption``.
+
+    Attributes:
+        agreement: Mean similarity of the sentences drawn for the sample, 0 to 1; 1 where only one
+            was drawn.
+        abstained: Whether they agree too little for the sentence to be relied on.
+        strip: Noise level, and what the sentence was at it, of every sampling step, noisiest first;
+            empty unless asked for.
+        drawn: Number K of sentences drawn for the sample; of one alone the agreement says nothing.
+    """
+    agreement: float
+    abstained: bool
+    strip: list[tuple[float, str]]
+    drawn: int
+
+    @classmethod
+    def of(cls, caption: ScoredCaption, agreement: float, abstained: bool = False,
+           strip: Iterable[tuple[float, str]] = (), drawn: int = 1) -> Self:
+        """Add what the other sentences say of it, and how it came about."""
+        sampled = cls(*caption)
+        sampled.agreement, sampled.abstained = agreement, abstained
+        sampled.strip, sampled.drawn = list(strip), drawn
+        return sampled
+
+    def details(self) -> dict[str, Any]:
+        """Return ``agreement``, ``abstained``, ``drawn``, and ``strip`` where there is one."""
+        strip = [[float(f'{sigma:.6g}'), text] for sigma, text in self.strip]
+        return {'agreement': round(float(self.agreement), 4), 'abstained': bool(self.abstained),
+                'drawn': int(self.drawn), **({'strip': strip} if strip else {})}
+
+    @classmethod
+    def told(cls, caption: ScoredCaption, details: Mapping[str, Any]) -> Self | None:
+        """Return a caption with the :meth:`details` of an earlier one; None without any."""
+        if details.get('agreement') is None:
+            return None
+        return cls.of(caption, details['agreement'], details.get('abstained', False),
+                      [(sigma, text) for sigma, text in details.get('strip') or ()],
+                      details.get('drawn', 1))
+
 
 _TEXT_FIELDS = {
     'gt_captions': list,  # list[str], every reference sentence

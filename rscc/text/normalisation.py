@@ -1,9 +1,11 @@
-"""One spelling of a sentence per language, and its words.
+"""Normalised captions per language, their words, and the most frequent one.
 
 LEVIR-CC's ``raw`` sentences carry a leading blank and a trailing ``" ."``, DUBAI-CC's a capital,
 Chinese sets end in ``。`` or ``.``; scores and vocabularies must not depend on such habits.
 """
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from types import ModuleType
 
@@ -112,3 +114,24 @@ def warn(message: str) -> None:
 
     from mmengine.logging import print_log
     print_log(message, logger='current', level=logging.WARNING)
+
+
+def frequent_caption(captions: Iterable[str], language: str = 'en') -> str | None:
+    """Return the sentence that occurs most often, the first of the alphabet among equals.
+
+    Args:
+        captions: Sentences; spellings that differ in case, blanks or final marks are one sentence.
+        language: ``'en'`` or ``'zh'``.
+
+    Returns:
+        It, as it is most often written, or None where there are no captions.
+    """
+    kinds: dict[str, Counter] = {}
+    # A sentence that is written a thousand times is normalised once.
+    for caption, count in Counter(captions).items():
+        kinds.setdefault(normalise(strip_hashes(caption), language), Counter())[caption] += count
+    kinds.pop('', None)
+    if not kinds:
+        return None
+    _, spellings = min(kinds.items(), key=lambda kind: (-kind[1].total(), kind[0]))
+    return min(spellings, key=lambda text: (-spellings[text], text))

@@ -1,9 +1,9 @@
 """Helpers without torch: names, paths, files, optional imports."""
 from rscc.utils.files import atomic_write, read_json, write_json
+from rscc.utils.imports import require
+from rscc.utils.logging import progress
 from rscc.utils.names import did_you_mean
-from rscc.utils.optional import require
 from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
-from rscc.utils.progress import progress
 
 __all__ = [
     'atomic_write', 'data_home', 'did_you_mean', 'progress', 'read_json', 'require',

@@ -1,6 +1,7 @@
-"""Nearest names for error messages."""
+"""Names: the nearest one for error messages, patterns, and long numbered lists."""
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -16,3 +17,61 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     lowered = {str(candidate).lower(): str(candidate) for candidate in known}
     match = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" Did you mean '{lowered[match[0]]}'?" if match else ''
+
+
+def group_names(names: Iterable[str]) -> list[str]:
+    """Write names that differ in their numbers only as one, with their count.
+
+    ``blocks.0.ln_1.bias``, ``blocks.0.ln_2.bias``, ``blocks.1.ln_1.bias`` become
+    ``blocks.{0-1}.ln_{1-2}.bias (3)``: every number that occurs is shown, not every pairing need.
+
+    Args:
+        names: Dotted names, those of a checkpoint for instance.
+
+    Returns:
+        One entry a group, in the order of first names.
+    """
+    groups: dict[str, list[tuple[int, ...]]] = {}
+    for name in names:
+        numbers = tuple(int(digits) for digits in re.findall(r'\d+', name))
+        groups.setdefault(re.sub(r'\d+', '#', name), []).append(numbers)
+    return [_render(pattern, rows) for pattern, rows in groups.items()]
+
+
+def _render(pattern: str, rows: list[tuple[int, ...]]) -> str:
+    first, *rest = pattern.split('#')
+    slots = [_span(sorted(set(column))) for column in zip(*rows, strict=True)]
+    text = first + ''.join(slot + part for slot, part in zip(slots, rest, strict=True))
+    return f'{text} ({len(rows)})' if len(rows) > 1 else text
+
+
+def _span(values: list[int]) -> str:
+    """Return ``7``, ``{0-11}`` or ``{0,2,5}``."""
+    if len(values) == 1:
+        return str(values[0])
+    if len(values) == values[-1] - values[0] + 1:
+        return f'{{{values[0]}-{values[-1]}}}'
+    return '{' + ','.join(map(str, values)) + '}'
+
+
+def matching_names(names: Iterable[str], patterns: Sequence[str],
+                   what: str = 'parameter') -> list[str]:
+    """Return the names that any pattern matches, in their order.
+
+    Args:
+        names: Dotted names, those of a model's parameters for instance.
+        patterns: Regular expressions, searched anywhere in a name.
+        what: What is named, for the message.
+
+    Raises:
+        ValueError: If a pattern matches nothing; the message gives the nearest part of a name.
+    """
+    names = list(names)
+    for pattern in patterns:
+        if not any(re.search(pattern, name) for name in names):
+            prefixes = {name.rsplit('.', depth)[0] for name in names for depth in range(1, 9)}
+            wish = re.sub(r'\\(.)', r'\1', pattern).strip('^$.*')
+            raise ValueError(f"pattern '{pattern}' matches no {what} of the model, whose parts "
+                             f"are {sorted({name.split('.')[0] for name in names})}."
+                             f'{did_you_mean(wish, prefixes)}')
+    return [name for name in names if any(re.search(pattern, name) for pattern in patterns)]

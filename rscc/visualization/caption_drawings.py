@@ -11,7 +11,7 @@ import numpy as np
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 from rscc.utils import did_you_mean
 from rscc.visualization.attention import draw_attention
-from rscc.visualization.denoising import draw_denoising
+from rscc.visualization.denoising_trajectory import draw_denoising
 
 
 class CaptionDrawing(NamedTuple):

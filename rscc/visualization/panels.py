@@ -1,10 +1,14 @@
-"""One picture a sample: before, after, masks, a legend, and the sentences below."""
+"""Panels: one picture a sample, with both dates, masks, a legend and the captions."""
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dist import master_only
+from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw
 
+from rscc.registry import VISUALIZERS
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.overlays import IGNORE, check_mask, overlay_mask, tint_palette
 
@@ -250,3 +254,31 @@ class _Page:
                 self.text(sentence, 14, _INK, indent=16)
                 bullet = (_MARGIN + 2, top + 7, _MARGIN + 6, top + 11)
                 ImageDraw.Draw(self.canvas).ellipse(bullet, _SOFT)
+
+
+@VISUALIZERS.register_module()
+class ChangeVisualizer(Visualizer):
+    """MMEngine's visualizer that draws samples of change detection and captioning.
+
+    Scalars reach the same backends from MMEngine's ``LoggerHook``.
+
+    Example:
+        ``visualizer = dict(type='ChangeVisualizer', vis_backends=[dict(type='LocalVisBackend'),
+        dict(type='TensorboardVisBackend')])``
+    """
+
+    @master_only
+    def add_datasample(self,
+                       name: str,
+                       frames: Sequence[np.ndarray],
+                       data_sample: BaseDataElement,
+                       step: int = 0) -> None:
+        """Draw one sample and send the picture to every backend.
+
+        Args:
+            name: The picture's name in the backends; no slashes, local files are named by it.
+            frames: uint8 RGB images (H, W, 3), earliest first.
+            data_sample: References and predictions, a ``ChangeDataSample``.
+            step: Training iteration or epoch.
+        """
+        self.add_image(name, panel_of_sample(frames, data_sample, self.dataset_meta), step=step)

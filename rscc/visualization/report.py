@@ -10,10 +10,10 @@ import numpy as np
 
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
-from rscc.visualization.image_files import safe_name
 from rscc.visualization.metric_tables import metric_tables, show_number
 from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
 from rscc.visualization.panels import LABELS
+from rscc.visualization.picture_files import safe_name
 from rscc.visualization.report_assets import CSS, SCRIPT
 from rscc.visualization.report_strips import agreement_html, sampled_caption, strip_html
 from rscc.visualization.thumbnails import Pictures, Source, Thumbnails

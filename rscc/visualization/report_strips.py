@@ -2,7 +2,7 @@
 from html import escape
 
 from rscc.structures import SampledCaption, ScoredCaption
-from rscc.visualization.denoising_steps import Row, Run, denoising_rows
+from rscc.visualization.denoising_trajectory import Row, Run, denoising_rows
 from rscc.visualization.fonts import has_cjk
 
 #: Tag of a word by (final, new); words that are neither need none.

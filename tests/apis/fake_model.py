@@ -7,8 +7,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import nn
 
-from rscc.models.caption_heads.decoding import Decoding
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 

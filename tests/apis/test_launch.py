@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from rscc.apis.launch import complete_loaders, read_config
+from rscc.apis.launch import complete_loaders, draw_predictions, read_config
 
 
 def test_a_config_that_is_not_python_names_file_and_line(tmp_path):
@@ -30,3 +30,18 @@ def test_the_number_of_workers_can_be_changed_alone(workers):
     assert sorted(int(item) for item in loader) == [1, 2]
     assert loader.persistent_workers == (workers > 0)
     assert loader.timeout == (600 if workers else 0)
+
+
+def test_drawing_keeps_the_options_of_a_hook_that_the_config_has():
+    cfg = Config({'default_hooks': {'panels': {'type': 'PanelHook', 'num_test': 3}}})
+    draw_predictions(cfg, 'shown', probabilities=True)
+    assert cfg.default_hooks.panels == {'type': 'PanelHook', 'num_test': 3, 'out_dir': 'shown',
+                                        'probabilities': True}
+    assert 'custom_hooks' not in cfg
+
+
+def test_drawing_brings_a_hook_where_the_config_has_none():
+    cfg = Config({'custom_hooks': [{'type': 'OtherHook'}]})
+    draw_predictions(cfg, 'shown')
+    assert cfg.custom_hooks == [{'type': 'OtherHook'}, {
+        'type': 'PanelHook', 'num_val': 0, 'out_dir': 'shown', 'probabilities': False}]

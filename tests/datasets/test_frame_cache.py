@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from rscc.datasets.image_files import read_rgb
-from rscc.datasets.levir_cc import LEVIRCCDataset
-from rscc.datasets.levir_mci import LEVIRMCIDataset
+from rscc.datasets.levir_cc import LEVIRCCDataset, LEVIRMCIDataset
+from rscc.rasters.image_files import read_rgb
 
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'LoadChangeMask'},
             {'type': 'FramesResize', 'size': 16}, {'type': 'FramesColorJitter'},
@@ -114,7 +113,7 @@ def free_port():
 RANK = """
 import sys
 import torch.distributed as dist
-from rscc.datasets.levir_mci import LEVIRMCIDataset
+from rscc.datasets.levir_cc import LEVIRMCIDataset
 dist.init_process_group('gloo')
 data = LEVIRMCIDataset(sys.argv[1], cache={'size': (16, 16)}, pipeline=[{'type': 'LoadFrames'}])
 print(sum(int(frame.sum()) for idx in range(4) for frame in data[idx]['frames']))

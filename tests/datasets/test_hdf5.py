@@ -7,9 +7,9 @@ import pytest
 from rscc.datasets import hdf5_writer
 from rscc.datasets.hdf5 import HDF5CaptionDataset
 from rscc.datasets.hdf5_writer import encode, five_of, word_map, write_blip, write_tutorial
-from rscc.datasets.image_files import read_rgb
 from rscc.datasets.levir_cc import LEVIRCCDataset
-from rscc.datasets.ucm import UCMCaptionsDataset
+from rscc.datasets.single_image import UCMCaptionsDataset
+from rscc.rasters.image_files import read_rgb
 
 h5py = pytest.importorskip('h5py')
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'PickCaptions', 'mode': 'all'},

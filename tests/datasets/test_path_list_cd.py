@@ -9,7 +9,7 @@ from recordings import recording
 
 from rscc.datasets.path_list_cd import PathListCDDataset, sample_ids
 from rscc.registry import DATASETS
-from rscc.utils.path_lists import ListedPair
+from rscc.utils.paths import ListedPair
 
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'LoadChangeMask'}, {'type': 'PackChangeInputs'}]
 FOLDERS = ('A', 'B', 'label')
@@ -308,7 +308,7 @@ def test_it_builds_from_a_config_and_serves_a_cache(root):
 
 
 def test_the_real_samples_go_from_listing_to_samples(samples, tmp_path):
-    from rscc.utils.path_lists import find_pairs, write_path_list
+    from rscc.utils.paths import find_pairs, write_path_list
     (found,) = find_pairs(samples / 'levir_cd_samples')
     write_path_list(found, tmp_path)
     dataset = build(tmp_path, ann_file='all.txt')

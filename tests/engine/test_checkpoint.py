@@ -14,7 +14,7 @@ from rscc.engine.checkpoint import (
     load_weights,
     read_checkpoint,
 )
-from rscc.models.vocabulary import VocabularyMixin
+from rscc.models.caption_heads.base import VocabularyMixin
 
 
 def save_run(folder: Path, *epochs: int, **extra) -> list[Path]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rscc.models.positions import sine_positions
+from rscc.models.positions import check_image_size, resize_position_table, sine_positions
 
 
 def test_position_codes_differ_everywhere_and_scale_with_the_grid():
@@ -16,3 +16,40 @@ def test_position_codes_differ_everywhere_and_scale_with_the_grid():
 def test_position_codes_need_a_multiple_of_four():
     with pytest.raises(ValueError, match='divisible by 4, found 18'):
         sine_positions((2, 2), 18, torch.zeros(1))
+
+
+def test_a_table_of_the_right_size_is_returned_itself():
+    table = torch.randn(17, 6)
+    assert resize_position_table(table, (4, 4)) is table
+
+
+def test_the_class_row_stays_and_places_keep_their_positions():
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing='ij')
+    table = torch.cat([torch.full((1, 2), -5.0),
+                       torch.stack([rows.flatten(), columns.flatten()], 1)])
+    resized = resize_position_table(table, (4, 2))
+    assert resized.shape == (9, 2) and torch.equal(resized[0], table[0])
+    # Centres of the larger cells, on the old grid's scale.
+    torch.testing.assert_close(resized[1:, 0].reshape(4, 2)[:, 0],
+                               torch.tensor([0.5, 2.5, 4.5, 6.5]))
+    torch.testing.assert_close(resized[1:, 1].reshape(4, 2)[0], torch.tensor([1.5, 5.5]))
+
+
+def test_half_precision_is_interpolated_in_single():
+    table = torch.randn(50, 4)
+    half = resize_position_table(table.half(), (16, 16))
+    assert half.dtype is torch.float16
+    torch.testing.assert_close(half, resize_position_table(table.half().float(), (16, 16)).half())
+
+
+@pytest.mark.parametrize('rows', [1, 16])
+def test_a_table_without_a_square_grid_is_refused(rows):
+    with pytest.raises(ValueError, match=f'n\\*n for a square grid, found {rows} rows'):
+        resize_position_table(torch.zeros(rows, 4), (2, 2))
+
+
+def test_the_message_about_a_size_names_the_remedy():
+    check_image_size(torch.zeros(1, 3, 64, 96), 32, 'Encoder')
+    with pytest.raises(ValueError, match=r'Encoder takes .* multiples of 32, found 65x96: set '
+                                         'size_divisor=32 in data_preprocessor'):
+        check_image_size(torch.zeros(1, 3, 65, 96), 32, 'Encoder')

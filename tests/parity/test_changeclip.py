@@ -10,7 +10,7 @@ from changeclip_records import EXACT
 from mmengine.structures import PixelData
 from recordings import RECORDINGS, skip_without, tensors
 
-from rscc.models.importers.changeclip import rename, rename_changeclip
+from rscc.importers.changeclip import rename, rename_changeclip
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample
 

@@ -12,12 +12,12 @@ import torch
 from recordings import RECORDINGS, skip_without, tensors
 from torch.nn import functional
 
-from rscc.models.caption_heads.decoding import Decoding
-from rscc.models.caption_heads.mappers.amht import AMHTMapper
-from rscc.models.caption_heads.search import search
-from rscc.models.caption_heads.steppers import CausalLMStepper
-from rscc.models.caption_heads.targets import clipcap_max_tokens, pad_sentences
-from rscc.models.importers.clipcap import HEAD, read_shape, rename, rename_clipcap
+from rscc.importers.clipcap import HEAD, read_shape, rename, rename_clipcap
+from rscc.models.caption_heads.base import clipcap_max_tokens, pad_sentences
+from rscc.models.caption_heads.mappers import AMHTMapper
+from rscc.models.generation.beam_search import search
+from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.text import CaptionTokenizer

@@ -6,13 +6,12 @@ import torch
 from recordings import recording, tensors
 
 from rscc import compat
-from rscc.models.caption_heads.attention_lstm import AttentionLSTMStepper
+from rscc.importers.attention_tutorial import rename_decoder, sizes_of
+from rscc.models.caption_heads.attention_lstm import AttentionLSTMStepper, SentenceGrid
 from rscc.models.caption_heads.attention_lstm_head import unevenness
-from rscc.models.caption_heads.decoding import Decoding
-from rscc.models.caption_heads.search import search
-from rscc.models.caption_heads.sentence_grid import SentenceGrid
-from rscc.models.caption_heads.steppers import CausalLMStepper
-from rscc.models.importers.attention_tutorial import rename_decoder, sizes_of
+from rscc.models.generation.beam_search import search
+from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 

@@ -9,9 +9,9 @@ import shutil
 import pytest
 from recordings import recording
 
-from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.functional.clipcap_rsic import bleu_totals, character_cosine, corpus_bleu
-from rscc.evaluation.ptb import ptb_tokenize
+from rscc.evaluation.java_tools import ptb_tokenize
+from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions
 from rscc.utils import read_json
 
 SPLITS = {'bleu_split': str.split, 'bleu_char': list}

@@ -10,10 +10,10 @@ from recordings import recording, tensors
 from torch import nn
 
 from rscc import compat
-from rscc.models.caption_heads.diffusion_sampling import Estimator
-from rscc.models.diffusion.choose import choose
+from rscc.importers.kd_rscc import read_shape, rename, rename_kd_rscc
+from rscc.models.diffusion.caption_sampling import Estimator
 from rscc.models.diffusion.preconditioning import precondition
-from rscc.models.importers.kd_rscc import read_shape, rename, rename_kd_rscc
+from rscc.models.diffusion.samplers import choose
 from rscc.registry import MODELS, SAMPLERS
 from rscc.structures import ChangeDataSample
 

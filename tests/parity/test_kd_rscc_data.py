@@ -7,7 +7,7 @@ from real_captions import need
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.datasets.levir_cc import LEVIRCCDataset
 from rscc.datasets.word_encoding import encode_words, write_word_encoding
-from rscc.evaluation.functional import floors
+from rscc.evaluation.functional import baselines
 from rscc.evaluation.functional.captioning import CaptionCorpus
 from rscc.text import WordTokenizer
 from rscc.utils import read_json
@@ -124,23 +124,23 @@ def test_stored_predictions_have_their_published_bleu(samples, test_split):
     ('there is no difference', [78.0, 42.4, 70.4, 134.2])])
 def test_true_flag_and_one_sentence_score_as_published(test_split, same, expected):
     _, flags, corpus = test_split
-    blind = floors.trivial_predictions(flags, CHANGED.split(), same.split())
+    blind = baselines.trivial_predictions(flags, CHANGED.split(), same.split())
     assert four(corpus.score(blind['true_flag'])[0]) == pytest.approx(expected, abs=0.06)
 
 
 def test_always_the_same_scores_as_published(test_split):
     references, flags, corpus = test_split
     unchanged = [i for i, flag in enumerate(flags) if not flag]
-    same = floors.constant_no_change_caption(references, unchanged)
+    same = baselines.constant_no_change_caption(references, unchanged)
     assert ' '.join(same) == 'the scene is the same as before'
-    blind = floors.trivial_predictions(flags, [], same)
+    blind = baselines.trivial_predictions(flags, [], same)
     assert four(corpus.score(blind['no_change'])[0]) == pytest.approx(
         [64.6, 51.5, 60.6, 101.9], abs=0.06)
 
 
 def test_a_person_scores_as_published(test_split):
     references, flags, _ = test_split
-    predictions, left = floors.human_leave_one_out(references, flags)
+    predictions, left = baselines.human_leave_one_out(references, flags)
     corpus = CaptionCorpus(left)
     changed = [i for i, flag in enumerate(flags) if flag]
     assert four(corpus.score(predictions)[0]) == pytest.approx([71.9, 34.5, 71.7, 135.3], abs=0.06)
@@ -151,6 +151,6 @@ def test_a_person_scores_as_published(test_split):
 def test_the_sentence_chosen_on_the_real_split_is_the_known_one(test_split):
     references, flags, corpus = test_split
     changed = [i for i, flag in enumerate(flags) if flag]
-    chosen = floors.constant_change_caption(references, corpus, changed)
+    chosen = baselines.constant_change_caption(references, corpus, changed)
     assert ' '.join(chosen) == 'some houses are built on both sides of the road'
     assert corpus.constant_bleu(chosen, changed) == pytest.approx(30.0, abs=0.06)

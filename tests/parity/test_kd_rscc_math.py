@@ -9,11 +9,11 @@ import pytest
 import torch
 from recordings import RECORDINGS, recording, skip_without, tensors
 
-from rscc.engine.ema import inverse_power_decay
+from rscc.engine.hooks.ema_hook import inverse_power_decay
 from rscc.models.diffusion import choose, denoise, precondition
-from rscc.models.diffusion.densities import strata
-from rscc.models.diffusion.samplers.common import ancestral_split
-from rscc.models.diffusion.weightings import edm_lambda
+from rscc.models.diffusion.noise_levels import strata
+from rscc.models.diffusion.preconditioning import edm_lambda
+from rscc.models.diffusion.samplers import ancestral_split
 from rscc.registry import LOSS_WEIGHTINGS, NOISE_DENSITIES, SAMPLERS, SIGMA_SCHEDULES
 
 pytestmark = skip_without('kd_rscc')

@@ -1,4 +1,3 @@
-"""Sentences of every habit come out the same."""
 import subprocess
 import sys
 
@@ -6,6 +5,7 @@ import pytest
 
 from rscc.text import join_words, normalise, split_words
 from rscc.text import normalisation as module
+from rscc.text.normalisation import frequent_caption
 
 
 @pytest.mark.parametrize('raw', [
@@ -68,3 +68,20 @@ def test_importing_the_package_brings_neither_torch_nor_transformers(repo):
     code = ('import sys, rscc.text; rscc.text.split_words("a b");'
             'assert not {"torch", "transformers"} & set(sys.modules)')
     subprocess.run([sys.executable, '-c', code], check=True, cwd=repo)
+
+
+def test_spellings_of_one_sentence_count_together():
+    captions = ['A road .', 'a road', ' a road . ', 'A road .', 'the sea .', 'the sea .',
+                'the sea .']
+    assert frequent_caption(captions) == 'A road .'
+    assert frequent_caption(['一条路.###', '一条路。', '海', '海'], 'zh') == '一条路.###'
+
+
+def test_among_equals_the_alphabet_decides():
+    assert frequent_caption(['b', 'a', 'c', 'b', 'a']) == 'a'
+    assert frequent_caption(iter(['a road', 'A road'])) == 'A road'
+
+
+def test_no_words_are_no_caption():
+    assert frequent_caption([]) is None
+    assert frequent_caption(['', ' .']) is None

@@ -11,8 +11,8 @@ from recordings import recording, tensors
 from torch import nn
 
 from rscc.apis.inferencer import ChangeInferencer
-from rscc.models.encoders.build import build_encoder
-from rscc.models.importers.attention_tutorial import DECODER
+from rscc.importers.attention_tutorial import DECODER
+from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures
 

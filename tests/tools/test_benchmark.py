@@ -49,7 +49,7 @@ def test_errors_are_one_line(repo, tmp_path):
 def test_the_defaults_of_a_study_are_those_of_its_function(tool):
     import inspect
 
-    from rscc.apis.benchmark import STUDIES
+    from tools.benchmark import STUDIES
     lines = {name: [name] for name in STUDIES} | dict(model=['model', 'x.py'])
     for name, words in lines.items():
         parameters = inspect.signature(STUDIES[name]).parameters
@@ -69,7 +69,7 @@ def test_studies_of_one_config_use_random_weights_unless_told(tool):
 
 
 def test_all_runs_every_study_and_stops_at_the_first_failure(tool, monkeypatch):
-    from rscc.apis.benchmark import STUDIES
+    from tools.benchmark import STUDIES
     assert [study[0] for study in tool.ALL] == list(STUDIES)
     ran = []
 

@@ -8,7 +8,7 @@ from fake_clip import save_state_dict, tiny_clip
 from PIL import Image
 
 from rscc.datasets.features import read_index
-from rscc.datasets.sydney import SydneyCaptionsDataset
+from rscc.datasets.single_image import SydneyCaptionsDataset
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_pa
     import rscc.apis.inferencer as inferencer
 
     def answer(self, batch, decoding):
-        from rscc.models.caption_heads.decoding import Decoding
+        from rscc.models.generation.options import Decoding
         Decoding().updated(decoding)
 
     monkeypatch.setattr(inferencer.ChangeInferencer, '_predict', answer)

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from rscc.apis.benchmark.machine import Machine
-from rscc.apis.benchmark.report import Picture, Section
-from rscc.apis.benchmark.sampling_study import SamplingStudy
+from tools.benchmark.machine import Machine
+from tools.benchmark.sampling import SamplingStudy
+from tools.benchmark.tables import Picture, Section
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_table_figures_and_picture_are_written_and_reach_the_docs(tool, tmp_path
 def test_its_defaults_are_those_of_the_study(tool):
     import inspect
 
-    from rscc.apis.benchmark.sampling_study import study_sampling
+    from tools.benchmark.sampling import study_sampling
     options = vars(tool.parse_args(['c.py', 'c.pth']))
     for name, parameter in inspect.signature(study_sampling).parameters.items():
         if parameter.default is not parameter.empty:

@@ -12,8 +12,7 @@ import torch
 from engine.toys import toy_config
 from mmengine.config import Config
 
-from rscc.apis.launch import load_config
-from rscc.apis.testing import TTA_VIEWS, use_tta
+from rscc.apis.launch import TTA_VIEWS, load_config, use_tta
 from rscc.engine.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

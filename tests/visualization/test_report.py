@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.visualization.image_files import save_mask
+from rscc.visualization.picture_files import save_mask
 from rscc.visualization.report import write_report
 
 STOCK = ['there is no difference', 'the two scenes seem identical']

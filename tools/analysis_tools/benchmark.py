@@ -148,7 +148,7 @@ def _add_tokens(parser: argparse.ArgumentParser, default: int = 12) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run one study, print its table and write it where asked."""
-    from rscc.apis.benchmark import STUDIES, to_text, write_section
+    from tools.benchmark import STUDIES, to_text, write_section
     warn_if_busy()
     options = {key: value for key, value in vars(arguments).items()
                if key not in ('study', 'write', 'docs') and value is not None}

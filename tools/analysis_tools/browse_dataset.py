@@ -18,12 +18,12 @@ from mmengine.config import Config, DictAction
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.failures import explained
+from rscc.apis.command_line import explained
 from rscc.apis.launch import read_config, set_data_root
+from rscc.config.check import check_overrides
 from rscc.datasets.base import ChangeDataset
 from rscc.registry import DATASETS
 from rscc.utils import atomic_write, did_you_mean, progress
-from rscc.utils.check_config import check_overrides
 from rscc.visualization.panels import draw_panel, mask_of
 
 SPLITS = ('train', 'val', 'test')

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from rscc.apis.benchmark.report import to_markdown, to_text, write_section
-from rscc.apis.benchmark.sampling_study import STEPS, SamplingStudy, study_sampling
-from rscc.apis.failures import explained
+from rscc.apis.command_line import explained
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
-from rscc.visualization.image_files import save_small
+from rscc.visualization.picture_files import save_small
+from tools.benchmark.sampling import STEPS, SamplingStudy, study_sampling
+from tools.benchmark.tables import to_markdown, to_text, write_section
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.arguments import add_dataset_arguments, add_hdf5_arguments
+from rscc.apis.command_line import add_dataset_arguments, add_hdf5_arguments
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,9 +33,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Check everything, then write."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.failures import explained
-    from rscc.apis.named_datasets import build_dataset
+    from rscc.apis.command_line import explained
     from rscc.datasets.hdf5_writer import write_blip, write_tutorial
+    from rscc.features.extraction import build_dataset
     pipeline = [dict(type='LoadFrames'), dict(type='FramesResize', size=args.size)]
     with explained():
         datasets = [build_dataset(args.dataset, args.data_root, args.ann_file, split,

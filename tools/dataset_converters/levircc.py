@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.arguments import add_hdf5_arguments
+from rscc.apis.command_line import add_hdf5_arguments
 
 #: Options that concern one of the two ways alone.
 HDF5_OPTIONS = ('variant', 'splits', 'min_word_freq', 'count_all_splits')

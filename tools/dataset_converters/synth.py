@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.datasets.synth.contact_sheet import write_contact_sheet
-from rscc.datasets.synth.generator import Parameters, generate
+from rscc.synth.contact_sheet import write_contact_sheet
+from rscc.synth.generator import Parameters, generate
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -17,12 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.tile_merging import Merging, merge_tiles, scenes_of_tiles
-from rscc.datasets.tiles.cutting import cut
-from rscc.datasets.tiles.index import Scene, TileIndex, read_index
-from rscc.datasets.tiles.merging import BLENDS, RULES
-from rscc.datasets.tiles.scenes import scenes_of_folder, scenes_of_pair
 from rscc.evaluation.table import format_table
+from rscc.inference.tile_maps import Merging, merge_tiles, scenes_of_tiles
+from rscc.rasters.blending import BLENDS, RULES
+from rscc.rasters.tiles import Scene, TileIndex, cut, read_index, scenes_of_folder, scenes_of_pair
 from rscc.utils import write_json
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.arguments import add_dataset_arguments
+from rscc.apis.command_line import add_dataset_arguments
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,9 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Count, write, report."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.failures import explained
-    from rscc.apis.named_datasets import build_dataset
-    from rscc.datasets.vocabulary import vocabulary
+    from rscc.apis.command_line import explained
+    from rscc.datasets.word_encoding import vocabulary
+    from rscc.features.extraction import build_dataset
     from rscc.utils import write_json
     with explained():
         dataset = build_dataset(args.dataset, args.data_root, args.ann_file, split='train',

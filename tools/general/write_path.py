@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.utils.path_lists import PathList, find_pairs, hold_out, write_path_list
+from rscc.utils.paths import PathList, find_pairs, hold_out, write_path_list
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

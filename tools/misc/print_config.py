@@ -9,7 +9,7 @@ import argparse
 from mmengine.config import DictAction
 
 from rscc.apis.launch import read_config, set_data_root
-from rscc.utils.check_config import check_config
+from rscc.config.check import check_config
 
 
 def parse_args() -> argparse.Namespace:

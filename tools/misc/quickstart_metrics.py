@@ -90,8 +90,8 @@ def print_summary(metrics: dict[str, float], work_dir: Path) -> None:
 
 def write_docs(metrics: dict[str, float], measured: Path, docs: Path) -> None:
     """Put the table into the benchmark pages; ``measured`` tells the day."""
-    from rscc.apis.benchmark.machine import describe_machine
-    from rscc.apis.benchmark.report import Section, write_section
+    from tools.benchmark.machine import describe_machine
+    from tools.benchmark.tables import Section, write_section
     date = datetime.date.fromtimestamp(measured.stat().st_mtime).isoformat()
     section = Section(
         name='quickstart', title=('configs/blip_synth.py on the test split',

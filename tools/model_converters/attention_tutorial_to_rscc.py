@@ -17,15 +17,14 @@ import argparse
 
 from mmengine.config import Config
 
-from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
-from rscc.engine.pickled_modules import read_state_dicts
-from rscc.models.importers.attention_tutorial import (
+from rscc.importers.attention_tutorial import (
     decoder_of,
     published_habits,
     rename_tutorial,
     sizes_of,
 )
+from rscc.importers.conversion import add_output_arguments, convert, read_state_dicts
 from rscc.text import WordTokenizer
 
 SIZE = 256

@@ -13,10 +13,10 @@ Example::
 import argparse
 from pathlib import Path
 
-from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
 from rscc.engine.checkpoint import read_checkpoint
-from rscc.models.importers.changeclip import published_habits, rename_changeclip, variant_of
+from rscc.importers.changeclip import published_habits, rename_changeclip, variant_of
+from rscc.importers.conversion import add_output_arguments, convert
 
 ROOT = Path(__file__).resolve().parents[2]
 

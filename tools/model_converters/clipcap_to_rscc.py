@@ -13,10 +13,10 @@ Example::
 """
 import argparse
 
-from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
 from rscc.engine.checkpoint import read_checkpoint
-from rscc.models.importers.clipcap import published_habits, read_shape, rename_clipcap
+from rscc.importers.clipcap import published_habits, read_shape, rename_clipcap
+from rscc.importers.conversion import add_output_arguments, convert
 
 
 def parse_args() -> argparse.Namespace:

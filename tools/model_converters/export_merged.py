@@ -12,8 +12,8 @@ Example::
 """
 import argparse
 
-from rscc.apis.conversion import add_output_arguments, export_merged
 from rscc.apis.launch import read_config
+from rscc.importers.conversion import add_output_arguments, export_merged
 
 
 def parse_args() -> argparse.Namespace:

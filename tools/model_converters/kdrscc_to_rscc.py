@@ -15,10 +15,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from rscc.apis.conversion import add_output_arguments, convert
 from rscc.apis.launch import read_config
 from rscc.engine.checkpoint import read_checkpoint
-from rscc.models.importers.kd_rscc import read_shape, rename_kd_rscc
+from rscc.importers.conversion import add_output_arguments, convert
+from rscc.importers.kd_rscc import read_shape, rename_kd_rscc
 from rscc.registry import TOKENIZERS
 
 

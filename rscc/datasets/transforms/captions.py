@@ -1,12 +1,64 @@
-"""Choosing the sentences of a training visit."""
+"""Transforms of captions: choosing them, and keeping them true when images turn or dates swap."""
 from collections.abc import Mapping
 
 from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
+from rscc.text.directions import mentions_direction, swap
 from rscc.utils import did_you_mean
 
-MODES = ('one', 'all')
+MODES = ('swap', 'skip', 'drop')
+CAPTION_KEYS = ('target_captions', 'gt_captions')
+
+
+def check_mode(mode: str, modes: tuple[str, ...] = MODES) -> str:
+    """Return ``mode`` or raise ValueError with the known ones."""
+    if mode not in modes:
+        raise ValueError(f"captions='{mode}' is unknown: use one of {list(modes)}."
+                         f'{did_you_mean(mode, modes)}')
+    return mode
+
+
+def adapt_captions(results: dict, operation: str, mode: str) -> bool:
+    """Make the captions fit a flip or turn of the images, or say that it must not be done.
+
+    22 % of LEVIR-CC's changed captions name a direction; flipped images would make them wrong.
+
+    Args:
+        results: The sample; its captions are replaced where needed.
+        operation: ``'hflip'``, ``'vflip'``, ``'rot90'``, ``'rot180'``, ``'rot270'`` (the latter
+            three counter-clockwise) or ``'any'`` (a free angle).
+        mode: ``'swap'``: exchange the direction words, and refuse where that cannot be done safely;
+            ``'skip'``: refuse where any is mentioned; ``'drop'``: remove the captions (training of
+            masks only).
+
+    Returns:
+        Whether the images may be transformed. Where one caption was picked for training, that one
+        decides; references that cannot be rewritten are then left out.
+    """
+    if mode == 'drop':
+        for key in CAPTION_KEYS:
+            results.pop(key, None)
+        return True
+    present = [key for key in CAPTION_KEYS if results.get(key)]
+    language = results.get('language', 'en')
+    rewritten = {}
+    for key in present:
+        sentences = [_adapt(text, operation, mode, language) for text in results[key]]
+        if None in sentences and key == present[0]:
+            return False
+        rewritten[key] = [sentence for sentence in sentences if sentence is not None]
+    results.update(rewritten)
+    return True
+
+
+def _adapt(sentence: str, operation: str, mode: str, language: str) -> str | None:
+    if mode == 'skip' or operation == 'any':
+        return None if mentions_direction(sentence, language) else sentence
+    return swap(sentence, operation, language)
+
+
+PICK_MODES = ('one', 'all')
 
 
 @TRANSFORMS.register_module()
@@ -24,9 +76,9 @@ class PickCaptions(BaseTransform):
     """
 
     def __init__(self, mode: str = 'one', no_change: str | Mapping[str, str] | None = None):
-        if mode not in MODES:
-            raise ValueError(f"PickCaptions mode='{mode}' is unknown: use one of {list(MODES)}."
-                             f'{did_you_mean(mode, MODES)}')
+        if mode not in PICK_MODES:
+            raise ValueError(f"PickCaptions mode='{mode}' is unknown: use one of "
+                             f"{list(PICK_MODES)}.{did_you_mean(mode, PICK_MODES)}")
         self.mode, self.no_change = mode, no_change
 
     def transform(self, results: dict) -> dict:
@@ -59,3 +111,49 @@ class PickCaptions(BaseTransform):
 
     def __repr__(self) -> str:
         return f"PickCaptions(mode='{self.mode}', no_change={self.no_change!r})"
+
+
+@TRANSFORMS.register_module()
+class FramesExchangeDates(BaseTransform):
+    """Exchange the two dates of a pair.
+
+    Consequences. Captions are directed ("a house has been built"; of LEVIR-CC's changed captions
+    87 % tell of things appearing), so a changed pair read backwards has none that fit. An unchanged
+    pair keeps its captions. A mask of *where* something changed holds both ways and is kept; a mask
+    of what a place *became* would not, and such data must not use this transform.
+
+    Args:
+        prob: Probability of the exchange.
+        captions: ``'unchanged'`` exchanges unchanged pairs only and keeps all captions; ``'drop'``
+            exchanges any pair and removes the captions of the changed ones it exchanged (training
+            of masks only).
+    """
+
+    def __init__(self, prob: float = 0.5, captions: str = 'unchanged'):
+        self.prob, self.captions = prob, check_mode(captions, ('unchanged', 'drop'))
+
+    def transform(self, results: dict) -> dict:
+        """Reverse ``frames``, the two paths and the dates' ``prompts``.
+
+        Raises:
+            ValueError: If the sample is no pair.
+        """
+        if len(results['frames']) != 2:
+            raise ValueError("FramesExchangeDates needs a pair; sample "
+                             f"'{results.get('sample_id')}' has {len(results['frames'])} frame(s).")
+        unchanged = results.get('gt_change_flag') is False
+        if results['rng'].random() >= self.prob or not (unchanged or self.captions == 'drop'):
+            return results
+        if not unchanged:
+            for key in CAPTION_KEYS:
+                results.pop(key, None)
+        results['frames'] = results['frames'][::-1]
+        if 'img_path_from' in results:
+            results['img_path_from'], results['img_path_to'] = (results['img_path_to'],
+                                                                results['img_path_from'])
+        if results.get('prompts') is not None:
+            results['prompts'] = results['prompts'][::-1]
+        return results
+
+    def __repr__(self) -> str:
+        return f"FramesExchangeDates(prob={self.prob}, captions='{self.captions}')"

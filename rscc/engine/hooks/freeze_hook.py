@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from rscc.registry import HOOKS
-from rscc.utils.patterns import matching_names
+from rscc.utils.names import matching_names
 
 
 @HOOKS.register_module()

@@ -11,14 +11,9 @@ from mmengine.runner import Runner
 from rscc.registry import HOOKS
 from rscc.structures import ChangeDataSample
 from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of
-from rscc.visualization.image_files import (
-    safe_name,
-    save_image,
-    save_mask,
-    save_probabilities,
-)
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import mask_of, panel_of_sample
+from rscc.visualization.picture_files import safe_name, save_image, save_mask, save_probabilities
 
 
 @HOOKS.register_module()

@@ -4,13 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from rscc.evaluation.captions import (
-    CaptionOptions,
-    CaptionRecord,
-    score_captions,
-    scoring_facts,
-)
 from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions, scoring_facts
 from rscc.registry import METRICS
 from rscc.structures import SampledCaption
 from rscc.utils import atomic_write
@@ -43,7 +38,7 @@ class CaptionMetric(SampleMetric):
     Keys: ``caption/{all,changed,unchanged}/{Bleu_1..4,METEOR,METEOR_id,ROUGE_L,CIDEr,Sm}`` (x100;
     ``CIDEr`` is CIDEr-D as coco-caption computes it, 0 by construction where all references are
     equal; ``Sm`` is the mean of BLEU-4, METEOR on words, ROUGE-L and CIDEr), ``baseline/...`` (what
-    blind answers score, see ``rscc.evaluation.functional.floors``), and shares from 0 to 1:
+    blind answers score, see ``rscc.evaluation.functional.baselines``), and shares from 0 to 1:
     ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
     ``distinct_2``, and of heads that draw several sentences a sample, ``agreement`` (mean) and
     ``abstained`` (share; these sentences are scored like all others).

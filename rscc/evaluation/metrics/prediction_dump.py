@@ -1,16 +1,11 @@
 """The predictions of a test run, in one JSON file that can be scored again."""
 import os
 
-from rscc.evaluation.captions import (
-    CaptionOptions,
-    CaptionRecord,
-    score_captions,
-    scoring_facts,
-)
 from rscc.evaluation.functional.segmentation import changed_f1
 from rscc.evaluation.metrics.caption_metric import best_if_sampled, caption_record
 from rscc.evaluation.metrics.change_metric import sample_matrix
 from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions, scoring_facts
 from rscc.registry import METRICS
 from rscc.utils import write_json
 

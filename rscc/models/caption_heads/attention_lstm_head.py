@@ -10,16 +10,18 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn import functional
 
-from rscc.models.caption_heads.attention_lstm import AttentionLSTM, AttentionLSTMStepper
-from rscc.models.caption_heads.decoding import Decoding, to_captions
-from rscc.models.caption_heads.hypotheses import Hypothesis
-from rscc.models.caption_heads.search import search
-from rscc.models.caption_heads.sentence_grid import SentenceGrid
-from rscc.models.caption_heads.targets import encode_targets, never_written
-from rscc.models.vocabulary import VocabularyMixin
+from rscc.models.caption_heads.attention_lstm import (
+    AttentionLSTM,
+    AttentionLSTMStepper,
+    SentenceGrid,
+)
+from rscc.models.caption_heads.base import VocabularyMixin, encode_targets, never_written
+from rscc.models.generation.beam_scorers import Hypothesis
+from rscc.models.generation.beam_search import search, to_captions
+from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
-from rscc.text.word_vectors import read_word_vectors
+from rscc.text.word_tokenizer import read_word_vectors
 
 
 @MODELS.register_module()

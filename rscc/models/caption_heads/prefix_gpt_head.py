@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rscc.models.caption_heads.decoding import Decoding, to_captions
-from rscc.models.caption_heads.mappers.amht import AMHTMapper
-from rscc.models.caption_heads.search import search
-from rscc.models.caption_heads.steppers import CausalLMStepper
-from rscc.models.caption_heads.targets import encode_targets, never_written, pad_sentences
+from rscc.models.caption_heads.base import (
+    VocabularyMixin,
+    encode_targets,
+    never_written,
+    pad_sentences,
+)
+from rscc.models.caption_heads.mappers import AMHTMapper
+from rscc.models.generation.beam_search import search, to_captions
+from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.options import Decoding
 from rscc.models.language_models import LanguageModel
-from rscc.models.vocabulary import VocabularyMixin
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.utils.signatures import refuse_unknown

@@ -4,11 +4,10 @@ from math import isqrt
 
 from torch import Tensor, nn
 
-from rscc.models.clip.architecture import describe_text, describe_visual
-from rscc.models.clip.grid import resize_position_table
-from rscc.models.clip.weight_files import CLIPWeights, read_clip
-from rscc.utils.name_groups import group_names
-from rscc.utils.notes import say_once
+from rscc.models.clip.weight_files import CLIPWeights, describe_text, describe_visual, read_clip
+from rscc.models.positions import resize_position_table
+from rscc.utils.logging import say_once
+from rscc.utils.names import group_names
 
 __all__ = ['CLIPWeights', 'check_activation', 'load_text', 'load_visual', 'read_clip']
 

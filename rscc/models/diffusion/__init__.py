@@ -4,10 +4,9 @@ Importing the package fills NOISE_DENSITIES, LOSS_WEIGHTINGS, SIGMA_SCHEDULES an
 """
 import sys
 
-from rscc.models.diffusion.choose import choose
-from rscc.models.diffusion.noise import gaussian_noise
 from rscc.models.diffusion.preconditioning import Preconditioning, denoise, precondition
-from rscc.utils.plugins import import_siblings
+from rscc.models.diffusion.samplers import choose, gaussian_noise
+from rscc.utils.imports import import_siblings
 
 __all__ = ['Preconditioning', 'choose', 'denoise', 'gaussian_noise', 'precondition']
 

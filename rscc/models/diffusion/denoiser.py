@@ -6,7 +6,7 @@ Self-conditioning: Chen et al., Analog Bits, ICLR 2023, https://arxiv.org/abs/22
 import torch
 from torch import Tensor, nn
 
-from rscc.models.diffusion.layers import (
+from rscc.models.diffusion.denoiser_layers import (
     AlignmentBlock,
     FourierFeatures,
     LevelNorm,

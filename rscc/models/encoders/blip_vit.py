@@ -11,8 +11,7 @@ from torch import Tensor
 
 from rscc import compat
 from rscc.models.encoders.base import FrameEncoder
-from rscc.models.pretrained import load_blip
-from rscc.models.transformers_config import make_config
+from rscc.models.pretrained import load_blip, make_config
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 

@@ -8,8 +8,14 @@ depth-wise convolutions. Written from the description; layer order and normalisa
 import torch
 from torch import Tensor, nn
 
-from rscc.models.fusion.base import DateEmbedding, group_grid, require_dates, require_tokens
-from rscc.models.fusion.difference_fusion import difference_vector, with_difference
+from rscc.models.fusion.basic_fusions import (
+    DateEmbedding,
+    difference_vector,
+    group_grid,
+    require_dates,
+    require_tokens,
+    with_difference,
+)
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 

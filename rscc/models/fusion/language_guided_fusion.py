@@ -1,4 +1,11 @@
-"""ChangeCLIP's fusion: texts look at the images, score maps and differences guide the features.
+"""ChangeCLIP's fusion: texts attend to the images, score maps and differences guide the features.
+
+Papers: Rao et al., DenseCLIP, CVPR 2022, https://arxiv.org/abs/2112.01518 (vision-to-language
+prompting); Dong et al., ChangeCLIP, ISPRS J. 208 (2024) 53-69,
+https://doi.org/10.1016/j.isprsjprs.2024.01.004.
+
+Paper: Dong et al., ChangeCLIP, ISPRS J. 208 (2024) 53-69,
+https://doi.org/10.1016/j.isprsjprs.2024.01.004.
 
 Paper: Dong et al., ChangeCLIP: Remote sensing change detection with multimodal vision-language
 representation learning, ISPRS J. 208 (2024) 53-69,
@@ -10,12 +17,137 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.models.fusion.base import group_grid, require_dates, require_tokens
-from rscc.models.fusion.compensation import DifferenceCompensation
-from rscc.models.fusion.context_decoder import ContextDecoder
+from rscc.models.fusion.basic_fusions import group_grid, require_dates, require_tokens
 from rscc.models.fusion.prompt_encoder import PromptEncoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
+
+
+class ContextDecoder(nn.Module):
+    """A small transformer decoder: texts attend to each other, then to the visual tokens.
+
+    Args:
+        channels: Width C of texts and visual tokens.
+        width: Inner width.
+        heads: Attention heads.
+        layers: Number of layers.
+        dropout: After every sub-layer and inside the feed-forward part.
+    """
+
+    def __init__(self, channels: int, width: int = 256, heads: int = 4, layers: int = 3,
+                 dropout: float = 0.1) -> None:
+        super().__init__()
+        self.memory_proj = nn.Sequential(
+            nn.LayerNorm(channels), nn.Linear(channels, width), nn.LayerNorm(width))
+        self.text_proj = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+        self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
+        self.out_proj = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, channels))
+        self.apply(_initialise)
+
+    def forward(self, text: Tensor, visual: Tensor) -> Tensor:
+        """Return what the image adds to each text.
+
+        Args:
+            text: Text embeddings (M, K, C).
+            visual: Visual tokens (M, L, C) of the same images.
+
+        Returns:
+            (M, K, C).
+        """
+        memory, text = self.memory_proj(visual), self.text_proj(text)
+        for layer in self.layers:
+            text = layer(text, memory)
+        return self.out_proj(text)
+
+
+class _Layer(nn.Module):
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+        self.self_attn, self.cross_attn = _Attention(width, heads), _Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, text: Tensor, memory: Tensor) -> Tensor:
+        normed = self.norm1(text)
+        text = text + self.dropout(self.self_attn(normed, normed))
+        text = text + self.dropout(self.cross_attn(self.norm2(text), memory))
+        return text + self.dropout(self.mlp(self.norm3(text)))
+
+
+class _Attention(nn.Module):
+    """Multi-head attention without biases on queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(width, width, bias=False) for _ in range(3))
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        q, k, v = (layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer, tokens in ((self.q_proj, queries), (self.k_proj, memory),
+                                         (self.v_proj, memory)))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class DifferenceCompensation(nn.Module):
+    """Join the fused features of one level with their differences, channels weighted.
+
+    The gate ``sigmoid(1 - cos(from, to))`` lies between 0.5 (same) and 0.881 (opposite): it
+    stresses what differs and never removes what does not.
+
+    Args:
+        in_channels: Channels of one date's features.
+        channels: Channels of the fused features, and of the result.
+        reduction: Division of the channels in the squeeze of the channel attention.
+    """
+
+    def __init__(self, in_channels: int, channels: int = 256, reduction: int = 16) -> None:
+        super().__init__()
+        self.difference = nn.Conv2d(in_channels, channels, 1)
+        joined = 3 * channels
+        self.squeeze = nn.Conv2d(joined, joined // reduction, 1)
+        self.excite = nn.Conv2d(joined // reduction, joined, 1)
+        self.project = nn.Conv2d(joined, channels, 1)
+        for layer in (self.difference, self.squeeze, self.excite, self.project):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, img_from: Tensor, img_to: Tensor, fused: Tensor) -> Tensor:
+        """Compensate one level.
+
+        Args:
+            img_from: Features of the earlier date (N, in_channels, h, w).
+            img_to: Features of the later date.
+            fused: Features of both (N, channels, h, w).
+
+        Returns:
+            (N, channels, h, w), not negative.
+        """
+        difference = F.relu(self.difference((img_from - img_to).abs()))
+        joined = torch.cat([fused * self.gate(img_from, img_to), difference, fused], dim=1)
+        pooled = joined.mean((2, 3), keepdim=True)
+        weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(pooled))))
+        return F.relu(self.project(joined * weights))
+
+    @staticmethod
+    def gate(img_from: Tensor, img_to: Tensor) -> Tensor:
+        """Return how much each position stands out, (N, 1, h, w) from 0.5 to 0.881."""
+        return torch.sigmoid(1 - F.cosine_similarity(img_from, img_to, dim=1, eps=1e-8))[:, None]
+
 
 PROMPTS_AT_TEST = ('own', 'from')
 

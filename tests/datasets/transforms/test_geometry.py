@@ -2,11 +2,14 @@
 import numpy as np
 import pytest
 
-from rscc.datasets.transforms.crop import FramesRandomCrop
-from rscc.datasets.transforms.exchange import FramesExchangeDates
-from rscc.datasets.transforms.flip import FramesRandomFlip
-from rscc.datasets.transforms.resize import FramesResize
-from rscc.datasets.transforms.rotate import FramesRandomRotate, FramesRandomRotate90
+from rscc.datasets.transforms.captions import FramesExchangeDates
+from rscc.datasets.transforms.geometry import (
+    FramesRandomCrop,
+    FramesRandomFlip,
+    FramesRandomRotate,
+    FramesRandomRotate90,
+    FramesResize,
+)
 
 TRANSFORMS = [
     FramesRandomFlip(prob=1.0),
@@ -83,15 +86,15 @@ def test_skip_leaves_a_sample_that_names_a_direction():
 
 
 def test_words_that_cannot_be_swapped_stop_the_flip(monkeypatch):
-    from rscc.datasets.transforms import directions
-    monkeypatch.setattr(directions, 'swap', lambda text, operation, language: None)
+    from rscc.datasets.transforms import captions
+    monkeypatch.setattr(captions, 'swap', lambda text, operation, language: None)
     out = FramesRandomFlip(prob=1.0)(sample())
     assert 'flip' not in out and np.array_equal(out['frames'][0], sample()['frames'][0])
 
 
 def test_the_picked_caption_decides_and_other_references_may_fall_away(monkeypatch):
-    from rscc.datasets.transforms import directions
-    monkeypatch.setattr(directions, 'swap',
+    from rscc.datasets.transforms import captions
+    monkeypatch.setattr(captions, 'swap',
                         lambda text, operation, language: None if 'odd' in text else text + '!')
     out = FramesRandomFlip(prob=1.0)(sample(captions=['odd', 'b'], target_captions=['b']))
     assert out['flip'] and out['target_captions'] == ['b!'] and out['gt_captions'] == ['b!']

@@ -16,7 +16,7 @@ from rscc.compat import prepare_torchvision
 from rscc.engine.hooks import panel_hook
 from rscc.engine.hooks.panel_hook import PanelHook
 from rscc.structures import AttendedCaption, ChangeDataSample, SampledCaption, ScoredCaption
-from rscc.visualization.change_visualizer import ChangeVisualizer
+from rscc.visualization.panels import ChangeVisualizer
 
 prepare_torchvision()  # MMEngine's runner imports it to report its version
 PALETTE = [[0, 0, 0], [230, 60, 50]]

@@ -92,7 +92,7 @@ metric = CaptionMetric(meteor=False)
 mine = [(0, 2, 4), (1, 3, 0)][rank]  # 5 samples on 2 ranks: sample 0 is the padding
 metric.process(None, [sample(i) for i in mine])
 scores = metric.evaluate(5)
-from rscc.evaluation.captions import CaptionOptions, CaptionRecord, score_captions
+from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions
 from rscc.evaluation.metrics.caption_metric import caption_record
 records = [CaptionRecord(f"s{i}", **caption_record(sample(i))) for i in range(5)]
 assert scores == score_captions(records, CaptionOptions(meteor=False))[0], (rank, scores)

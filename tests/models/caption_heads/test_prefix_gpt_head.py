@@ -2,7 +2,7 @@ import pytest
 import torch
 from testers import WORDS, CaptionHeadTester, change_features, data_samples
 
-from rscc.models.caption_heads.mappers.transformer import TransformerMapper
+from rscc.models.caption_heads.mappers import TransformerMapper
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 

@@ -1,8 +1,11 @@
-"""What holds for every sampler."""
+import functools
 import itertools
+import math
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from models.diffusion.gaussian import (
     MEAN,
     STD,
@@ -14,8 +17,16 @@ from models.diffusion.gaussian import (
     start,
 )
 
-from rscc.models.diffusion import gaussian_noise
-from rscc.registry import SAMPLERS
+from rscc.models.diffusion.noise_levels import karras
+from rscc.models.diffusion.samplers import (
+    adams_weights,
+    ancestral_split,
+    choose,
+    gaussian_noise,
+    heun,
+    option_names,
+)
+from rscc.registry import LOSS_WEIGHTINGS, NOISE_DENSITIES, SAMPLERS, SIGMA_SCHEDULES
 
 # Sampler without noise: order of its error, calls of the network in a step but the last.
 DETERMINISTIC = [
@@ -171,3 +182,160 @@ def test_a_cuda_device_gives_the_same_result(config):
     final = sample(config, x.cuda(), noise=seeded(x.cuda()))
     assert final.is_cuda
     torch.testing.assert_close(final.cpu(), sample(config, x, noise=seeded(x)))
+
+
+def test_a_name_is_the_function_itself_with_its_defaults():
+    chosen = choose(SIGMA_SCHEDULES, 'karras')
+    assert isinstance(chosen, functools.partial)
+    assert (chosen.func, chosen.keywords) == (karras, {})
+
+
+@pytest.mark.parametrize('kind', [dict, ConfigDict])
+def test_options_of_a_config_are_filled_in_and_the_config_is_left_alone(kind):
+    cfg = kind(type='karras', rho=3.0)
+    chosen = choose(SIGMA_SCHEDULES, cfg)
+    assert torch.equal(chosen(5, sigma_min=0.1, sigma_max=2.0),
+                       karras(5, sigma_min=0.1, sigma_max=2.0, rho=3.0))
+    assert cfg == dict(type='karras', rho=3.0)
+
+
+@pytest.mark.parametrize(('registry', 'name', 'message'), [
+    (SAMPLERS, 'dpmp_2m', "no sampler 'dpmp_2m'. Did you mean 'dpmpp_2m'"),
+    (SIGMA_SCHEDULES, 'Karas', "no sigma schedule 'Karas'. Did you mean 'karras'"),
+    (NOISE_DENSITIES, 'log_normal', "no noise density 'log_normal'. Did you mean 'lognormal'"),
+    (LOSS_WEIGHTINGS, 'soft-min-snr', "no loss weighting 'soft-min-snr'. Did you mean "
+                                      "'soft_min_snr'"),
+    (LOSS_WEIGHTINGS, 'zzz', "'zzz'. Known are min_snr, snr, soft_min_snr, uniform")])
+def test_unknown_name_suggests_the_nearest(registry, name, message):
+    with pytest.raises(KeyError, match=message):
+        choose(registry, name)
+
+
+def test_unknown_option_suggests_the_nearest():
+    with pytest.raises(TypeError, match=r"'karras' has no option 'roh'\. Did you "
+                                        r"mean 'rho'"):
+        choose(SIGMA_SCHEDULES, dict(type='karras', roh=3))
+    with pytest.raises(TypeError, match=r"'exponential' has no option 'rho'\. Options: none"):
+        choose(SIGMA_SCHEDULES, dict(type='exponential', rho=3))
+
+
+@pytest.mark.parametrize(('registry', 'cfg'), [
+    (SIGMA_SCHEDULES, dict(type='karras', sigma_min=0.1)), (SAMPLERS, dict(type='heun', noise=1)),
+    (NOISE_DENSITIES, dict(type='lognormal', sigma_data=1)), (SAMPLERS, dict(type='lms', x=1))])
+def test_what_the_caller_gives_is_no_option(registry, cfg):
+    with pytest.raises(TypeError, match='has no option'):
+        choose(registry, cfg)
+
+
+@pytest.mark.parametrize('cfg', [None, 3, dict(rho=7), dict(type=karras)])
+def test_neither_a_name_nor_a_config_is_an_error(cfg):
+    with pytest.raises(TypeError, match=r'a sigma schedule is a name or dict.* found'):
+        choose(SIGMA_SCHEDULES, cfg)
+
+
+def test_options_are_the_parameters_with_a_default():
+    assert option_names(heun) == ['s_churn', 's_tmin', 's_tmax', 's_noise']
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_noise_is_like_the_state_and_new_at_every_call(dtype):
+    x = torch.zeros(2, 3, dtype=dtype)
+    noise = gaussian_noise(x, torch.Generator().manual_seed(0))
+    first, second = noise(), noise()
+    assert (first.shape, first.dtype, first.device) == (x.shape, dtype, x.device)
+    assert not torch.equal(first, second)
+
+
+def test_seed_of_the_generator_decides_the_noise():
+    x = torch.zeros(200, 50)
+    first, again = (gaussian_noise(x, torch.Generator().manual_seed(7))() for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.mean() == pytest.approx(0, abs=0.05) and first.std() == pytest.approx(1, abs=0.05)
+
+
+def test_without_a_generator_the_global_one_counts():
+    torch.manual_seed(3)
+    first = gaussian_noise(torch.zeros(4))()
+    torch.manual_seed(3)
+    assert torch.equal(first, torch.randn(4))
+
+
+SIGMAS = torch.tensor([10.0, 3.0, 0.5, 0.01], dtype=torch.float64)
+
+
+@pytest.mark.parametrize('eta', [0.0, 0.3, 1.0, 5.0])
+def test_both_parts_make_up_the_next_level(eta):
+    down, up = ancestral_split(SIGMAS[:-1], SIGMAS[1:], eta)
+    torch.testing.assert_close(down**2 + up**2, SIGMAS[1:]**2)
+    assert (down >= 0).all() and (up >= 0).all()
+
+
+def test_eta_one_adds_the_deviation_of_the_posterior():
+    """Given x0 and x at sigma, x at sigma' has the variance sigma'^2 (1 - sigma'^2 / sigma^2)."""
+    sigma, following = SIGMAS[:-1], SIGMAS[1:]
+    posterior = 1 / (1 / following**2 + 1 / (sigma**2 - following**2))
+    torch.testing.assert_close(ancestral_split(sigma, following, 1.0)[1], posterior.sqrt())
+
+
+def test_eta_zero_and_the_step_to_zero_add_nothing():
+    assert torch.equal(ancestral_split(SIGMAS[:-1], SIGMAS[1:], 0.0)[0], SIGMAS[1:])
+    assert ancestral_split(SIGMAS[0], torch.zeros(()), 1.0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize('name', ['euler', 'heun'])
+def test_churn_outside_its_window_changes_nothing(name):
+    plain = sample(name)
+    churn = dict(type=name, s_churn=5.0, s_tmin=20.0, s_noise=3.0)
+    assert torch.equal(plain, sample(churn, noise=lambda: torch.ones(3, 4)))
+
+
+@pytest.mark.parametrize('name', ['euler', 'heun'])
+def test_churn_raises_the_level_by_gamma_within_the_window(name):
+    levels = []
+
+    def noting(x, sigma):
+        levels.append(float(sigma))
+        return denoise(x, sigma)
+
+    sigmas = schedule(4)
+    config = dict(type=name, s_churn=0.8, s_tmin=0.5, s_tmax=5.0)
+    sample(config, start(), sigmas, noting, noise=lambda: torch.zeros(3, 4))
+    raised = [float(sigma) * (1.2 if 0.5 <= sigma <= 5.0 else 1) for sigma in sigmas[:-1]]
+    assert 1 <= sum(a != b for a, b in zip(raised, sigmas.tolist(), strict=False)) < 4
+    first = levels if name == 'euler' else levels[::2]
+    assert first == pytest.approx(raised)
+
+
+def test_churn_is_capped_at_the_square_root_of_two():
+    seen = []
+    sample(dict(type='euler', s_churn=1e6), noise=lambda: torch.zeros(3, 4), sigmas=schedule(3),
+           callback=lambda step, sigma, denoised: seen.append(float(sigma)))
+    assert seen == pytest.approx([math.sqrt(2) * float(sigma) for sigma in schedule(3)[:-1]])
+
+
+def test_noise_of_the_churn_fills_up_the_variance():
+    """With a denoiser that answers x, the state moves by the added noise alone."""
+    final = sample(dict(type='euler', s_churn=0.4, s_noise=2.0), torch.zeros(1),
+                   torch.tensor([3.0, 2.0]), lambda x, sigma: x, noise=lambda: torch.ones(1))
+    assert float(final) == pytest.approx(2.0 * 3.0 * math.sqrt(1.4**2 - 1))
+
+
+@pytest.mark.parametrize(('order', 'weights'), [
+    (1, [1]), (2, [-1 / 2, 3 / 2]), (3, [5 / 12, -16 / 12, 23 / 12]),
+    (4, [-9 / 24, 37 / 24, -59 / 24, 55 / 24])])
+def test_even_steps_have_the_weights_of_adams_and_bashforth(order, weights):
+    assert adams_weights(list(range(order)), order) == pytest.approx(weights)
+
+
+def test_weights_integrate_every_polynomial_of_their_degree():
+    nodes, end = [9.0, 4.0, 1.5, 1.0], 0.2
+    polynomial = np.polynomial.Polynomial([0.3, -1.0, 2.0, 0.7])
+    integral = polynomial.integ()
+    total = sum(weight * polynomial(node)
+                for weight, node in zip(adams_weights(nodes, end), nodes, strict=True))
+    assert total == pytest.approx(integral(end) - integral(nodes[-1]))
+
+
+def test_order_below_one_is_an_error():
+    with pytest.raises(ValueError, match='order=0: a multistep method needs at least 1 slope'):
+        sample(dict(type='lms', order=0))

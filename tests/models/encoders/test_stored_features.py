@@ -3,7 +3,7 @@ import torch
 from testers import build_interpreter, data_samples
 
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
-from rscc.models.encoders.build import build_encoder
+from rscc.models.encoders.base import build_encoder
 
 CFG = dict(type='StoredFeatures', channels=16)
 

@@ -4,8 +4,74 @@ import pytest
 import torch
 from testers import assert_gradient_reaches_everything, generator, tensors_of
 
+from rscc.models.fusion.language_guided_fusion import ContextDecoder, DifferenceCompensation
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return ContextDecoder(12, width=16, heads=2, layers=2, **options)
+
+
+def inputs():
+    draw = generator()
+    return torch.randn(3, 2, 12, generator=draw), torch.randn(3, 7, 12, generator=draw)
+
+
+def test_texts_keep_their_shape_and_every_parameter_learns():
+    decoder = build(dropout=0.0)
+    out = decoder(*inputs())
+    assert out.shape == (3, 2, 12)
+    assert_gradient_reaches_everything(decoder, out.square().sum())
+
+
+@torch.no_grad()
+def test_the_order_of_the_visual_tokens_does_not_matter_but_their_content_does():
+    decoder, (text, visual) = build().eval(), inputs()
+    out = decoder(text, visual)
+    torch.testing.assert_close(decoder(text, visual.flip(1)), out)
+    assert not torch.allclose(decoder(text, visual * visual), out, atol=1e-3)
+
+
+@torch.no_grad()
+def test_dropout_acts_in_training_only():
+    decoder, given = build(dropout=0.5), inputs()
+    assert not torch.equal(decoder(*given), decoder(*given))
+    assert torch.equal(decoder.eval()(*given), decoder(*given))
+
+
+def build_dfc():
+    torch.manual_seed(0)
+    return DifferenceCompensation(6, channels=8, reduction=4)
+
+
+def maps(*channels):
+    draw = generator()
+    return [torch.randn(2, width, 5, 4, generator=draw) for width in channels]
+
+
+def test_the_level_keeps_its_size_and_every_parameter_learns():
+    layer = build_dfc()
+    out = layer(*maps(6, 6, 8))
+    assert out.shape == (2, 8, 5, 4) and out.min() >= 0
+    assert_gradient_reaches_everything(layer, out.square().sum())
+
+
+@torch.no_grad()
+def test_the_gate_is_half_where_dates_agree_and_largest_where_they_are_opposite():
+    img_from, = maps(6)
+    same, opposite = (DifferenceCompensation.gate(img_from, other)
+                      for other in (img_from, -img_from))
+    torch.testing.assert_close(same, torch.full((2, 1, 5, 4), 0.5))
+    torch.testing.assert_close(opposite, torch.full((2, 1, 5, 4), 2.0).sigmoid())
+
+
+@torch.no_grad()
+def test_exchanged_dates_give_the_same_features():
+    layer, (img_from, img_to, fused) = build_dfc(), maps(6, 6, 8)
+    torch.testing.assert_close(layer(img_from, img_to, fused), layer(img_to, img_from, fused))
+
 
 CFG = dict(
     type='LanguageGuidedFusion', in_channels=(8, 10, 12), text_channels=16, channels=12,
@@ -16,7 +82,7 @@ CFG = dict(
 PROMPTS = [[['road', 'lake'], ['road']], [['sea'], ['lake']]]
 
 
-def build(**changes):
+def build_fusion(**changes):
     torch.manual_seed(0)
     return MODELS.build(CFG | changes)
 
@@ -30,7 +96,7 @@ def features(n=2, t=2, grid=(3, 2), prompts=PROMPTS):
 
 
 def test_shapes_and_gradients():
-    fusion = build()
+    fusion = build_fusion()
     fused = fusion(features())
     assert [tuple(level.shape) for level in fused.maps] == [
         (2, 12, 12, 8), (2, 12, 6, 4), (2, 12, 3, 2)]
@@ -42,7 +108,7 @@ def test_shapes_and_gradients():
 
 @torch.no_grad()
 def test_class_names_guide_the_maps_of_their_own_sample_only():
-    fusion = build().eval()
+    fusion = build_fusion().eval()
     torch.nn.init.constant_(fusion.gamma, 0.5)
     one = fusion(features())
     other = fusion(features(prompts=[PROMPTS[0], [['sea'], ['airport']]]))
@@ -53,7 +119,7 @@ def test_class_names_guide_the_maps_of_their_own_sample_only():
 
 @torch.no_grad()
 def test_without_class_names_the_sentences_stand_alone():
-    fusion = build().eval()
+    fusion = build_fusion().eval()
     bare = fusion(features(prompts=None))
     empty = fusion(features(prompts=[[[], []], [[], []]]))
     assert torch.equal(bare.text, empty.text)
@@ -61,7 +127,7 @@ def test_without_class_names_the_sentences_stand_alone():
 
 @torch.no_grad()
 def test_the_published_evaluation_gives_both_dates_the_earlier_names():
-    ours, theirs = build().eval(), build(prompts_at_test='from').eval()
+    ours, theirs = build_fusion().eval(), build_fusion(prompts_at_test='from').eval()
     same = [[names[0], names[0]] for names in PROMPTS]
     assert torch.equal(theirs(features()).text, ours(features(prompts=same)).text)
     assert torch.equal(theirs.train()(features()).text, ours.train()(features()).text)
@@ -69,7 +135,7 @@ def test_the_published_evaluation_gives_both_dates_the_earlier_names():
 
 @torch.no_grad()
 def test_a_score_map_is_the_cosine_of_position_and_text():
-    fusion, given = build().eval(), features()
+    fusion, given = build_fusion().eval(), features()
     text = torch.randn(2, 2, 2, 16, generator=generator(3))
     scores = fusion._scores(given.tokens, text, given.token_grid, given.maps[-1])
     expected = torch.cosine_similarity(given.tokens[1, 0, 3], text[1, 0, 1], dim=0)
@@ -82,11 +148,11 @@ def test_a_score_map_is_the_cosine_of_position_and_text():
     (dict(token_grid=(2, 3)), r'score_level: that map is \(3, 2\) and the tokens lie on \(2, 3\)')])
 def test_an_encoder_that_does_not_suit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        build()(dataclasses.replace(features(), **change))
+        build_fusion()(dataclasses.replace(features(), **change))
 
 
 def test_one_date_is_refused_and_so_is_an_unknown_quirk():
     with pytest.raises(ValueError, match=r'takes 2 date.* found 1'):
-        build()(features(t=1, prompts=None))
+        build_fusion()(features(t=1, prompts=None))
     with pytest.raises(ValueError, match=r"prompts_at_test is one of .* found 'to'"):
-        build(prompts_at_test='to')
+        build_fusion(prompts_at_test='to')

@@ -1,0 +1,165 @@
+"""Arguments that several tools share, and errors as messages instead of tracebacks."""
+import argparse
+import errno
+import linecache
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+import rscc
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what names a captioned dataset (see ``named_datasets.build_dataset``)."""
+    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
+                        'synth, levircc (with _cn for Chinese) or a dataset class')
+    parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
+                        'usual one below $RSCC_DATA)')
+    parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')
+
+
+def add_hdf5_arguments(parser: argparse.ArgumentParser, variant: str) -> None:
+    """Add what the HDF5 converters have in common; ``variant`` is the default layout."""
+    parser.add_argument('--variant', choices=('blip', 'tutorial'), default=variant,
+                        help='layout (%(default)s)')
+    parser.add_argument('--splits', nargs='+', default=['train', 'val', 'test'], metavar='NAME',
+                        help='splits to convert (all three)')
+    parser.add_argument('--min-word-freq', type=int, default=5, metavar='N',
+                        help='tutorial: keep words that occur more than N times (%(default)s)')
+    parser.add_argument('--count-all-splits', action='store_true',
+                        help='tutorial: count words over all splits, as the original does, and not '
+                        'over train alone')
+
+
+def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which CLIP weights are read; ``args.quick_gelu`` is True, False or None (unsaid)."""
+    parser.add_argument('--pretrained', default='openai', metavar='FILE',
+                        help="weights: a file (OpenAI's archive, state dict, safetensors), or a "
+                        'tag that open_clip downloads (%(default)s)')
+    parser.add_argument('--quick-gelu', choices=('yes', 'no'), help='activation, for weights that '
+                        'do not say what they were trained with (yes)')
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> None:
+    """Add how images are read and computed (see ``image_batches.BatchOptions``).
+
+    Args:
+        parser: Gets the arguments.
+        bands: Whether bands and scale are asked for; off where a config tells them.
+    """
+    parser.add_argument('--overwrite', action='store_true', help='compute everything anew')
+    parser.add_argument('--batch-size', type=int, default=32, metavar='N',
+                        help='images per forward pass (%(default)s)')
+    parser.add_argument('--num-workers', type=int, default=min(4, os.cpu_count() or 1),
+                        metavar='N', help='processes that read images (%(default)s)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
+    parser.add_argument('--amp', action='store_true', help='reduced precision')
+    if not bands:
+        return
+    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                        help='bands to show, counted from 1, for files that are not RGB')
+    parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
+                        help='values that become black and white, for files of more than 8 bits')
+
+
+def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None
+                  ) -> argparse.Namespace:
+    """Parse, and check what :func:`add_batch_arguments` and :func:`add_clip_arguments` added."""
+    args = parser.parse_args(arguments)
+    if args.batch_size < 1 or args.num_workers < 0:
+        parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
+                     'at least 1 and 0')
+    if getattr(args, 'quick_gelu', None) is not None:
+        args.quick_gelu = args.quick_gelu == 'yes'
+    return args
+
+
+_PACKAGE = str(Path(rscc.__file__).parent) + os.sep
+# A worker process hands its exception over as text; these find the last place in it and its words.
+_FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line \d+, in .*\n +(?P<code>.*)$', re.M)
+_WORDS = re.compile(r'^[\w.]*(?:Error|Exception): ', re.M)
+_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+           errno.EISDIR, errno.ENOTDIR)
+_KILLED = re.compile(r'DataLoader worker \(pid(?:\(s\))? [\d, ]+\) [^\n.]*')
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn errors that this package raises on purpose into their message and exit code 1.
+
+    A wrong file among thousands deserves one readable line, not a hundred of calls through loaders
+    and registries. The traceback goes into the run's log file. Anything else is a fault of the
+    code and passes unchanged.
+
+    Raises:
+        SystemExit: With the message.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = explanation(error)
+        if message is None:
+            raise
+        rank = os.environ.get('RANK', '0')
+        where = _log_traceback()
+        raise SystemExit(f'error{"" if rank == "0" else f" (rank {rank})"}: {message}'
+                         + (f'\n(traceback: {where})' if where else '')) from error
+
+
+def explanation(error: BaseException) -> str | None:
+    """Return the message of an error that was raised on purpose, None for a fault of the code.
+
+    On purpose means: by a ``raise`` statement of this package, here or in a data worker. Told too
+    are a disk that is full or may not be written, a folder where a file should be, and a process of
+    the run that was ended.
+    """
+    text = str(error)
+    # The cause, where there is one, names the signal.
+    killed = _KILLED.search(str(error.__cause__)) or _KILLED.search(text)
+    if killed:
+        return (f'{killed.group()}. Something ended a process that loads data, most often the '
+                'system because memory ran out. Lower num_workers or batch_size of the dataloader '
+                '(num_workers=0 loads in the main process), then continue with --resume')
+    if 'Connection closed by peer' in text or 'Connection reset by peer' in text:
+        return ('another process of this run ended, see its message above or below; '
+                'continue with --resume')
+    if 'Original Traceback' in text:
+        return _of_worker(text)
+    if isinstance(error, OSError) and error.errno in _PLACES:
+        # Ours come without a file name: it stands in the words.
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not _on_purpose(frames[-1].filename, linecache.getline(
+            frames[-1].filename, frames[-1].lineno or 0)):
+        return None
+    # KeyError quotes its message.
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else text
+
+
+def _of_worker(text: str) -> str | None:
+    frames = list(_FRAME.finditer(text))
+    if not frames or not _on_purpose(frames[-1]['file'], frames[-1]['code']):
+        return None
+    words = _WORDS.search(text, frames[-1].end())
+    return text[words.end():].strip() if words else None
+
+
+def _on_purpose(file: str, code: str) -> bool:
+    return file.startswith(_PACKAGE) and code.strip().startswith('raise ')
+
+
+def _log_traceback() -> str | None:
+    """Append the current traceback to the run's log file and return that file's name."""
+    logger = MMLogger.get_current_instance()
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    for handler in files:
+        handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0,
+                                         'stopped by an error', (), sys.exc_info()))
+    return files[0].baseFilename if files else None

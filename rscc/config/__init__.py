@@ -1,0 +1,1 @@
+"""Configs: their schema, their check, and reading them out of checkpoints."""

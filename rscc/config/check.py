@@ -1,0 +1,173 @@
+"""Check of a whole config before anything is built."""
+import copy
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rscc.config.paths import missing_paths
+from rscc.config.schema import BUILDER_KEYS, Place, loader_keywords, place_of, runner_keys
+from rscc.utils.names import did_you_mean
+
+STAGES = ('train', 'val', 'test')
+
+
+@dataclass
+class Problem:
+    """One thing to correct: the dotted place and what is the matter there."""
+    where: str
+    what: str
+
+
+def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
+                 stages: Sequence[str] = STAGES) -> None:
+    """Look up every type, keyword, override and path of a config.
+
+    Args:
+        cfg: The config as read (a ``Config`` or a dict), before overrides are merged; not changed.
+        overrides: ``--cfg-options``: dotted keys and values. One that creates a key nobody reads is
+            a problem; one that a constructor takes is not.
+        stages: Whose data must be on the disk: of ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ValueError: With all problems numbered, each with its place, what was found, what was
+            expected and the nearest name.
+    """
+    from mmengine.config import Config
+    name = getattr(cfg, 'filename', None) or 'given'
+    merged = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(dict(cfg)))
+    problems, accepted = check_overrides(merged.to_dict(), overrides or {})
+    if accepted:
+        merged.merge_from_dict(accepted)
+    merged = merged.to_dict()
+    problems += [problem for key, value in merged.items()
+                 for problem in _check(value, place_of(key), key)]
+    problems += [Problem(where, what) for where, what in missing_paths(merged, stages)]
+    if problems:
+        raise ValueError(_summary(problems, name))
+
+
+def _summary(problems: Sequence[Problem], name: str) -> str:
+    """Number the problems; what is wrong in several places the same way counts once."""
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        places.setdefault(problem.what, []).append(problem.where)
+    lines = [f"{number}. {', '.join(where)}: {what}"
+             for number, (what, where) in enumerate(places.items(), 1)]
+    plural = 's' if len(lines) > 1 else ''
+    return f"{len(lines)} problem{plural} in the config '{name}':\n  " + '\n  '.join(lines)
+
+
+def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
+                    ) -> tuple[list[Problem], dict[str, Any]]:
+    """Sort overrides into those that make no sense (as problems) and the others."""
+    problems, accepted = [], {}
+    for key, value in overrides.items():
+        what = _override_problem(cfg, key)
+        if what is None:
+            accepted[key] = value
+        else:
+            problems.append(Problem(key, f'{what} (given by --cfg-options)'))
+    return problems, accepted
+
+
+def _override_problem(cfg: Mapping, dotted: str) -> str | None:
+    """Walk down a dotted key; say where it leaves what exists, unless someone takes that name."""
+    node, place = cfg, None
+    for depth, part in enumerate(dotted.split('.')):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                return f"no item '{part}' in a list of {len(node)}"
+            node = node[int(part)]
+            continue
+        if not isinstance(node, Mapping):
+            parent = '.'.join(dotted.split('.')[:depth])
+            return f"'{parent}' is {reprlib.repr(node)}, which has no keys"
+        target = _target(node, place)
+        known = _known_keys(node, place, target, top=depth == 0)
+        if part not in node:
+            if known is None or part in known:
+                return None
+            return (f"no such key '{part}', expected one of {_shown(known - BUILDER_KEYS)}."
+                    f'{did_you_mean(part, known)}')
+        place = place_of(part) if depth == 0 else (place or Place()).below(part, target)
+        node = node[part]
+    return None
+
+
+def _target(node: Mapping, place: Place | None) -> Any | None:
+    """Return the class or function that takes the keys of a dict, or None where none does."""
+    return None if place is None else place.find(node.get('type') or place.default)
+
+
+def _known_keys(node: Mapping, place: Place | None, target: Any | None, top: bool
+                ) -> set[str] | None:
+    """Return the keys that make sense in a dict, or None where anything does."""
+    if top:
+        return set(node) | runner_keys()
+    if place is None:
+        return set(node)
+    if place.loader:
+        return set(node) | loader_keywords()
+    if target is None:
+        return set(node)
+    keywords = place.keywords(target)
+    return None if keywords.anything else set(node) | keywords.names | BUILDER_KEYS
+
+
+def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
+    """Yield the problems of a value and of everything inside it."""
+    if place is None or place.opaque:
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _check(item, place, f'{where}.{index}')
+    if isinstance(value, str) and place.by_name and place.find(value) is None:
+        yield Problem(where, place.not_found(value))
+    if not isinstance(value, Mapping):
+        return
+    inside, target = place, None
+    if place.loader:
+        yield from _unknown(value, set(value) & {'type'} | loader_keywords(), where, 'DataLoader')
+    elif 'type' in value or place.default:
+        kind = value.get('type') or place.default
+        target = place.find(kind)
+        if 'constructor' in value:
+            builder = Place('OPTIM_WRAPPER_CONSTRUCTORS')
+            if builder.find(value['constructor']) is None:
+                yield Problem(f'{where}.constructor', builder.not_found(value['constructor']))
+        if target is None:
+            if not place.lenient:
+                yield Problem(f'{where}.type', place.not_found(kind))
+            return
+        yield from _check_keywords(value, place, target, where)
+        inside = place.within(kind)
+    for key, item in value.items():
+        if key not in ('type', 'constructor'):
+            yield from _check(item, inside.below(key, target), f'{where}.{key}')
+
+
+def _check_keywords(value: Mapping, place: Place, target: Any, where: str) -> Iterator[Problem]:
+    keywords = place.keywords(target)
+    name = getattr(target, '__name__', str(target))
+    if not keywords.anything:
+        yield from _unknown(value, keywords.names | BUILDER_KEYS, where, name)
+    if place.complete:
+        for missing in keywords.required:
+            if missing not in value:
+                yield Problem(where, f"{name} needs '{missing}', found only "
+                              f'{_shown(set(value) - BUILDER_KEYS)}')
+
+
+def _unknown(value: Mapping, known: set[str], where: str, name: str) -> Iterator[Problem]:
+    for key in value:
+        if key not in known:
+            yield Problem(f'{where}.{key}', f'{name} takes no such keyword, expected one of '
+                          f'{_shown(known - BUILDER_KEYS)}.{did_you_mean(key, known)}')
+
+
+def _shown(names: set[str]) -> str:
+    """List names, at most twelve."""
+    names = sorted(names)
+    more = f', ... {len(names) - 12} more' if len(names) > 12 else ''
+    return ', '.join(names[:12]) + more if names else 'nothing'

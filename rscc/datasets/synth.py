@@ -1,0 +1,99 @@
+"""The built-in dataset as pairs with changes, and as single images."""
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from rscc.datasets.annotations import Record
+from rscc.datasets.base import ChangeDataset
+from rscc.datasets.levir_cc import LEVIRCCDataset
+from rscc.registry import DATASETS
+from rscc.synth.generator import FOLDERS, scene_captions
+from rscc.text import normalise
+from rscc.utils import did_you_mean, read_json
+
+
+@DATASETS.register_module()
+class SynthChangeDataset(LEVIRCCDataset):
+    """The dataset that rscc renders itself: pairs, masks, English and Chinese captions.
+
+    * Pictured: rendered aerial scenes, 256x256 at 0.5 m a pixel; never to be presented as real
+      imagery. About half the pairs changed; light, season, haze, noise and sub-pixel shift differ.
+    * Splits: as generated (``tools/dataset_converters/synth.py --out DIR``).
+    * Layout: that of LEVIR-MCI; labels are palette PNGs with the class index as value.
+    * Label values: 0 unchanged, 1 building, 2 road, 3 vegetation, 4 water, 5 parking lot.
+    * Captions: five per pair and language; ``language='zh'`` reads the Chinese ones.
+    * Licence: that of this package.
+
+    See ``ChangeDataset`` for the arguments.
+    """
+    METAINFO: ClassVar[dict] = {
+        'task': 'pair',
+        'classes': ('unchanged', 'building', 'road', 'vegetation', 'water', 'parking lot'),
+        'palette': [[0, 0, 0], [230, 60, 50], [245, 200, 60], [70, 170, 80], [60, 120, 220],
+                    [150, 100, 200]],
+    }
+    TITLE = 'built-in dataset'
+    ANCHOR = 'built-in-dataset'
+    LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(6)}
+
+    def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
+                 label: str | None = 'images/{split}/label/{filename}', **kwargs):
+        super().__init__(data_root, ann_file, label=label, **kwargs)
+
+
+@DATASETS.register_module()
+class SynthSceneDataset(ChangeDataset):
+    """The images of the built-in dataset, one by one, with five captions each.
+
+    * Pictured, splits, layout: see ``SynthChangeDataset``. Both dates of a pair are images of the
+      same split; ids are ``train_000000_A`` and ``train_000000_B``.
+    * Captions: in the manner of UCM-captions and RSICD, English or Chinese (``language='zh'``),
+      made from the facts in the annotation file while it is read. They name no direction.
+    * Vocabularies: ``vocab_scene_en.json``, ``vocab_scene_zh.json``, which
+      ``tools/dataset_converters/synth.py`` also adds to folders that lack them.
+
+    Args:
+        data_root: See ``ChangeDataset``.
+        ann_file: See ``ChangeDataset``.
+        dates: ``'from'``, ``'to'`` or both: which images of a pair are taken.
+        img_path: See ``ChangeDataset``.
+        **kwargs: See ``ChangeDataset``.
+
+    Raises:
+        ValueError: If a date is unknown, or the annotations hold no facts about scenes.
+    """
+    METAINFO: ClassVar[dict] = {'task': 'single', 'classes': None, 'palette': None}
+    TITLE = 'built-in dataset (single images)'
+    ANCHOR = 'built-in-dataset'
+    VOCABULARY = 'vocab_scene_{language}.json'
+
+    def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
+                 dates: Sequence[str] = tuple(FOLDERS),
+                 img_path: str | None = 'images/{filepath}/{filename}', **kwargs):
+        dates = (dates,) if isinstance(dates, str) else tuple(dates)
+        for date in dates:
+            if date not in FOLDERS:
+                raise ValueError(f"date '{date}' is unknown: use some of {list(FOLDERS)}."
+                                 f'{did_you_mean(str(date), FOLDERS)}')
+        self.dates = dates
+        language = '_cn' if kwargs.get('language') == 'zh' else ''
+        kwargs['metainfo'] = {'name': f'synth_scene{language}', **(kwargs.get('metainfo') or {})}
+        super().__init__(data_root, ann_file, img_path=img_path, **kwargs)
+
+    def read_records(self) -> list[Record]:
+        """Read the facts; say those of the chosen split, and of train, whose captions count."""
+        self.need_file(self.ann_file)
+        images = read_json(self.ann_file)['images']
+        if any('scene' not in image for image in images):
+            raise ValueError(f"'{self.ann_file}' holds no facts about scenes (the key 'scene'); "
+                             'only folders of tools/dataset_converters/synth.py do.')
+        return [self._record(image, date) for image in images for date in self.dates]
+
+    def _record(self, image: dict, date: str) -> Record:
+        folder = FOLDERS[date]
+        wanted = self.split in (None, image['split']) or image['split'] == 'train'
+        captions = scene_captions(image, date, self.language) if wanted else []
+        return Record(sample_id=f'{Path(image["filename"]).stem}_{folder}',
+                      filename=image['filename'], filepath=f'{image["split"]}/{folder}',
+                      split=image['split'], changeflag=None,
+                      captions=[normalise(text, self.language) for text in captions])

@@ -1,0 +1,254 @@
+"""Geometric transforms: resizing, cropping, flipping and rotating all frames alike."""
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from rscc.datasets.transforms.captions import adapt_captions, check_mode
+from rscc.rasters.image_files import IGNORE
+from rscc.registry import TRANSFORMS
+from rscc.utils import did_you_mean
+
+
+def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image (H, W, 3) to ``size`` (H, W): area average down, bicubic up."""
+    if frame.shape[:2] == tuple(size):
+        return frame
+    shrinks = size[0] <= frame.shape[0] and size[1] <= frame.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(frame, (size[1], size[0]), interpolation=method)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a label map (H, W) to ``size`` (H, W) by the nearest pixel centre."""
+    if mask.shape == tuple(size):
+        return mask
+    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+@TRANSFORMS.register_module()
+class FramesResize(BaseTransform):
+    """Resize all dates and the mask to the same size.
+
+    Frames by area average when they shrink and bicubic when they grow, the mask by nearest pixel
+    centre, so no class is invented.
+
+    Args:
+        size: (H, W), or one number for both.
+        keep_ratio: Whether the longer side becomes ``max(size)`` at most and the other follows.
+    """
+
+    def __init__(self, size: int | tuple[int, int], keep_ratio: bool = False):
+        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        if min(self.size) < 1:
+            raise ValueError(f'size={size} must be positive (H, W).')
+        self.keep_ratio = keep_ratio
+
+    def transform(self, results: dict) -> dict:
+        """Resize ``frames`` and ``gt_sem_seg``; ``img_shape`` follows."""
+        height, width = results['frames'][0].shape[:2]
+        size = self.size
+        if self.keep_ratio:
+            factor = min(size[0] / height, size[1] / width)
+            size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        results['frames'] = [resize_frame(frame, size) for frame in results['frames']]
+        if 'gt_sem_seg' in results:
+            results['gt_sem_seg'] = resize_mask(results['gt_sem_seg'], size)
+        results['img_shape'] = size
+        return results
+
+    def __repr__(self) -> str:
+        return f'FramesResize(size={self.size}, keep_ratio={self.keep_ratio})'
+
+
+Box = tuple[int, int]
+TRIALS = 10
+
+
+@TRANSFORMS.register_module()
+class FramesRandomCrop(BaseTransform):
+    """Crop all dates and the mask to one window, drawn once.
+
+    A crop can cut away what the captions tell. For captioned training either crop little, or give
+    ``keep_change`` where masks exist; captions are never rewritten.
+
+    Args:
+        size: (H, W) of the window, or one number.
+        keep_change: Share of the changed pixels (0 to 1) that the window must hold. Of ten draws
+            the first that does is taken, else the best. Without a mask it is an error.
+    """
+
+    def __init__(self, size: int | tuple[int, int], keep_change: float | None = None):
+        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        if keep_change is not None and not 0 < keep_change <= 1:
+            raise ValueError(f'keep_change={keep_change} must be a share in (0, 1].')
+        self.keep_change = keep_change
+
+    def transform(self, results: dict) -> dict:
+        """Crop ``frames`` and ``gt_sem_seg``; ``img_shape`` follows.
+
+        Raises:
+            ValueError: If the frames are smaller than the window, or the mask is needed and absent.
+        """
+        height, width = results['frames'][0].shape[:2]
+        if height < self.size[0] or width < self.size[1]:
+            raise ValueError(f"sample '{results.get('sample_id')}' is {(height, width)} (H, W), "
+                             f'smaller than the crop {self.size}. Resize it first: FramesResize.')
+        top, left = self._window(results, (height - self.size[0], width - self.size[1]))
+        rows, columns = slice(top, top + self.size[0]), slice(left, left + self.size[1])
+        results['frames'] = [frame[rows, columns] for frame in results['frames']]
+        if 'gt_sem_seg' in results:
+            results['gt_sem_seg'] = results['gt_sem_seg'][rows, columns]
+        results['img_shape'] = self.size
+        return results
+
+    def _window(self, results: dict, room: Box) -> Box:
+        """Draw the upper left corner."""
+        rng = results['rng']
+        if self.keep_change is None:
+            return _corner(rng, room)
+        if 'gt_sem_seg' not in results:
+            raise ValueError(f"FramesRandomCrop(keep_change=...) needs a mask; sample "
+                             f"'{results.get('sample_id')}' has none.")
+        changed = (results['gt_sem_seg'] > 0) & (results['gt_sem_seg'] != 255)
+        wanted = self.keep_change * changed.sum()
+        best, most = (0, 0), -1
+        for _ in range(TRIALS):
+            top, left = _corner(rng, room)
+            held = int(changed[top:top + self.size[0], left:left + self.size[1]].sum())
+            if held > most:
+                best, most = (top, left), held
+            if held >= wanted:
+                break
+        return best
+
+    def __repr__(self) -> str:
+        return f'FramesRandomCrop(size={self.size}, keep_change={self.keep_change})'
+
+
+def _corner(rng: np.random.Generator, room: Box) -> Box:
+    return int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1))
+
+
+AXES = {'horizontal': ('hflip', 1), 'vertical': ('vflip', 0)}
+
+
+@TRANSFORMS.register_module()
+class FramesRandomFlip(BaseTransform):
+    """Flip all dates and the mask by one draw, and the captions with them.
+
+    Args:
+        prob: Probability of the flip.
+        direction: ``'horizontal'`` (left and right exchange) or ``'vertical'``; both by two
+            transforms.
+        captions: ``'swap'`` exchanges "left" and "right" in the captions and skips the flip where
+            that is not safe; ``'skip'`` skips it wherever a direction is mentioned; ``'drop'``
+            removes the captions (training of masks only).
+    """
+
+    def __init__(self, prob: float = 0.5, direction: str = 'horizontal', captions: str = 'swap'):
+        if direction not in AXES:
+            raise ValueError(f"direction='{direction}' is unknown: use one of {list(AXES)}."
+                             f'{did_you_mean(direction, AXES)}')
+        self.prob, self.direction, self.captions = prob, direction, check_mode(captions)
+
+    def transform(self, results: dict) -> dict:
+        """Flip ``frames`` and ``gt_sem_seg``, or leave the sample as it is."""
+        operation, axis = AXES[self.direction]
+        if results['rng'].random() >= self.prob:
+            return results
+        if not adapt_captions(results, operation, self.captions):
+            return results
+        results['frames'] = [cv2.flip(frame, axis) for frame in results['frames']]
+        if 'gt_sem_seg' in results:
+            results['gt_sem_seg'] = cv2.flip(results['gt_sem_seg'], axis)
+        results['flip'] = [*results.get('flip', []), self.direction]
+        return results
+
+    def __repr__(self) -> str:
+        return (f"FramesRandomFlip(prob={self.prob}, direction='{self.direction}', "
+                f"captions='{self.captions}')")
+
+
+BORDERS = {'reflect': cv2.BORDER_REFLECT_101, 'black': cv2.BORDER_CONSTANT}
+
+
+@TRANSFORMS.register_module()
+class FramesRandomRotate90(BaseTransform):
+    """Turn all dates and the mask by one draw of 90, 180 or 270 degrees, captions with them.
+
+    Args:
+        prob: Probability of a turn.
+        captions: ``'swap'`` turns the direction words ("top" becomes "left" by a quarter turn
+            counter-clockwise) and skips the turn where that is not safe; ``'skip'`` skips it
+            wherever a direction is mentioned; ``'drop'`` removes the captions (masks only).
+    """
+
+    def __init__(self, prob: float = 0.75, captions: str = 'swap'):
+        self.prob, self.captions = prob, check_mode(captions)
+
+    def transform(self, results: dict) -> dict:
+        """Turn ``frames`` and ``gt_sem_seg`` counter-clockwise; ``img_shape`` follows."""
+        rng = results['rng']
+        turned, quarters = rng.random() < self.prob, int(rng.integers(1, 4))
+        if not turned or not adapt_captions(results, f'rot{90 * quarters}', self.captions):
+            return results
+        results['frames'] = [_turn(frame, quarters) for frame in results['frames']]
+        if 'gt_sem_seg' in results:
+            results['gt_sem_seg'] = _turn(results['gt_sem_seg'], quarters)
+        results['img_shape'] = results['frames'][0].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f"FramesRandomRotate90(prob={self.prob}, captions='{self.captions}')"
+
+
+def _turn(array: np.ndarray, quarters: int) -> np.ndarray:
+    return np.ascontiguousarray(np.rot90(array, quarters))
+
+
+@TRANSFORMS.register_module()
+class FramesRandomRotate(BaseTransform):
+    """Rotate all dates and the mask by one free angle about the centre.
+
+    The corners that turn in are ignored in the mask (255). Direction words cannot follow a free
+    angle, so samples that mention one are left as they are.
+
+    Args:
+        max_angle: Largest angle in degrees, to either side.
+        prob: Probability of a rotation.
+        captions: ``'skip'`` or ``'drop'`` (removes the captions: training of masks only).
+        border: What fills the corners: ``'reflect'``, mirrored image content, or ``'black'``, which
+            no image holds (ChangeCLIP's).
+    """
+
+    def __init__(self, max_angle: float = 15.0, prob: float = 0.5, captions: str = 'skip',
+                 border: str = 'reflect'):
+        if not 0 < max_angle <= 180:
+            raise ValueError(f'max_angle={max_angle} must be in (0, 180] degrees.')
+        self.max_angle, self.prob = max_angle, prob
+        self.captions = check_mode(captions, ('skip', 'drop'))
+        if border not in BORDERS:
+            raise ValueError(f"border='{border}' is unknown: use one of {list(BORDERS)}."
+                             f'{did_you_mean(border, BORDERS)}')
+        self.border = border
+
+    def transform(self, results: dict) -> dict:
+        """Rotate ``frames`` (bilinear) and ``gt_sem_seg`` (nearest)."""
+        rng = results['rng']
+        rotated, angle = rng.random() < self.prob, rng.uniform(-self.max_angle, self.max_angle)
+        if not rotated or not adapt_captions(results, 'any', self.captions):
+            return results
+        height, width = results['frames'][0].shape[:2]
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+        results['frames'] = [
+            cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                           borderMode=BORDERS[self.border]) for frame in results['frames']]
+        if 'gt_sem_seg' in results:
+            results['gt_sem_seg'] = cv2.warpAffine(
+                results['gt_sem_seg'], matrix, (width, height), flags=cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE)
+        return results
+
+    def __repr__(self) -> str:
+        return (f'FramesRandomRotate(max_angle={self.max_angle}, prob={self.prob}, '
+                f"captions='{self.captions}', border='{self.border}')")

@@ -1,0 +1,107 @@
+"""Hooks that watch training: stop at a non-finite loss, report the throughput."""
+import math
+import time
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from rscc.registry import HOOKS
+
+_SHOWN = 32
+
+
+def batch_ids(data_batch: Any) -> list[str]:
+    """Return the ``sample_id`` of every sample of a batch, or its place where it has none."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    return [str(getattr(sample, 'sample_id', f'#{index}'))
+            for index, sample in enumerate(samples or [])]
+
+
+def batch_notes(model: nn.Module) -> list[str]:
+    """Return what the parts of a model know of their last batch (noise levels, for instance).
+
+    A part tells by a method ``describe_last_batch() -> str``.
+    """
+    notes = (part.describe_last_batch() for part in model.modules()
+             if hasattr(part, 'describe_last_batch'))
+    return [note for note in notes if note]
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Check every logged loss after every step.
+
+    MMEngine reads the losses at each step anyway, so this costs nothing more. The stop comes before
+    the next checkpoint, so no saved file holds spoilt weights.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Stop on a loss that is NaN or infinite.
+
+        Raises:
+            FloatingPointError: With all losses, the samples of the batch and the last checkpoint.
+        """
+        values = {name: float(torch.as_tensor(value).detach())
+                  for name, value in (outputs or {}).items()}
+        if all(math.isfinite(value) for value in values.values()):
+            return
+        shown = ', '.join(f'{name}={value:.4g}' for name, value in values.items())
+        ids = batch_ids(data_batch)
+        more = f' and {len(ids) - _SHOWN} more' if len(ids) > _SHOWN else ''
+        notes = ''.join(f' {note}.' for note in batch_notes(runner.model))
+        last = runner.message_hub.runtime_info.get('last_ckpt', 'none yet')
+        raise FloatingPointError(
+            f'loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: '
+            f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}.{notes} '
+            f'Last checkpoint: {last}. Look at these samples, lower the learning rate, clip '
+            'gradients harder, or train without --amp')
+
+
+@HOOKS.register_module()
+class ThroughputHook(Hook):
+    """Measure training speed, data loading included, validation and saving excluded.
+
+    Logs ``train/pairs_per_s`` (all processes together) and leaves the figure for the whole run as
+    ``pairs_per_s`` in the message hub. A single image counts as one as well.
+
+    Args:
+        warm_up: First iterations of the run that are not counted (caches, worker start).
+    """
+
+    def __init__(self, warm_up: int = 5) -> None:
+        self.warm_up = warm_up
+        self.seen, self.samples, self.seconds = 0, 0, 0.0
+        self._mark = time.perf_counter()
+
+    @property
+    def rate(self) -> float | None:
+        """Samples a second so far, None before anything was measured."""
+        return self.samples / self.seconds if self.seconds else None
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the clock (again): what happened between epochs is not training."""
+        self._mark = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Add one step."""
+        now = time.perf_counter()
+        self.seen += 1
+        if self.seen > self.warm_up:
+            self.samples += len(data_batch['inputs']) * get_world_size()
+            self.seconds += now - self._mark
+            runner.message_hub.update_scalar('train/pairs_per_s', self.rate)
+        self._mark = now
+
+    def after_train(self, runner: Runner) -> None:
+        """Log the figure of the run."""
+        if self.rate is not None:
+            runner.message_hub.update_info('pairs_per_s', round(self.rate, 3))
+            runner.logger.info(f'training took in {self.rate:.1f} samples/s')

@@ -1,0 +1,237 @@
+"""Optimisation: mixed precision, parameter groups, and the learning rate schedule."""
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch import Tensor, nn
+
+from rscc.engine.precision import reduced_dtype
+from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
+from rscc.utils import did_you_mean
+from rscc.utils.names import matching_names
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Forward passes under autocast; MMEngine's ``AmpOptimWrapper`` refuses CPUs.
+
+    bfloat16 on CPUs that have it and on GPUs since Ampere; float16 with a gradient scaler on older
+    ones; on other CPUs it does nothing and says so once. Weights, gradients and the optimizer's
+    state stay float32.
+
+    Args:
+        dtype: ``'auto'``, ``'bfloat16'`` or ``'float16'``.
+        device_type: Where the model is; None takes the device MMEngine trains on.
+        loss_scale: First scale of the float16 gradient scaler.
+        **kwargs: As in ``mmengine.optim.OptimWrapper`` (``optimizer``, ``clip_grad``, ...).
+
+    Raises:
+        ValueError: If the type is unknown or impossible on the device.
+    """
+
+    def __init__(self, dtype: str | torch.dtype = 'auto', device_type: str | None = None,
+                 loss_scale: float = 2.0**16, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.device_type = device_type or get_device()
+        self.dtype = reduced_dtype(self.device_type, dtype)
+        # bfloat16 has float32's range; only float16 gradients can vanish.
+        self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale,
+                                           enabled=self.dtype is torch.float16)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Forward under autocast, without gradient synchronisation while accumulating."""
+        with super().optim_context(model), torch.autocast(
+                self.device_type, dtype=self.dtype or torch.bfloat16,
+                enabled=self.dtype is not None):
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Backpropagate the scaled loss (the scale is 1 except in float16)."""
+        self.scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip the true gradients and update; a step with overflown ones is skipped."""
+        if self.clip_grad_kwargs:
+            self.scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimizer's state and, in float16, the scaler's."""
+        state = super().state_dict()
+        if self.scaler.is_enabled():
+            state['loss_scaler'] = self.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore both; a run may switch precision between checkpoints."""
+        state_dict = dict(state_dict)
+        scale = state_dict.pop('loss_scaler', None)
+        if scale and self.scaler.is_enabled():
+            self.scaler.load_state_dict(scale)
+        super().load_state_dict(state_dict)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GroupedConstructor:
+    """Few parameter groups, chosen by regular expressions.
+
+    MMEngine's constructor makes one group a parameter, logs one line each, lists tied weights
+    twice, gives norms and biases their decay back as soon as one of its ``custom_keys`` matches
+    them, and matches by substring (``encoder.`` is also part of BLIP's text decoder).
+
+    Here vectors and scalars (biases, norms) never decay unless told to, and parameters that are
+    frozen when training starts are left out.
+
+    Args:
+        optim_wrapper_cfg: ``type``, ``optimizer`` and the wrapper's keywords.
+        paramwise_cfg: ``custom_keys``: regular expression -> ``dict(lr_mult=..., decay_mult=...)``,
+            the first match counts; ``decay_vectors``: True lets vectors decay too.
+
+    Raises:
+        ValueError: If ``paramwise_cfg`` has another key, or an expression matches no parameter.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
+        options = dict(paramwise_cfg or {})
+        _refuse_others(options, ('custom_keys', 'decay_vectors'), 'paramwise_cfg')
+        self.custom: dict[str, dict[str, float]] = dict(options.get('custom_keys') or {})
+        for pattern, factors in self.custom.items():
+            _refuse_others(factors, ('lr_mult', 'decay_mult'), f"custom_keys['{pattern}']")
+        self.decay_vectors: bool = options.get('decay_vectors', False)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer and its wrapper."""
+        model = model.module if is_model_wrapper(model) else model
+        wrapper = dict(self.optim_wrapper_cfg)
+        wrapper.setdefault('type', 'OptimWrapper')
+        optimizer = dict(wrapper.pop('optimizer'))
+        groups = self.groups(model, optimizer['lr'], optimizer.get('weight_decay', 0.0))
+        for group in groups:
+            count = sum(parameter.numel() for parameter in group['params'])
+            print_log(f'{count / 1e6:8.2f} M parameters: lr {group["lr"]:.3g}, weight decay '
+                      f'{group["weight_decay"]:.3g}', 'current')
+        built = OPTIMIZERS.build({**optimizer, 'params': groups})
+        return OPTIM_WRAPPERS.build({**wrapper, 'optimizer': built})
+
+    def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Sort the trainable parameters by (learning rate, decay), in model order."""
+        matching_names((name for name, _ in model.named_parameters()), list(self.custom))
+        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            factors = next((factors for pattern, factors in self.custom.items()
+                            if re.search(pattern, name)), {})
+            decays = parameter.ndim > 1 or self.decay_vectors
+            settings = (lr * factors.get('lr_mult', 1.0),
+                        weight_decay * factors.get('decay_mult', 1.0) if decays else 0.0)
+            found.setdefault(settings, []).append(parameter)
+        return [{'params': parameters, 'lr': rate, 'weight_decay': decay}
+                for (rate, decay), parameters in found.items()]
+
+
+def _refuse_others(options: dict, known: tuple[str, ...], where: str) -> None:
+    for key in options:
+        if key not in known:
+            raise ValueError(f"GroupedConstructor's {where} has no '{key}', expected "
+                             f'{", ".join(known)}.{did_you_mean(key, known)}')
+
+
+class WarmupLR(LRSchedulerMixin, _ParamScheduler):
+    """Linear warm-up followed by a decay over all that remains of the run.
+
+    A change of the run's length or of the batch size stretches the whole curve; nothing else has to
+    follow. Each parameter group keeps its own peak, so layer-wise rates survive. Subclasses give
+    the shape of the decay.
+
+    Args:
+        optimizer: The optimizer or its wrapper.
+        warmup: Share of all steps used for warming up, in [0, 1), or their number (a whole one).
+        floor: Final rate as a share of the peak, in [0, 1].
+        **kwargs: ``end`` (the number of steps, filled in by the runner), ``last_step``, ...
+
+    Raises:
+        ValueError: If ``warmup`` or ``floor`` is out of range, or the steps are epochs.
+    """
+
+    def __init__(self, optimizer: Any, warmup: float = 0.05, floor: float = 0.0,
+                 by_epoch: bool = False, **kwargs: Any) -> None:
+        if warmup < 0 or (warmup >= 1 and not isinstance(warmup, int)):
+            raise ValueError('warmup is a share of the run in [0, 1) or a whole number of steps, '
+                             f'got {warmup}')
+        if not 0 <= floor <= 1:
+            raise ValueError(f'floor is a share of the peak rate in [0, 1], got {floor}')
+        if by_epoch:
+            raise ValueError(f'{type(self).__name__} counts iterations: set by_epoch=False')
+        self.warmup, self.floor = warmup, floor
+        super().__init__(optimizer, by_epoch=False, **kwargs)
+
+    @abstractmethod
+    def decay(self, done: float) -> float:
+        """Return the rate from 1 to 0 where a share ``done`` of the decay lies behind."""
+
+    def factor(self, step: int) -> float:
+        """Return the rate at ``step`` as a share of the peak."""
+        total = max(self.end - self.begin, 1)
+        rise = self.warmup if self.warmup >= 1 else round(self.warmup * total)
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        done = min((step - rise) / max(total - rise, 1), 1.0)
+        return self.floor + (1 - self.floor) * self.decay(done)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where the run was, on the curve of this config: it may have grown longer."""
+        kept = {name: getattr(self, name) for name in
+                ('begin', 'end', 'warmup', 'floor', 'power') if hasattr(self, name)}
+        super().load_state_dict({**state_dict, **kept})
+        self.last_step = min(self._global_step, self.end - 1) - self.begin
+        for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group[self.param_name] = value
+
+    def _get_value(self) -> list[float]:
+        return [base * self.factor(self.last_step) for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(WarmupLR):
+    """Warm-up, then half a cosine; the arguments are those of ``WarmupLR``."""
+
+    def decay(self, done: float) -> float:
+        """Return half a cosine."""
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupPolyLR(WarmupLR):
+    """Warm-up, then a power of what remains, as segmentation networks use it.
+
+    Args:
+        optimizer: The optimizer or its wrapper.
+        power: Exponent; 1 is a straight line.
+        **kwargs: As ``WarmupLR``.
+    """
+
+    def __init__(self, optimizer: Any, power: float = 1.0, **kwargs: Any) -> None:
+        if power <= 0:
+            raise ValueError(f'power must be positive, got {power}')
+        self.power = power
+        super().__init__(optimizer, **kwargs)
+
+    def decay(self, done: float) -> float:
+        """Return ``(1 - done)**power``."""
+        return (1 - done)**self.power

@@ -1,6 +1,0 @@
-"""Optimizer wrappers and parameter grouping."""
-import sys
-
-from rscc.utils.plugins import import_siblings
-
-import_siblings(sys.modules[__name__])

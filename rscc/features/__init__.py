@@ -1,0 +1,1 @@
+"""Features computed once and stored: extraction, conversion, CLIP confidence files."""

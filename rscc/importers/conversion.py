@@ -1,0 +1,270 @@
+"""Conversion of checkpoints: from other code bases to ours, and ours to one merged file.
+
+Unpickling a module runs what the file says, and needs the source that it was made with. A module's
+tensors are no more than entries of its attributes, so everything but tensors and containers becomes
+an empty shell here that keeps its attributes; the state dicts are then read off the shells.
+"""
+import argparse
+import os
+import pickle
+import types
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights, read_checkpoint
+from rscc.models.adaptation import merge_lora
+from rscc.models.caption_heads.base import restore_vocabulary
+from rscc.models.pretrained import without_pretrained
+from rscc.registry import DATASETS, MODELS
+from rscc.utils import atomic_write
+
+#: What tensors are rebuilt by.
+_ALLOWED = {
+    ('torch._utils', '_rebuild_tensor'): torch._utils._rebuild_tensor,
+    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
+    ('torch._utils', '_rebuild_parameter'): lambda data, *_: data,
+    ('collections', 'OrderedDict'): dict,
+}
+
+
+class _Shell:
+    """Takes the place of any object: swallows what is done to it, keeps its attributes."""
+    attributes: Any = None
+
+    def __new__(cls, *_: Any, **__: Any) -> '_Shell':
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.attributes = state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        """Swallow what a list would keep."""
+
+    extend = add = append
+
+
+class _Unpickler(pickle.Unpickler):
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what rebuilds tensors, or a shell; nothing is imported."""
+        return _ALLOWED.get((module, name)) or type(name, (_Shell,), {'__module__': module})
+
+
+def _load(file: Any, **options: Any) -> Any:
+    return _Unpickler(file, **options).load()
+
+
+# The form in which torch.load takes another unpickler; it finds the storages of tensors itself.
+_PICKLE = types.ModuleType('shells')
+_PICKLE.Unpickler, _PICKLE.load = _Unpickler, _load
+
+
+def read_state_dicts(path: str | os.PathLike) -> Mapping[str, Any]:
+    """Read a checkpoint whose modules, if it holds any, are to be had as state dicts.
+
+    Args:
+        path: A file of ``torch.save``, of any age.
+
+    Returns:
+        What the file holds. In a dict each module has its state dict in its place, and objects that
+        are neither plain values nor modules (optimizers) are left out; a module by itself is its
+        state dict.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or holds an object of another kind.
+    """
+    try:
+        return read_checkpoint(path)
+    except ForeignObjectsError as refused:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # the shells' source is not that of the modules
+                loaded = torch.load(path, map_location='cpu', pickle_module=_PICKLE,
+                                    weights_only=False)
+        except Exception as error:  # a malformed pickle fails in any way
+            raise ValueError(f"'{path}' cannot be read: {error}") from error
+        if isinstance(loaded, Mapping):
+            kept = {key: state_dict_of(value) if _is_module(value) else value
+                    for key, value in loaded.items()}
+            return {key: value for key, value in kept.items() if not isinstance(value, _Shell)}
+        if not _is_module(loaded):
+            raise ValueError(f"'{path}' holds a {type(loaded).__name__}, no module: {refused}"
+                             ) from refused
+        return state_dict_of(loaded)
+
+
+def state_dict_of(shell: _Shell) -> dict[str, Tensor]:
+    """Return the tensors of a module and of those inside it under their dotted names."""
+    tensors = {name: value for kind in ('_parameters', '_buffers')
+               for name, value in shell.attributes.get(kind, {}).items()
+               if isinstance(value, Tensor)}
+    for name, child in shell.attributes['_modules'].items():
+        if _is_module(child):
+            tensors |= {f'{name}.{inner}': value for inner, value in state_dict_of(child).items()}
+    return tensors
+
+
+def _is_module(value: Any) -> bool:
+    return (isinstance(value, _Shell) and isinstance(value.attributes, Mapping)
+            and '_modules' in value.attributes)
+
+
+@dataclass
+class Converted:
+    """What a conversion wrote.
+
+    Attributes:
+        checkpoint: The weights, with the config inside.
+        config: The config that goes with them.
+        report: How the tensors matched.
+    """
+    checkpoint: Path
+    config: Path
+    report: KeyReport
+
+    def __str__(self) -> str:
+        """Say what matched, what was written, and how to go on."""
+        return (f'{self.report}\nwritten: {self.checkpoint}, {self.config}\n'
+                f'test it: python tools/test.py {self.config} {self.checkpoint}')
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool takes that writes a checkpoint with its config."""
+    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config')
+
+
+def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, source: str,
+            absent: Sequence[str] = ()) -> Converted:
+    """Write renamed weights as a checkpoint and the config that reproduces the original beside it.
+
+    Args:
+        weights: Tensors under our names; what heads carry along (``VocabularyMixin``) is that of
+            the config where it is not among them.
+        cfg: The config, its original's habits set; edited: weights that the checkpoint replaces are
+            not read.
+        out: The checkpoint, ``.pth``; the config gets the ending ``.py``.
+        source: Where the weights came from, for the record.
+        absent: Parts of the model that the source does not hold, ``'encoder'`` for instance; they
+            keep the published weights that the config names.
+
+    Returns:
+        The files and the report.
+
+    Raises:
+        ValueError: If the tensors are not exactly those of the model, or an absent part has no
+            published weights; nothing is written.
+    """
+    for name, part in cfg.model.items():
+        if name not in absent:
+            without_pretrained({name: part})
+    model = _build(cfg)
+    report = load_weights(model, _carried(model) | dict(weights))
+    elsewhere = [name for name in report.missing if name.split('.')[0] in absent]
+    for part in {name.split('.')[0] for name in elsewhere}:
+        if not _load_published(model.get_submodule(part), cfg.model[part]):
+            raise ValueError(f"'{source}' holds no {part}, and 'model.{part}' of '{cfg.filename}' "
+                             'names no pretrained weights: it would stay random. Nothing was '
+                             'written; set its pretrained')
+    report.missing = [name for name in report.missing if name not in elsewhere]
+    if not report.exact:
+        raise ValueError(f"'{source}' does not fit the model of '{cfg.filename}': {report}\n"
+                         'Nothing was written. Another config, or --cfg-options, may fit.')
+    facts = dict(dataset_meta=_dataset_meta(cfg), converted_from=str(source))
+    return _write(model, cfg, out, facts, f'Converted from {Path(source).name}.', report)
+
+
+def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.PathLike) -> Converted:
+    """Write a trained model as one file of plain weights, with the config that reads it.
+
+    Low-rank adapters become part of what they adapt; a caption head that can ``merge`` puts its
+    language model into the file and folds what folds.
+
+    Args:
+        cfg: The config the checkpoint was trained with; edited.
+        checkpoint: What was trained.
+        out: The new checkpoint, ``.pth``; the config gets the ending ``.py``.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is not there.
+        ValueError: If it does not fit the config, or the model has nothing to merge; nothing is
+            written.
+    """
+    stored = read_checkpoint(checkpoint)
+    restore_vocabulary(cfg, stored)
+    without_pretrained(cfg.model)
+    model = _build(cfg)
+    report = load_weights(model, stored)
+    if not report.exact:
+        raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
+                         f'{report}\nUse the config it was trained with.')
+    head = getattr(model, 'caption_head', None)
+    adapters = merge_lora(model)
+    if not adapters and not hasattr(head, 'merge'):
+        raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
+                         'adapters, and no language model beside its checkpoint')
+    cfg.model.pop('lora', None)
+    if hasattr(head, 'merge'):
+        cfg.model.caption_head = head.merge(cfg.model.caption_head.to_dict())
+    meta = stored.get('meta') or {}
+    facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
+                 merged_from=str(checkpoint))
+    return _write(model, cfg, out, facts, f'Merged from {Path(checkpoint).name}.', report)
+
+
+def _build(cfg: Config) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('rscc'):
+        return MODELS.build(cfg.model)
+
+
+def _carried(model: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that the config told the heads of a model."""
+    return {f'{name}.{buffer}': getattr(module, buffer) for name, module in model.named_modules()
+            for buffer in getattr(module, 'CARRIED', ()) if hasattr(module, buffer)}
+
+
+def _load_published(part: nn.Module, cfg: Mapping) -> bool:
+    """Give a part the published weights that its config names; tell whether there are any."""
+    if cfg.get('pretrained'):  # read when it was built
+        return True
+    inside = [cfg, *(value for value in cfg.values() if isinstance(value, Mapping))]
+    if not any((node.get('init_cfg') or {}).get('type') == 'Pretrained' for node in inside):
+        return False
+    part.init_weights()
+    return True
+
+
+def _write(model: nn.Module, cfg: Config, out: str | os.PathLike, facts: dict, title: str,
+           report: KeyReport) -> Converted:
+    """Write checkpoint and config."""
+    target = Path(out).with_suffix('.pth')
+    config = target.with_suffix('.py')
+    meta = dict(cfg=cfg.pretty_text, **facts)
+    with atomic_write(target, 'wb') as file:
+        torch.save(dict(meta=meta, state_dict=model.state_dict()), file)
+    with atomic_write(config) as file:
+        file.write(f'"""{title}"""\n{cfg.pretty_text}')
+    return Converted(target, config, report)
+
+
+def _dataset_meta(cfg: Config) -> dict:
+    """Return what inference wants to know of the data: classes, colours, task."""
+    dataset = cfg.test_dataloader.dataset
+    facts = dict(getattr(DATASETS.get(dataset.type), 'METAINFO', {}))
+    return facts | dict(dataset.get('metainfo') or {})

@@ -1,0 +1,1 @@
+"""Inference: preparation of images, results, and maps merged from tiles."""

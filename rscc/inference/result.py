@@ -1,0 +1,175 @@
+"""The result of inference on one image or pair: map, captions, pictures and text."""
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.structures import SampledCaption, ScoredCaption
+from rscc.utils import write_json
+from rscc.visualization.caption_drawings import drawings_of, find_drawing
+from rscc.visualization.denoising_trajectory import denoising_rows
+from rscc.visualization.overlays import overlay_mask
+from rscc.visualization.panels import draw_panel
+from rscc.visualization.picture_files import save_image, save_mask
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """The answer to one image or pair.
+
+    Attributes:
+        frames: The images as read, uint8 RGB (H, W, 3), earliest first.
+        mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
+            head.
+        captions: Sentences, best first; empty without a caption head. ``AttendedCaption`` where
+            attention maps were asked for, ``SampledCaption`` of a head that diffuses.
+        change_probability: Probability of any change, 0 to 1; None without a flag head.
+        classes: Names of the mask's values, or empty where unknown.
+        palette: RGB per class, or None for default colours.
+        language: ``'en'`` or ``'zh'``.
+    """
+    frames: list[np.ndarray]
+    mask: np.ndarray | None = None
+    captions: list[ScoredCaption] = field(default_factory=list)
+    change_probability: float | None = None
+    classes: tuple[str, ...] = ()
+    palette: list | None = None
+    language: str | None = None
+
+    @property
+    def caption(self) -> str | None:
+        """The best sentence, or None."""
+        return self.captions[0].text if self.captions else None
+
+    @property
+    def change_share(self) -> float | None:
+        """Share of changed pixels, 0 to 1, or None without a mask."""
+        return None if self.mask is None else float((self.mask != 0).mean())
+
+    def class_shares(self) -> dict[str, float]:
+        """Return the share of pixels of every changed class that occurs, largest first."""
+        if self.mask is None:
+            return {}
+        values, counts = np.unique(self.mask[self.mask != 0], return_counts=True)
+        order = np.argsort(-counts, kind='stable')
+        return {self._class_name(int(values[i])): counts[i] / self.mask.size for i in order}
+
+    def _class_name(self, value: int) -> str:
+        return self.classes[value] if value < len(self.classes) else f'class {value}'
+
+    def overlay(self) -> np.ndarray:
+        """Return the last frame with the mask over it, uint8 RGB (H, W, 3).
+
+        Raises:
+            ValueError: If there is no mask.
+        """
+        if self.mask is None:
+            raise ValueError('there is no mask to draw: this model has no change_head')
+        return overlay_mask(self.frames[-1], self.mask, self.palette)
+
+    def panel(self, title: str | None = None) -> np.ndarray:
+        """Return everything in one picture, uint8 RGB (height, width, 3)."""
+        return draw_panel(self.frames, pred_mask=self.mask, prediction=self.caption, title=title,
+                          palette=self.palette, classes=self.classes, language=self.language)
+
+    @property
+    def drawings(self) -> list[str]:
+        """Names of the pictures that the best sentence brings, for :meth:`drawing`."""
+        return [kind.name for kind in drawings_of(self._best)]
+
+    def drawing(self, name: str, title: str | None = None) -> np.ndarray:
+        """Return a picture that the best sentence brings.
+
+        Args:
+            name: ``'attention'``, its words over what the decoder looked at, or ``'denoising'``,
+                its words at falling noise levels.
+            title: A line on top.
+
+        Returns:
+            uint8 RGB (height, width, 3).
+
+        Raises:
+            ValueError: If the name is unknown, or the sentence does not bring this picture.
+        """
+        return find_drawing(name, self._best).draw(self.frames, self._best, title)
+
+    @property
+    def _best(self) -> ScoredCaption | None:
+        return self.captions[0] if self.captions else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what can go into JSON (pictures and mask stay out).
+
+        Among it what the best sentence says of itself: ``agreement`` and ``strip`` for instance.
+        """
+        return {
+            'captions': [[caption.text, round(float(caption.score), 5)]
+                         for caption in self.captions],
+            **(self._best.details() if self._best else {}),
+            'change_probability': self.change_probability,
+            'change_share': self.change_share,
+            'class_shares': {name: float(share) for name, share in self.class_shares().items()},
+            'classes': list(self.classes),
+        }
+
+    def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
+        """Write ``<name>.json``, ``<name>_panel.png`` and what else there is.
+
+        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, each of :attr:`drawings`
+        ``<name>_<drawing>.png``.
+
+        Args:
+            folder: Made if needed.
+            name: First part of the file names.
+            **facts: Further entries of the JSON, the image paths for instance.
+
+        Returns:
+            The files written.
+        """
+        folder = Path(folder)
+        files = [save_image(folder / f'{name}_panel.png', self.panel(name))]
+        if self.mask is not None:
+            files += [save_mask(folder / f'{name}_mask.png', self.mask, self.palette),
+                      save_image(folder / f'{name}_overlay.png', self.overlay())]
+        files += [save_image(folder / f'{name}_{kind}.png', self.drawing(kind, name))
+                  for kind in self.drawings]
+        write_json(folder / f'{name}.json', facts | self.to_dict())
+        return [*files, folder / f'{name}.json']
+
+
+def describe(result: InferenceResult) -> str:
+    """Lay out what a model says of one image or pair.
+
+    Args:
+        result: Sentences with their scores, how much they agree and how the best came about where
+            they say so, the probability of change, and the mask's shares.
+
+    Returns:
+        Lines without a final line break; absent heads are said.
+    """
+    lines = [] if result.captions else ['sentence     none: this model has no caption head']
+    for rank, caption in enumerate(result.captions, 1):
+        label = 'sentence' if rank == 1 else f'       {rank}.'
+        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f})')
+    if result.captions and isinstance(result.captions[0], SampledCaption):
+        lines += _sampling(result.captions[0])
+    if result.change_probability is not None:
+        lines.append(f'changed      probability {result.change_probability:.3f}')
+    if result.mask is None:
+        return '\n'.join([*lines, 'mask         none: this model has no mask head'])
+    classes = ', '.join(f'{name} {share:.1%}' for name, share in result.class_shares().items())
+    return '\n'.join([*lines, f'mask         {result.change_share:.1%} of the pixels changed'
+                      + (f': {classes}' if classes else '')])
+
+
+def _sampling(caption: SampledCaption) -> list[str]:
+    lines = []
+    if caption.drawn > 1:
+        doubt = ': too little, abstained' if caption.abstained else ''
+        lines.append(f'agreement    {caption.agreement:.2f} of {caption.drawn} sentences{doubt}')
+    for row in denoising_rows(caption.strip, caption.text):
+        words = ' '.join(run.text for run in row.runs)
+        lines.append(f'  sigma {row.label:17s} {words}'.rstrip())
+    return lines

@@ -1,0 +1,212 @@
+"""A whole CLIP, both towers, as open_clip builds it, and its image tower as an embedder."""
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rscc import compat
+from rscc.models.clip.weight_files import (
+    VisualTower,
+    locate_clip,
+    read_clip,
+    split_name,
+    visual_tower,
+)
+from rscc.models.clip.weights import check_activation
+from rscc.models.encoders.clip import CLIPResNet, CLIPViT
+from rscc.models.pretrained import fingerprint
+from rscc.text.subword_tokenizers import CLIPTokenizer
+from rscc.utils import did_you_mean
+
+
+@dataclass(frozen=True)
+class WholeCLIP:
+    """open_clip's model and what belongs to it.
+
+    Attributes:
+        model: Both towers, float32, in evaluation mode.
+        tokenizer: Sentences to token ids, as the text tower takes them.
+        quick_gelu: Whether it computes QuickGELU.
+        transform: open_clip's own preparation of a PIL picture: pixels (3, S, S), the short side
+            resized, the centre cut out, standardised.
+        description: What the image tower is, in words.
+        fingerprint: 16 hex digits that tell these weights from others, whatever file they are in.
+        image_size: Side S of the square that the tower sees, in pixels.
+    """
+    model: nn.Module
+    tokenizer: Callable
+    quick_gelu: bool
+    transform: Any
+    description: str
+    fingerprint: str
+    image_size: int
+
+
+def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None) -> WholeCLIP:
+    """Load a CLIP of any published kind.
+
+    Args:
+        model: Architecture as OpenAI (``'ViT-B/16'``) or open_clip (``'ViT-B-16'``) spell it; a
+            file is checked against it. None takes what the file holds.
+        pretrained: open_clip's tag of published weights, a full name ``ARCH:TAG``, or a file.
+        quick_gelu: The activation; None takes what the weights were trained with and, where the
+            file does not say, OpenAI's QuickGELU.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: If the weights cannot be had, hold another
+            architecture than ``model``, or were trained with another activation.
+    """
+    clip, tokenizer, quick_gelu = _build(clip_source(model, pretrained), model, quick_gelu)
+    visual = clip.float().eval().visual
+    size = visual.image_size
+    return WholeCLIP(
+        clip, tokenizer, quick_gelu, _open_clip_transform(clip),
+        description=str(visual_tower(visual.state_dict()) or type(visual).__name__),
+        fingerprint=fingerprint(clip), image_size=size[0] if isinstance(size, tuple) else size)
+
+
+def clip_source(model: str | None, pretrained: str) -> str:
+    """Join an architecture and a tag to ``ARCH:TAG``; keep a file or a full name."""
+    plain_tag = re.fullmatch(r'[\w-]+', pretrained) and not Path(pretrained).is_file()
+    return f'{model}:{pretrained}' if model and plain_tag else pretrained
+
+
+def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.Module, Any, bool]:
+    """Return open_clip's model, its tokenizer, and whether it computes QuickGELU."""
+    if Path(source).expanduser().is_file():
+        return _from_file(source, model, quick_gelu)
+    _, known = locate_clip(source)  # downloads, or says what is wrong
+    arch, tag = split_name(source)
+    open_clip = compat.import_open_clip()
+    check_activation(source, known, quick_gelu)
+    clip = open_clip.create_model(arch, pretrained=tag, force_quick_gelu=known)
+    return clip, open_clip.get_tokenizer(arch), known
+
+
+def _from_file(source: str, model: str | None, quick_gelu: bool | None
+               ) -> tuple[nn.Module, Any, bool]:
+    weights = read_clip(source)
+    _check_architecture(source, model, visual_tower(
+        {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()}))
+    wanted = quick_gelu if quick_gelu is not None else weights.quick_gelu
+    wanted = True if wanted is None else wanted
+    check_activation(source, weights.quick_gelu, wanted)
+    library = compat.import_open_clip('model')
+    try:
+        clip = library.build_model_from_openai_state_dict(dict(weights.state_dict),
+                                                          quick_gelu=wanted)
+        # Its half precision is right for OpenAI's files; others lose digits by it.
+        clip.float().load_state_dict(weights.state_dict)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"CLIP weights '{source}' are not a whole CLIP of OpenAI's kind, image "
+                         f'and text tower: {error}') from error
+    return clip, CLIPTokenizer(clip.context_length).batch_encode, wanted
+
+
+def _check_architecture(source: str, model: str | None, found: VisualTower | None) -> None:
+    """Refuse a file that is not the architecture asked for: its scores would bear a wrong name."""
+    if model is None:
+        return
+    factory = compat.import_open_clip('factory')
+    config = factory.get_model_config(model.replace('/', '-'))
+    if config is None:
+        raise ValueError(f"open_clip has no architecture '{model}'."
+                         f'{did_you_mean(model.replace("/", "-"), factory.list_models())}')
+    vision = config['vision_cfg']
+    layers = vision.get('layers')
+    wanted = VisualTower(tuple(layers) if isinstance(layers, list) else layers, vision.get('width'),
+                         None if isinstance(layers, list) else vision.get('patch_size'))
+    if found != wanted:
+        raise ValueError(f"CLIP weights '{source}' hold a {found}, and model='{model}' is a "
+                         f'{wanted}. Name the weights of that model, or the model of these weights')
+
+
+def _open_clip_transform(clip: nn.Module) -> Any:
+    """Return open_clip's evaluation transform of a model; its last step standardises."""
+    library = compat.import_open_clip('model')
+    transform = compat.import_open_clip('transform')
+    return transform.image_transform_v2(
+        transform.PreprocessCfg(**library.get_model_preprocess_cfg(clip)), is_train=False)
+
+
+class CLIPEmbedder(nn.Module):
+    """CLIP's image features, as ``CLIPViT`` and ``CLIPResNet`` give them to a model.
+
+    Nothing is trainable, and the module stays in evaluation mode.
+
+    Args:
+        model: Architecture, see :func:`rscc.models.clip.clip_model.load_clip`.
+        pretrained: Weights, see there.
+        quick_gelu: Activation, see there.
+
+    Attributes:
+        facts: What the features depend on, as JSON values.
+        transform: Preparation of a PIL picture: pixels (3, S, S).
+        token_grid: (h, w) of the patches' features.
+        device: Where it is.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: As ``load_clip``.
+    """
+
+    def __init__(self, model: str | None = 'ViT-B/32', pretrained: str = 'openai',
+                 quick_gelu: bool | None = None) -> None:
+        super().__init__()
+        loaded = load_clip(model, pretrained, quick_gelu)
+        self.transform = loaded.transform
+        self.encoder = _encoder_of(loaded)
+        stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.divisor
+        self.token_grid = (loaded.image_size // stride,) * 2
+        self.facts = dict(
+            model=model or loaded.description.split(' (')[0], architecture=loaded.description,
+            weights=loaded.fingerprint, quick_gelu=loaded.quick_gelu,
+            preprocessing=_preparation_of(loaded), normalised=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def train(self, mode: bool = True) -> 'CLIPEmbedder':
+        """Stay in evaluation mode: nothing here learns."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, prepared: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pooled (M, D) and tokens (M, h*w, D) of prepared pixels (M, 3, S, S), float32."""
+        features = self.encoder.encode(prepared)
+        return features.pooled.float(), features.tokens.float()
+
+
+def _encoder_of(loaded: WholeCLIP) -> CLIPViT | CLIPResNet:
+    """Put the image tower into the encoder that reads dense features from it."""
+    visual, size = loaded.model.visual, loaded.image_size
+    tower = visual_tower(visual.state_dict())
+    if tower is None:
+        raise ValueError(f"features of '{loaded.description}' cannot be stored: only those of "
+                         "CLIP's own ViT and ResNet are known here")
+    if tower.patch is None:
+        encoder = CLIPResNet(tower.layers, tower.width, visual.attnpool.num_heads,
+                             visual.output_dim, size)
+    else:
+        encoder = CLIPViT(
+            width=tower.width, layers=tower.layers, patch_size=tower.patch,
+            heads=visual.transformer.resblocks[0].attn.num_heads, output_dim=visual.output_dim,
+            input_resolution=size, out_indices=(), pyramid=False, drop_path_rate=0.0,
+            quick_gelu=loaded.quick_gelu)
+    encoder.visual.load_state_dict(visual.state_dict())
+    return encoder
+
+
+def _preparation_of(loaded: WholeCLIP) -> dict:
+    """Describe open_clip's preparation in words and numbers."""
+    standardise = loaded.transform.transforms[-1]
+    return dict(size=loaded.image_size, resize='short side, bicubic', crop='centre',
+                mean=[float(value) for value in standardise.mean],
+                std=[float(value) for value in standardise.std])

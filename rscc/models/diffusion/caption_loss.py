@@ -1,0 +1,154 @@
+"""Loss of caption diffusion, and the rows of captions it is computed over.
+
+Papers: Karras et al. (EDM), NeurIPS 2022, https://arxiv.org/abs/2206.00364, Eq. (8); Li et al.,
+Diffusion-LM, NeurIPS 2022, https://arxiv.org/abs/2205.14217 (rounding); Yu, Ma, Qiao, KD-RSCC, IEEE
+GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
+
+R rows, L positions, C channels, V words.
+"""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rscc.models.caption_heads.base import pad_sentences
+from rscc.models.diffusion.preconditioning import precondition
+from rscc.models.diffusion.word_space import WordSpace
+
+
+class CaptionRows(NamedTuple):
+    """K rows of every sample; what diffusion learns from at once.
+
+    Attributes:
+        ids: (N, K, L), captions padded to L.
+        known: (N,), false for samples without a caption, whose rows are padding.
+    """
+    ids: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[Sequence[int]]], pad_id: int, length: int,
+           rows: int = 1) -> 'CaptionRows':
+        """Lay out the captions of N samples.
+
+        Every sample gets as many rows, its captions in turn: noise differs from row to row, so a
+        caption that comes again is new to the network, and samples count alike however many
+        captions they have.
+
+        Args:
+            sentences: Ids of the captions of every sample; there may be none.
+            pad_id: Id that fills up a row.
+            length: Length L; longer captions have been cut.
+            rows: Least number K of rows; the most captions a sample has, where that is more.
+        """
+        count = max(rows, *(len(captions) for captions in sentences))
+        flat = [captions[row % len(captions)] if captions else []
+                for captions in sentences for row in range(count)]
+        ids, _ = pad_sentences(flat, pad_id, length)
+        known = torch.tensor([bool(captions) for captions in sentences])
+        return cls(ids.view(len(sentences), count, length), known)
+
+    def to(self, device: torch.device) -> 'CaptionRows':
+        """Return the same on a device."""
+        return CaptionRows(self.ids.to(device), self.known.to(device))
+
+
+def position_weights(ids: Tensor, pad_id: int, pad_weight: float) -> Tensor:
+    """Return how much every position counts, (R, L), 1 on average over a row.
+
+    Words, start, end and the first padding after it count 1, further padding ``pad_weight``: in
+    LEVIR-CC three of four positions are padding, and none of them says anything.
+
+    Args:
+        ids: (R, L).
+        pad_id: Id of the padding.
+        pad_weight: 0 to 1.
+    """
+    padding = ids == pad_id
+    further = padding & padding.roll(1, 1)
+    further[:, 0] = False
+    weights = torch.where(further, pad_weight, 1.0)
+    return weights / weights.mean(1, keepdim=True)
+
+
+class Estimate(NamedTuple):
+    """What the head makes of noisy captions.
+
+    Attributes:
+        vectors: Clean word vectors (R, L, C): D of EDM.
+        logits: Scores of the words (R, L, V).
+    """
+    vectors: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class DenoisingLoss:
+    """The terms of the loss; those of factor 0 are left out.
+
+    Attributes:
+        weighting: Weight of a noise level, called with sigma (R,) and sigma_data.
+        diffusion: Factor of the squared error of F.
+        rounding: Factor of the words' cross-entropy at the noisy vectors.
+        denoised: Factor of the words' cross-entropy at the estimate; it has no weight of the level.
+        pad_id: Id of the padding.
+        pad_weight: What padding beyond the first counts, 0 to 1.
+
+    Raises:
+        ValueError: If every factor is 0.
+    """
+    weighting: Callable[[Tensor, float | Tensor], Tensor]
+    diffusion: float
+    rounding: float
+    denoised: float
+    pad_id: int
+    pad_weight: float
+
+    def __post_init__(self) -> None:
+        if not (self.diffusion or self.rounding or self.denoised):
+            raise ValueError('KarrasCaptionHead has nothing to learn: diffusion_weight, '
+                             'rounding_weight and denoised_weight are all 0')
+
+    def __call__(self, space: WordSpace, ids: Tensor, noisy: Tensor, sigma: Tensor,
+                 found: Estimate) -> dict[str, Tensor]:
+        """Return the terms of every row, and its accuracy.
+
+        Args:
+            space: Where the words are.
+            ids: Captions (R, L).
+            noisy: Their vectors with noise (R, L, C).
+            sigma: Noise levels (R,).
+            found: What was estimated.
+
+        Returns:
+            Tensors (R,): ``loss_diffusion``, ``loss_rounding``, ``loss_caption``, ``accuracy``.
+        """
+        positions = position_weights(ids, self.pad_id, self.pad_weight)
+        scale = self.weighting(sigma, space.sigma_data)
+        terms = {}
+        if self.diffusion:
+            # (D - x0) / c_out is the error of F.
+            c_out = precondition(sigma, space.sigma_data).over(noisy).c_out
+            error = ((found.vectors - space.embed(ids)) / c_out).square().mean(-1)
+            terms['loss_diffusion'] = self.diffusion * scale * (error * positions).mean(1)
+        if self.rounding:
+            terms['loss_rounding'] = self.rounding * scale * _surprise(space.logits(noisy), ids,
+                                                                       positions)
+        if self.denoised:
+            terms['loss_caption'] = self.denoised * _surprise(found.logits, ids, positions)
+        return terms | dict(accuracy=self._accuracy(found.logits, ids))
+
+    @torch.no_grad()
+    def _accuracy(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Return the share (R,) of words, start and end among them, that are estimated right."""
+        words = ids != self.pad_id
+        return ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
+
+
+def _surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
+    """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
+    entropy = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction='none')
+    return (entropy * positions).mean(1)

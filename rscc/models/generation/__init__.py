@@ -1,0 +1,1 @@
+"""Generation of captions token by token: search, beam scorers, decoders, options."""

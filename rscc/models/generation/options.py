@@ -1,0 +1,124 @@
+"""Decoding options of autoregressive caption heads, and the base of all such options.
+
+``search`` carries them out. transformers' ``generate`` could serve BLIP and GPT-2 but not the LSTM,
+the originals' beam rules or a generator of one's own; it projects the memory once a beam where once
+a sample is enough, and computes a batch until its longest sentence ends. So all heads share one
+search, and the tests hold its greedy and beam results against ``generate``, option by option.
+"""
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from rscc.utils import did_you_mean
+
+
+class DecodingOptions:
+    """Base of the frozen dataclasses that say how a caption head writes."""
+
+    def updated(self, options: dict[str, Any]) -> Self:
+        """Return a copy with ``options`` changed.
+
+        Args:
+            options: New values by name.
+
+        Raises:
+            TypeError: If an option does not exist; the nearest name is given.
+            ValueError: If a value is impossible.
+        """
+        known = [field.name for field in fields(self)]
+        for name in options:
+            if name not in known:
+                raise TypeError(f"decoding has no option '{name}'.{did_you_mean(name, known)} "
+                                f'Options: {", ".join(known)}')
+        return replace(self, **options)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options, for reports."""
+        return asdict(self)
+
+
+BEAM_RULES = ('standard', 'clipcap', 'show_attend_tell')
+
+
+@dataclass(frozen=True)
+class Decoding(DecodingOptions):
+    """How sentences are searched.
+
+    Attributes:
+        num_beams: 1 is greedy (or sampling), more is beam search.
+        num_captions: Sentences returned per sample (n-best); at most ``num_beams``, any number when
+            sampling with one beam.
+        max_tokens: Longest sentence in tokens, without the end token.
+        min_tokens: Shortest sentence in tokens.
+        length_penalty: Exponent on the length that divides a beam's log-probability; above 0
+            favours longer sentences.
+        repetition_penalty: Above 1 discourages repeated tokens.
+        no_repeat_ngram: Forbid repeating n-grams of this size; 0 allows them.
+        sample: Draw from the distribution instead of searching its maximum.
+        temperature: Divides the logits when sampling.
+        top_k: Keep the k likeliest tokens when sampling; 0 keeps all.
+        top_p: Keep the smallest set of tokens of at least this probability when sampling.
+        seed: Makes sampling repeatable: the same batch on the same device draws the same sentences
+            (a sample's own depend on its place in the batch). None draws from the global generator.
+        beam_rule: Which sentences a beam search keeps: ``'standard'``, ``'clipcap'`` or
+            ``'show_attend_tell'`` (the originals, see ``beam_rules``).
+        use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
+        return_attention: Return the attention maps of the sentences, where the head has any.
+    """
+    num_beams: int = 1
+    num_captions: int = 1
+    max_tokens: int = 40
+    min_tokens: int = 0
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int | None = None
+    beam_rule: str = 'standard'
+    use_cache: bool = True
+    return_attention: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_ranges()
+        if self.num_captions > self.num_beams and not (self.sample and self.num_beams == 1):
+            raise ValueError(f'num_captions={self.num_captions} with num_beams={self.num_beams}: '
+                             'beam search returns at most num_beams captions; raise num_beams, or '
+                             'set sample=True with num_beams=1')
+
+    def _check_ranges(self) -> None:
+        """Refuse what would fail, or be ignored, deep inside a search."""
+        least = dict(num_beams=1, num_captions=1, max_tokens=1, min_tokens=0, no_repeat_ngram=0,
+                     top_k=0)
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(f'decoding {name}={getattr(self, name)} must be {lowest} or more')
+        for name in ('temperature', 'repetition_penalty'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'decoding {name}={getattr(self, name)} must be above 0')
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f'decoding min_tokens={self.min_tokens} is above max_tokens='
+                             f'{self.max_tokens}')
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f'decoding top_p={self.top_p} is a probability in (0, 1]')
+        if self.beam_rule not in BEAM_RULES:
+            raise ValueError(f"decoding beam_rule='{self.beam_rule}' is none of "
+                             f'{list(BEAM_RULES)}.{did_you_mean(self.beam_rule, BEAM_RULES)}')
+
+    def updated(self, options: dict[str, Any], attention: bool = False) -> 'Decoding':
+        """Return a copy with ``options`` changed.
+
+        Args:
+            options: New values by name.
+            attention: Whether the head that asks has attention maps to return.
+
+        Raises:
+            TypeError: If an option does not exist; the nearest name is given.
+            ValueError: If a value is impossible, or maps are asked for where there are none.
+        """
+        changed = super().updated(options)
+        if changed.return_attention and not attention:
+            raise ValueError('return_attention=True, and this caption head has no attention maps '
+                             'to return; AttentionLSTMHead has')
+        return changed

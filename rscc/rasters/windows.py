@@ -1,0 +1,133 @@
+"""Windows over an image: arithmetic on lengths and indices, without images or files."""
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NAME = re.compile(r'(?P<stem>.+)_(?P<column>\d+)_(?P<row>\d+)')
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How one axis of an image is cut.
+
+    With an overlap, the grid is that of ChangeCLIP's LEVIR-CD tiles: the image is mirrored outwards
+    on both sides until ``((length - tile) // step + 1) * step + tile`` pixels are reached, where
+    step = tile - overlap, so that the first and the last pixels lie inside a tile too, not only at
+    its border. Without an overlap tiles begin at the first pixel, as in the usual 256 crops of
+    LEVIR-CD and WHU-CD, and only an incomplete last one is filled up.
+
+    Attributes:
+        length: Pixels of the image, at least 1.
+        tile: Pixels of a tile.
+        overlap: Pixels that neighbours share, less than ``tile``.
+    """
+
+    length: int
+    tile: int
+    overlap: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError(f'an image of {self.length} pixels along one axis cannot be cut')
+        if self.tile < 1 or not 0 <= self.overlap < self.tile:
+            raise ValueError(f'tiles of {self.tile} pixels with an overlap of {self.overlap}; '
+                             'expected a positive size and an overlap from 0 to size - 1')
+
+    @property
+    def step(self) -> int:
+        """Pixels from one tile to the next."""
+        return self.tile - self.overlap
+
+    @property
+    def count(self) -> int:
+        """How many tiles there are."""
+        if self.overlap == 0:
+            return -(-self.length // self.tile)
+        return max((self.length - self.tile) // self.step + 1, 0) + 1
+
+    @property
+    def before(self) -> int:
+        """Mirrored pixels in front of the image."""
+        return 0 if self.overlap == 0 else (self._covered - self.length) // 2
+
+    @property
+    def after(self) -> int:
+        """Mirrored pixels behind the image."""
+        return self._covered - self.length - self.before
+
+    @property
+    def _covered(self) -> int:
+        return (self.count - 1) * self.step + self.tile
+
+    def start(self, index: int) -> int:
+        """Return where tile ``index`` (from 0) begins in the image; negative in front of it."""
+        return index * self.step - self.before
+
+    def inside(self, index: int) -> tuple[int, int]:
+        """Return the part of the image, first and end pixel, that tile ``index`` covers."""
+        start = self.start(index)
+        return max(start, 0), min(start + self.tile, self.length)
+
+    def source(self, index: int) -> list[int]:
+        """Return, for every pixel of tile ``index``, the pixel of the image that fills it."""
+        start = self.start(index)
+        return [mirror(position, self.length) for position in range(start, start + self.tile)]
+
+
+def mirror(position: int, length: int) -> int:
+    """Return the pixel that a position outside of 0 to length - 1 shows.
+
+    The border pixel is not repeated (``reflect`` of numpy), and where the mirrored image ends too,
+    it is mirrored again.
+    """
+    if length == 1:
+        return 0
+    position %= 2 * (length - 1)
+    return min(position, 2 * (length - 1) - position)
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """The tiles of one image.
+
+    Attributes:
+        height: Rows of the image.
+        width: Columns of the image.
+        size: Side of a tile in pixels.
+        overlap: Pixels that neighbours share.
+    """
+
+    height: int
+    width: int
+    size: int = 256
+    overlap: int = 64
+
+    @property
+    def rows(self) -> Axis:
+        """The vertical axis."""
+        return Axis(self.height, self.size, self.overlap)
+
+    @property
+    def columns(self) -> Axis:
+        """The horizontal axis."""
+        return Axis(self.width, self.size, self.overlap)
+
+    def __len__(self) -> int:
+        return self.rows.count * self.columns.count
+
+    def names(self, stem: str) -> Iterator[str]:
+        """Yield the tiles' names without ending, row by row."""
+        for row in range(self.rows.count):
+            for column in range(self.columns.count):
+                yield tile_name(stem, column, row)
+
+
+def tile_name(stem: str, column: int, row: int) -> str:
+    """Return ``<stem>_<column>_<row>``, both counted from 1, of indices counted from 0."""
+    return f'{stem}_{column + 1}_{row + 1}'
+
+
+def stem_of_tile(name: str) -> str | None:
+    """Return the image's part of a tile's name without ending, None where it is no such name."""
+    match = _NAME.fullmatch(name)
+    return match['stem'] if match else None

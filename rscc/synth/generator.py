@@ -1,0 +1,348 @@
+"""Generation of the built-in dataset: any pair from (seed, split, index), folders in parallel.
+
+The annotation file says of every pair what stands in the scene at each date. That settles the
+captions, so folders that were rendered before there were any have them too.
+
+On disk it is LEVIR-CC with LEVIR-MCI's masks: ``LevirCCcaptions.json`` and
+``images/{split}/{A,B,label}``, beside them ``vocab_en.json``, ``vocab_zh.json`` (captions of
+changes), ``vocab_scene_en.json``, ``vocab_scene_zh.json`` (of single images) and ``synth.json``.
+The images come first and the JSON files last, so a folder with ``synth.json`` is complete.
+"""
+import json
+import multiprocessing
+import os
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rscc.synth import captions_en, captions_zh
+from rscc.synth.captioner import SceneFacts
+from rscc.synth.captions_en import SCENE_VOCABULARY as WORDS_EN
+from rscc.synth.captions_en import EnglishSceneCaptioner
+from rscc.synth.captions_zh import SCENE_VOCABULARY as WORDS_ZH
+from rscc.synth.captions_zh import ChineseSceneCaptioner
+from rscc.synth.changes import Change, plan
+from rscc.synth.mask import draw_mask, locate, write_palette_png
+from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
+from rscc.synth.rendering import draw_look, render
+from rscc.synth.scene import Scene
+from rscc.utils import progress, read_json, write_json
+
+#: Date -> folder of its images.
+FOLDERS = {FROM: 'A', TO: 'B'}
+#: Language -> file beside the annotations with the words of scene captions, most frequent first.
+SCENE_VOCABULARIES = {'en': 'vocab_scene_en.json', 'zh': 'vocab_scene_zh.json'}
+_CLOSED = {'en': WORDS_EN, 'zh': WORDS_ZH}
+
+
+def scene_words(image: Mapping, date: str, language: str = 'en') -> list[tuple[str, ...]]:
+    """Return five captions of one date of a pair as words, the same every time.
+
+    Args:
+        image: The pair's entry in the annotation file.
+        date: ``'from'`` or ``'to'``.
+        language: ``'en'`` or ``'zh'``.
+    """
+    # crc32 is the same on every machine and in every process, which Python's hash is not.
+    seed = [zlib.crc32(image['filename'].encode()), list(FOLDERS).index(date)]
+    rng, facts = np.random.default_rng(seed), SceneFacts.of(image['scene'][date])
+    if language == 'zh':
+        return ChineseSceneCaptioner(rng).captions(facts)
+    return [tuple(text.split()) for text in EnglishSceneCaptioner(rng).captions(facts)]
+
+
+def scene_captions(image: Mapping, date: str, language: str = 'en') -> list[str]:
+    """Return what :func:`scene_words` does as sentences."""
+    blank = '' if language == 'zh' else ' '
+    return [blank.join(words) for words in scene_words(image, date, language)]
+
+
+def scene_vocabulary(images: Sequence[Mapping], language: str) -> list[str]:
+    """Return the grammar's words, those of the training images first, most frequent first."""
+    counts = Counter(word for image in images if image['split'] == 'train' for date in FOLDERS
+                     for words in scene_words(image, date, language) for word in words)
+    return sorted(_CLOSED[language], key=lambda word: (-counts[word], word))
+
+
+VERSION = 1  # raise it whenever the same seed gives other bytes
+SPLITS = ('train', 'val', 'test')
+KINDS = ('A', 'B', 'label')
+MARKER, ANNOTATIONS, PARTIAL = 'synth.json', 'LevirCCcaptions.json', '.synth_partial.json'
+VOCABULARIES = {'en': 'vocab_en.json', 'zh': 'vocab_zh.json'}
+MIN_CHANGED = 300  # pixels: less is not seen by a person at first sight
+MIN_PIXELS = 120  # of any one statement
+_ATTEMPTS = 60
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What determines every byte of the dataset."""
+
+    train: int
+    val: int
+    test: int
+    seed: int
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        for name in (*SPLITS, 'seed'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'{name} must not be negative, found {getattr(self, name)}')
+        if not any(getattr(self, split) for split in SPLITS):
+            raise ValueError('no pairs asked for: give at least one of train, val, test')
+
+    def pairs(self) -> list[tuple[str, int]]:
+        """Return (split, index) of all pairs, in the order of their image ids."""
+        return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
+
+
+@dataclass
+class Plan:
+    """One pair before it is drawn: what is there, what changes, and the facts about it."""
+
+    scene: Scene
+    changes: list[Change]
+    mask: np.ndarray
+    rng: np.random.Generator
+
+
+def is_changed(seed: int, split: str, index: int) -> bool:
+    """Tell whether a pair changes: of pairs 2k and 2k+1 exactly one does, by lot."""
+    first = np.random.default_rng([seed, SPLITS.index(split), index // 2, 1]).random() < 0.5
+    return bool(first == (index % 2 == 0))
+
+
+def plan_pair(seed: int, split: str, index: int) -> Plan:
+    """Lay out a pair.
+
+    Raises:
+        RuntimeError: If no attempt found room for a visible change.
+    """
+    changed = is_changed(seed, split, index)
+    for attempt in range(_ATTEMPTS):
+        rng = np.random.default_rng([seed, SPLITS.index(split), index, 2 + attempt])
+        scene, changes = plan(rng, changed)
+        mask = draw_mask(scene)
+        locate(changes, mask)
+        seen = changes and (mask > 0).sum() >= MIN_CHANGED and all(
+            change.pixels >= MIN_PIXELS for change in changes)
+        if seen or not changed:
+            return Plan(scene, changes, mask, rng)
+    raise RuntimeError(f"no room for a visible change in '{name_of(split, index)}' of seed {seed} "
+                       f'after {_ATTEMPTS} layouts; choose another seed')
+
+
+def render_pair(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Draw both dates of a plan, RGB uint8 (256, 256, 3) each.
+
+    The date that shows the changed objects (the later one for a draw) is registered exactly with
+    the mask, the other is off by up to 1.5 pixels.
+    """
+    rng = planned.rng
+    looks = {date: draw_look(rng) for date in (FROM, TO)}
+    shown = Counter(thing.when for thing in planned.scene.things
+                    if thing.when != BOTH and not isinstance(thing, Trees))
+    only_from = shown[FROM] > shown[TO] if shown else rng.random() < 0.5
+    looks[TO if only_from else FROM].shift = rng.uniform(-1.05, 1.05, 2)
+    return render(planned.scene, FROM, looks[FROM]), render(planned.scene, TO, looks[TO])
+
+
+def name_of(split: str, index: int) -> str:
+    """Return a pair's file name."""
+    return f'{split}_{index:06d}.png'
+
+
+def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int) -> dict:
+    """Return a pair's entry of the annotation file; sentence ids are five a pair."""
+    words = np.random.default_rng([seed, SPLITS.index(split), index, 0])
+    english = captions_en.EnglishCaptioner(words).captions(planned.changes)
+    chinese = captions_zh.ChineseCaptioner(words).captions(planned.changes)
+    sentids = list(range(5 * imgid, 5 * imgid + 5))
+    sentences = [
+        {'tokens': en.split(), 'raw': f' {en} .', 'imgid': imgid, 'sentid': sentid,
+         'tokens_chinese': list(zh), 'raw_chinese': ''.join(zh) + '。'}
+        for en, zh, sentid in zip(english, chinese, sentids, strict=True)]
+    return {'filepath': split, 'filename': name_of(split, index), 'imgid': imgid, 'split': split,
+            'changeflag': int(bool(planned.changes)), 'sentids': sentids,
+            'sentences': sentences, 'objects': [change.fact() for change in planned.changes],
+            'scene': {date: scene_facts(planned.scene, date) for date in (FROM, TO)}}
+
+
+def scene_facts(scene: Scene, date: str) -> dict[str, str | int]:
+    """Return what stands in a scene at one date: its biome and how many of each object."""
+    facts: dict[str, str | int] = {'ground': scene.biome}
+    for thing in scene.things:
+        if thing.exists(date) and thing.name:
+            amount = len(thing.crowns) if isinstance(thing, Trees) else 1
+            facts[thing.name] = int(facts.get(thing.name, 0)) + amount
+    return facts
+
+
+def _write_png(path: Path, write: object) -> None:
+    """Let ``write`` fill a temporary sibling of ``path``, then move it there."""
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.png')
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_rgb(image: np.ndarray, path: Path) -> None:
+    # Sensor noise has no repeats to look for: Huffman coding alone is smaller and a third faster.
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1,
+               cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+    if not cv2.imwrite(str(path), image[..., ::-1], options):
+        raise OSError(f"could not write '{path}'; is the disk full?")
+
+
+def make_pair(job: tuple[int, str, int], out: Path, seed: int) -> dict:
+    """Write one pair's images unless they are there, and return its annotation."""
+    imgid, split, index = job
+    planned = plan_pair(seed, split, index)
+    paths = [out / 'images' / split / kind / name_of(split, index) for kind in KINDS]
+    if not all(path.is_file() for path in paths):
+        images = render_pair(planned)
+        for path, image in zip(paths, images, strict=False):
+            _write_png(path, partial(_write_rgb, image))
+        _write_png(paths[2], partial(write_palette_png, planned.mask, PALETTE))
+    return annotate(planned, split, index, imgid, seed)
+
+
+def _single_thread() -> None:
+    """Keep each process to one core: the pairs are the parallelism."""
+    cv2.setNumThreads(1)
+
+
+def _annotations(parameters: Parameters, out: Path, jobs: int) -> list[dict]:
+    """Write all images with ``jobs`` processes; annotations come in the order of the pairs."""
+    todo = [(imgid, *pair) for imgid, pair in enumerate(parameters.pairs())]
+    work = partial(make_pair, out=out, seed=parameters.seed)
+
+    def bar(results: Iterable[dict]) -> list[dict]:
+        return list(progress(results, f"writing '{out}'", total=len(todo), unit='pair'))
+
+    if jobs == 1:
+        return bar(map(work, todo))
+    # A plain fork would copy locks that OpenCV's and the bar's threads may hold, and hang. The fork
+    # server imports once, before any thread exists.
+    method = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
+    context = multiprocessing.get_context(method)
+    if method == 'forkserver':
+        context.set_forkserver_preload([__name__])
+    with context.Pool(jobs, _single_thread) as pool:
+        return bar(pool.imap(work, todo, chunksize=8))
+
+
+def vocabulary(images: list[dict], key: str, closed: tuple[str, ...]) -> list[str]:
+    """Return the grammar's words, those of the training captions first, most frequent first.
+
+    Words that a small training split happens not to use follow in alphabetical order, so that
+    every split can be encoded whatever its size.
+    """
+    counts = Counter(word for image in images if image['split'] == 'train'
+                     for sentence in image['sentences'] for word in sentence[key])
+    return sorted(set(closed) | set(counts), key=lambda word: (-counts[word], word))
+
+
+def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
+             overwrite: bool = False) -> bool:
+    """Write the dataset, or finish writing it.
+
+    Args:
+        out: The dataset's folder.
+        parameters: What to make.
+        jobs: Processes; the result does not depend on it.
+        overwrite: Replace a dataset of other parameters.
+
+    Returns:
+        True if something was written, False if the folder was complete already.
+
+    Raises:
+        ValueError: If ``jobs`` is not positive.
+        FileExistsError: If the folder holds a dataset of other parameters, or other files.
+    """
+    if jobs < 1:
+        raise ValueError(f'jobs must be at least 1, found {jobs}')
+    out = Path(out)
+    if _claim(out, parameters, overwrite):
+        _write_scene_vocabularies(out)
+        return False
+    for split in SPLITS:
+        for kind in KINDS:
+            (out / 'images' / split / kind).mkdir(parents=True, exist_ok=True)
+    images = _annotations(parameters, out, jobs)
+    for stray in (out / 'images').rglob('.*.png'):  # of a process that was killed while writing
+        stray.unlink()
+    write_json(out / ANNOTATIONS, {'dataset': 'synth', 'images': images}, indent=None)
+    write_json(out / VOCABULARIES['en'], vocabulary(images, 'tokens', captions_en.VOCABULARY))
+    write_json(out / VOCABULARIES['zh'],
+               vocabulary(images, 'tokens_chinese', captions_zh.VOCABULARY))
+    _write_scene_vocabularies(out, images)
+    write_json(out / MARKER, _marker(parameters, images))
+    (out / PARTIAL).unlink(missing_ok=True)
+    return True
+
+
+def _write_scene_vocabularies(out: Path, images: list[dict] | None = None) -> None:
+    """Write the words of scene captions where they are missing: older folders lack these files."""
+    for language, name in SCENE_VOCABULARIES.items():
+        if images is not None or not (out / name).is_file():
+            images = images or read_json(out / ANNOTATIONS)['images']
+            write_json(out / name, scene_vocabulary(images, language))
+
+
+def _marker(parameters: Parameters, images: list[dict]) -> dict:
+    changed = Counter(image['split'] for image in images if image['changeflag'])
+    return {'name': 'synth', 'parameters': asdict(parameters),
+            'changed': {split: changed[split] for split in SPLITS}, 'size': SIDE,
+            'metres_per_pixel': 0.5, 'classes': list(CLASSES), 'palette': list(PALETTE),
+            'note': 'Rendered scenes, not real imagery.'}
+
+
+def _claim(out: Path, parameters: Parameters, overwrite: bool) -> bool:
+    """Return True if the dataset is complete; else reserve the folder for these parameters."""
+    wanted = asdict(parameters)
+    for name in (MARKER, PARTIAL):
+        if (out / name).is_file():
+            found = read_json(out / name).get('parameters')
+            if found == wanted:
+                if name == MARKER and _is_whole(out, parameters):
+                    return True
+                break
+            if not overwrite:
+                raise FileExistsError(
+                    f"'{out}' holds a synthetic dataset of other parameters: found "
+                    f'{json.dumps(found)}, asked for {json.dumps(wanted)}. Choose another '
+                    'folder or pass --overwrite')
+            _clear(out)
+            break
+    else:
+        if out.is_dir() and any(out.iterdir()):
+            raise FileExistsError(f"'{out}' is not empty and holds no synthetic dataset; choose "
+                                  'an empty or new folder')
+    write_json(out / PARTIAL, {'parameters': wanted})
+    return False
+
+
+def _is_whole(out: Path, parameters: Parameters) -> bool:
+    """Tell whether every file that a marker promises is still there."""
+    counts = {(split, kind): len(list((out / 'images' / split / kind).glob(f'{split}_*.png')))
+              for split in SPLITS for kind in KINDS}
+    files = all((out / name).is_file() for name in (ANNOTATIONS, *VOCABULARIES.values()))
+    return files and all(count == getattr(parameters, split)
+                         for (split, _), count in counts.items())
+
+
+def _clear(out: Path) -> None:
+    """Delete what ``generate`` writes, and nothing else; the marker goes first."""
+    for name in (MARKER, ANNOTATIONS, *VOCABULARIES.values(), *SCENE_VOCABULARIES.values()):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / 'images', ignore_errors=True)

@@ -1,0 +1,79 @@
+"""Change masks: drawing them, locating each change, writing palette PNGs."""
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rscc.synth.changes import Change
+from rscc.synth.drawing import CANVAS, crop, crown_heights, fill
+from rscc.synth.objects import BOTH, SIDE, Road, Thing, Trees
+from rscc.synth.scene import Scene
+
+
+def _cover(canvas: np.ndarray, thing: Thing, value: int) -> None:
+    if isinstance(thing, Trees):
+        canvas[crown_heights(thing.crowns) > 0] = value
+    else:
+        fill(canvas, thing.footprint(), value, antialias=False)
+
+
+def draw_mask(scene: Scene) -> np.ndarray:
+    """Return the classes of what changed, uint8 (256, 256), 0 where nothing did.
+
+    Shadows and cars never count. Where a new object stands on removed trees the object wins; an
+    older road keeps its crossing with a new one, and a crown that was always there hides what is
+    under it.
+    """
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    order = {3: 0, 4: 1, 2: 2, 5: 4, 1: 5}
+    changed = sorted((thing for thing in scene.things if thing.when != BOTH),
+                     key=lambda thing: order[thing.label])
+    older_roads = [thing for thing in scene.roads if thing.when == BOTH]
+    for thing in changed:
+        _cover(canvas, thing, thing.label)
+        if isinstance(thing, Road):
+            for road in older_roads:
+                _cover(canvas, road, 0)
+    if changed:
+        for thing in scene.things:
+            if isinstance(thing, Trees) and thing.when == BOTH:
+                _cover(canvas, thing, 0)
+    return crop(canvas).copy()
+
+
+def locate(changes: list[Change], mask: np.ndarray) -> None:
+    """Fill in ``where`` and ``pixels`` of each change from the mask it shares with the others."""
+    for change in changes:
+        canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+        for thing in change.things:
+            _cover(canvas, thing, 1)
+        region = (crop(canvas) > 0) & (mask == change.things[0].label)
+        change.pixels = int(region.sum())
+        change.where = place_of(region) if change.pixels else ''
+
+
+def place_of(region: np.ndarray) -> str:
+    """Name the part of the image a region lies in.
+
+    Returns:
+        'top left' and the like, 'top', 'bottom', 'left', 'right', 'center', or 'scene' for a
+        region spread over the image.
+    """
+    rows, columns = np.nonzero(region)
+    words = []
+    for values, low, high in ((rows, 'top', 'bottom'), (columns, 'left', 'right')):
+        middle, spread = values.mean() / SIDE, values.std() / SIDE
+        words.append('' if spread > 0.2 else low if middle < 0.4 else high if middle > 0.6 else
+                     'center')
+    sides = [word for word in words if word not in ('', 'center')]
+    if sides:
+        return ' '.join(sides)
+    return 'center' if words == ['center', 'center'] else 'scene'
+
+
+def write_palette_png(mask: np.ndarray, palette: Sequence[Sequence[int]], path: Path) -> None:
+    """Save a mask (H, W) uint8 of values below ``len(palette)`` as a mode-P PNG."""
+    image = Image.fromarray(mask, mode='P')
+    image.putpalette([channel for colour in palette for channel in colour])
+    image.save(path, compress_level=1)

@@ -1,0 +1,95 @@
+import errno
+
+import pytest
+from mmengine.logging import MMLogger
+from torch.utils.data import DataLoader, Dataset
+
+from rscc.apis.command_line import explained, explanation
+from rscc.engine.hooks.checkpoint_hook import AtomicBackend
+from rscc.text import normalise
+from rscc.utils import write_json
+
+
+class Readings(Dataset):
+    """Fails in a worker process: by this package's own words, or by a fault of the code."""
+
+    def __init__(self, purpose):
+        self.purpose = purpose
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return normalise('a house', 'klingon') if self.purpose else {}['nothing']
+
+
+def failure(call):
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
+def test_an_error_raised_on_purpose_becomes_its_message():
+    with pytest.raises(SystemExit, match=r"^error: unknown language 'klingon': expected one of"), \
+            explained():
+        normalise('a house', 'klingon')
+
+
+def test_other_ranks_say_which_they_are(monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    with pytest.raises(SystemExit, match=r'^error \(rank 3\): unknown language'), explained():
+        normalise('a house', 'klingon')
+
+
+@pytest.mark.parametrize('fault', [lambda: [][1], lambda: normalise(7), lambda: int('x')])
+def test_faults_of_the_code_pass_with_their_traceback(fault):
+    error = failure(fault)
+    assert explanation(error) is None
+    with pytest.raises(type(error)), explained():
+        fault()
+
+
+def test_an_error_in_a_data_worker_is_told_by_its_own_words():
+    message = explanation(failure(lambda: list(DataLoader(Readings(True), num_workers=1))))
+    assert message.startswith("unknown language 'klingon'") and '\n' not in message
+    assert explanation(failure(lambda: list(DataLoader(Readings(False), num_workers=1)))) is None
+
+
+def test_a_killed_data_worker_is_explained():
+    error = RuntimeError('DataLoader worker (pid 14543) is killed by signal: Killed. ')
+    assert explanation(error).startswith(
+        'DataLoader worker (pid 14543) is killed by signal: Killed. Something ended a process')
+    later = RuntimeError('DataLoader worker (pid(s) 14, 15) exited unexpectedly')
+    assert 'Lower num_workers' in explanation(later)
+    later.__cause__ = error
+    assert 'killed by signal' in explanation(later)
+
+
+def test_a_full_disk_is_told_without_its_number(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr('rscc.engine.hooks.checkpoint_hook.atomic_write', full)
+    error = failure(lambda: AtomicBackend().put(b'x', tmp_path / 'epoch_1.pth'))
+    assert explanation(error).startswith("checkpoint '") and 'make room' in explanation(error)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
+    error = failure(lambda: write_json(tmp_path, []))
+    assert explanation(error) == f"Is a directory: '{tmp_path}'"
+
+
+def test_the_traceback_goes_to_the_log_file(tmp_path):
+    # A log of its own: the current one may be that of a run in another test.
+    MMLogger.get_instance(str(tmp_path), logger_name='rscc', log_file=str(tmp_path / 'run.log'))
+    try:
+        with pytest.raises(SystemExit, match=r'\n\(traceback: .*run\.log\)$'), explained():
+            normalise('a house', 'klingon')
+    finally:
+        for handler in MMLogger._instance_dict.pop(str(tmp_path)).handlers:
+            handler.close()
+    assert 'in check_language' in (tmp_path / 'run.log').read_text()
+
+
+def test_a_process_that_lost_its_peer_points_to_it():
+    error = RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]')
+    assert explanation(error).startswith('another process of this run ended')

@@ -1,0 +1,29 @@
+import pytest
+from mmengine.config import Config
+
+from rscc.config.stored import config_from_text
+
+
+def test_every_config_of_the_project_survives(repo):
+    for path in sorted((repo / 'configs').glob('*.py')):
+        cfg = Config.fromfile(path)
+        assert config_from_text(cfg.pretty_text, 'x').to_dict() == cfg.to_dict(), path
+
+
+def test_plain_values_of_every_kind_survive():
+    values = {'a': [1, -2.5, None, True], 'b': {'c d': (1, 2), 'e': {'f': 'it\'s "x"\n'}},
+              'g': float('inf'), 'h': -float('inf')}
+    assert config_from_text(Config(values).pretty_text, 'x').to_dict() == values
+
+
+@pytest.mark.parametrize('text', [
+    'import os', 'a = __import__("os").system("false")', 'a = open("x")', 'a = [b for b in c]',
+    'a, b = 1, 2', 'a = dict([("b", 1)])', 'print(1)', 'a = os.environ', 'a += 1'])
+def test_code_is_refused_and_quoted(text):
+    with pytest.raises(ValueError, match=r"stored in 'x\.pth' holds more than plain values"):
+        config_from_text(text, 'x.pth')
+
+
+def test_broken_text_names_the_line():
+    with pytest.raises(ValueError, match=r"'x\.pth' is not readable \(line 2: "):
+        config_from_text('a = 1\nb = (', 'x.pth')

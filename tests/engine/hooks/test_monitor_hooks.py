@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch import nn
+
+from rscc.engine.hooks.monitor_hooks import FiniteLossHook, batch_ids, batch_notes
+
+
+def test_nan_names_samples_losses_and_the_last_checkpoint(build):
+    runner = build(train_dataloader={'dataset': {'poison': 5}})
+    said = (r'not finite at epoch 1, iteration \d: .*flag\.loss_ce=nan\. Samples of the batch: '
+            r'.*toy_005.*Last checkpoint: none')
+    with pytest.raises(FloatingPointError, match=said):
+        runner.train()
+
+
+def test_samples_without_an_id_are_numbered():
+    assert batch_ids({'data_samples': [object(), object()]}) == ['#0', '#1']
+    assert batch_ids([1]) == []
+
+
+class Talking(nn.Module):
+    """A part of a model that remembers something of its last batch."""
+
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def describe_last_batch(self):
+        return self.note
+
+
+def test_parts_of_a_model_tell_what_they_know_of_the_batch():
+    model = nn.Sequential(Talking('sigma: a 0.5'), nn.Linear(1, 1), Talking(''),
+                          nn.Sequential(Talking('other: b')))
+    assert batch_notes(model) == ['sigma: a 0.5', 'other: b']
+    assert batch_notes(nn.Linear(1, 1)) == []
+
+
+def test_what_the_parts_tell_is_in_the_message(build):
+    runner = build(train_dataloader={'dataset': {'poison': 5}})
+    runner.model.talking = Talking('sigma: toy_005 0.5')
+    with pytest.raises(FloatingPointError, match=r'toy_\d+\. sigma: toy_005 0\.5\. Last '):
+        runner.train()
+
+
+def test_infinite_and_detached_losses_count_too(build):
+    runner = build()
+    hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteLossHook))
+    hook.after_train_iter(runner, 0, None, dict(loss=torch.ones(1, requires_grad=True), plain=2.0))
+    with pytest.raises(FloatingPointError, match=r'loss=inf\. Samples of the batch: unknown'):
+        hook.after_train_iter(runner, 0, None, dict(loss=float('inf')))
+
+
+def test_a_large_batch_is_named_in_part(build):
+    runner, samples = build(), [object()] * 40
+    hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteLossHook))
+    with pytest.raises(FloatingPointError, match=r'#30, #31 and 8 more\.'):
+        hook.after_train_iter(runner, 0, dict(data_samples=samples), dict(loss=float('nan')))
+
+
+def test_rate_counts_samples_and_leaves_warm_up_and_validation_out(build, log_of):
+    runner = build(train_cfg={'max_epochs': 2}, model={'seconds': 0.02})
+    runner.train()
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'ThroughputHook')
+    assert hook.samples == 4 * (8 - 1)
+    # Seven counted steps of four samples, each at least 0.02 s.
+    assert 0 < hook.rate < 4 / 0.02
+    assert runner.message_hub.get_info('pairs_per_s') == pytest.approx(hook.rate, abs=1e-3)
+    assert runner.message_hub.get_scalar('train/pairs_per_s').current() == pytest.approx(hook.rate)
+    assert 'samples/s' in log_of(runner)
+
+
+def test_nothing_is_reported_before_the_warm_up_is_over(build):
+    runner = build(default_hooks={'throughput': {'warm_up': 99}})
+    runner.train()
+    assert 'pairs_per_s' not in runner.message_hub.runtime_info

@@ -1,0 +1,102 @@
+import shutil
+import subprocess
+
+import pytest
+
+from rscc.evaluation import java_tools
+from rscc.evaluation import java_tools as java_module
+
+pytest.importorskip('pycocoevalcap')
+
+
+def test_english_is_split_and_a_chinese_clause_is_not():
+    if shutil.which('java') is None:
+        pytest.skip('the PTB tokenizer needs java')
+    said = ["It's a T-shaped (new) road, don't ...", '港口里停着船，有树.', '', 'a\nb .', '']
+    assert java_tools.ptb_tokenize(said) == ["it 's a t-shaped -lrb- new -rrb- road do n't",
+                                      '港口里停着船 ， 有树', '', 'a b', '']
+    assert java_tools.ptb_tokenize([]) == []
+
+
+def test_without_java_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(java_tools.shutil, 'which', lambda _: None)
+    with pytest.raises(java_tools.JavaError, match=r"'java' is not installed \(Debian: apt-get"):
+        java_tools.ptb_tokenize(['a'])
+
+
+def test_failures_say_what_the_program_said(monkeypatch):
+    def fails(command, **_):
+        raise subprocess.CalledProcessError(1, command, stderr='Error: no such class\nat x')
+
+    monkeypatch.setattr(java_tools, 'java_command', lambda *_: ('java', 'x.jar'))
+    monkeypatch.setattr(java_tools.subprocess, 'run', fails)
+    with pytest.raises(java_tools.JavaError, match='tokenizer failed: Error: no such class at x'):
+        java_tools.ptb_tokenize(['a'])
+    monkeypatch.setattr(java_tools, '_run', lambda lines: ['a'])
+    with pytest.raises(java_tools.JavaError, match='returned 1 lines for 2'):
+        java_tools.ptb_tokenize(['a', 'b'])
+
+
+pytest.importorskip('pycocoevalcap')
+PAIR = ('a house is built', ('houses are built', 'a house is built'))
+
+
+@pytest.fixture
+def java():
+    if shutil.which('java') is None:
+        pytest.skip('METEOR needs java')
+
+
+@pytest.mark.slow
+def test_both_forms_of_several_sets_in_one_call(java_tools):
+    scores = java_tools.meteor_scores({
+        'same': [PAIR, PAIR], 'stem': [('a house is built', ('the houses are built',))],
+        'empty caption': [('', ('a house',))], 'none': []})
+    assert set(scores) == {'same', 'stem', 'empty caption'}
+    assert scores['same'] == pytest.approx({'METEOR': 100, 'METEOR_id': 100}, abs=0.01)
+    assert scores['empty caption'] == {'METEOR': 0, 'METEOR_id': 0}
+    # On words "house" is the stem of "houses" and "is" of the kin of "are"; numbers see neither.
+    assert scores['stem']['METEOR'] > scores['stem']['METEOR_id'] + 10
+
+
+@pytest.mark.slow
+def test_one_form_alone_is_that_of_both(java_tools):
+    pair = [('a house is built', ('the houses are built',))]
+    both = java_tools.meteor_scores({'x': pair})['x']
+    assert java_tools.meteor_scores({'x': pair}, ['METEOR_id']) == {'x': {
+        'METEOR_id': both['METEOR_id']}}
+
+
+def test_words_are_numbered_by_the_alphabet():
+    numbered = java_tools._as_numbers({'x': [('a road', ('the road', 'a house'))]})
+    assert numbered == {'x': [('4 6', ('7 6', '4 5'))]}
+
+
+def test_without_java_the_error_says_how_to_get_it_for_meteor(monkeypatch):
+    monkeypatch.setattr(java_module.shutil, 'which', lambda _: None)
+    with pytest.raises(java_tools.MeteorError, match=r"'java' is not installed \(Debian: apt-get"):
+        java_tools.meteor_scores({'x': [PAIR]})
+    assert java_tools.meteor_scores({'x': []}) == {}
+
+
+def test_without_the_package_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(java_module.shutil, 'which', lambda _: '/bin/true')
+    monkeypatch.setattr(java_module.importlib.util, 'find_spec', lambda _: None)
+    with pytest.raises(java_tools.MeteorError, match='pip install pycocoevalcap'):
+        java_tools.meteor_scores({'x': [PAIR]})
+
+
+def test_a_crash_is_an_error_with_what_the_program_said(monkeypatch, tmp_path):
+    program = tmp_path / 'java'
+    program.write_text('#!/bin/sh\necho "out of memory" >&2\nexit 3\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(java_tools, '_command', lambda: [str(program)])
+    with pytest.raises(java_tools.MeteorError, match=r'its program failed .*out of memory'):
+        java_tools.meteor_scores({'x': [PAIR] * 5000})
+    monkeypatch.setattr(java_tools, '_command', lambda: [str(tmp_path / 'missing')])
+    with pytest.raises(java_tools.MeteorError, match='does not start'):
+        java_tools.meteor_scores({'x': [PAIR]})
+
+
+def test_separators_inside_a_caption_cannot_break_the_protocol():
+    assert java_tools._score_line(('a ||| b', ('c  d',))) == 'SCORE ||| c d ||| a b'

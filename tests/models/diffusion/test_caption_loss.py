@@ -1,0 +1,148 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from rscc.models.diffusion.caption_loss import (
+    CaptionRows,
+    DenoisingLoss,
+    Estimate,
+    position_weights,
+)
+from rscc.models.diffusion.preconditioning import precondition, soft_min_snr
+from rscc.models.diffusion.word_space import WordSpace
+
+PAD = 0
+
+
+def rows(*sentences, **options):
+    return CaptionRows.of(sentences, PAD, 5, **options)
+
+
+def test_every_sample_gets_as_many_rows_as_the_one_with_most_captions():
+    laid = rows([[2, 4, 3], [2, 5, 3], [2, 6, 3]], [[2, 7, 3]], [[2, 8, 3], [2, 9, 3]])
+    assert laid.ids.shape == (3, 3, 5) and laid.known.tolist() == [True] * 3
+    assert laid.ids[..., 1].tolist() == [[4, 5, 6], [7, 7, 7], [8, 9, 8]]
+    assert laid.ids[0, 0].tolist() == [2, 4, 3, PAD, PAD]
+
+
+def test_captions_take_turns_in_more_rows_than_there_are_captions():
+    assert rows([[2, 4, 3], [2, 5, 3]], [[2, 6, 3]], rows=5).ids[..., 1].tolist() == [
+        [4, 5, 4, 5, 4], [6] * 5]
+
+
+def test_a_sample_without_captions_is_padding_and_known_to_be():
+    laid = rows([], [[2, 4, 3]], rows=2)
+    assert laid.known.tolist() == [False, True]
+    assert laid.ids[0].eq(PAD).all() and laid.ids.dtype == torch.long
+    assert rows([], []).ids.shape == (2, 1, 5)
+
+
+def test_rows_move_to_a_device_together():
+    moved = rows([[2, 4, 3]]).to(torch.device('meta'))
+    assert moved.ids.device.type == moved.known.device.type == 'meta'
+
+
+@pytest.mark.parametrize('pad_weight', [0.0, 0.1, 1.0])
+def test_padding_beyond_the_first_counts_less(pad_weight):
+    ids = torch.tensor([[2, 4, 3, 0, 0, 0], [2, 4, 5, 6, 7, 3], [0, 0, 0, 0, 0, 0]])
+    weights = position_weights(ids, PAD, pad_weight)
+    expected = torch.tensor([[1, 1, 1, 1, pad_weight, pad_weight], [1] * 6,
+                             [1] + [pad_weight] * 5], dtype=torch.float)
+    torch.testing.assert_close(weights, expected / expected.mean(1, keepdim=True))
+    torch.testing.assert_close(weights.mean(1), torch.ones(3))
+
+
+def test_a_special_padding_id_is_heeded():
+    weights = position_weights(torch.tensor([[0, 9, 9, 9]]), 9, 0.0)
+    assert weights.tolist() == [[2.0, 2.0, 0.0, 0.0]]
+
+
+R, L, V, C, PAD_LOSS = 3, 4, 7, 5, 0
+
+
+@pytest.fixture
+def given():
+    """A space, captions, their noisy vectors, levels and a random estimate."""
+    torch.manual_seed(0)
+    space = WordSpace(V, C, sigma_data=0.7)
+    ids = torch.tensor([[2, 4, 3, 0], [2, 5, 6, 3], [2, 3, 0, 0]])
+    sigma = torch.tensor([0.1, 1.0, 9.0])
+    noisy = space.embed(ids) + sigma[:, None, None] * torch.randn(R, L, C)
+    vectors = torch.randn(R, L, C)
+    return space, ids, noisy, sigma, Estimate(vectors, space.logits(vectors))
+
+
+def terms(given, diffusion=0.0, rounding=0.0, denoised=0.0, pad_weight=1.0):
+    loss = DenoisingLoss(soft_min_snr, diffusion, rounding, denoised, PAD_LOSS, pad_weight)
+    return loss(*given)
+
+
+def test_the_squared_error_is_that_of_the_network_behind_the_estimate(given):
+    space, ids, noisy, sigma, found = given
+    factors = precondition(sigma, space.sigma_data)
+    clean = space.embed(ids)
+    network = (found.vectors - factors.over(noisy).c_skip * noisy) / factors.over(noisy).c_out
+    error = (network - factors.target(clean, noisy)).square().mean((1, 2))
+    torch.testing.assert_close(terms(given, diffusion=2.0)['loss_diffusion'],
+                               2 * soft_min_snr(sigma, 0.7) * error)
+
+
+def test_cross_entropies_are_those_of_noisy_and_of_estimated_words(given):
+    space, ids, noisy, sigma, found = given
+    values = terms(given, rounding=3.0, denoised=0.5)
+    for row in range(R):
+        noisy_entropy = functional.cross_entropy(space.logits(noisy[row]), ids[row])
+        estimated = functional.cross_entropy(found.logits[row], ids[row])
+        scale = soft_min_snr(sigma[row], 0.7)
+        torch.testing.assert_close(values['loss_rounding'][row], 3 * scale * noisy_entropy)
+        torch.testing.assert_close(values['loss_caption'][row], estimated / 2)  # at every level
+
+
+@pytest.mark.parametrize('name', ['diffusion', 'rounding', 'denoised'])
+def test_a_term_of_factor_zero_is_left_out(given, name):
+    names = {'diffusion': 'loss_diffusion', 'rounding': 'loss_rounding',
+             'denoised': 'loss_caption'}
+    assert set(terms(given, **{name: 1.0})) == {names[name], 'accuracy'}
+
+
+def test_padding_beyond_the_first_counts_less_in_every_term(given):
+    factors = dict(diffusion=1.0, rounding=1.0, denoised=1.0)
+    full, less = terms(given, **factors), terms(given, **factors, pad_weight=0.0)
+    for name in ('loss_diffusion', 'loss_rounding', 'loss_caption'):
+        # Captions with at most one padding have nothing to lose.
+        torch.testing.assert_close(full[name][:2], less[name][:2])
+        assert full[name][2] != less[name][2]
+
+
+def test_what_is_beyond_the_first_padding_may_be_anything_without_weight(given):
+    *_, found = given
+    before = terms(given, diffusion=1.0, denoised=1.0, pad_weight=0.0)
+    found.vectors[2, 3] += 5
+    found.logits[2, 3] *= -3
+    after = terms(given, diffusion=1.0, denoised=1.0, pad_weight=0.0)
+    for name in before:
+        assert torch.equal(before[name], after[name])
+
+
+def test_accuracy_is_the_share_of_words_that_are_right_without_padding(given):
+    space, ids, noisy, sigma, _ = given
+    guess = ids.clone()
+    guess[0, 1], guess[0, 3], guess[1, :2] = 6, 5, 1  # one of three, padding, two of four
+    vectors = space.embed(guess)
+    logits = functional.one_hot(guess, V).float()
+    found = terms((space, ids, noisy, sigma, Estimate(vectors, logits)), denoised=1.0)
+    assert found['accuracy'].tolist() == pytest.approx([2 / 3, 1 / 2, 1])
+    assert not found['accuracy'].requires_grad
+
+
+def test_a_row_of_padding_has_no_word_right_and_a_finite_loss(given):
+    given[1][:] = PAD_LOSS
+    values = terms(given, diffusion=1.0, rounding=1.0, denoised=1.0, pad_weight=0.0)
+    assert values['accuracy'].tolist() == [0, 0, 0]
+    assert all(value.isfinite().all() for value in values.values())
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(ValueError, match='diffusion_weight, rounding_weight and denoised_weight '
+                       'are all 0'):
+        DenoisingLoss(soft_min_snr, 0, 0.0, 0, PAD_LOSS, 1.0)

@@ -1,0 +1,195 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from rscc.rasters.image_files import read_mask, read_rgb
+
+RGB = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+
+
+def save(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def geotiff(path, bands):
+    rasterio = pytest.importorskip('rasterio')
+    from rasterio.transform import from_origin
+    with rasterio.open(path, 'w', driver='GTiff', width=bands.shape[2], height=bands.shape[1],
+                       count=len(bands), dtype=bands.dtype,
+                       transform=from_origin(0, 0, 1, 1)) as file:
+        file.write(bands)
+    return path
+
+
+@pytest.mark.parametrize('ending', ['png', 'bmp', 'tif'])
+def test_lossless_colour_files_come_back_exactly(tmp_path, ending):
+    assert np.array_equal(read_rgb(save(tmp_path / f'a.{ending}', RGB)), RGB)
+
+
+def test_a_jpeg_keeps_its_channel_order(tmp_path):
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200
+    pixels = read_rgb(save(tmp_path / 'a.jpg', red, quality=95))
+    assert pixels[..., 0].mean() > 190 and pixels[..., 2].mean() < 10
+
+
+@pytest.mark.parametrize('ending', ['png', 'tif', 'gif'])
+def test_a_palette_image_shows_its_colours_not_its_numbers(tmp_path, ending):
+    halves = np.zeros((8, 8, 3), np.uint8)
+    halves[:4], halves[4:] = (204, 51, 51), (51, 51, 204)
+    Image.fromarray(halves).convert('P').save(tmp_path / f'a.{ending}')
+    assert np.array_equal(read_rgb(tmp_path / f'a.{ending}'), halves)
+
+
+@pytest.mark.parametrize('ending', ['png', 'tif'])
+def test_a_black_and_white_image_is_black_and_white(tmp_path, ending):
+    pixels = read_rgb(save(tmp_path / f'a.{ending}', RGB[..., 0] > 128))
+    assert np.array_equal(pixels[..., 1], np.where(RGB[..., 0] > 128, 255, 0))
+
+
+def test_a_label_of_fractions_is_refused(tmp_path):
+    fractions = save(tmp_path / 'a.tif', np.full((4, 4), 1.5, np.float32))
+    with pytest.raises(ValueError, match=r'from 1.5 to 1.5 \(float32\).*whole numbers'):
+        read_mask(fractions, {1: 1})
+
+
+def test_a_grey_image_is_repeated(tmp_path):
+    pixels = read_rgb(save(tmp_path / 'a.png', RGB[..., 0]))
+    assert pixels.shape == (24, 20, 3) and np.array_equal(pixels[..., 2], RGB[..., 0])
+    assert read_rgb(save(tmp_path / 'a.tif', RGB[..., 0])).shape == (24, 20, 3)
+
+
+def test_an_opaque_alpha_is_dropped_and_a_real_one_is_not(tmp_path):
+    opaque = np.dstack([RGB, np.full((24, 20), 255, np.uint8)])
+    assert np.array_equal(read_rgb(save(tmp_path / 'a.png', opaque)), RGB)
+    opaque[3, 3, 3] = 7
+    with pytest.raises(ValueError, match=r'has 4 band\(s\) of uint8; an 8-bit RGB or grey image.*'
+                       r'LoadFrames\(bands=\(1, 2, 3\)\)'):
+        read_rgb(save(tmp_path / 'b.png', opaque))
+
+
+def test_sixteen_bits_need_a_scale(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), RGB[..., ::-1].astype(np.uint16) * 10)
+    with pytest.raises(ValueError, match=r"3 band\(s\) of uint16.*scale=\(0, 10000\).*'perc"):
+        read_rgb(tmp_path / 'a.png')
+    assert np.array_equal(read_rgb(tmp_path / 'a.png', scale=(0, 2550)), RGB)
+
+
+def test_the_bands_of_a_geotiff_are_chosen_and_scaled(tmp_path):
+    bands = np.random.default_rng(1).integers(0, 3000, (6, 16, 12)).astype(np.uint16)
+    path = geotiff(tmp_path / 's2.tif', bands)
+    with pytest.raises(ValueError, match=r"s2\.tif' has 6 band\(s\) of uint16.*bands=\(3, 2, 1\)"):
+        read_rgb(path)
+    pixels = read_rgb(path, bands=(3, 2, 1), scale=(0, 3000))
+    expected = np.round(np.moveaxis(bands[[2, 1, 0]], 0, -1) / 3000 * 255)
+    assert pixels.shape == (16, 12, 3) and np.abs(pixels - expected).max() <= 1
+    stretched = read_rgb(path, bands=(3, 2, 1), scale='percentile')
+    assert stretched.min() == 0 and stretched.max() == 255
+    with pytest.raises(ValueError, match=r'bands=\(7, 2, 1\) does not name three bands.*has 6'):
+        read_rgb(path, bands=(7, 2, 1))
+
+
+@pytest.mark.parametrize('ending', ['png', 'jpg', 'tif', 'bmp'])
+def test_a_truncated_file_is_named(tmp_path, ending):
+    path = save(tmp_path / f'cut.{ending}', RGB)
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(ValueError, match=rf"cut\.{ending}' cannot be decoded: .*truncated"):
+        read_rgb(path)
+
+
+def test_a_damaged_empty_missing_or_foreign_file_is_named(tmp_path):
+    path = save(tmp_path / 'bad.png', RGB)
+    data = bytearray(path.read_bytes())
+    data[60:90] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"bad.png' cannot be decoded: the decoder refuses it"):
+        read_rgb(path)
+    path.write_bytes(b'')
+    with pytest.raises(ValueError, match='the file is empty'):
+        read_rgb(path)
+    path.write_text('hello')
+    with pytest.raises(ValueError, match=r"bad.png' cannot be decoded"):
+        read_rgb(path)
+    with pytest.raises(FileNotFoundError, match=r"no such image: '.*gone\.png'"):
+        read_rgb(tmp_path / 'gone.png')
+
+
+@pytest.mark.parametrize('high', [1, 255])
+def test_binary_labels_are_recognised(tmp_path, high):
+    values = np.zeros((8, 8), np.uint8)
+    values[2:4] = high
+    mask = read_mask(save(tmp_path / 'a.png', values))
+    assert mask.dtype == np.uint8 and np.array_equal(mask, values // high)
+    assert read_mask(save(tmp_path / 'b.png', np.zeros((8, 8), np.uint8))).max() == 0
+    if high == 255:
+        assert read_mask(save(tmp_path / 'c.png', values > 0)).sum() == 16
+
+
+def test_other_values_need_a_map(tmp_path):
+    values = np.array([[0, 128], [254, 255]], np.uint8)
+    path = save(tmp_path / 'a.png', values)
+    with pytest.raises(ValueError, match=r"label '.*a\.png' holds the values \[0, 128, 254, 255\]; "
+                       r'without a label_map only \{0, 255\} and \{0, 1\}'):
+        read_mask(path)
+    mask = read_mask(path, {0: 0, '128': 1, 254: 255, 255: 2})
+    assert mask.tolist() == [[0, 1], [255, 2]]
+    with pytest.raises(ValueError, match=r'\[254\] are not in label_map'):
+        read_mask(path, {0: 0, 128: 1, 255: 2})
+
+
+def test_colour_labels_need_a_palette_that_is_complete(tmp_path):
+    palette = [[0, 0, 0], [255, 0, 0], [255, 0, 9]]
+    colours = np.array(palette, np.uint8)[np.array([[0, 1], [2, 1]])]
+    path = save(tmp_path / 'a.png', colours)
+    assert read_mask(path, palette=palette).tolist() == [[0, 1], [2, 1]]
+    with pytest.raises(ValueError, match=r'colours outside the palette: \[\[255, 0, 9\]\]'):
+        read_mask(path, palette=palette[:2])
+
+
+def test_the_first_channel_of_a_grey_rgb_label_counts(tmp_path):
+    values = np.repeat(np.array([[0, 255]], np.uint8)[..., None], 3, 2)
+    assert read_mask(save(tmp_path / 'a.png', values)).tolist() == [[0, 1]]
+
+
+def test_a_wide_or_truncated_label_is_named(tmp_path):
+    path = save(tmp_path / 'a.png', np.full((4, 4), 300, np.uint16))
+    with pytest.raises(ValueError, match=r'from 300 to 300 \(.*whole numbers of 0 to 255'):
+        read_mask(path)
+    path = save(tmp_path / 'b.png', RGB)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"b.png' cannot be decoded"):
+        read_mask(path)
+
+
+def huge_png(path, width, height):
+    """Write the header of a PNG and nothing of its pixels."""
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack(
+            '>I', zlib.crc32(kind + data))
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack(
+        '>IIBBBBB', width, height, 8, 0, 0, 0, 0)) + chunk(b'IDAT', zlib.compress(b''))
+        + chunk(b'IEND', b''))
+    return path
+
+
+@pytest.mark.parametrize(('read', 'size', 'millions'), [
+    (read_mask, (32507, 15354), 499), (read_rgb, (40000, 40000), 1600)])
+def test_a_scene_is_sent_to_the_tile_cutter(tmp_path, read, size, millions):
+    path = huge_png(tmp_path / 'scene.png', *size)
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ValueError, match=rf"scene\.png' is too large.*{size[0]} x {size[1]}, "
+                       rf'{millions} megapixels, at most 179.*tiles\.py cut'):
+        read(path)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_tiff_scene_is_sent_to_the_tile_cutter(tmp_path, monkeypatch):
+    path = save(tmp_path / 'scene.tif', RGB)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    with pytest.raises(ValueError, match=r"scene\.tif' is too large.*20 x 24.*tiles\.py cut"):
+        read_rgb(path)

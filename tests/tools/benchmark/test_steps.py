@@ -1,0 +1,126 @@
+"""Precisions, devices and variants."""
+import pytest
+import torch
+
+from tools.benchmark import steps
+from tools.benchmark.benchmarked_model import load_subject
+from tools.benchmark.steps import (
+    Steps,
+    check_device,
+    choose_precisions,
+    steps_in,
+    time_in_turn,
+    variant,
+)
+
+
+@pytest.fixture
+def tiny(light):
+    return load_subject(light, random_weights=True, size=32)
+
+
+def test_by_default_bfloat16_is_measured_where_the_processor_has_it(monkeypatch):
+    monkeypatch.setattr(steps, 'cpu_has_bf16', lambda: True)
+    assert choose_precisions(None, 'cpu') == ['fp32', 'bf16']
+    monkeypatch.setattr(steps, 'cpu_has_bf16', lambda: False)
+    assert choose_precisions(None, 'cpu') == ['fp32']
+    assert choose_precisions(['bf16', 'fp32', 'bf16'], 'cpu') == ['bf16', 'fp32']
+
+
+def test_impossible_precisions_and_devices_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"unknown precision 'bf61'.* Did you mean 'bf16'"):
+        choose_precisions(['bf61'], 'cpu')
+    with pytest.raises(ValueError, match="fp16 does not train on CPUs: use 'bf16'"):
+        choose_precisions(['fp16'], 'cpu')
+    with pytest.raises(ValueError, match=r"found 'cuda1'.* Did you mean 'cuda'"):
+        check_device('cuda1')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ValueError, match='sees no CUDA device here: use --device cpu'):
+        check_device('cuda:0')
+    assert check_device('cpu') == 'cpu'
+
+
+def test_precisions_share_one_optimizer_and_only_one_runs_under_autocast(tiny):
+    ways = steps_in(tiny, ['fp32', 'bf16'])
+    assert ways['fp32'].optim.optimizer is ways['bf16'].optim.optimizer
+    kinds = {}
+    for name, way in ways.items():
+        hook = tiny.model.encoder.register_forward_hook(
+            lambda _module, _inputs, _output, name=name:
+            kinds.update({name: torch.is_autocast_enabled('cpu')}))
+        assert torch.isfinite(way.train(tiny.batch(2))['loss'])
+        hook.remove()
+    assert kinds == {'fp32': False, 'bf16': True}
+    assert ways['bf16'].optim.clip_grad_kwargs == ways['fp32'].optim.clip_grad_kwargs
+
+
+def test_a_step_trains_and_a_prediction_does_not(tiny):
+    way, weight = steps_in(tiny, ['fp32'])['fp32'], next(tiny.model.caption_head.parameters())
+    before = weight.detach().clone()
+    assert len(way.predict(tiny.batch(2))) == 2 and torch.equal(weight, before)
+    way.train(tiny.batch(2))
+    assert not torch.equal(weight, before)
+
+
+def test_variants_are_copies_that_answer_alike(tiny):
+    plain = tiny.model.eval().test_step(tiny.batch())[0].pred_change_score
+    other = variant(tiny, channels_last=True)
+    assert other.model is not tiny.model and other.model.data_preprocessor.channels_last
+    assert other.model.eval().test_step(other.batch())[0].pred_change_score == pytest.approx(
+        plain, abs=1e-4)
+
+
+def test_plain_text_is_a_copy_that_answers_alike_and_shares_nothing(detector):
+    found = load_subject(detector, random_weights=True)
+    plain = variant(found, plain_text=True)
+    encoder = plain.prompt_encoder
+    assert (encoder.cache_size, encoder.deduplicate, encoder.truncate) == (0, False, False)
+    assert found.prompt_encoder.cache_size and found.prompt_encoder.deduplicate
+    one, other = (Steps(subject, 'fp32').predict(found.batch())[0].seg_logits.data
+                  for subject in (found, plain))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_compiler_sees_tensors_and_no_class_names(detector, monkeypatch):
+    compiled, run = [], []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda module: compiled.append(module))
+    monkeypatch.setattr(torch.compiler, 'disable', lambda forward: (
+        lambda prompts: run.append(prompts) or forward(prompts)))
+    found = variant(load_subject(detector, random_weights=True), compiled=True)
+    assert compiled == [found.model.encoder, found.model.fusion, found.model.change_head]
+    batch = found.batch()
+    Steps(found, 'fp32').predict(batch)
+    assert run == [[batch['data_samples'][0].prompts]]
+
+
+def test_a_model_without_texts_has_no_cache_to_switch_off(tiny):
+    with pytest.raises(ValueError, match=r"fusion of 'blip_synth' encodes no class names, so there "
+                                         r'is no text cache.*LanguageGuidedFusion'):
+        variant(tiny, plain_text=True)
+
+
+def test_predictions_in_a_row_keep_what_the_model_remembers(detector):
+    found = load_subject(detector, random_weights=True)
+    steps, batch = steps_in(found, ['fp32'])['fp32'], found.batch()
+    steps.predict(batch)
+    before = found.prompt_encoder.encoded
+    steps.predict(batch)
+    assert found.prompt_encoder.encoded == before
+    steps.train(batch)  # changes the weights
+    trained = found.prompt_encoder.encoded
+    steps.predict(batch)
+    assert found.prompt_encoder.encoded > trained
+
+
+def test_ways_of_any_kind_keep_their_timings_apart():
+    calls = {('fp32', 1): lambda: sum(range(1000)), ('fp32', 2): lambda: sum(range(2_000_000))}
+    times = time_in_turn(calls, amount=1, rounds=3, device='cpu', title='sums')
+    assert list(times) == list(calls)
+    assert times['fp32', 2].over(times['fp32', 1]) > 10
+
+
+def test_a_peak_counts_the_weights_and_is_a_dash_where_the_system_tells_nothing(tiny, monkeypatch):
+    monkeypatch.setattr(steps, 'peak_growth', lambda call, device: 3 * 2**20)
+    assert Steps(tiny, 'fp32').peak(print) == f'{tiny.held_bytes / 2**20 + 3:.0f} MiB'
+    monkeypatch.setattr(steps, 'peak_growth', lambda call, device: None)
+    assert Steps(tiny, 'fp32').peak(print) == '-'

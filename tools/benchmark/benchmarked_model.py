@@ -1,0 +1,187 @@
+"""The model of a config, built offline if need be and fed with made-up pairs."""
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from rscc.apis.launch import existing_config
+from rscc.config.check import check_config
+from rscc.engine.precision import keep_freed_memory
+from rscc.registry import DATASETS, MODELS
+from tools.benchmark.fakes import noise_batch, replace_pretrained, vocabulary
+
+#: Transforms that give the frames of a training step their size.
+SIZING = ('FramesResize', 'FramesRandomCrop')
+
+
+@dataclass
+class Plan:
+    """A config as read: what would be measured, nothing built yet.
+
+    Attributes:
+        name: Of the config, without the ending.
+        cfg: The config with its overrides.
+        dates: Frames per sample, 1 or 2.
+        side: Height and width of the frames in pixels.
+    """
+    name: str
+    cfg: Config
+    dates: int
+    side: int
+
+    def costs_as(self, other: 'Plan') -> bool:
+        """Whether another config has the same model, frames and kind of optimizer."""
+        return self._cost() == other._cost()
+
+    def _cost(self) -> tuple:
+        wrapper = self.cfg.get('optim_wrapper', Config()).to_dict()
+        # Rates and decays are numbers: another value takes as long.
+        kind = wrapper.pop('optimizer', {}).get('type')
+        wrapper.pop('paramwise_cfg', None)
+        return self.cfg.model.to_dict(), self.dates, self.side, kind, wrapper
+
+
+@dataclass
+class Subject:
+    """A model under measurement.
+
+    Attributes:
+        name: Of its config, without the ending.
+        model: On its device.
+        cfg: The config it was built from.
+        dates: Frames per sample, 1 or 2.
+        size: Height and width of the frames in pixels.
+        device: ``'cpu'`` or ``'cuda[:i]'``.
+    """
+    name: str
+    model: nn.Module
+    cfg: Config
+    dates: int
+    size: tuple[int, int]
+    device: str
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """Number of weights, and of those that are trained."""
+        every = list(self.model.parameters())
+        return (sum(weight.numel() for weight in every),
+                sum(weight.numel() for weight in every if weight.requires_grad))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of weights and buffers."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def batch(self, batch_size: int = 1, captions: int = 1, seed: int = 0) -> dict[str, Any]:
+        """Return a batch as the dataloader would give it: noise, with every target.
+
+        Args:
+            batch_size: Samples; every second one changed.
+            captions: Target sentences per sample, 1 to 5.
+            seed: Of the noise and of the class names.
+        """
+        return noise_batch(self.model, self.dates, self.size, batch_size, captions, seed)
+
+    @property
+    def prompt_encoder(self) -> nn.Module | None:
+        """What encodes the class names of a language-guided fusion, None in other models."""
+        return getattr(self.model.fusion, 'prompt_encoder', None)
+
+    def fix_sentence_length(self, tokens: int) -> None:
+        """Make every generated sentence ``tokens`` long: random weights would never end one.
+
+        Heads that write all words at once do not care, and are left as they are.
+        """
+        head = getattr(self.model, 'caption_head', None)
+        if head is not None and 'min_tokens' in head.decoding.as_dict():
+            head.decoding = head.decoding.updated(dict(min_tokens=tokens, max_tokens=tokens))
+
+
+def read_plan(config: str, *, size: int | None = None,
+              cfg_options: Mapping[str, Any] | None = None) -> Plan:
+    """Read a config.
+
+    Args:
+        config: Its path.
+        size: Side of the frames in pixels; that of the training data, else 256, by default.
+        cfg_options: Overrides.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If ``size`` is not positive.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f'size is a positive number of pixels, found {size}')
+    cfg = Config.fromfile(existing_config(config))
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    init_default_scope(cfg.get('default_scope', 'rscc'))
+    return Plan(Path(config).stem, cfg, _dates(cfg), size or _side(cfg))
+
+
+def load_subject(config: str | Plan, *, size: int | None = None, device: str = 'cpu',
+                 random_weights: bool = False, vocab: str | None = None,
+                 cfg_options: Mapping[str, Any] | None = None) -> Subject:
+    """Build the model of a config.
+
+    Args:
+        config: Path of the config, or what ``read_plan`` made of it.
+        size: Of ``read_plan``; also ``cfg_options``.
+        device: Where the model goes.
+        random_weights: Replace pretrained weights by random ones of the same shape, and
+            vocabularies that are not there by stand-ins, so that nothing is downloaded.
+        vocab: BERT's ``vocab.txt`` for ``random_weights``; made up by default.
+        cfg_options: Overrides.
+
+    Raises:
+        FileNotFoundError: If the config or a vocabulary does not exist.
+        ValueError: If the config has mistakes, ``size`` is not positive, or there is no stand-in
+            for something pretrained.
+    """
+    if vocab is not None and not Path(vocab).is_file():
+        raise FileNotFoundError(f"no vocabulary at '{vocab}': expected BERT's vocab.txt, one piece "
+                                'a line')
+    if device == 'cpu':
+        keep_freed_memory()  # as the tools do
+    plan = config if isinstance(config, Plan) else read_plan(config, size=size,
+                                                             cfg_options=cfg_options)
+    cfg = plan.cfg
+    with vocabulary(vocab) as pieces:
+        if random_weights:
+            cfg.model = replace_pretrained(cfg.model.to_dict(), pieces)
+        check_config(cfg, stages=())
+        torch.manual_seed(0)
+        model = MODELS.build(cfg.model).to(device)
+    return Subject(plan.name, model, cfg, plan.dates, (plan.side, plan.side), device)
+
+
+def _training_data(cfg: Config) -> Mapping[str, Any]:
+    """Return the dataset that a step reads, inside whatever wraps or joins datasets."""
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    while inner := dataset.get('dataset') or next(iter(dataset.get('datasets', ())), None):
+        dataset = inner
+    return dataset
+
+
+def _dates(cfg: Config) -> int:
+    """Return how many frames a sample of the config's training data has."""
+    dataset = _training_data(cfg)
+    kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
+    task = getattr(kind, 'METAINFO', {}).get('task')
+    if task is None:
+        task = 'single' if cfg.model.get('fusion', {}).get('type') == 'SingleFrame' else 'pair'
+    return 1 if task == 'single' else 2
+
+
+def _side(cfg: Config) -> int:
+    """Return the height of the frames that a training step sees."""
+    dataset = _training_data(cfg)
+    sizes = [(dataset.get('cache') or {}).get('size')]
+    sizes += [step['size'] for step in dataset.get('pipeline', ()) if step.get('type') in SIZING]
+    size = next((size for size in reversed(sizes) if size), 256)
+    return size if isinstance(size, int) else size[0]

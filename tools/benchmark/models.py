@@ -1,0 +1,175 @@
+"""Benchmark of the models of configs: weights, operations, time, memory."""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tools.benchmark.benchmarked_model import Plan, Subject, load_subject, read_plan
+from tools.benchmark.counting import gflop
+from tools.benchmark.machine import describe_machine
+from tools.benchmark.steps import (
+    Steps,
+    check_device,
+    choose_precisions,
+    steps_in,
+    time_in_turn,
+    variant,
+)
+from tools.benchmark.tables import Section, Text
+from tools.benchmark.timing import Timing
+
+COLUMNS: tuple[Text, ...] = (
+    ('config', '配置'), ('variant', '方式'), ('px', '像素'),
+    ('parameters (trained)', '参数量（训练）'), ('GFLOP', 'GFLOP'),
+    ('train step, ms a pair', '训练一步，毫秒/对'), ('ratio', '比值'),
+    ('inference, ms a pair', '推理，毫秒/对'), ('ratio', '比值'),
+    ('peak memory, train', '峰值内存，训练'), ('peak memory, inference', '峰值内存，推理'))
+
+PLAIN_TEXT = 'text cache off'
+TEXT: Text = (
+    'Text cache off: class names are encoded for both dates of every pair at full length, as '
+    'published. In the other rows equal texts of a batch are encoded once, without padding, and '
+    'inference remembers them: after the warm-up it knows all class names.',
+    'text cache off（文本缓存关闭）：与原始实现相同，每对影像的两个时相都以完整长度编码类别名称。'
+    '其他各行：同一批中相同的文本只编码一次，不含填充；推理会缓存结果，预热之后类别名称均为已知。')
+
+
+def study_models(configs: Sequence[str], *, size: int | None = None, batch_size: int = 1,
+                 rounds: int = 20, device: str = 'cpu', precisions: Sequence[str] | None = None,
+                 channels_last: bool = False, compiled: bool = False, tokens: int = 12,
+                 random_weights: bool = False, vocab: str | None = None,
+                 cfg_options: Mapping[str, Any] | None = None) -> Section:
+    """Measure the models of configs, one after the other, the variants of each in turn.
+
+    Configs that train the same model on frames of the same size are measured once.
+
+    Args:
+        configs: Paths.
+        size: Side of the frames in pixels; the config's own by default.
+        batch_size: Samples a step.
+        rounds: Timed calls of each variant.
+        device: ``'cpu'`` or ``'cuda[:i]'``.
+        precisions: ``'fp32'``, ``'bf16'``, ``'fp16'``; what the device is good at by default.
+        channels_last: Measure that memory layout beside the plain one.
+        compiled: Measure ``torch.compile`` beside eager execution.
+        tokens: Length of the generated sentences.
+        random_weights: See ``load_subject``; also ``vocab`` and ``cfg_options``.
+
+    Raises:
+        ValueError: If a setting is impossible; see also ``load_subject``.
+    """
+    check_device(device)
+    precisions = choose_precisions(precisions, device)
+    groups = _alike([read_plan(config, size=size, cfg_options=cfg_options) for config in configs])
+    rows: list[list[Text]] = []
+    notes = _notes(rounds, batch_size, tokens)
+    for plan, *others in groups:
+        subject = load_subject(plan, device=device, random_weights=random_weights, vocab=vocab)
+        subject.fix_sentence_length(tokens)
+        rows += _rows(subject, len(others), precisions, channels_last, compiled, batch_size, rounds)
+        if others:
+            notes.append(_stands_for(plan, others))
+        if subject.prompt_encoder is not None and TEXT not in notes:
+            notes.append(TEXT)
+    return Section('model', ('Models', '模型'), COLUMNS, rows, describe_machine(device),
+                   notes=notes)
+
+
+def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:
+    """Group what would cost the same, in the order given; a config named twice counts once."""
+    groups: list[list[Plan]] = []
+    for plan in plans:
+        group = next((group for group in groups if group[0].costs_as(plan)), None)
+        if group is None:
+            groups.append([plan])
+        elif plan.name not in [other.name for other in group]:
+            group.append(plan)
+    return groups
+
+
+def _rows(subject: Subject, others: int, precisions: Sequence[str], channels_last: bool,
+          compiled: bool, batch_size: int, rounds: int) -> list[list[Text]]:
+    """Measure one model; ratios are to its first row."""
+    name = f'{subject.name} (+ {others})' if others else subject.name
+    layouts = _layouts(subject, channels_last, compiled)
+    operations = {layout: f'{gflop(other, batch_size):.1f}' if layout in ('', PLAIN_TEXT) else ''
+                  for layout, other in layouts.items()}
+    ways = {(precision, layout): steps for layout, other in layouts.items()
+            for precision, steps in steps_in(other, precisions).items()}
+    batch = subject.batch(batch_size)
+    memory = {way: _memory(steps, batch) for way, steps in ways.items()}
+
+    def times(step: Callable[[Steps], Any], title: str) -> dict[tuple[str, str], Timing]:
+        calls = {way: lambda steps=steps: step(steps) for way, steps in ways.items()}
+        return time_in_turn(calls, amount=batch_size, rounds=rounds, device=subject.device,
+                            title=f'{subject.name}: {title}')
+
+    predicting = times(lambda steps: steps.predict(batch), 'inference')
+    training = times(lambda steps: steps.train(batch), 'training')
+    first = next(iter(ways))
+    return [[name, ' '.join(filter(None, way)), str(subject.size[0]), _parameters(subject),
+             operations[way[1]] or operations[''],
+             str(training[way]), f'{training[way].over(training[first]):.2f}',
+             str(predicting[way]), f'{predicting[way].over(predicting[first]):.2f}', *memory[way]]
+            for way in ways]
+
+
+def _layouts(subject: Subject, channels_last: bool, compiled: bool) -> dict[str, Subject]:
+    """Return the model and the copies of it that are measured beside it."""
+    layouts = {'': subject}
+    if subject.prompt_encoder is not None:
+        layouts[PLAIN_TEXT] = variant(subject, plain_text=True)
+    if channels_last:
+        layouts['channels_last'] = variant(subject, channels_last=True)
+    if compiled:
+        layouts['compile'] = variant(subject, compiled=True)
+    return layouts
+
+
+def _parameters(subject: Subject) -> str:
+    every, trained = subject.parameters
+    return f'{every / 1e6:.1f} M' + (f' ({trained / 1e6:.1f} M)' if trained < every else '')
+
+
+def _memory(steps: Steps, batch: dict) -> list[str]:
+    """Return the peaks of training and inference: weights and what the calls need beside them."""
+    subject = steps.subject
+
+    def train() -> None:
+        for _ in range(3):  # the optimizer's state exists from the second step on
+            steps.train(batch)
+
+    steps.predict(batch)  # kernels and tables that are made once are nobody's cost
+    inference = steps.peak(lambda: steps.predict(batch))
+    training = steps.peak(train)
+    # The next precision starts from nothing, too.
+    steps.optim.optimizer.state.clear()
+    for weight in subject.model.parameters():
+        weight.grad = None
+    if subject.device != 'cpu':
+        torch.cuda.empty_cache()
+    return [training, inference]
+
+
+def _notes(rounds: int, batch_size: int, tokens: int) -> list[Text]:
+    return [
+        (f'Times: median (fastest to slowest) of {rounds} rounds in which the variants of a config '
+         f'take turns, batch size {batch_size}, data loading apart. Ratio: to the first variant of '
+         'the config.',
+         f'时间：{rounds} 轮的中位数（最快至最慢），同一配置的各种方式轮流测量，'
+         f'批大小 {batch_size}，不含数据读取。比值：相对于该配置的第一种方式。'),
+        (f'GFLOP: one forward pass of a sample with all heads, its texts and one sentence; 2 per '
+         f'multiply-add (2*MAC). Inference: masks and sentences of {tokens} tokens, with the beams '
+         'of the config.',
+         f'GFLOP：一个样本连同所有头、文本和一个句子的一次前向计算，每次乘加计为 2（2*MAC）。'
+         f'推理：变化图和 {tokens} 个词元的句子，束宽同配置。'),
+        ('Peak memory: weights and what the step needs beside them, without libraries.',
+         '峰值内存：权重以及该步骤所需的其余内存，不含程序库本身。'),
+    ]
+
+
+def _stands_for(plan: Plan, others: Sequence[Plan]) -> Text:
+    names = ', '.join(other.name for other in others)
+    return (f'{plan.name} (+ {len(others)}): {names} train the same model at this size; it is '
+            'measured once.',
+            f'{plan.name} (+ {len(others)})：{names} 以相同尺寸训练同一模型，只测量一次。')
