@@ -3,7 +3,7 @@
 A config says ``default_scope = 'rscc'`` and names our classes plainly, those of MMSegmentation as
 ``mmseg.FCNHead``.
 """
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DefaultScope
@@ -14,6 +14,29 @@ from rscc.utils.names import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
 SCOPE = 'rscc'
+
+
+class Part:
+    """Base class of a model and its parts: what they tell the rest of the project about themselves.
+
+    Nothing else is asked of a part by name; the defaults say "nothing special".
+
+    Attributes:
+        NESTED_OPTIONS: Keyword of the constructor to the class or function whose keywords its dict
+            holds, ``dict(decoding=Decoding)``; the check of configs compares names with those.
+        CARRIED: Names of buffers that the config determines and checkpoints carry along (a word
+            vocabulary, for instance); checkpoints of other code bases lack them.
+        PRETRAINED_OPTIONAL: Whether the config alone tells the architecture, so that a model whose
+            weights come from a checkpoint is built without reading ``pretrained``.
+    """
+
+    NESTED_OPTIONS: ClassVar[dict[str, Any]] = {}
+    CARRIED: ClassVar[tuple[str, ...]] = ()
+    PRETRAINED_OPTIONAL: ClassVar[bool] = False
+
+    def describe_last_batch(self) -> str:
+        """Return what a report of a non-finite loss should know of the last batch, or ''."""
+        return ''
 
 
 class Registry(_Registry):

@@ -89,10 +89,12 @@ class Place:
 
         Args:
             key: The key.
-            owner: Class or function that takes it. Where its dict has no ``type``, its ``PARTS``
-                tell whose keywords the dict holds: ``PARTS = dict(decoding=Decoding)``.
+            owner: Class or function that takes it. Where its dict has no ``type``, the
+                ``NESTED_OPTIONS`` of a :class:`rscc.registry.Part` tell whose keywords it holds.
         """
-        part = getattr(owner, 'PARTS', {}).get(key)
+        from rscc.registry import Part
+        nested = isinstance(owner, type) and issubclass(owner, Part)
+        part = owner.NESTED_OPTIONS.get(key) if nested else None
         if part is not None:
             return Place(default=part, opaque=self.opaque or key in _OPAQUE, key=key)
         names = _BELOW | _BELOW_LOADER if self.loading or self.loader else _BELOW

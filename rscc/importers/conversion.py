@@ -23,7 +23,7 @@ from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights,
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import restore_vocabulary
 from rscc.models.pretrained import without_pretrained
-from rscc.registry import DATASETS, MODELS
+from rscc.registry import DATASETS, MODELS, Part
 from rscc.utils import atomic_write
 
 #: What tensors are rebuilt by.
@@ -236,7 +236,7 @@ def _build(cfg: Config) -> nn.Module:
 def _carried(model: nn.Module) -> dict[str, Tensor]:
     """Return the buffers that the config told the heads of a model."""
     return {f'{name}.{buffer}': getattr(module, buffer) for name, module in model.named_modules()
-            for buffer in getattr(module, 'CARRIED', ()) if hasattr(module, buffer)}
+            if isinstance(module, Part) for buffer in module.CARRIED if hasattr(module, buffer)}
 
 
 def _load_published(part: nn.Module, cfg: Mapping) -> bool:

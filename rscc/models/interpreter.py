@@ -12,7 +12,7 @@ from torch import Tensor
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.encoders.base import build_encoder
 from rscc.models.test_time import TestTime, average_views, slide
-from rscc.registry import MODELS
+from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown
@@ -73,7 +73,7 @@ Prompts = list[list[list[str]]]
 
 
 @MODELS.register_module()
-class ChangeInterpreter(BaseModel):
+class ChangeInterpreter(Part, BaseModel):
     """From frames to a change map and sentences.
 
     ``frames (N, T, 3, H, W) -> encoder -> fusion -> [neck ->] change_head`` and
@@ -98,7 +98,7 @@ class ChangeInterpreter(BaseModel):
         init_cfg: MMEngine's initialisation config.
     """
 
-    PARTS: ClassVar[dict] = dict(lora=add_lora, test_cfg=TestTime)
+    NESTED_OPTIONS: ClassVar[dict] = dict(lora=add_lora, test_cfg=TestTime)
 
     def __init__(self, encoder: dict, fusion: dict, change_head: dict | None = None,
                  caption_head: dict | None = None, flag_head: dict | None = None,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rscc import compat
 from rscc.models.adaptation import add_lora, merge_lora
 from rscc.models.pretrained import load_causal_lm, make_config
+from rscc.registry import Part
 from rscc.text import CaptionTokenizer
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown
@@ -17,7 +18,7 @@ from rscc.utils.signatures import refuse_unknown
 TUNES = ('frozen', 'full', 'lora')
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Part, nn.Module):
     """A causal language model, published or random, fixed, adapted or trained.
 
     Fixed weights that can be loaded from where they were published are no part of checkpoints: they
@@ -43,7 +44,7 @@ class LanguageModel(nn.Module):
             tokenizer, or it reads ahead.
     """
 
-    PARTS: ClassVar[dict] = dict(lora=add_lora, config=dict)
+    NESTED_OPTIONS: ClassVar[dict] = dict(lora=add_lora, config=dict)
 
     def __init__(self, tokenizer: CaptionTokenizer, pretrained: str | None = None,
                  config: Mapping | None = None, tune: str = 'frozen',

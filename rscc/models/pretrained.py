@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rscc import compat
-from rscc.registry import MODELS
+from rscc.registry import MODELS, Part
 from rscc.utils import did_you_mean
 
 
@@ -110,7 +110,7 @@ def without_pretrained(cfg: Any) -> None:
     if isinstance(cfg, Mapping):
         kind = cfg.get('type') if cfg.get('pretrained') else None
         known = MODELS.get(kind) if isinstance(kind, str) else kind
-        if getattr(known, 'PRETRAINED_OPTIONAL', False):
+        if isinstance(known, type) and issubclass(known, Part) and known.PRETRAINED_OPTIONAL:
             cfg['pretrained'] = None
         for value in cfg.values():
             without_pretrained(value)

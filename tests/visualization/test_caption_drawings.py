@@ -41,5 +41,5 @@ def test_a_drawing_that_the_caption_does_not_bring_says_how_to_get_it(caption):
 
 @pytest.mark.parametrize('kind', CAPTION_DRAWINGS, ids=lambda kind: kind.name)
 def test_the_messages_name_heads_and_options_that_a_config_can_set(kind):
-    options = MODELS.get(kind.heads).PARTS['decoding']
+    options = MODELS.get(kind.heads).NESTED_OPTIONS['decoding']
     assert kind.option in {field.name for field in fields(options)}

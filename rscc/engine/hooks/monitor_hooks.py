@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from rscc.registry import HOOKS
+from rscc.registry import HOOKS, Part
 
 _SHOWN = 32
 
@@ -24,10 +24,10 @@ def batch_ids(data_batch: Any) -> list[str]:
 def batch_notes(model: nn.Module) -> list[str]:
     """Return what the parts of a model know of their last batch (noise levels, for instance).
 
-    A part tells by a method ``describe_last_batch() -> str``.
+    See :meth:`rscc.registry.Part.describe_last_batch`.
     """
     notes = (part.describe_last_batch() for part in model.modules()
-             if hasattr(part, 'describe_last_batch'))
+             if isinstance(part, Part))
     return [note for note in notes if note]
 
 

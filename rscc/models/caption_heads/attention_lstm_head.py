@@ -54,7 +54,7 @@ class AttentionLSTMHead(VocabularyMixin):
             keep their random start. ``freeze=[r'decoder\.embedding']`` of the model fixes all.
     """
 
-    PARTS: ClassVar[dict] = dict(decoding=Decoding)
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_dims: int = 512,
                  hidden_dims: int = 512, attention_dims: int = 512, dropout: float = 0.5,

@@ -10,19 +10,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from rscc.registry import Part
 from rscc.structures import ChangeDataSample
 from rscc.text.tokenizer import CaptionTokenizer
 
 BUFFER = 'vocabulary'
 
 
-class VocabularyMixin(nn.Module):
-    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded.
-
-    Attributes:
-        CARRIED: Buffers that the config tells and checkpoints carry along; those of other code
-            bases have nothing of the kind.
-    """
+class VocabularyMixin(Part, nn.Module):
+    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded."""
 
     CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, )
 

@@ -108,7 +108,7 @@ class BlipCaptionHead(VocabularyMixin):
         checkpointing: Recompute activations in the backward pass.
     """
 
-    PARTS: ClassVar[dict] = dict(decoding=Decoding, config=dict)
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding, config=dict)
 
     def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
                  config: dict | None = None, label_smoothing: float = 0.0,

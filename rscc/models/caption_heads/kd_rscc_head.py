@@ -80,7 +80,7 @@ class KarrasCaptionHead(VocabularyMixin):
     """
 
     CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, LENGTH)
-    PARTS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,
                  denoiser: dict | None = None, max_tokens: int | None = None,

@@ -70,7 +70,7 @@ class PrefixGPTHead(VocabularyMixin):
         ValueError: If an argument is out of range, or parts do not fit each other.
     """
 
-    PARTS: ClassVar[dict] = dict(decoding=Decoding, language_model=LanguageModel)
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding, language_model=LanguageModel)
 
     def __init__(self, memory_channels: int, mapper: dict, language_model: dict, tokenizer: dict,
                  prefix_length: int = 10, source: str = 'pooled', normalize_prefix: bool = False,

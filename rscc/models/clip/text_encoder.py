@@ -4,15 +4,17 @@ Papers: Radford et al., Learning Transferable Visual Models From Natural Languag
 2021, https://arxiv.org/abs/2103.00020; Zhou et al., Learning to Prompt for Vision-Language Models,
 IJCV 2022, https://arxiv.org/abs/2109.01134 (the context).
 """
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from rscc import compat
-from rscc.registry import MODELS
+from rscc.registry import MODELS, Part
 
 
 @MODELS.register_module()
-class CLIPTextEncoder(nn.Module):
+class CLIPTextEncoder(Part, nn.Module):
     """Token ids to one vector per text, in CLIP's joint space.
 
     Every sequence is ``start, contexts, words, end``, read out at its end token. Attention is
@@ -35,7 +37,7 @@ class CLIPTextEncoder(nn.Module):
             may want to see what that saves.
     """
 
-    PRETRAINED_OPTIONAL = True
+    PRETRAINED_OPTIONAL: ClassVar[bool] = True
 
     def __init__(self, context_length: int = 77, vocab_size: int = 49408, width: int = 512,
                  heads: int = 8, layers: int = 12, embed_dim: int = 1024, quick_gelu: bool = True,

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rscc.models.positions import sine_positions
-from rscc.registry import MODELS
+from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 
 
-class FrameEncoder(nn.Module, metaclass=ABCMeta):
+class FrameEncoder(Part, nn.Module, metaclass=ABCMeta):
     """Siamese encoder: one set of weights for every date.
 
     Subclasses see plain images (N*T, 3, H, W) in ``encode`` and return features whose first axis is

@@ -34,7 +34,7 @@ class BlipViT(FrameEncoder):
         checkpointing: Recompute activations in the backward pass (about 6x less memory).
     """
 
-    PARTS: ClassVar[dict] = dict(config=dict)
+    NESTED_OPTIONS: ClassVar[dict] = dict(config=dict)
 
     def __init__(self, pretrained: str | None = None, config: dict | None = None,
                  out_layers: Sequence[int] = (), checkpointing: bool = False) -> None:

@@ -12,6 +12,7 @@ Photogrammetry and Remote Sensing 208 (2024), https://doi.org/10.1016/j.isprsjpr
 and pyramid).
 """
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ class CLIPResNet(FrameEncoder):
         dates_apart: See :class:`FrameEncoder`; the original trained so.
     """
 
-    PRETRAINED_OPTIONAL = True
+    PRETRAINED_OPTIONAL: ClassVar[bool] = True
 
     def __init__(self, layers: Sequence[int] = (3, 4, 6, 3), width: int = 64, heads: int = 32,
                  output_dim: int = 1024, input_resolution: int = 512,
@@ -136,7 +137,7 @@ class CLIPViT(FrameEncoder):
         dates_apart: See :class:`FrameEncoder`; it matters to the pyramid's BatchNorm.
     """
 
-    PRETRAINED_OPTIONAL = True
+    PRETRAINED_OPTIONAL: ClassVar[bool] = True
 
     def __init__(self, width: int = 768, layers: int = 12, heads: int = 12, patch_size: int = 16,
                  output_dim: int = 512, input_resolution: int = 256,

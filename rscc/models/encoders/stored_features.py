@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from rscc.registry import MODELS
+from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 
 
 @MODELS.register_module()
-class StoredFeatures(nn.Module):
+class StoredFeatures(Part, nn.Module):
     """Hand the features that a dataset brings to the fusion; nothing to train, nothing stored.
 
     The dataset reads them from a file (``features=dict(file=..., tokens=True)`` of
