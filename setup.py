@@ -42,7 +42,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['rscc', 'rscc.*']),
-    include_package_data=True,
+    package_data={'rscc': ['**/*.css', '**/*.j2', '**/*.js', '**/*.json', '**/*.txt']},
     python_requires='>=3.11,<3.13',
     install_requires=read_blocks('mminstall')[''] + read_blocks('runtime')[''],
     extras_require=EXTRAS,

@@ -2,6 +2,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -79,6 +80,18 @@ def test_setup_carries_the_version_of_the_package(repo, metadata):
     from rscc import __version__
     assert metadata['version'] == __version__
     assert f'## {__version__}' in (repo / 'CHANGELOG.md').read_text()
+
+
+def test_an_installed_package_has_every_file_that_is_no_module(repo, tmp_path):
+    done = subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path, 'build_py',
+         '--build-lib', tmp_path / 'lib'], cwd=repo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, built = ({str(path.relative_to(root)) for path in (root / 'rscc').rglob('[!.]*')
+                     if path.is_file() and path.suffix not in ('.py', '.pyc')}
+                    for root in (repo, tmp_path / 'lib'))
+    assert built == found
+    assert {'report.html.j2', 'report.css', 'report.js'} <= {Path(name).name for name in built}
 
 
 @pytest.mark.parametrize('page', ['tools/setup_env.sh', 'README.md', 'README_zh-CN.md', *PAGES])

@@ -1,25 +1,46 @@
-"""One HTML file that shows a whole test run, offline."""
-import json
+"""One HTML file that shows a whole test run, offline.
+
+This module prepares the values that the file shows; ``templates/`` holds how they are shown.
+"""
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
-from rscc.visualization.metric_tables import metric_tables, show_number
+from rscc.visualization.denoising_trajectory import Run, denoising_rows
+from rscc.visualization.fonts import has_cjk
 from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
 from rscc.visualization.panels import LABELS
 from rscc.visualization.picture_files import safe_name
-from rscc.visualization.report_assets import CSS, SCRIPT
-from rscc.visualization.report_strips import agreement_html, sampled_caption, strip_html
 from rscc.visualization.thumbnails import Pictures, Source, Thumbnails
 
 _LAYERS = {'pred': 'prediction', 'gt': 'reference', 'errors': 'errors'}
 _FACTS = ('split', 'protocol', 'config', 'checkpoint')
+#: Metrics shown in their group's table with one decimal, being 100 times a fraction.
+_TIMES_100 = ('Bleu_', 'METEOR', 'ROUGE_L', 'CIDEr', 'Sm')
+_SUBSETS = {'all': 'all pairs', 'changed': 'changed pairs', 'unchanged': 'unchanged pairs'}
+_GROUPS = {'caption': 'Flag and content of the sentences', 'change': 'Change map'}
+#: Words that pictures do not need, beside ``LABELS``.
+_WORDS = {
+    'en': {
+        'trajectory': 'Denoising trajectory', 'trajectories': 'Open denoising trajectories',
+        'cut': 'cut at the token limit', 'cut_at': 'cut at the limit of {} tokens',
+        'cut_why': 'The sentence reached the largest number of tokens that the model may write; '
+                   'its end is missing.',
+        'cut_count': 'Marked as cut: {} of the {} samples shown. ',
+    },
+    'zh': {
+        'trajectory': '去噪轨迹', 'trajectories': '展开去噪轨迹',
+        'cut': '达到词元上限被截断', 'cut_at': '达到 {} 个词元的上限被截断',
+        'cut_why': '句子达到模型允许输出的最大词元数，结尾缺失。',
+        'cut_count': '标为截断的样本：{} / {}。',
+    },
+}
 
 
 def write_report(predictions: dict,
@@ -36,8 +57,9 @@ def write_report(predictions: dict,
     Args:
         predictions: What ``tools/test.py --out`` writes: ``metrics`` and ``samples`` besides
             ``config``, ``checkpoint``, ``dataset``, ``split`` and ``protocol``. A sample may also
-            hold ``pred_change_flag`` and, of a sentence drawn from noise, ``agreement``,
-            ``abstained``, ``drawn`` and ``strip``: [[sigma, text], ...], noisiest first.
+            hold ``pred_change_flag``; ``truncated`` where its sentence reached the token limit,
+            True or the limit; and, of a sentence drawn from noise, ``agreement``, ``abstained``,
+            ``drawn`` and ``strip``: [[sigma, text], ...], noisiest first.
         out_file: The HTML file; replaced only when the new one is complete.
         mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``.
         reference_mask_dir: Folder of reference masks; None looks for ``reference_masks`` beside
@@ -66,22 +88,35 @@ def write_report(predictions: dict,
         reference_mask_dir = Path(mask_dir).parent / 'reference_masks'
     sources = [_source(sample, mask_dir, reference_mask_dir) for sample in shown]
     encode = Thumbnails(sources, palette, max_megabytes * 1e6)
-    words = LABELS.get(dataset.get('language'), LABELS['en'])
-    layers, scores = set(), {}
+    language = dataset.get('language')
+    words = {**LABELS.get(language, LABELS['en']), **_WORDS.get(language, _WORDS['en'])}
     with atomic_write(out_file) as file:
-        cards = []
-        for sample, source in progress(list(zip(shown, sources, strict=True)), 'report', None,
-                                       'sample'):
-            pictures = encode(source)
-            layers.update(pictures.layers)
-            scores |= dict.fromkeys(_scores(sample))
-            cards.append(_card(sample, pictures, words, dataset, first=not cards))
-        file.write(_head(predictions, dataset, len(samples), len(shown)))
-        file.write(_bar(list(scores), layers, shown, words))
-        file.writelines(['<main>', '<p class="none" hidden>No sample fits these filters.</p>',
-                         *cards, '</main>'])
-        file.write(_tail(layers, palette, classes))
+        cards = [_card(sample, encode(source), words, dataset) for sample, source in
+                 progress(list(zip(shown, sources, strict=True)), 'report', None, 'sample')]
+        layers = {key: title for key, title in _LAYERS.items()
+                  if any(key in card['layers'] for card in cards)}
+        file.writelines(_render(
+            **_header(predictions, dataset, len(samples), len(shown)),
+            **_controls(cards),
+            cards=cards, layers=layers, legends=_legends(palette, classes) if layers else {},
+            words=words))
     return Path(out_file)
+
+
+def _render(**values: object) -> Iterator[str]:
+    """Fill the templates; everything but our own style and script is escaped."""
+    # Imported here: drawing and training need no templates.
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader('rscc.visualization', 'templates'), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True)
+    environment.filters['number'] = _number
+    css, script = (Markup(environment.loader.get_source(environment, name)[0].strip())
+                   for name in ('report.css', 'report.js'))
+    return environment.get_template('report.html.j2').generate(css=css, script=script, **values)
 
 
 def _source(sample: dict, mask_dir: str | os.PathLike | None,
@@ -91,6 +126,115 @@ def _source(sample: dict, mask_dir: str | os.PathLike | None,
     return Source(tuple(Path(path) for path in paths if path),
                   None if mask_dir is None else Path(mask_dir) / name,
                   None if reference_mask_dir is None else Path(reference_mask_dir) / name)
+
+
+def _header(predictions: dict, dataset: dict, total: int, shown: int) -> dict:
+    facts = {key: predictions[key] for key in _FACTS if predictions.get(key)}
+    facts['samples'] = f'{total}' if shown == total else f'{total} ({shown} shown, evenly spaced)'
+    facts['written'] = datetime.now().strftime('%Y-%m-%d %H:%M') + f' by rscc {__version__}'
+    return {'name': dataset.get('dataset_type') or 'test run', 'facts': facts,
+            'language': dataset.get('language') or 'en',
+            'tables': _tables(predictions.get('metrics') or {})}
+
+
+def _controls(cards: list[dict]) -> dict:
+    """Return what decides which controls have a use."""
+    return {'sort_keys': list(dict.fromkeys(name for card in cards for name in card['scores'])),
+            'num_abstained': sum(card['abstained'] for card in cards),
+            'num_cut': sum(card['cut'] is not None for card in cards),
+            'first_trajectory': next((index for index, card in enumerate(cards)
+                                      if card['trajectory']), None)}
+
+
+def _legends(palette: Sequence | None, classes: Sequence[str] | None) -> dict[str, list]:
+    """Return name and colour of every class but the first, by layer."""
+    names = list(classes or ())
+    change = _swatches(names, tint_palette(len(names), palette))
+    return {'pred': change, 'gt': change, 'errors': _swatches(ERROR_CLASSES, ERROR_PALETTE)}
+
+
+def _swatches(names: Sequence[str], colours: Sequence) -> list[list[str]]:
+    return [[name, '#' + bytes(colour).hex()]
+            for name, colour in zip(names[1:], colours[1:], strict=True)]
+
+
+def _tables(metrics: Mapping[str, float]) -> dict:
+    """Lay out flat metric keys.
+
+    ``caption/<subset>/<metric>`` become rows of one wide table, with the trivial baselines of
+    ``baseline/...`` below; two-part keys (``change/F1_changed``) become one narrow table a group.
+    """
+    numbers = {key: value for key, value in metrics.items()
+               if isinstance(value, int | float) and not isinstance(value, bool)}
+    rows, groups = {}, {}
+    for key, value in numbers.items():
+        *place, name = key.split('/')
+        if len(place) > 1:
+            rows.setdefault(tuple(place), {})[name] = _cell(name, value)
+        else:
+            group = place[0] if place else 'metrics'
+            title = _GROUPS.get(group, group.capitalize())
+            groups.setdefault(title, {})[name] = _cell(name, value)
+    ordered = sorted(rows.items(), key=lambda row: row[0][0] == 'baseline')
+    columns = list(dict.fromkeys(name for _, cells in ordered for name in cells))
+    return {'columns': [name.replace('Bleu_', 'BLEU-') for name in columns], 'groups': groups,
+            'rows': [{'title': _row_title(*place), 'baseline': place[0] == 'baseline',
+                      'cells': [cells.get(name, '') for name in columns]}
+                     for place, cells in ordered]}
+
+
+def _row_title(origin: str, *subsets: str) -> str:
+    title = ', '.join(_SUBSETS.get(part, part.replace('_', ' ')) for part in subsets)
+    return title if origin == 'caption' else f'{origin}: {title}'
+
+
+def _cell(name: str, value: float) -> str:
+    return f'{value:.1f}' if name.startswith(_TIMES_100) else _number(value)
+
+
+def _number(value: float) -> str:
+    """Write a number with as many digits as are worth reading."""
+    return f'{value:.1f}' if abs(value) >= 10 else f'{value:.3f}'
+
+
+def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict) -> dict:
+    truth, claim = sample.get('gt_change_flag'), _predicted_flag(sample, dataset)
+    said = sample.get('prediction')
+    caption = SampledCaption.told(ScoredCaption(said or '', 0.0), sample)
+    return {
+        'id': sample.get('sample_id', ''), 'truth': _flag(truth), 'claim': _flag(claim),
+        'wrong': None not in (truth, claim) and bool(truth) != claim,
+        'abstained': caption is not None and bool(caption.abstained),
+        'cut': _cut(sample, words), 'scores': _scores(sample), 'layers': pictures.layers,
+        'pictures': _pictures(pictures, words),
+        'comparable': len(pictures.frames) == 2 and all(pictures.frames),
+        'prediction': said, 'references': sample.get('references') or [],
+        'agreement': _agreement(caption, words), 'candidates': sample.get('nbest') or [],
+        'trajectory': _trajectory(caption, words),
+    }
+
+
+def _flag(changed: bool | None) -> str | None:
+    return None if changed is None else 'changed' if changed else 'unchanged'
+
+
+def _predicted_flag(sample: dict, dataset: dict) -> bool | None:
+    """Return whether the sentence claims a change, None where that cannot be told."""
+    if sample.get('pred_change_flag') is not None:
+        return bool(sample['pred_change_flag'])
+    unchanged = {sentence.strip(' .。').lower() for sentence in
+                 dataset.get('no_change_captions') or ()}
+    if not unchanged or not sample.get('prediction'):
+        return None
+    return sample['prediction'].strip(' .。').lower() not in unchanged
+
+
+def _cut(sample: dict, words: dict) -> str | None:
+    """Return the mark of a sentence that reached the token limit, None of any other."""
+    limit = sample.get('truncated')
+    if not limit:
+        return None
+    return words['cut'] if limit is True else words['cut_at'].format(limit)
 
 
 def _scores(sample: dict) -> dict[str, float]:
@@ -104,142 +248,29 @@ def _scores(sample: dict) -> dict[str, float]:
             if value is not None and np.isfinite(value)}
 
 
-def _predicted_flag(sample: dict, dataset: dict) -> bool | None:
-    """Return whether the answer claims a change, None where that cannot be told."""
-    if sample.get('pred_change_flag') is not None:
-        return bool(sample['pred_change_flag'])
-    unchanged = {sentence.strip(' .。').lower() for sentence in
-                 dataset.get('no_change_captions') or ()}
-    if not unchanged or not sample.get('prediction'):
-        return None
-    return sample['prediction'].strip(' .。').lower() not in unchanged
-
-
-def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict, first: bool = False) -> str:
-    truth, claim = sample.get('gt_change_flag'), _predicted_flag(sample, dataset)
-    flag = '' if truth is None else 'changed' if truth else 'unchanged'
-    wrong = truth is not None and claim is not None and bool(truth) != claim
-    caption = sampled_caption(sample)
-    doubt = caption is not None and caption.abstained
-    chips = f'<span class="chip">{flag}</span>' if flag else ''
-    if flag and claim is not None:
-        said = 'changed' if claim else 'unchanged'
-        chips += (f'<span class="chip {"wrong" if wrong else "right"}">'
-                  f'{"wrong: " if wrong else ""}predicted {said}</span>')
-    if doubt:
-        chips += f'<span class="chip wrong">{words["doubt"]}</span>'
-    single = ' single' if len(pictures.frames) == 1 else ''
-    return (f'<article class="card{single}" data-flag="{flag}"{" data-wrong" * wrong}'
-            f'{" data-abstained" * doubt} data-scores="{escape(json.dumps(_scores(sample)))}">'
-            f'<h3>{escape(str(sample.get("sample_id", "")))}{chips}</h3>'
-            f'<div class="pictures">{_pictures(pictures, words)}</div>'
-            f'<div class="text">{_text(sample, words)}</div>'
-            f'{strip_html(caption, words, first) if caption else ""}</article>\n')
-
-
-def _pictures(pictures: Pictures, words: dict) -> str:
+def _pictures(pictures: Pictures, words: dict) -> list[dict]:
     count = len(pictures.frames)
-    names = ([words['single']] if count == 1 else
-             [words['frames'][0], *(words['date'].format(i) for i in range(2, count)),
-              words['frames'][1]])[:count]
-    figures = []
-    for name, address, problem in zip(names, pictures.frames, pictures.problems, strict=True):
-        inside = (f'<img class="date" alt="{escape(name)}" src="{address}">' if address else
-                  f'<div class="missing">{escape(problem)}</div>')
-        figures.append(f'<figure>{inside}<figcaption>{escape(name)}</figcaption></figure>')
-    if count == 2 and all(pictures.frames):
-        figures.append(_comparison(pictures, words))
-    return ''.join(figures) or '<div class="missing">this sample names no image</div>'
+    titles = ([words['single']] if count == 1 else
+              [words['frames'][0], *(words['date'].format(i) for i in range(2, count)),
+               words['frames'][1]])[:count]
+    return [{'title': title, 'address': address, 'problem': problem} for title, address, problem
+            in zip(titles, pictures.frames, pictures.problems, strict=True)]
 
 
-def _comparison(pictures: Pictures, words: dict) -> str:
-    """Return the tile that wipes and blinks between the dates, with the masks above."""
-    layers = ''.join(f'<img class="layer {name}" alt="" src="{address}">'
-                     for name, address in pictures.layers.items())
-    start = 0 if layers else 50
-    both = escape(' / '.join(words['frames']))
-    return ('<figure><div class="stack"><img class="before" alt=""><img class="after" alt="">'
-            f'{layers}<span class="handle"></span><input type="range" min="0" max="100" '
-            f'value="{start}" aria-label="{both}"></div><figcaption>{words["compare"]}'
-            f'<button type="button" class="blinker" aria-pressed="false">{words["blink"]}</button>'
-            '</figcaption></figure>')
+def _agreement(caption: SampledCaption | None, words: dict) -> dict | None:
+    """Return how much the sentences drawn agree, None where there was only one."""
+    if caption is None or caption.drawn < 2:
+        return None
+    return {'title': words['agreement'].format(caption.drawn), 'share': caption.agreement}
 
 
-def _text(sample: dict, words: dict) -> str:
-    parts = []
-    if sample.get('prediction') is not None:
-        said = escape(sample['prediction']) or '<span class="empty">(empty)</span>'
-        parts.append(f'<h4 class="main">{words["pred"]}</h4><p class="prediction">{said}</p>')
-    if caption := sampled_caption(sample):
-        parts.append(agreement_html(caption, words))
-    if sample.get('references'):
-        parts.append(f'<h4>{words["references"]}</h4>{_list("ul", sample["references"])}')
-    scores = {name: value for name, value in _scores(sample).items() if name != 'agreement'}
-    if scores:
-        parts.append('<div class="scores">' + ''.join(
-            f'<span>{escape(name)} <b>{show_number(value)}</b></span>'
-            for name, value in scores.items()) + '</div>')
-    if len(sample.get('nbest') or ()) > 1:
-        lines = [text if score is None else f'{text} ({show_number(score)})'
-                 for text, score in sample['nbest']]
-        parts.append(f'<details><summary>{len(lines)} candidates</summary>{_list("ol", lines)}'
-                     '</details>')
-    return ''.join(parts)
-
-
-def _list(tag: str, lines: Sequence[str]) -> str:
-    return f'<{tag}>' + ''.join(f'<li>{escape(str(line))}</li>' for line in lines) + f'</{tag}>'
-
-
-def _head(predictions: dict, dataset: dict, total: int, shown: int) -> str:
-    name = str(dataset.get('dataset_type') or 'test run')
-    facts = {key: predictions[key] for key in _FACTS if predictions.get(key)}
-    facts['samples'] = f'{total}' if shown == total else f'{total} ({shown} shown, evenly spaced)'
-    facts['written'] = datetime.now().strftime('%Y-%m-%d %H:%M') + f' by rscc {__version__}'
-    listed = ''.join(f'<div><dt>{key}</dt><dd>{escape(str(value))}</dd></div>'
-                     for key, value in facts.items())
-    language = escape(str(dataset.get('language') or 'en'))
-    return (f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{escape(name)}: test report</title><style>{CSS}</style></head>\n<body><header>'
-            f'<h1>{escape(name)}: test report</h1><dl class="facts">{listed}</dl>'
-            f'{metric_tables(predictions.get("metrics") or {})}</header>\n')
-
-
-def _bar(scores: list[str], layers: set[str], samples: Sequence[dict], words: dict) -> str:
-    """Return the controls; those without a use in this report are left out."""
-    orders = ''.join(f'<option value="{escape(name)}|{order}">{order} {escape(name)} first</option>'
-                     for name in scores for order in ('worst', 'best'))
-    overlays = ''.join(f'<option value="{name}">{title}</option>'
-                       for name, title in _LAYERS.items() if name in layers)
-    overlay = (f'<label>Mask <select name="layer">{overlays}<option value="">none</option></select>'
-               '</label>') if layers else ''
-    strips = (f'<label><input type="checkbox" name="strips"> {words["strip"]}</label>'
-              if any(sample.get('strip') for sample in samples) else '')
-    doubt = (f'<option value="abstained">{words["abstained"]}</option>'
-             if any(sample.get('abstained') for sample in samples) else '')
-    return ('<div class="bar"><form><label>Sort <select name="sort"><option value="">'
-            f'file order</option>{orders}</select></label><label>Show <select name="show">'
-            '<option value="all">all</option><option value="changed">changed</option>'
-            '<option value="unchanged">unchanged</option><option value="wrong">wrong change flag'
-            f'</option>{doubt}</select></label>{overlay}{strips}<label class="wide">Search <input '
-            'type="search" name="search" placeholder="words or sample id"></label>'
-            '<span class="count"></span>'
-            '<div class="legend"></div></form></div>'
-            '<noscript><p class="note">Sorting and filtering need JavaScript.</p></noscript>\n')
-
-
-def _tail(layers: set[str], palette: Sequence | None, classes: Sequence[str] | None) -> str:
-    names = list(classes or ())
-    colours = tint_palette(len(names), palette)
-    change = [[name, _css(colours[index])] for index, name in enumerate(names) if index]
-    errors = [[name, _css(ERROR_PALETTE[index])] for index, name in enumerate(ERROR_CLASSES)
-              if index]
-    legends = {'pred': change, 'gt': change, 'errors': errors} if layers else {}
-    data = json.dumps(legends, ensure_ascii=False).replace('<', '\\u003c')
-    return (f'<script type="application/json" id="legends">{data}</script>'
-            f'<script>{SCRIPT}</script></body></html>\n')
-
-
-def _css(colour: Sequence[int]) -> str:
-    return '#' + bytes(colour).hex()
+def _trajectory(caption: SampledCaption | None, words: dict) -> dict | None:
+    """Return a row for every change of the sentence, noisiest first, and what its marks mean."""
+    if caption is None or not caption.strip:
+        return None
+    rows = [{'label': row.label, 'steps': row.steps, 'noise': row.noise, 'runs': row.runs,
+             'glue': '' if any(has_cjk(run.text) for run in row.runs) else ' '}
+            for row in denoising_rows(caption.strip, caption.text)]
+    looks = ((False, False), (True, False), (True, True), (False, True))
+    legend = [Run(kind, *look) for kind, look in zip(words['kinds'], looks, strict=True)]
+    return {'steps': len(caption.strip), 'rows': rows, 'legend': legend}

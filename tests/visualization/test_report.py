@@ -1,16 +1,24 @@
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import resources
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
 
+from rscc.visualization import report
 from rscc.visualization.picture_files import save_mask
 from rscc.visualization.report import write_report
 
 STOCK = ['there is no difference', 'the two scenes seem identical']
+
+
+DRAWN = {'agreement': 0.31, 'abstained': True, 'drawn': 8,
+         'strip': [[80.0, 'a <b>tree</b>'], [1.0, 'a house is built'], [0.1, 'a house is built']]}
 
 
 @pytest.fixture
@@ -52,30 +60,50 @@ def html_of(run, tmp_path, **options):
     return write_report(run, tmp_path / 'report.html', **options).read_text(encoding='utf-8')
 
 
-class Outline(HTMLParser):
-    """Collects tags that must be closed, and every address."""
+class Page(HTMLParser):
+    """What a browser makes of a report: tags, attributes and the text between them."""
 
-    def __init__(self):
+    def __init__(self, html):
         super().__init__()
-        self.open, self.addresses, self.errors = [], [], []
+        self.open, self.errors, self.tags, self.texts = [], [], [], []
+        self.feed(html)
+        assert not self.errors and not self.open
 
     def handle_starttag(self, tag, attrs):
-        self.addresses += [value for name, value in attrs if name in ('src', 'href')]
+        self.tags.append((tag, dict(attrs)))
         if tag not in ('img', 'input', 'meta', 'br', 'link'):
-            self.open.append(tag)
+            self.open.append((tag, dict(attrs).get('class', '')))
 
     def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
+        if not self.open or self.open.pop()[0] != tag:
             self.errors.append(tag)
+
+    def handle_data(self, data):
+        if data.strip() and self.open:
+            self.texts.append((*self.open[-1], data.strip()))
+
+    def of(self, tag, kind=None):
+        """Return the texts that stand directly in a tag (of a class)."""
+        return [text for name, classes, text in self.texts
+                if name == tag and (kind is None or kind in classes.split())]
+
+    def attributes(self, name):
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
 
 
 def test_report_is_well_formed_and_fetches_nothing(run, tmp_path, masks):
     html = html_of(run, tmp_path, mask_dir=masks)
-    outline = Outline()
-    outline.feed(html)
-    assert not outline.errors and not outline.open
-    assert outline.addresses and all(a.startswith('data:image/') for a in outline.addresses)
+    page = Page(html)
+    addresses = page.attributes('src') + page.attributes('href')
+    assert addresses and all(address.startswith('data:image/') for address in addresses)
     assert not re.search(r'https?://|@import|url\(', html)
+
+
+def test_style_and_script_stand_in_the_file_unchanged(run, tmp_path):
+    html, folder = html_of(run, tmp_path), resources.files('rscc.visualization') / 'templates'
+    for name, tag in (('report.css', 'style'), ('report.js', 'script')):
+        text = (folder / name).read_text(encoding='utf-8').strip()
+        assert len(text) > 1000 and f'<{tag}>\n{text}\n</{tag}>' in html and '</' not in text
 
 
 def test_header_tells_what_was_tested(run, tmp_path):
@@ -84,19 +112,29 @@ def test_header_tells_what_was_tested(run, tmp_path):
         assert fact in html
 
 
-def test_metrics_stand_beside_their_baselines(run, tmp_path):
-    html = html_of(run, tmp_path)
-    assert '<tr><th>all pairs</th><td>81.0</td></tr>' in html
-    assert '<tr class=floor><th>baseline: all pairs</th><td>40.0</td></tr>' in html
-    assert '<th>F1_changed</th><td>0.500</td>' in html
+def test_text_of_models_and_people_is_escaped(run, tmp_path, masks):
+    evil = '"><img src=x onerror=alert(1)>\'{{ 7 * 7 }}</script><script>alert(2)</script>'
+    sample = run['samples'][0]
+    sample |= {**DRAWN, 'prediction': evil, 'references': [evil], 'nbest': [[evil, None]] * 2,
+               'scores': {evil: 1.5}, 'strip': [[1.0, evil]], 'truncated': evil}
+    run['samples'][1]['sample_id'] = evil
+    run['samples'][2]['img_path_to'] = evil
+    run['dataset'] |= {'classes': ['unchanged', evil], 'dataset_type': evil, 'language': evil}
+    run |= {'config': evil, 'metrics': {f'change/{evil}': 0.5, f'caption/all/{evil}': 0.5}}
+    html = html_of(run, tmp_path, mask_dir=masks)
+    page = Page(html)
+    assert page.of('p', 'prediction')[0] == page.of('li')[0] == evil
+    assert [tag for tag, _ in page.tags].count('script') == 2
+    assert not {'onerror', 'x'} & {name for _, given in page.tags for name in given}
+    assert 'alert(2)</script>' not in html
+    assert json.loads(page.attributes('data-scores')[0])[evil] == 1.5
+    assert json.loads(next(text for tag, _, text in page.texts if tag == 'script'))['pred'] == [
+        [evil, '#e63c32']]
 
 
-def test_text_of_models_and_people_is_escaped(run, tmp_path):
-    run['samples'][0]['sample_id'] = '"><img src=x onerror=alert(1)>'
-    run['dataset']['classes'] = ['unchanged', '</script><script>alert(2)']
-    html = html_of(run, tmp_path)
-    assert 'a &lt;script&gt;road&lt;/script&gt; &amp; &quot;tree&quot;' in html
-    assert '<img src=x' not in html and 'script>alert(2)' not in html
+def test_a_value_that_the_templates_miss_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="'language' is undefined"):
+        list(report._render())
 
 
 def test_every_sample_has_a_card_with_both_dates(run, tmp_path):
@@ -166,38 +204,106 @@ def test_pictures_shrink_to_the_size_limit(run, tmp_path):
     assert len(small) < 0.33e6 < len(large)
 
 
-DRAWN = {'agreement': 0.31, 'abstained': True, 'drawn': 8,
-         'strip': [[80.0, 'a <b>tree</b>'], [1.0, 'a house is built'], [0.1, 'a house is built']]}
-
-
-def test_a_sentence_drawn_from_noise_has_its_strip_and_agreement(run, tmp_path):
-    assert '<details class="strip"' not in html_of(run, tmp_path)
-    run['samples'][0] |= DRAWN
+def test_a_sentence_drawn_from_noise_has_its_trajectory_and_agreement(run, tmp_path):
+    assert 'trajectory"' not in html_of(run, tmp_path).split('<body>')[1]
+    run['samples'][1] |= DRAWN
     html = html_of(run, tmp_path)
-    assert html.count('<details class="strip" open>') == 1 and 'From noise to words · 3' in html
-    assert 'Agreement of 8 sentences' in html and '<b>0.31</b>' in html
-    assert html.count(' data-abstained ') == 1 and 'abstained: the sentences drawn agree' in html
-    assert html.count('name="strips"') == 1 and '<option value="abstained">' in html
-    assert '&lt;b&gt;tree' in html and '<b>tree' not in html
-    outline = Outline()
-    outline.feed(html)
-    assert not outline.errors and not outline.open
+    page = Page(html)
+    assert html.count('<details class="trajectory" open>') == 1
+    assert 'Denoising trajectory · 3 steps' in page.of('summary')
+    assert page.of('p', 'doubt') == ['Agreement of 8 sentences'] and '<b>0.31</b>' in html
+    assert '--share:0.310' in page.attributes('style')
+    assert page.attributes('data-abstained') == [None]
+    assert 'abstained: the sentences drawn agree too little' in page.of('span', 'wrong')
+    assert page.attributes('name').count('trajectories') == 1
+    assert 'abstained' in page.attributes('value')
 
 
-def test_only_the_first_strip_is_open_and_nothing_to_filter_is_not_offered(run, tmp_path):
+def test_only_the_first_trajectory_is_open_and_nothing_to_filter_is_not_offered(run, tmp_path):
     for sample in run['samples']:
         sample |= DRAWN | {'abstained': False}
     html = html_of(run, tmp_path)
-    assert html.count('<details class="strip"') == 4 and html.count('class="strip" open') == 1
+    assert html.count('<details class="trajectory"') == 4
+    assert html.count('class="trajectory" open') == 1
     assert '<option value="abstained">' not in html and 'agreement|worst' in html
 
 
-def test_chinese_strips_have_chinese_labels(run, tmp_path):
+def test_words_of_a_trajectory_are_marked_by_what_becomes_of_them(run, tmp_path):
+    strip = [[80.0, 'tree tree is'], [8.0, 'a tree is'], [1.0, 'a house is'], [0.5, 'a house is']]
+    html = trajectory_of(run, tmp_path, strip, 'a house is')
+    assert '<p>tree tree <b>is</b></p>' in html
+    assert '<p><mark>a</mark> tree <b>is</b></p>' in html
+    assert '<p><b>a</b> <mark>house</mark> <b>is</b></p>' in html
+    assert html.count('<li>') == 3 and 'σ 1 – 0.5<small>2 steps</small>' in html
+    html = trajectory_of(run, tmp_path, [[2.0, ''], [1.0, 'a lake & is']], 'a house is')
+    assert '<p>—</p>' in html
+    assert '<p><mark>a</mark> <u>lake &amp;</u> <mark>is</mark></p>' in html
+
+
+def trajectory_of(run, tmp_path, strip, said):
+    run['samples'][0] |= {**DRAWN, 'prediction': said, 'strip': strip}
+    return re.search('<details class="trajectory".*?</details>', html_of(run, tmp_path), re.S)[0]
+
+
+def test_without_a_trajectory_or_others_to_agree_with_there_is_nothing(run, tmp_path):
+    run['samples'][0] |= {**DRAWN, 'drawn': 1, 'strip': []}
+    page = Page(html_of(run, tmp_path))
+    assert not page.of('p', 'agreement') and 'trajectories' not in page.attributes('name')
+
+
+def test_chinese_trajectories_have_chinese_labels(run, tmp_path):
     run['dataset']['language'] = 'zh'
-    run['samples'][0] |= DRAWN | {'prediction': '新建房屋', 'strip': [[1.0, '新建树木']]}
+    html = trajectory_of(run, tmp_path, [[1.0, '新建树木']], '新建房屋')
+    assert '去噪轨迹 · 1 步' in html and '<p><b>新建</b>树木</p>' in html
     html = html_of(run, tmp_path)
-    assert '从噪声到句子 · 1 步' in html and '8 个采样句的一致度' in html and '弃答：' in html
-    assert '<p><b>新建</b>树木</p>' in html
+    assert '8 个采样句的一致度' in html and '弃答：' in html
+
+
+@pytest.mark.parametrize(('language', 'truncated', 'shown'), [
+    ('en', 40, 'cut at the limit of 40 tokens'), ('en', True, 'cut at the token limit'),
+    ('zh', 40, '达到 40 个词元的上限被截断'), ('en', False, None), ('en', None, None)])
+def test_a_sentence_cut_at_the_token_limit_is_marked(run, tmp_path, language, truncated, shown):
+    run['dataset']['language'] = language
+    run['samples'][2]['truncated'] = truncated
+    page = Page(html_of(run, tmp_path))
+    assert page.of('span', 'cut') == ([shown] if shown else [])
+    assert len(page.attributes('data-cut')) == page.attributes('value').count('cut') == bool(shown)
+    notes = [text for text in page.of('p', 'note') if re.search('1 of the 4|1 / 4', text)]
+    assert len(notes) == len(page.attributes('title')) == bool(shown)
+    if shown:
+        assert page.attributes('title')[0] in notes[0]
+
+
+def tables_of(metrics, tmp_path):
+    return html_of({'samples': [], 'metrics': metrics}, tmp_path).split('</dl>')[1]
+
+
+def test_subsets_are_rows_and_baselines_follow_them(tmp_path):
+    html = tables_of({'baseline/changed/CIDEr': 20.04, 'caption/all/CIDEr': 126.64,
+                      'caption/all/Bleu_4': 59.8, 'human/all/CIDEr': 90.0}, tmp_path)
+    first = '<tr><th scope="row">all pairs</th><td>126.6</td><td>59.8</td></tr>'
+    last = ('<tr class="baseline"><th scope="row">baseline: changed pairs</th><td>20.0</td>'
+            '<td></td></tr>')
+    assert html.index(first) < html.index('human: all pairs</th>') < html.index(last)
+    assert 'BLEU-4' in html and 'look at no image' in html
+    assert 'look at no image' not in tables_of({'caption/all/CIDEr': 126.64}, tmp_path)
+
+
+def test_groups_are_named_for_readers(tmp_path):
+    page = Page(html_of({'samples': [], 'metrics': {'change/mIoU': 0.5, 'caption/x': 1, 'time': 3,
+                                                    'my/x': 2}}, tmp_path))
+    assert page.of('h2') == ['Change map', 'Flag and content of the sentences', 'Metrics', 'My']
+
+
+@pytest.mark.parametrize(('name', 'value', 'shown'), [
+    ('flag_accuracy', 0.9312, '0.931'), ('all/Sm', 7.25, '7.2'), ('x', 126.64, '126.6'),
+    ('x', 0.5, '0.500'), ('x', -0.04, '-0.040'), ('x', -12.34, '-12.3')])
+def test_fractions_keep_three_digits_and_scores_one(tmp_path, name, value, shown):
+    assert f'<td>{shown}</td>' in tables_of({f'caption/{name}': value}, tmp_path)
+
+
+def test_text_among_the_metrics_is_left_out(tmp_path):
+    assert 'No metrics' in tables_of({'protocol': 'coco', 'done': True}, tmp_path)
 
 
 def test_run_without_metrics_or_samples_still_gives_a_page(tmp_path):
@@ -260,13 +366,15 @@ def drive(page, script):
     ("form.search.value = 'nowhere'", ' 0 of 4 samples'),
     ("form.show.value = 'abstained'", 'test_2 1 of 4 samples'),
     ("form.sort.value = 'agreement|worst'", 'test_2,test_1,test_0,test_3 4 of 4 samples'),
-    ("form.strips.click(); document.querySelectorAll('.strip[open]').forEach("
-     "strip => strip.closest('.card').querySelector('h3').prepend('open '))",
+    ("form.trajectories.click(); document.querySelectorAll('.trajectory[open]').forEach("
+     "node => node.closest('.card').querySelector('h3').prepend('open '))",
      'open ,open ,test_2,test_3 4 of 4 samples'),
+    ("form.show.value = 'cut'", 'test_3 1 of 4 samples'),
 ])
 def test_sorting_and_filtering_in_a_browser(run, tmp_path, script, shown):
     run['samples'][1] |= {**DRAWN, 'agreement': 0.5, 'abstained': False}
     run['samples'][2] |= {**DRAWN, 'strip': []}
     run['samples'][0] |= {**DRAWN, 'agreement': 0.9, 'abstained': False}
+    run['samples'][3]['truncated'] = 40
     page = write_report(run, tmp_path / 'report.html')
     assert drive(page, script) == shown
