@@ -4,7 +4,6 @@ import subprocess
 import pytest
 
 from rscc.evaluation import java_tools
-from rscc.evaluation import java_tools as java_module
 
 pytest.importorskip('pycocoevalcap')
 
@@ -37,7 +36,6 @@ def test_failures_say_what_the_program_said(monkeypatch):
         java_tools.ptb_tokenize(['a', 'b'])
 
 
-pytest.importorskip('pycocoevalcap')
 PAIR = ('a house is built', ('houses are built', 'a house is built'))
 
 
@@ -48,7 +46,7 @@ def java():
 
 
 @pytest.mark.slow
-def test_both_forms_of_several_sets_in_one_call(java_tools):
+def test_both_forms_of_several_sets_in_one_call(java):
     scores = java_tools.meteor_scores({
         'same': [PAIR, PAIR], 'stem': [('a house is built', ('the houses are built',))],
         'empty caption': [('', ('a house',))], 'none': []})
@@ -60,7 +58,7 @@ def test_both_forms_of_several_sets_in_one_call(java_tools):
 
 
 @pytest.mark.slow
-def test_one_form_alone_is_that_of_both(java_tools):
+def test_one_form_alone_is_that_of_both(java):
     pair = [('a house is built', ('the houses are built',))]
     both = java_tools.meteor_scores({'x': pair})['x']
     assert java_tools.meteor_scores({'x': pair}, ['METEOR_id']) == {'x': {
@@ -73,15 +71,15 @@ def test_words_are_numbered_by_the_alphabet():
 
 
 def test_without_java_the_error_says_how_to_get_it_for_meteor(monkeypatch):
-    monkeypatch.setattr(java_module.shutil, 'which', lambda _: None)
+    monkeypatch.setattr(java_tools.shutil, 'which', lambda _: None)
     with pytest.raises(java_tools.MeteorError, match=r"'java' is not installed \(Debian: apt-get"):
         java_tools.meteor_scores({'x': [PAIR]})
     assert java_tools.meteor_scores({'x': []}) == {}
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(java_module.shutil, 'which', lambda _: '/bin/true')
-    monkeypatch.setattr(java_module.importlib.util, 'find_spec', lambda _: None)
+    monkeypatch.setattr(java_tools.shutil, 'which', lambda _: '/bin/true')
+    monkeypatch.setattr(java_tools.importlib.util, 'find_spec', lambda _: None)
     with pytest.raises(java_tools.MeteorError, match='pip install pycocoevalcap'):
         java_tools.meteor_scores({'x': [PAIR]})
 

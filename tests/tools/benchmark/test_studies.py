@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from tools.benchmark import blip as blip_studies
 from tools.benchmark import steps
 from tools.benchmark.benchmarked_model import load_subject
 from tools.benchmark.blip import count_encodes, study_captions, study_decode, study_precision
@@ -61,8 +62,8 @@ def test_training_needs_more_memory_than_inference_and_weights_count(light, monk
 
 def test_captions_are_compared_by_steps_on_one_and_on_five(blip, options, monkeypatch):
     seen = []
-    times = blip._train_times
-    monkeypatch.setattr(blip, '_train_times', lambda ways, *rest: seen.append(
+    times = blip_studies._train_times
+    monkeypatch.setattr(blip_studies, '_train_times', lambda ways, *rest: seen.append(
         {count: [len(sample.target_captions) for sample in batch['data_samples']]
          for count, (_, batch) in ways.items()}) or times(ways, *rest))
     section = study_captions(blip, precisions=['fp32'], **options)
@@ -72,7 +73,7 @@ def test_captions_are_compared_by_steps_on_one_and_on_five(blip, options, monkey
 
 @pytest.mark.parametrize('has_bf16', [True, False])
 def test_bfloat16_is_judged_only_where_the_processor_has_it(blip, options, monkeypatch, has_bf16):
-    monkeypatch.setattr(blip, 'cpu_has_bf16', lambda: has_bf16)
+    monkeypatch.setattr(blip_studies, 'cpu_has_bf16', lambda: has_bf16)
     section = study_precision(blip, **options)
     assert ('target ≥ 1.8' in cells(section, 'speed-up')[0]) == has_bf16
 
