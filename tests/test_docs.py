@@ -49,6 +49,9 @@ def anchors(text):
     return made | set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
 
 
+# A folder with an __init__.py (tools/benchmark) is a package that a tool imports, not commands.
+TOOLS = sorted(path for path in (ROOT / 'tools').rglob('*.py')
+               if not (path.parent / '__init__.py').is_file())
 # Asks every tool for its help inside one process: importing torch once, not a dozen times.
 ASK_ALL = """
 import contextlib, io, json, runpy, sys, traceback
@@ -69,7 +72,7 @@ print(json.dumps(answers))
 
 @cache
 def all_help():
-    tools = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'tools').rglob('*.py'))
+    tools = [str(path.relative_to(ROOT)) for path in TOOLS]
     done = subprocess.run([sys.executable, '-c', ASK_ALL, *tools], cwd=ROOT, text=True,
                           capture_output=True, check=True, timeout=600)
     return json.loads(done.stdout.splitlines()[-1])
@@ -131,7 +134,7 @@ def test_a_quoted_command_exists_and_takes_its_flags(page, line):
         assert (ROOT / config).is_file(), f'{page}: {config} does not exist'
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'tools').rglob('*.py')), ids=lambda path: path.name)
+@pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.name)
 def test_every_tool_explains_itself(path):
     assert '-h, --help' in help_of(str(path.relative_to(ROOT / 'tools')))
 
