@@ -1,10 +1,3 @@
-"""Show, Attend and Tell on pairs: the LSTM attends to the places of both dates."""
-_base_ = [
-    './_base_/models/attend.py',
-    './_base_/datasets/levir_cc.py',
-    './_base_/schedules/adam_attend.py',
-    './_base_/runtime.py',
-]
-model = dict(
-    fusion=dict(_delete_=True, type='ConcatFusion', channels=2048),
-    caption_head=dict(tokenizer=dict(vocab_file='LEVIR-CC/vocab_en.json')))
+"""Deprecated name of ``sat_levircc.py``."""
+_base_ = './sat_levircc.py'
+_deprecation_ = dict(expected='sat_levircc.py', removal='0.3')

@@ -1,9 +1,3 @@
-"""Show, Attend and Tell over a ResNet-101 on RSICD in Chinese."""
-_base_ = [
-    './_base_/models/attend_r101.py',
-    './_base_/datasets/rsicd_cn.py',
-    './_base_/schedules/adam_attend.py',
-    './_base_/runtime_single.py',
-]
-model = dict(caption_head=dict(tokenizer=dict(
-    vocab_file='RSICD/vocab_zh.json', language='zh')))
+"""Deprecated name of ``sat_r101_rsicd_cn.py``."""
+_base_ = './sat_r101_rsicd_cn.py'
+_deprecation_ = dict(expected='sat_r101_rsicd_cn.py', removal='0.3')

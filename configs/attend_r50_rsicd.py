@@ -1,9 +1,3 @@
-"""Show, Attend and Tell over a ResNet-50 on RSICD."""
-_base_ = [
-    './_base_/models/attend.py',
-    './_base_/datasets/rsicd.py',
-    './_base_/schedules/adam_attend.py',
-    './_base_/runtime_single.py',
-]
-model = dict(caption_head=dict(tokenizer=dict(
-    vocab_file='RSICD/vocab_en.json')))
+"""Deprecated name of ``sat_r50_rsicd.py``."""
+_base_ = './sat_r50_rsicd.py'
+_deprecation_ = dict(expected='sat_r50_rsicd.py', removal='0.3')

@@ -1,9 +1,3 @@
-"""Show, Attend and Tell over a ResNet-50 on Sydney-captions in Chinese."""
-_base_ = [
-    './_base_/models/attend.py',
-    './_base_/datasets/sydney_cn.py',
-    './_base_/schedules/adam_attend.py',
-    './_base_/runtime_single.py',
-]
-model = dict(caption_head=dict(tokenizer=dict(
-    vocab_file='Sydney_captions/vocab_zh.json', language='zh')))
+"""Deprecated name of ``sat_r50_sydney_cn.py``."""
+_base_ = './sat_r50_sydney_cn.py'
+_deprecation_ = dict(expected='sat_r50_sydney_cn.py', removal='0.3')

@@ -1,9 +1,3 @@
-"""Show, Attend and Tell over a ResNet-50 on UCM-captions."""
-_base_ = [
-    './_base_/models/attend.py',
-    './_base_/datasets/ucm.py',
-    './_base_/schedules/adam_attend.py',
-    './_base_/runtime_single.py',
-]
-model = dict(caption_head=dict(tokenizer=dict(
-    vocab_file='UCM_captions/vocab_en.json')))
+"""Deprecated name of ``sat_r50_ucm.py``."""
+_base_ = './sat_r50_ucm.py'
+_deprecation_ = dict(expected='sat_r50_ucm.py', removal='0.3')

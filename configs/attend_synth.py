@@ -1,8 +1,3 @@
-"""A small Show, Attend and Tell on single rendered images: minutes on two CPU cores."""
-_base_ = [
-    './_base_/models/attend_light.py',
-    './_base_/datasets/synth_scene.py',
-    './_base_/schedules/adamw_synth.py',
-    './_base_/runtime_single.py',
-]
-train_cfg = dict(max_epochs=3, val_interval=1)
+"""Deprecated name of ``sat_synth.py``."""
+_base_ = './sat_synth.py'
+_deprecation_ = dict(expected='sat_synth.py', removal='0.3')

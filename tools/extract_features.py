@@ -6,7 +6,7 @@ pipeline, for all splits. A run that was stopped continues where it was. For a C
 
 Example::
 
-    python tools/extract_features.py configs/attend_levircc.py
+    python tools/extract_features.py configs/sat_levircc.py
     python tools/extract_features.py configs/blip_levircc.py work_dirs/blip_levircc/epoch_10.pth
 """
 import argparse

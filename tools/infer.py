@@ -4,7 +4,7 @@ Example::
 
     python tools/infer.py configs/blip_synth.py work_dirs/blip_synth/epoch_20.pth \
         --img-from before.png --img-to after.png --out out/
-    python tools/infer.py work_dirs/attend_synth/epoch_3.pth --img scene.png --attention --out out/
+    python tools/infer.py work_dirs/sat_synth/epoch_3.pth --img scene.png --attention --out out/
     python tools/infer.py epoch_20.pth --img-from before.png --img-to after.png --beams 5 --nbest 3
     python tools/infer.py work_dirs/kdrscc_synth/epoch_30.pth --img-from before.png \
         --img-to after.png --samples 8 --steps 10 --strip --out out/

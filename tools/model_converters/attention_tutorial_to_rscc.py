@@ -9,7 +9,7 @@ Example::
 
     python tools/model_converters/attention_tutorial_to_rscc.py \
         BEST_checkpoint_ucm_5_cap_per_img_5_min_word_freq.pth.tar converted.pth \
-        --config configs/attend_r101_ucm.py \
+        --config configs/sat_r101_ucm.py \
         --words WORDMAP_ucm_5_cap_per_img_5_min_word_freq.json
     python tools/test.py converted.py converted.pth
 """

@@ -1,0 +1,9 @@
+"""Show, Attend and Tell over a ResNet-101 on Sydney-captions."""
+_base_ = [
+    './_base_/models/sat_r101.py',
+    './_base_/datasets/sydney.py',
+    './_base_/schedules/adam_sat.py',
+    './_base_/runtime_single.py',
+]
+model = dict(caption_head=dict(tokenizer=dict(
+    vocab_file='Sydney_captions/vocab_en.json')))
