@@ -15,6 +15,7 @@ from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
+from rscc.utils.deprecation import warn_deprecated_config
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
 LOADER_TIMEOUT = 600
@@ -118,6 +119,7 @@ def existing_config(path: str) -> str:
         FileNotFoundError: Naming the nearest config of the same folder.
     """
     if Path(path).is_file():
+        warn_deprecated_config(path)
         return path
     beside = [str(found) for found in sorted(Path(path).parent.glob('*.py'))]
     raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(path, beside)}")

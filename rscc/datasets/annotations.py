@@ -7,7 +7,7 @@ from rscc.text import normalise
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 
 class Record(TypedDict):
@@ -48,8 +48,8 @@ class _Reading:
                                           'keeps it)'),
                             (self.empty, 'hold no word and are left out')):
             if found:
-                say_once(f"'{self.path}': {len(found)} of {self.total} captions in "
-                         f"'{self.language}' {what}; the first: {found[0]}")
+                warn_once(f"'{self.path}': {len(found)} of {self.total} captions in "
+                          f"'{self.language}' {what}; the first: {found[0]}")
 
 
 def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw',

@@ -16,7 +16,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
 
@@ -116,8 +116,8 @@ def encode_captions(dataset: ChangeDataset, numbers: dict[str, int], shuffle: ra
     for found, what in ((cut, f'are cut to {MAX_WORDS} words'),
                         (unknown, 'hold no word of the word map and become <unk> throughout')):
         if found:
-            say_once(f"{dataset.TITLE}, split '{dataset.split}': {len(found)} of {len(rows)} "
-                     f'captions {what}; the first: {found[0]}')
+            warn_once(f"{dataset.TITLE}, split '{dataset.split}': {len(found)} of {len(rows)} "
+                      f'captions {what}; the first: {found[0]}')
     return rows, lengths
 
 

@@ -17,7 +17,7 @@ from rscc.text.caption_files import SENTENCE_KEYS, holds_word, read_images, sent
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.text.word_tokenizer import ENCODING_FORMAT, SPECIALS
 from rscc.utils import did_you_mean, write_json
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 
 def count_words(dataset: ChangeDataset) -> Counter:
@@ -242,4 +242,4 @@ class _Reading:
                  f"{SENTENCE_KEYS[self.language][0]}' sentence: read the dataset with "
                  "text_from='tokens', or encode with --words-from raw")):
             if found:
-                say_once(f"'{self.path}': {len(found)} captions {what}; the first: {found[0]}")
+                warn_once(f"'{self.path}': {len(found)} captions {what}; the first: {found[0]}")

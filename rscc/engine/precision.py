@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.device import get_device
 
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 _CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 
@@ -54,7 +54,7 @@ def reduced_dtype(device_type: str, wish: str | torch.dtype = 'auto') -> torch.d
         if name == 'float16':
             raise ValueError("float16 does not train on CPUs: use dtype='auto' or 'bfloat16'")
         if name == 'auto' and not cpu_has_bf16():
-            say_once('--amp has no effect: this CPU has no bfloat16 instructions, and emulating '
+            warn_once('--amp has no effect: this CPU has no bfloat16 instructions, and emulating '
                       'them is slower than float32')
             return None
         return torch.bfloat16

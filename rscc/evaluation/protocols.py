@@ -31,7 +31,7 @@ from rscc.text import normalise
 from rscc.text.caption_files import holds_word
 from rscc.text.normalisation import frequent_caption, warn
 from rscc.utils import require
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 
 def score_coco(records: Sequence[CaptionRecord], options: CaptionOptions
@@ -332,11 +332,11 @@ def _tell_odd_predictions(records: Sequence[CaptionRecord], language: str) -> No
     said = [record for record in records if holds_word(record.prediction)]
     if len(said) < len(records):
         first = next(record for record in records if not holds_word(record.prediction))
-        say_once(f'{len(records) - len(said)} of {len(records)} predictions hold no word and score '
-                 f"0; the first: {first.prediction!r} for '{first.sample_id}'")
+        warn_once(f'{len(records) - len(said)} of {len(records)} predictions hold no word and '
+                  f"score 0; the first: {first.prediction!r} for '{first.sample_id}'")
     chinese = sum(bool(_CHINESE.search(record.prediction)) for record in said)
     if said and chinese == (len(said) if language == 'en' else 0):
         meant = 'zh' if language == 'en' else 'en'
-        say_once(f"language '{language}', but {'all' if chinese else 'none'} of the {len(said)} "
-                 f"predictions are written in Chinese, '{said[0].prediction}' the first: is the "
-                 f"language '{meant}' (--language {meant}) meant?")
+        warn_once(f"language '{language}', but {'all' if chinese else 'none'} of the {len(said)} "
+                  f"predictions are written in Chinese, '{said[0].prediction}' the first: is the "
+                  f"language '{meant}' (--language {meant}) meant?")

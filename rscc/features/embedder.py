@@ -21,7 +21,7 @@ from rscc.inference.preparation import image_pipeline, image_steps, tested_datas
 from rscc.models.encoders.base import build_encoder
 from rscc.models.pretrained import fingerprint, without_pretrained
 from rscc.registry import DATASETS, MODELS
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 #: What says where weights come from; their fingerprint says what they are.
 _ORIGINS = ('init_cfg', 'pretrained')
@@ -160,8 +160,8 @@ def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
         encoder = build_encoder(described)
         _initialise(encoder)
         if not _names_weights(described):
-            say_once('no checkpoint is given and the config names no weights for its encoder: the '
-                     'stored features will be those of a random network')
+            warn_once('no checkpoint is given and the config names no weights for its encoder: the '
+                      'stored features will be those of a random network')
         return encoder
     stored = read_checkpoint(checkpoint)
     without_pretrained(described)
@@ -201,12 +201,12 @@ def _say_what_does_not_learn(encoder: nn.Module, cfg: Config) -> None:
     learning = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad
                 and not any(re.search(pattern, f'encoder.{name}') for pattern in patterns)]
     if learning:
-        say_once(f'{len(learning)} of {len(list(encoder.parameters()))} parameters of the encoder '
-                 f'learn in this config, {learning[0]} the first; stored features are those of the '
-                 'weights at hand and do not learn')
+        warn_once(f'{len(learning)} of {len(list(encoder.parameters()))} parameters of the encoder '
+                  f'learn in this config, {learning[0]} the first; stored features are those of '
+                  'the weights at hand and do not learn')
     if cfg.model.get('change_head'):
-        say_once('feature maps are not stored: the change_head of this config cannot be trained '
-                 'on stored features, its caption and flag heads can')
+        warn_once('feature maps are not stored: the change_head of this config cannot be trained '
+                  'on stored features, its caption and flag heads can')
 
 
 def _plain(described: Any) -> Any:

@@ -9,7 +9,7 @@ from rscc.models.clip.classifier import CLIPClassifier
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample
 from rscc.text.class_names import class_names as read_class_names
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 
 #: Class names by sample and date, likeliest first: [N][T][K_i].
 Prompts = list[list[list[str]]]
@@ -90,8 +90,8 @@ class StoredPrompts(Prompter):
         rows = [row for row, names in enumerate(stored) if names is None]
         if not rows:
             return stored
-        say_once(f'samples without class names of their own get those of '
-                 f'{type(self.fallback).__name__}', 20)
+        warn_once(f'samples without class names of their own get those of '
+                  f'{type(self.fallback).__name__}', 20)
         answers = self.fallback(
             None if images is None else images[rows],
             None if data_samples is None else [data_samples[row] for row in rows],

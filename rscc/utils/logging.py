@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 @cache
-def say_once(message: str, level: int = 30) -> None:
+def warn_once(message: str, level: int = 30) -> None:
     """Write a message to the run's log the first time that this process has it.
 
     Args:

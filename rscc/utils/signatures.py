@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rscc.utils.deprecation import renamed_keywords
 from rscc.utils.names import did_you_mean
 
 
@@ -83,7 +84,7 @@ def _add(found: Keywords, function: Callable, skip_self: bool) -> bool:
     if not found.names:
         found.required = [p.name for p in named if p.default is p.empty]
         found.defaults = {p.name: p.default for p in named if p.default is not p.empty}
-    found.names |= {p.name for p in named}
+    found.names |= {p.name for p in named} | set(renamed_keywords(function))
     return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 

@@ -73,5 +73,5 @@ def edit_annotations() -> Callable:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the readers of annotations say once."""
     messages: list[str] = []
-    monkeypatch.setattr(annotations, 'say_once', messages.append)
+    monkeypatch.setattr(annotations, 'warn_once', messages.append)
     return messages

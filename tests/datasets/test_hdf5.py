@@ -250,7 +250,7 @@ def test_captions_per_image_must_divide_the_rows(tutorial, number):
 def test_captions_that_are_cut_or_lose_all_words_are_counted(
         levir, edit_annotations, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(hdf5_writer, 'say_once', told.append)
+    monkeypatch.setattr(hdf5_writer, 'warn_once', told.append)
     edit_annotations(levir, lambda images: images[0].update(
         sentences=[{'raw': 'zebra'}, {'raw': 'road ' * 60}, *[{'raw': 'a road'}] * 3]))
     write_tutorial(splits(levir)[:1], tmp_path / 'a', min_word_freq=1)

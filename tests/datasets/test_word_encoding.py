@@ -60,7 +60,7 @@ def write(tmp_path):
 @pytest.fixture
 def said(monkeypatch):
     messages = []
-    monkeypatch.setattr(word_encoding, 'say_once', messages.append)
+    monkeypatch.setattr(word_encoding, 'warn_once', messages.append)
     return messages
 
 

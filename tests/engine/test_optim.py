@@ -45,7 +45,7 @@ def test_cpu_without_bfloat16_says_once_that_nothing_changes(monkeypatch):
     said = []
     monkeypatch.setattr(precision, 'cpu_has_bf16', lambda: False)
     monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_: said.append(text))
-    precision.say_once.cache_clear()
+    precision.warn_once.cache_clear()
     fit(steps=1)
     fit(steps=1)
     assert len(said) == 1 and 'no bfloat16 instructions' in said[0]

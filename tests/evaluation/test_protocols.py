@@ -256,7 +256,7 @@ def test_bad_settings_and_records_are_named():
 
 def test_predictions_that_cannot_score_are_told_of(monkeypatch):
     said = []
-    monkeypatch.setattr(protocols, 'say_once', said.append)
+    monkeypatch.setattr(protocols, 'warn_once', said.append)
     made = records()
     score_captions(made, NO_METEOR)
     assert not said

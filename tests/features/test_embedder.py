@@ -57,7 +57,7 @@ def checkpoint(model, tmp_path):
 @pytest.fixture
 def said(monkeypatch):
     messages = []
-    monkeypatch.setattr(embedder, 'say_once', messages.append)
+    monkeypatch.setattr(embedder, 'warn_once', messages.append)
     return messages
 
 

@@ -61,7 +61,7 @@ def test_stored_names_are_the_samples_own():
 
 def test_samples_without_names_get_the_fallback_which_is_noted(monkeypatch):
     said = []
-    monkeypatch.setattr(stored_module, 'say_once', lambda *words: said.append(words))
+    monkeypatch.setattr(stored_module, 'warn_once', lambda *words: said.append(words))
     prompter = MODELS.build(dict(type='StoredPrompts',
                                  fallback=dict(type='FixedPrompts', names=['tree'])))
     own = [['road'], ['river']]

@@ -15,7 +15,7 @@ from rscc.structures import ChangeDataSample
 from rscc.synth import captions_en, captions_zh
 from rscc.text.class_names import class_names
 from rscc.utils import resolve_data_file
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 from rscc.utils.signatures import keywords_of
 
 #: Sentences of the length and manner of LEVIR-CC's changed captions (11 words on average).
@@ -114,8 +114,8 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
     node = {name: replace_pretrained(value, vocab, name) for name, value in node.items()}
     kind, words = node.get('type', key), node.get('vocab_file')
     if kind == 'CLIPPrompts':
-        say_once('made-up samples bring their class names: the time that CLIP takes to find some '
-                 'is not measured with random weights', logging.WARNING)
+        warn_once('made-up samples bring their class names: the time that CLIP takes to find some '
+                  'is not measured with random weights', logging.WARNING)
         return dict(type='StoredPrompts')
     if kind == 'WordPieceTokenizer':
         return {key: value for key, value in node.items() if key != 'pretrained'} | dict(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rscc.models.clip.weight_files import CLIPWeights, describe_text, describe_visual, read_clip
 from rscc.models.positions import resize_position_table
-from rscc.utils.logging import say_once
+from rscc.utils.logging import warn_once
 from rscc.utils.names import group_names
 
 __all__ = ['CLIPWeights', 'check_activation', 'load_text', 'load_visual', 'read_clip']
@@ -117,8 +117,8 @@ def check_activation(source: str, trained: bool | None, quick_gelu: bool | None)
     if quick_gelu is None:
         return
     if trained is None:
-        say_once(f"'{source}' does not say whether it was trained with QuickGELU; "
-                 f'quick_gelu={quick_gelu} is taken (OpenAI: True)', 20)
+        warn_once(f"'{source}' does not say whether it was trained with QuickGELU; "
+                  f'quick_gelu={quick_gelu} is taken (OpenAI: True)', 20)
     elif trained != quick_gelu:
         activation = 'QuickGELU' if trained else 'the exact GELU'
         raise ValueError(f"CLIP weights '{source}' were trained with {activation}, and this model "

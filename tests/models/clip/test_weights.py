@@ -142,7 +142,7 @@ def test_an_exact_gelu_by_name_is_refused_too(vit, monkeypatch):
 
 def test_an_unknown_activation_is_noted(vit, monkeypatch):
     said = []
-    monkeypatch.setattr(module, 'say_once', lambda *words: said.append(words))
+    monkeypatch.setattr(module, 'warn_once', lambda *words: said.append(words))
     load_visual(tiny_clip('vit').visual, vit, quick_gelu=True)
     assert len(said) == 1 and said[0][1] == 20
     assert "vit.pt' does not say whether it was trained with QuickGELU" in said[0][0]

@@ -43,7 +43,7 @@ def test_parts_whose_shape_the_config_gives_just_lose_their_source():
 
 def test_the_samples_names_stand_in_for_those_of_a_clip_and_that_is_said(monkeypatch):
     said = []
-    monkeypatch.setattr(fakes, 'say_once', lambda text, level: said.append(text))
+    monkeypatch.setattr(fakes, 'warn_once', lambda text, level: said.append(text))
     prompter = dict(type='StoredPrompts', fallback=dict(type='CLIPPrompts', pretrained='openai'))
     assert replace_pretrained(prompter, 'vocab.txt') == dict(
         type='StoredPrompts', fallback=dict(type='StoredPrompts'))
