@@ -1,4 +1,4 @@
-"""Caption annotations of any style as the same records, cleaned, with counts of what was odd."""
+"""Caption annotations of every supported style, read into one kind of record and cleaned."""
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -6,12 +6,12 @@ from typing import Any, NotRequired, TypedDict
 from rscc.text import normalise
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 from rscc.utils.logging import warn_once
 
 
 class Record(TypedDict):
-    """One annotated image or pair, as the file says it.
+    """One annotated image or pair.
 
     Attributes:
         sample_id: File name without its ending.
@@ -33,7 +33,7 @@ class Record(TypedDict):
 
 @dataclass
 class _Reading:
-    """How a file is read, and what was noticed on the way."""
+    """Options and findings of reading one file."""
     path: str | Path
     language: str
     text_from: str
@@ -71,9 +71,7 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
             caption with a word in it.
     """
     check_language(language)
-    if text_from not in ('raw', 'tokens'):
-        raise ValueError(f"text_from='{text_from}' is unknown: use 'raw' or 'tokens'."
-                         f"{did_you_mean(text_from, ('raw', 'tokens'))}")
+    check_choice('text_from', text_from, ('raw', 'tokens'))
     reading = _Reading(path, language, text_from, clean)
     records = [_record(item, number, reading) for number, item in enumerate(read_images(path))]
     reading.report()

@@ -1,4 +1,4 @@
-"""What every dataset here shares: place, split, randomness, cache and errors."""
+"""Base class of the datasets: annotations, splits, seeds of random transforms, cache, errors."""
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,11 +100,11 @@ class ChangeDataset(BaseDataset):
         # One number in shared memory: worker processes that persist see the epoch advance.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         known = NO_CHANGE_CAPTIONS.get(language, [])
-        facts = {'dataset_type': type(self).__name__, 'language': language, 'split': split,
-                 'no_change_captions': list(known), **(metainfo or {})}
+        metainfo = {'dataset_type': type(self).__name__, 'language': language, 'split': split,
+                    'no_change_captions': list(known), **(metainfo or {})}
         # Built here, so that our transforms are found without a default scope (in a notebook).
         steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
-        super().__init__(ann_file=ann_file, metainfo=facts, data_prefix={}, pipeline=steps,
+        super().__init__(ann_file=ann_file, metainfo=metainfo, data_prefix={}, pipeline=steps,
                          data_root=str(resolve_data_root(data_root, self.marker(ann_file))),
                          test_mode=test_mode, **kwargs)
 
@@ -126,7 +126,9 @@ class ChangeDataset(BaseDataset):
         self._check_unique(samples)
         self._check_splits(records)
         if self.feature_options is not None:
-            self._features = open_features(self, samples, **self.feature_options)
+            images = [path for item in samples for path in self.images_of(item)]
+            self._features = open_features(self.data_root, self.TITLE, images,
+                                           **self.feature_options)
         elif self.check_images:
             self._check_files(samples)
         return samples
@@ -317,7 +319,7 @@ class ChangeDataset(BaseDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
-        """Merge the class's facts with the given ones (MMEngine's would open strings as files)."""
+        """Merge the class's metadata with the given (MMEngine's would open strings as files)."""
         return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
 
     def _join_prefix(self) -> None:

@@ -1,4 +1,4 @@
-"""CLIP confidence files: which class names a CLIP model saw in every image, best first.
+"""CLIP confidence files: class names that a CLIP model found in each image, best first.
 
 One JSON array a folder of images, beside it: ``time1/`` has ``time1_clipcls_56_vit16.json``. Every
 object has ``image_path``, then the class names in descending probability; the order of the keys is
@@ -51,7 +51,7 @@ def _not_confidence(path: str | Path, what: str) -> ValueError:
 
 @dataclass
 class Found:
-    """What confidence files say about some images.
+    """Class names found for some images, and images without any.
 
     Attributes:
         names: Path of every image as asked for -> its class names, best first; None: no record.
@@ -64,7 +64,7 @@ class Found:
 
 
 class ConfidenceFiles:
-    """The confidence files that lie beside the folders of images.
+    """Confidence files beside the folders of images.
 
     Args:
         suffix: What follows the folder's name in that of its file, before ``.json``.
@@ -111,7 +111,7 @@ def _told(indices: Mapping[Path, 'ConfidenceIndex | None'], most: int = 4) -> st
 
 
 class ConfidenceIndex:
-    """The records of one file, found by path or, where data have moved, by file name.
+    """Records of one file, found by path or, where data have moved, by file name.
 
     Args:
         ranked: What ``read_confidence`` returned.

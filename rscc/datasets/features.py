@@ -1,4 +1,4 @@
-"""Stored features of images: the file, its index, reading rows and writing them.
+"""Feature files: image features computed once, their index, reading and writing them.
 
 Two files: ``NAME.safetensors`` with ``pooled`` (N, D), one vector of each of N images, and on
 request ``tokens`` (N, L, D), those of its places; and ``NAME.json`` beside it, which says what they
@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +22,10 @@ from torch import Tensor
 from rscc.utils import did_you_mean, read_json, resolve_data_file, write_json
 from rscc.utils.files import atomic_path
 
-if TYPE_CHECKING:
-    from rscc.datasets.base import ChangeDataset
-
 FORMAT = 'rscc image features'
 POOLED, TOKENS = 'pooled', 'tokens'
+#: Types of numbers by safetensors' names for them.
+_DTYPES = {'F16': np.dtype('<f2'), 'F32': np.dtype('<f4')}
 _TOOLS = ('python tools/extract_features.py CONFIG CHECKPOINT, or for a CLIP by its name python '
           'tools/extract_clip_embeddings.py')
 
@@ -93,15 +92,16 @@ class FeatureRows:
                              'features.tokens=False')
 
 
-def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: str,
+def open_features(root: str | Path, title: str, images: Sequence[str], file: str,
                   model: str | None = None, weights: str | None = None,
                   encoder: str | None = None, tokens: bool = False,
                   token_grid: Sequence[int] | None = None) -> FeatureRows:
     """Open a feature file for a dataset and see that it is what the config asks for.
 
     Args:
-        dataset: The dataset.
-        samples: Its items; every image of theirs must have a row.
+        root: The dataset's folder.
+        title: Its name, for messages.
+        images: Paths of all its images; each must have a row.
         file: The safetensors file: absolute, in the dataset's folder, or below that of all datasets
             (``'Sydney_captions/clip_emb_ViT-B-32_sydney.safetensors'``).
         model: Model that the features must be of, ``'ViT-B/32'`` for instance.
@@ -115,18 +115,16 @@ def open_features(dataset: 'ChangeDataset', samples: Sequence[Mapping], file: st
         FileNotFoundError: If there is no such file.
         ValueError: If it is of another encoder, of another grid, or lacks images.
     """
-    inside = Path(dataset.data_root) / file
-    rows = FeatureRows(inside if inside.is_file() else resolve_data_file(file), dataset.data_root,
-                       tokens)
+    inside = Path(root) / file
+    rows = FeatureRows(inside if inside.is_file() else resolve_data_file(file), root, tokens)
     _check_model(rows, model, weights, encoder)
     if tokens:
         _check_grid(rows, token_grid)
-    paths = [path for item in samples for path in dataset.images_of(item)]
-    lacking = [key_of(path, dataset.data_root) for path in paths if path not in rows]
+    lacking = [key_of(path, root) for path in images if path not in rows]
     if lacking:
         first = rows.index['images'][0]
         raise ValueError(
-            f"'{rows.file}' lacks {len(lacking)} of {len(paths)} images of {dataset.TITLE}, first "
+            f"'{rows.file}' lacks {len(lacking)} of {len(images)} images of {title}, first "
             f"{lacking[:3]}; it has {len(rows)}, '{first}' the first. It is of another dataset, or "
             f'of fewer images; {_TOOLS} writes one of all')
     return rows
@@ -210,12 +208,8 @@ def read_index(file: str | Path) -> dict[str, Any]:
     return index
 
 
-#: Types of numbers by safetensors' names for them.
-_DTYPES = {'F16': np.dtype('<f2'), 'F32': np.dtype('<f4')}
-
-
 def write_features(file: str | Path, pooled: Tensor, tokens: Tensor | None, images: Sequence[str],
-                   facts: Mapping[str, Any]) -> None:
+                   metadata: Mapping[str, Any]) -> None:
     """Write a feature file and its index; each appears whole or not at all.
 
     Args:
@@ -223,7 +217,7 @@ def write_features(file: str | Path, pooled: Tensor, tokens: Tensor | None, imag
         pooled: (N, D), float16 or float32.
         tokens: (N, L, D), or None.
         images: N names, see :func:`rscc.datasets.features.key_of`.
-        facts: For the index: ``model`` (its name) and whatever tells where the features are from.
+        metadata: For the index: ``model`` (its name) and whatever tells the features' origin.
 
     Raises:
         ValueError: If the numbers of rows and names differ, a name comes twice, or the numbers are
@@ -232,23 +226,23 @@ def write_features(file: str | Path, pooled: Tensor, tokens: Tensor | None, imag
     tensors = {POOLED: pooled} | ({} if tokens is None else {TOKENS: tokens})
     layout = {name: tensor.numpy() for name, tensor in tensors.items()}
     with feature_file(file, {name: array.shape for name, array in layout.items()},
-                      layout[POOLED].dtype, images, facts) as rows:
+                      layout[POOLED].dtype, images, metadata) as rows:
         for name, array in layout.items():
             rows[name][:] = array
 
 
 @contextmanager
 def feature_file(file: str | Path, shapes: Mapping[str, Sequence[int]], dtype: np.dtype | str,
-                 images: Sequence[str], facts: Mapping[str, Any]
+                 images: Sequence[str], metadata: Mapping[str, Any]
                  ) -> Iterator[dict[str, np.ndarray]]:
-    """Give arrays to fill that lie in the file, and write the index when all are filled.
+    """Open a new feature file as arrays to fill; the index is written when the block ends.
 
     Args:
         file: The safetensors file; it takes its name when the block ends without error.
         shapes: ``pooled`` (N, D) and perhaps ``tokens`` (N, L, D).
         dtype: float16 or float32.
         images: See :func:`write_features`.
-        facts: See :func:`write_features`.
+        metadata: See :func:`write_features`.
 
     Yields:
         The arrays by name, mapped into memory.
@@ -267,8 +261,8 @@ def feature_file(file: str | Path, shapes: Mapping[str, Sequence[int]], dtype: n
             array.flush()
     tokens = shapes[TOKENS][1] if TOKENS in shapes else 0
     write_json(index_path(file), {
-        'format': FORMAT, **facts, 'dtype': np.dtype(dtype).name, 'width': width, 'tokens': tokens,
-        'images': list(images)})
+        'format': FORMAT, **metadata, 'dtype': np.dtype(dtype).name, 'width': width,
+        'tokens': tokens, 'images': list(images)})
 
 
 def _map(path: Path, shapes: Mapping[str, Sequence[int]], dtype: np.dtype,

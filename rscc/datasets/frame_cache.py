@@ -1,4 +1,4 @@
-"""Frames decoded and resized once, then read from one array.
+"""Frame cache: frames decoded and resized once, then read from one array.
 
 PNG decoding is what limits small models: three files a sample, every epoch. A cache holds what the
 loading transforms of a dataset give, resized to one size, as plain ``.npy`` files that worker and
@@ -6,11 +6,11 @@ training processes map into memory together.
 """
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from mmengine.dist import barrier
@@ -18,15 +18,33 @@ from mmengine.dist import barrier
 from rscc.datasets.transforms.geometry import resize_frame, resize_mask
 from rscc.utils import progress
 
-if TYPE_CHECKING:
-    from rscc.datasets.base import ChangeDataset
-
 VERSION = 1
 PARTS = ('shapes', 'masks', 'frames')
 
 
+class Cacheable(Protocol):
+    """Contract of a dataset that can be cached; ``ChangeDataset`` keeps it."""
+
+    TITLE: str
+    data_root: str
+    split: str | None
+    test_mode: bool
+    label_map: Mapping[int, int] | None
+
+    def __len__(self) -> int: ...
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return one item with the paths of its files."""
+
+    def loaders(self) -> Sequence:
+        """Return the loading transforms, whose results are cached."""
+
+    def load_sample(self, idx: int) -> dict:
+        """Return one item after the loading transforms."""
+
+
 class FrameCache:
-    """Arrays of all samples of one dataset.
+    """Cached arrays of all samples of one dataset.
 
     Args:
         arrays: ``frames`` uint8 (N, T, H, W, 3), ``shapes`` int32 (N, 2) sizes on disk, and
@@ -58,7 +76,7 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return np.ndarray.view(array, np.ndarray)
 
 
-def open_cache(dataset: 'ChangeDataset', size: tuple[int, int] | None = None,
+def open_cache(dataset: Cacheable, size: tuple[int, int] | None = None,
                where: str | None = None) -> FrameCache:
     """Open the cache of a dataset, building it first if there is none.
 
@@ -112,7 +130,7 @@ def _open(stem: Path) -> dict[str, np.ndarray]:
             for part in PARTS if _path(stem, part).exists()}
 
 
-def _fingerprint(dataset: 'ChangeDataset', size: tuple[int, int] | None) -> str:
+def _fingerprint(dataset: Cacheable, size: tuple[int, int] | None) -> str:
     digest = hashlib.sha256(f'{VERSION} {size} {dataset.loaders()} {dataset.label_map} '
                             f'{dataset.test_mode}'.encode())
     for idx in range(len(dataset)):
@@ -137,7 +155,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(dataset: 'ChangeDataset', size: tuple[int, int] | None,
+def _build(dataset: Cacheable, size: tuple[int, int] | None,
            stem: Path | None) -> dict[str, np.ndarray]:
     """Load every sample once, into files next to ``stem`` or into memory."""
     first = _resized(dataset.load_sample(0), size)

@@ -1,4 +1,4 @@
-"""Images and captions in HDF5 + JSON: the layouts of older code bases, pairs or single images."""
+"""HDF5 + JSON files of older code bases: captioned pairs or single images."""
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.registry import DATASETS
 from rscc.text import normalise
 from rscc.text.normalisation import join_words
-from rscc.utils import did_you_mean, read_json, require
+from rscc.utils import check_choice, did_you_mean, read_json, require
 
 VARIANTS = ('blip', 'tutorial')
 #: Task -> axes of one sample before height and width.
@@ -92,15 +92,11 @@ class HDF5CaptionDataset(ChangeDataset):
     def __init__(self, data_root: str = 'LEVIR-CC-hdf5', *, variant: str = 'blip',
                  base_name: str | None = None, split: str = 'train', task: str = 'pair',
                  **kwargs):
-        if variant not in VARIANTS:
-            raise ValueError(f"variant='{variant}' is unknown: use one of {list(VARIANTS)}."
-                             f'{did_you_mean(variant, VARIANTS)}')
+        check_choice('variant', variant, VARIANTS)
+        check_choice('task', task, TASKS)
         if split not in ('train', 'val', 'test'):
             raise ValueError(f"split '{split}' is unknown: the files hold 'train', 'val', 'test'."
                              f"{did_you_mean(str(split), ('train', 'val', 'test'))}")
-        if task not in TASKS:
-            raise ValueError(f"task='{task}' is unknown: use one of {list(TASKS)}."
-                             f'{did_you_mean(task, TASKS)}')
         self.variant, self.base_name = variant, base_name or BASE_NAMES[variant]
         kwargs['metainfo'] = {'task': task, **(kwargs.get('metainfo') or {})}
         self._images: ImageArray | None = None

@@ -1,12 +1,10 @@
-"""Writing a captioned dataset as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
+"""Writer of captioned datasets as HDF5 + JSON, in both variants ``HDF5CaptionDataset`` reads.
 
 Every file appears whole or not at all; the images, in which faults are found, come first.
 """
-import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
+from rscc.utils.files import atomic_path
 from rscc.utils.logging import warn_once
 
 CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
@@ -171,9 +170,10 @@ def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
     Raises:
         ValueError: If frames are not of one size.
     """
+    h5py = require('h5py', 'writing HDF5 files')
     first = np.stack(dataset[0]['frames'])
     path = Path(out) / f'{dataset.split.upper()}_IMAGES_{base}.hdf5'
-    with _new_hdf5(path) as file:
+    with atomic_path(path) as draft, h5py.File(draft, 'w') as file:
         file.attrs['captions_per_image'] = CAPTIONS_PER_IMAGE
         dates = () if len(first) == 1 else (len(first),)
         shape = (len(dataset), *dates, 3, *first.shape[1:3])
@@ -186,17 +186,3 @@ def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
                                  f'first one {first.shape[1:3]}: HDF5 files hold one size.')
             images[row] = frames.transpose(0, 3, 1, 2).reshape(shape[1:])
     return path
-
-
-@contextmanager
-def _new_hdf5(path: Path) -> Iterator[Any]:
-    """Open a sibling of ``path`` that takes its name when the block ends without error."""
-    h5py = require('h5py', 'writing HDF5 files')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with h5py.File(draft, 'w') as file:
-            yield file
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Change detection by path lists: any pairs with masks, as ChangeCLIP's users list them."""
+"""Change detection datasets given by path lists, as ChangeCLIP's users write them."""
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from rscc.datasets.confidence import ConfidenceFiles
 from rscc.datasets.transforms.loading import LoadChangeMask
 from rscc.rasters.image_files import IGNORE
 from rscc.registry import DATASETS
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 from rscc.utils.paths import ListedPair, read_path_list
 
 MISSING = ('error', 'empty')
@@ -76,20 +76,18 @@ class PathListCDDataset(ChangeDataset):
                 raise ValueError('label_map and label_threshold both say what label values mean; '
                                  'give one.')
             label_map = {value: int(value >= label_threshold) for value in range(256)}
-        if prompts_missing not in MISSING:
-            raise ValueError(f"prompts_missing='{prompts_missing}' is unknown: use one of "
-                             f'{list(MISSING)}.{did_you_mean(prompts_missing, MISSING)}')
+        check_choice('prompts_missing', prompts_missing, MISSING)
         self.has_label, self.check_masks, self.prompts_missing = label, check_masks, prompts_missing
         self.confidence = None if prompts_from is None else ConfidenceFiles(**prompts_from)
-        facts: dict[str, Any] = {'no_change_captions': []}
+        told: dict[str, Any] = {'no_change_captions': []}
         if classes is not None:
-            facts['classes'] = tuple(classes)
+            told['classes'] = tuple(classes)
             if len(classes) != len(self.METAINFO['classes']):
-                facts['palette'] = None
+                told['palette'] = None
         if palette is not None:
-            facts['palette'] = [list(colour) for colour in palette]
+            told['palette'] = [list(colour) for colour in palette]
         super().__init__(data_root, ann_file, split=split, label_map=label_map,
-                         metainfo={**facts, **(metainfo or {})}, **kwargs)
+                         metainfo={**told, **(metainfo or {})}, **kwargs)
 
     # ---- the list ----------------------------------------------------------------------------
 

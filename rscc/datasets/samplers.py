@@ -1,4 +1,4 @@
-"""The order of samples in runs that are counted in iterations."""
+"""Infinite sampler whose order depends on seed and pass alone, for runs counted in iterations."""
 import itertools
 from collections.abc import Iterator, Sized
 
@@ -10,7 +10,7 @@ from rscc.registry import DATA_SAMPLERS
 
 
 class Visit(int):
-    """A sample's index that knows in which pass over the data it is drawn.
+    """Index of a sample, with the pass over the data in which it is drawn.
 
     Worker processes load batches ahead of the training, and one batch may end a pass and begin the
     next, so no clock outside could tell a dataset the epoch of an index; the index itself can. The
@@ -44,7 +44,7 @@ class Visit(int):
 
 @DATA_SAMPLERS.register_module()
 class InfiniteSampler(Sampler):
-    """Pass over the data without end, each time in another order; every index is a ``Visit``.
+    """Endless passes over the data, each in another order; every index is a ``Visit``.
 
     Named as MMEngine's and used alike (``sampler=dict(type='InfiniteSampler')``), with two
     differences. Datasets of ours learn which pass an index belongs to, so that augmentation differs

@@ -46,9 +46,9 @@ class SingleImageDataset(ChangeDataset):
         release = release or self.release_of(ann_file)
         names = self.published(release, language)
         self.release = release
-        facts = {'name': self.KEY + ('' if release == ORIGINAL else f'_{release}')
-                 + ('_cn' if language == 'zh' else ''), 'release': release}
-        kwargs['metainfo'] = {**facts, **(kwargs.get('metainfo') or {})}
+        told = {'name': self.KEY + ('' if release == ORIGINAL else f'_{release}')
+                + ('_cn' if language == 'zh' else ''), 'release': release}
+        kwargs['metainfo'] = {**told, **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, ann_file or existing(data_root, names), img_path=img_path,
                          language=language, **kwargs)
 

@@ -1,4 +1,4 @@
-"""The built-in dataset as pairs with changes, and as single images."""
+"""Built-in dataset, as pairs with changes and as single images."""
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -8,13 +8,14 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.levir_cc import LEVIRCCDataset
 from rscc.registry import DATASETS
 from rscc.synth.generator import FOLDERS, scene_captions
+from rscc.synth.objects import CLASSES, PALETTE
 from rscc.text import normalise
-from rscc.utils import did_you_mean, read_json
+from rscc.utils import check_choice, read_json
 
 
 @DATASETS.register_module()
 class SynthChangeDataset(LEVIRCCDataset):
-    """The dataset that rscc renders itself: pairs, masks, English and Chinese captions.
+    """Built-in rendered dataset: pairs, masks, English and Chinese captions.
 
     * Pictured: rendered aerial scenes, 256x256 at 0.5 m a pixel; never to be presented as real
       imagery. About half the pairs changed; light, season, haze, noise and sub-pixel shift differ.
@@ -26,15 +27,10 @@ class SynthChangeDataset(LEVIRCCDataset):
 
     See ``ChangeDataset`` for the arguments.
     """
-    METAINFO: ClassVar[dict] = {
-        'task': 'pair',
-        'classes': ('unchanged', 'building', 'road', 'vegetation', 'water', 'parking lot'),
-        'palette': [[0, 0, 0], [230, 60, 50], [245, 200, 60], [70, 170, 80], [60, 120, 220],
-                    [150, 100, 200]],
-    }
+    METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': CLASSES, 'palette': list(PALETTE)}
     TITLE = 'built-in dataset'
     ANCHOR = 'built-in-dataset'
-    LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(6)}
+    LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
                  label: str | None = 'images/{split}/label/{filename}', **kwargs):
@@ -43,12 +39,12 @@ class SynthChangeDataset(LEVIRCCDataset):
 
 @DATASETS.register_module()
 class SynthSceneDataset(ChangeDataset):
-    """The images of the built-in dataset, one by one, with five captions each.
+    """Single images of the built-in dataset with five captions each.
 
     * Pictured, splits, layout: see ``SynthChangeDataset``. Both dates of a pair are images of the
       same split; ids are ``train_000000_A`` and ``train_000000_B``.
     * Captions: in the manner of UCM-captions and RSICD, English or Chinese (``language='zh'``),
-      made from the facts in the annotation file while it is read. They name no direction.
+      made from the metadata in the annotation file while it is read. They name no direction.
     * Vocabularies: ``vocab_scene_en.json``, ``vocab_scene_zh.json``, which
       ``tools/dataset_converters/synth.py`` also adds to folders that lack them.
 
@@ -60,7 +56,7 @@ class SynthSceneDataset(ChangeDataset):
         **kwargs: See ``ChangeDataset``.
 
     Raises:
-        ValueError: If a date is unknown, or the annotations hold no facts about scenes.
+        ValueError: If a date is unknown, or the annotations hold no scene metadata.
     """
     METAINFO: ClassVar[dict] = {'task': 'single', 'classes': None, 'palette': None}
     TITLE = 'built-in dataset (single images)'
@@ -72,20 +68,18 @@ class SynthSceneDataset(ChangeDataset):
                  img_path: str | None = 'images/{filepath}/{filename}', **kwargs):
         dates = (dates,) if isinstance(dates, str) else tuple(dates)
         for date in dates:
-            if date not in FOLDERS:
-                raise ValueError(f"date '{date}' is unknown: use some of {list(FOLDERS)}."
-                                 f'{did_you_mean(str(date), FOLDERS)}')
+            check_choice('date', date, FOLDERS)
         self.dates = dates
         language = '_cn' if kwargs.get('language') == 'zh' else ''
         kwargs['metainfo'] = {'name': f'synth_scene{language}', **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, ann_file, img_path=img_path, **kwargs)
 
     def read_records(self) -> list[Record]:
-        """Read the facts; say those of the chosen split, and of train, whose captions count."""
+        """Make the captions of the chosen split, and of train, in which words are counted."""
         self.need_file(self.ann_file)
         images = read_json(self.ann_file)['images']
         if any('scene' not in image for image in images):
-            raise ValueError(f"'{self.ann_file}' holds no facts about scenes (the key 'scene'); "
+            raise ValueError(f"'{self.ann_file}' holds no scene metadata (the key 'scene'); "
                              'only folders of tools/dataset_converters/synth.py do.')
         return [self._record(image, date) for image in images for date in self.dates]
 

@@ -1,5 +1,7 @@
-"""Words of a dataset: its vocabulary file, and the word ids of every caption.
+"""Vocabularies of captions, and captions as word ids in KD-RSCC's manner.
 
+:func:`vocabulary` lists the words of a training split for ``WordTokenizer``. :func:`encode_words`
+numbers the words of a whole annotation file and encodes every caption, after
 Yu, Ma and Qiao, "KD-RSCC: A Karras Diffusion Framework for Efficient Remote Sensing Change
 Captioning", IEEE GRSL 22 (2025). Words are numbered from 1 by first appearance over the whole file,
 all splits; unknown, start and end follow, padding is 0. A caption is start, its words, end and
@@ -16,8 +18,14 @@ from rscc.text import split_words
 from rscc.text.caption_files import SENTENCE_KEYS, holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.text.word_tokenizer import ENCODING_FORMAT, SPECIALS
-from rscc.utils import did_you_mean, write_json
+from rscc.utils import check_choice, did_you_mean, write_json
 from rscc.utils.logging import warn_once
+
+SPLITS = ('train', 'val', 'test')
+SOURCES = ('tokens', 'raw')
+PAD, UNK, START, END = (SPECIALS[kind][0] for kind in ('pad', 'unk', 'bos', 'eos'))
+#: Files that are written beside ``{split}_caption_encoded.json``.
+VOCABULARY, SUMMARY = 'vocab.json', 'word_encoding.json'
 
 
 def count_words(dataset: ChangeDataset) -> Counter:
@@ -43,13 +51,6 @@ def vocabulary(dataset: ChangeDataset, min_count: int = 1) -> list[str]:
         raise ValueError(f'no word of {dataset.TITLE} occurs {min_count} times or more; the most '
                          f'frequent is {counts.most_common(1)}')
     return sorted(kept, key=lambda word: (-counts[word], word))
-
-
-SPLITS = ('train', 'val', 'test')
-SOURCES = ('tokens', 'raw')
-PAD, UNK, START, END = (SPECIALS[kind][0] for kind in ('pad', 'unk', 'bos', 'eos'))
-#: Files that are written beside ``{split}_caption_encoded.json``.
-VOCABULARY, SUMMARY = 'vocab.json', 'word_encoding.json'
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ def encode_words(path: str | Path, language: str = 'en', words_from: str = 'toke
             unknown.
     """
     check_language(language)
-    if words_from not in SOURCES:
-        raise ValueError(f"words_from='{words_from}' is unknown: use one of {list(SOURCES)}."
-                         f'{did_you_mean(words_from, SOURCES)}')
+    check_choice('words_from', words_from, SOURCES)
     images = _Reading(Path(path), language, words_from).images()
     words = dict.fromkeys(word for image in images for caption in image.captions
                           for word in caption)
@@ -154,7 +153,7 @@ def _row(words: list[str], numbers: Mapping[str, int], length: int) -> list[int]
 
 @dataclass
 class _Reading:
-    """How a file is read, and what was noticed on the way."""
+    """Options and findings of reading one file."""
     path: Path
     language: str
     words_from: str

@@ -1,4 +1,4 @@
-"""Image files of any size: strict reading, rows, tiles, and writing of maps."""
+"""Image files of any size: strict reading, windows, tiles, blending and writing of maps."""
 from rscc.rasters.blending import merge_rows, read_tile
 from rscc.rasters.map_writer import write_map
 from rscc.rasters.row_reader import open_raster

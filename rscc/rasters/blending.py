@@ -7,7 +7,7 @@ from PIL import Image, UnidentifiedImageError
 
 from rscc.rasters.image_files import unreadable
 from rscc.rasters.windows import TileGrid
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 
 #: How the tiles over one pixel become one value.
 RULES = {
@@ -58,17 +58,15 @@ def check_rule(rule: str, blend: str) -> None:
     Raises:
         ValueError: If one is unknown, or they do not go together.
     """
-    for name, value, known in (('rule', rule, RULES), ('blend', blend, BLENDS)):
-        if value not in known:
-            raise ValueError(f"{name} '{value}' is unknown, use one of {list(known)}."
-                             f'{did_you_mean(value, known)}')
+    check_choice('rule', rule, RULES)
+    check_choice('blend', blend, BLENDS)
     if blend != 'none' and rule in ('and', 'or'):
         raise ValueError(f"blend '{blend}' weighs tiles, and rule '{rule}' knows no weights: use "
                          "rule 'mean' or 'vote', or blend 'none'")
 
 
 class _Band:
-    """The rows under one row of tiles, with what the row above has left in them."""
+    """Sums and weights of the rows under one row of tiles."""
 
     def __init__(self, grid: TileGrid, rule: str, blend: str):
         self.columns, self.rule = grid.columns, rule

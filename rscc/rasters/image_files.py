@@ -1,4 +1,4 @@
-"""Reading image and label files strictly: an error where they cannot be read faithfully.
+"""Strict reader of image and label files: an error where one cannot be read faithfully.
 
 Frames come back as RGB uint8 (H, W, 3); label maps as class indices uint8 (H, W), 255 = ignore.
 """

@@ -19,7 +19,7 @@ _CACHE = 64 * 2**20  # bytes; GDAL would take 5 % of the machine's memory
 
 @dataclass(frozen=True)
 class Reading:
-    """How pixels become those of a sample.
+    """Options that turn pixels of a file into those of a sample.
 
     Attributes:
         label: Keep the values of the file (class numbers, 0 / 255, colours) instead of making an
@@ -34,7 +34,7 @@ class Reading:
 
 
 class Raster:
-    """An image whose rows are read in bands.
+    """Base class of images whose rows are read in bands.
 
     Attributes:
         height: Rows.

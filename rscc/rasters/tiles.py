@@ -1,4 +1,4 @@
-"""Cutting pairs of large images into tiles, and the index that allows merging them again."""
+"""Tiles of large image pairs: cutting them, and the index by which they are merged again."""
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Windows over an image: arithmetic on lengths and indices, without images or files."""
+"""Grid of overlapping windows over an image: arithmetic alone, without images or files."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ _NAME = re.compile(r'(?P<stem>.+)_(?P<column>\d+)_(?P<row>\d+)')
 
 @dataclass(frozen=True)
 class Axis:
-    """How one axis of an image is cut.
+    """Windows along one axis of an image.
 
     With an overlap, the grid is that of ChangeCLIP's LEVIR-CD tiles: the image is mirrored outwards
     on both sides until ``((length - tile) // step + 1) * step + tile`` pixels are reached, where

@@ -1,4 +1,4 @@
-"""Base class of all captioners, and the facts of a single image they tell."""
+"""Base classes of the captioners, and the metadata of one image that they put into words."""
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ SOME_TREES, MANY_TREES = 8, 40  # crowns: fewer than 8 are not worth a word
 
 
 @dataclass(frozen=True)
-class SceneFacts:
-    """The objects of one image.
+class SceneMetadata:
+    """Objects of one image.
 
     Attributes:
         ground: ``'meadow'``, ``'bareland'``, ``'desert'``, ``'farmland'`` or ``'woods'``.
@@ -30,8 +30,8 @@ class SceneFacts:
     trees: int = 0
 
     @classmethod
-    def of(cls, record: Mapping[str, str | int]) -> 'SceneFacts':
-        """Read the record of one date (``scene_facts`` of the generator writes it)."""
+    def of(cls, record: Mapping[str, str | int]) -> 'SceneMetadata':
+        """Read the record of one date (``scene_metadata`` of the generator writes it)."""
         return cls(ground=str(record['ground']), houses=int(record.get('house', 0)),
                    buildings=int(record.get('building', 0)), roads=int(record.get('road', 0)),
                    lots=int(record.get('parking lot', 0)), water=bool(record.get('pond', 0)),
@@ -54,7 +54,7 @@ class SceneFacts:
 
 
 class Captioner(ABC):
-    """Says what changed; a subclass knows one language.
+    """Base of all captioners; a subclass knows one language.
 
     Args:
         rng: Source of the choice of words.
@@ -65,18 +65,18 @@ class Captioner(ABC):
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def captions(self, facts: Sequence[Change] | SceneFacts, count: int = 5) -> list:
-        """Return ``count`` sentences, different wherever the facts allow; no final full stop.
+    def captions(self, metadata: Sequence[Change] | SceneMetadata, count: int = 5) -> list:
+        """Return ``count`` sentences, different wherever possible; no final full stop.
 
         Args:
-            facts: The changes of a pair, none where it is unchanged, or what a single image shows.
+            metadata: The changes of a pair, none where it is unchanged, or the objects of an image.
             count: How many sentences.
         """
-        if not facts:
+        if not metadata:
             return list(self.NO_CHANGE)
         found: list = []
         for _ in range(12 * count):
-            sentence = self.sentence(facts)
+            sentence = self.sentence(metadata)
             if sentence not in found:
                 found.append(sentence)
             if len(found) == count:
@@ -84,8 +84,8 @@ class Captioner(ABC):
         return [found[i % len(found)] for i in range(count)]
 
     @abstractmethod
-    def sentence(self, facts: Sequence[Change] | SceneFacts) -> str | tuple[str, ...]:
-        """Return one sentence on the facts, the most conspicuous always among them."""
+    def sentence(self, metadata: Sequence[Change] | SceneMetadata) -> str | tuple[str, ...]:
+        """Return one sentence, the most conspicuous object or change always in it."""
 
     def chance(self, probability: float) -> bool:
         """Flip a biased coin."""
@@ -94,6 +94,32 @@ class Captioner(ABC):
     def pick(self, options: Sequence) -> object:
         """Return one of the options."""
         return options[self.rng.integers(len(options))]
+
+
+MOST_NOUNS = 3  # annotators seldom name more
+
+
+class SceneCaptioner(Captioner):
+    """Base of the captioners of single images.
+
+    A subclass writes the sentence patterns: ``_empty``, ``_area``, ``_surrounded``,
+    ``_road_through``, ``_piece`` and ``_listing``.
+    """
+
+    def sentence(self, metadata: SceneMetadata) -> str | tuple[str, ...]:
+        """Return one sentence; the most conspicuous object is always in it."""
+        first, *others = metadata.kinds() or [None]
+        if first is None:
+            return self._empty(metadata)
+        chosen = [first, *(kind for kind in others if self.chance(0.75))][:MOST_NOUNS]
+        style = self.rng.random()
+        if metadata.houses > 1 and style < 0.25:
+            return self._area(metadata, [kind for kind in chosen if kind != 'houses'])
+        if metadata.wooded and first != 'trees' and style < 0.45:
+            return self._surrounded(metadata, [kind for kind in chosen if kind != 'trees'])
+        if metadata.roads and first != 'roads' and style < 0.55:
+            return self._road_through(metadata, first)
+        return (self._piece if style < 0.75 else self._listing)(metadata, chosen)
 
 
 def words_of(table: object) -> set[str]:

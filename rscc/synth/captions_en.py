@@ -1,14 +1,13 @@
 """English captions of rendered changes and of single rendered images.
 
 Five sentences a pair say the same at different length: annotators differ in what they leave out,
-not in what they saw. Every word comes from the tables of this file, so the vocabulary is closed.
-
-Those annotators name the scene, list what is in it and say what lies beside what; they seldom give
-numbers above three and hardly ever a direction. Every word comes from the tables of this file.
+not in what they saw. Of a single image they name the scene, list what is in it and say what lies
+beside what; they seldom give numbers above three and hardly ever a direction. Every word comes from
+the tables of this file, those of pairs first, so both vocabularies are closed.
 """
 from collections.abc import Sequence
 
-from rscc.synth.captioner import Captioner, SceneFacts, words_of
+from rscc.synth.captioner import Captioner, SceneCaptioner, SceneMetadata, words_of
 from rscc.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = ('there is no difference', 'the two scenes seem identical',
@@ -77,7 +76,7 @@ CONNECTORS = ('a', 'new', 'and', 'with', 'replace', 'replaces', 'is replaced by'
 
 
 class EnglishCaptioner(Captioner):
-    """Says in English what changed; sentences are strings."""
+    """English sentences about changes, as strings."""
 
     NO_CHANGE = NO_CHANGE
 
@@ -215,10 +214,10 @@ VOCABULARY = tuple(sorted(words_of((
 
 
 SCENE_GROUNDS = {'meadow': ('the meadow', 'a piece of meadow', 'the grassland'),
-           'bareland': ('the bareland', 'a piece of bareland', 'the bare ground'),
-           'desert': ('the desert', 'a piece of desert'),
-           'farmland': ('the farmland', 'a piece of farmland'),
-           'woods': ('the woods', 'the forest', 'a dense forest')}
+                 'bareland': ('the bareland', 'a piece of bareland', 'the bare ground'),
+                 'desert': ('the desert', 'a piece of desert'),
+                 'farmland': ('the farmland', 'a piece of farmland'),
+                 'woods': ('the woods', 'the forest', 'a dense forest')}
 PREPOSITIONS = {'meadow': 'on', 'bareland': 'on', 'desert': 'in', 'farmland': 'on', 'woods': 'in'}
 PIECES = {'meadow': ('a piece of meadow', 'a piece of grassland', 'a meadow'),
           'bareland': ('a piece of bareland', 'a piece of bare ground'),
@@ -245,75 +244,62 @@ EMPTY = ('there is {} without any buildings', 'this is {}', 'it is {}', '{} is e
          'there is nothing but {}', 'there is only {}', 'it is {} with nothing on it')
 FRAMES = ('there is', 'there are', 'it is', 'this is', 'is', 'are', 'and', 'with',
           'surrounded by', 'goes through', 'go through')
-MOST_NOUNS = 3  # annotators seldom name more
 
 
-class EnglishSceneCaptioner(Captioner):
-    """Says in English what an image shows; sentences are strings."""
+class EnglishSceneCaptioner(SceneCaptioner):
+    """English sentences about single images, as strings."""
 
-    def sentence(self, facts: SceneFacts) -> str:
-        """Return one sentence; the most conspicuous object is always in it."""
-        first, *others = facts.kinds() or [None]
-        if first is None:
-            return self.pick(EMPTY).format(self.pick(PIECES[facts.ground]))
-        chosen = [first, *(kind for kind in others if self.chance(0.75))][:MOST_NOUNS]
-        style = self.rng.random()
-        if facts.houses > 1 and style < 0.25:
-            return self._area(facts, [kind for kind in chosen if kind != 'houses'])
-        if facts.trees and facts.wooded and first != 'trees' and style < 0.45:
-            return self._surrounded(facts, [kind for kind in chosen if kind != 'trees'])
-        if facts.roads and first != 'roads' and style < 0.55:
-            return f'{self._road_through(facts)} with {self.noun(facts, first)}'
-        if style < 0.75:
-            return self._piece(facts, chosen)
-        return self._listing(facts, chosen)
-
-    def noun(self, facts: SceneFacts, kind: str) -> str:
+    def noun(self, metadata: SceneMetadata, kind: str) -> str:
         """Return 'a road', 'several houses', 'some trees', ..."""
         if kind == 'water':
             return self.pick(WATER)
         if kind == 'trees':
-            return self.pick(SCENE_MANY_TREES if facts.wooded else SOME_TREES)
+            return self.pick(SCENE_MANY_TREES if metadata.wooded else SOME_TREES)
         few, many = {'houses': (HOUSES, MANY_HOUSES), 'buildings': (BUILDINGS, MANY_BUILDINGS),
                      'roads': (ROADS, MANY_ROADS), 'lots': (LOTS, MANY_LOTS)}[kind]
-        count = getattr(facts, kind)
+        count = getattr(metadata, kind)
         if kind == 'houses' and 4 <= count <= 6:
             count = 4
         return self.pick(few.get(count, many))
 
-    def place(self, facts: SceneFacts) -> str:
+    def place(self, metadata: SceneMetadata) -> str:
         """Return 'on the meadow', 'in a dense forest', ..."""
-        return f'{PREPOSITIONS[facts.ground]} {self.pick(SCENE_GROUNDS[facts.ground])}'
+        return f'{PREPOSITIONS[metadata.ground]} {self.pick(SCENE_GROUNDS[metadata.ground])}'
 
-    def _area(self, facts: SceneFacts, kinds: list[str]) -> str:
+    def _empty(self, metadata: SceneMetadata) -> str:
+        """Return 'there is nothing but a meadow'."""
+        return self.pick(EMPTY).format(self.pick(PIECES[metadata.ground]))
+
+    def _area(self, metadata: SceneMetadata, kinds: list[str]) -> str:
         """Return 'a dense residential area with a road and many trees'."""
-        names = next(names for most, names in AREAS if facts.houses <= most)
+        names = next(names for most, names in AREAS if metadata.houses <= most)
         start = self.pick(('there is ', 'this is ', 'it is ', ''))
-        nouns = [self.noun(facts, kind) for kind in kinds[:2] or ['houses']]
-        where = f' {self.place(facts)}' if self.chance(0.4) else ''
+        nouns = [self.noun(metadata, kind) for kind in kinds[:2] or ['houses']]
+        where = f' {self.place(metadata)}' if self.chance(0.4) else ''
         return f'{start}{self.pick(names)} with {_joined(nouns)}{where}'
 
-    def _surrounded(self, facts: SceneFacts, kinds: list[str]) -> str:
+    def _surrounded(self, metadata: SceneMetadata, kinds: list[str]) -> str:
         """Return 'two houses and a road are surrounded by many trees'."""
-        nouns = [self.noun(facts, kind) for kind in kinds[:2]]
+        nouns = [self.noun(metadata, kind) for kind in kinds[:2]]
         return f'{_joined(nouns)} {_be(nouns)} surrounded by {self.pick(SCENE_MANY_TREES)}'
 
-    def _road_through(self, facts: SceneFacts) -> str:
-        """Return 'a road goes through the meadow'."""
-        road = self.noun(facts, 'roads')
+    def _road_through(self, metadata: SceneMetadata, kind: str) -> str:
+        """Return 'a road goes through the meadow with a house'."""
+        road = self.noun(metadata, 'roads')
         verb = 'goes through' if road.startswith('a ') else 'go through'
-        return f'{road} {verb} {self.pick(SCENE_GROUNDS[facts.ground])}'
+        ground = self.pick(SCENE_GROUNDS[metadata.ground])
+        return f'{road} {verb} {ground} with {self.noun(metadata, kind)}'
 
-    def _piece(self, facts: SceneFacts, kinds: list[str]) -> str:
+    def _piece(self, metadata: SceneMetadata, kinds: list[str]) -> str:
         """Return 'it is a piece of farmland with a house and a road'."""
         start = self.pick(('there is ', 'this is ', 'it is ', ''))
-        nouns = [self.noun(facts, kind) for kind in kinds[:2]]
-        return f'{start}{self.pick(PIECES[facts.ground])} with {_joined(nouns)}'
+        nouns = [self.noun(metadata, kind) for kind in kinds[:2]]
+        return f'{start}{self.pick(PIECES[metadata.ground])} with {_joined(nouns)}'
 
-    def _listing(self, facts: SceneFacts, kinds: list[str]) -> str:
+    def _listing(self, metadata: SceneMetadata, kinds: list[str]) -> str:
         """Return 'a large building and a parking lot are near a road on the bareland'."""
-        nouns = [self.noun(facts, kind) for kind in kinds]
-        where = f' {self.place(facts)}'
+        nouns = [self.noun(metadata, kind) for kind in kinds]
+        where = f' {self.place(metadata)}'
         if len(nouns) == 1 or (len(nouns) == 2 and self.chance(0.5)):
             if self.chance(0.5):
                 return f'there {_be(nouns[:1])} {_joined(nouns)}{where}'

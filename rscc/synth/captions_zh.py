@@ -1,14 +1,12 @@
 """Chinese captions of rendered changes and of single rendered images.
 
-The sentences are built as Chinese annotators build them (place first, then what happened), not
-translated from the English ones.
-
-The sentences are built as Chinese speakers describe a picture (place first, then what is there),
-not translated from the English ones. Words are cut as jieba cuts them.
+The sentences are built as Chinese annotators build them (place first, then what happened or what is
+there), not translated from the English ones. Words are cut as jieba cuts them. Tables of pairs come
+first, those of single images after them.
 """
 from collections.abc import Sequence
 
-from rscc.synth.captioner import Captioner, SceneFacts, words_of
+from rscc.synth.captioner import Captioner, SceneCaptioner, SceneMetadata, words_of
 from rscc.synth.changes import BUILT, REMOVED, Change
 
 NO_CHANGE = (('没有', '差异'), ('两幅', '场景', '看起来', '完全', '相同'),
@@ -69,7 +67,7 @@ Tokens = tuple[str, ...]
 
 
 class ChineseCaptioner(Captioner):
-    """Says in Chinese what changed; sentences are tuples of words."""
+    """Chinese sentences about changes, as tuples of words."""
 
     NO_CHANGE = NO_CHANGE
 
@@ -173,8 +171,8 @@ VOCABULARY = tuple(sorted(words_of((
 
 
 SCENE_GROUNDS = {'meadow': (('草地',), ('草坪',)), 'bareland': (('裸地',), ('空地',)),
-           'desert': (('沙漠',), ('沙地',)), 'farmland': (('农田',), ('田地',)),
-           'woods': (('树林',), ('森林',))}
+                 'desert': (('沙漠',), ('沙地',)), 'farmland': (('农田',), ('田地',)),
+                 'woods': (('树林',), ('森林',))}
 # jieba takes 裸地上 apart as 裸 地上, so places on bare land are called otherwise.
 PLACES = {'meadow': (('草地', '上'), ('草坪', '上')), 'bareland': (('空地', '上'), ('荒地', '上')),
           'desert': (('沙漠', '里'), ('沙地', '上')), 'farmland': (('农田', '里'), ('田地', '里')),
@@ -199,36 +197,18 @@ BESIDE = (('旁边', '有'), ('附近', '有'), ('旁边', '是'))
 EMPTY = (('什么', '也', '没有'), ('没有', '任何', '建筑物'), ('空无一物',))
 FRAMES = ('这是', '一片', '，', '有', '和', '上面', '其中', '里', '被', '环绕', '穿过', '位于',
           '一块', '的')
-MOST_NOUNS = 3  # annotators seldom name more
 
 
-class ChineseSceneCaptioner(Captioner):
-    """Says in Chinese what an image shows; sentences are tuples of words."""
+class ChineseSceneCaptioner(SceneCaptioner):
+    """Chinese sentences about single images, as tuples of words."""
 
-    def sentence(self, facts: SceneFacts) -> Tokens:
-        """Return one sentence; the most conspicuous object is always in it."""
-        first, *others = facts.kinds() or [None]
-        if first is None:
-            return self._empty(facts)
-        chosen = [first, *(kind for kind in others if self.chance(0.75))][:MOST_NOUNS]
-        style = self.rng.random()
-        if facts.houses > 1 and style < 0.25:
-            return self._area(facts, [kind for kind in chosen if kind != 'houses'])
-        if facts.wooded and first != 'trees' and style < 0.45:
-            return self._surrounded(facts, [kind for kind in chosen if kind != 'trees'])
-        if facts.roads and first != 'roads' and style < 0.55:
-            return self._road_through(facts, first)
-        if style < 0.75:
-            return self._piece(facts, chosen)
-        return self._listing(facts, chosen)
-
-    def noun(self, facts: SceneFacts, kind: str) -> Tokens:
+    def noun(self, metadata: SceneMetadata, kind: str) -> Tokens:
         """Return measure word and noun."""
         if kind == 'water':
             return self.pick(WATER)
         if kind == 'trees':
-            return self.pick(SCENE_MANY_TREES if facts.wooded else SOME_TREES)
-        count = getattr(facts, kind)
+            return self.pick(SCENE_MANY_TREES if metadata.wooded else SOME_TREES)
+        count = getattr(metadata, kind)
         if kind == 'houses':
             amounts = HOUSES.get(4 if 4 <= count <= 6 else count, MANY_HOUSES)
             return (*self.pick(amounts), *self.pick(HOUSE_NOUNS))
@@ -236,53 +216,54 @@ class ChineseSceneCaptioner(Captioner):
                      'lots': (LOTS, MANY_LOTS)}[kind]
         return self.pick(few.get(count, many))
 
-    def place(self, facts: SceneFacts) -> Tokens:
+    def place(self, metadata: SceneMetadata) -> Tokens:
         """Return '草地上', '树林里', ..."""
-        return self.pick(PLACES[facts.ground])
+        return self.pick(PLACES[metadata.ground])
 
-    def _empty(self, facts: SceneFacts) -> Tokens:
+    def _empty(self, metadata: SceneMetadata) -> Tokens:
         """Return '一片草地，上面什么也没有', '这是一片草地'."""
         start = self.pick((('这是', '一片'), ('一片',), ('这是', '一块')))
-        piece = (*start, *self.pick(SCENE_GROUNDS[facts.ground]))
+        piece = (*start, *self.pick(SCENE_GROUNDS[metadata.ground]))
         if self.chance(0.3):
             return piece
         return (*piece, '，', self.pick(('上面', '其中')), *self.pick(EMPTY))
 
-    def _area(self, facts: SceneFacts, kinds: list[str]) -> Tokens:
+    def _area(self, metadata: SceneMetadata, kinds: list[str]) -> Tokens:
         """Return '这是一片密集的住宅区，其中有一条道路和许多树木'."""
-        name = next(names for most, names in AREAS if facts.houses <= most)
-        nouns = _joined([self.noun(facts, kind) for kind in kinds[:2] or ['houses']])
+        name = next(names for most, names in AREAS if metadata.houses <= most)
+        nouns = _joined([self.noun(metadata, kind) for kind in kinds[:2] or ['houses']])
         if self.chance(0.3):
             return ('一片', *self.pick(name), '里', '有', *nouns)
         start = self.pick((('这是', '一片'), ('一片',)))
         return (*start, *self.pick(name), '，', *self.pick((('其中', '有'), ('有',))), *nouns)
 
-    def _surrounded(self, facts: SceneFacts, kinds: list[str]) -> Tokens:
+    def _surrounded(self, metadata: SceneMetadata, kinds: list[str]) -> Tokens:
         """Return '两栋房屋和一条道路被许多树木环绕'."""
-        nouns = [self.noun(facts, kind) for kind in kinds[:2]]
+        nouns = [self.noun(metadata, kind) for kind in kinds[:2]]
         return (*_joined(nouns), '被', *self.pick(SCENE_MANY_TREES), '环绕')
 
-    def _road_through(self, facts: SceneFacts, kind: str) -> Tokens:
+    def _road_through(self, metadata: SceneMetadata, kind: str) -> Tokens:
         """Return '一条道路穿过农田，旁边有一座大型建筑'."""
-        return (*self.noun(facts, 'roads'), '穿过', *self.pick(SCENE_GROUNDS[facts.ground]), '，',
-                *self.pick(BESIDE), *self.noun(facts, kind))
+        road, ground = self.noun(metadata, 'roads'), self.pick(SCENE_GROUNDS[metadata.ground])
+        return (*road, '穿过', *ground, '，', *self.pick(BESIDE), *self.noun(metadata, kind))
 
-    def _piece(self, facts: SceneFacts, kinds: list[str]) -> Tokens:
+    def _piece(self, metadata: SceneMetadata, kinds: list[str]) -> Tokens:
         """Return '这是一片农田，上面有一栋房屋和一条道路'."""
         start = self.pick((('这是', '一片'), ('一片',)))
-        nouns = [self.noun(facts, kind) for kind in kinds[:2]]
-        link = '其中' if facts.ground == 'woods' else '上面'
-        return (*start, *self.pick(SCENE_GROUNDS[facts.ground]), '，', link, '有', *_joined(nouns))
+        nouns = [self.noun(metadata, kind) for kind in kinds[:2]]
+        link = '其中' if metadata.ground == 'woods' else '上面'
+        ground = self.pick(SCENE_GROUNDS[metadata.ground])
+        return (*start, *ground, '，', link, '有', *_joined(nouns))
 
-    def _listing(self, facts: SceneFacts, kinds: list[str]) -> Tokens:
+    def _listing(self, metadata: SceneMetadata, kinds: list[str]) -> Tokens:
         """Return '裸地上有一座大型建筑和一个停车场，附近有一条道路'."""
-        nouns = [self.noun(facts, kind) for kind in kinds]
+        nouns = [self.noun(metadata, kind) for kind in kinds]
         if len(nouns) == 1 or (len(nouns) == 2 and self.chance(0.5)):
             if self.chance(0.3):
-                return (*_joined(nouns), '位于', *self.place(facts))
-            return (*self.place(facts), '有', *_joined(nouns))
+                return (*_joined(nouns), '位于', *self.place(metadata))
+            return (*self.place(metadata), '有', *_joined(nouns))
         *subject, last = nouns
-        start = (*self.place(facts), '有') if self.chance(0.7) else ()
+        start = (*self.place(metadata), '有') if self.chance(0.7) else ()
         return (*start, *_joined(subject), '，', *self.pick(BESIDE), *last)
 
 

@@ -1,8 +1,8 @@
-"""What may happen to a place between two dates.
+"""Recipes of the changes between two dates.
 
-A recipe adds objects that exist at one date only and returns ``Change`` records, the facts that
-masks and captions state. An unchanged pair runs a recipe too and then keeps one date's objects at
-both dates: from a single image nobody can tell whether its pair changed.
+A recipe adds objects that exist at one date only and returns ``Change`` records, from which
+masks and captions are made. An unchanged pair runs a recipe too and then keeps one date's objects
+at both dates: from a single image nobody can tell whether its pair changed.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class Change:
             return sum(len(group.crowns) for group in self.things)
         return len(self.things)
 
-    def fact(self) -> dict[str, str | int]:
+    def metadata(self) -> dict[str, str | int]:
         """Return the record as the annotation file stores it."""
         return {'kind': self.kind, 'action': self.action, 'count': self.count,
                 'where': self.where, 'relation': self.relation, 'ground': self.ground}
@@ -297,7 +297,7 @@ def _clear_around_road(scene: Scene, road: Road, houses: list[Thing], old: list[
                        rng: np.random.Generator) -> list[Change]:
     """Let a strip of wood stand where a road is laid; always in a wood.
 
-    The road took its room already when its slots were found, so the trees look at a fresh
+    The road took its room already when its slots were found, so the trees are placed in a fresh
     occupancy that knows the older roads only.
     """
     room = scene.room

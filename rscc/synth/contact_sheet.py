@@ -1,4 +1,4 @@
-"""An overview picture of a generated folder: dates, mask and one caption a pair."""
+"""Overview picture of a generated folder: dates, mask and one caption a pair."""
 import textwrap
 from pathlib import Path
 

@@ -7,10 +7,19 @@ import numpy as np
 
 from rscc.synth.objects import SIDE, Drive, Lot, Road, oriented_box, walk
 
+MARGIN = 8  # pixels around the image that are laid out and drawn too, for shifts and shadows
+SCALE = 2  # everything is drawn this much larger than it is shown
+CANVAS = (SIDE + 2 * MARGIN) * SCALE
+FRACTION_BITS = 3  # of OpenCV's fixed-point coordinates
+VARIANTS = 12  # shapes of crowns
+ASPHALT = {'asphalt': (112, 112, 114), 'concrete': (172, 168, 160), 'dirt': (176, 152, 118)}
+CARS = ((236, 236, 234), (40, 42, 46), (128, 132, 138), (168, 40, 36), (44, 74, 134),
+        (196, 198, 202), (92, 90, 84))
+
 
 @dataclass
-class Look:
-    """How one date was photographed.
+class Appearance:
+    """Appearance of one date: season, light and sensor.
 
     Attributes:
         season: 'spring', 'summer', 'autumn' or 'winter'.
@@ -39,16 +48,10 @@ class Look:
     seed: int
 
 
-MARGIN = 8  # pixels around the image that are laid out and drawn too, for shifts and shadows
-SCALE = 2  # everything is drawn this much larger than it is shown
-CANVAS = (SIDE + 2 * MARGIN) * SCALE
-_FRACTION_BITS = 3
-
-
 def to_canvas(points: np.ndarray) -> np.ndarray:
     """Return image coordinates as OpenCV's fixed-point canvas coordinates (int32)."""
     scaled = (np.asarray(points) + MARGIN) * SCALE - 0.5
-    return np.round(scaled * 2 ** _FRACTION_BITS).astype(np.int32)
+    return np.round(scaled * 2 ** FRACTION_BITS).astype(np.int32)
 
 
 def fill(canvas: np.ndarray, outlines: list[np.ndarray], value: object,
@@ -56,7 +59,7 @@ def fill(canvas: np.ndarray, outlines: list[np.ndarray], value: object,
     """Fill polygons given in image coordinates on a canvas."""
     line = cv2.LINE_AA if antialias else cv2.LINE_8
     for outline in outlines:
-        cv2.fillPoly(canvas, [to_canvas(outline)], value, line, _FRACTION_BITS)
+        cv2.fillPoly(canvas, [to_canvas(outline)], value, line, FRACTION_BITS)
 
 
 def crop(canvas: np.ndarray) -> np.ndarray:
@@ -68,10 +71,7 @@ def crop(canvas: np.ndarray) -> np.ndarray:
 def stroke(canvas: np.ndarray, points: np.ndarray, width: float, colour: tuple) -> None:
     """Draw a line along points (N, 2) in scene pixels, ``width`` scene pixels wide."""
     cv2.polylines(canvas, [to_canvas(points)], False, colour, max(round(width * SCALE), 1),
-                  cv2.LINE_AA, _FRACTION_BITS)
-
-
-VARIANTS = 12
+                  cv2.LINE_AA, FRACTION_BITS)
 
 
 @lru_cache(maxsize=1024)
@@ -113,11 +113,6 @@ def crown_heights(crowns: np.ndarray) -> np.ndarray:
     return heights
 
 
-ASPHALT = {'asphalt': (112, 112, 114), 'concrete': (172, 168, 160), 'dirt': (176, 152, 118)}
-CARS = ((236, 236, 234), (40, 42, 46), (128, 132, 138), (168, 40, 36), (44, 74, 134),
-        (196, 198, 202), (92, 90, 84))
-
-
 def draw_paths(canvas: np.ndarray, drives: list[Drive]) -> None:
     """Draw the ways from houses to the road."""
     for drive in drives:
@@ -157,15 +152,16 @@ def _draw_centre_line(canvas: np.ndarray, road: Road, others: list[Road]) -> Non
             stroke(canvas, np.stack([position, position + direction * 6]), 0.5, colour)
 
 
-def _draw_car(canvas: np.ndarray, centre: np.ndarray, angle: float, look: Look,
+def _draw_car(canvas: np.ndarray, centre: np.ndarray, angle: float, appearance: Appearance,
               rng: np.random.Generator) -> None:
-    fill(canvas, [oriented_box(centre - look.sun * 1.2 * look.shadow, (9, 4.2), angle)],
+    fill(canvas, [oriented_box(centre - appearance.sun * 1.2 * appearance.shadow, (9, 4.2), angle)],
          (58, 58, 62))
     fill(canvas, [oriented_box(centre, (9, 4.2), angle)], CARS[rng.integers(len(CARS))])
     fill(canvas, [oriented_box(centre, (3.2, 3.2), angle)], (60, 66, 74))
 
 
-def draw_lots(canvas: np.ndarray, lots: list[Lot], look: Look, rng: np.random.Generator) -> None:
+def draw_lots(canvas: np.ndarray, lots: list[Lot], appearance: Appearance,
+              rng: np.random.Generator) -> None:
     """Draw paved lots with painted bays and this date's cars."""
     for lot in lots:
         fill(canvas, [oriented_box(lot.centre, (lot.size[0] + 3, lot.size[1] + 3), lot.angle)],
@@ -181,10 +177,10 @@ def draw_lots(canvas: np.ndarray, lots: list[Lot], look: Look, rng: np.random.Ge
                 stroke(canvas, ends, 0.5, (226, 226, 222))
                 if rng.random() < busy:
                     _draw_car(canvas, lot.centre + np.array([x + 3, row]) @ axes,
-                              lot.angle + np.pi / 2, look, rng)
+                              lot.angle + np.pi / 2, appearance, rng)
 
 
-def draw_traffic(canvas: np.ndarray, roads: list[Road], look: Look,
+def draw_traffic(canvas: np.ndarray, roads: list[Road], appearance: Appearance,
                   rng: np.random.Generator) -> None:
     """Put this date's cars on the roads, each on its lane."""
     for road in roads:
@@ -194,4 +190,4 @@ def draw_traffic(canvas: np.ndarray, roads: list[Road], look: Look,
             lane = np.array([-direction[1], direction[0]]) * road.width / 4
             lane = lane * rng.choice([-1, 1])
             _draw_car(canvas, position + lane, float(np.arctan2(direction[1], direction[0])),
-                      look, rng)
+                      appearance, rng)

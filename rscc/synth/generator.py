@@ -1,12 +1,11 @@
 """Generation of the built-in dataset: any pair from (seed, split, index), folders in parallel.
 
-The annotation file says of every pair what stands in the scene at each date. That settles the
-captions, so folders that were rendered before there were any have them too.
-
 On disk it is LEVIR-CC with LEVIR-MCI's masks: ``LevirCCcaptions.json`` and
 ``images/{split}/{A,B,label}``, beside them ``vocab_en.json``, ``vocab_zh.json`` (captions of
 changes), ``vocab_scene_en.json``, ``vocab_scene_zh.json`` (of single images) and ``synth.json``.
-The images come first and the JSON files last, so a folder with ``synth.json`` is complete.
+The images come first and the JSON files last, so a folder with ``synth.json`` is complete. The
+annotation file says of every pair what stands in the scene at each date, which settles the captions
+of single images: they are not stored.
 """
 import json
 import multiprocessing
@@ -23,59 +22,22 @@ import cv2
 import numpy as np
 
 from rscc.synth import captions_en, captions_zh
-from rscc.synth.captioner import SceneFacts
-from rscc.synth.captions_en import SCENE_VOCABULARY as WORDS_EN
-from rscc.synth.captions_en import EnglishSceneCaptioner
-from rscc.synth.captions_zh import SCENE_VOCABULARY as WORDS_ZH
-from rscc.synth.captions_zh import ChineseSceneCaptioner
+from rscc.synth.captioner import SceneMetadata
 from rscc.synth.changes import Change, plan
 from rscc.synth.mask import draw_mask, locate, write_palette_png
 from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
-from rscc.synth.rendering import draw_look, render
+from rscc.synth.rendering import draw_appearance, render
 from rscc.synth.scene import Scene
 from rscc.utils import progress, read_json, write_json
-
-#: Date -> folder of its images.
-FOLDERS = {FROM: 'A', TO: 'B'}
-#: Language -> file beside the annotations with the words of scene captions, most frequent first.
-SCENE_VOCABULARIES = {'en': 'vocab_scene_en.json', 'zh': 'vocab_scene_zh.json'}
-_CLOSED = {'en': WORDS_EN, 'zh': WORDS_ZH}
-
-
-def scene_words(image: Mapping, date: str, language: str = 'en') -> list[tuple[str, ...]]:
-    """Return five captions of one date of a pair as words, the same every time.
-
-    Args:
-        image: The pair's entry in the annotation file.
-        date: ``'from'`` or ``'to'``.
-        language: ``'en'`` or ``'zh'``.
-    """
-    # crc32 is the same on every machine and in every process, which Python's hash is not.
-    seed = [zlib.crc32(image['filename'].encode()), list(FOLDERS).index(date)]
-    rng, facts = np.random.default_rng(seed), SceneFacts.of(image['scene'][date])
-    if language == 'zh':
-        return ChineseSceneCaptioner(rng).captions(facts)
-    return [tuple(text.split()) for text in EnglishSceneCaptioner(rng).captions(facts)]
-
-
-def scene_captions(image: Mapping, date: str, language: str = 'en') -> list[str]:
-    """Return what :func:`scene_words` does as sentences."""
-    blank = '' if language == 'zh' else ' '
-    return [blank.join(words) for words in scene_words(image, date, language)]
-
-
-def scene_vocabulary(images: Sequence[Mapping], language: str) -> list[str]:
-    """Return the grammar's words, those of the training images first, most frequent first."""
-    counts = Counter(word for image in images if image['split'] == 'train' for date in FOLDERS
-                     for words in scene_words(image, date, language) for word in words)
-    return sorted(_CLOSED[language], key=lambda word: (-counts[word], word))
-
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
 SPLITS = ('train', 'val', 'test')
 KINDS = ('A', 'B', 'label')
 MARKER, ANNOTATIONS, PARTIAL = 'synth.json', 'LevirCCcaptions.json', '.synth_partial.json'
 VOCABULARIES = {'en': 'vocab_en.json', 'zh': 'vocab_zh.json'}
+SCENE_VOCABULARIES = {'en': 'vocab_scene_en.json', 'zh': 'vocab_scene_zh.json'}
+#: Date -> folder of its images.
+FOLDERS = {FROM: 'A', TO: 'B'}
 MIN_CHANGED = 300  # pixels: less is not seen by a person at first sight
 MIN_PIXELS = 120  # of any one statement
 _ATTEMPTS = 60
@@ -83,7 +45,7 @@ _ATTEMPTS = 60
 
 @dataclass(frozen=True)
 class Parameters:
-    """What determines every byte of the dataset."""
+    """Parameters that determine every byte of the dataset."""
 
     train: int
     val: int
@@ -105,7 +67,7 @@ class Parameters:
 
 @dataclass
 class Plan:
-    """One pair before it is drawn: what is there, what changes, and the facts about it."""
+    """One pair before it is drawn: its scene, its changes and their mask."""
 
     scene: Scene
     changes: list[Change]
@@ -146,12 +108,13 @@ def render_pair(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
     the mask, the other is off by up to 1.5 pixels.
     """
     rng = planned.rng
-    looks = {date: draw_look(rng) for date in (FROM, TO)}
+    appearances = {date: draw_appearance(rng) for date in (FROM, TO)}
     shown = Counter(thing.when for thing in planned.scene.things
                     if thing.when != BOTH and not isinstance(thing, Trees))
     only_from = shown[FROM] > shown[TO] if shown else rng.random() < 0.5
-    looks[TO if only_from else FROM].shift = rng.uniform(-1.05, 1.05, 2)
-    return render(planned.scene, FROM, looks[FROM]), render(planned.scene, TO, looks[TO])
+    appearances[TO if only_from else FROM].shift = rng.uniform(-1.05, 1.05, 2)
+    before, after = (render(planned.scene, date, appearances[date]) for date in (FROM, TO))
+    return before, after
 
 
 def name_of(split: str, index: int) -> str:
@@ -171,18 +134,67 @@ def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int) -> di
         for en, zh, sentid in zip(english, chinese, sentids, strict=True)]
     return {'filepath': split, 'filename': name_of(split, index), 'imgid': imgid, 'split': split,
             'changeflag': int(bool(planned.changes)), 'sentids': sentids,
-            'sentences': sentences, 'objects': [change.fact() for change in planned.changes],
-            'scene': {date: scene_facts(planned.scene, date) for date in (FROM, TO)}}
+            'sentences': sentences, 'objects': [change.metadata() for change in planned.changes],
+            'scene': {date: scene_metadata(planned.scene, date) for date in (FROM, TO)}}
 
 
-def scene_facts(scene: Scene, date: str) -> dict[str, str | int]:
+def scene_metadata(scene: Scene, date: str) -> dict[str, str | int]:
     """Return what stands in a scene at one date: its biome and how many of each object."""
-    facts: dict[str, str | int] = {'ground': scene.biome}
+    metadata: dict[str, str | int] = {'ground': scene.biome}
     for thing in scene.things:
         if thing.exists(date) and thing.name:
             amount = len(thing.crowns) if isinstance(thing, Trees) else 1
-            facts[thing.name] = int(facts.get(thing.name, 0)) + amount
-    return facts
+            metadata[thing.name] = int(metadata.get(thing.name, 0)) + amount
+    return metadata
+
+
+def scene_words(image: Mapping, date: str, language: str = 'en') -> list[tuple[str, ...]]:
+    """Return five captions of one date of a pair as words, the same every time.
+
+    Args:
+        image: The pair's entry in the annotation file.
+        date: ``'from'`` or ``'to'``.
+        language: ``'en'`` or ``'zh'``.
+    """
+    # crc32 is the same on every machine and in every process, which Python's hash is not.
+    seed = [zlib.crc32(image['filename'].encode()), list(FOLDERS).index(date)]
+    rng, metadata = np.random.default_rng(seed), SceneMetadata.of(image['scene'][date])
+    if language == 'zh':
+        return captions_zh.ChineseSceneCaptioner(rng).captions(metadata)
+    english = captions_en.EnglishSceneCaptioner(rng).captions(metadata)
+    return [tuple(text.split()) for text in english]
+
+
+def scene_captions(image: Mapping, date: str, language: str = 'en') -> list[str]:
+    """Return what :func:`scene_words` does as sentences."""
+    blank = '' if language == 'zh' else ' '
+    return [blank.join(words) for words in scene_words(image, date, language)]
+
+
+def vocabulary(images: Sequence[Mapping], language: str) -> list[str]:
+    """Return the words of the captions of changes, see :func:`scene_vocabulary`."""
+    key, closed = {'en': ('tokens', captions_en.VOCABULARY),
+                   'zh': ('tokens_chinese', captions_zh.VOCABULARY)}[language]
+    return _by_frequency(closed, (sentence[key] for image in images if image['split'] == 'train'
+                                  for sentence in image['sentences']))
+
+
+def scene_vocabulary(images: Sequence[Mapping], language: str) -> list[str]:
+    """Return the words of the captions of single images.
+
+    Those of the training split come first, most frequent first. Words of the grammar that a small
+    training split happens not to use follow in alphabetical order, so that every split can be
+    encoded whatever its size.
+    """
+    closed = {'en': captions_en, 'zh': captions_zh}[language].SCENE_VOCABULARY
+    return _by_frequency(closed, (words for image in images if image['split'] == 'train'
+                                  for date in FOLDERS
+                                  for words in scene_words(image, date, language)))
+
+
+def _by_frequency(closed: Iterable[str], sentences: Iterable[Iterable[str]]) -> list[str]:
+    counts = Counter(word for words in sentences for word in words)
+    return sorted({*closed, *counts}, key=lambda word: (-counts[word], word))
 
 
 def _write_png(path: Path, write: object) -> None:
@@ -196,7 +208,7 @@ def _write_png(path: Path, write: object) -> None:
 
 
 def _write_rgb(image: np.ndarray, path: Path) -> None:
-    # Sensor noise has no repeats to look for: Huffman coding alone is smaller and a third faster.
+    # Sensor noise has no repeats to search for: Huffman coding alone is smaller and a third faster.
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1,
                cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
     if not cv2.imwrite(str(path), image[..., ::-1], options):
@@ -241,17 +253,6 @@ def _annotations(parameters: Parameters, out: Path, jobs: int) -> list[dict]:
         return bar(pool.imap(work, todo, chunksize=8))
 
 
-def vocabulary(images: list[dict], key: str, closed: tuple[str, ...]) -> list[str]:
-    """Return the grammar's words, those of the training captions first, most frequent first.
-
-    Words that a small training split happens not to use follow in alphabetical order, so that
-    every split can be encoded whatever its size.
-    """
-    counts = Counter(word for image in images if image['split'] == 'train'
-                     for sentence in image['sentences'] for word in sentence[key])
-    return sorted(set(closed) | set(counts), key=lambda word: (-counts[word], word))
-
-
 def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
              overwrite: bool = False) -> bool:
     """Write the dataset, or finish writing it.
@@ -282,9 +283,8 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
     for stray in (out / 'images').rglob('.*.png'):  # of a process that was killed while writing
         stray.unlink()
     write_json(out / ANNOTATIONS, {'dataset': 'synth', 'images': images}, indent=None)
-    write_json(out / VOCABULARIES['en'], vocabulary(images, 'tokens', captions_en.VOCABULARY))
-    write_json(out / VOCABULARIES['zh'],
-               vocabulary(images, 'tokens_chinese', captions_zh.VOCABULARY))
+    for language, name in VOCABULARIES.items():
+        write_json(out / name, vocabulary(images, language))
     _write_scene_vocabularies(out, images)
     write_json(out / MARKER, _marker(parameters, images))
     (out / PARTIAL).unlink(missing_ok=True)

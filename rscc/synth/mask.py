@@ -1,4 +1,4 @@
-"""Change masks: drawing them, locating each change, writing palette PNGs."""
+"""Change masks: drawing, place names of changes, palette PNGs."""
 from collections.abc import Sequence
 from pathlib import Path
 

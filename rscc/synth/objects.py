@@ -1,4 +1,4 @@
-"""What a synthetic scene is made of: plain geometry in image pixels (0.5 m each), no drawing.
+"""Objects of a rendered scene: plain geometry in image pixels (0.5 m each), no drawing.
 
 Every object knows the dates it exists at (``when``), its footprint, and the names under which
 masks and captions speak of it. Coordinates are continuous: pixel (i, j) covers x in [j, j+1) and
@@ -67,7 +67,7 @@ def ribbon(points: np.ndarray, width: float) -> np.ndarray:
 
 @dataclass(eq=False)
 class Thing(ABC):
-    """Something on the ground; subclasses set ``name`` (captions) and ``label`` (mask value)."""
+    """Base class of everything on the ground, with its name in captions and value in masks."""
 
     when: str = field(default=BOTH, kw_only=True)
     name: ClassVar[str] = ''

@@ -1,8 +1,8 @@
-"""Drawing one date of a scene as an aerial photograph.
+"""Rendering of one date of a scene as an aerial photograph.
 
 Objects are drawn at twice the size and averaged down; texture, light, haze, the sensor's noise and
 its sub-pixel misregistration are added on whole arrays. Nothing here knows about change: a date is
-drawn from the objects that exist at it and from a ``Look``.
+drawn from the objects that exist at it and from a ``Appearance``.
 """
 from functools import lru_cache
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from rscc.synth.drawing import (
     CANVAS,
+    FRACTION_BITS,
     MARGIN,
-    Look,
+    Appearance,
     crown_heights,
     draw_lots,
     draw_paths,
@@ -27,7 +28,6 @@ from rscc.synth.scene import Scene
 
 EXTENT = SIDE + 2 * MARGIN
 TILE = 1024
-_BITS = 3
 GROUND = {
     'summer': {'meadow': (98, 114, 66), 'bareland': (172, 150, 118), 'desert': (208, 184, 144)},
     'spring': {'meadow': (112, 134, 74), 'bareland': (160, 138, 108), 'desert': (204, 182, 146)},
@@ -46,10 +46,10 @@ LEAVES = {'summer': (56, 78, 42), 'spring': (74, 100, 50), 'autumn': (112, 90, 5
 EVERGREEN = (46, 68, 44)
 
 
-def draw_look(rng: np.random.Generator) -> Look:
+def draw_appearance(rng: np.random.Generator) -> Appearance:
     """Draw season, sun and sensor of one date; the shift is left at zero."""
     azimuth = rng.uniform(0, 2 * np.pi)
-    return Look(
+    return Appearance(
         season=str(rng.choice(list(GROUND))),
         sun=np.array([np.cos(azimuth), np.sin(azimuth)]),
         shadow=rng.uniform(0.5, 1.5), gain=rng.uniform(0.75, 1.15) * rng.uniform(0.965, 1.035, 3),
@@ -84,43 +84,44 @@ def _patch(tile: np.ndarray, rng: np.random.Generator, side: int = EXTENT) -> np
     return tile[row:row + side, column:column + side]
 
 
-def render(scene: Scene, date: str, look: Look) -> np.ndarray:
+def render(scene: Scene, date: str, appearance: Appearance) -> np.ndarray:
     """Draw a scene as it is at ``date``.
 
     Args:
         scene: The place.
         date: 'from' or 'to'.
-        look: Season, sun and sensor.
+        appearance: Season, sun and sensor.
 
     Returns:
         RGB image, uint8 (256, 256, 3).
     """
-    rng = np.random.default_rng(look.seed)
+    rng = np.random.default_rng(appearance.seed)
     things = [thing for thing in scene.things if thing.exists(date)]
-    canvas = cv2.resize(_ground(scene, date, look, rng), (CANVAS, CANVAS),
+    canvas = cv2.resize(_ground(scene, date, appearance, rng), (CANVAS, CANVAS),
                         interpolation=cv2.INTER_LINEAR)
-    _draw_water(canvas, [t for t in things if isinstance(t, Pond)], look, rng)
+    _draw_water(canvas, [t for t in things if isinstance(t, Pond)], appearance, rng)
     draw_paths(canvas, [t for t in things if isinstance(t, Drive)])
     roads = [t for t in things if isinstance(t, Road)]
     draw_roads(canvas, roads)
-    draw_lots(canvas, [t for t in things if isinstance(t, Lot)], look, rng)
-    draw_traffic(canvas, roads, look, rng)
+    draw_lots(canvas, [t for t in things if isinstance(t, Lot)], appearance, rng)
+    draw_traffic(canvas, roads, appearance, rng)
     groups = [t for t in things if isinstance(t, Trees)]
     heights = [crown_heights(group.crowns) for group in groups]
     raised = [t for t in things if isinstance(t, House | Building)]
-    canvas = _cast_shadows(canvas, raised, heights, look)
+    canvas = _cast_shadows(canvas, raised, heights, appearance)
     for thing in raised:
-        (_draw_house if isinstance(thing, House) else _draw_building)(canvas, thing, look)
+        (_draw_house if isinstance(thing, House) else _draw_building)(canvas, thing, appearance)
     for group, height in zip(groups, heights, strict=True):
-        _draw_crowns(canvas, height, EVERGREEN if group.evergreen else LEAVES[look.season], look,
-                     scene.ground_seed)
-    return _photograph(canvas, scene, look, rng)
+        leaves = EVERGREEN if group.evergreen else LEAVES[appearance.season]
+        _draw_crowns(canvas, height, leaves, appearance, scene.ground_seed)
+    return _photograph(canvas, scene, appearance, rng)
 
 
-def _ground(scene: Scene, date: str, look: Look, rng: np.random.Generator) -> np.ndarray:
+def _ground(scene: Scene, date: str, appearance: Appearance,
+            rng: np.random.Generator) -> np.ndarray:
     """Return the bare ground, uint8 (EXTENT, EXTENT, 3): two colours mixed, three noise scales."""
     place = np.random.default_rng(scene.ground_seed)
-    tiles, colours = noise_tiles(), GROUND[look.season]
+    tiles, colours = noise_tiles(), GROUND[appearance.season]
     kind = GROUND_OF.get(scene.biome, scene.biome)
     second = {'meadow': 'bareland'}.get(kind, 'meadow')
     main, other = ((np.array(colours[name]) + place.normal(0, 9) + place.normal(0, 3, 3)
@@ -132,7 +133,7 @@ def _ground(scene: Scene, date: str, look: Look, rng: np.random.Generator) -> np
     weights = place.uniform((0.02, 0.01, 0.03), (0.08, 0.055, 0.08)).tolist()
     shade = 1 + weights[0] * coarse + weights[1] * middle + weights[2] * fine
     if scene.biome == 'farmland':
-        main, mix = _fields(place, rng, look), mix * 0.4
+        main, mix = _fields(place, rng, appearance), mix * 0.4
     image = main + (other - main) * mix[..., None]
     yards = _yards(scene, date)
     if yards is not None:
@@ -157,7 +158,8 @@ def _yards(scene: Scene, date: str) -> np.ndarray | None:
     return cv2.resize(worn, (EXTENT, EXTENT), interpolation=cv2.INTER_CUBIC)
 
 
-def _fields(place: np.random.Generator, rng: np.random.Generator, look: Look) -> np.ndarray:
+def _fields(place: np.random.Generator, rng: np.random.Generator,
+            appearance: Appearance) -> np.ndarray:
     """Return crop colours (EXTENT, EXTENT, 3) of a rotated patchwork; crops differ by date."""
     angle = place.uniform(0, np.pi)
     axis = np.arange(EXTENT, dtype=np.float32)
@@ -167,20 +169,20 @@ def _fields(place: np.random.Generator, rng: np.random.Generator, look: Look) ->
     column = np.floor(across / float(place.uniform(60, 130)) + 8).astype(int)
     row = np.floor((along + 37 * (column % 3)) / float(place.uniform(90, 180)) + 8).astype(int)
     plot = (column * 7 + row * 13) % 32
-    crops = np.array(CROPS[look.season], np.float32)
+    crops = np.array(CROPS[appearance.season], np.float32)
     palette = crops[rng.integers(len(crops), size=32)] + rng.normal(0, 6, (32, 3))
     palette = palette.astype(np.float32)
     rows = 1 + 0.035 * np.sin(across * float(place.uniform(1.0, 2.0)))
     return palette[plot] * rows[..., None]
 
 
-def _draw_water(canvas: np.ndarray, ponds: list[Pond], look: Look,
+def _draw_water(canvas: np.ndarray, ponds: list[Pond], appearance: Appearance,
                 rng: np.random.Generator) -> None:
     """Fill ponds with a bank, shallows and deep water."""
     deep = np.array([(46, 66, 74), (58, 80, 70), (84, 92, 76), (40, 62, 88)][rng.integers(4)])
     for pond in ponds:
         cv2.polylines(canvas, [to_canvas(pond.outline)], True, (168, 150, 116), 7, cv2.LINE_AA,
-                      _BITS)
+                      FRACTION_BITS)
         fill(canvas, [pond.outline], (deep + 22).tolist())
         middle = pond.outline.mean(0)
         for factor, lift in ((0.9, 10), (0.78, 0)):
@@ -189,41 +191,41 @@ def _draw_water(canvas: np.ndarray, ponds: list[Pond], look: Look,
 
 
 def _cast_shadows(canvas: np.ndarray, raised: list[House | Building], heights: list[np.ndarray],
-                  look: Look) -> np.ndarray:
+                  appearance: Appearance) -> np.ndarray:
     """Darken what lies in the shadow of houses, buildings and trees, bluish as under clear sky."""
     shadow = np.zeros((CANVAS, CANVAS), np.uint8)
     for thing in raised:
-        throw = -look.sun * look.shadow * thing.height
+        throw = -appearance.sun * appearance.shadow * thing.height
         for outline in thing.footprint():
             hull = cv2.convexHull(np.concatenate([outline, outline + throw]).astype(np.float32))
             fill(shadow, [hull[:, 0]], 255)
     for height in heights:
         for level in (2.0, 6.0, 10.0, 14.0):
-            move = -look.sun * look.shadow * level * 0.75
+            move = -appearance.sun * appearance.shadow * level * 0.75
             part = cv2.threshold(height, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
             shadow |= cv2.warpAffine(part, np.array([[1, 0, move[0]], [0, 1, move[1]]]),
                                      (CANVAS, CANVAS), flags=cv2.INTER_NEAREST)
-    depth = 0.5 + 0.1 * min(look.shadow, 1.0)
+    depth = 0.5 + 0.1 * min(appearance.shadow, 1.0)
     light = [cv2.convertScaleAbs(255 - shadow, alpha=depth * f, beta=255 * (1 - depth * f))
              for f in (1.0, 0.97, 0.88)]
     return cv2.multiply(canvas, cv2.merge(light), scale=1 / 255)
 
 
-def _lit(colour: tuple[int, int, int], normal: np.ndarray, look: Look) -> tuple:
+def _lit(colour: tuple[int, int, int], normal: np.ndarray, appearance: Appearance) -> tuple:
     """Return a roof plane's colour: bright where its outward ``normal`` (2,) meets the sun."""
-    factor = 0.86 + 0.3 * float(normal @ look.sun)
+    factor = 0.86 + 0.3 * float(normal @ appearance.sun)
     return tuple(min(channel * factor, 255.0) for channel in colour)
 
 
-def _draw_house(canvas: np.ndarray, house: House, look: Look) -> None:
+def _draw_house(canvas: np.ndarray, house: House, appearance: Appearance) -> None:
     """Draw wing and main roof, each plane in its own light."""
     boxes = house.footprint()
     for box in boxes[::-1]:
-        _draw_roof(canvas, box, house.roof, house.colour, look)
+        _draw_roof(canvas, box, house.roof, house.colour, appearance)
 
 
 def _draw_roof(canvas: np.ndarray, box: np.ndarray, kind: str, colour: tuple[int, int, int],
-               look: Look) -> None:
+               appearance: Appearance) -> None:
     """Draw a gabled or hipped roof over a box whose ridge runs along its longer axis."""
     if np.linalg.norm(box[1] - box[0]) < np.linalg.norm(box[2] - box[1]):
         box = np.roll(box, -1, axis=0)
@@ -233,16 +235,16 @@ def _draw_roof(canvas: np.ndarray, box: np.ndarray, kind: str, colour: tuple[int
         inset = along / np.linalg.norm(along) * np.linalg.norm(across) / 2
         ends = ends + np.stack([inset, -inset]) * 0.95
     down = across / np.linalg.norm(across)
-    fill(canvas, [np.stack([box[0], box[1], ends[1], ends[0]])], _lit(colour, -down, look))
-    fill(canvas, [np.stack([box[3], box[2], ends[1], ends[0]])], _lit(colour, down, look))
+    fill(canvas, [np.stack([box[0], box[1], ends[1], ends[0]])], _lit(colour, -down, appearance))
+    fill(canvas, [np.stack([box[3], box[2], ends[1], ends[0]])], _lit(colour, down, appearance))
     if kind == 'hip':
         out = along / np.linalg.norm(along)
-        fill(canvas, [np.stack([box[0], ends[0], box[3]])], _lit(colour, -out, look))
-        fill(canvas, [np.stack([box[1], ends[1], box[2]])], _lit(colour, out, look))
+        fill(canvas, [np.stack([box[0], ends[0], box[3]])], _lit(colour, -out, appearance))
+        fill(canvas, [np.stack([box[1], ends[1], box[2]])], _lit(colour, out, appearance))
     stroke(canvas, ends, 0.5, tuple(min(c * 1.2 + 8, 255) for c in colour))
 
 
-def _draw_building(canvas: np.ndarray, building: Building, look: Look) -> None:
+def _draw_building(canvas: np.ndarray, building: Building, appearance: Appearance) -> None:
     """Draw a flat roof with a parapet, seams and units that cast shadows."""
     outline = building.footprint()[0]
     fill(canvas, [outline], tuple(c * 0.8 for c in building.colour))
@@ -257,41 +259,43 @@ def _draw_building(canvas: np.ndarray, building: Building, look: Look) -> None:
                     tuple(c * 0.92 for c in building.colour))
     for u, v, w, h in building.units:
         centre = building.centre + np.array([u, v]) @ axes
-        shade = oriented_box(centre - look.sun * 2.5 * look.shadow, (w, h), building.angle)
+        throw = appearance.sun * 2.5 * appearance.shadow
+        shade = oriented_box(centre - throw, (w, h), building.angle)
         fill(canvas, [shade], tuple(c * 0.55 for c in building.colour))
         fill(canvas, [oriented_box(centre, (w, h), building.angle)],
              tuple(min(c * 1.1 + 6, 255) for c in building.colour))
 
 
 def _draw_crowns(canvas: np.ndarray, height: np.ndarray, colour: tuple[int, int, int],
-                 look: Look, ground_seed: int) -> None:
+                 appearance: Appearance, ground_seed: int) -> None:
     """Colour crowns by the slope of their height map against the sun."""
     inside = height > 0
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     # The surface faces the sun where it rises away from it, hence the minus.
-    facing = cv2.addWeighted(slope_x, -look.sun[0], slope_y, -look.sun[1], 0)[inside]
+    facing = cv2.addWeighted(slope_x, -appearance.sun[0], slope_y, -appearance.sun[1], 0)[inside]
     tone = _patch(noise_tiles()['middle'], np.random.default_rng(ground_seed + 1), CANVAS)
     shade = np.clip(facing, -1.2, 1.5) * 0.42 + tone[inside] * 0.08 + 0.92
     shade = np.clip(shade, 0.3, 1.7)[:, None]
     canvas[inside] = np.minimum(shade * np.array(colour, np.float32), 255)
 
 
-def _photograph(canvas: np.ndarray, scene: Scene, look: Look,
+def _photograph(canvas: np.ndarray, scene: Scene, appearance: Appearance,
                 rng: np.random.Generator) -> np.ndarray:
     """Average down, add fine texture, shift, blur, haze, tone and noise."""
     image = cv2.resize(canvas, (EXTENT, EXTENT), interpolation=cv2.INTER_AREA).astype(np.float32)
     grain = _patch(noise_tiles()['fine'], np.random.default_rng(scene.ground_seed + 2))
     image *= (1 + 0.03 * grain)[..., None]
-    move = np.array([[1, 0, look.shift[0] - MARGIN], [0, 1, look.shift[1] - MARGIN]])
+    move = np.array([[1, 0, appearance.shift[0] - MARGIN], [0, 1, appearance.shift[1] - MARGIN]])
     image = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
-    if look.blur > 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), look.blur)
+    if appearance.blur > 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), appearance.blur)
     weights = np.array([0.299, 0.587, 0.114])
-    mix = look.saturation * np.eye(3) + (1 - look.saturation) * weights
-    image = np.clip(cv2.transform(image, np.diag(look.gain) @ mix), 0, 255)
+    mix = appearance.saturation * np.eye(3) + (1 - appearance.saturation) * weights
+    image = np.clip(cv2.transform(image, np.diag(appearance.gain) @ mix), 0, 255)
     # Tone curve, then haze: a convex mix with the colour of lit air.
-    image = cv2.pow(image * np.float32(1 / 255), look.gamma) * np.float32(255 * (1 - look.haze))
-    image += np.array([196, 202, 208], np.float32) * np.float32(look.haze)
-    image += np.float32(look.noise) * _patch(noise_tiles()['white'], rng, SIDE)
+    image = cv2.pow(image * np.float32(1 / 255), appearance.gamma)
+    image *= np.float32(255 * (1 - appearance.haze))
+    image += np.array([196, 202, 208], np.float32) * np.float32(appearance.haze)
+    image += np.float32(appearance.noise) * _patch(noise_tiles()['white'], rng, SIDE)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

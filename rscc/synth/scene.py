@@ -1,4 +1,4 @@
-"""Laying out one place: ground, roads, water, what stands beside them, and trees.
+"""Layout of one scene: ground, roads, water, what stands beside them, and trees.
 
 The order matters: roads and water come first, then (``changes.py``) whatever will change, and only
 then the fixed houses, lots and trees, which take the room that is left. So a changed house stands
@@ -34,7 +34,7 @@ FLAT_ROOFS = ((196, 194, 188), (170, 166, 160), (216, 212, 204), (146, 144, 144)
 
 
 class Occupancy:
-    """Which pixels are taken, so that nothing is put on top of something else."""
+    """Map of taken pixels, so that nothing is put on top of something else."""
 
     def __init__(self) -> None:
         self.taken = np.zeros((SIDE + 2 * MARGIN,) * 2, np.uint8)

@@ -19,6 +19,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{lowered[match[0]]}'?" if match else ''
 
 
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Refuse the value of an option that is not among the known ones.
+
+    Raises:
+        ValueError: If it is not; the message lists the known values and names the nearest.
+    """
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"{name}='{value}' is unknown: use one of {known}."
+                         f'{did_you_mean(str(value), known)}')
+
+
 def group_names(names: Iterable[str]) -> list[str]:
     """Write names that differ in their numbers only as one, with their count.
 

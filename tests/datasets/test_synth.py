@@ -77,12 +77,12 @@ def test_captions_are_the_same_every_time_and_in_chinese_too(scenes):
 def test_one_date_can_be_chosen_and_an_unknown_one_is_refused(scenes):
     dataset = SynthSceneDataset(str(scenes), dates='to')
     assert [dataset.get_data_info(i)['sample_id'][-1] for i in range(4)] == ['B'] * 4
-    with pytest.raises(ValueError, match=r"date 'form' is unknown.*Did you mean 'from'\?"):
+    with pytest.raises(ValueError, match=r"date='form' is unknown.*Did you mean 'from'\?"):
         SynthSceneDataset(str(scenes), dates=('form', 'to'))
 
 
-def test_annotations_without_facts_are_refused(levir):
-    with pytest.raises(ValueError, match=r"holds no facts about scenes \(the key 'scene'\)"):
+def test_annotations_without_scene_metadata_are_refused(levir):
+    with pytest.raises(ValueError, match=r"holds no scene metadata \(the key 'scene'\)"):
         SynthSceneDataset(str(levir))
     with pytest.raises(FileNotFoundError, match=r'datasets\.md#built-in-dataset'):
         SynthSceneDataset(str(levir / 'nowhere'))

@@ -1,4 +1,4 @@
-"""Captions say what the facts say, in closed vocabularies."""
+"""Captions say what the metadata say, in closed vocabularies."""
 import re
 
 import numpy as np

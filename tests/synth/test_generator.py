@@ -69,16 +69,17 @@ def test_layout_is_that_of_levir_cc_with_levir_mci_masks(made):
             assert sentence['imgid'] == imgid and sentence['sentid'] == sentid
 
 
-def test_facts_on_disk_name_kind_action_count_and_place(made):
+def test_changes_on_disk_name_kind_action_count_and_place(made):
     data = json.loads((made / 'LevirCCcaptions.json').read_text())
-    facts = [fact for image in data['images'] for fact in image['objects']]
-    assert facts
-    for fact in facts:
-        assert {'kind', 'action', 'count', 'where'} <= set(fact)
-        assert fact['action'] in ('built', 'removed') and fact['count'] >= 1 and fact['where']
+    changes = [change for image in data['images'] for change in image['objects']]
+    assert changes
+    for change in changes:
+        assert {'kind', 'action', 'count', 'where'} <= set(change)
+        assert change['action'] in ('built', 'removed') and change['count'] >= 1
+        assert change['where']
 
 
-def test_scene_facts_differ_between_the_dates_of_changed_pairs_only(made):
+def test_scene_metadata_differs_between_the_dates_of_changed_pairs_only(made):
     for image in json.loads((made / 'LevirCCcaptions.json').read_text())['images']:
         same = image['scene']['from'] == image['scene']['to']
         assert same == (not image['changeflag'])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rscc.synth import captions_en, captions_zh
-from rscc.synth.captioner import SceneFacts
+from rscc.synth.captioner import SceneMetadata
 from rscc.synth.captions_en import EnglishSceneCaptioner
 from rscc.synth.captions_zh import ChineseSceneCaptioner
 from rscc.text import split_words
@@ -24,8 +24,8 @@ def every_scene():
     grounds = ('meadow', 'bareland', 'desert', 'farmland', 'woods')
     amounts = product((0, 1, 2, 3, 5, 12), (0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2), (False, True),
                       (0, 20, 200))
-    scenes = [SceneFacts(grounds[number % 5], *facts) for number, facts in enumerate(amounts)]
-    return scenes + 4 * [SceneFacts(ground) for ground in grounds]
+    scenes = [SceneMetadata(grounds[number % 5], *facts) for number, facts in enumerate(amounts)]
+    return scenes + 4 * [SceneMetadata(ground) for ground in grounds]
 
 
 @pytest.fixture(scope='module')
@@ -97,7 +97,7 @@ def test_no_caption_names_a_direction(english, chinese):
 
 
 def test_a_record_becomes_facts():
-    facts = SceneFacts.of({'ground': 'desert', 'house': 3, 'parking lot': 1, 'pond': 2, 'trees': 7})
-    assert facts == SceneFacts('desert', houses=3, lots=1, water=True, trees=7)
+    facts = SceneMetadata.of({'ground': 'desert', 'house': 3, 'parking lot': 1, 'pond': 2, 'trees': 7})
+    assert facts == SceneMetadata('desert', houses=3, lots=1, water=True, trees=7)
     assert facts.kinds() == ['houses', 'lots', 'water'] and not facts.wooded
-    assert SceneFacts('woods', trees=300).kinds() == []
+    assert SceneMetadata('woods', trees=300).kinds() == []

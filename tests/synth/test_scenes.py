@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from rscc.synth.drawing import Look
+from rscc.synth.drawing import Appearance
 from rscc.synth.generator import MIN_CHANGED, is_changed, plan_pair, render_pair
 from rscc.synth.mask import place_of
 from rscc.synth.objects import BOTH, House, Road, Trees, blob, oriented_box, walk
@@ -25,8 +25,8 @@ def pictures():
 
 @pytest.fixture
 def still():
-    """A look without noise, blur or shift, so that only objects can differ."""
-    return Look('summer', np.array([0.6, -0.8]), 1.0, np.ones(3), 1.0, 1.0, 0.0, 0.0, 0.0,
+    """An appearance without noise, blur or shift, so that only objects can differ."""
+    return Appearance('summer', np.array([0.6, -0.8]), 1.0, np.ones(3), 1.0, 1.0, 0.0, 0.0, 0.0,
                 np.zeros(2), 7)
 
 
@@ -85,7 +85,7 @@ def test_a_changed_house_fills_its_mask(plans):
 
 
 def test_only_masked_pixels_and_their_surroundings_differ_in_equal_light(plans, still):
-    """With one look for both dates, what differs is the objects, their shadow and their yard."""
+    """With one appearance for both dates, only objects, their shadow and their yard differ."""
     plan = next(p for p in plans if [c.kind for c in p.changes] == ['house']
                 and not any(isinstance(t, Road) for t in p.scene.things))
     earlier, later = render(plan.scene, 'from', still), render(plan.scene, 'to', still)

@@ -1,4 +1,6 @@
-"""Write the words of a dataset's training captions, most frequent first, for ``WordTokenizer``.
+"""Write the vocabulary of a dataset's training captions, most frequent words first.
+
+``WordTokenizer`` and the configs that use it read the file.
 
 Example::
 

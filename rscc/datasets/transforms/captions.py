@@ -1,26 +1,18 @@
-"""Transforms of captions: choosing them, and keeping them true when images turn or dates swap."""
+"""Transforms of captions: target sentences, direction words after flips, exchange of dates."""
 from collections.abc import Mapping
 
 from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
 from rscc.text.directions import mentions_direction, swap
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 
-MODES = ('swap', 'skip', 'drop')
+MODES, PICK_MODES = ('swap', 'skip', 'drop'), ('one', 'all')
 CAPTION_KEYS = ('target_captions', 'gt_captions')
 
 
-def check_mode(mode: str, modes: tuple[str, ...] = MODES) -> str:
-    """Return ``mode`` or raise ValueError with the known ones."""
-    if mode not in modes:
-        raise ValueError(f"captions='{mode}' is unknown: use one of {list(modes)}."
-                         f'{did_you_mean(mode, modes)}')
-    return mode
-
-
 def adapt_captions(results: dict, operation: str, mode: str) -> bool:
-    """Make the captions fit a flip or turn of the images, or say that it must not be done.
+    """Rewrite the captions for a flip or turn of the images, where that can be done safely.
 
     22 % of LEVIR-CC's changed captions name a direction; flipped images would make them wrong.
 
@@ -58,12 +50,9 @@ def _adapt(sentence: str, operation: str, mode: str, language: str) -> str | Non
     return swap(sentence, operation, language)
 
 
-PICK_MODES = ('one', 'all')
-
-
 @TRANSFORMS.register_module()
 class PickCaptions(BaseTransform):
-    """Choose the target sentences; needs no images and changes none.
+    """Choose the target sentences of a sample.
 
     Args:
         mode: ``'one'`` draws one caption per visit, ``'all'`` takes every one (the model then
@@ -76,9 +65,7 @@ class PickCaptions(BaseTransform):
     """
 
     def __init__(self, mode: str = 'one', no_change: str | Mapping[str, str] | None = None):
-        if mode not in PICK_MODES:
-            raise ValueError(f"PickCaptions mode='{mode}' is unknown: use one of "
-                             f"{list(PICK_MODES)}.{did_you_mean(mode, PICK_MODES)}")
+        check_choice('mode', mode, PICK_MODES)
         self.mode, self.no_change = mode, no_change
 
     def transform(self, results: dict) -> dict:
@@ -130,7 +117,8 @@ class FramesExchangeDates(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5, captions: str = 'unchanged'):
-        self.prob, self.captions = prob, check_mode(captions, ('unchanged', 'drop'))
+        check_choice('captions', captions, ('unchanged', 'drop'))
+        self.prob, self.captions = prob, captions
 
     def transform(self, results: dict) -> dict:
         """Reverse ``frames``, the two paths and the dates' ``prompts``.

@@ -1,4 +1,4 @@
-"""Colour."""
+"""Colour transforms of frames."""
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform

@@ -3,10 +3,15 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from rscc.datasets.transforms.captions import adapt_captions, check_mode
+from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.rasters.image_files import IGNORE
 from rscc.registry import TRANSFORMS
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
+
+TRIALS = 10  # windows drawn by a crop that must keep changed pixels
+AXES = {'horizontal': ('hflip', 1), 'vertical': ('vflip', 0)}
+BORDERS = {'reflect': cv2.BORDER_REFLECT_101, 'black': cv2.BORDER_CONSTANT}
+Box = tuple[int, int]
 
 
 def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -58,10 +63,6 @@ class FramesResize(BaseTransform):
 
     def __repr__(self) -> str:
         return f'FramesResize(size={self.size}, keep_ratio={self.keep_ratio})'
-
-
-Box = tuple[int, int]
-TRIALS = 10
 
 
 @TRANSFORMS.register_module()
@@ -129,9 +130,6 @@ def _corner(rng: np.random.Generator, room: Box) -> Box:
     return int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1))
 
 
-AXES = {'horizontal': ('hflip', 1), 'vertical': ('vflip', 0)}
-
-
 @TRANSFORMS.register_module()
 class FramesRandomFlip(BaseTransform):
     """Flip all dates and the mask by one draw, and the captions with them.
@@ -146,10 +144,9 @@ class FramesRandomFlip(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5, direction: str = 'horizontal', captions: str = 'swap'):
-        if direction not in AXES:
-            raise ValueError(f"direction='{direction}' is unknown: use one of {list(AXES)}."
-                             f'{did_you_mean(direction, AXES)}')
-        self.prob, self.direction, self.captions = prob, direction, check_mode(captions)
+        check_choice('direction', direction, AXES)
+        check_choice('captions', captions, MODES)
+        self.prob, self.direction, self.captions = prob, direction, captions
 
     def transform(self, results: dict) -> dict:
         """Flip ``frames`` and ``gt_sem_seg``, or leave the sample as it is."""
@@ -169,9 +166,6 @@ class FramesRandomFlip(BaseTransform):
                 f"captions='{self.captions}')")
 
 
-BORDERS = {'reflect': cv2.BORDER_REFLECT_101, 'black': cv2.BORDER_CONSTANT}
-
-
 @TRANSFORMS.register_module()
 class FramesRandomRotate90(BaseTransform):
     """Turn all dates and the mask by one draw of 90, 180 or 270 degrees, captions with them.
@@ -184,7 +178,8 @@ class FramesRandomRotate90(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.75, captions: str = 'swap'):
-        self.prob, self.captions = prob, check_mode(captions)
+        check_choice('captions', captions, MODES)
+        self.prob, self.captions = prob, captions
 
     def transform(self, results: dict) -> dict:
         """Turn ``frames`` and ``gt_sem_seg`` counter-clockwise; ``img_shape`` follows."""
@@ -225,12 +220,9 @@ class FramesRandomRotate(BaseTransform):
                  border: str = 'reflect'):
         if not 0 < max_angle <= 180:
             raise ValueError(f'max_angle={max_angle} must be in (0, 180] degrees.')
-        self.max_angle, self.prob = max_angle, prob
-        self.captions = check_mode(captions, ('skip', 'drop'))
-        if border not in BORDERS:
-            raise ValueError(f"border='{border}' is unknown: use one of {list(BORDERS)}."
-                             f'{did_you_mean(border, BORDERS)}')
-        self.border = border
+        check_choice('captions', captions, ('skip', 'drop'))
+        check_choice('border', border, BORDERS)
+        self.max_angle, self.prob, self.captions, self.border = max_angle, prob, captions, border
 
     def transform(self, results: dict) -> dict:
         """Rotate ``frames`` (bilinear) and ``gt_sem_seg`` (nearest)."""

@@ -1,4 +1,4 @@
-"""The first and the last step of every pipeline: loading frames and masks, packing the sample."""
+"""Loading of frames and masks, and packing of samples: the two ends of every pipeline."""
 from collections.abc import Mapping, Sequence
 
 import numpy as np
