@@ -97,7 +97,8 @@ def test_no_caption_names_a_direction(english, chinese):
 
 
 def test_a_record_becomes_facts():
-    facts = SceneMetadata.of({'ground': 'desert', 'house': 3, 'parking lot': 1, 'pond': 2, 'trees': 7})
+    record = {'ground': 'desert', 'house': 3, 'parking lot': 1, 'pond': 2, 'trees': 7}
+    facts = SceneMetadata.of(record)
     assert facts == SceneMetadata('desert', houses=3, lots=1, water=True, trees=7)
     assert facts.kinds() == ['houses', 'lots', 'water'] and not facts.wooded
     assert SceneMetadata('woods', trees=300).kinds() == []
