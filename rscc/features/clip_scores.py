@@ -4,17 +4,18 @@ The file is ChangeCLIP's (Dong et al., ISPRS JPRS 2024): it lies beside the fold
 its keys is the ranking.
 """
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rscc.engine.precision import reduced_precision
-from rscc.features.score_file import ScoreFile
-from rscc.inference.preparation import BatchOptions, PictureReader, existing_device, image_batches
+from torch import Tensor
+
+from rscc.datasets.confidence import PATH_KEY, read_confidence
+from rscc.features.store import REMEDY, Store, compare_origin
+from rscc.inference.preparation import BatchOptions, PictureReader, existing_device
 from rscc.models.clip.classifier import CLIPClassifier, ranking
-from rscc.utils import did_you_mean
+from rscc.utils import did_you_mean, read_json, write_json
 from rscc.utils.paths import SUFFIXES
 
 _SPLITS = ('train', 'val', 'test')
@@ -107,46 +108,86 @@ def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: Batch
                  overwrite: bool = False) -> int:
     """Score the images of a folder that have no scores yet, and write the file.
 
-    Whatever ends the run early, the scores so far are kept beside the file and taken up again.
-
     Returns:
         Number of images scored now; 0 leaves a finished file untouched.
 
     Raises:
-        ValueError: If images cannot be read (all others are scored first and kept), or what is
-            there was made otherwise, see :class:`rscc.features.score_file.ScoreFile`.
+        ValueError: As :class:`rscc.features.store.Store` and its ``fill``.
     """
-    file = ScoreFile(folder.target, folder.paths, origin_of(classifier, options), overwrite)
-    if file.complete:
-        return 0
-    todo = file.missing()
-    try:
-        damaged = _score(todo, file, classifier, options, folder.title)
-    except BaseException:
-        file.save()
-        raise
-    if damaged:
-        file.save()
-        raise ValueError(
-            f'{len(damaged)} of {len(folder.paths)} images of {folder.title} cannot be read, '
-            f'first: {" ".join(damaged[:3])}\nThe scores of the others are kept; run again when '
-            'the files are whole (those that are not 8-bit RGB or grey: with --bands and --scale)')
-    file.finish()
-    return len(todo)
+    store = Store(folder.target, folder.paths, origin_of(classifier, options), RecordFormat(),
+                  overwrite)
 
-
-def _score(todo: list[str], file: ScoreFile, classifier: CLIPClassifier, options: BatchOptions,
-           title: str) -> list[str]:
-    """Score images and return the messages about those that cannot be read."""
-    device = classifier.weights.device
-    damaged = []
-    read = PictureReader(classifier.transform, options)
-    for paths, pixels, messages in image_batches(todo, read, options, device, title):
-        damaged += messages
-        if not paths:
-            continue
-        with reduced_precision(device.type) if options.amp else nullcontext():
-            probabilities = classifier.classify(pixels).cpu()
+    def compute(paths: list[str], pixels: Tensor) -> Iterator[dict[str, str]]:
+        # (M, K), the probability of each class name in each image.
+        probabilities = classifier.classify(pixels).cpu()
         for path, row, order in zip(paths, probabilities, ranking(probabilities), strict=True):
-            file.add(path, {classifier.names[index]: float(row[index]) for index in order})
-    return damaged
+            yield {PATH_KEY: path, **{classifier.names[index]: f'{float(row[index]):.4f}'
+                                      for index in order}}
+
+    return store.fill({path: path for path in folder.paths},
+                      PictureReader(classifier.transform, options), compute,
+                      classifier.weights.device, options, folder.title)
+
+
+class RecordFormat:
+    """CLIP confidence records: JSON objects with ``image_path``, then class names, best first.
+
+    Probabilities are strings of four decimals. The format has no place for what made the file, so
+    that lies beside it, in ``NAME.origin``; files of the original have none.
+    """
+    ending = '.json'
+
+    def write_part(self, file: Path, rows: Mapping[str, dict[str, str]]) -> None:
+        """Write records as a JSON array."""
+        write_json(file, list(rows.values()), indent=None)
+
+    def names_in(self, file: Path) -> list[str]:
+        """Return the images of a part."""
+        return list(self.read_part(file))
+
+    def read_part(self, file: Path) -> dict[str, dict[str, str]]:
+        """Return the records by image."""
+        read_confidence(file)  # refuses anything else
+        return {record[PATH_KEY]: record for record in read_json(file)}
+
+    def read_finished(self, target: Path, wanted: list[str], origin: Mapping[str, Any]
+                      ) -> dict[str, dict[str, str]] | None:
+        """Return None where every wanted image has a record, else the records there are."""
+        ranked = read_confidence(target)
+        _compare_names(ranked, origin['class_names'], target)
+        beside = _origin_beside(target)
+        if beside.is_file():
+            compare_origin(read_json(beside), origin, beside)
+        lacking = [path for path in wanted if path not in ranked]
+        if not lacking:
+            return None
+        if len(lacking) == len(wanted) and ranked:
+            raise ValueError(
+                f"'{target}' is about other images: its first is '{next(iter(ranked))}', and it "
+                f"has none of the {len(lacking)} asked for, '{lacking[0]}' the first. {REMEDY}")
+        if not beside.is_file():
+            raise ValueError(
+                f"'{target}' lacks {len(lacking)} of {len(wanted)} images, and which model made it "
+                f"is not known (no '{beside.name}' beside it). {REMEDY}")
+        return self.read_part(target)
+
+    def write_finished(self, target: Path, wanted: list[str],
+                       parts: Iterator[dict[str, dict[str, str]]], origin: Mapping[str, Any]
+                       ) -> None:
+        """Write the array, then the origin: a kill in between makes the next run ask, not mix."""
+        records = {path: record for part in parts for path, record in part.items()}
+        write_json(target, [records[path] for path in wanted], indent=4)
+        write_json(_origin_beside(target), origin)
+
+
+def _origin_beside(target: Path) -> Path:
+    return target.with_name(f'{target.name}.origin')
+
+
+def _compare_names(ranked: Mapping[str, list[str]], names: Sequence[str], target: Path) -> None:
+    for path, found in ranked.items():
+        odd = sorted(set(names) ^ set(found))
+        if odd:
+            raise ValueError(
+                f"'{target}' was made with another class list: '{path}' has {len(found)} names, "
+                f'this list {len(names)}; they differ in {odd[:3]}. {REMEDY}')

@@ -1,26 +1,24 @@
-"""Extraction of features of all images of a dataset into one file beside it.
-
-A run that ends early is continued: rows are kept in parts of some hundred images until all are
-there.
-"""
+"""Extraction of the features of all images of a dataset into one file beside it."""
 import hashlib
+import itertools
+import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rscc.datasets.base import ChangeDataset
-from rscc.datasets.features import index_path, key_of, read_index
-from rscc.engine.precision import reduced_precision
-from rscc.features.feature_parts import FeatureParts, compare
-from rscc.inference.preparation import BatchOptions, image_batches
+from rscc.datasets.features import POOLED, TOKENS, feature_file, index_path, key_of, read_index
+from rscc.features.store import REMEDY, Store, compare_origin
+from rscc.inference.preparation import BatchOptions
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
+from rscc.utils.files import atomic_path
 
 #: Short names that the published tool knows, and ours.
 SHORT_NAMES = {'sydney': 'SydneyCaptionsDataset', 'ucm': 'UCMCaptionsDataset',
@@ -28,13 +26,12 @@ SHORT_NAMES = {'sydney': 'SydneyCaptionsDataset', 'ucm': 'UCMCaptionsDataset',
                'levircc': 'LEVIRCCDataset', 'levirmci': 'LEVIRMCIDataset'}
 #: Those of which there is a corrected re-release.
 RELEASED = ('sydney', 'ucm', 'rsicd')
-
-
 #: Every name and what it stands for: class and arguments.
 NAMES: dict[str, tuple[str, dict[str, str]]] = {
     **{name: (kind, {}) for name, kind in SHORT_NAMES.items()},
     **{f'{name}_cn': (kind, {'language': 'zh'}) for name, kind in SHORT_NAMES.items()},
     **{f'{name}_modified': (SHORT_NAMES[name], {'release': 'modified'}) for name in RELEASED}}
+DTYPES = {'float16': torch.float16, 'float32': torch.float32}
 
 
 def build_dataset(name: str, data_root: str | None = None, ann_file: str | None = None,
@@ -62,9 +59,6 @@ def build_dataset(name: str, data_root: str | None = None, ann_file: str | None 
              'ann_file': ann_file}
     options = told | options | {key: value for key, value in given.items() if value}
     return DATASETS.build(dict(type=kind, split=split, **options))
-
-
-DTYPES = {'float16': torch.float16, 'float32': torch.float32}
 
 
 class Embedder(Protocol):
@@ -126,37 +120,97 @@ def extract(dataset: ChangeDataset, embedder: Embedder, read: Callable[[str], Te
         ValueError: If images cannot be read (all others are computed first and kept), or what is
             there was made otherwise.
     """
-    paths, target = images_of(dataset), Path(target)
+    paths = images_of(dataset)
+    shown = dict(bands=options.bands and list(options.bands),
+                 scale=options.scale and list(options.scale))
     grid = list(embedder.token_grid) if tokens and embedder.token_grid else None
-    facts = {**embedder.facts, **provenance(dataset), 'token_grid': grid}
-    origin = {**embedder.facts, 'dtype': dtype, 'token_grid': grid,
-              'bands': options.bands and list(options.bands),
-              'scale': options.scale and list(options.scale)}
-    parts = FeatureParts(target, origin)
-    if overwrite:
-        shutil.rmtree(parts.folder, ignore_errors=True)
-    elif _is_complete(target, origin, list(paths)):
-        return 0
-    parts.resume()
-    there = set(parts.names)
-    todo = {path: name for name, path in paths.items() if name not in there}
-    damaged = []
-    try:
-        for name, row, message in _rows(todo, embedder, read, options, tokens, DTYPES[dtype]):
-            if message is None:
-                parts.add(name, *row)
-            else:
-                damaged.append(message)
-    finally:
-        parts.save()
-    if damaged:
-        raise ValueError(
-            f'{len(damaged)} of {len(paths)} images of {dataset.TITLE} cannot be read, first: '
-            f'{" ".join(damaged[:3])}\nThe features of the others are kept; run again when the '
-            'files are whole (those that are not 8-bit RGB or grey want bands and scale: --bands '
-            'and --scale, or those of LoadFrames in the config)')
-    parts.finish(list(paths), {**facts, **{key: origin[key] for key in ('bands', 'scale')}})
-    return len(todo)
+    origin = {**embedder.facts, 'dtype': dtype, 'token_grid': grid, **shown}
+    index = {**embedder.facts, **provenance(dataset), 'token_grid': grid, **shown}
+    store = Store(target, paths, origin, FeatureFormat(index), overwrite)
+
+    def compute(images: list[str], pixels: Tensor) -> Iterable[tuple[Tensor, ...]]:
+        # Pooled (M, D) and, where they are stored, tokens (M, L, D).
+        features = embedder(pixels)[:2 if tokens else 1]
+        return zip(*(_storable(kind, DTYPES[dtype], images) for kind in features), strict=True)
+
+    return store.fill(paths, read, compute, embedder.device, options, dataset.TITLE)
+
+
+def _storable(features: Tensor, dtype: torch.dtype, images: list[str]) -> Tensor:
+    """Return features (M, ...) as they will be stored, if they can be."""
+    stored = features.to('cpu', dtype)
+    finite = stored.flatten(1).isfinite().all(1)
+    if not finite.all():
+        image = images[int(finite.logical_not().nonzero()[0])]
+        largest = float(features.abs().max())
+        raise ValueError(f"features of '{image}' are no numbers in {dtype}: the largest is "
+                         f'{largest:.4g}. float16 ends at 65504: --dtype float32')
+    return stored
+
+
+class FeatureFormat:
+    """Feature files: safetensors with one row an image, and an index beside them.
+
+    A row is pooled (D) and perhaps tokens (L, D).
+
+    Args:
+        index: What the index says beside the shapes, see ``rscc.datasets.features``.
+    """
+    ending = '.safetensors'
+
+    def __init__(self, index: Mapping[str, Any]) -> None:
+        self.index = index
+
+    def write_part(self, file: Path, rows: Mapping[str, tuple[Tensor, ...]]) -> None:
+        """Write rows as stacked tensors, their names as metadata."""
+        columns = zip(*rows.values(), strict=True)
+        tensors = {key: torch.stack(column)
+                   for key, column in zip((POOLED, TOKENS), columns, strict=False)}
+        with atomic_path(file) as temporary:
+            save_file(tensors, temporary, {'names': json.dumps(list(rows))})
+
+    def names_in(self, file: Path) -> list[str]:
+        """Return the images of a part."""
+        try:
+            with safe_open(file, framework='pt') as part:
+                return json.loads(part.metadata()['names'])
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"'{file}' is damaged: {error}. {REMEDY}") from error
+
+    def read_part(self, file: Path) -> dict[str, tuple[Tensor, ...]]:
+        """Return the rows of a part by image."""
+        names, tensors = self.names_in(file), load_file(file)
+        columns = [tensors[key] for key in (POOLED, TOKENS) if key in tensors]
+        return dict(zip(names, zip(*columns, strict=True), strict=True))
+
+    def read_finished(self, target: Path, wanted: list[str], origin: Mapping[str, Any]
+                      ) -> dict[str, tuple[Tensor, ...]] | None:
+        """Return None where the file is just what would be written; others are refused."""
+        if not index_path(target).is_file():
+            return {}  # a kill came between the two files
+        index = read_index(target)
+        compare_origin(index, origin, target)
+        odd = sorted(set(index['images']) ^ set(wanted))
+        if odd:
+            raise ValueError(
+                f"'{target}' holds {len(index['images'])} images and {len(wanted)} are asked for; "
+                f'{len(odd)} are in one of the two only, {odd[0]} the first. {REMEDY}')
+        return None
+
+    def write_finished(self, target: Path, wanted: list[str],
+                       parts: Iterator[dict[str, tuple[Tensor, ...]]], origin: Mapping[str, Any]
+                       ) -> None:
+        """Fill the rows of the file, which is mapped into memory."""
+        place = {name: row for row, name in enumerate(wanted)}
+        first = next(parts)
+        kinds = dict(zip((POOLED, TOKENS), next(iter(first.values())), strict=False))
+        shapes = {key: (len(wanted), *row.shape) for key, row in kinds.items()}
+        dtype = kinds[POOLED].numpy().dtype
+        with feature_file(target, shapes, dtype, wanted, self.index) as rows:
+            for part in itertools.chain([first], parts):
+                for name in part.keys() & place.keys():
+                    for key, row in zip(kinds, part[name], strict=True):
+                        rows[key][place[name]] = row.numpy()
 
 
 def how_to_use(target: str | Path, dataset: ChangeDataset) -> str:
@@ -171,46 +225,3 @@ def how_to_use(target: str | Path, dataset: ChangeDataset) -> str:
             f"and for the model: encoder = dict(_delete_=True, type='StoredFeatures', "
             f"channels={index['width']}{shape})\nwith pipelines without LoadFrames and transforms "
             'of frames.')
-
-
-def _is_complete(target: Path, origin: dict[str, Any], names: list[str]) -> bool:
-    """Tell whether a finished file is just what would be written."""
-    if not target.is_file() or not index_path(target).is_file():
-        return False
-    index = read_index(target)
-    compare(index, origin, target)
-    odd = sorted(set(index['images']) ^ set(names))
-    if not odd:
-        return True
-    raise ValueError(f"'{target}' holds {len(index['images'])} images and {len(names)} are asked "
-                     f'for; {len(odd)} are in one of the two only, {odd[0]} the first. Start anew '
-                     'with --overwrite, or choose another --out')
-
-
-def _rows(todo: dict[str, str], embedder: Embedder, read: Callable[[str], Tensor],
-          options: BatchOptions, tokens: bool, dtype: torch.dtype
-          ) -> Iterator[tuple[str, tuple, str | None]]:
-    """Yield name and features of every image, or the message why it cannot be read."""
-    device = embedder.device
-    for paths, pixels, messages in image_batches(list(todo), read, options, device, 'features'):
-        yield from (('', (), message) for message in messages)
-        if not paths:
-            continue
-        with reduced_precision(device.type) if options.amp else nullcontext():
-            pooled, dense = embedder(pixels)
-        pooled = _stored(pooled, dtype, paths)
-        dense = _stored(dense, dtype, paths) if tokens else [None] * len(paths)
-        for path, *row in zip(paths, pooled, dense, strict=True):
-            yield todo[path], tuple(row), None
-
-
-def _stored(features: Tensor, dtype: torch.dtype, paths: list[str]) -> Tensor:
-    """Return features (M, ...) as they will be stored, if they can be."""
-    stored = features.to('cpu', dtype)
-    finite = stored.flatten(1).isfinite().all(1)
-    if not finite.all():
-        path = paths[int(finite.logical_not().nonzero()[0])]
-        largest = float(features.abs().max())
-        raise ValueError(f"features of '{path}' are no numbers in {dtype}: the largest is "
-                         f'{largest:.4g}. float16 ends at 65504: --dtype float32')
-    return stored

@@ -7,7 +7,7 @@ from fake_clip import save_state_dict, tiny_clip
 from PIL import Image
 
 from rscc.datasets.confidence import ConfidenceIndex, read_confidence
-from rscc.features import clip_scores
+from rscc.features import store
 from rscc.features.clip_scores import find_folders, load_classifier, origin_of, score_folder
 from rscc.inference.preparation import BatchOptions
 
@@ -114,14 +114,14 @@ def test_a_damaged_image_is_named_after_all_others_are_saved(root, classifier):
     whole = (root / 'train/time1/3.jpg').read_bytes()
     (root / 'train/time1/3.jpg').write_bytes(whole[:-200])
     with pytest.raises(ValueError, match=r"1 of 6 images of train/time1 cannot be read, first: "
-                       r"'.*3\.jpg' cannot be decoded: (.|\n)*The scores of the others are kept; "
-                       'run again when the files are whole'):
+                       r"'.*3\.jpg' cannot be decoded: (.|\n)*What was computed of the others is "
+                       'kept; run again when the files are whole'):
         score_folder(folder, classifier, options)
-    partial = folder.target.with_name(f'{folder.target.name}.partial')
-    assert len(json.loads(partial.read_text())['records']) == 5 and not folder.target.exists()
+    parts = folder.target.with_name(f'{folder.target.name}.parts')
+    assert len(json.loads((parts / '000000.json').read_text())) == 5 and not folder.target.exists()
     (root / 'train/time1/3.jpg').write_bytes(whole)
     assert score_folder(folder, classifier, options) == 1
-    assert len(json.loads(folder.target.read_text())) == 6 and not partial.exists()
+    assert len(json.loads(folder.target.read_text())) == 6 and not parts.exists()
 
 
 def test_a_killed_run_keeps_what_it_has(root, classifier, monkeypatch):
@@ -160,7 +160,7 @@ def test_files_of_more_than_eight_bits_need_bands_and_scale(root, classifier):
 def test_reduced_precision_is_used_where_asked(root, classifier, monkeypatch):
     seen = []
     plain = classifier.classify
-    monkeypatch.setattr(clip_scores, 'reduced_precision',
+    monkeypatch.setattr(store, 'reduced_precision',
                         lambda device: torch.autocast(device, torch.bfloat16))
     monkeypatch.setattr(classifier, 'classify', lambda pixels: (
         seen.append(torch.is_autocast_enabled('cpu')), plain(pixels))[1])

@@ -128,7 +128,7 @@ def test_features_of_other_weights_or_another_preparation_are_refused(cfg, check
     embedder, dataset, file = embed(cfg, checkpoint)
     random = EncoderEmbedder(cfg, None, next(iter(images_of(dataset).values())))
     assert random.facts['encoder'] == embedder.facts['encoder']
-    with pytest.raises(ValueError, match='was made otherwise: weights is '):
+    with pytest.raises(ValueError, match='with other settings: weights is '):
         extract(dataset, random, random.read, file, OPTIONS, tokens=True)
     with pytest.raises(ValueError, match=r"other weights of 'BackboneEncoder of mmseg\.ResNet'"):
         batch_of(cfg, **from_file(random))

@@ -7,7 +7,7 @@ from fake_clip import save_state_dict, tiny_clip
 from PIL import Image
 
 from rscc.datasets.features import FeatureRows, read_index
-from rscc.features import extraction, feature_parts
+from rscc.features import extraction, store
 from rscc.features.extraction import NAMES, build_dataset, default_target, images_of
 from rscc.inference.preparation import BatchOptions, PictureReader
 from rscc.models.clip.clip_model import CLIPEmbedder
@@ -87,7 +87,7 @@ def dataset_of(root, name='ucm'):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(feature_parts, 'ROWS_PER_PART', 2)
+    monkeypatch.setattr(store, 'ROWS_PER_PART', 2)
 
 
 @pytest.mark.parametrize(('tokens', 'dtype'), [(False, 'float32'), (True, 'float16')])
@@ -140,10 +140,10 @@ def test_rows_of_two_models_are_never_mixed(root, embedder, tmp_path_factory):
     file = tmp_path_factory.mktemp('other') / 'x.pt'
     other = CLIPEmbedder(None, save_state_dict(tiny_clip(seed=1), file))
     extract(dataset_of(root), embedder, target, OPTIONS)
-    with pytest.raises(ValueError, match=r"x\.safetensors' was made otherwise: weights is "
-                       r'"\w{16}" there, and .*--overwrite, or choose another --out'):
+    with pytest.raises(ValueError, match=r"x\.safetensors' was made with other settings: weights "
+                       r'is "\w{16}" there and .*--overwrite, or choose another --out'):
         extract(dataset_of(root), other, target, OPTIONS)
-    with pytest.raises(ValueError, match='dtype is "float16" there, and "float32" now'):
+    with pytest.raises(ValueError, match='dtype is "float16" there and "float32" now'):
         extract(dataset_of(root), embedder, target, OPTIONS, dtype='float32')
     assert extract(dataset_of(root), other, target, OPTIONS, overwrite=True) == 5
 
@@ -153,7 +153,7 @@ def test_a_damaged_image_is_named_after_all_others_are_kept(root, embedder):
     whole = image.read_bytes()
     image.write_bytes(whole[:60])
     with pytest.raises(ValueError, match=r"1 of 5 images of UCM-captions cannot be read, first: "
-                       r"'.*1\.tif'(.|\n)*The features of the others are kept"):
+                       r"'.*1\.tif'(.|\n)*What was computed of the others is kept"):
         extract(dataset_of(root), embedder, target, OPTIONS)
     image.write_bytes(whole)
     assert extract(dataset_of(root), embedder, target, OPTIONS) == 1
@@ -171,12 +171,14 @@ def test_a_file_of_other_images_is_not_taken_for_complete(root, embedder):
 
 
 def test_a_damaged_part_is_told(root, embedder):
-    parts = feature_parts.FeatureParts(root / 'x.safetensors', {})
-    parts.add('a', torch.ones(2), None)
+    arguments = root / 'x.safetensors', ['a'], {}, extraction.FeatureFormat({})
+    parts = store.Store(*arguments)
+    parts.add('a', (torch.ones(2),))
     parts.save()
     next(parts.folder.glob('*.safetensors')).write_bytes(b'nothing')
-    with pytest.raises(ValueError, match=r"a part in '.*x\.safetensors\.parts' is damaged"):
-        parts.finish(['a'], {})
+    with pytest.raises(ValueError, match=r"x\.safetensors\.parts/000000\.safetensors' is damaged: "
+                       '.*Start anew with --overwrite'):
+        store.Store(*arguments)
 
 
 def test_the_usual_name_holds_model_and_dataset(root):
