@@ -12,20 +12,7 @@ what fits.
 import argparse
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
-from rscc.apis.command_line import explained
-from rscc.apis.launch import (
-    add_shared_arguments,
-    build_runner,
-    caption_facts,
-    draw_predictions,
-    dump_predictions,
-    finish,
-    load_config,
-    use_amp,
-    use_tta,
-)
+from rscc.apis.command_line import add_shared_arguments, explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,6 +41,19 @@ def main() -> None:
     args = parse_args()
     if args.probabilities and not args.show_dir:
         raise SystemExit('error: --probabilities writes below --show-dir: name that folder too')
+    # Imported late: help and wrong arguments should not wait for torch.
+    from mmengine.dist import is_main_process
+
+    from rscc.apis.launch import (
+        build_runner,
+        caption_facts,
+        draw_predictions,
+        dump_predictions,
+        finish,
+        load_config,
+        use_amp,
+        use_tta,
+    )
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.tta:
         use_tta(cfg)

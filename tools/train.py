@@ -7,8 +7,7 @@ Example::
 """
 import argparse
 
-from rscc.apis.command_line import explained
-from rscc.apis.launch import add_shared_arguments, build_runner, load_config, use_amp
+from rscc.apis.command_line import add_shared_arguments, explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +27,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train as the config says."""
     args = parse_args()
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import build_runner, load_config, use_amp
     cfg = load_config(args, stages=('train', 'val'))
     if args.amp:
         use_amp(cfg)

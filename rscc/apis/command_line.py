@@ -1,4 +1,8 @@
-"""Arguments that several tools share, and errors as messages instead of tracebacks."""
+"""Arguments that several tools share, and errors as messages instead of tracebacks.
+
+Nothing heavy is imported here: ``--help`` and mistyped arguments are answered at once, and a tool
+imports torch and MMEngine when its arguments have been read.
+"""
 import argparse
 import errno
 import linecache
@@ -7,17 +11,58 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmengine.logging import MMLogger
-
 import rscc
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+class ConfigOptions(argparse.Action):
+    """MMEngine's ``DictAction`` for ``KEY=VALUE``, imported when the flag is given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Sequence[str], option_string: str | None = None) -> None:
+        """Add the settings to those of earlier flags."""
+        odd = [value for value in values if '=' not in value]
+        if odd:
+            parser.error(f"{option_string} takes KEY=VALUE, found '{odd[0]}'")
+        from mmengine.config import DictAction
+        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``; ``args.cfg_options`` is a dict with dotted keys, or None."""
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
+                        help='override settings, e.g. train_dataloader.batch_size=8; a key that '
+                        'does not exist is refused')
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that training and testing have in common."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go '
+                        '(default: work_dirs/<name of the config>)')
+    parser.add_argument('--data-root', help='folder of the datasets, or of the one used here; '
+                        'sets RSCC_DATA before the config is read')
+    parser.add_argument('--amp', action='store_true', help='reduced precision: bfloat16 on CPUs '
+                        'that have it and on newer GPUs, float16 on older ones')
+    add_config_options(parser)
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none',
+                        help='what started the processes (tools/dist_*.sh pass pytorch)')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool takes that writes a checkpoint with its config."""
+    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    add_config_options(parser)
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what names a captioned dataset (see ``named_datasets.build_dataset``)."""
+    """Add what names a captioned dataset (see ``rscc.features.extraction.build_dataset``)."""
     parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
                         'synth, levircc (with _cn for Chinese) or a dataset class')
     parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
@@ -48,7 +93,7 @@ def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> None:
-    """Add how images are read and computed (see ``image_batches.BatchOptions``).
+    """Add how images are read and computed (see ``rscc.inference.preparation.BatchOptions``).
 
     Args:
         parser: Gets the arguments.
@@ -81,7 +126,9 @@ def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None
     return args
 
 
-_PACKAGE = str(Path(rscc.__file__).parent) + os.sep
+# This package, and its tools beside it.
+_PACKAGE = Path(rscc.__file__).parent
+_OURS = (f'{_PACKAGE}{os.sep}', f'{_PACKAGE.parent / "tools"}{os.sep}')
 # A worker process hands its exception over as text; these find the last place in it and its words.
 _FRAME = re.compile(r'^ +File "(?P<file>[^"]+)", line \d+, in .*\n +(?P<code>.*)$', re.M)
 _WORDS = re.compile(r'^[\w.]*(?:Error|Exception): ', re.M)
@@ -116,9 +163,9 @@ def explained() -> Iterator[None]:
 def explanation(error: BaseException) -> str | None:
     """Return the message of an error that was raised on purpose, None for a fault of the code.
 
-    On purpose means: by a ``raise`` statement of this package, here or in a data worker. Told too
-    are a disk that is full or may not be written, a folder where a file should be, and a process of
-    the run that was ended.
+    On purpose means: by a ``raise`` statement of this package or its tools, here or in a data
+    worker. Told too are a disk that is full or may not be written, a folder where a file should be,
+    and a process of the run that was ended.
     """
     text = str(error)
     # The cause, where there is one, names the signal.
@@ -152,11 +199,12 @@ def _of_worker(text: str) -> str | None:
 
 
 def _on_purpose(file: str, code: str) -> bool:
-    return file.startswith(_PACKAGE) and code.strip().startswith('raise ')
+    return file.startswith(_OURS) and code.strip().startswith('raise ')
 
 
 def _log_traceback() -> str | None:
     """Append the current traceback to the run's log file and return that file's name."""
+    from mmengine.logging import MMLogger  # late, see above
     logger = MMLogger.get_current_instance()
     files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
     for handler in files:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from rscc.config.check import check_config
 from rscc.engine.checkpoint import read_checkpoint
-from rscc.engine.distributed import LAUNCHERS, check_launcher
+from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import RUNNERS
@@ -22,29 +22,12 @@ LOADER_TIMEOUT = 600
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that training and testing have in common."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go '
-                        '(default: work_dirs/<name of the config>)')
-    parser.add_argument('--data-root', help='folder of the datasets, or of the one used here; '
-                        'sets RSCC_DATA before the config is read')
-    parser.add_argument('--amp', action='store_true', help='reduced precision: bfloat16 on CPUs '
-                        'that have it and on newer GPUs, float16 on older ones')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings, e.g. train_dataloader.batch_size=8; a key that '
-                        'does not exist is refused')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none',
-                        help='what started the processes (tools/dist_*.sh pass pytorch)')
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
-                        help=argparse.SUPPRESS)
-
-
 def load_config(args: argparse.Namespace, stages: Sequence[str],
                 checkpoint: str | None = None) -> Config:
     """Read, check and complete a config for one of the tools.
 
     Args:
-        args: With the attributes of :func:`add_shared_arguments` and ``config``.
+        args: With ``config`` and those of ``rscc.apis.command_line.add_shared_arguments``.
         stages: Whose data must exist: of ``train``, ``val``, ``test``.
         checkpoint: Where a word tokenizer takes its words from, so that no vocabulary file is
             needed beside it.

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmengine.dist import init_dist
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 _NEEDS = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
@@ -27,8 +26,9 @@ def check_launcher(launcher: str) -> None:
         ValueError: If the launcher's variables are absent, or torchrun's are there although the
             launcher is ``none`` (every process would then train a model of its own).
     """
-    if launcher not in LAUNCHERS:
-        raise ValueError(f"unknown launcher '{launcher}': use one of {', '.join(LAUNCHERS)}")
+    known = ('none', *_NEEDS)
+    if launcher not in known:
+        raise ValueError(f"unknown launcher '{launcher}': use one of {', '.join(known)}")
     if launcher == 'none':
         size = os.environ.get('WORLD_SIZE', '1')
         if 'TORCHELASTIC_RUN_ID' in os.environ and size != '1':

@@ -4,7 +4,6 @@ Unpickling a module runs what the file says, and needs the source that it was ma
 tensors are no more than entries of its attributes, so everything but tensors and containers becomes
 an empty shell here that keeps its attributes; the state dicts are then read off the shells.
 """
-import argparse
 import os
 import pickle
 import types
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -141,13 +140,6 @@ class Converted:
         """Say what matched, what was written, and how to go on."""
         return (f'{self.report}\nwritten: {self.checkpoint}, {self.config}\n'
                 f'test it: python tools/test.py {self.config} {self.checkpoint}')
-
-
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every tool takes that writes a checkpoint with its config."""
-    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
 
 
 def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, source: str,

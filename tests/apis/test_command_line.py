@@ -1,10 +1,17 @@
+import argparse
 import errno
 
 import pytest
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader, Dataset
 
-from rscc.apis.command_line import explained, explanation
+from rscc.apis.command_line import (
+    LAUNCHERS,
+    add_config_options,
+    explained,
+    explanation,
+)
+from rscc.engine.distributed import check_launcher
 from rscc.engine.hooks.checkpoint_hook import AtomicBackend
 from rscc.text import normalise
 from rscc.utils import write_json
@@ -93,3 +100,16 @@ def test_the_traceback_goes_to_the_log_file(tmp_path):
 def test_a_process_that_lost_its_peer_points_to_it():
     error = RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]')
     assert explanation(error).startswith('another process of this run ended')
+
+
+def test_config_options_are_read_as_mmengine_reads_them():
+    parser = argparse.ArgumentParser()
+    add_config_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[x,y]', '--cfg-options', 'd=a=b'])
+    assert args.cfg_options == {'a.b': 1, 'c': ['x', 'y'], 'd': 'a=b'}
+    assert parser.parse_args([]).cfg_options is None
+
+
+def test_the_launchers_offered_are_those_known(monkeypatch):
+    with pytest.raises(ValueError, match=f"use one of {', '.join(LAUNCHERS)}$"):
+        check_launcher('ray')

@@ -22,11 +22,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.apis.command_line import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 #: What ``all`` runs, each study in a process of its own: none sees the memory of another.
@@ -115,8 +115,7 @@ def _model_arguments() -> argparse.ArgumentParser:
     shared.add_argument('--batch-size', type=int, help='samples a step')
     shared.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     shared.add_argument('--vocab', metavar='FILE', help="BERT's vocab.txt; made up by default")
-    shared.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
+    add_config_options(shared)
     return shared
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import explained
+from rscc.apis.command_line import add_config_options, explained
 from rscc.apis.launch import read_config, set_data_root
 from rscc.config.check import check_overrides
 from rscc.datasets.base import ChangeDataset
@@ -41,8 +41,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='epochs to show of each sample: one panel per draw (%(default)s)')
     parser.add_argument('--out', default='browse', help='folder of the PNGs (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings')
+    add_config_options(parser)
     return parser.parse_args(arguments)
 
 

@@ -18,9 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from rscc.apis.command_line import explained
+from rscc.apis.command_line import add_config_options, explained
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
 from rscc.visualization.picture_files import save_small
@@ -52,8 +50,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=32, help='pairs a batch (%(default)s)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
+    add_config_options(parser)
     parser.add_argument('--write', action='store_true', help='write table and picture into the '
                         'docs')
     parser.add_argument('--docs', type=Path, default=DOCS, help='their folder (docs)')

@@ -17,8 +17,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.evaluation.table import format_table
-from rscc.inference.tile_maps import Merging, merge_tiles, scenes_of_tiles
 from rscc.rasters.blending import BLENDS, RULES
 from rscc.rasters.tiles import Scene, TileIndex, cut, read_index, scenes_of_folder, scenes_of_pair
 from rscc.utils import write_json
@@ -125,6 +123,9 @@ def _scenes(args: argparse.Namespace) -> list[Scene]:
 
 def run_merge(args: argparse.Namespace) -> None:
     """Merge, and print the scores where there are labels."""
+    # Imported late: help, mistyped arguments and cutting should not wait for torch.
+    from rscc.evaluation.table import format_table
+    from rscc.inference.tile_maps import Merging, merge_tiles, scenes_of_tiles
     if args.tiles is None and args.image_size is None:
         raise ValueError('merge needs --tiles (tiles.json of the cut), or --image-size for tiles '
                          'that were cut by another program')

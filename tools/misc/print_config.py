@@ -6,10 +6,7 @@ Example::
 """
 import argparse
 
-from mmengine.config import DictAction
-
-from rscc.apis.launch import read_config, set_data_root
-from rscc.config.check import check_config
+from rscc.apis.command_line import add_config_options, explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,21 +16,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--check', action='store_true',
                         help='also look up every type, keyword and path')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA first')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='overrides, e.g. train_cfg.max_epochs=2')
+    add_config_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     """Print the config, after the check if asked for."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config, set_data_root
+    from rscc.config.check import check_config
+    with explained():
         set_data_root(args.data_root)
         cfg = read_config(args.config)
         if args.check:
             check_config(cfg, overrides=args.cfg_options)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     print(cfg.pretty_text)

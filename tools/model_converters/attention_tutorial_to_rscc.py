@@ -14,18 +14,9 @@ Example::
     python tools/test.py converted.py converted.pth
 """
 import argparse
+from collections.abc import Mapping
 
-from mmengine.config import Config
-
-from rscc.apis.launch import read_config
-from rscc.importers.attention_tutorial import (
-    decoder_of,
-    published_habits,
-    rename_tutorial,
-    sizes_of,
-)
-from rscc.importers.conversion import add_output_arguments, convert, read_state_dicts
-from rscc.text import WordTokenizer
+from rscc.apis.command_line import add_output_arguments, explained
 
 SIZE = 256
 
@@ -45,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def show_images_at(cfg: Config, size: int) -> None:
+def show_images_at(cfg: Mapping, size: int) -> None:
     """Have every pipeline scale its images to ``size`` pixels a side."""
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for step in cfg.get(loader, {}).get('dataset', {}).get('pipeline', ()):
@@ -56,7 +47,17 @@ def show_images_at(cfg: Config, size: int) -> None:
 def main() -> None:
     """Convert."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config
+    from rscc.importers.attention_tutorial import (
+        decoder_of,
+        published_habits,
+        rename_tutorial,
+        sizes_of,
+    )
+    from rscc.importers.conversion import convert, read_state_dicts
+    from rscc.text import WordTokenizer
+    with explained():
         checkpoint = read_state_dicts(args.source)
         weights = rename_tutorial(checkpoint)
         decoder = decoder_of(checkpoint)
@@ -73,8 +74,6 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options or {})
         absent = [] if 'encoder' in checkpoint else ['encoder']
         done = convert(weights, cfg, args.out, args.source, absent)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
     print(done)
 
 

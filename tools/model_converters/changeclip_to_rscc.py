@@ -13,10 +13,7 @@ Example::
 import argparse
 from pathlib import Path
 
-from rscc.apis.launch import read_config
-from rscc.engine.checkpoint import read_checkpoint
-from rscc.importers.changeclip import published_habits, rename_changeclip, variant_of
-from rscc.importers.conversion import add_output_arguments, convert
+from rscc.apis.command_line import add_output_arguments, explained
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +32,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config
+    from rscc.engine.checkpoint import read_checkpoint
+    from rscc.importers.changeclip import published_habits, rename_changeclip, variant_of
+    from rscc.importers.conversion import convert
+    with explained():
         loaded = read_checkpoint(args.source)
         state = loaded.get('state_dict', loaded)
         variant = variant_of(state, args.source)
@@ -43,8 +45,6 @@ def main() -> None:
         cfg.merge_from_dict(published_habits(variant))
         cfg.merge_from_dict(args.cfg_options or {})
         done = convert(rename_changeclip(state), cfg, args.out, args.source)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
     print(done)
 
 

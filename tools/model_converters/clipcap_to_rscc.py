@@ -13,10 +13,7 @@ Example::
 """
 import argparse
 
-from rscc.apis.launch import read_config
-from rscc.engine.checkpoint import read_checkpoint
-from rscc.importers.clipcap import published_habits, read_shape, rename_clipcap
-from rscc.importers.conversion import add_output_arguments, convert
+from rscc.apis.command_line import add_output_arguments, explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +39,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config
+    from rscc.engine.checkpoint import read_checkpoint
+    from rscc.importers.clipcap import published_habits, read_shape, rename_clipcap
+    from rscc.importers.conversion import convert
+    with explained():
         state = read_checkpoint(args.source)
         shape = read_shape(state, args.num_heads, args.lm_heads)
         cfg = read_config(args.config)
@@ -53,8 +55,6 @@ def main() -> None:
             cfg.model.caption_head[name] = value
         cfg.merge_from_dict(args.cfg_options or {})
         done = convert(rename_clipcap(state), cfg, args.out, args.source, absent=['encoder'])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
     print(done)
 
 

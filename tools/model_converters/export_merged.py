@@ -12,8 +12,7 @@ Example::
 """
 import argparse
 
-from rscc.apis.launch import read_config
-from rscc.importers.conversion import add_output_arguments, export_merged
+from rscc.apis.command_line import add_output_arguments, explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,12 +28,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Export."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config
+    from rscc.importers.conversion import export_merged
+    with explained():
         cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options or {})
         done = export_merged(cfg, args.checkpoint, args.out)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
     size = done.checkpoint.stat().st_size / 2**20
     print(f'written: {done.checkpoint} ({size:.1f} MiB), {done.config}')
 

@@ -12,14 +12,13 @@ Example::
 """
 import argparse
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from rscc.apis.command_line import add_output_arguments, explained
 
-from rscc.apis.launch import read_config
-from rscc.engine.checkpoint import read_checkpoint
-from rscc.importers.conversion import add_output_arguments, convert
-from rscc.importers.kd_rscc import read_shape, rename_kd_rscc
-from rscc.registry import TOKENIZERS
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose_state(stored: Mapping, live: bool) -> Mapping[str, Tensor]:
+def choose_state(stored: Mapping, live: bool) -> 'Mapping[str, Tensor]':
     """Return the state dict of a training file, or the file itself where it is slim.
 
     Raises:
@@ -59,7 +58,13 @@ def choose_state(stored: Mapping, live: bool) -> Mapping[str, Tensor]:
 def main() -> None:
     """Convert."""
     args = parse_args()
-    try:
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.apis.launch import read_config
+    from rscc.engine.checkpoint import read_checkpoint
+    from rscc.importers.conversion import convert
+    from rscc.importers.kd_rscc import read_shape, rename_kd_rscc
+    from rscc.registry import TOKENIZERS
+    with explained():
         state = choose_state(read_checkpoint(args.source), args.live)
         shape = read_shape(state, args.num_heads)
         cfg = read_config(args.config)
@@ -78,8 +83,6 @@ def main() -> None:
             raise ValueError(f"'{args.words}' does not tell the length of captions: add "
                              '--max-tokens N, two less than the ids that the model was trained on')
         done = convert(rename_kd_rscc(state), cfg, args.out, args.source)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
     print(done)
 
 
