@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from rscc.rasters.image_files import unreadable
-from rscc.rasters.windows import TileGrid
+from rscc.rasters.windows import Grid
 from rscc.utils import check_choice
 
 #: How the tiles over one pixel become one value.
@@ -21,35 +21,28 @@ BLENDS = {'none': 'all pixels of a tile count alike',
 _WIDTHS = {'L': 255, 'I;16': 65535, 'I': 65535}
 
 
-def merge_rows(read: Callable[[int, int], np.ndarray], grid: TileGrid, rule: str = 'mean',
+def merge_rows(read: Callable[[int, int], np.ndarray], grid: Grid, rule: str = 'mean',
                blend: str = 'none') -> Iterator[tuple[int, np.ndarray]]:
-    """Merge the tiles of one image from top to bottom.
-
-    No more than two arrays of one tile's height and the image's width are held.
+    """Merge the tiles of one image from top to bottom, see :class:`RowBlender`.
 
     Args:
-        read: From (column, row), counted from 0, to the tile's P(changed), (size, size).
+        read: From (column, row), counted from 0, to the tile's values, (h, w) or (C, h, w).
         grid: The tiles.
         rule: One of :data:`RULES`.
         blend: One of :data:`BLENDS`; ``'linear'`` is for ``'mean'`` and ``'vote'``.
 
     Yields:
-        The first row of a band and its P(changed) float32 (n, W); the bands follow each other
-        without a gap and the mirrored border is cut off.
+        The first row of a band and its values float32 (n, W) or (C, n, W); the bands follow each
+        other without a gap and the mirrored border is cut off.
 
     Raises:
         ValueError: If the rule or the blending is unknown, or they do not go together.
     """
-    check_rule(rule, blend)
-    band = _Band(grid, rule, blend)
-    for row in range(grid.rows.count):
-        for column in range(grid.columns.count):
-            band.add(column, read(column, row))
-        top, last = grid.rows.start(row), row + 1 == grid.rows.count
-        first = max(top, 0)
-        end = grid.height if last else grid.rows.start(row + 1)
-        yield first, band.values()[first - top:end - top]
-        band.move_down()
+    blender = RowBlender(grid, rule, blend)
+    for column, row in grid.places():
+        band = blender.add(read(column, row))
+        if band is not None:
+            yield band
 
 
 def check_rule(rule: str, blend: str) -> None:
@@ -65,48 +58,77 @@ def check_rule(rule: str, blend: str) -> None:
                          "rule 'mean' or 'vote', or blend 'none'")
 
 
-class _Band:
-    """Sums and weights of the rows under one row of tiles."""
+class RowBlender:
+    """Overlapping tiles of one image, taken in row by row and given back as finished bands of rows.
 
-    def __init__(self, grid: TileGrid, rule: str, blend: str):
-        self.columns, self.rule = grid.columns, rule
-        self.step, self.overlap = grid.rows.step, grid.overlap
-        self.weight = _weights(grid.size, blend)
+    No more is held than the rows under one row of tiles.
+
+    Args:
+        grid: The tiles.
+        rule: One of :data:`RULES`.
+        blend: One of :data:`BLENDS`.
+    """
+
+    def __init__(self, grid: Grid, rule: str = 'mean', blend: str = 'none') -> None:
+        check_rule(rule, blend)
+        self.grid, self.rule = grid, rule
+        self.weight = _weights(grid.rows.tile, grid.columns.tile, blend)
         self.start = {'and': np.inf, 'or': -np.inf}.get(rule, 0)
-        self.sums = np.full((grid.size, grid.width), self.start, np.float32)
-        self.weights = np.zeros_like(self.sums)
+        self.weights = np.zeros((grid.rows.tile, grid.width), np.float32)
+        self.sums: np.ndarray | None = None
+        self._places = grid.places()
 
-    def add(self, column: int, tile: np.ndarray) -> None:
-        """Take in one tile (size, size)."""
-        first, end = self.columns.inside(column)
-        start = self.columns.start(column)
+    def add(self, tile: np.ndarray) -> tuple[int, np.ndarray] | None:
+        """Take in the next tile, in the order of ``grid.places()``.
+
+        Args:
+            tile: Values (h, w), or (C, h, w) of C classes.
+
+        Returns:
+            After the last tile of a row, the first image row that no further tile changes and the
+            values of all such rows, float32 (n, W) or (C, n, W); else None.
+        """
+        column, row = next(self._places)
+        if self.sums is None:
+            self.sums = np.full((*tile.shape[:-2], *self.weights.shape), self.start, np.float32)
+        # The part of the tile that lies inside the image; mirrored pixels beyond it are dropped.
+        first, end = self.grid.columns.inside(column)
+        start = self.grid.columns.start(column)
         inside = slice(first - start, end - start)
-        tile, place = tile[:, inside], (slice(None), slice(first, end))
+        self._take(tile[..., inside], np.s_[..., first:end], self.weight[:, inside])
+        return self._finish(row) if column + 1 == self.grid.columns.count else None
+
+    def _take(self, tile: np.ndarray, place: tuple, weight: np.ndarray) -> None:
         if self.rule == 'and':
             np.minimum(self.sums[place], tile, out=self.sums[place])
         elif self.rule == 'or':
             np.maximum(self.sums[place], tile, out=self.sums[place])
         else:
-            weight = self.weight[:, inside]
             self.sums[place] += weight * ((tile > 0.5) if self.rule == 'vote' else tile)
             self.weights[place] += weight
 
-    def values(self) -> np.ndarray:
-        """Return the value of every pixel so far."""
-        return self.sums.copy() if self.rule in ('and', 'or') else self.sums / self.weights
+    def _finish(self, row: int) -> tuple[int, np.ndarray]:
+        """Return the rows above the next row of tiles, and keep those that it shares."""
+        rows = self.grid.rows
+        top = rows.start(row)
+        first = max(top, 0)
+        end = rows.length if row + 1 == rows.count else rows.start(row + 1)
+        done = np.s_[..., first - top:end - top, :]
+        values = (self.sums[done].copy() if self.rule in ('and', 'or')
+                  else self.sums[done] / self.weights[done])
+        for kept, start in ((self.sums, self.start), (self.weights, 0)):
+            kept[..., :rows.overlap, :] = kept[..., rows.step:, :].copy()
+            kept[..., rows.overlap:, :] = start
+        return first, values
 
-    def move_down(self) -> None:
-        """Keep the rows that the next row of tiles shares with this one."""
-        for rows, start in ((self.sums, self.start), (self.weights, 0)):
-            rows[:self.overlap] = rows[self.step:].copy()
-            rows[self.overlap:] = start
 
-
-def _weights(size: int, blend: str) -> np.ndarray:
+def _weights(height: int, width: int, blend: str) -> np.ndarray:
+    """Return the weight of every pixel of a tile (h, w), above 0 and at most 1."""
     if blend == 'none':
-        return np.ones((size, size), np.float32)
-    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
-    return np.outer(ramp, ramp) / ramp.max()**2
+        return np.ones((height, width), np.float32)
+    ramps = [np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
+             for size in (height, width)]
+    return np.outer(*(ramp / ramp.max() for ramp in ramps))
 
 
 def read_tile(path: str | Path, size: int, classes: bool = False) -> np.ndarray:

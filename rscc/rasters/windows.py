@@ -87,39 +87,58 @@ def mirror(position: int, length: int) -> int:
 
 
 @dataclass(frozen=True)
-class TileGrid:
-    """The tiles of one image.
+class Grid:
+    """Overlapping windows of any shape over one image.
 
     Attributes:
+        rows: The vertical axis.
+        columns: The horizontal axis.
+    """
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return self.rows.length
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return self.columns.length
+
+    def __len__(self) -> int:
+        return self.rows.count * self.columns.count
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield (column, row) of every window, counted from 0, row by row."""
+        return ((column, row) for row in range(self.rows.count)
+                for column in range(self.columns.count))
+
+    def box(self, column: int, row: int) -> tuple[int, int, int, int]:
+        """Return the part of the image under a window: left, top, right, bottom in pixels."""
+        left, right = self.columns.inside(column)
+        top, bottom = self.rows.inside(row)
+        return left, top, right, bottom
+
+
+class TileGrid(Grid):
+    """The square tiles of one image.
+
+    Args:
         height: Rows of the image.
         width: Columns of the image.
         size: Side of a tile in pixels.
         overlap: Pixels that neighbours share.
     """
 
-    height: int
-    width: int
-    size: int = 256
-    overlap: int = 64
-
-    @property
-    def rows(self) -> Axis:
-        """The vertical axis."""
-        return Axis(self.height, self.size, self.overlap)
-
-    @property
-    def columns(self) -> Axis:
-        """The horizontal axis."""
-        return Axis(self.width, self.size, self.overlap)
-
-    def __len__(self) -> int:
-        return self.rows.count * self.columns.count
+    def __init__(self, height: int, width: int, size: int = 256, overlap: int = 64) -> None:
+        super().__init__(Axis(height, size, overlap), Axis(width, size, overlap))
 
     def names(self, stem: str) -> Iterator[str]:
         """Yield the tiles' names without ending, row by row."""
-        for row in range(self.rows.count):
-            for column in range(self.columns.count):
-                yield tile_name(stem, column, row)
+        return (tile_name(stem, column, row) for column, row in self.places())
 
 
 def tile_name(stem: str, column: int, row: int) -> str:

@@ -43,7 +43,7 @@ def test_merging_undoes_cutting(grid, rule, blend):
 @pytest.mark.parametrize('grid', GRIDS, ids=str)
 @pytest.mark.parametrize('rule', ['mean', 'vote', 'and', 'or'])
 def test_bands_give_what_the_whole_array_gives(grid, rule):
-    tiles = RNG.random((grid.rows.count, grid.columns.count, grid.size, grid.size),
+    tiles = RNG.random((grid.rows.count, grid.columns.count, grid.rows.tile, grid.rows.tile),
                        dtype=np.float32)
     height = grid.rows.before + grid.height + grid.rows.after
     width = grid.columns.before + grid.width + grid.columns.after
@@ -51,8 +51,8 @@ def test_bands_give_what_the_whole_array_gives(grid, rule):
     for row in range(grid.rows.count):
         for column in range(grid.columns.count):
             top, left = row * grid.rows.step, column * grid.columns.step
-            stack[row * grid.columns.count + column, top:top + grid.size,
-                  left:left + grid.size] = tiles[row, column]
+            stack[row * grid.columns.count + column, top:top + grid.rows.tile,
+                  left:left + grid.rows.tile] = tiles[row, column]
     stack = stack[:, grid.rows.before:height - grid.rows.after,
                   grid.columns.before:width - grid.columns.after]
     votes = np.where(np.isnan(stack), np.nan, stack > 0.5)
