@@ -1,79 +1,88 @@
 """A trained model as a function: images in, mask and sentences out."""
-import copy
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-import mmcv.cnn
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
-from torch import nn
 
-from rscc.config.stored import config_from_text
-from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import keep_freed_memory, reduced_precision
-from rscc.inference.preparation import existing_device, image_pipeline, tested_dataset
-from rscc.inference.result import InferenceResult
-from rscc.models.caption_heads.base import restore_vocabulary
-from rscc.models.pretrained import without_pretrained
-from rscc.registry import DATASETS, MODELS
+from rscc.inference.captions import merge_captions
+from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images
+from rscc.inference.loading import load_model
+from rscc.inference.preparation import existing_device, image_pipeline
+from rscc.inference.result import InferenceResult, Processing
+from rscc.inference.windows import Window, WindowedImage, training_window
 from rscc.structures import ChangeDataSample
-from rscc.utils import did_you_mean
-from rscc.visualization.panels import mask_of
 
-Image = str | os.PathLike | np.ndarray
+#: Images that are read while the model computes.
+_READERS = 2
+_OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
 
 
 class ChangeInferencer:
-    """Answers images or pairs with a trained model.
+    """Answers images or pairs of any size with a trained model.
 
     Neither the dataset nor its vocabulary file has to be there: class names, colours and words
-    come from the checkpoint, the preparation of images from the config's test pipeline.
+    come from the checkpoint, the preparation of images from the config's test pipeline. An image
+    larger than those of the training is answered in windows that cover what a training image
+    covered, see :mod:`rscc.inference.windows`.
 
     Example:
-        >>> inferencer = ChangeInferencer('configs/blip_synth.py', 'epoch_20.pth')
-        >>> result = inferencer('before.png', 'after.png', num_beams=3)
-        >>> result.caption, result.mask.shape
+        >>> inferencer = ChangeInferencer('work_dirs/blip_synth/epoch_20.pth')
+        >>> result = inferencer('before.tif', 'after.tif', num_beams=3)
+        >>> result.caption, result.mask.shape, str(result.processing)
 
     Args:
-        config: Config file, a ``Config``, or None to take the one stored in the checkpoint (read as
-            plain values, never executed).
-        checkpoint: A file or address that ``tools/train.py`` wrote.
+        model: A checkpoint that ``tools/train.py`` wrote, a work folder, or the path or name of a
+            config whose checkpoint lies in ``work_dirs/``. With ``checkpoint``: config file,
+            ``Config``, or None for the one in the checkpoint (read as plain values, not executed).
+        checkpoint: The checkpoint, where ``model`` is the config.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; None takes the best one here.
         amp: Reduced precision where the device gains from it.
         fuse_conv_bn: Compute batch norms inside the convolutions before them: the same answers up
             to rounding, sooner.
+        cfg_options: Settings of the config by dotted key, as ``--cfg-options`` of the tools.
+        bands: Bands that become red, green and blue, counted from 1.
+        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'``.
+        window: Side of the windows in pixels of the image, in place of what a training image
+            covered.
+        overlap: Pixels that neighbouring windows share; a quarter of the window unless given.
 
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
-        ValueError: If they do not fit each other, or the device is not there.
+        ValueError: If they do not fit each other, an option is unknown, or the device not there.
     """
 
-    def __init__(self, config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike,
-                 device: str | None = None, amp: bool = False, fuse_conv_bn: bool = True):
+    def __init__(self, model: str | os.PathLike | Config | None,
+                 checkpoint: str | os.PathLike | None = None, device: str | None = None,
+                 amp: bool = False, fuse_conv_bn: bool = True, *,
+                 cfg_options: Mapping[str, Any] | None = None, bands: Sequence[int] | None = None,
+                 scale: Sequence[float] | str | None = None, window: int | None = None,
+                 overlap: int | None = None) -> None:
         self.device, self.amp = existing_device(device), amp
         if self.device.type == 'cpu':
             keep_freed_memory()
-        stored = read_checkpoint(checkpoint)
-        cfg = _config(config, stored, str(checkpoint))
-        restore_vocabulary(cfg, stored)
-        without_pretrained(cfg.model)
-        self.meta = _dataset_meta(cfg, stored)
+        self._loaded = load_model(model, checkpoint, self.device, cfg_options, fuse_conv_bn)
+        self.model, self.meta = self._loaded.model, self._loaded.meta
+        cfg = self._loaded.cfg
+        self.window: Window = training_window(cfg, self.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'):
-            self._load, self._steps = image_pipeline(cfg)
-            self.model: nn.Module = MODELS.build(cfg.model)
-        report = load_weights(self.model, stored)
-        if not report.exact:
-            raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "
-                             f'{report}\nUse the config it was trained with.')
-        self.model.to(self.device).eval()
-        if fuse_conv_bn:
-            mmcv.cnn.fuse_conv_bn(self.model)
+            self._load, self._steps = image_pipeline(cfg, bands, scale)
+
+    def __repr__(self) -> str:
+        heads = [name for name in ('change_head', 'caption_head', 'flag_head')
+                 if getattr(self.model, name, None) is not None]
+        return (f"ChangeInferencer('{self._loaded.source}', {self.meta.get('task', 'pair')}, "
+                f"{', '.join(heads) or type(self.model).__name__}, {self.device})")
 
     def __call__(self, img_from: Image | Sequence[Image],
                  img_to: Image | Sequence[Image] | None = None, *, batch_size: int = 8,
@@ -81,34 +90,50 @@ class ChangeInferencer:
         """Answer one image, one pair, or lists of them.
 
         Args:
-            img_from: Earlier image, or the only one: a path or uint8 RGB (H, W, 3). Or a list.
+            img_from: Earlier image, or the only one: a path, the bytes of a file, an array
+                (H, W, 3), a PIL image or a tensor (3, H, W), uint8. Or a list of such.
             img_to: Later image of the same size, or a list as long as ``img_from``.
-            batch_size: Samples of a list answered at once.
+            batch_size: Windows that are answered at once; halved where memory does not suffice.
             **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
-                sentences with attention maps, ``return_strip=True`` those with a denoising strip,
-                which ``InferenceResult.drawing`` shows.
+                sentences with attention maps, ``return_strip=True`` those with a denoising
+                trajectory, which ``InferenceResult.drawing`` shows.
 
         Returns:
             One result, or a list of them for lists.
 
         Raises:
             FileNotFoundError: If an image is not there.
+            TypeError: If something else than an image is given.
             ValueError: If sizes differ, one list is longer, the model reads another number of
                 dates, or its caption head cannot do what is asked.
+        """
+        if is_image(img_from):
+            if img_to is not None and not is_image(img_to):
+                raise ValueError('img_to is a list and img_from is not; give two lists of the same '
+                                 'length, or two images')
+            return next(self.answers([(img_from, img_to)], batch_size, **decoding))
+        return list(self.answers(_pairs(img_from, img_to), batch_size, **decoding))
+
+    def answers(self, samples: Iterable[tuple[Image, Image | None]], batch_size: int = 8,
+                **decoding: Any) -> Iterator[InferenceResult]:
+        """Yield the result of each image or pair, in order; no more than needed is in memory.
+
+        Args:
+            samples: (earlier, later) images, or (image, None).
+            batch_size, **decoding: See :meth:`__call__`.
         """
         if decoding and getattr(self.model, 'caption_head', None) is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
-        if not _is_list(img_from):
-            if _is_list(img_to):
-                raise ValueError('img_to is a list and img_from is not; give two lists of the same '
-                                 'length, or two images')
-            return self._answer([(img_from, img_to)], decoding)[0]
-        samples = _pairs(img_from, img_to)
-        results = []
-        for start in range(0, len(samples), batch_size):
-            results += self._answer(samples[start:start + batch_size], decoding)
-        return results
+        jobs, waiting = self._windows(samples, batch_size), []
+        while chunk := list(islice(jobs, batch_size)):
+            prepared = [self._prepare(frames, name) for _, frames, name in chunk]
+            for (image, *_), answer in zip(chunk, self._predict(prepared, decoding), strict=True):
+                if not waiting or waiting[-1] is not image:
+                    waiting.append(image)
+                image.add(answer)
+            while waiting and waiting[0].complete:
+                yield self._result(waiting.pop(0))
 
     @property
     def decoding(self) -> dict[str, Any]:
@@ -116,37 +141,29 @@ class ChangeInferencer:
         head = getattr(self.model, 'caption_head', None)
         return {} if head is None else head.decoding.as_dict()
 
-    def _answer(self, samples: list[tuple[Image, Image | None]], decoding: dict
-                ) -> list[InferenceResult]:
-        """Answer one batch."""
-        frames = [self._read(*sample) for sample in samples]
-        batch = pseudo_collate([self._prepare(own, _name(sample))
-                                for own, sample in zip(frames, samples, strict=True)])
-        with torch.inference_mode():
-            if self.amp:
-                with reduced_precision(self.device.type):
-                    answers = to_float32(self._predict(batch, decoding))
-            else:
-                answers = self._predict(batch, decoding)
-        return [self._result(own, answer) for own, answer in zip(frames, answers, strict=True)]
+    def _windows(self, samples: Iterable[tuple[Image, Image | None]], ahead: int
+                 ) -> Iterator[tuple[WindowedImage, list[np.ndarray], str]]:
+        """Yield every window of every image; the next images are read meanwhile, in threads."""
+        samples = iter(samples)
+        with ThreadPoolExecutor(_READERS) as pool:
+            reading = [pool.submit(self._read, sample) for sample in islice(samples, ahead)]
+            while reading:
+                image, name = reading.pop(0).result()
+                reading += [pool.submit(self._read, sample) for sample in islice(samples, 1)]
+                yield from ((image, frames, name) for frames in image.windows())
 
-    def _predict(self, batch: dict, decoding: dict) -> list[ChangeDataSample]:
-        if not decoding:
-            return self.model.test_step(batch)
-        data = self.model.data_preprocessor(batch, False)
-        return self.model.predict(data['inputs'], data['data_samples'], **decoding)
-
-    def _read(self, img_from: Image, img_to: Image | None) -> list[np.ndarray]:
-        """Return the sample's frames as the model's dataset would read them."""
-        images = [img_from] if img_to is None else [img_from, img_to]
+    def _read(self, sample: tuple[Image, Image | None]) -> tuple[WindowedImage, str]:
+        """Read the dates of a sample as the model's dataset would."""
+        images = [image for image in sample if image is not None]
         expected = {'pair': 2, 'single': 1}.get(self.meta.get('task'), len(images))
         if len(images) != expected:
             wanted, given = ('pairs', 'img_to is missing') if expected == 2 else (
                 'single images', 'img_to was given too')
             raise ValueError(f'this model reads {wanted}; {given}')
-        return [image if isinstance(image, np.ndarray) else self._load(
-            {'sample_id': Path(image).name, 'img_path': str(image)})['frames'][0]
-            for image in images]
+        name = name_of(images)
+        threshold = getattr(getattr(self.model, 'change_head', None), 'threshold', None)
+        return WindowedImage(read_images(images, name, self._load), self.window,
+                             0.5 if threshold is None else threshold), name
 
     def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
         """Run the test pipeline."""
@@ -157,62 +174,64 @@ class ChangeInferencer:
             results = step(results)
         return results
 
-    def _result(self, frames: list[np.ndarray], answer: ChangeDataSample) -> InferenceResult:
-        mask = mask_of(answer, 'pred_sem_seg')
-        probability = answer.get('pred_change_score')
+    def _predict(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
+        """Answer a batch, in halves where the memory does not suffice for the whole."""
+        try:
+            return self._predict_at_once(prepared, decoding)
+        except (MemoryError, RuntimeError) as error:
+            lacking = isinstance(error, MemoryError) or any(
+                sign in str(error).lower() for sign in _OUT_OF_MEMORY)
+            if not lacking or len(prepared) == 1:
+                raise
+        half = len(prepared) // 2
+        print_log(f'memory does not suffice for {len(prepared)} windows at once: answering {half} '
+                  'at a time', 'current', 30)
+        return [answer for part in (prepared[:half], prepared[half:])
+                for answer in self._predict(part, decoding)]
+
+    def _predict_at_once(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
+        # Autocast keeps cast weights from call to call, which inference mode forbids.
+        if self.amp:
+            with torch.no_grad(), reduced_precision(self.device.type):
+                return to_float32(self._run(prepared, decoding))
+        with torch.inference_mode():
+            return self._run(prepared, decoding)
+
+    def _run(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
+        batch = pseudo_collate(prepared)
+        if not decoding:
+            return self.model.test_step(batch)
+        data = self.model.data_preprocessor(batch, False)
+        return self.model.predict(data['inputs'], data['data_samples'], **decoding)
+
+    def _result(self, image: WindowedImage) -> InferenceResult:
+        captions, merged = image.answers[0].captions, 1
+        if len(image) > 1:
+            captions, merged = merge_captions(
+                image.answers, self.meta.get('language') or 'en',
+                self.meta.get('no_change_captions') or (), self.meta.get('task') != 'single')
+        flags = [answer.change_probability for answer in image.answers
+                 if answer.change_probability is not None]
+        processing = Processing.of(image, self.window, self._load.bands, self._load.scale)
         return InferenceResult(
-            frames=frames,
-            mask=None if mask is None else mask.astype(np.uint8),
-            captions=list(answer.get('pred_captions') or []),
-            change_probability=None if probability is None else float(probability),
-            classes=tuple(self.meta.get('classes') or ()),
-            palette=self.meta.get('palette'),
-            language=self.meta.get('language'))
-
-
-def _is_list(images: object) -> bool:
-    return isinstance(images, Sequence) and not isinstance(images, str)
+            frames=image.frames, mask=image.mask, captions=captions,
+            change_probability=max(flags) if flags else None,
+            classes=tuple(self.meta.get('classes') or ()), palette=self.meta.get('palette'),
+            language=self.meta.get('language'),
+            processing=replace(processing, told_by=merged), windows=image.answers,
+            rendered=bool(self.meta.get('rendered')))
 
 
 def _pairs(img_from: Sequence[Image], img_to: Sequence[Image] | Image | None
            ) -> list[tuple[Image, Image | None]]:
+    if not isinstance(img_from, Sequence):
+        raise TypeError(f'an image cannot be a {type(img_from).__name__}; expected {ACCEPTED}, or '
+                        'a list of such')
     if img_to is None:
         return [(image, None) for image in img_from]
-    if not _is_list(img_to) or len(img_from) != len(img_to):
-        found = f'{len(img_to)} images' if _is_list(img_to) else 'one image'
+    if not isinstance(img_to, Sequence) or is_image(img_to) or len(img_from) != len(img_to):
+        found = 'one image' if is_image(img_to) or not isinstance(img_to, Sequence) else (
+            f'{len(img_to)} images')
         raise ValueError(f'img_from lists {len(img_from)} images, img_to is {found}; expected a '
                          'list of the same length')
     return list(zip(img_from, img_to, strict=True))
-
-
-def _name(sample: tuple[Image, Image | None]) -> str:
-    """Return a sample's name for messages."""
-    return ' -> '.join('array' if isinstance(image, np.ndarray) else Path(image).name
-                       for image in sample if image is not None)
-
-
-def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, source: str) -> Config:
-    """Return a config that may be edited."""
-    if isinstance(config, Config):
-        return copy.deepcopy(config)
-    if config is not None:
-        path = Path(config)
-        if not path.is_file():
-            beside = [str(found) for found in path.parent.glob('*.py')]
-            raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
-        return Config.fromfile(path)
-    text = (checkpoint.get('meta') or {}).get('cfg')
-    if not text:
-        raise ValueError(f"checkpoint '{source}' does not hold its config; give the config file it "
-                         'was trained with')
-    return config_from_text(text, source)
-
-
-def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict:
-    """Return classes, palette, language and task: the checkpoint's, else the dataset class's."""
-    stored = (checkpoint.get('meta') or {}).get('dataset_meta')
-    if stored:
-        return dict(stored)
-    dataset = tested_dataset(cfg)
-    kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
-    return {**getattr(kind, 'METAINFO', {}), 'language': dataset.get('language', 'en')}

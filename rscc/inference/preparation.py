@@ -21,36 +21,55 @@ _NEED_ANSWERS = ('LoadChangeMask', 'PickCaptions')
 
 def tested_dataset(cfg: Config) -> dict:
     """Return the test dataset's config, inside whatever wraps it; empty where there is none."""
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    return _innermost(cfg.get('test_dataloader'))
+
+
+def trained_dataset(cfg: Config) -> dict:
+    """Return the training dataset's config, inside whatever wraps it; empty where there is none."""
+    return _innermost(cfg.get('train_dataloader'))
+
+
+def _innermost(loader: dict | None) -> dict:
+    dataset = (loader or {}).get('dataset') or {}
     while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     return dataset
 
 
-def image_steps(cfg: Config) -> list[dict[str, Any]]:
+def image_steps(cfg: Config, bands: Sequence[int] | None = None,
+                scale: Sequence[float] | str | None = None) -> list[dict[str, Any]]:
     """Return the test pipeline's steps for an image without annotations.
 
     The resizing of the dataset's cache is among them: frames that it stores smaller are what the
     model was trained on.
 
+    Args:
+        cfg: A model's config.
+        bands: Bands that become red, green and blue, in place of the config's.
+        scale: Values that become 0 and 255, in place of the config's.
+
     Raises:
         ValueError: If they do not begin with LoadFrames and end with PackChangeInputs.
     """
-    steps = [step for step in tested_dataset(cfg).get('pipeline') or ()
+    steps = [dict(step) for step in tested_dataset(cfg).get('pipeline') or ()
              if step['type'] not in _NEED_ANSWERS]
     kinds = [step['type'] for step in steps]
     if kinds[:1] != ['LoadFrames'] or kinds[-1:] != ['PackChangeInputs']:
         raise ValueError('test_dataloader.dataset.pipeline of the config must begin with '
                          f'LoadFrames and end with PackChangeInputs; found {kinds}')
+    given = dict(bands=bands, scale=scale)
+    steps[0] |= {key: value for key, value in given.items() if value is not None}
     size = (tested_dataset(cfg).get('cache') or {}).get('size')
     if size is not None:
         steps.insert(1, {'type': 'FramesResize', 'size': tuple(size)})
     return steps
 
 
-def image_pipeline(cfg: Config) -> tuple[Callable[[dict], dict], list[Callable[[dict], dict]]]:
+def image_pipeline(cfg: Config, bands: Sequence[int] | None = None,
+                   scale: Sequence[float] | str | None = None
+                   ) -> tuple[Callable[[dict], dict], list[Callable[[dict], dict]]]:
     """Build the loading transform and the steps after it, see :func:`image_steps`."""
-    load, *rest = [TRANSFORMS.build(step) for step in image_steps(cfg)]
+    load, *rest = [TRANSFORMS.build(step) for step in image_steps(cfg, bands, scale)]
     return load, rest
 
 

@@ -1,11 +1,12 @@
 """The result of inference on one image or pair: map, captions, pictures and text."""
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.utils import write_json
 from rscc.visualization.caption_drawings import drawings_of, find_drawing
@@ -13,6 +14,62 @@ from rscc.visualization.denoising_trajectory import denoising_rows
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import draw_panel
 from rscc.visualization.picture_files import save_image, save_mask
+
+#: Said of every answer of a model that no real image has trained.
+RENDERED = ('this model has seen rendered images only: on real images its answers are a '
+            'demonstration, no measurement')
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What was done to an image to answer it; ``str()`` gives one line.
+
+    Attributes:
+        size: (H, W) of the image in pixels.
+        windows: Number of windows, 1 for an image taken whole.
+        window: (H, W) of a window in pixels of the image.
+        overlap: (rows, columns) in pixels that neighbours share.
+        resized: (H, W) that the model saw of each; None where it saw the pixels as they are.
+        bands: Bands shown as red, green and blue; None as the file has them.
+        scale: Values that became 0 and 255; None for 8-bit files.
+        covered: (H, W) in pixels that a training image covered; None where that is not known.
+        told_by: Number of windows whose sentences the merged sentence is drawn from.
+    """
+    size: tuple[int, int]
+    windows: int
+    window: tuple[int, int]
+    overlap: tuple[int, int]
+    resized: tuple[int, int] | None = None
+    bands: tuple[int, ...] | None = None
+    scale: Any = None
+    covered: tuple[int, int] | None = None
+    told_by: int = 1
+
+    @classmethod
+    def of(cls, image: WindowedImage, window: Window, bands: Any, scale: Any) -> 'Processing':
+        """Describe an image that went through the windows."""
+        size = (image.height, image.width)
+        whole = image.grid is None
+        return cls(size, len(image), size if whole else window.size,
+                   (0, 0) if whole else window.overlap, window.resized, bands, scale, window.size)
+
+    def __str__(self) -> str:
+        def pixels(size: tuple[int, int]) -> str:
+            return f'{size[1]} x {size[0]}'
+
+        text = f'{pixels(self.size)} pixels, whole'
+        if self.windows > 1:
+            text = (f'{pixels(self.size)} pixels in {self.windows} windows of '
+                    f'{pixels(self.window)} that overlap by {self.overlap[1]}')
+        if self.resized is not None and self.resized != self.window:
+            text += f', {"each " if self.windows > 1 else ""}resized to {pixels(self.resized)}'
+            if self.covered is None and max(self.size) > 2 * max(self.resized):
+                text += (' (the checkpoint does not tell what its training images covered: give '
+                         'the window size)')
+        bands = 'bands as in the file' if self.bands is None else (
+            f'bands {", ".join(map(str, self.bands))}')
+        scale = 'values as in the file' if self.scale is None else f'scale {self.scale}'
+        return f'{text}; {bands}, {scale}'
 
 
 @dataclass(frozen=True)
@@ -29,6 +86,9 @@ class InferenceResult:
         classes: Names of the mask's values, or empty where unknown.
         palette: RGB per class, or None for default colours.
         language: ``'en'`` or ``'zh'``.
+        processing: What was done to the image; None where it is not known.
+        windows: The answer to each window, row by row; that of the whole image where it fits one.
+        rendered: Whether the model has seen rendered images only.
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -37,6 +97,9 @@ class InferenceResult:
     classes: tuple[str, ...] = ()
     palette: list | None = None
     language: str | None = None
+    processing: Processing | None = None
+    windows: list[WindowAnswer] = field(default_factory=list)
+    rendered: bool = False
 
     @property
     def caption(self) -> str | None:
@@ -112,7 +175,23 @@ class InferenceResult:
             'change_share': self.change_share,
             'class_shares': {name: float(share) for name, share in self.class_shares().items()},
             'classes': list(self.classes),
+            **self._how(),
         }
+
+    def _how(self) -> dict[str, Any]:
+        """Return what was done, and the sentences of the windows where there are several."""
+        if self.processing is None:
+            return {}
+        found = {'processing': asdict(self.processing) | {'text': str(self.processing)}}
+        if self.rendered:
+            found['note'] = RENDERED
+        if len(self.windows) > 1:
+            found['windows'] = [
+                {'box': list(window.box), 'captions': [
+                    [caption.text, round(float(caption.score), 5)] for caption in window.captions],
+                 'change_probability': window.change_probability,
+                 'change_share': window.change_share} for window in self.windows]
+        return found
 
     def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
         """Write ``<name>.json``, ``<name>_panel.png`` and what else there is.
@@ -139,29 +218,52 @@ class InferenceResult:
         return [*files, folder / f'{name}.json']
 
 
-def describe(result: InferenceResult) -> str:
+def describe(result: InferenceResult, per_window: bool = False) -> str:
     """Lay out what a model says of one image or pair.
 
     Args:
-        result: Sentences with their scores, how much they agree and how the best came about where
-            they say so, the probability of change, and the mask's shares.
+        result: What was done, sentences with their scores, how much they agree and how the best
+            came about where they say so, the probability of change, and the mask's shares.
+        per_window: List the sentence of every window too.
 
     Returns:
         Lines without a final line break; absent heads are said.
     """
-    lines = [] if result.captions else ['sentence     none: this model has no caption head']
-    for rank, caption in enumerate(result.captions, 1):
-        label = 'sentence' if rank == 1 else f'       {rank}.'
-        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f})')
-    if result.captions and isinstance(result.captions[0], SampledCaption):
-        lines += _sampling(result.captions[0])
+    lines = [f'answered     {result.processing}'] if result.processing else []
+    if result.rendered:
+        lines.append(f'note         {RENDERED}')
+    lines += _sentences(result)
+    if per_window and len(result.windows) > 1:
+        lines += [f'  {_place(window.box):27s} {window.captions[0].text}'
+                  for window in result.windows if window.captions]
     if result.change_probability is not None:
-        lines.append(f'changed      probability {result.change_probability:.3f}')
+        most = ', of the likeliest window' if len(result.windows) > 1 else ''
+        lines.append(f'changed      probability {result.change_probability:.3f}{most}')
     if result.mask is None:
         return '\n'.join([*lines, 'mask         none: this model has no mask head'])
     classes = ', '.join(f'{name} {share:.1%}' for name, share in result.class_shares().items())
     return '\n'.join([*lines, f'mask         {result.change_share:.1%} of the pixels changed'
                       + (f': {classes}' if classes else '')])
+
+
+def _sentences(result: InferenceResult) -> list[str]:
+    if not result.captions:
+        return ['sentence     none: this model has no caption head']
+    merged = ''
+    if len(result.windows) > 1:
+        merged = f', from {result.processing.told_by} of {len(result.windows)} windows'
+    lines = []
+    for rank, caption in enumerate(result.captions, 1):
+        label = 'sentence' if rank == 1 else f'       {rank}.'
+        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{merged})')
+    if isinstance(result.captions[0], SampledCaption):
+        lines += _sampling(result.captions[0])
+    return lines
+
+
+def _place(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f'x {left}-{right - 1}, y {top}-{bottom - 1}'
 
 
 def _sampling(caption: SampledCaption) -> list[str]:

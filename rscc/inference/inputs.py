@@ -1,0 +1,112 @@
+"""Images of any kind as frames: paths, encoded bytes, arrays, PIL pictures and tensors."""
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PILImage
+from PIL import ImageOps
+from torch import Tensor
+
+from rscc.rasters.image_files import as_frame, as_rgb, read_frame
+
+Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor
+ACCEPTED = ('a path, the bytes of an image file, a NumPy array (H, W, 3) or (H, W), a PIL image or '
+            'a tensor (3, H, W)')
+_CHANNELS = (1, 3, 4)
+
+
+def is_image(image: object) -> bool:
+    """Tell an image from a list of images."""
+    return isinstance(image, str | os.PathLike | bytes | bytearray | np.ndarray | PILImage.Image
+                      | Tensor)
+
+
+def read_images(images: Sequence[Image], name: str, load: Callable[[dict], dict]
+                ) -> list[np.ndarray]:
+    """Read the dates of one sample as a dataset reads them.
+
+    Args:
+        images: One image, or the earlier and the later one.
+        name: Name of the sample for messages.
+        load: The config's ``LoadFrames``, which knows bands and scale.
+
+    Returns:
+        Frames uint8 RGB (H, W, 3), all of one size.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        TypeError: If something is no image; the message says what is accepted.
+        ValueError: If a file cannot be read, or the dates differ in size or kind.
+    """
+    images = [_checked(image) for image in images]
+    sample = {'sample_id': name}
+    if all(isinstance(image, Path) for image in images):
+        keys = ('img_path',) if len(images) == 1 else ('img_path_from', 'img_path_to')
+        return load(sample | {key: str(path) for key, path in zip(keys, images, strict=True)}
+                    )['frames']
+    frames = [_read(image, load.bands, load.scale) for image in images]
+    if len({frame.ndim for frame in frames}) > 1:
+        kinds = ' and the later one '.join('grey' if frame.ndim == 2 else 'RGB' for frame in frames)
+        raise ValueError(f"the dates of sample '{name}' are of different kinds: the earlier one is "
+                         f'{kinds}. Convert both to grey, or get the RGB version.')
+    return load(sample | {'frames': [as_rgb(frame) for frame in frames]})['frames']
+
+
+def name_of(images: Sequence[Image]) -> str:
+    """Return a sample's name for messages."""
+    return ' -> '.join(Path(image).name if isinstance(image, str | os.PathLike)
+                       else type(image).__name__ for image in images)
+
+
+def _checked(image: object) -> Path | Image:
+    """Return the image, a path as Path, or raise TypeError."""
+    if isinstance(image, str | os.PathLike):
+        if Path(image).is_dir():
+            raise IsADirectoryError(f"'{image}' is a folder; an image was expected. Give the files "
+                                    'in it, or folders to tools/infer.py')
+        return Path(image)
+    if not is_image(image):
+        raise TypeError(f'an image cannot be a {type(image).__name__}; expected {ACCEPTED}')
+    return image
+
+
+def _read(image: Path | Image, bands: Sequence[int] | None, scale: Sequence[float] | str | None
+          ) -> np.ndarray:
+    """Return one frame in its own kind, uint8 (H, W, 3) or (H, W)."""
+    if isinstance(image, Path):
+        return read_frame(image, bands, scale)
+    if isinstance(image, bytes | bytearray):
+        # Through a file, so that bytes are read by the one reader of files.
+        with tempfile.TemporaryDirectory(prefix='rscc-') as folder:
+            path = Path(folder) / 'bytes'
+            path.write_bytes(image)
+            return read_frame(path, bands, scale)
+    if isinstance(image, PILImage.Image):
+        image = _of_picture(image)
+    elif isinstance(image, Tensor):
+        image = _of_tensor(image)
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise ValueError(f'an array of shape {image.shape} is no image; expected (H, W, 3) or '
+                         '(H, W)')
+    return as_frame(image, 'array', bands, scale)
+
+
+def _of_picture(picture: PILImage.Image) -> np.ndarray:
+    """Return the pixels of a PIL image, upright."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in ('P', '1', 'CMYK', 'YCbCr', 'LAB', 'HSV', 'PA', 'LA'):
+        picture = picture.convert('RGB')
+    return np.asarray(picture)
+
+
+def _of_tensor(tensor: Tensor) -> np.ndarray:
+    """Return a tensor (3, H, W), (H, W, 3) or (H, W) as an array with the channels last."""
+    array = tensor.detach().cpu().numpy()
+    if array.ndim == 3 and array.shape[0] in _CHANNELS:
+        array = np.moveaxis(array, 0, -1)
+    if np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f'a tensor of {tensor.dtype} has no known range; expected uint8, 0 to 255'
+                         ': (255 * images).round().to(torch.uint8) where it is 0 to 1')
+    return np.ascontiguousarray(array)

@@ -1,0 +1,145 @@
+"""A trained model out of a checkpoint, a config, or a name."""
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmcv.cnn
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from rscc.config.check import check_overrides
+from rscc.config.stored import config_from_text
+from rscc.engine.checkpoint import load_weights, read_checkpoint
+from rscc.inference.preparation import tested_dataset, trained_dataset
+from rscc.models.caption_heads.base import restore_vocabulary
+from rscc.models.pretrained import without_pretrained
+from rscc.registry import DATASETS, MODELS
+from rscc.utils import did_you_mean
+
+_WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to answer.
+
+    Attributes:
+        model: In evaluation mode, on its device.
+        cfg: Its config.
+        meta: Classes, palette, language, task, and what else the checkpoint tells of its data.
+        source: The checkpoint's path, for messages.
+    """
+    model: nn.Module
+    cfg: Config
+    meta: dict[str, Any]
+    source: str
+
+
+def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.PathLike | None,
+               device: torch.device, overrides: Mapping[str, Any] | None = None,
+               fuse_conv_bn: bool = True) -> LoadedModel:
+    """Build a model with the weights of a checkpoint.
+
+    Args:
+        model: Config file, ``Config``, or None for the config in the checkpoint. Without a
+            checkpoint: the checkpoint itself, a work folder, or a config's path or name, of which
+            the checkpoint in ``work_dirs`` is taken.
+        checkpoint: A file or address that ``tools/train.py`` wrote.
+        device: Where it computes.
+        overrides: Settings of the config by dotted key.
+        fuse_conv_bn: Compute batch norms inside the convolutions before them.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint is not there.
+        ValueError: If they do not fit each other, or an override names no setting.
+    """
+    config, checkpoint = (model, checkpoint) if checkpoint is not None else _resolve(model)
+    stored = read_checkpoint(checkpoint)
+    cfg = _config(config, stored, str(checkpoint))
+    if overrides:
+        problems, accepted = check_overrides(cfg, overrides)
+        if problems:
+            raise ValueError('; '.join(str(problem) for problem in problems))
+        cfg.merge_from_dict(accepted)
+    restore_vocabulary(cfg, stored)
+    without_pretrained(cfg.model)
+    with DefaultScope.overwrite_default_scope('rscc'):
+        built = MODELS.build(cfg.model)
+    report = load_weights(built, stored)
+    if not report.exact:
+        raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "
+                         f'{report}\nUse the config it was trained with.')
+    built.to(device).eval()
+    if fuse_conv_bn:
+        mmcv.cnn.fuse_conv_bn(built)
+    return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint))
+
+
+def _resolve(model: str | os.PathLike | Config | None
+             ) -> tuple[str | os.PathLike | None, str | os.PathLike]:
+    """Return config and checkpoint behind a single argument."""
+    if model is None or isinstance(model, Config):
+        raise ValueError('no checkpoint is given; give its file, or a config whose checkpoint lies '
+                         'in work_dirs/')
+    path = Path(model)
+    if path.suffix == '.py':
+        return _existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
+    if path.is_dir():
+        return None, _checkpoint_in(path, str(model))
+    if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model):
+        return None, model
+    config = Path('configs') / f'{path.name}.py'
+    if str(model) == path.name and config.is_file():
+        return config, _checkpoint_in(Path('work_dirs') / path.name, str(model))
+    known = [found.stem for found in Path('configs').glob('*.py')]
+    raise FileNotFoundError(f"'{model}' is no checkpoint, work folder or config."
+                            f'{did_you_mean(path.name, known)} Expected a file such as '
+                            'work_dirs/blip_synth/epoch_8.pth, or the name of a trained config')
+
+
+def _checkpoint_in(folder: Path, asked: str) -> Path:
+    """Return the best checkpoint of a work folder, else the last one."""
+    for pattern in ('best_*.pth', '*.pth'):
+        found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+        if found:
+            return found[-1]
+    raise FileNotFoundError(f"'{asked}' has no checkpoint in '{folder}'. Train it (python "
+                            'tools/train.py CONFIG), or give the checkpoint too')
+
+
+def _existing_config(path: Path) -> Path:
+    if path.is_file():
+        return path
+    beside = [str(found) for found in path.parent.glob('*.py')]
+    raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
+
+
+def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, source: str) -> Config:
+    """Return a config that may be edited."""
+    if isinstance(config, Config):
+        return copy.deepcopy(config)
+    if config is not None:
+        return Config.fromfile(_existing_config(Path(config)))
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    if not text:
+        raise ValueError(f"checkpoint '{source}' does not hold its config; give the config file it "
+                         'was trained with')
+    return config_from_text(text, source)
+
+
+def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:
+    """Return what is known of the training data: the checkpoint's words over the dataset class's.
+
+    Checkpoints of earlier versions lack some entries, which the class of their dataset knows.
+    """
+    stored = dict((checkpoint.get('meta') or {}).get('dataset_meta') or {})
+    trained, tested = trained_dataset(cfg), tested_dataset(cfg)
+    kind = stored.get('dataset_type') or trained.get('type') or tested.get('type')
+    known = DATASETS.get(kind) if isinstance(kind, str) else kind
+    language = {} if stored else {'language': tested.get('language', 'en')}
+    return {**getattr(known, 'METAINFO', {}), **language, **stored}

@@ -1,0 +1,199 @@
+"""Windows over an image of any size: each covers what a training image covered.
+
+A model knows objects at the size they had in its training. An image is therefore never shrunk to
+the size of the training images: it is cut into overlapping windows that cover as many of its pixels
+as a training image did, each window is prepared as in training, and the maps are blended. An image
+that fits one window is taken whole. Every route of inference goes through this file.
+"""
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from rscc.inference.preparation import image_steps, trained_dataset
+from rscc.rasters.blending import RowBlender
+from rscc.rasters.windows import Axis, Grid
+from rscc.structures import ChangeDataSample, ScoredCaption
+
+Size = tuple[int, int]
+#: Share of a window that its neighbour sees too.
+OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of an image that the model sees at once.
+
+    Attributes:
+        size: (H, W) in pixels of the image; None where it is not known what a training image
+            covered, so that every image is taken whole.
+        resized: (H, W) that the preparation gives it; None where it stays as it is.
+        overlap: (rows, columns) that neighbours share, in pixels of the image.
+    """
+    size: Size | None
+    resized: Size | None = None
+    overlap: Size = (0, 0)
+
+    def grid(self, height: int, width: int) -> Grid | None:
+        """Return the windows over an image; None where it is taken whole."""
+        if self.size is None or (height <= self.size[0] and width <= self.size[1]):
+            return None
+        return Grid(Axis(height, self.size[0], self.overlap[0]),
+                    Axis(width, self.size[1], self.overlap[1]))
+
+
+def training_window(cfg: Config, meta: Mapping, size: int | None = None,
+                    overlap: int | None = None) -> Window:
+    """Work out what part of an image a training image covered.
+
+    The datasets say how large their images are (``image_size`` of the checkpoint's
+    ``dataset_meta``), the pipelines how they were resized and cropped.
+
+    Args:
+        cfg: The model's config, with the pipelines it was trained and tested with.
+        meta: The checkpoint's ``dataset_meta``.
+        size: Side of the window in pixels of the image, in place of all this.
+        overlap: Pixels that neighbours share; a quarter of the window unless given.
+
+    Raises:
+        ValueError: If the overlap is not below the size of the window.
+    """
+    resized = _resized(image_steps(cfg))
+    covered = (size, size) if size is not None else _covered(cfg, meta, resized)
+    if covered is None:
+        return Window(None, resized)
+    overlap = [int(side * OVERLAP) for side in covered] if overlap is None else [overlap] * 2
+    if not all(0 <= own < side for own, side in zip(overlap, covered, strict=True)):
+        raise ValueError(f'windows of {covered[0]} x {covered[1]} pixels cannot overlap by '
+                         f'{max(overlap)}: give an overlap from 0 to {min(covered) - 1}, or a '
+                         'larger window')
+    return Window(covered, resized, tuple(overlap))
+
+
+def _resized(steps: list[dict]) -> Size | None:
+    """Return the fixed size that the last resizing among the steps gives."""
+    sizes = [step['size'] for step in steps
+             if step['type'] == 'FramesResize' and not step.get('keep_ratio')]
+    if not sizes:
+        return None
+    return (sizes[-1], sizes[-1]) if isinstance(sizes[-1], int) else tuple(sizes[-1])
+
+
+def _covered(cfg: Config, meta: Mapping, resized: Size | None) -> Size | None:
+    """Return (H, W) in pixels of a training file that the model saw at once."""
+    image = meta.get('image_size')
+    crops = [step['size'] for step in trained_dataset(cfg).get('pipeline') or ()
+             if step['type'] == 'FramesRandomCrop']
+    if not crops:
+        return None if image is None else tuple(image)
+    crop = (crops[-1], crops[-1]) if isinstance(crops[-1], int) else tuple(crops[-1])
+    if resized is not None:  # a crop of the resized image covers more pixels of the file
+        return None if image is None else tuple(
+            max(1, round(side * own / new))
+            for side, own, new in zip(crop, image, resized, strict=True))
+    return crop if image is None else tuple(map(min, crop, image))
+
+
+@dataclass
+class WindowAnswer:
+    """What a model says of one window.
+
+    Attributes:
+        box: Left, top, right, bottom in pixels of the image; right and bottom are not inside.
+        captions: Sentences, best first.
+        change_probability: Probability of any change, 0 to 1; None without a flag head.
+        change_share: Share of changed pixels, 0 to 1; None without a mask head.
+    """
+    box: tuple[int, int, int, int]
+    captions: list[ScoredCaption] = field(default_factory=list)
+    change_probability: float | None = None
+    change_share: float | None = None
+
+
+class WindowedImage:
+    """One image or pair on its way through the model, window by window.
+
+    Args:
+        frames: T frames, uint8 RGB (H, W, 3).
+        window: What the model sees at once.
+        threshold: P(changed) above which a pixel is changed, for maps of one or two classes.
+
+    Attributes:
+        answers: One for every window so far.
+        mask: Classes uint8 (H, W), filled from top to bottom; None without a mask head.
+    """
+
+    def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5) -> None:
+        self.frames, self.threshold = frames, threshold
+        self.height, self.width = frames[0].shape[:2]
+        self.grid = window.grid(self.height, self.width)
+        self.answers: list[WindowAnswer] = []
+        self.mask: np.ndarray | None = None
+        self._blender = None if self.grid is None else RowBlender(self.grid, blend='linear')
+
+    def __len__(self) -> int:
+        return 1 if self.grid is None else len(self.grid)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every window has its answer."""
+        return len(self.answers) == len(self)
+
+    def windows(self) -> Iterator[list[np.ndarray]]:
+        """Yield the frames of every window, (h, w, 3) each; mirrored beyond the image's border."""
+        if self.grid is None:
+            yield self.frames
+            return
+        for column, row in self.grid.places():
+            rows, columns = self.grid.rows.source(row), self.grid.columns.source(column)
+            yield [_cut(frame, rows, columns) for frame in self.frames]
+
+    def add(self, answer: ChangeDataSample) -> None:
+        """Take in the answer to the next window, in the order of :meth:`windows`."""
+        box = (0, 0, self.width, self.height)
+        if self.grid is not None:
+            columns = self.grid.columns.count
+            box = self.grid.box(len(self.answers) % columns, len(self.answers) // columns)
+        probability = answer.get('pred_change_score')
+        said = WindowAnswer(box, list(answer.get('pred_captions') or []),
+                            None if probability is None else float(probability))
+        if 'pred_sem_seg' in answer:
+            classes = answer.pred_sem_seg.data[0]
+            said.change_share = float((classes != 0).float().mean())
+            self._draw(answer, classes)
+        self.answers.append(said)
+
+    def _draw(self, answer: ChangeDataSample, classes: torch.Tensor) -> None:
+        """Put the map of a window into the mask."""
+        if self._blender is None:
+            self.mask = classes.to(torch.uint8).cpu().numpy()
+            return
+        if self.mask is None:
+            self.mask = np.zeros((self.height, self.width), np.uint8)
+        band = self._blender.add(class_probabilities(answer))
+        if band is not None:
+            first, values = band
+            self.mask[first:first + values.shape[-2]] = (
+                values > self.threshold if values.ndim == 2 else values.argmax(0))
+
+
+def _cut(frame: np.ndarray, rows: list[int], columns: list[int]) -> np.ndarray:
+    """Return the pixels (h, w, 3) of some rows and columns; a view where they follow each other."""
+    if rows[-1] - rows[0] == len(rows) - 1 and columns[-1] - columns[0] == len(columns) - 1:
+        return frame[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return frame[np.ix_(rows, columns)]
+
+
+def class_probabilities(answer: ChangeDataSample) -> np.ndarray:
+    """Return P(changed) (H, W) of one or two classes, else the probability of each (C, H, W)."""
+    if 'seg_logits' not in answer:  # a model of the user's own, which gives classes alone
+        classes = answer.pred_sem_seg.data[0].cpu().numpy()
+        return (classes != 0).astype(np.float32)
+    logits = answer.seg_logits.data.float()
+    if len(logits) == 1:
+        return logits[0].sigmoid().cpu().numpy()
+    if len(logits) == 2:
+        return (logits[1] - logits[0]).sigmoid().cpu().numpy()
+    return logits.softmax(0).cpu().numpy()
