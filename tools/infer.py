@@ -1,60 +1,115 @@
-"""Answer one pair, or one image, with a trained model: mask, sentences, pictures.
+"""Answer pairs, or single images, of any size with a trained model: mask, sentences, pictures.
 
-Example::
+Examples::
 
-    python tools/infer.py configs/blip_synth.py work_dirs/blip_synth/epoch_20.pth \
-        --img-from before.png --img-to after.png --out out/
+    python tools/infer.py work_dirs/blip_synth/epoch_20.pth --img-from before.tif \
+        --img-to after.tif --out out/
+    python tools/infer.py configs/blip_synth.py epoch_20.pth --img-from before/ --img-to after/
+    python tools/infer.py epoch_20.pth --list pairs.txt --out out/ --per-window
     python tools/infer.py work_dirs/sat_synth/epoch_3.pth --img scene.png --attention --out out/
-    python tools/infer.py epoch_20.pth --img-from before.png --img-to after.png --beams 5 --nbest 3
+    python tools/infer.py epoch_20.pth --img-from a.tif --img-to b.tif --bands 4 3 2 --scale 0 3000
     python tools/infer.py work_dirs/kdrscc_synth/epoch_30.pth --img-from before.png \
         --img-to after.png --samples 8 --steps 10 --strip --out out/
+
+An image larger than those of the training is answered in windows; the line "answered" tells how.
 """
 import argparse
+import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from rscc.apis.command_line import add_config_options
 
 #: Decoding option that a flag sets.
-OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'samples': 'num_samples',
-           'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
+OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
+           'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
            'attention': 'return_attention', 'strip': 'return_strip'}
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Answer one pair, or one image, with a trained model.',
-        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A) [options]')
+        description='Answer pairs, or single images, of any size with a trained model.',
+        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A | --list FILE) [options]')
     parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
-                        help='config file and checkpoint; the checkpoint alone where it holds its '
-                        'config (those of tools/train.py do)')
-    parser.add_argument('--img-from', metavar='A', help='earlier image of a pair')
-    parser.add_argument('--img-to', metavar='B', help='later image of the pair')
-    parser.add_argument('--img', metavar='A', help='the image, for models of single images')
+                        help='config and checkpoint; the checkpoint alone where it holds its '
+                        'config (those of tools/train.py do); or the name of a config, of which '
+                        'the checkpoint in work_dirs/ is taken')
+    parser.add_argument('--img-from', metavar='A', help='earlier image of a pair, or a folder')
+    parser.add_argument('--img-to', metavar='B', help='later image of the pair, or a folder with '
+                        'files of the same names')
+    parser.add_argument('--img', metavar='A', help='the image, or a folder, for models of single '
+                        'images')
+    parser.add_argument('--list', metavar='FILE', help='path list of pairs, as '
+                        'tools/general/write_path.py writes it')
     parser.add_argument('--out', metavar='DIR', help='write mask, overlay, panel and JSON there')
-    parser.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
-                        'what the model looked at when it wrote each word (caption heads with '
-                        'attention maps)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
-    parser.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
-    parser.add_argument('--beams', type=int, metavar='N',
-                        help="width of the search (default: the config's)")
-    drawn = parser.add_argument_group('caption heads that diffuse', "defaults: the config's")
-    drawn.add_argument('--samples', type=int, metavar='K',
+    add_config_options(parser)
+    _add_reading(parser)
+    _add_decoding(parser)
+    return _checked(parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('reading')
+    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                       help='bands to show, counted from 1, for files that are not RGB')
+    group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
+                       "and white, for files of more than 8 bits; or 'percentile'")
+    group.add_argument('--window', type=int, metavar='PIXELS', help='side of the windows, in '
+                       'place of what an image of the training covered')
+    group.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
+                       'windows share (default: a quarter of the window)')
+    group.add_argument('--batch-size', type=int, default=8, metavar='N',
+                       help='windows answered at once (%(default)s)')
+    group.add_argument('--per-window', action='store_true', help='print the sentence of every '
+                       'window too (the JSON below --out always has them)')
+
+
+def _add_decoding(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('sentences', "defaults: the config's")
+    group.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
+    group.add_argument('--beams', type=int, metavar='N', help='width of the search')
+    group.add_argument('--max-tokens', type=int, metavar='N', help='longest sentence')
+    group.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
+                       'what the model looked at when it wrote each word (caption heads with '
+                       'attention maps)')
+    group = parser.add_argument_group('diffusion caption heads', "defaults: the config's")
+    group.add_argument('--samples', type=int, metavar='K',
                        help='sentences to draw; the one most like the others is the answer')
-    drawn.add_argument('--steps', type=int, metavar='N', help='noise levels from noise to words')
-    drawn.add_argument('--guidance', type=float, metavar='G',
+    group.add_argument('--steps', type=int, metavar='N', help='noise levels from noise to words')
+    group.add_argument('--guidance', type=float, metavar='G',
                        help='weight of the image against no image, 1 for the plain estimate')
-    drawn.add_argument('--seed', type=int, metavar='S', help='of the noise')
-    drawn.add_argument('--strip', action='store_const', const=True, help='show what the sentence '
-                       'was at every noise level; with --out as a picture too')
+    group.add_argument('--seed', type=int, metavar='S', help='of the noise')
+    group.add_argument('--trajectory', '--strip', dest='strip', action='store_const', const=True,
+                       help='show what the sentence was at every noise level; with --out as a '
+                       'picture too')
+
+
+def _checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse, and refuse what contradicts itself."""
     args = parser.parse_args()
     if len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
     if args.attention and not args.out:
         parser.error('--attention draws a picture below --out: name that folder too')
-    single, pair = args.img is not None, (args.img_from is not None, args.img_to is not None)
-    if single == any(pair) or (any(pair) and not all(pair)):
-        parser.error('give either --img-from and --img-to, or --img')
+    pair = (args.img_from is not None, args.img_to is not None)
+    ways = [args.img is not None, any(pair), args.list is not None]
+    if sum(ways) != 1 or (any(pair) and not all(pair)):
+        parser.error('give either --img-from and --img-to, or --img, or --list')
+    if args.scale is not None and args.scale != ['percentile']:
+        try:
+            low, high = map(float, args.scale)
+        except ValueError:
+            parser.error(f"--scale {' '.join(args.scale)}: expected two numbers, or 'percentile'")
+        args.scale = (low, high)
+    elif args.scale is not None:
+        args.scale = 'percentile'
+    if args.batch_size < 1:
+        parser.error(f'--batch-size {args.batch_size}: expected at least 1')
     return args
 
 
@@ -69,8 +124,9 @@ def decoding_of(args: argparse.Namespace, known: dict) -> dict:
              if getattr(args, flag) is not None}
     for flag, option in OPTIONS.items():
         if known and option in given and option not in known:
-            raise SystemExit(f"error: --{flag} sets the decoding option '{option}', which this "
-                             f"model's caption head does not have. It has: {', '.join(known)}")
+            raise SystemExit(f"error: --{flag.replace('_', '-')} sets the decoding option "
+                             f"'{option}', which this model's caption head does not have. It has: "
+                             f"{', '.join(known)}")
     if 'seed' in given and known.get('sample') is False:
         raise SystemExit("error: --seed has no effect: this model's caption head searches and "
                          'draws nothing (decoding option sample=False)')
@@ -80,32 +136,71 @@ def decoding_of(args: argparse.Namespace, known: dict) -> dict:
     return given
 
 
+def names_of(samples: Sequence[tuple[str, str | None]]) -> dict[tuple, str]:
+    """Return a file name for the answer to every sample; no two are the same."""
+    from rscc.visualization.picture_files import safe_name
+    if len(samples) == 1:
+        files = [path for path in samples[0] if path]
+        return {tuple(files): safe_name('_'.join(dict.fromkeys(Path(path).stem for path in files)))}
+    root = os.path.commonpath([str(Path(first).parent) for first, _ in samples])
+    stems = [Path(os.path.relpath(first, root or '.')) for first, _ in samples]
+    twice = Counter(stem.with_suffix('') for stem in stems)
+    return {tuple(filter(None, sample)): safe_name(
+        (stem if twice[stem.with_suffix('')] > 1 else stem.with_suffix('')).as_posix())
+        for stem, sample in zip(stems, samples, strict=True)}
+
+
 def main() -> None:
     """Answer and report."""
     args = parse_args()
-    config, checkpoint = args.model if len(args.model) == 2 else (None, args.model[0])
-    images = [path for path in (args.img, args.img_from, args.img_to) if path is not None]
-    for path in images:
-        if not Path(path).is_file():
-            raise SystemExit(f"error: no image at '{path}'")
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis import ChangeInferencer
-    from rscc.inference.result import describe
-    from rscc.visualization.picture_files import safe_name
+    from rscc.inference.inputs import samples_of
     try:
-        inferencer = ChangeInferencer(config, checkpoint, args.device, args.amp)
-        result = inferencer(*images, **decoding_of(args, inferencer.decoding))
+        samples = samples_of(args.img or args.img_from, args.img_to, args.list)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(describe(result))
-    if args.out:
-        name = safe_name('_'.join(dict.fromkeys(Path(path).stem for path in images)))
-        try:
-            files = result.save(args.out, name, images=images, checkpoint=checkpoint)
-        except OSError as error:
-            raise SystemExit(f"error: the pictures cannot be written to '{args.out}': "
-                             f'{error}') from error
-        print('written      ' + '\n             '.join(map(str, files)))
+    from rscc.apis import ChangeInferencer
+    config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
+    try:
+        inferencer = ChangeInferencer(
+            config, checkpoint, args.device, args.amp, cfg_options=args.cfg_options,
+            bands=args.bands, scale=args.scale, window=args.window, overlap=args.overlap)
+        failed = answer_all(args, inferencer, samples)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    if failed:
+        raise SystemExit(f'error: {len(failed)} of {len(samples)} samples cannot be read; first: '
+                         f'{failed[0]}')
+
+
+def answer_all(args: argparse.Namespace, inferencer: Any, samples: list[tuple[str, str | None]]
+               ) -> list[str]:
+    """Print and write every answer; return the messages about samples that cannot be read."""
+    from rscc.inference.result import describe
+    names, failed, several = names_of(samples), [], len(samples) > 1
+
+    def skip(_sample: tuple, error: Exception) -> None:
+        failed.append(str(error))
+        print(f'skipped      {error}')
+
+    for result in inferencer.answers(samples, args.batch_size, skip if several else None,
+                                     **decoding_of(args, inferencer.decoding)):
+        if several:
+            print(f"\n{' -> '.join(result.sources)}")
+        print(describe(result, args.per_window))
+        if args.out:
+            files = write(result, args.out, names[result.sources], inferencer.checkpoint)
+            print('written      ' + '\n             '.join(map(str, files)))
+    return failed
+
+
+def write(result: Any, folder: str, name: str, checkpoint: str) -> list[Path]:
+    """Write the files of one answer."""
+    try:
+        return result.save(folder, name, images=list(result.sources), checkpoint=checkpoint)
+    except OSError as error:
+        raise SystemExit(f"error: the pictures cannot be written to '{folder}': {error}"
+                         ) from error
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """A trained model as a function: images in, mask and sentences out."""
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import keep_freed_memory, reduced_precision
 from rscc.inference.captions import merge_captions
-from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images
+from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
 from rscc.inference.loading import load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.result import InferenceResult, Processing
@@ -115,17 +115,21 @@ class ChangeInferencer:
         return list(self.answers(_pairs(img_from, img_to), batch_size, **decoding))
 
     def answers(self, samples: Iterable[tuple[Image, Image | None]], batch_size: int = 8,
-                **decoding: Any) -> Iterator[InferenceResult]:
+                on_error: Callable[[tuple, Exception], None] | None = None, **decoding: Any
+                ) -> Iterator[InferenceResult]:
         """Yield the result of each image or pair, in order; no more than needed is in memory.
 
         Args:
             samples: (earlier, later) images, or (image, None).
-            batch_size, **decoding: See :meth:`__call__`.
+            batch_size: Windows that are answered at once.
+            on_error: Told of samples that cannot be read, which are then left out; without it the
+                first one ends the loop.
+            **decoding: See :meth:`__call__`.
         """
         if decoding and getattr(self.model, 'caption_head', None) is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
-        jobs, waiting = self._windows(samples, batch_size), []
+        jobs, waiting = self._windows(samples, batch_size, on_error), []
         while chunk := list(islice(jobs, batch_size)):
             prepared = [self._prepare(frames, name) for _, frames, name in chunk]
             for (image, *_), answer in zip(chunk, self._predict(prepared, decoding), strict=True):
@@ -136,23 +140,40 @@ class ChangeInferencer:
                 yield self._result(waiting.pop(0))
 
     @property
+    def checkpoint(self) -> str:
+        """The checkpoint's path."""
+        return self._loaded.source
+
+    @property
     def decoding(self) -> dict[str, Any]:
         """Decoding options of the caption head with the config's values; none without a head."""
         head = getattr(self.model, 'caption_head', None)
         return {} if head is None else head.decoding.as_dict()
 
-    def _windows(self, samples: Iterable[tuple[Image, Image | None]], ahead: int
+    def _windows(self, samples: Iterable[tuple[Image, Image | None]], ahead: int,
+                 on_error: Callable[[tuple, Exception], None] | None
                  ) -> Iterator[tuple[WindowedImage, list[np.ndarray], str]]:
         """Yield every window of every image; the next images are read meanwhile, in threads."""
         samples = iter(samples)
         with ThreadPoolExecutor(_READERS) as pool:
-            reading = [pool.submit(self._read, sample) for sample in islice(samples, ahead)]
-            while reading:
-                image, name = reading.pop(0).result()
-                reading += [pool.submit(self._read, sample) for sample in islice(samples, 1)]
-                yield from ((image, frames, name) for frames in image.windows())
+            def start(count: int) -> list[tuple]:
+                return [(sample, pool.submit(self._read, sample))
+                        for sample in islice(samples, count)]
 
-    def _read(self, sample: tuple[Image, Image | None]) -> tuple[WindowedImage, str]:
+            reading = start(ahead)
+            while reading:
+                sample, future = reading.pop(0)
+                reading += start(1)
+                try:
+                    image = future.result()
+                except (OSError, ValueError) as error:
+                    if on_error is None:
+                        raise
+                    on_error(sample, error)
+                    continue
+                yield from ((image, frames, image.name) for frames in image.windows())
+
+    def _read(self, sample: tuple[Image, Image | None]) -> WindowedImage:
         """Read the dates of a sample as the model's dataset would."""
         images = [image for image in sample if image is not None]
         expected = {'pair': 2, 'single': 1}.get(self.meta.get('task'), len(images))
@@ -163,7 +184,7 @@ class ChangeInferencer:
         name = name_of(images)
         threshold = getattr(getattr(self.model, 'change_head', None), 'threshold', None)
         return WindowedImage(read_images(images, name, self._load), self.window,
-                             0.5 if threshold is None else threshold), name
+                             0.5 if threshold is None else threshold, name, sources_of(images))
 
     def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
         """Run the test pipeline."""
@@ -219,6 +240,7 @@ class ChangeInferencer:
             classes=tuple(self.meta.get('classes') or ()), palette=self.meta.get('palette'),
             language=self.meta.get('language'),
             processing=replace(processing, told_by=merged), windows=image.answers,
+            sources=image.sources,
             rendered=bool(self.meta.get('rendered')))
 
 

@@ -1,5 +1,6 @@
 """Base class of the datasets: annotations, splits, seeds of random transforms, cache, errors."""
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from rscc.datasets.annotations import Record, read_captions
 from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
+from rscc.rasters.image_files import header_size
 from rscc.registry import TRANSFORMS
 from rscc.text.normalisation import check_language, frequent_caption
 from rscc.utils import did_you_mean, resolve_data_root
@@ -24,6 +26,8 @@ NO_CHANGE_CAPTIONS = {
     'zh': ['没有差异', '两幅场景看起来完全相同', '场景和之前一样', '没有发生变化',
            '几乎没有任何变化'],
 }
+#: Headers read to learn how large the images of a dataset are.
+SIZES_READ = 8
 FIELDS = ('filename', 'filepath', 'split', 'stem')
 
 
@@ -33,6 +37,7 @@ class ChangeDataset(BaseDataset):
     A subclass gives ``METAINFO``, the class attributes below and its defaults; readers of other
     annotation styles override ``read_records``.
 
+    ``metainfo['image_size']`` is (H, W) of most image files in pixels, None where not known.
     ``metainfo['frequent_caption']`` of single images is the sentence most often written in the
     training split, which captions of all splits are measured against; None where it is not known.
 
@@ -123,6 +128,7 @@ class ChangeDataset(BaseDataset):
                 (text for record in records if record['split'] == 'train'
                  for text in record['captions']), self.language)
         samples = [self.describe(record) for record in self._of_split(records)]
+        self._metainfo['image_size'] = self.image_size(samples)
         self._check_unique(samples)
         self._check_splits(records)
         if self.feature_options is not None:
@@ -247,6 +253,17 @@ class ChangeDataset(BaseDataset):
         """Say where images were looked for, and what to do where they are missing."""
         return (f"Check data_root='{self.data_root}' and the path templates, or complete the "
                 'download')
+
+    def image_size(self, samples: Sequence[Mapping]) -> tuple[int, int] | None:
+        """Return (H, W) of most images of a split; the checkpoint tells inference about it.
+
+        Few headers are read. None where there are no image files (stored features, HDF5).
+        """
+        sizes: Counter = Counter()
+        for item in samples[::max(1, len(samples) // SIZES_READ)]:
+            size = header_size(path) if (path := next(iter(self.images_of(item)), None)) else None
+            sizes.update([size] if size else [])
+        return sizes.most_common(1)[0][0] if sizes else self.METAINFO.get('image_size')
 
     # ---- samples -----------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ class DubaiCCDataset(ChangeDataset):
         ann_file: Template with ``{part}`` (Train, Validation, Test), or one file for all splits.
         **kwargs: See ``ChangeDataset``.
     """
-    METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': None, 'palette': None}
+    METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': None, 'palette': None,
+                                'image_size': (50, 50)}
     TITLE = 'DUBAI-CC'
     ANCHOR = 'dubai-cc'
 

@@ -1,5 +1,6 @@
 """HDF5 + JSON files of older code bases: captioned pairs or single images."""
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,6 +118,10 @@ class HDF5CaptionDataset(ChangeDataset):
         records = self._blip_records() if self.variant == 'blip' else self._tutorial_records()
         self._check_images(len(records))
         return records
+
+    def image_size(self, samples: Sequence[Mapping]) -> tuple[int, int] | None:
+        """Return (H, W) of the stored images."""
+        return None if self._images is None else tuple(self._images.images.shape[-2:])
 
     def _check_images(self, count: int) -> None:
         images, axes = self._images.images, TASKS[self.metainfo['task']]

@@ -26,6 +26,7 @@ class LEVIRCCDataset(ChangeDataset):
 
     See ``ChangeDataset`` for the arguments.
     """
+    METAINFO: ClassVar[dict] = ChangeDataset.METAINFO | {'image_size': (256, 256)}
     TITLE = 'LEVIR-CC'
     ANCHOR = 'levir-cc'
 
@@ -49,7 +50,8 @@ class LEVIRMCIDataset(LEVIRCCDataset):
     See ``ChangeDataset`` for the arguments.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': ('unchanged', 'road', 'building'),
-                                'palette': [[0, 0, 0], [245, 200, 60], [230, 60, 50]]}
+                                'palette': [[0, 0, 0], [245, 200, 60], [230, 60, 50]],
+                                'image_size': (256, 256)}
     TITLE = 'LEVIR-MCI'
     ANCHOR = 'levir-mci'
     LABEL_MAP: ClassVar[dict[int, int]] = {0: 0, 128: 1, 255: 2}

@@ -97,6 +97,7 @@ class PathListCDDataset(ChangeDataset):
         base = self._base(pairs[0])
         samples = [self._describe(pair, name, base)
                    for pair, name in zip(pairs, sample_ids(pairs), strict=True)]
+        self._metainfo['image_size'] = self.image_size(samples)
         self._check_unique(samples)
         if self.check_images:
             self._check_files(samples)

@@ -111,6 +111,7 @@ class SydneyCaptionsDataset(SingleImageDataset):
 
     See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
     """
+    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (500, 500)}
     TITLE = 'Sydney-captions'
     ANCHOR = 'sydney-captions'
     KEY = 'sydney'
@@ -143,6 +144,7 @@ class UCMCaptionsDataset(SingleImageDataset):
 
     See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
     """
+    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (256, 256)}
     TITLE = 'UCM-captions'
     ANCHOR = 'ucm-captions'
     KEY = 'ucm'
@@ -175,6 +177,7 @@ class RSICDDataset(SingleImageDataset):
 
     See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
     """
+    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (224, 224)}
     TITLE = 'RSICD'
     ANCHOR = 'rsicd'
     KEY = 'rsicd'

@@ -10,6 +10,7 @@ from PIL import ImageOps
 from torch import Tensor
 
 from rscc.rasters.image_files import as_frame, as_rgb, read_frame
+from rscc.utils.paths import SUFFIXES, read_path_list
 
 Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor
 ACCEPTED = ('a path, the bytes of an image file, a NumPy array (H, W, 3) or (H, W), a PIL image or '
@@ -54,10 +55,80 @@ def read_images(images: Sequence[Image], name: str, load: Callable[[dict], dict]
     return load(sample | {'frames': [as_rgb(frame) for frame in frames]})['frames']
 
 
+def samples_of(img_from: str | None, img_to: str | None = None, path_list: str | None = None
+               ) -> list[tuple[str, str | None]]:
+    """Return the images or pairs that a command line names: files, folders, or a path list.
+
+    Args:
+        img_from: File or folder of the earlier image, or of single images.
+        img_to: The later one; files of two folders belong together by name, whatever their ending.
+        path_list: A list as ``tools/general/write_path.py`` writes; its paths count from the
+            folder of the list, or from where the command is called.
+
+    Raises:
+        FileNotFoundError: If a file or folder is not there.
+        ValueError: If folders hold no images, or images without a partner; the message names them.
+    """
+    if path_list is not None:
+        base = Path(path_list).parent
+        return [tuple(str(_listed(path, base)) for path in (pair.img_from, pair.img_to))
+                for pair in read_path_list(path_list, label=False)]
+    if not Path(img_from).is_dir():
+        if img_to is not None and Path(img_to).is_dir():
+            raise ValueError(f"'{img_to}' is a folder and '{img_from}' is none: give two files or "
+                             'two folders')
+        missing = [path for path in (img_from, img_to) if path and not Path(path).is_file()]
+        if missing:
+            raise FileNotFoundError(f"no image at '{missing[0]}'")
+        return [(img_from, img_to)]
+    if img_to is None:
+        return [(str(path), None) for path in _images_in(img_from).values()]
+    return _matched(img_from, img_to)
+
+
+def _matched(img_from: str, img_to: str) -> list[tuple[str, str]]:
+    """Pair the files of two folders by their names without endings."""
+    if not Path(img_to).is_dir():
+        raise ValueError(f"'{img_from}' is a folder and '{img_to}' is none: give two files or two "
+                         'folders')
+    earlier, later = _images_in(img_from), _images_in(img_to)
+    alone = sorted(set(earlier) ^ set(later))
+    if alone:
+        raise ValueError(f'{len(alone)} images are in one of the folders only, first: '
+                         f"{', '.join(alone[:3])}. Names must agree, endings may differ: "
+                         f"'{img_from}' and '{img_to}'")
+    return [(str(earlier[key]), str(later[key])) for key in sorted(earlier)]
+
+
+def _images_in(folder: str) -> dict[str, Path]:
+    """Return the images below a folder by their path in it without ending."""
+    root = Path(folder)
+    found = sorted(path for path in root.rglob('*')
+                   if path.suffix.lower() in SUFFIXES and path.name[0] != '.')
+    if not found:
+        raise ValueError(f"no image in '{folder}': expected files ending in {sorted(SUFFIXES)}")
+    by_name = {str(path.relative_to(root).with_suffix('')): path for path in found}
+    if len(by_name) < len(found):
+        raise ValueError(f"'{folder}' holds images that differ in their endings only: "
+                         f'{len(found)} files, {len(by_name)} names')
+    return by_name
+
+
+def _listed(path: str, base: Path) -> Path:
+    """Return where a path of a list is: beside the list, or from the working folder."""
+    return base / path if (base / path).is_file() else Path(path)
+
+
 def name_of(images: Sequence[Image]) -> str:
     """Return a sample's name for messages."""
     return ' -> '.join(Path(image).name if isinstance(image, str | os.PathLike)
                        else type(image).__name__ for image in images)
+
+
+def sources_of(images: Sequence[Image]) -> tuple[str, ...]:
+    """Return the paths of images that are files; empty where one is not."""
+    paths = [str(image) for image in images if isinstance(image, str | os.PathLike)]
+    return tuple(paths) if len(paths) == len(images) else ()
 
 
 def _checked(image: object) -> Path | Image:

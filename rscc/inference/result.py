@@ -89,6 +89,7 @@ class InferenceResult:
         processing: What was done to the image; None where it is not known.
         windows: The answer to each window, row by row; that of the whole image where it fits one.
         rendered: Whether the model has seen rendered images only.
+        sources: Paths of the images, where they are files.
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -100,6 +101,7 @@ class InferenceResult:
     processing: Processing | None = None
     windows: list[WindowAnswer] = field(default_factory=list)
     rendered: bool = False
+    sources: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str | None:

@@ -119,14 +119,17 @@ class WindowedImage:
         frames: T frames, uint8 RGB (H, W, 3).
         window: What the model sees at once.
         threshold: P(changed) above which a pixel is changed, for maps of one or two classes.
+        name: Name of the sample for messages.
+        sources: Paths of the files, where they are files.
 
     Attributes:
         answers: One for every window so far.
         mask: Classes uint8 (H, W), filled from top to bottom; None without a mask head.
     """
 
-    def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5) -> None:
-        self.frames, self.threshold = frames, threshold
+    def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5,
+                 name: str = '', sources: tuple[str, ...] = ()) -> None:
+        self.frames, self.threshold, self.name, self.sources = frames, threshold, name, sources
         self.height, self.width = frames[0].shape[:2]
         self.grid = window.grid(self.height, self.width)
         self.answers: list[WindowAnswer] = []

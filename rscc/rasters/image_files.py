@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from rscc.utils import require
 
 IGNORE = 255
+_ORIENTATION = 0x0112
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 Scale = Sequence[float] | str
 
@@ -74,6 +75,16 @@ def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None =
     if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
         raise ValueError(_say_how(pixels, path))
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+def header_size(path: str | Path) -> tuple[int, int] | None:
+    """Return (H, W) as an image file's header tells, upright; None where it tells nothing."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            return image.size if turned else image.size[::-1]
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def as_rgb(frame: np.ndarray) -> np.ndarray:
