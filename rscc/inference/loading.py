@@ -62,9 +62,9 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     stored = read_checkpoint(checkpoint)
     cfg = _config(config, stored, str(checkpoint))
     if overrides:
-        problems, accepted = check_overrides(cfg, overrides)
+        problems, accepted = check_overrides(cfg.to_dict(), overrides)
         if problems:
-            raise ValueError('; '.join(str(problem) for problem in problems))
+            raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
         cfg.merge_from_dict(accepted)
     restore_vocabulary(cfg, stored)
     without_pretrained(cfg.model)

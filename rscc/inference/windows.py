@@ -40,8 +40,9 @@ class Window:
         """Return the windows over an image; None where it is taken whole."""
         if self.size is None or (height <= self.size[0] and width <= self.size[1]):
             return None
-        return Grid(Axis(height, self.size[0], self.overlap[0]),
-                    Axis(width, self.size[1], self.overlap[1]))
+        # Along an axis that one window covers there is no neighbour to overlap with.
+        return Grid(*(Axis(length, size, overlap if length > size else 0) for length, size, overlap
+                      in zip((height, width), self.size, self.overlap, strict=True)))
 
 
 def training_window(cfg: Config, meta: Mapping, size: int | None = None,

@@ -63,6 +63,119 @@ def test_frames_are_resized_as_in_the_datasets_cache(checkpoint, tmp_path):
     assert result.mask.shape == (48, 64) and result.mask[:32].all() and not result.mask[32:].any()
 
 
+def large_pair(height=300, width=700):
+    """Return frames larger than LEVIR-MCI's, changed in one corner."""
+    dark = np.full((height, width, 3), 20, np.uint8)
+    bright = dark.copy()
+    bright[:100, :90] = 200
+    return dark, bright
+
+
+def test_a_large_image_is_answered_in_windows_of_the_trainings_size(tmp_path):
+    config = fake.fake_config(size=128)
+    checkpoint = fake.save_checkpoint(tmp_path / 'x.pth', config, dataset_meta={
+        'task': 'pair', 'language': 'en', 'dataset_type': 'LEVIRMCIDataset',
+        'no_change_captions': ['same 1 0']})
+    result = ChangeInferencer(config, checkpoint, device='cpu')(*large_pair())
+    done = result.processing
+    assert (done.windows, done.window, done.resized) == (8, (256, 256), (128, 128))
+    assert len(result.windows) == 8 and '700 x 300 pixels in 8 windows of 256 x 256' in str(done)
+    assert result.mask.shape == (300, 700) and result.mask[:98, :88].all()
+    assert not result.mask[:, 92:].any() and not result.mask[102:].any()
+    assert result.caption == 'changed 1 0' and done.told_by == 1
+    assert result.windows[0].captions[0].text == 'changed 1 0'
+    assert result.change_probability == max(window.change_probability for window in result.windows)
+    assert result.to_dict()['windows'][0]['box'] == list(result.windows[0].box)
+
+
+def test_windows_of_several_images_share_batches_and_keep_their_order(checkpoint):
+    config = fake.fake_config(size=128)
+    inferencer = ChangeInferencer(config, checkpoint, device='cpu')
+    pairs = [large_pair(), pair(), large_pair(260, 100), pair(20)]
+    together = inferencer([a for a, _ in pairs], [b for _, b in pairs], batch_size=3)
+    for result, single in zip(together, pairs, strict=True):
+        assert (result.mask == inferencer(*single).mask).all()
+        assert len(result.windows) == len(inferencer(*single).windows)
+
+
+def test_the_window_may_be_chosen(checkpoint):
+    inferencer = ChangeInferencer(fake.fake_config(), checkpoint, 'cpu', window=350, overlap=0)
+    assert len(inferencer(*large_pair()).windows) == 2
+
+
+def test_a_batch_that_outgrows_the_memory_is_halved(inferencer, monkeypatch):
+    whole, sizes = inferencer._predict_at_once, []
+
+    def scarce(prepared, decoding):
+        sizes.append(len(prepared))
+        if len(prepared) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+        return whole(prepared, decoding)
+
+    monkeypatch.setattr(inferencer, '_predict_at_once', scarce)
+    pairs = [pair() for _ in range(5)]
+    results = inferencer([a for a, _ in pairs], [b for _, b in pairs], batch_size=5)
+    assert len(results) == 5 and sizes == [5, 2, 3, 1, 2]
+    monkeypatch.setattr(inferencer, '_predict_at_once', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        inferencer(*pair())
+
+
+def test_unreadable_samples_are_told_and_left_out_on_request(inferencer, tmp_path):
+    (tmp_path / 'bad.png').write_bytes(b'no image')
+    samples, told = [pair(), (str(tmp_path / 'bad.png'), pair()[1]), pair(20)], []
+    results = list(inferencer.answers(samples, on_error=lambda *what: told.append(what)))
+    assert [bool(result.mask.any()) for result in results] == [True, False]
+    assert told[0][0] is samples[1] and 'bad.png' in str(told[0][1])
+    with pytest.raises(ValueError, match=r'bad\.png'):
+        list(inferencer.answers(samples))
+
+
+def test_a_checkpoint_a_work_folder_or_a_name_is_enough(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'work_dirs/mine'
+    folder.mkdir(parents=True)
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs/mine.py').write_text(fake.fake_config().pretty_text)
+    checkpoint.rename(folder / 'best_score.pth')
+    for name in (folder / 'best_score.pth', folder, 'mine', 'configs/mine.py'):
+        inferencer = ChangeInferencer(name, device='cpu')
+        assert inferencer(*pair()).mask.any()
+        assert repr(inferencer).startswith("ChangeInferencer('") and len(repr(inferencer)) < 200
+    with pytest.raises(FileNotFoundError, match=r"'mime' is no checkpoint.*Did you mean 'mine'"):
+        ChangeInferencer('mime')
+    with pytest.raises(ValueError, match='no checkpoint is given'):
+        ChangeInferencer(None)
+
+
+def test_settings_of_the_config_may_be_changed(checkpoint):
+    inferencer = ChangeInferencer(None, checkpoint, 'cpu', cfg_options={'model.mask': False})
+    assert inferencer(*pair()).mask is None
+    with pytest.raises(ValueError, match=r'model\.musk'):
+        ChangeInferencer(None, checkpoint, 'cpu', cfg_options={'model.musk': False})
+
+
+def test_a_model_of_rendered_images_says_so(tmp_path):
+    from rscc.inference.result import RENDERED, describe
+    cfg = fake.fake_config()
+    for kind, rendered in (('SynthChangeDataset', True), ('LEVIRCCDataset', False)):
+        path = fake.save_checkpoint(tmp_path / 'x.pth', cfg, dataset_meta={
+            'task': 'pair', 'language': 'en', 'dataset_type': kind})
+        result = ChangeInferencer(cfg, path, 'cpu')(*pair())
+        assert result.rendered == rendered == (RENDERED in describe(result))
+
+
+@pytest.mark.parametrize('amp', [False, True])
+def test_weights_are_cast_once_under_autocast(checkpoint, amp):
+    inferencer = ChangeInferencer(fake.fake_config(), checkpoint, device='cpu', amp=amp)
+    seen = []
+    inferencer.model.predict = lambda inputs, samples, plain=inferencer.model.predict: (
+        seen.append(torch.is_inference_mode_enabled()), plain(inputs, samples))[1]
+    inferencer(*pair())
+    # Autocast keeps no casts of weights in inference mode, so every decoding step would cast anew.
+    assert seen == [not amp]
+
+
 def test_order_of_the_dates_matters(inferencer):
     dark, bright = pair()
     assert not inferencer(bright, dark).mask.any()

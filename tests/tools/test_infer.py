@@ -60,6 +60,49 @@ def test_files_are_written_and_listed(call, tmp_path):
     assert Image.open(tmp_path / 'out/before_after_overlay.png').size == (48, 32)
 
 
+def test_what_was_done_stands_in_one_line(call, tmp_path):
+    out = call(*PAIR, '--out', 'out', '--window', '32', '--overlap', '8')
+    line = next(line for line in out.splitlines() if line.startswith('answered'))
+    assert '48 x 32 pixels in 2 windows of 32 x 32 that overlap by 8; bands as in the file' in line
+    stored = json.loads((tmp_path / 'out/before_after.json').read_text())
+    assert stored['processing']['windows'] == len(stored['windows']) == 2
+    assert 'x 0-' not in out and 'x 0-' in call(*PAIR, '--window', '32', '--per-window')
+
+
+def test_folders_and_lists_are_answered_and_a_bad_file_ends_nothing(call, tmp_path):
+    for folder, source in (('a', 'before.png'), ('b', 'after.png')):
+        for name in ('1', 'sub/1', '2'):
+            target = tmp_path / folder / f'{name}.png'
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((tmp_path / source).read_bytes())
+    out = call('--img-from', 'a', '--img-to', 'b', '--out', 'out')
+    assert out.count('changed 1 0') == 3 and len(list((tmp_path / 'out').glob('*.json'))) == 3
+    (tmp_path / 'a/2.png').write_bytes(b'no image')
+    (tmp_path / 'list.txt').write_text('a/1.png  b/1.png\na/2.png  b/2.png\n')
+    with pytest.raises(SystemExit, match=r'1 of 2 samples cannot be read; first: .*2\.png'):
+        call('--list', 'list.txt', '--out', 'listed')
+    assert [path.name for path in (tmp_path / 'listed').glob('*.json')] == ['1.json']
+
+
+def test_reading_and_settings_reach_the_model(call, tmp_path):
+    deep = np.zeros((32, 48, 4), np.uint16)
+    later = deep.copy()
+    later[:16] = 1000
+    for name, image in (('x', deep), ('y', later)):
+        import rasterio
+        with rasterio.open(tmp_path / f'{name}.tif', 'w', driver='GTiff', height=32, width=48,
+                           count=4, dtype='uint16') as file:
+            file.write(np.moveaxis(image, -1, 0))
+    pair = ('--img-from', 'x.tif', '--img-to', 'y.tif', '--bands', '4', '3', '2')
+    out = call(*pair, '--scale', '0', '2000', '--cfg-options', 'model.captions=False')
+    assert 'bands 4, 3, 2, scale (0.0, 2000.0)' in out and '50.0% of the pixels changed' in out
+    assert 'no caption head' in out
+    with pytest.raises(SystemExit, match=r'error: .*Say how to show it'):
+        call(*pair)
+    with pytest.raises(SystemExit, match=r'error: .*model\.capshuns'):
+        call(*PAIR, '--cfg-options', 'model.capshuns=False')
+
+
 def test_nbest_takes_as_many_beams(call):
     out = call(*PAIR, '--nbest', '3')
     assert [f'changed 3 {k}' in out for k in range(4)] == [True, True, True, False]
