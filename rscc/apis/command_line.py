@@ -121,7 +121,7 @@ def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None
     if args.batch_size < 1 or args.num_workers < 0:
         parser.error(f'--batch-size {args.batch_size} --num-workers {args.num_workers}: expected '
                      'at least 1 and 0')
-    if getattr(args, 'quick_gelu', None) is not None:
+    if 'quick_gelu' in args and args.quick_gelu is not None:
         args.quick_gelu = args.quick_gelu == 'yes'
     return args
 

@@ -1,4 +1,4 @@
-"""Training and testing from a config: reading, checking, building the runner, writing results."""
+"""Training and testing from a config: reading and checking it, building the runner, results."""
 import argparse
 import os
 from collections.abc import Mapping, Sequence
@@ -222,10 +222,11 @@ def caption_facts(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
     Returns:
         The facts of its caption metric; nothing where no caption was scored.
     """
+    from rscc.evaluation.metrics.caption_metric import CaptionMetric
     if not any(key.endswith('/all/Bleu_1') for key in metrics):
         return {}
-    found = (getattr(metric, 'facts', None) for metric in runner.test_evaluator.metrics)
-    return next(filter(None, found), {})
+    return next((metric.facts for metric in runner.test_evaluator.metrics
+                 if isinstance(metric, CaptionMetric)), {})
 
 
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,

@@ -1,4 +1,4 @@
-"""Reading checkpoints: weights only, verified, and compared with the model before they are used."""
+"""Safe reading of checkpoints: no code runs, damage is noticed, keys are compared."""
 import os
 import pickle
 import re
@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
+from rscc.engine.distributed import unwrapped
 from rscc.utils import did_you_mean
 
 #: What training cannot continue without.
@@ -147,8 +147,7 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
     Raises:
         ValueError: If a part of the model refuses its weights.
     """
-    while is_model_wrapper(model):
-        model = model.module
+    model = unwrapped(model)
     state = {re.sub(r'^module\.', '', key): value
              for key, value in checkpoint.get('state_dict', checkpoint).items()
              if isinstance(value, Tensor)}
@@ -207,9 +206,9 @@ def _verify_sums(path: Path) -> None:
     """Compare the check sums inside the file, which torch itself does not."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            spoilt = archive.testzip()
-        if spoilt is not None:
-            raise ValueError(f"check sum of '{spoilt}' is wrong")
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"check sum of '{damaged}' is wrong")
 
 
 def last_good_checkpoint(work_dir: str | os.PathLike) -> Path | None:

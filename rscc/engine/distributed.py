@@ -1,4 +1,4 @@
-"""Starting several processes, on GPUs or on CPUs."""
+"""Runs of several processes, on GPUs or on CPUs."""
 import os
 import re
 from datetime import timedelta
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from mmengine.dist import init_dist
+from mmengine.model import is_model_wrapper
+from torch import nn
 
 _NEEDS = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
@@ -17,6 +19,13 @@ _START = {
     'slurm': 'bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG',
     'mpi': 'mpirun -np N python tools/train.py CONFIG --launcher mpi',
 }
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside the wrapper that keeps several processes alike (DDP)."""
+    while is_model_wrapper(model):
+        model = model.module
+    return model
 
 
 def check_launcher(launcher: str) -> None:

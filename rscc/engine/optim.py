@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch import Tensor, nn
 
+from rscc.engine.distributed import unwrapped
 from rscc.engine.precision import reduced_dtype
 from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 from rscc.utils import did_you_mean
@@ -116,7 +116,7 @@ class GroupedConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer and its wrapper."""
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         wrapper = dict(self.optim_wrapper_cfg)
         wrapper.setdefault('type', 'OptimWrapper')
         optimizer = dict(wrapper.pop('optimizer'))

@@ -1,4 +1,4 @@
-"""Reduced precision by device, and memory kept between layers."""
+"""Settings that make a process faster: reduced precision where it pays, memory kept for reuse."""
 import ctypes
 import os
 import platform
@@ -18,7 +18,7 @@ _CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 
 @cache
 def cpu_has_bf16(cpuinfo: str = '/proc/cpuinfo') -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX or ARM's BF16).
+    """Tell whether this CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX or ARM's BF16).
 
     Elsewhere torch emulates it, slower than float32. Without ``/proc`` (macOS) only Apple's
     processors are asked, whose answer torch does not give: False.

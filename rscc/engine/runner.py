@@ -124,7 +124,7 @@ class Runner(_Runner):
         self._must_match = False
         # The loader was built with this run's seed before the checkpoint told the real one.
         sampler = self.train_dataloader.sampler
-        if hasattr(sampler, 'seed'):
+        if 'seed' in vars(sampler):  # as MMEngine's and ours name it
             sampler.seed = self.seed
 
     def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu',

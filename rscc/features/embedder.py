@@ -1,4 +1,4 @@
-"""The encoder of a config as an embedder of images."""
+"""Embedder of images by the encoder of any config, for features that are stored."""
 import hashlib
 import json
 import logging
@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from rscc.datasets.base import ChangeDataset
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import image_pipeline, image_steps, tested_dataset
+from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import build_encoder
 from rscc.models.pretrained import fingerprint, without_pretrained
 from rscc.registry import DATASETS, MODELS
@@ -66,7 +68,8 @@ class EncoderEmbedder(nn.Module):
             preprocessor = cfg.model.get('data_preprocessor') or dict(type='ChangeDataPreprocessor')
             self.preprocessor = MODELS.build(preprocessor).to(device)
             self.read = ImageReader(*image_pipeline(cfg))
-        if getattr(self.preprocessor, 'channels_last', False):
+        own = isinstance(self.preprocessor, ChangeDataPreprocessor)
+        if own and self.preprocessor.channels_last:
             self.encoder.to(memory_format=torch.channels_last)
         _say_what_does_not_learn(self.encoder, cfg)
         preparation = dict(pipeline=_plain(image_steps(cfg)), preprocessor=_plain(preprocessor))
@@ -182,7 +185,7 @@ def _initialise(encoder: nn.Module) -> None:
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        if hasattr(encoder, 'init_weights'):
+        if isinstance(encoder, BaseModule):
             encoder.init_weights()
     finally:
         logger.setLevel(level)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from rscc.importers.conversion import rename_start
 from rscc.models.change_heads.swin_text_head import relative_position_index
 
 #: (name there, name here), the first that matches counts.
@@ -74,16 +75,12 @@ def rename_changeclip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def rename(name: str) -> str:
     """Return our name of an original tensor, or the name itself where no rule knows it."""
-    target = _apply(RULES, name)
+    target = rename_start(RULES, name) or name
     stage = re.match(r'change_head\.stages\.\d\.', target)
-    return target if stage is None else stage[0] + _apply(STAGE_RULES, target[stage.end():])
-
-
-def _apply(rules: list[tuple], name: str) -> str:
-    for pattern, replacement in rules:
-        if re.match(pattern, name):
-            return re.sub('^' + pattern, replacement, name, count=1)
-    return name
+    if stage is None:
+        return target
+    inside = target[stage.end():]
+    return stage[0] + (rename_start(STAGE_RULES, inside) or inside)
 
 
 def _check_index(name: str, found: Tensor) -> None:

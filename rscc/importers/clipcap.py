@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from rscc.importers.conversion import rename_start
+
 HEAD = 'caption_head.'
 #: (name there, name here), the first that matches counts.
 RULES = [
@@ -142,11 +144,8 @@ def rename_clipcap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def rename(name: str) -> str:
     """Return our name of an original tensor, or the name itself where no rule knows it."""
-    for pattern, replacement in RULES:
-        if re.match(pattern, name):
-            target = re.sub('^' + pattern, replacement, name, count=1)
-            break
-    else:
+    target = rename_start(RULES, name)
+    if target is None:
         return name
     for there, here in BLOCK_RULES if target.startswith('mapper.blocks.') else ():
         target = target.replace(f'.{there}', f'.{here}')

@@ -1,20 +1,21 @@
 """Conversion of checkpoints: from other code bases to ours, and ours to one merged file.
 
-Unpickling a module runs what the file says, and needs the source that it was made with. A module's
-tensors are no more than entries of its attributes, so everything but tensors and containers becomes
-an empty shell here that keeps its attributes; the state dicts are then read off the shells.
+Reading comes first, of whole pickled modules too, without running their code; then the renaming of
+tensors by rules; then writing a checkpoint and the config that goes with it.
 """
 import os
 import pickle
+import re
 import types
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -25,6 +26,9 @@ from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS, Part
 from rscc.utils import atomic_write
 
+# Unpickling a module runs what the file says, and needs the source that it was made with. Its
+# tensors are no more than entries of its attributes, so everything but tensors and containers
+# becomes an empty shell that keeps its attributes; the state dicts are then read off the shells.
 #: What tensors are rebuilt by.
 _ALLOWED = {
     ('torch._utils', '_rebuild_tensor'): torch._utils._rebuild_tensor,
@@ -123,6 +127,26 @@ def _is_module(value: Any) -> bool:
             and '_modules' in value.attributes)
 
 
+#: (pattern of the start of a name there, its replacement as in ``re.sub``).
+Rules = Sequence[tuple[str, str | Callable[[re.Match], str]]]
+
+
+def rename_start(rules: Rules, name: str) -> str | None:
+    """Return a name by the first rule whose pattern it starts with, None where there is none."""
+    for pattern, replacement in rules:
+        if re.match(pattern, name):
+            return re.sub(f'^{pattern}', replacement, name, count=1)
+    return None
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A caption head that can take what lies beside its checkpoint into it."""
+
+    def merge(self, described: dict[str, Any]) -> dict[str, Any]:
+        """Take it in, and return the head's config changed accordingly."""
+
+
 @dataclass
 class Converted:
     """What a conversion wrote.
@@ -147,7 +171,7 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
     """Write renamed weights as a checkpoint and the config that reproduces the original beside it.
 
     Args:
-        weights: Tensors under our names; what heads carry along (``VocabularyMixin``) is that of
+        weights: Tensors under our names; what parts carry along (``Part.CARRIED``) is that of
             the config where it is not among them.
         cfg: The config, its original's habits set; edited: weights that the checkpoint replaces are
             not read.
@@ -185,7 +209,7 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
 def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.PathLike) -> Converted:
     """Write a trained model as one file of plain weights, with the config that reads it.
 
-    Low-rank adapters become part of what they adapt; a caption head that can ``merge`` puts its
+    Low-rank adapters become part of what they adapt; a caption head that is ``Mergeable`` puts its
     language model into the file and folds what folds.
 
     Args:
@@ -206,14 +230,14 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
                          f'{report}\nUse the config it was trained with.')
-    head = getattr(model, 'caption_head', None)
+    mergeable = isinstance(model.caption_head, Mergeable)
     adapters = merge_lora(model)
-    if not adapters and not hasattr(head, 'merge'):
+    if not adapters and not mergeable:
         raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
                          'adapters, and no language model beside its checkpoint')
     cfg.model.pop('lora', None)
-    if hasattr(head, 'merge'):
-        cfg.model.caption_head = head.merge(cfg.model.caption_head.to_dict())
+    if mergeable:
+        cfg.model.caption_head = model.caption_head.merge(cfg.model.caption_head.to_dict())
     meta = stored.get('meta') or {}
     facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
                  merged_from=str(checkpoint))
@@ -258,5 +282,6 @@ def _write(model: nn.Module, cfg: Config, out: str | os.PathLike, facts: dict, t
 def _dataset_meta(cfg: Config) -> dict:
     """Return what inference wants to know of the data: classes, colours, task."""
     dataset = cfg.test_dataloader.dataset
-    facts = dict(getattr(DATASETS.get(dataset.type), 'METAINFO', {}))
+    kind = DATASETS.get(dataset.type)
+    facts = kind.METAINFO if issubclass(kind, BaseDataset) else {}  # wrappers have none
     return facts | dict(dataset.get('metainfo') or {})

@@ -2,13 +2,14 @@
 
 Paper: Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
 """
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rscc.importers.conversion import rename_start
 
 HEAD = 'caption_head.'
 #: (name there, name here), the first that matches counts.
@@ -135,11 +136,8 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def rename(name: str) -> str:
     """Return our name of an original tensor, or the name itself where no rule knows it."""
-    for pattern, replacement in RULES:
-        if re.match(pattern, name):
-            target = re.sub('^' + pattern, replacement, name, count=1)
-            break
-    else:
+    target = rename_start(RULES, name)
+    if target is None:
         return name
     for there, here in LAYER_RULES if '.denoiser.layers.' in target else ():
         if there in target:

@@ -165,7 +165,7 @@ class SafeCheckpointHook(CheckpointHook):
                 f"no best checkpoint is kept: save_best names '{absent[0]}', and the validation "
                 f"gave {', '.join(metrics)}.{did_you_mean(absent[0], metrics)}")
             return
-        if self.save_best is None or not hasattr(self.file_backend, 'removing_last'):
+        if self.save_best is None or not isinstance(self.file_backend, AtomicBackend):
             super()._save_best_checkpoint(runner, metrics)
             return
         with self.file_backend.removing_last():

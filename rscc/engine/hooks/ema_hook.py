@@ -1,9 +1,10 @@
 """Exponential moving average of the weights, fast at the start and slow at the end."""
 from mmengine.hooks import EMAHook as _EMAHook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from rscc.engine.distributed import unwrapped
 from rscc.registry import HOOKS, MODELS
 
 
@@ -70,7 +71,7 @@ class EMAHook(_EMAHook):
 
     def before_run(self, runner: Runner) -> None:
         """Copy the model; a mistyped name or option suggests the nearest."""
-        self.src_model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.src_model = unwrapped(runner.model)
         self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=self.src_model))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -1,17 +1,17 @@
 """Hooks that make a resumed run equal to an uninterrupted one, in every process."""
 import random
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from rscc.datasets.samplers import InfiniteSampler
+from rscc.engine.distributed import unwrapped
 from rscc.registry import HOOKS
 
 
@@ -44,21 +44,28 @@ class SeedEpochHook(Hook):
             seed_everything(runner.seed or 0, runner.iter, get_rank(), 1)
 
 
+@runtime_checkable
+class EpochAware(Protocol):
+    """A dataset whose augmentation depends on the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the number of the epoch, from 0; worker processes that persist must learn it too."""
+
+
 @HOOKS.register_module()
 class DatasetEpochHook(Hook):
     """Tell the training dataset which epoch it is, so that augmentation differs between epochs.
 
     Wrappers (``RepeatDataset``, ``ConcatDataset``, ``ClassBalancedDataset``) are looked through.
-    ``set_epoch`` must reach worker processes that persist: our datasets keep the epoch in shared
-    memory. In runs counted in iterations nothing is told: the indices of our ``InfiniteSampler``
-    know their pass.
+    Our datasets keep the epoch in shared memory, where persistent workers see it. In runs counted
+    in iterations nothing is told: the indices of our ``InfiniteSampler`` know their pass.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Warn where nobody will tell the dataset: augmentation would repeat itself."""
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) or not any(
-                hasattr(dataset, 'set_epoch') for dataset in innermost(loop.dataloader.dataset)):
+                isinstance(dataset, EpochAware) for dataset in innermost(loop.dataloader.dataset)):
             return
         remedy = _remedy(loop.dataloader)
         if remedy:
@@ -67,9 +74,9 @@ class DatasetEpochHook(Hook):
                 f'caption drawn, in the same way at every visit. {remedy}')
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Call ``set_epoch`` on every dataset that has it."""
+        """Call ``set_epoch`` on every dataset that is ``EpochAware``."""
         for dataset in innermost(runner.train_loop.dataloader.dataset):
-            if hasattr(dataset, 'set_epoch'):
+            if isinstance(dataset, EpochAware):
                 dataset.set_epoch(runner.epoch)
 
 
@@ -86,12 +93,14 @@ def wrappers(dataset: Any) -> list[Any]:
 
 
 def _inside(dataset: Any) -> list[Any]:
-    """Return what a wrapper holds, nothing for a dataset proper."""
-    inside = getattr(dataset, 'datasets', None) or (
-        [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, '_dataset', None))
-    if inside is None:
-        return []
-    return list(inside) if isinstance(inside, list | tuple) else [inside]
+    """Return what a wrapper holds, nothing for a dataset proper.
+
+    MMEngine's and torch's wrappers keep it as ``datasets`` (a list), ``dataset`` or ``_dataset``.
+    """
+    held = vars(dataset)
+    if held.get('datasets'):
+        return [*held['datasets']]
+    return [held[name] for name in ('dataset', '_dataset') if held.get(name) is not None][:1]
 
 
 def _remedy(loader: DataLoader) -> str:
@@ -126,7 +135,6 @@ class AverageBuffersHook(Hook):
     def _average(self, runner: Runner) -> None:
         if get_world_size() == 1:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for buffer in model.buffers():
+        for buffer in unwrapped(runner.model).buffers():
             if buffer.is_floating_point():
                 all_reduce(buffer, op='mean')

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from rscc.engine.distributed import unwrapped
 from rscc.registry import HOOKS
 from rscc.utils.names import matching_names
 
@@ -39,7 +40,7 @@ class FreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the parameters, and freeze them unless the run is already past ``until_epoch``."""
-        model = _bare(runner)
+        model = unwrapped(runner.model)
         self._names = matching_names((name for name, _ in model.named_parameters()), self.patterns)
         if self.until_epoch is None or runner.epoch < self.until_epoch:
             self._switch(runner, frozen=True)
@@ -55,7 +56,7 @@ class FreezeHook(Hook):
             layer.eval()
 
     def _switch(self, runner: Runner, frozen: bool) -> None:
-        model = _bare(runner)
+        model = unwrapped(runner.model)
         parameters = dict(model.named_parameters())
         for name in self._names:
             parameters[name].requires_grad_(not frozen)
@@ -71,11 +72,7 @@ class FreezeHook(Hook):
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
 
-def _bare(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _all_in(prefix: str, layer: nn.Module, names: set[str]) -> bool:
-    """Whether the layer has parameters and all are among ``names``."""
+    """Tell whether the layer has parameters and all are among ``names``."""
     own = [f'{prefix}.{name}' if prefix else name for name, _ in layer.named_parameters()]
     return bool(own) and names.issuperset(own)

@@ -1,4 +1,4 @@
-"""Hooks that watch training: stop at a non-finite loss, report the throughput."""
+"""Hooks that watch training: stop at a non-finite loss, measure the speed."""
 import math
 import time
 from typing import Any
@@ -17,7 +17,7 @@ _SHOWN = 32
 def batch_ids(data_batch: Any) -> list[str]:
     """Return the ``sample_id`` of every sample of a batch, or its place where it has none."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-    return [str(getattr(sample, 'sample_id', f'#{index}'))
+    return [str(sample.get('sample_id', f'#{index}'))
             for index, sample in enumerate(samples or [])]
 
 
@@ -36,7 +36,7 @@ class FiniteLossHook(Hook):
     """Check every logged loss after every step.
 
     MMEngine reads the losses at each step anyway, so this costs nothing more. The stop comes before
-    the next checkpoint, so no saved file holds spoilt weights.
+    the next checkpoint, so no saved file holds weights of a batch with non-finite loss.
     """
 
     priority = 'VERY_HIGH'

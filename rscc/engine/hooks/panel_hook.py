@@ -1,4 +1,4 @@
-"""Pictures while validating and testing."""
+"""Hook that draws predictions while validating and testing."""
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,7 +86,7 @@ class PanelHook(Hook):
         """Write masks, overlays and the chosen panels of this batch."""
         if self.out_dir is None:
             return
-        meta = getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}
+        meta = runner.test_dataloader.dataset.metainfo
         for position, frames, sample in self._samples(data_batch, outputs):
             name = safe_name(sample.get('sample_id', f'{position:06d}')) + '.png'
             self._write_maps(name, frames, sample, meta.get('palette'))
@@ -162,8 +162,7 @@ def _frames_of(inputs: object) -> object:
 
 def _share(dataloader: object) -> int:
     """Return how many samples this process draws from a dataloader."""
-    sampler = getattr(dataloader, 'sampler', None)
     try:
-        return len(sampler)
-    except TypeError:
+        return len(dataloader.sampler)
+    except TypeError:  # one without an end
         return len(dataloader.dataset)

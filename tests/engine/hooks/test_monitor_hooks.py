@@ -3,6 +3,8 @@ import torch
 from torch import nn
 
 from rscc.engine.hooks.monitor_hooks import FiniteLossHook, batch_ids, batch_notes
+from rscc.registry import Part
+from rscc.structures import ChangeDataSample
 
 
 def test_nan_names_samples_losses_and_the_last_checkpoint(build):
@@ -14,11 +16,11 @@ def test_nan_names_samples_losses_and_the_last_checkpoint(build):
 
 
 def test_samples_without_an_id_are_numbered():
-    assert batch_ids({'data_samples': [object(), object()]}) == ['#0', '#1']
+    assert batch_ids({'data_samples': [ChangeDataSample(), ChangeDataSample()]}) == ['#0', '#1']
     assert batch_ids([1]) == []
 
 
-class Talking(nn.Module):
+class Talking(nn.Module, Part):
     """A part of a model that remembers something of its last batch."""
 
     def __init__(self, note):
@@ -52,7 +54,7 @@ def test_infinite_and_detached_losses_count_too(build):
 
 
 def test_a_large_batch_is_named_in_part(build):
-    runner, samples = build(), [object()] * 40
+    runner, samples = build(), [ChangeDataSample()] * 40
     hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteLossHook))
     with pytest.raises(FloatingPointError, match=r'#30, #31 and 8 more\.'):
         hook.after_train_iter(runner, 0, dict(data_samples=samples), dict(loss=float('nan')))
