@@ -3,6 +3,7 @@
 A config says ``default_scope = 'rscc'`` and names our classes plainly, those of MMSegmentation as
 ``mmseg.FCNHead``.
 """
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from mmengine import registry as mmengine_registry
@@ -33,6 +34,23 @@ class Part:
     NESTED_OPTIONS: ClassVar[dict[str, Any]] = {}
     CARRIED: ClassVar[tuple[str, ...]] = ()
     PRETRAINED_OPTIONAL: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """Name of the part in messages."""
+        return type(self).__name__
+
+    def needs(self) -> Sequence:
+        """Return the features that the part reads, each a :class:`rscc.models.contracts.Need`."""
+        return ()
+
+    def misfit(self, given: Any) -> str:
+        """Return what keeps the part from reading such features, in a sentence, or ''.
+
+        Args:
+            given: A :class:`rscc.models.contracts.FeatureSpec`.
+        """
+        return next(filter(None, (need.misfit(self.title, given) for need in self.needs())), '')
 
     def describe_last_batch(self) -> str:
         """Return what a report of a non-finite loss should know of the last batch, or ''."""

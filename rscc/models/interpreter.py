@@ -10,7 +10,12 @@ from mmengine.structures import PixelData
 from torch import Tensor
 
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
-from rscc.models.encoders.base import build_encoder
+from rscc.models.change_heads.base import ChangeHead, as_change_head
+from rscc.models.contracts import FeatureSpec, after_neck, together
+from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.encoders.base import Encoder, build_encoder
+from rscc.models.fusion.base import Fusion
+from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures
@@ -27,7 +32,7 @@ def select_rows(features: ChangeFeatures, rows: list[int], total: int) -> Change
     """Return the features of some samples, without a copy where all of them are wanted."""
     if len(rows) == total:
         return features
-    whole = {name: getattr(features, name) for name in ('tokens', 'pooled', 'text')}
+    whole = dict(tokens=features.tokens, pooled=features.pooled, text=features.text)
     return replace(features, maps=[level[rows] for level in features.maps],
                    **{name: value[rows] for name, value in whole.items() if value is not None})
 
@@ -65,11 +70,8 @@ def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
     if scores.shape[0] == 2:
         return (scores[1:] > scores[:1]).to(torch.int64)  # a tenth of argmax's time on a CPU
     if scores.shape[0] > 2:
-        return scores.argmax(0, keepdim=True)
+        return scores.max(0, keepdim=True).indices  # as argmax, in a sixth of its time on a CPU
     return (scores.sigmoid() > (0.5 if threshold is None else threshold)).to(torch.int64)
-
-
-Prompts = list[list[list[str]]]
 
 
 @MODELS.register_module()
@@ -118,14 +120,49 @@ class ChangeInterpreter(Part, BaseModel):
         self.caption_head = MODELS.build(caption_head) if caption_head else None
         self.flag_head = MODELS.build(flag_head) if flag_head else None
         self.prompter = MODELS.build(prompter) if prompter else None
+        self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
         self.test_time()  # wrong settings end here, not after a training
         if lora:
             refuse_unknown(lora, add_lora, 'lora')
             add_lora(self, **lora)
         apply_freeze(self, freeze)
-        if getattr(self.data_preprocessor, 'channels_last', False):
+        preprocessor = self.data_preprocessor
+        if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.channels_last:
             self.to(memory_format=torch.channels_last)  # or every call would convert the kernels
+
+    def _check_parts(self) -> tuple[int, ...]:
+        """Compare what every part gives with what the next one reads.
+
+        Returns:
+            The numbers T of time steps for which all parts fit.
+
+        Raises:
+            TypeError: If a part does not derive from the base class of its kind.
+            ValueError: If two parts do not fit; it names both, both widths and the option to set.
+        """
+        kinds = dict(encoder=Encoder, fusion=Fusion, prompter=Prompter)
+        for name, kind in kinds.items():
+            part = getattr(self, name)  # one of the three above
+            if part is not None and not isinstance(part, kind):
+                raise TypeError(f'{name}={type(part).__name__} does not derive from '
+                                f'{kind.__module__}.{kind.__name__}, which says what such a part '
+                                'gives and reads (see docs/en/models.md#adding-one)')
+        frames = self.encoder.gives()
+        misfit = self.fusion.misfit(frames)
+        if misfit:
+            raise ValueError(misfit)
+
+        def before_change_head(steps: int) -> FeatureSpec:
+            fused = self.fusion.gives(frames, steps)
+            return fused if self.neck is None else after_neck(self.neck, fused)
+
+        steps = tuple(self.fusion.time_steps)
+        if self.change_head is not None:
+            steps = together([as_change_head(self.change_head)], before_change_head, steps)
+        others = [head for head in (self.caption_head, self.flag_head)
+                  if isinstance(head, Part)]
+        return together(others, lambda count: self.fusion.gives(frames, count), steps)
 
     def train(self, mode: bool = True) -> 'ChangeInterpreter':
         """Switch the mode; modules that are fixed as a whole stay in evaluation mode."""
@@ -137,16 +174,25 @@ class ChangeInterpreter(Part, BaseModel):
         """Return the settings in ``test_cfg``, which may be changed at any time.
 
         Raises:
-            ValueError: If one is unknown or contradicts another.
+            ValueError: If one is unknown, or contradicts another or the prompter.
         """
         known = tuple(field.name for field in fields(TestTime))
         for name in set(self.test_cfg) - set(known):
             raise ValueError(f"test_cfg has no '{name}', only {list(known)}."
                              f'{did_you_mean(name, known)}')
-        return TestTime(**self.test_cfg)
+        options = TestTime(**self.test_cfg)
+        named_anew = options.mode == 'slide' and options.prompts == 'window'
+        if named_anew and (self.prompter is None or not self.prompter.needs_images):
+            raise ValueError("test_cfg.prompts='window' needs a prompter that looks at images, as "
+                             f'CLIPPrompts does; this one is {type(self.prompter).__name__}')
+        return options
 
     def extract(self, inputs: Tensor, prompts: Prompts | None = None) -> ChangeFeatures:
         """Encode and fuse normalised frames (N, T, 3, H, W) with the class names of each."""
+        steps = inputs.shape[1]
+        if steps not in self.time_steps and steps in self.fusion.time_steps:
+            raise ValueError(f'the heads are as wide as what {self.fusion.title} makes of '
+                             f'{self.time_steps[-1]} dates, found samples of {steps}')
         features = self.encoder(inputs)
         return self.fusion(replace(features, prompts=prompts) if prompts else features)
 
@@ -197,20 +243,19 @@ class ChangeInterpreter(Part, BaseModel):
         rows = rows_with_masks(data_samples)
         if not rows:
             # Every parameter still takes part, or distributed training would wait for it.
-            logits = self.change_head(self._head_inputs(features))
-            return dict(loss_ce=logits.sum() * 0)
+            return dict(loss_ce=self._change()(self._behind_neck(features)).sum() * 0)
         chosen = select_rows(features, rows, len(data_samples))
-        return self.change_head.loss(self._head_inputs(chosen),
-                                     [data_samples[row] for row in rows], {})
+        return self._change().loss(self._behind_neck(chosen), [data_samples[row] for row in rows])
 
-    def _head_inputs(self, features: ChangeFeatures) -> list[Tensor] | ChangeFeatures:
-        """Return the maps, as MMSegmentation's heads want them, or all that a head asks for."""
-        if not features.maps:
-            raise ValueError('change_head needs feature maps and the encoder returned none; for '
-                             'BlipViT set out_layers, for example (3, 6, 9, 12)')
-        maps = features.maps if self.neck is None else list(self.neck(features.maps))
-        takes_all = getattr(self.change_head, 'takes_features', False)
-        return replace(features, maps=maps) if takes_all else maps
+    def _change(self) -> ChangeHead:
+        """Return the change head with the face that all of them have, MMSegmentation's too."""
+        return as_change_head(self.change_head)
+
+    def _behind_neck(self, features: ChangeFeatures) -> ChangeFeatures:
+        """Return what the change head reads."""
+        if self.neck is None:
+            return features
+        return replace(features, maps=list(self.neck(features.maps)))
 
     def predict(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
                 **decoding) -> list[ChangeDataSample]:
@@ -244,10 +289,6 @@ class ChangeInterpreter(Part, BaseModel):
         if options.mode == 'whole':
             return self._mask_logits(self.extract(inputs, prompts), inputs.shape[-2:])
 
-        if options.prompts == 'window' and not getattr(self.prompter, 'needs_images', False):
-            raise ValueError("test_cfg.prompts='window' needs a prompter that looks at images, as "
-                             f'CLIPPrompts does; this one is {type(self.prompter).__name__}')
-
         def logits_of(windows: Tensor, rows: list[int]) -> Tensor:
             own = (self.name_classes(windows) if options.prompts == 'window' else
                    None if prompts is None else [prompts[row] for row in rows])
@@ -259,11 +300,11 @@ class ChangeInterpreter(Part, BaseModel):
         """Return the change head's logits (N, classes, H, W) at ``size``."""
         meta = dict(img_shape=tuple(size), pad_shape=tuple(size))
         count = len(features.maps[0]) if features.maps else 0
-        return self.change_head.predict(self._head_inputs(features), [meta] * count, {})
+        return self._change().predict(self._behind_neck(features), [meta] * count)
 
     def _write_masks(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> None:
         metas = [sample.metainfo for sample in data_samples]
-        threshold = getattr(self.change_head, 'threshold', None)
+        threshold = self._change().threshold
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
             sample.seg_logits = PixelData(data=scores)
@@ -293,7 +334,7 @@ class ChangeInterpreter(Part, BaseModel):
         if features.tokens is not None:
             raw['tokens'] = features.tokens
         if self.change_head is not None:
-            raw['change_logits'] = self.change_head(self._head_inputs(features))
+            raw['change_logits'] = self._change()(self._behind_neck(features))
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw

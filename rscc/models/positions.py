@@ -7,6 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def check_position_width(channels: int) -> None:
+    """Raise a ValueError where position codes cannot be as wide as that."""
+    if channels % 4:
+        raise ValueError(f'position codes need channels divisible by 4, found {channels}')
+
+
 def sine_positions(grid: tuple[int, int], channels: int, like: Tensor) -> Tensor:
     """Return 2-D sine-cosine position codes (1, h*w, channels).
 
@@ -21,14 +27,15 @@ def sine_positions(grid: tuple[int, int], channels: int, like: Tensor) -> Tensor
     Raises:
         ValueError: If ``channels`` is not a multiple of 4.
     """
-    if channels % 4:
-        raise ValueError(f'position codes need channels divisible by 4, found {channels}')
+    check_position_width(channels)
     quarter = channels // 4
     # Wavelengths from twice the image down to one twentieth of it, log-spaced.
     rates = torch.exp(torch.linspace(math.log(math.pi), math.log(20 * math.pi), quarter))
+    # Each axis coded by sines and cosines: (h, C/2) for rows, (w, C/2) for columns.
     rows, columns = ((torch.arange(size) + 0.5) / size for size in grid)
     coded = [torch.cat([(axis[:, None] * rates).sin(), (axis[:, None] * rates).cos()], -1)
              for axis in (rows, columns)]
+    # Spread over the grid, row codes before column codes: (h, w, C).
     height, width = grid
     both = torch.cat([coded[0][:, None].expand(height, width, -1),
                       coded[1][None].expand(height, width, -1)], -1)
@@ -56,6 +63,7 @@ def resize_position_table(table: Tensor, grid: tuple[int, int]) -> Tensor:
                          f'grid, found {len(table)} rows')
     if tuple(grid) == (side, side):
         return table
+    # The square grid as a picture (1, C, n, n), resized, and back to rows (h*w, C).
     square = table[1:].float().T.unflatten(1, (side, side))[None]
     resized = F.interpolate(square, tuple(grid), mode='bilinear', align_corners=False)
     return torch.cat([table[:1], resized[0].flatten(1).T.to(table.dtype)])

@@ -4,8 +4,8 @@ import copy
 import pytest
 import torch
 from testers import batch, losses
-from torch import nn
 
+from rscc.models.prompters import Prompter
 from rscc.registry import MODELS
 
 TEXT = dict(type='CLIPTextEncoder', width=16, heads=2, layers=1, embed_dim=16)
@@ -24,7 +24,7 @@ CFG = dict(
 
 
 @MODELS.register_module(force=True)
-class BrightOrDark(nn.Module):
+class BrightOrDark(Prompter):
     """Names every image after its brightness."""
     needs_images = True
 

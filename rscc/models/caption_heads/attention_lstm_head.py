@@ -3,6 +3,7 @@
 Paper: Xu et al., ICML 2015, https://arxiv.org/abs/1502.03044; scheduled sampling: Bengio et al.,
 NeurIPS 2015, https://arxiv.org/abs/1506.03099.
 """
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from rscc.models.caption_heads.attention_lstm import (
     SentenceGrid,
 )
 from rscc.models.caption_heads.base import VocabularyMixin, encode_targets, never_written
+from rscc.models.contracts import Need
 from rscc.models.generation.beam_scorers import Hypothesis
 from rscc.models.generation.beam_search import search, to_captions
 from rscc.models.generation.options import Decoding
@@ -62,6 +64,7 @@ class AttentionLSTMHead(VocabularyMixin):
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
                  word_vectors: str | None = None) -> None:
         super().__init__()
+        self.memory_channels = memory_channels
         if not 0 <= scheduled_sampling <= 1:
             raise ValueError(f'scheduled_sampling={scheduled_sampling} is a probability in [0, 1]')
         self.tokenizer = TOKENIZERS.build(tokenizer)
@@ -93,6 +96,10 @@ class AttentionLSTMHead(VocabularyMixin):
                 table[place] = torch.from_numpy(found[word]).to(table)
         print_log(f"{len(found)} of {len(words)} words start from '{self.word_vectors}', the "
                   'others at random', 'current')
+
+    def needs(self) -> Sequence[Need]:
+        """Return the memory."""
+        return [Need('tokens', self.memory_channels, 'memory_channels')]
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 Paper: Li et al., BLIP, ICML 2022, https://arxiv.org/abs/2201.12086. The decoder is transformers';
 memory, packing of sentences and decoding options are ours.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from rscc import compat
 from rscc.models.caption_heads.base import VocabularyMixin, encode_targets
+from rscc.models.contracts import Need
 from rscc.models.generation.beam_search import search, to_captions
 from rscc.models.generation.decoders import CrossAttentionStepper
 from rscc.models.generation.options import Decoding
@@ -115,6 +117,7 @@ class BlipCaptionHead(VocabularyMixin):
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
                  checkpointing: bool = False) -> None:
         super().__init__()
+        self.memory_channels = memory_channels
         if (pretrained is None) == (config is None):
             raise ValueError('BlipCaptionHead takes either pretrained or config, found '
                              f'pretrained={pretrained!r}, config={config!r}')
@@ -160,6 +163,10 @@ class BlipCaptionHead(VocabularyMixin):
             raise ValueError(f'{name}={tokens} is too long: the decoder has positions for {room} '
                              'tokens between the start and the end of a sentence; lower it, or '
                              'raise max_position_embeddings in the config of a new model')
+
+    def needs(self) -> Sequence[Need]:
+        """Return the memory."""
+        return [Need('tokens', self.memory_channels, 'memory_channels')]
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

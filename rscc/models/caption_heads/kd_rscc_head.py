@@ -5,6 +5,7 @@ Captioning, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489; Karr
 NeurIPS 2022, https://arxiv.org/abs/2206.00364; Li et al., Diffusion-LM, NeurIPS 2022,
 https://arxiv.org/abs/2205.14217.
 """
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -12,6 +13,7 @@ from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
 from rscc.models.caption_heads.base import BUFFER, VocabularyMixin, encode_targets
+from rscc.models.contracts import Need
 from rscc.models.diffusion.caption_loss import CaptionRows, DenoisingLoss, Estimate
 from rscc.models.diffusion.caption_sampling import (
     DiffusionDecoding,
@@ -92,6 +94,7 @@ class KarrasCaptionHead(VocabularyMixin):
                  condition_dropout: float = 0.0, rows_per_sample: int = 1,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
         super().__init__()
+        self.memory_channels = memory_channels
         for name, value in (('pad_weight', pad_weight), ('condition_dropout', condition_dropout)):
             if not 0 <= value <= 1:
                 raise ValueError(f'KarrasCaptionHead {name}={value} is not within [0, 1]')
@@ -146,6 +149,10 @@ class KarrasCaptionHead(VocabularyMixin):
                              'tools/dataset_converters/levircc.py --word-encode), or load a '
                              'checkpoint')
         return length
+
+    def needs(self) -> Sequence[Need]:
+        """Return the memory."""
+        return [Need('tokens', self.memory_channels, 'memory_channels')]
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from rscc.models.caption_heads.base import (
     pad_sentences,
 )
 from rscc.models.caption_heads.mappers import AMHTMapper
+from rscc.models.contracts import Need
 from rscc.models.generation.beam_search import search, to_captions
 from rscc.models.generation.decoders import CausalLMStepper
 from rscc.models.generation.options import Decoding
@@ -149,6 +150,10 @@ class PrefixGPTHead(VocabularyMixin):
         """
         words = self.language_model.embed(ids[:, :-1])
         return self.language_model(torch.cat([prefix, words], 1), keep=ids.shape[1])
+
+    def needs(self) -> Sequence[Need]:
+        """Return the memory."""
+        return [Need(self.source, self.memory_channels, 'memory_channels')]
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

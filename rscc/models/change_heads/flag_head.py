@@ -1,14 +1,17 @@
-"""Has anything changed? One probability per pair."""
+"""Classifier of pairs: has anything changed, with one probability per pair."""
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.registry import MODELS
+from rscc.models.contracts import Need
+from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures
 
 
 @MODELS.register_module()
-class ChangeFlagHead(nn.Module):
+class ChangeFlagHead(Part, nn.Module):
     """Binary change classifier on the pooled features, an auxiliary of the caption head.
 
     Half of LEVIR-CC is the decision "changed or not"; an explicit loss on it teaches the shared
@@ -31,7 +34,11 @@ class ChangeFlagHead(nn.Module):
             hidden += [nn.Linear(in_channels, hidden_channels), nn.GELU()]
         self.classifier = nn.Sequential(*hidden, nn.Dropout(dropout),
                                         nn.Linear(hidden_channels or in_channels, 1))
-        self.loss_weight = loss_weight
+        self.in_channels, self.loss_weight = in_channels, loss_weight
+
+    def needs(self) -> Sequence[Need]:
+        """Return the pooled vector."""
+        return [Need('pooled', self.in_channels, 'in_channels')]
 
     def forward(self, features: ChangeFeatures) -> Tensor:
         """Return the logit of "changed", (N,)."""
@@ -42,6 +49,7 @@ class ChangeFlagHead(nn.Module):
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return ``loss_flag`` over the samples whose flag is known."""
+        # Logits of all samples, so that every weight takes part; the loss is that of the known.
         logits = self(features)
         known = [row for row, sample in enumerate(data_samples) if 'gt_change_flag' in sample]
         targets = logits.new_tensor([data_samples[row].gt_change_flag for row in known])

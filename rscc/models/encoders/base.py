@@ -3,15 +3,28 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 
 import torch
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rscc.models.positions import sine_positions
+from rscc.models.contracts import FeatureSpec, probe_backbone, probed_strides
+from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 
 
-class FrameEncoder(Part, nn.Module, metaclass=ABCMeta):
+class Encoder(Part, nn.Module, metaclass=ABCMeta):
+    """Base class of what gives ``FrameFeatures`` to a fusion."""
+
+    def gives(self) -> FeatureSpec:
+        """Return widths and strides of the features; what nobody can tell before data is None."""
+        return FeatureSpec(type(self).__name__)
+
+    def init_weights(self) -> None:
+        """Read the weights that the config names; parts that did so when built do nothing."""
+
+
+class FrameEncoder(Encoder):
     """Siamese encoder: one set of weights for every date.
 
     Subclasses see plain images (N*T, 3, H, W) in ``encode`` and return features whose first axis is
@@ -42,6 +55,7 @@ class FrameEncoder(Part, nn.Module, metaclass=ABCMeta):
                              "encoder=dict(type='StoredFeatures')")
         if self.training and self.dates_apart:
             return _stack([self.encode(images) for images in inputs.unbind(1)])
+        # (N, T, 3, H, W) -> (N*T, 3, H, W) -> features (N*T, ...) -> (N, T, ...)
         features = self.encode(inputs.flatten(0, 1))
         split = inputs.shape[:2]
         return FrameFeatures(
@@ -94,6 +108,7 @@ class BackboneEncoder(FrameEncoder):
         self.token_level = token_level
         self.position = position
         self.pool_tokens = pool_tokens
+        self.out_channels, self.embed_dims = out_channels, embed_dims
         if embed_dims is not None and out_channels is None:
             raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of map '
                              f'{token_level} of the backbone')
@@ -104,12 +119,38 @@ class BackboneEncoder(FrameEncoder):
 
     def init_weights(self) -> None:
         """Initialise the backbone as its own config says (pretrained weights included)."""
-        if hasattr(self.backbone, 'init_weights'):
+        if isinstance(self.backbone, BaseModule):
             self.backbone.init_weights()
+
+    def gives(self) -> FeatureSpec:
+        """Return the widths that one run of the backbone on a small image shows.
+
+        Raises:
+            ValueError: If ``out_channels`` is not the width of the map that becomes the tokens.
+        """
+        name = f'{type(self).__name__} of {type(self.backbone).__name__}'
+        output = probe_backbone(self.backbone)
+        if output is None:
+            return FeatureSpec(name, tokens=self.embed_dims, pooled=self.embed_dims)
+        maps = _as_maps(output)
+        widths, strides = tuple(level.shape[1] for level in maps), probed_strides(maps)
+        width = widths[self.token_level]
+        if self.embed_dims is not None and width != self.out_channels:
+            raise ValueError(
+                f'BackboneEncoder projects a map of width {self.out_channels} (out_channels) and '
+                f'map {self.token_level} (token_level) of {type(self.backbone).__name__} is '
+                f'{width} wide, of {widths}: set out_channels={width}')
+        width = self.embed_dims or width
+        if self.position:
+            check_position_width(width)
+        return FeatureSpec(
+            name, maps=widths, strides=strides, tokens=width, pooled=width,
+            token_stride=None if self.pool_tokens else strides[self.token_level], placed=True)
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) come from ``token_level``."""
         maps = _as_maps(self.backbone(images))
+        # One map (M, C, h, w), perhaps averaged to a fixed grid, becomes tokens (M, h*w, C).
         chosen = maps[self.token_level]
         if self.pool_tokens is not None:
             chosen = functional.adaptive_avg_pool2d(chosen, self.pool_tokens)
@@ -128,7 +169,7 @@ def _as_maps(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return maps
 
 
-def build_encoder(cfg: dict) -> FrameEncoder:
+def build_encoder(cfg: dict) -> Encoder:
     """Build an encoder; a config of another scope (``mmseg.ResNet``) is a backbone to wrap."""
     if '.' in cfg['type']:
         return BackboneEncoder(cfg)

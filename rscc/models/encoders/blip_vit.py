@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rscc import compat
+from rscc.models.contracts import FeatureSpec
 from rscc.models.encoders.base import FrameEncoder
 from rscc.models.pretrained import load_blip, make_config
 from rscc.registry import MODELS
@@ -55,6 +56,15 @@ class BlipViT(FrameEncoder):
         self.out_layers = tuple(out_layers)
         if checkpointing:
             self.vision_model.activation_checkpointing_enable()
+
+    def gives(self) -> FeatureSpec:
+        """Return the width of tokens and maps, all at the stride of the patches."""
+        count = len(self.out_layers)
+        return FeatureSpec(
+            'BlipViT', maps=(self.embed_dims, ) * count, strides=(self.patch_size, ) * count,
+            tokens=self.embed_dims, token_stride=self.patch_size, placed=True,
+            pooled=self.embed_dims,
+            advice=dict(maps='set out_layers of BlipViT, for example (3, 6, 9, 12)'))
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return tokens (M, 1 + h*w, C), class token first; pooled is the class token."""

@@ -4,12 +4,7 @@ Papers: Radford et al., Learning Transferable Visual Models From Natural Languag
 2021, https://arxiv.org/abs/2103.00020 (the network); Rao et al., DenseCLIP: Language-Guided Dense
 Prediction with Context-Aware Prompting, CVPR 2022, https://arxiv.org/abs/2112.01518 (the dense
 pool); Dong et al., ChangeCLIP, ISPRS Journal of Photogrammetry and Remote Sensing 208 (2024),
-https://doi.org/10.1016/j.isprsjprs.2024.01.004 (its use on image pairs).
-
-Papers: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML
-2021, https://arxiv.org/abs/2103.00020 (the network); Dong et al., ChangeCLIP, ISPRS Journal of
-Photogrammetry and Remote Sensing 208 (2024), https://doi.org/10.1016/j.isprsjprs.2024.01.004 (taps
-and pyramid).
+https://doi.org/10.1016/j.isprsjprs.2024.01.004 (taps, pyramid, and the use on image pairs).
 """
 from collections.abc import Sequence
 from typing import ClassVar
@@ -21,12 +16,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
+from rscc.models.contracts import FeatureSpec
 from rscc.models.encoders.base import FrameEncoder
 from rscc.models.positions import check_image_size, resize_position_table
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
-_STRIDE = 32  # of the last stage
+_STRIDES = (4, 8, 16, 32)  # of the ResNet's stages and of the ViT's pyramid
+_PYRAMID_PATCH = 16  # side of the patches from which the pyramid makes these strides
 
 
 @MODELS.register_module()
@@ -59,11 +56,18 @@ class CLIPResNet(FrameEncoder):
                              f'{heads} heads do not divide')
         resnet = compat.import_open_clip('modified_resnet')
         self.visual = resnet.ModifiedResNet(layers, output_dim, heads, input_resolution, width)
-        self.embed_dims = output_dim
+        self.width, self.embed_dims = width, output_dim
         self.dates_apart = dates_apart
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
             load_visual(self.visual, pretrained, quick_gelu=None)  # it has ReLU only
+
+    def gives(self) -> FeatureSpec:
+        """Return the widths of four maps and of CLIP's joint space."""
+        return FeatureSpec(
+            'CLIPResNet', maps=tuple(times * self.width for times in (4, 8, 16, 32)),
+            strides=_STRIDES, tokens=self.embed_dims, token_stride=_STRIDES[-1],
+            placed=True, pooled=self.embed_dims)
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return maps (M, 4/8/16/32 * width, h_i, w_i) at strides 4, 8, 16 and 32.
@@ -74,12 +78,14 @@ class CLIPResNet(FrameEncoder):
         Raises:
             ValueError: If a side of the images is no multiple of 32.
         """
-        check_image_size(images, _STRIDE, 'CLIPResNet')
+        check_image_size(images, _STRIDES[-1], 'CLIPResNet')
         visual = self.visual
+        # Stem (M, width, H/4, W/4), then four stages, each a map.
         feature, maps = visual.stem(images), []
         for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
             feature = stage(feature)
             maps.append(feature)
+        # CLIP's pool over the last map: global feature and one per position, (M, 1 + h*w, D).
         pooled = _pool_densely(visual.attnpool, feature)
         return FrameFeatures(maps=maps, tokens=pooled[:, 1:], pooled=pooled[:, 0],
                              token_grid=tuple(feature.shape[-2:]))
@@ -95,17 +101,16 @@ def _pool_densely(pool: nn.Module, feature: Tensor) -> Tensor:
     Returns:
         Tokens (M, 1 + h*w, D), the pooled mean first.
     """
+    # Tokens (M, 1 + h*w, C): the mean, then every position; CLIP has a query for the mean alone.
     positions = resize_position_table(pool.positional_embedding, feature.shape[-2:])
     patches = feature.flatten(2).transpose(1, 2)
     tokens = torch.cat([patches.mean(1, keepdim=True), patches], 1) + positions
+    # Multi-head attention among them, heads first: (M, heads, 1 + h*w, C / heads).
     query, key, value = (
         project(tokens).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
         for project in (pool.q_proj, pool.k_proj, pool.v_proj))
     mixed = F.scaled_dot_product_attention(query, key, value)
     return pool.c_proj(mixed.transpose(1, 2).flatten(2))
-
-
-_PYRAMID_PATCH = 16  # strides 4, 8, 16 and 32 come from patches of this size
 
 
 @MODELS.register_module()
@@ -152,7 +157,7 @@ class CLIPViT(FrameEncoder):
             layers=layers, heads=heads, output_dim=output_dim)
         self.pyramid = _build_pyramid(width) if pyramid else None
         self.divisor = 2 * patch_size if pyramid else patch_size
-        self.embed_dims = output_dim
+        self.width, self.patch_size, self.embed_dims = width, patch_size, output_dim
         self.out_indices = tuple(out_indices)
         self.double_class_embedding = double_class_embedding
         self.checkpointing = checkpointing
@@ -161,6 +166,16 @@ class CLIPViT(FrameEncoder):
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
             load_visual(self.visual, pretrained, quick_gelu=quick_gelu)
+
+    def gives(self) -> FeatureSpec:
+        """Return the widths of the maps asked for and of CLIP's joint space."""
+        count = len(self.out_indices)
+        return FeatureSpec(
+            'CLIPViT', maps=(self.width, ) * count,
+            strides=_STRIDES if self.pyramid is not None else (self.patch_size, ) * count,
+            tokens=self.embed_dims, token_stride=self.patch_size, placed=True,
+            pooled=self.embed_dims,
+            advice=dict(maps='set out_indices of CLIPViT, for example (3, 5, 7, 11)'))
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return maps (M, width, h_i, w_i) of ``out_indices``, scaled by the pyramid.
@@ -172,6 +187,7 @@ class CLIPViT(FrameEncoder):
             ValueError: If a side of the images does not suit patches or pyramid.
         """
         check_image_size(images, self.divisor, 'CLIPViT')
+        # Blocks over tokens (M, 1 + h*w, width); some leave their patches as maps (M, width, h, w).
         tokens, grid = self._embed(images)
         taps = {}
         for index, block in enumerate(self.visual.transformer.resblocks):
@@ -181,15 +197,18 @@ class CLIPViT(FrameEncoder):
         maps = [taps[index] for index in self.out_indices]
         if self.pyramid is not None:
             maps = [scale(feature) for scale, feature in zip(self.pyramid, maps, strict=True)]
+        # What CLIP does to its class token alone, here to every token: into the joint space.
         dense = self.visual.ln_post(tokens) @ self.visual.proj
         return FrameFeatures(maps=maps, tokens=dense[:, 1:], token_grid=grid, pooled=dense[:, 0])
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return tokens (M, 1 + h*w, width) ready for the first block, and the grid (h, w)."""
         visual = self.visual
+        # Patches (M, width, h, w) and a position for each, interpolated to their grid.
         patches = visual.conv1(images)
         grid = tuple(patches.shape[-2:])
         positions = resize_position_table(visual.positional_embedding, grid)
+        # The class token leads, (M, 1, width); the original adds its embedding twice.
         times = 2 if self.double_class_embedding else 1
         leading = (times * visual.class_embedding + positions[0]).expand(len(images), 1, -1)
         patches = patches.flatten(2).transpose(1, 2) + positions[1:]

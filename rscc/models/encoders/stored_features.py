@@ -2,14 +2,16 @@
 import math
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from rscc.registry import MODELS, Part
+from rscc.models.contracts import FeatureSpec
+from rscc.models.encoders.base import Encoder
+from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
 
 @MODELS.register_module()
-class StoredFeatures(Part, nn.Module):
+class StoredFeatures(Encoder):
     """Hand the features that a dataset brings to the fusion; nothing to train, nothing stored.
 
     The dataset reads them from a file (``features=dict(file=..., tokens=True)`` of
@@ -30,6 +32,12 @@ class StoredFeatures(Part, nn.Module):
         super().__init__()
         self.embed_dims = channels
         self.token_grid = None if token_grid is None else tuple(token_grid)
+
+    def gives(self) -> FeatureSpec:
+        """Return the width of the features; whether there are tokens, only a file can tell."""
+        return FeatureSpec(
+            'StoredFeatures', maps=(), tokens=self.embed_dims, pooled=self.embed_dims,
+            advice=dict(maps='train a change head on images, behind the encoder itself'))
 
     def forward(self, inputs: Tensor) -> FrameFeatures:
         """Sort the features.

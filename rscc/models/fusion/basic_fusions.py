@@ -1,87 +1,44 @@
-"""Helpers of all fusions, and the simple ones: single frame, concatenation, difference.
+"""Simple fusions: a single frame, concatenation, and two kinds of difference.
 
-What KD-RSCC conditions its captions on: Yu, Ma, Qiao, IEEE GRSL 22 (2025),
+The signed difference is what KD-RSCC conditions its captions on: Yu, Ma, Qiao, IEEE GRSL 22 (2025),
 https://doi.org/10.1109/LGRS.2025.3608489.
 """
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from rscc.models.positions import sine_positions
+from rscc.models.contracts import FeatureSpec, Need
+from rscc.models.fusion.base import (
+    DateEmbedding,
+    Fusion,
+    difference_vector,
+    difference_width,
+    group_grid,
+    pool_dates,
+    pooled_width,
+    times,
+    with_difference,
+)
+from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 
 
-def require_dates(features: FrameFeatures, expected: int, fusion: str, instead: str) -> None:
-    """Raise where a fusion meets another number of dates than it is made for.
-
-    Args:
-        features: Features with axes (N, T, ...).
-        expected: The T that the fusion takes.
-        fusion: Name of the fusion, for the message.
-        instead: What to use for other inputs, for the message.
-
-    Raises:
-        ValueError: If T differs.
-    """
-    some = next(part for part in (features.tokens, features.pooled, *features.maps)
-                if part is not None)
-    if some.shape[1] != expected:
-        raise ValueError(f'{fusion} takes {expected} date(s) a sample, found {some.shape[1]}; '
-                         f'use {instead}')
-
-
-def require_tokens(features: FrameFeatures, fusion: str) -> Tensor:
-    """Return the tokens (N, T, L, C) or say that the encoder has none."""
-    if features.tokens is None:
-        raise ValueError(f'{fusion} needs tokens and the encoder returned none; stored features '
-                         'have some with features.tokens=True')
-    return features.tokens
-
-
-def pool_dates(features: FrameFeatures) -> Tensor:
-    """Return one vector per date (N, T, C): the encoder's, else the mean of its tokens."""
-    if features.pooled is not None:
-        return features.pooled
-    return features.tokens.mean(2)
-
-
-def group_grid(features: FrameFeatures, groups: int) -> tuple[int, int, int] | None:
-    """Return ``ChangeFeatures.token_grid`` of a memory of ``groups`` token maps, if it has one."""
-    return None if features.token_grid is None else (groups, *features.token_grid)
-
-
-class DateEmbedding(nn.Module):
-    """One learned vector per date, zero at the start.
-
-    Without it the decoder cannot tell which half of a concatenated memory came first; at zero it
-    leaves a pretrained decoder as it was.
-
-    Args:
-        dates: Number of dates T.
-        channels: Token width C.
-    """
-
-    def __init__(self, dates: int, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(dates, channels))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Add the date's vector to its tokens (N, T, L, C)."""
-        return tokens + self.weight[None, :tokens.shape[1], None]
-
-
 @MODELS.register_module()
-class SingleFrame(nn.Module):
+class SingleFrame(Fusion):
     """Hand the features of a single image (T = 1) to the heads unchanged."""
+    time_steps = (1, )
+    otherwise = 'ConcatFusion or DifferenceFusion for pairs'
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
-        """Drop the axis of dates.
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return what comes."""
+        return replace(frames, time_steps=time_steps)
 
-        Raises:
-            ValueError: If a sample has more than one date.
-        """
-        require_dates(features, 1, 'SingleFrame', 'ConcatFusion or DifferenceFusion for pairs')
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
+        """Drop the axis of time steps."""
         return ChangeFeatures(
             maps=[feature[:, 0] for feature in features.maps],
             tokens=None if features.tokens is None else features.tokens[:, 0],
@@ -90,7 +47,7 @@ class SingleFrame(nn.Module):
 
 
 @MODELS.register_module()
-class ConcatFusion(nn.Module):
+class ConcatFusion(Fusion):
     """Concatenate the dates: tokens along their axis, maps and pooled vectors along channels.
 
     The fusion of the original BLIP captioner on LEVIR-CC, plus a date embedding (zero at the start,
@@ -104,18 +61,22 @@ class ConcatFusion(nn.Module):
 
     def __init__(self, channels: int, dates: int = 2, date_embedding: bool = True) -> None:
         super().__init__()
+        self.channels, self.time_steps = channels, range(1, dates + 1)
+        self.otherwise = f'ConcatFusion(dates={dates + 1}) or more'
         self.date_embedding = DateEmbedding(dates, channels) if date_embedding else nn.Identity()
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
-        """Fuse.
+    def needs(self) -> Sequence[Need]:
+        """Return tokens of the width of the date embedding."""
+        return [Need('tokens', self.channels, 'channels')]
 
-        Args:
-            features: Tokens (N, T, L, C), maps (N, T, C_i, h_i, w_i).
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return T times the width of maps and pooled vectors."""
+        return replace(frames, source='ConcatFusion', maps=times(time_steps, frames.maps),
+                       pooled=times(time_steps, pooled_width(frames)), time_steps=time_steps)
 
-        Returns:
-            Tokens (N, T*L, C), maps (N, T*C_i, h_i, w_i), pooled (N, T*C).
-        """
-        tokens = require_tokens(features, 'ConcatFusion')
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
+        """Return tokens (N, T*L, C), maps (N, T*C_i, h_i, w_i) and pooled (N, T*C)."""
+        tokens = features.tokens
         return ChangeFeatures(
             maps=[feature.flatten(1, 2) for feature in features.maps],
             tokens=torch.flatten(self.date_embedding(tokens), 1, 2),
@@ -124,7 +85,7 @@ class ConcatFusion(nn.Module):
 
 
 @MODELS.register_module()
-class DifferenceFusion(nn.Module):
+class DifferenceFusion(Fusion):
     """Memory [F_from + t_1 ; F_to + t_2 ; W (F_to - F_from) + t_3], 3L tokens.
 
     With W zero the memory starts as plain concatenation followed by L empty tokens, so a pretrained
@@ -140,7 +101,9 @@ class DifferenceFusion(nn.Module):
 
     def __init__(self, channels: int, zero_init: bool = True, position: bool = False) -> None:
         super().__init__()
-        self.position = position
+        self.channels, self.position = channels, position
+        if position:
+            check_position_width(channels)
         self.date_embedding = DateEmbedding(3, channels)
         self.difference = nn.Linear(channels, channels)
         nn.init.zeros_(self.difference.bias)
@@ -149,7 +112,15 @@ class DifferenceFusion(nn.Module):
         else:
             nn.init.eye_(self.difference.weight)
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
+    def needs(self) -> Sequence[Need]:
+        """Return tokens of the width of the linear layer W."""
+        return [Need('tokens', self.channels, 'channels', placed=self.position)]
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return from, to and difference along channels: three times the width."""
+        return _differences(frames, 'DifferenceFusion', time_steps)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse a pair.
 
         Args:
@@ -159,13 +130,14 @@ class DifferenceFusion(nn.Module):
             Tokens (N, 3L, C); maps (N, 3*C_i, h_i, w_i) as from, to, difference; pooled
             (N, 3C) as ``difference_vector`` describes.
         """
-        require_dates(features, 2, 'DifferenceFusion', 'ConcatFusion or SingleFrame')
-        tokens = require_tokens(features, 'DifferenceFusion')
+        # W (F_to - F_from), (N, L, C): what became different, place by place.
+        tokens = features.tokens
         difference = self.difference(tokens[:, 1] - tokens[:, 0])
         if self.position:
             codes = sine_positions(features.token_grid, tokens.shape[-1], tokens)
             # A class token, which comes first, has no place.
             difference = difference + F.pad(codes, (0, 0, tokens.shape[2] - codes.shape[1], 0))
+        # Three groups (N, 3, L, C), each with a vector of its own, one after another.
         stacked = torch.cat([tokens, difference[:, None]], 1)
         return ChangeFeatures(
             maps=[with_difference(feature) for feature in features.maps],
@@ -174,31 +146,29 @@ class DifferenceFusion(nn.Module):
             token_grid=group_grid(features, 3))
 
 
-def with_difference(feature: Tensor) -> Tensor:
-    """Return from, to and signed difference along channels: (N, 2, C, h, w) to (N, 3C, h, w)."""
-    return torch.cat([feature[:, 0], feature[:, 1], feature[:, 1] - feature[:, 0]], 1)
-
-
-def difference_vector(features: FrameFeatures) -> Tensor:
-    """Return the pooled vectors of both dates and of their absolute difference, (N, 3C).
-
-    The difference is pooled by its maximum over positions: one new house among hundreds of tokens
-    would vanish in a mean.
-    """
-    pooled = pool_dates(features)
-    strongest = (features.tokens[:, 1] - features.tokens[:, 0]).abs().amax(1)
-    return torch.cat([pooled[:, 0], pooled[:, 1], strongest], -1)
+def _differences(frames: FeatureSpec, source: str, time_steps: int) -> FeatureSpec:
+    """Return the widths of maps as from, to, difference, and of ``difference_vector``."""
+    return replace(frames, source=source, maps=times(3, frames.maps),
+                   pooled=difference_width(frames), time_steps=time_steps)
 
 
 @MODELS.register_module()
-class SignedDifference(nn.Module):
+class SignedDifference(Fusion):
     """Memory F_from - F_to, L tokens: the sign tells what came from what went.
 
     What both dates show alike is gone, and with it most of what a caption could say of a place.
     ``DifferenceFusion`` keeps the dates beside their difference, at three times the tokens.
     """
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
+    def needs(self) -> Sequence[Need]:
+        """Return tokens of any width."""
+        return [Need('tokens')]
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return tokens as they come, maps and pooled vectors three times as wide."""
+        return _differences(frames, 'SignedDifference', time_steps)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse a pair.
 
         Args:
@@ -208,8 +178,7 @@ class SignedDifference(nn.Module):
             Tokens (N, L, C); maps (N, 3*C_i, h_i, w_i) and pooled (N, 3C) as ``DifferenceFusion``
             returns them.
         """
-        require_dates(features, 2, 'SignedDifference', 'ConcatFusion or SingleFrame')
-        tokens = require_tokens(features, 'SignedDifference')
+        tokens = features.tokens
         return ChangeFeatures(maps=[with_difference(feature) for feature in features.maps],
                               tokens=tokens[:, 0] - tokens[:, 1],
                               pooled=difference_vector(features),

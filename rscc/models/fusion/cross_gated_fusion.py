@@ -5,15 +5,19 @@ Interactive Comprehensive Remote Sensing Change Interpretation and Analysis, TGR
 asks the other through keys and values weighted by the difference, then mixes its neighbourhood with
 depth-wise convolutions. Written from the description; layer order and normalisation are ours.
 """
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from rscc.models.fusion.basic_fusions import (
+from rscc.models.contracts import FeatureSpec, Need
+from rscc.models.fusion.base import (
     DateEmbedding,
+    Fusion,
     difference_vector,
     group_grid,
-    require_dates,
-    require_tokens,
+    times,
     with_difference,
 )
 from rscc.registry import MODELS
@@ -63,14 +67,16 @@ class CrossGatedLayer(nn.Module):
 
     def forward(self, query: Tensor, other: Tensor, grid: tuple[int, int]) -> Tensor:
         """Update ``query`` (N, h*w, C) by what ``other`` changed."""
+        # K = V (N, h*w, C): the own features where, and as far as, the other date differs.
         memory = self.norm_memory(self.gate(query * (other - query)))
+        # Q asks all places of the other date, then every place hears its neighbours.
         asked, _ = self.attention(self.norm_query(query), memory, memory, need_weights=False)
         query = query + self.dropout(asked)
         return query + self.dropout(self.mixing(self.norm_mixing(query), grid))
 
 
 @MODELS.register_module()
-class CrossGatedFusion(nn.Module):
+class CrossGatedFusion(Fusion):
     """Three layers of mutual, difference-gated cross-attention over both dates.
 
     The layers are shared by the two directions; a class token, where the encoder has one, is
@@ -86,12 +92,22 @@ class CrossGatedFusion(nn.Module):
     def __init__(self, channels: int, num_layers: int = 3, num_heads: int = 8,
                  dropout: float = 0.1) -> None:
         super().__init__()
+        self.channels = channels
         self.layers = nn.ModuleList(
             CrossGatedLayer(channels, num_heads, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(channels)
         self.date_embedding = DateEmbedding(2, channels)
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
+    def needs(self) -> Sequence[Need]:
+        """Return tokens of the width of the layers, whose neighbours are known."""
+        return [Need('tokens', self.channels, 'channels', placed=True)]
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return maps as from, to, difference, and three times the width of the tokens."""
+        return replace(frames, source='CrossGatedFusion', maps=times(3, frames.maps),
+                       pooled=times(3, self.channels), time_steps=time_steps)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse a pair.
 
         Args:
@@ -100,11 +116,12 @@ class CrossGatedFusion(nn.Module):
         Returns:
             Tokens (N, 2*h*w, C); maps (N, 3*C_i, h_i, w_i); pooled (N, 3C) of the fused tokens.
         """
-        require_dates(features, 2, 'CrossGatedFusion', 'SingleFrame or ConcatFusion')
+        # Patch tokens of either date, (N, h*w, C); a class token has no neighbours.
         grid = features.token_grid
-        patches = require_tokens(features, 'CrossGatedFusion')[:, :, -(grid[0] * grid[1]):]
+        patches = features.tokens[:, :, -(grid[0] * grid[1]):]
         before, after = patches[:, 0], patches[:, 1]
         for layer in self.layers:
+            # Both ask at once: each reads the other as it was before this layer.
             before, after = layer(before, after, grid), layer(after, before, grid)
         fused = self.norm(torch.stack([before, after], 1))
         return ChangeFeatures(

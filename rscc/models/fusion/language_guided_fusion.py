@@ -1,23 +1,19 @@
 """ChangeCLIP's fusion: texts attend to the images, score maps and differences guide the features.
 
 Papers: Rao et al., DenseCLIP, CVPR 2022, https://arxiv.org/abs/2112.01518 (vision-to-language
-prompting); Dong et al., ChangeCLIP, ISPRS J. 208 (2024) 53-69,
-https://doi.org/10.1016/j.isprsjprs.2024.01.004.
-
-Paper: Dong et al., ChangeCLIP, ISPRS J. 208 (2024) 53-69,
-https://doi.org/10.1016/j.isprsjprs.2024.01.004.
-
-Paper: Dong et al., ChangeCLIP: Remote sensing change detection with multimodal vision-language
-representation learning, ISPRS J. 208 (2024) 53-69,
-https://doi.org/10.1016/j.isprsjprs.2024.01.004.
+prompting, score maps); Dong et al., ChangeCLIP: Remote sensing change detection with multimodal
+vision-language representation learning, ISPRS J. 208 (2024) 53-69,
+https://doi.org/10.1016/j.isprsjprs.2024.01.004 (the rest).
 """
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.models.fusion.basic_fusions import group_grid, require_dates, require_tokens
+from rscc.models.contracts import FeatureSpec, Need, after_neck
+from rscc.models.fusion.base import Fusion, group_grid, times
 from rscc.models.fusion.prompt_encoder import PromptEncoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
@@ -54,6 +50,7 @@ class ContextDecoder(nn.Module):
         Returns:
             (M, K, C).
         """
+        # Both to the inner width: tokens (M, L, width) are the memory, texts (M, K, width) ask.
         memory, text = self.memory_proj(visual), self.text_proj(text)
         for layer in self.layers:
             text = layer(text, memory)
@@ -61,6 +58,7 @@ class ContextDecoder(nn.Module):
 
 
 class _Layer(nn.Module):
+    """Pre-norm decoder layer: texts attend to each other, to the memory, then think it over."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -83,12 +81,16 @@ class _Attention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        if width % heads:
+            raise ValueError(f'context_decoder: width={width} cannot be divided among '
+                             f'heads={heads}')
         self.heads = heads
         self.q_proj, self.k_proj, self.v_proj = (
             nn.Linear(width, width, bias=False) for _ in range(3))
         self.proj = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        # Heads first: (M, heads, L, width / heads).
         q, k, v = (layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
                    for layer, tokens in ((self.q_proj, queries), (self.k_proj, memory),
                                          (self.v_proj, memory)))
@@ -137,8 +139,11 @@ class DifferenceCompensation(nn.Module):
         Returns:
             (N, channels, h, w), not negative.
         """
+        # Fused features stressed where the dates differ, the difference itself, fused features as
+        # they are: (N, 3 * channels, h, w).
         difference = F.relu(self.difference((img_from - img_to).abs()))
         joined = torch.cat([fused * self.gate(img_from, img_to), difference, fused], dim=1)
+        # Squeeze and excitation: one weight a channel, (N, 3 * channels, 1, 1).
         pooled = joined.mean((2, 3), keepdim=True)
         weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(pooled))))
         return F.relu(self.project(joined * weights))
@@ -153,7 +158,7 @@ PROMPTS_AT_TEST = ('own', 'from')
 
 
 @MODELS.register_module()
-class LanguageGuidedFusion(nn.Module):
+class LanguageGuidedFusion(Fusion):
     """Guide the fusion of two dates by sentences about what is in them.
 
     Per date: sentences are embedded, updated by attention to the image (``text + gamma *
@@ -175,6 +180,7 @@ class LanguageGuidedFusion(nn.Module):
         prompts_at_test: ``'own'`` class names for each date, as in training; ``'from'`` gives both
             dates those of the earlier one, as the published evaluation did by mistake.
     """
+    otherwise = 'SingleFrame for one'
 
     def __init__(self, in_channels: Sequence[int], text_channels: int, prompt_encoder: Mapping,
                  context_decoder: Mapping | None = None, score_level: int = -1,
@@ -186,8 +192,15 @@ class LanguageGuidedFusion(nn.Module):
                              f"'{prompts_at_test}'")
         self.prompts_at_test = prompts_at_test
         self.prompt_encoder = PromptEncoder(**prompt_encoder)
+        width = self.prompt_encoder.text_encoder.embed_dim
+        if width != text_channels:
+            raise ValueError(
+                f'LanguageGuidedFusion reads texts of width {text_channels} (text_channels) and '
+                f'CLIPTextEncoder gives {width}: set embed_dim={text_channels} there')
         self.context_decoder = ContextDecoder(text_channels, **(context_decoder or {}))
         self.gamma = nn.Parameter(torch.full((text_channels,), gamma))
+        self.in_channels, self.text_channels = tuple(in_channels), text_channels
+        self.channels = channels
         widths = list(in_channels)
         self.score_level = score_level % len(widths)
         widths[self.score_level] += 2  # one score map a sentence
@@ -197,26 +210,61 @@ class LanguageGuidedFusion(nn.Module):
         self.levels = nn.ModuleList(
             DifferenceCompensation(width, channels, reduction) for width in widths)
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
+    def needs(self) -> Sequence[Need]:
+        """Return maps, and tokens and pooled vectors in the space of the texts."""
+        return [Need('maps', self.in_channels, 'in_channels'),
+                Need('tokens', self.text_channels, 'text_channels', placed=True),
+                Need('pooled', self.text_channels, 'text_channels')]
+
+    def misfit(self, given: FeatureSpec) -> str:
+        """Also compare the stride of the level that score maps join with that of the tokens."""
+        misfit = super().misfit(given)
+        if misfit or not given.strides or given.token_stride is None:
+            return misfit
+        stride, level = given.strides[self.score_level], self.score_level
+        if stride == given.token_stride:
+            return ''
+        return (f'LanguageGuidedFusion joins score maps to map {level} (score_level), of stride '
+                f'{stride}, and the tokens of {given.source} have stride {given.token_stride}: '
+                f'the strides of its maps are {given.strides}, choose the level of the same')
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return maps of one width, texts, and three times the width of the texts pooled.
+
+        Raises:
+            ValueError: If the neck inside gives maps of another width or number.
+        """
+        joined = list(self.in_channels)
+        joined[self.score_level] += 2
+        fused = after_neck(self.neck, replace(frames, maps=times(2, tuple(joined))))
+        maps = (self.channels, ) * len(joined)
+        misfit = Need('maps', maps, 'channels').misfit('LanguageGuidedFusion', fused)
+        if misfit:
+            raise ValueError(misfit)
+        return replace(frames, source='LanguageGuidedFusion', maps=maps,
+                       pooled=times(3, self.text_channels), text=self.text_channels,
+                       time_steps=time_steps)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse two dates.
 
         Returns:
             ``maps`` (N, channels, h_i, w_i), ``text`` (N, 2, 2, C), ``tokens`` (N, 3*h*w, C),
             ``pooled`` (N, 3*C).
         """
-        require_dates(features, 2, 'LanguageGuidedFusion', 'SingleFrame for one')
-        tokens = require_tokens(features, 'LanguageGuidedFusion')
-        if features.pooled is None:
-            raise ValueError('LanguageGuidedFusion needs the pooled vector of the encoder, in the '
-                             'space of the texts: CLIPResNet and CLIPViT return it')
+        # Texts of every date that have seen its image, (N, 2, 2, C).
+        tokens = features.tokens
         text = self.guide(tokens, features.pooled, self._names(features))
+        # Their score maps join one level: (N, 2, C_i + 2, h, w).
         maps = list(features.maps)
         maps[self.score_level] = torch.cat(
             [maps[self.score_level], self._scores(tokens, text, features.token_grid,
                                                   maps[self.score_level])], dim=2)
+        # The neck over both dates, (N, 2 * C_i, h_i, w_i), then DFC level by level.
         fused = self.neck([level.flatten(1, 2) for level in maps])
         compensated = [layer(level[:, 0], level[:, 1], both) for layer, level, both in
                        zip(self.levels, maps, fused, strict=True)]
+        # For other heads: earlier, later and their difference, of tokens and of pooled vectors.
         memory, pooled = _with_difference(tokens), _with_difference(features.pooled[:, :, None])
         return ChangeFeatures(compensated, memory, pooled.flatten(1), text,
                               group_grid(features, 3))
@@ -232,6 +280,7 @@ class LanguageGuidedFusion(nn.Module):
         Returns:
             (N, T, 2, C), background first.
         """
+        # text + gamma * decoder(text, [pooled, tokens]); dates are samples to the decoder.
         text = self.prompt_encoder(prompts)
         visual = torch.cat([pooled[:, :, None], tokens], dim=2)
         update = self.context_decoder(text.flatten(0, 1), visual.flatten(0, 1))

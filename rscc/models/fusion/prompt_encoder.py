@@ -76,6 +76,7 @@ class PromptEncoder(nn.Module):
         """Return (len(texts), C)."""
         if not self.deduplicate:
             return self._encode(texts)
+        # Every distinct sentence once, (D, C), then one row for each text that asked for it.
         distinct = list(dict.fromkeys(texts))
         if self.training or torch.is_grad_enabled() or not self.cache_size:
             rows = self._encode(distinct)

@@ -3,9 +3,14 @@
 The resampler of Flamingo (Alayrac et al., NeurIPS 2022, https://arxiv.org/abs/2204.14198) in its
 plain form: learned queries attend to the memory, layer by layer.
 """
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
+from rscc.models.contracts import FeatureSpec, Need
+from rscc.models.fusion.base import Fusion
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 
@@ -31,14 +36,15 @@ class ResamplerLayer(nn.Module):
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         """Update queries (N, Q, C) from memory (N, L, C)."""
         # The queries are part of what is attended to, so they can divide the work.
-        keys = torch.cat([self.norm_memory(memory), self.norm_query(queries)], 1)
-        found, _ = self.attention(self.norm_query(queries), keys, keys, need_weights=False)
+        asked = self.norm_query(queries)
+        keys = torch.cat([self.norm_memory(memory), asked], 1)  # (N, L + Q, C)
+        found, _ = self.attention(asked, keys, keys, need_weights=False)
         queries = queries + found
         return queries + self.feed_forward(queries)
 
 
 @MODELS.register_module()
-class QueryResampler(nn.Module):
+class QueryResampler(Fusion):
     """Shorten the memory of another fusion to ``num_queries`` tokens.
 
     Decoding cost grows with the memory: 32 tokens instead of three times 257 make beam search
@@ -57,14 +63,38 @@ class QueryResampler(nn.Module):
                  num_heads: int = 8, dropout: float = 0.0) -> None:
         super().__init__()
         self.fusion = MODELS.build(fusion)
+        self.channels = channels
+        self.time_steps, self.otherwise = self.fusion.time_steps, self.fusion.otherwise
         self.queries = nn.Parameter(torch.randn(num_queries, channels) * 0.02)
         self.layers = nn.ModuleList(
             ResamplerLayer(channels, num_heads, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, features: FrameFeatures) -> ChangeFeatures:
+    @property
+    def title(self) -> str:
+        """Name in messages, with that of the inner fusion, which does the reading."""
+        return f'QueryResampler of {self.fusion.title}'
+
+    def needs(self) -> Sequence[Need]:
+        """Return what the inner fusion reads."""
+        return self.fusion.needs()
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return what the inner fusion gives, and as wide tokens.
+
+        Raises:
+            ValueError: If the inner fusion gives tokens of another width.
+        """
+        fused = self.fusion.gives(frames, time_steps)
+        misfit = Need('tokens', self.channels, 'channels').misfit('QueryResampler', fused)
+        if misfit:
+            raise ValueError(misfit)
+        return replace(fused, source=self.title, tokens=self.channels)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse, then resample tokens (N, L, C) to (N, num_queries, C)."""
         fused = self.fusion(features)
+        # The same learned queries for every sample, (N, Q, C), updated layer by layer.
         queries = self.queries.expand(fused.tokens.shape[0], -1, -1)
         for layer in self.layers:
             queries = layer(queries, fused.tokens)

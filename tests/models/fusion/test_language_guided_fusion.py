@@ -143,7 +143,7 @@ def test_a_score_map_is_the_cosine_of_position_and_text():
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(pooled=None), 'needs the pooled vector of the encoder'),
+    (dict(pooled=None), 'LanguageGuidedFusion needs a pooled vector and the encoder gives none'),
     (dict(tokens=None), 'LanguageGuidedFusion needs tokens'),
     (dict(token_grid=(2, 3)), r'score_level: that map is \(3, 2\) and the tokens lie on \(2, 3\)')])
 def test_an_encoder_that_does_not_suit_is_refused(change, message):

@@ -1,0 +1,193 @@
+"""Contracts between the parts of a model: features given, features needed, and their comparison.
+
+Every part declares its side: an encoder and a fusion the widths of what they give
+(:class:`FeatureSpec`), a fusion and a head what they read (:class:`Need`). The interpreter compares
+both sides when a model is built, so that parts that do not fit are refused then, by name and width,
+and not by a traceback inside the first training step.
+"""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rscc.registry import Part
+from rscc.structures import FrameFeatures
+
+#: What to do where a feature is absent, whatever part should have given it.
+_ADVICE = {'tokens': 'stored features have some with features.tokens=True',
+           'text': 'LanguageGuidedFusion gives them'}
+_NAMES = {'maps': 'feature maps', 'tokens': 'tokens', 'pooled': 'a pooled vector',
+          'text': 'text embeddings'}
+_PROBE_SIDE = 64  # pixels: two places at stride 32
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Widths and strides of the features that one part gives the next.
+
+    A width counts channels: 0 says that there is no such feature, None that nobody can tell before
+    there are data. What is None is not compared.
+
+    Attributes:
+        source: Name of the part that gives them.
+        maps: Width of every map, fine to coarse; () for none.
+        strides: Image pixels from one place of each map to the next.
+        tokens: Width of the tokens.
+        token_stride: Image pixels from one token to the next.
+        placed: Whether the tokens lie on a grid of rows and columns.
+        pooled: Width of the pooled vector.
+        text: Width of the text embeddings.
+        time_steps: T, the time steps whose texts are given.
+        advice: What to set where a feature is absent, by the name of the feature.
+    """
+    source: str
+    maps: tuple[int, ...] | None = None
+    strides: tuple[int, ...] | None = None
+    tokens: int | None = None
+    token_stride: int | None = None
+    placed: bool | None = None
+    pooled: int | None = None
+    text: int | None = 0
+    time_steps: int | None = None
+    advice: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, features: FrameFeatures) -> 'FeatureSpec':
+        """Return the widths of features that are there."""
+        def width(value: Tensor | None) -> int:
+            return 0 if value is None else value.shape[-1]
+
+        return cls('the encoder', maps=tuple(level.shape[2] for level in features.maps),
+                   tokens=width(features.tokens), placed=features.token_grid is not None,
+                   pooled=width(features.pooled))
+
+
+@dataclass(frozen=True)
+class Need:
+    """One feature that a part reads.
+
+    Attributes:
+        feature: ``'maps'``, ``'tokens'``, ``'pooled'`` or ``'text'``.
+        width: Channels it must have, for maps one number a level; None takes any.
+        option: Option of the part that sets this width.
+        levels: Indices of the maps that are read, as many as ``width`` has numbers; None reads all
+            of them, and there must be no more.
+        joined: Whether the maps are concatenated, so that ``width`` is the sum of theirs.
+        placed: Whether tokens must lie on a grid of rows and columns.
+    """
+    feature: str
+    width: int | tuple[int, ...] | None = None
+    option: str = ''
+    levels: tuple[int, ...] | None = None
+    joined: bool = False
+    placed: bool = False
+
+    def misfit(self, reader: str, given: FeatureSpec) -> str:
+        """Return what keeps ``reader`` from reading the feature, or ''."""
+        found = getattr(given, self.feature)  # a field of the record
+        if found is None:
+            return ''
+        name, advice = _NAMES[self.feature], (_ADVICE | given.advice).get(self.feature)
+        if not found:
+            return (f'{reader} needs {name} and {given.source} gives none'
+                    + (f': {advice}' if advice else ''))
+        if self.placed and given.placed is False:
+            return (f'{reader} needs tokens on a grid and {given.source} gives some without: say '
+                    'their rows and columns in token_grid of StoredFeatures')
+        if self.levels is not None:
+            absent = [level for level in self.levels if not -len(found) <= level < len(found)]
+            if absent:
+                return (f'{reader} reads the maps {list(self.levels)} (in_index) and '
+                        f'{given.source} gives {len(found)}: set in_index and {self.option} to '
+                        f'maps of the widths {list(found)}')
+            found = tuple(found[level] for level in self.levels)
+        found = sum(found) if self.joined else found
+        if self.width in (None, found):
+            return ''
+        return (f'{reader} reads {name} of width {self.width} ({self.option}) and '
+                f'{given.source} gives {found}: set {self.option}={found}, or change '
+                f'{given.source}')
+
+
+def probe(module: nn.Module, *inputs: Any) -> Any:
+    """Run a module once without a trace, to see the shapes of what it returns.
+
+    It runs in evaluation mode, without gradient, and is left as it was.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, _ in modes:  # not eval(): backbones freeze or thaw more than the mode there
+            part.training = False
+        with torch.no_grad():
+            return module(*inputs)
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def probe_backbone(backbone: nn.Module) -> Any | None:
+    """Run a backbone on one small black image (1, 3, 64, 64).
+
+    Returns:
+        Its output, or None where it does not run on such an image.
+    """
+    like = next(backbone.parameters(), torch.zeros(()))
+    try:
+        return probe(backbone, like.new_zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+    except Exception:  # made for one image size, or with operators that this device lacks
+        return None
+
+
+def probed_strides(maps: Sequence[Tensor]) -> tuple[int, ...]:
+    """Return the strides of the maps that ``probe_backbone`` returned."""
+    return tuple(_PROBE_SIDE // level.shape[-1] for level in maps)
+
+
+def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
+    """Return what the maps become behind a neck, found by running it on zeros.
+
+    Args:
+        neck: From a list of maps (N, C_i, h_i, w_i) to such maps.
+        given: What comes before it; where its maps are unknown, those behind it are as well.
+
+    Raises:
+        ValueError: If it does not run on maps of these widths.
+    """
+    behind = replace(given, source=f'{type(neck).__name__} behind {given.source}', strides=None)
+    if not given.maps or not given.strides:
+        return behind
+    like, finest = next(neck.parameters(), torch.zeros(())), min(given.strides)
+    zeros = [like.new_zeros(1, width, 32 * finest // stride, 32 * finest // stride)
+             for width, stride in zip(given.maps, given.strides, strict=True)]
+    try:
+        maps = probe(neck, zeros)
+    except (NotImplementedError, ImportError):  # an operator that this device lacks
+        return replace(behind, maps=None)
+    except Exception as error:
+        raise ValueError(
+            f'{type(neck).__name__} (neck) does not take the maps that {given.source} gives, of '
+            f'the widths {given.maps}: set its in_channels to these ({error})') from error
+    return replace(behind, maps=tuple(level.shape[1] for level in maps),
+                   strides=tuple(32 * finest // level.shape[-1] for level in maps))
+
+
+def together(every: Sequence[Part], given: Callable[[int], FeatureSpec],
+             time_steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of time steps at which every reader can read what it is given.
+
+    Args:
+        every: The readers.
+        given: From T to what they are given.
+        time_steps: The T to try.
+
+    Raises:
+        ValueError: If there is none; it says what is the matter at the largest.
+    """
+    misfits = {steps: next(filter(None, (reader.misfit(given(steps)) for reader in every)), '')
+               for steps in time_steps}
+    fitting = tuple(steps for steps, misfit in misfits.items() if not misfit)
+    if not fitting:
+        raise ValueError(misfits[max(time_steps)])
+    return fitting
