@@ -1,13 +1,25 @@
-"""Test cases that every encoder, fusion and head must pass; a new class gets them in five lines."""
-import copy
+"""Base tests of every kind of part; a new class is tested in about five lines.
 
+Subclass the tester of the kind and give it ``cfg``; attributes say what is special. Below the
+helpers stand the testers of models (encoder, fusion, heads, prompter) and then those of data
+(transform, dataset, metric).
+"""
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from fake_data import write_fake_dataset
 from mmengine.structures import PixelData
 
+from rscc.evaluation.metrics import sample_metric
+from rscc.models.change_heads.base import as_change_head
+from rscc.models.contracts import FeatureSpec
 from rscc.models.encoders.base import build_encoder
-from rscc.registry import MODELS
-from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
+from rscc.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures, ScoredCaption
 
 WORDS = ['a', 'house', 'is', 'built', 'road', 'no', 'change']
 CAPTIONS = ['a house is built', 'a road is built', 'no change', 'a house']
@@ -50,7 +62,8 @@ def data_samples(n=2, classes=3, size=(32, 32), captions=CAPTIONS):
 
 def tensors_of(features):
     """Every tensor in a feature record."""
-    values = [*features.maps, features.tokens, features.pooled, getattr(features, 'text', None)]
+    text = features.text if isinstance(features, ChangeFeatures) else None
+    values = [*features.maps, features.tokens, features.pooled, text]
     return [value for value in values if value is not None]
 
 
@@ -140,6 +153,16 @@ class EncoderTester(ModuleTester):
             assert feature.isfinite().all()
 
     @torch.no_grad()
+    def test_it_gives_what_it_declares(self):
+        encoder = self.build()
+        given, features = encoder.gives(), encoder(self.inputs())
+        found = FeatureSpec.of(features)
+        assert (given.maps, given.tokens, given.pooled) == (found.maps, found.tokens, found.pooled)
+        assert given.strides == tuple(self.size[0] // level.shape[-2] for level in features.maps)
+        if given.token_stride is not None:
+            assert features.token_grid[0] * given.token_stride == self.size[0]
+
+    @torch.no_grad()
     def test_tokens_fill_their_grid(self):
         features = self.build()(self.inputs())
         height, width = features.token_grid
@@ -176,6 +199,23 @@ class FusionTester(ModuleTester):
         assert fused.tokens.shape == (3, self.tokens, 16)
         assert all(feature.shape[0] == 3 and feature.ndim == 4 for feature in fused.maps)
         assert fused.pooled.shape[0] == 3
+
+    @torch.no_grad()
+    def test_it_gives_what_it_declares(self):
+        fusion, features = self.build().eval(), frame_features(2, self.dates)
+        fused = fusion(features)
+        given = fusion.gives(FeatureSpec.of(features), self.dates)
+        assert given.maps == tuple(level.shape[1] for level in fused.maps)
+        assert (given.tokens, given.pooled) == (fused.tokens.shape[-1], fused.pooled.shape[-1])
+        assert self.dates in fusion.time_steps
+
+    def test_features_of_another_width_are_refused_by_name(self):
+        fusion, wide = self.build(), frame_features(2, self.dates, channels=24)
+        if all(need.width is None for need in fusion.needs()):
+            pytest.skip('it takes any width')
+        with pytest.raises(ValueError, match=rf'{fusion.title} reads tokens of width 16 '
+                           r'\(channels\) and the encoder gives 24: set channels=24'):
+            fusion(wide)
 
     @torch.no_grad()
     @pytest.mark.parametrize('class_token', [False, True])
@@ -267,3 +307,257 @@ class CaptionHeadTester(ModuleTester):
         wrong, meant = self.misspelt
         with pytest.raises(TypeError, match=f"Did you mean '{meant}'"):
             self.build().generate(change_features(1), **{wrong: 3})
+
+
+class ChangeHeadTester(ModuleTester):
+    """Subclass with ``cfg`` of 3 classes over two maps of 16 channels, or give ``features``."""
+    reads_dates = False  # whether an exchange of the texts of both dates changes the map
+
+    def features(self, n=2):
+        return change_features(n)
+
+    def test_loss_is_finite_and_reaches_every_parameter(self):
+        head = self.build()
+        values = as_change_head(head).loss(self.features(3), data_samples(3))
+        assert total(values).isfinite()
+        assert_gradient_reaches_everything(head, total(values))
+
+    @torch.no_grad()
+    def test_one_map_a_sample_that_is_the_same_alone_and_again(self):
+        head, features = as_change_head(self.build().eval()), self.features(3)
+        metas = [dict(pad_shape=(32, 48), img_shape=(32, 48))] * 3
+        logits = head.predict(features, metas)
+        assert logits.shape[0] == 3 and logits.shape[-2:] == (32, 48)
+        assert torch.equal(logits, head.predict(features, metas))
+        row = row_of(features, 1)
+        torch.testing.assert_close(head.predict(row, metas[:1])[0], logits[1], atol=1e-5, rtol=1e-4)
+
+    @torch.no_grad()
+    def test_exchanging_the_dates_matters_as_declared(self):
+        head, features = as_change_head(self.build().eval()), self.features()
+        if features.text is None:
+            assert not self.reads_dates
+            return
+        plain = head(features)
+        features.text = features.text.flip(1)
+        assert torch.allclose(plain, head(features)) != self.reads_dates
+
+    def test_it_says_what_it_reads(self):
+        head, maps = as_change_head(self.build()), self.features().maps
+        text = self.features().text
+        given = FeatureSpec('Given', maps=tuple(level.shape[1] for level in maps), text=0 if (
+            text is None) else text.shape[-1])
+        wide = FeatureSpec('Given', maps=tuple(2 * width for width in given.maps), text=given.text)
+        assert head.misfit(given) == ''
+        assert f'{head.title} reads feature maps of width' in head.misfit(wide)
+        assert 'and Given gives' in head.misfit(wide) and 'set in_channels=' in head.misfit(wide)
+
+
+def row_of(features, row):
+    """One sample of fused features, as a batch of one."""
+    cut = slice(row, row + 1)
+    text = None if features.text is None else features.text[cut]
+    return ChangeFeatures([level[cut] for level in features.maps], features.tokens[cut],
+                          features.pooled[cut], text)
+
+
+class PrompterTester(ModuleTester):
+    """Subclass with ``cfg``; ``stored`` are the class names that the samples bring, if any."""
+    stored = None
+
+    def answer(self, flip=False):
+        images = torch.rand(2, 2, 3, 40, 48, generator=generator())
+        samples = data_samples(2)
+        for sample in samples if self.stored else []:
+            sample.prompts = self.stored[::-1] if flip else self.stored
+        prompter = self.build().eval()
+        images = images.flip(1) if flip else images
+        return prompter(images if prompter.needs_images else None, samples, (2, 2))
+
+    def test_every_date_of_every_sample_gets_its_names(self):
+        answer = self.answer()
+        assert [len(dates) for dates in answer] == [2, 2]
+        assert all(isinstance(name, str) for dates in answer for names in dates for name in names)
+        assert answer == self.answer()
+
+    def test_exchanging_the_dates_exchanges_the_names(self):
+        assert self.answer(flip=True) == [dates[::-1] for dates in self.answer()]
+
+    def test_nothing_of_it_goes_into_checkpoints(self):
+        assert not self.build().state_dict()
+
+
+class TransformTester:
+    """Subclass with ``cfg`` of a transform of frames.
+
+    Attributes:
+        moves: Whether pixels move, those of all frames and of the mask by one draw.
+        alike: Whether all frames get the same draw.
+        told: What becomes of the caption below; None where a sample that names a direction stays.
+    """
+    cfg: dict
+    moves, alike = True, True
+    caption, told = 'a house appears on the left', 'a house appears on the left'
+
+    def apply(self, seed=0, **fields):
+        return TRANSFORMS.build(dict(self.cfg))(self.sample(seed) | fields)
+
+    def sample(self, seed=0, size=(16, 24)):
+        """A smooth scene that tells where each pixel comes from; the mask follows it."""
+        rows, columns = np.mgrid[:size[0], :size[1]]
+        scene = np.dstack([rows * 8, columns * 8, rows * 4 + columns * 4]).astype(np.uint8)
+        return dict(sample_id='s', rng=np.random.default_rng(seed), frames=[scene, scene.copy()],
+                    gt_sem_seg=(rows * 4 + columns * 4 > 90).astype(np.uint8),
+                    gt_captions=['a house appears'], language='en', gt_change_flag=False)
+
+    def test_frames_and_mask_keep_their_kind_and_share_their_size(self):
+        out = self.apply()
+        for frame in out['frames']:
+            assert frame.dtype == np.uint8 and frame.ndim == 3
+            assert frame.shape[:2] == out['gt_sem_seg'].shape
+        assert len(out['frames']) == 2 and out['gt_sem_seg'].dtype == np.uint8
+        assert tuple(out.get('img_shape', out['gt_sem_seg'].shape)) == out['gt_sem_seg'].shape
+
+    def test_all_frames_get_the_same_draw_as_declared(self):
+        first, second = self.apply()['frames']
+        assert np.array_equal(first, second) == self.alike
+
+    def test_the_mask_moves_with_the_frames(self):
+        out, given = self.apply(), self.sample()
+        if not self.moves:
+            assert np.array_equal(out['gt_sem_seg'], given['gt_sem_seg'])
+            return
+        mask, valid = out['gt_sem_seg'], out['gt_sem_seg'] != 255
+        expected = out['frames'][0][..., 2].astype(int) > 90
+        # Interpolation may disagree in a strip along the boundary, nowhere else.
+        assert (expected[valid] == (mask[valid] == 1)).mean() > 0.85
+
+    def test_the_same_generator_gives_the_same_result(self):
+        one, other = self.apply(seed=3), self.apply(seed=3)
+        assert all(np.array_equal(a, b)
+                   for a, b in zip(one['frames'], other['frames'], strict=True))
+        assert np.array_equal(one['gt_sem_seg'], other['gt_sem_seg'])
+
+    def test_the_input_is_never_written(self):
+        given = self.sample()
+        for array in (*given['frames'], given['gt_sem_seg']):
+            array.setflags(write=False)
+        assert TRANSFORMS.build(dict(self.cfg))(given)['frames']
+
+    def test_captions_stay_true(self):
+        out, given = self.apply(gt_captions=[self.caption]), self.sample()
+        if self.told is None:
+            assert out['gt_captions'] == [self.caption]
+            assert np.array_equal(out['frames'][0], given['frames'][0])
+        else:
+            assert out['gt_captions'] == [self.told]
+
+
+class DatasetTester:
+    """Subclass with ``cfg``, a dataset's config as in ``configs/_base_/datasets``."""
+    cfg: dict
+    keys = ('sample_id', )  # of every sample's metainfo
+    pairs = 4  # samples written for each split
+    per_split = 4  # samples found in each
+
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path, monkeypatch):
+        monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+        self.root = write_fake_dataset(tmp_path, self.cfg, self.pairs)
+
+    def build(self, **changes):
+        pipeline = [dict(type='LoadFrames'), dict(type='PackChangeInputs')]
+        return DATASETS.build(copy.deepcopy(self.cfg) | dict(pipeline=pipeline) | changes)
+
+    @pytest.mark.parametrize('split', ['train', 'val', 'test'])
+    def test_every_split_has_its_samples(self, split):
+        dataset = self.build(**self.of(split))
+        assert len(dataset) == self.per_split
+        assert len({dataset.get_data_info(row)['sample_id'] for row in range(len(dataset))}) == (
+            self.per_split)
+
+    def of(self, split):
+        return dict(split=split)
+
+    def test_a_sample_has_frames_and_the_declared_keys(self):
+        packed = self.build()[0]
+        assert packed['inputs'].dtype == torch.uint8 and packed['inputs'].ndim == 4
+        assert packed['inputs'].shape[1] == 3
+        for key in self.keys:
+            assert key in packed['data_samples'], key
+
+    def test_a_missing_image_is_named(self):
+        victim = Path(self.build().files_of(self.build().get_data_info(0))[0])
+        victim.unlink()
+        with pytest.raises(FileNotFoundError, match=victim.name):
+            self.build()
+
+    def test_missing_annotations_are_named(self):
+        path = Path(self.build().ann_file)
+        for part in path.parent.glob(path.name.replace('{part}', '*')):
+            part.unlink()
+        with pytest.raises(FileNotFoundError, match=path.name.split('}')[-1]):
+            self.build()
+
+    def test_a_pickled_copy_gives_the_same_samples(self):
+        dataset = self.build()
+        copied = pickle.loads(pickle.dumps(dataset))
+        assert len(copied) == len(dataset)
+        assert torch.equal(copied[1]['inputs'], dataset[1]['inputs'])
+
+
+class MetricTester:
+    """Subclass with ``cfg``; ``answered`` says what a scored sample must bring."""
+    cfg: dict
+    meta = dict(classes=('unchanged', 'building', 'road'), language='en')
+
+    def samples(self, n=4):
+        """Data samples with reference and prediction of every kind."""
+        made = data_samples(n, size=(8, 8))
+        for row, sample in enumerate(made):
+            sample.pred_sem_seg = PixelData(data=sample.gt_sem_seg.data.roll(row, -1))
+            sample.gt_captions = [CAPTIONS[row % 4], CAPTIONS[(row + 1) % 4]]
+            sample.pred_caption = CAPTIONS[row % 3]
+            sample.pred_captions = [ScoredCaption(sample.pred_caption, 0.0)]
+            sample.pred_change_flag = bool(row % 2)
+        return made
+
+    def build(self):
+        metric = METRICS.build(copy.deepcopy(self.cfg))
+        metric.dataset_meta = dict(self.meta)
+        return metric
+
+    def scores(self, samples, size=None):
+        metric = self.build()
+        metric.process(None, samples)
+        return metric.evaluate(size or len(samples))
+
+    def test_scores_are_numbers_and_the_order_does_not_matter(self):
+        scores = self.scores(self.samples())
+        assert scores and all(isinstance(value, float | int) for value in scores.values())
+        assert scores == self.scores(self.samples()[::-1])
+
+    def test_two_processes_score_as_one(self, monkeypatch):
+        samples, parts = self.samples(5), [self.build(), self.build()]
+        parts[0].process(None, samples[::2])
+        parts[1].process(None, [*samples[1::2], samples[0]])  # padded to the same length
+        gathered = [part.results.copy() for part in parts]
+        monkeypatch.setattr(sample_metric, 'all_gather_object', lambda own: gathered)
+        two = parts[0].evaluate(5)
+        monkeypatch.undo()
+        assert two == self.scores(samples)
+
+    def test_results_start_afresh(self):
+        metric = self.build()
+        for _ in range(2):
+            metric.process(None, self.samples())
+            scores = metric.evaluate(4)
+        assert scores == self.scores(self.samples())
+
+    def test_nothing_to_score_is_said(self, monkeypatch):
+        said = []
+        monkeypatch.setattr(sample_metric, 'warn', said.append)
+        bare = [ChangeDataSample(metainfo=dict(sample_id=name)) for name in 'ab']
+        assert not self.scores(bare)
+        assert len(said) == 1 and '2 of 2 samples have ' in said[0]
+        assert said[0].endswith('nothing is scored')

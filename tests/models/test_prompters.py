@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 from fake_clip import save_state_dict, tiny_clip
+from testers import PrompterTester
 from torch import nn
 
 from rscc.models import prompters as stored_module
@@ -32,6 +33,22 @@ def file(tmp_path_factory):
 @pytest.fixture
 def clip_cfg(file):
     return dict(type='CLIPPrompts', model=None, pretrained=file, class_names=NAMES, top=3)
+
+
+class TestFixedPrompts(PrompterTester):
+    cfg = dict(type='FixedPrompts', names=['road', 'river'])
+
+
+class TestStoredPrompts(PrompterTester):
+    cfg = dict(type='StoredPrompts')
+    stored = [['road'], ['river', 'road']]
+
+
+class TestCLIPPrompts(PrompterTester):
+
+    @pytest.fixture(autouse=True)
+    def weights(self, clip_cfg):
+        self.cfg = clip_cfg
 
 
 def test_fixed_names_are_told_about_every_date():

@@ -252,8 +252,9 @@ class LanguageGuidedFusion(Fusion):
             ``maps`` (N, channels, h_i, w_i), ``text`` (N, 2, 2, C), ``tokens`` (N, 3*h*w, C),
             ``pooled`` (N, 3*C).
         """
-        # Texts of every date that have seen its image, (N, 2, 2, C).
-        tokens = features.tokens
+        # Texts of every date that have seen its image, (N, 2, 2, C); a class token has no place.
+        rows, columns = features.token_grid
+        tokens = features.tokens[:, :, -rows * columns:]
         text = self.guide(tokens, features.pooled, self._names(features))
         # Their score maps join one level: (N, 2, C_i + 2, h, w).
         maps = list(features.maps)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from testers import TransformTester
 
 from rscc.datasets.transforms.color import LUMA, FramesColorJitter, hue_matrix, jitter
 
@@ -11,24 +12,19 @@ def sample(seed=0):
             'gt_sem_seg': np.ones((16, 16), np.uint8)}
 
 
-def test_each_date_gets_its_own_draw_and_the_mask_none():
-    out = FramesColorJitter(prob=1.0)(sample())
-    first, second = out['frames']
-    assert not np.array_equal(first, second) and not np.array_equal(first, SCENE)
-    assert out['gt_sem_seg'].all()
+class TestDrawsPerDate(TransformTester):
+    cfg = dict(type='FramesColorJitter', prob=1.0)
+    moves, alike = False, False
 
 
-def test_one_draw_for_all_dates_on_request():
-    first, second = FramesColorJitter(prob=1.0, per_date=False)(sample())['frames']
-    assert np.array_equal(first, second) and not np.array_equal(first, SCENE)
+class TestOneDrawForAll(TransformTester):
+    cfg = dict(type='FramesColorJitter', prob=1.0, per_date=False)
+    moves = False
 
 
-def test_the_generator_decides():
-    def run(seed):
-        return FramesColorJitter(prob=1.0)(sample(seed))['frames']
-
-    assert all(np.array_equal(a, b) for a, b in zip(run(4), run(4), strict=True))
-    assert not np.array_equal(run(4)[0], run(5)[0])
+def test_colours_change_as_the_generator_draws():
+    one, other = (FramesColorJitter(prob=1.0)(sample(seed))['frames'][0] for seed in (4, 5))
+    assert not np.array_equal(one, other) and not np.array_equal(one, SCENE)
 
 
 def test_the_probability_is_kept():

@@ -1,0 +1,10 @@
+"""Every metric by the tests that all of them share."""
+from testers import MetricTester
+
+
+class TestChangeMetric(MetricTester):
+    cfg = dict(type='ChangeMetric')
+
+
+class TestCaptionMetric(MetricTester):
+    cfg = dict(type='CaptionMetric', meteor=False)
