@@ -12,16 +12,11 @@ import argparse
 from pathlib import Path
 
 from rscc.evaluation.metrics.caption_metric import write_table
-from rscc.evaluation.predictions import read_facts, read_predictions
-from rscc.evaluation.protocols import (
-    PROTOCOLS,
-    CaptionOptions,
-    final_stop,
-    score_captions,
-    scoring_facts,
-)
+from rscc.evaluation.predictions import read_metadata, read_predictions
+from rscc.evaluation.protocols import final_stop, score_captions
+from rscc.evaluation.records import PROTOCOLS, CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.evaluation.references import NAMINGS, TASKS, References, read_references
-from rscc.evaluation.table import format_facts, format_table
+from rscc.evaluation.table import format_metadata, format_table
 from rscc.text import LANGUAGES
 from rscc.utils import write_json
 
@@ -53,7 +48,7 @@ def parse_args() -> argparse.Namespace:
                         "stop, where it is missing, as the references do (for 'clipcap_rsic')")
     parser.add_argument('--no-meteor', action='store_true', help='leave METEOR (Java) and Sm out')
     parser.add_argument('--constant-caption', metavar='SENTENCE',
-                        help="the floors' sentence for changed samples (default: the best among "
+                        help="the baseline's sentence for changed samples (default: the best among "
                         'the references)')
     parser.add_argument('--bootstrap', type=int, default=0, metavar='N',
                         help='95 %% intervals over N resamples of the images, e.g. 1000')
@@ -64,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def add_final_stops(records: list) -> None:
+def add_final_stops(records: list[CaptionRecord]) -> None:
     """End the predictions as most references end."""
     ending = final_stop([text for record in records for text in record.references])
     for record in records:
@@ -72,9 +67,9 @@ def add_final_stops(records: list) -> None:
             record.prediction = record.prediction.rstrip() + ending
 
 
-def score(args: argparse.Namespace) -> tuple[list, dict, dict, list]:
-    """Return records, facts, scores and the rows of the samples."""
-    known = read_facts(args.predictions)
+def score(args: argparse.Namespace) -> tuple[list[CaptionRecord], dict, dict, list]:
+    """Return records, metadata, scores and the rows of the samples."""
+    known = read_metadata(args.predictions)
     dataset = known.get('dataset', {})
     language = args.language or dataset.get('language') or 'en'
     stock = tuple(dataset.get('no_change_captions') or ())
@@ -92,26 +87,26 @@ def score(args: argparse.Namespace) -> tuple[list, dict, dict, list]:
         frequent_caption=frequent, bootstrap=args.bootstrap, seed=args.seed)
     split = references.split if references else known.get('split')
     single = all(record.changed is None for record in records)
-    facts = {'samples': len(records), **scoring_facts(options, split, single)}
+    metadata = {'samples': len(records), **scoring_metadata(options, split, single)}
     if references:
-        facts['references'] = Path(args.references).name
+        metadata['references'] = Path(args.references).name
     scores, rows = score_captions(records, options)
-    return records, facts, scores, rows
+    return records, metadata, scores, rows
 
 
 def main() -> None:
     """Score and print."""
     args = parse_args()
     try:
-        records, facts, scores, rows = score(args)
+        records, metadata, scores, rows = score(args)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'{format_facts(facts)}\n\n{format_table(scores)}')
+    print(f'{format_metadata(metadata)}\n\n{format_table(scores)}')
     if args.per_sample:
         write_table(args.per_sample, records, rows, args.protocol)
         print(f'\nscores of every sample: {args.per_sample}')
     if args.out:
-        write_json(args.out, {**facts, **scores})
+        write_json(args.out, {**metadata, **scores})
         print(f'scores: {args.out}')
 
 

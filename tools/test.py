@@ -46,7 +46,7 @@ def main() -> None:
 
     from rscc.apis.launch import (
         build_runner,
-        caption_facts,
+        caption_metadata,
         draw_predictions,
         dump_predictions,
         finish,
@@ -69,11 +69,12 @@ def main() -> None:
     with explained():
         runner = build_runner(cfg)
         metrics = runner.test()
-        facts = caption_facts(runner, metrics)
-        written = finish(metrics, cfg.work_dir, predictions, args.show_dir, facts)
+        metadata = caption_metadata(runner, metrics)
+        written = finish(metrics, cfg.work_dir, predictions, args.show_dir, metadata)
     if is_main_process():
-        from rscc.evaluation.table import format_facts, format_table
-        print('\n' + (format_facts(facts) + '\n\n' if facts else '') + format_table(metrics) + '\n')
+        from rscc.evaluation.table import format_metadata, format_table
+        stated = f'{format_metadata(metadata)}\n\n' if metadata else ''
+        print(f'\n{stated}{format_table(metrics)}\n')
         print('written: ' + ', '.join(str(path) for path in written))
 
 

@@ -212,26 +212,27 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
         add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
 
 
-def caption_facts(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return what must stand beside caption scores: protocol, split, language and tokenizer.
+def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of caption scores: protocol, split, language and tokenizer.
 
     Args:
         runner: The runner after its test.
         metrics: Its scores.
 
     Returns:
-        The facts of its caption metric; nothing where no caption was scored.
+        That of its caption metric; nothing where no caption was scored.
     """
-    from rscc.evaluation.metrics.caption_metric import CaptionMetric
     if not any(key.endswith('/all/Bleu_1') for key in metrics):
         return {}
-    return next((metric.facts for metric in runner.test_evaluator.metrics
-                 if isinstance(metric, CaptionMetric)), {})
+    from rscc.evaluation.metrics.sample_metric import SampleMetric
+    found = (metric.metadata for metric in runner.test_evaluator.metrics
+             if isinstance(metric, SampleMetric))
+    return next(filter(None, found), {})
 
 
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
            predictions: str | os.PathLike | None, show_dir: str | os.PathLike | None,
-           facts: Mapping[str, str] | None = None) -> list[Path]:
+           metadata: Mapping[str, str] | None = None) -> list[Path]:
     """Write what a test leaves behind, in the main process.
 
     Args:
@@ -239,7 +240,7 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
         work_dir: Gets ``metrics.json``.
         predictions: The file of ``PredictionDump``, which gets the scores too; None without.
         show_dir: Folder of the pictures, which gets ``report.html``; None without.
-        facts: What :func:`caption_facts` returned; put beside the scores.
+        metadata: What :func:`caption_metadata` returned; put beside the scores.
 
     Returns:
         The files written.
@@ -247,7 +248,7 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
     if not is_main_process():
         return []
     written = [Path(work_dir) / 'metrics.json']
-    write_json(written[0], {**(facts or {}), **{k: float(v) for k, v in metrics.items()}})
+    write_json(written[0], {**(metadata or {}), **{k: float(v) for k, v in metrics.items()}})
     if predictions is not None:
         from rscc.evaluation.predictions import add_metrics
         add_metrics(predictions, metrics)

@@ -1,4 +1,4 @@
-"""Reading predictions back: our JSON, ``{id: caption}``, COCO's results, or one caption a line."""
+"""Prediction files: our JSON, ``{id: caption}``, COCO's results, or one caption a line."""
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
 
 def read_predictions(path: str | os.PathLike, references: References | None = None,
                      naming: str | None = None, partial: bool = False) -> list[CaptionRecord]:
-    """Read predictions of any of the four forms.
+    """Read predictions of any form and put them beside their references.
 
     Args:
         path: Our predictions JSON (its own references are used unless ``references`` is given), a
@@ -58,11 +58,13 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
     if naming not in (None, *NAMINGS):
         raise ValueError(f"unknown naming '{naming}': expected one of {', '.join(NAMINGS)}."
                          f'{did_you_mean(naming, NAMINGS)}')
+    # The form is told by the ending and the layout; each branch ends with both sides joined.
     if path.suffix.lower() == '.txt':
         return _from_lines(path, references)
     data = read_json(path, unique_keys=True)
     if isinstance(data, dict) and isinstance(data.get('samples'), list):
         _check_samples(path, data['samples'])
+        # Our own file carries references, ids by name and denoising trajectories.
         if references is None:
             return _own_records(path, data['samples'])
         said = {sample['sample_id']: sample['prediction'] for sample in data['samples']
@@ -72,7 +74,9 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
                 _join(path, said, references, naming or 'name', partial)]
     captions = _captions(path, data)
     _need(path, references)
+    # Foreign files: ids may be names, names without ending, or numbers.
     said = _without_endings(path, captions)
+    # An ending of a file name was found: these ids are no numbers.
     if naming is None and said.keys() != captions.keys():
         naming = 'name'
     return _join(path, said, references, naming or _naming(path, said, references, partial),
@@ -116,6 +120,7 @@ def _captions(path: Path, data: Any) -> dict[str, str]:
     if wrong:
         raise ValueError(f"'{path}': the caption of '{wrong[0]}' is {str(wrong[1])[:60]} "
                          f'({type(wrong[1]).__name__}); every id needs one sentence, a string')
+    # COCO's results have numbers for ids, which would hide a repeated image as 1 and '1'.
     captions = {str(key): text for key, text in pairs}
     if len(captions) < len(pairs):
         raise ValueError(f"'{path}' has {len(pairs)} captions of {len(captions)} images; one an "
@@ -139,7 +144,7 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
 
 
 def _sampled(sample: dict) -> SampledCaption | None:
-    """Return agreement and strip of a sample's sentence, where it was drawn from noise."""
+    """Return the sentence with agreement and denoising trajectory, if it was drawn from noise."""
     score = sample.get('score')
     return SampledCaption.told(ScoredCaption(
         sample.get('prediction') or '', float('nan') if score is None else score), sample)
@@ -165,6 +170,7 @@ def _need(path: Path, references: References | None) -> None:
 
 def _without_endings(path: Path, said: Mapping[str, str]) -> dict[str, str]:
     """Return captions by file name without ending; numbers stay as they are."""
+    # Path.stem alone would cut an id such as 'tile_1.5', which is no file name.
     bare = {Path(key).stem if key.lower().endswith(_ENDINGS) else key: text
             for key, text in said.items()}
     if len(bare) < len(said):
@@ -174,18 +180,20 @@ def _without_endings(path: Path, said: Mapping[str, str]) -> dict[str, str]:
 
 
 def _naming(path: Path, said: Mapping[str, str], references: References, partial: bool) -> str:
-    """Return what the ids are: numbers and file names may look alike ('1' is the image 2.tif)."""
+    """Decide whether ids are file names or numbers, which may look alike ('1' is image 2.tif)."""
     known = references.ids
     fits = [naming for naming in NAMINGS if known[naming].keys() == said.keys()]
     # Several may fit and mean the same.
     if fits and all(known[naming] == known[fits[0]] for naming in fits):
         return fits[0]
+    # Nothing fits as a whole: take what most ids fit, unless that would be a guess.
     shared = {naming: len(known[naming].keys() & said.keys()) for naming in NAMINGS}
     likely = [naming for naming in NAMINGS if shared[naming]]
     if len(likely) > 1 and (fits or partial):
         raise ValueError(f"'{path}': its ids, such as '{next(iter(said))}', may be "
                          + ' or '.join(f'{name} ({shared[name]} of {len(said)} known)'
                                        for name in likely) + ': say which with --ids')
+    # Ids of another split tell too what they are, and the message will name that split.
     elsewhere = {naming: Counter(known_by[key] for key in said if key in known_by)
                  for naming, known_by in references.elsewhere.items()}
     return max(NAMINGS, key=lambda naming: (shared[naming],
@@ -203,6 +211,7 @@ def _join(path: Path, said: Mapping[str, str], references: References, naming: s
         f'{", ".join(missing[:3])}',
         extra and f'{len(extra)} ids that the split does not have, first: {", ".join(extra[:3])}')
         if text]
+    # A wrong --split is the usual reason for ids that are unknown.
     others = Counter(references.elsewhere[naming].get(key) for key in extra).most_common(1)
     if others and others[0][0] is not None:
         problems[-1] += f" ({others[0][1]} of them are of split '{others[0][0]}')"
@@ -221,8 +230,8 @@ def _join(path: Path, said: Mapping[str, str], references: References, naming: s
             for record, text in chosen]
 
 
-def read_facts(path: str | os.PathLike) -> dict:
-    """Return what a file of ours says of its predictions, empty for other files.
+def read_metadata(path: str | os.PathLike) -> dict:
+    """Return dataset and split that a predictions file states, empty for files of other forms.
 
     Args:
         path: A predictions file of any form; :func:`read_predictions` says what is wrong with it.

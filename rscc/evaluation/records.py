@@ -1,4 +1,4 @@
-"""What a caption score is computed from: sentences, options, and the words that state both."""
+"""Caption records, scoring options, and the metadata that is stated beside every score."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +21,8 @@ class CaptionRecord:
         references: Sentences it is scored against, at least one.
         changed: Whether the sample changed; None for single images.
         predicted_flag: The model's own change flag, where it has one.
-        sampled: The sentence with its agreement and strip, where it was drawn from noise.
+        sampled: The sentence with its agreement and denoising trajectory, where it was drawn from
+            noise.
     """
     sample_id: str
     prediction: str
@@ -41,11 +42,11 @@ class CaptionOptions:
         language: ``'en'`` or ``'zh'``.
         no_change_captions: The dataset's stock sentences for unchanged pairs.
         meteor: Compute METEOR (and ``Sm``), which needs Java.
-        baselines: Compute the floors.
-        constant_caption: The floors' sentence for changed samples; chosen on the references by
+        baselines: Score trivial baselines, too.
+        constant_caption: The baseline's sentence for changed samples; chosen on the references by
             default.
         constant_no_change: The same for unchanged samples.
-        frequent_caption: The most frequent caption of the training split, the floor of single
+        frequent_caption: The most frequent caption of the training split, the baseline of single
             images; that of the references where none is given.
         bootstrap: Resamples for 95 % intervals; 0 for none.
         seed: Seed of the resamples.
@@ -73,12 +74,10 @@ class CaptionOptions:
 
 
 def coco_words(language: str) -> Callable[[str], list[str]]:
-    """Return how protocol ``'coco'`` splits a sentence into words.
-
-    In Chinese, marks are no words: they would count as matches of the commonest kind.
-    """
+    """Return the function that splits sentences into words for protocol ``'coco'``."""
     if language == 'en':
         return split_words
+    # Chinese marks are no words: they would count as matches of the commonest kind.
     return lambda text: [word for word in split_words(strip_hashes(text), 'zh')
                          if any(map(str.isalnum, word))]
 
@@ -88,29 +87,30 @@ def coco_characters(text: str) -> list[str]:
     return [character for character in strip_hashes(text).lower() if character.isalnum()]
 
 
-def scoring_facts(options: CaptionOptions, split: str | None = None,
-                  single: bool = False) -> dict[str, str]:
-    """Return what must stand beside every score.
+def scoring_metadata(options: CaptionOptions, split: str | None = None,
+                     single: bool = False) -> dict[str, str]:
+    """State protocol, language and whatever else a score cannot be read without.
 
     Args:
         options: How the captions are scored.
         split: Split they are of.
-        single: Whether they are of single images, whose floor is the most frequent caption.
+        single: Whether they are of single images, whose baseline is the most frequent caption.
 
     Returns:
         ``protocol``, ``language``, ``tokenizer``, and where they apply ``split``,
         ``most_frequent_of`` (where that caption is from) and ``intervals``.
     """
-    facts = {'protocol': options.protocol, 'language': options.language,
+    # Only what applies: pairs have no most frequent caption, and few runs have intervals.
+    metadata = {'protocol': options.protocol, 'language': options.language,
              'tokenizer': _tokenizer(options)}
     if split:
-        facts['split'] = split
+        metadata['split'] = split
     if single and options.baselines:
-        facts['most_frequent_of'] = 'train' if options.frequent_caption else 'these references'
+        metadata['most_frequent_of'] = 'train' if options.frequent_caption else 'these references'
     if options.bootstrap:
-        facts['intervals'] = (f'95 %, {options.bootstrap} resamples of the images, seed '
-                              f'{options.seed}')
-    return facts
+        metadata['intervals'] = (f'95 %, {options.bootstrap} resamples of the images, seed '
+                                 f'{options.seed}')
+    return metadata
 
 
 def _tokenizer(options: CaptionOptions) -> str:

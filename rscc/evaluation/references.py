@@ -1,4 +1,4 @@
-"""Reference captions out of a dataset's annotation file, found under any of an image's names."""
+"""Reference captions of a split, read from an annotation file and found by name or number."""
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ DEFAULT_SPLIT, ALL = 'test', 'all'
 
 @dataclass
 class References:
-    """The references of one split.
+    """Reference captions of one split.
 
     Attributes:
         path: The annotation file.
@@ -74,9 +74,11 @@ def read_references(path: str | os.PathLike, split: str | None = None, language:
     split = _chosen_split(images, split, path)
     if task is None:
         task = 'pair' if _tells_change(images, no_change_captions, language) else 'single'
+    # The most frequent training caption is a baseline of single images.
     train = (text for image in images if _split_of(image) == 'train'
              for text in _found(image, language))
     references = References(str(path), split, language, frequent=frequent_caption(train, language))
+    # By name, so that a text file with one caption a line has an order to follow.
     wordless = []
     for number, image in sorted(enumerate(images), key=lambda place: _name_of(place[1])):
         if split not in (ALL, _split_of(image)):
@@ -129,6 +131,7 @@ def _flag_of(image: Any) -> Any:
 
 def _changed(image: Any, sentences: Sequence[str], stock: tuple[str, ...],
              language: str) -> bool:
+    # Without a flag, captions tell: a pair is unchanged where all of them say so.
     flag = _flag_of(image)
     if flag is not None:
         return bool(flag)
@@ -138,6 +141,7 @@ def _changed(image: Any, sentences: Sequence[str], stock: tuple[str, ...],
 def _add(references: References, image: Mapping, record: CaptionRecord) -> None:
     """Put a record under all names of its image."""
     name, number = record.sample_id, image.get('imgid')
+    # Two images of one name would share a score; which one was meant cannot be told.
     if name in references.records:
         raise ValueError(f"'{references.path}' has two images '{name}' in split "
                          f"'{references.split}'; remove one")

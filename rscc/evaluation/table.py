@@ -1,14 +1,15 @@
-"""Scores as a table for the terminal."""
+"""Tables of scores for the terminal."""
 from collections.abc import Mapping
 
 _COLUMNS = {'Bleu_1': 'B1', 'Bleu_2': 'B2', 'Bleu_3': 'B3', 'Bleu_4': 'B4', 'METEOR': 'M',
             'METEOR_id': 'M_id', 'ROUGE_L': 'R', 'CIDEr': 'C', 'Sm': 'Sm'}
 _MODEL = {'all': 'all', 'changed': 'changed', 'unchanged': 'unchanged'}
-_PAIR_FLOORS = {'all': 'floor: true flag + one sentence',
-                'changed': 'floor on changed: one sentence',
-                'no_change': 'floor: always "no change"'}
-_IMAGE_FLOORS = {'all': 'floor: best single sentence', 'frequent': 'floor: most frequent caption'}
-# Title of a block, its columns, and the groups of keys that are its rows: model, then floors.
+_PAIR_BASELINES = {'all': 'baseline: true flag + one sentence',
+                   'changed': 'baseline on changed: one sentence',
+                   'no_change': 'baseline: always "no change"'}
+_IMAGE_BASELINES = {'all': 'baseline: best single sentence',
+                    'frequent': 'baseline: most frequent caption'}
+# Title of a block, its columns, and the groups of keys that are its rows: model, then baselines.
 _BLOCKS = (('captions (x100)', 'caption', 'baseline'),
            ('by characters (x100)', 'caption_characters', 'baseline_characters'))
 _PUBLISHED = {**_COLUMNS, 'char_cosine': 'cos'}
@@ -22,24 +23,24 @@ _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', '
 _WIDTH = 88
 
 
-def format_facts(facts: Mapping[str, object]) -> str:
-    """Lay out what must stand beside scores.
+def format_metadata(metadata: Mapping[str, object]) -> str:
+    """Lay out the metadata of scores: their data, protocol and tokenizer.
 
     Args:
-        facts: What :func:`rscc.evaluation.records.scoring_facts` returned, and if known
+        metadata: What :func:`rscc.evaluation.records.scoring_metadata` returned, and if known
             ``samples`` (how many) and ``references`` (the file they are from).
 
     Returns:
         A line of the data, one of the scoring, and one of the intervals and the most frequent
         caption where there are any.
     """
-    data = [f'{facts["samples"]} samples' if 'samples' in facts else '',
-            f'split {facts.get("split") or "unknown"}', f'language {facts["language"]}',
-            f'references {facts["references"]}' if 'references' in facts else '']
-    scoring = [f'protocol {facts["protocol"]}', f'tokenizer: {facts["tokenizer"]}']
-    more = [f'{label}: {facts[key]}' for key, label in (
+    data = [f'{metadata["samples"]} samples' if 'samples' in metadata else '',
+            f'split {metadata.get("split") or "unknown"}', f'language {metadata["language"]}',
+            f'references {metadata["references"]}' if 'references' in metadata else '']
+    scoring = [f'protocol {metadata["protocol"]}', f'tokenizer: {metadata["tokenizer"]}']
+    more = [f'{label}: {metadata[key]}' for key, label in (
         ('intervals', 'intervals'), ('most_frequent_of', 'most frequent caption of'))
-        if key in facts]
+        if key in metadata]
     lines = [', '.join(filter(None, data)), ', '.join(scoring), *more]
     return '\n'.join(lines)
 
@@ -54,14 +55,17 @@ def format_table(metrics: Mapping[str, float]) -> str:
     Returns:
         Lines without a final line break; ``'no scores'`` where there are none.
     """
+    # Every block takes its scores out of `left`; what nobody took is listed at the end.
     left = {key: float(value) for key, value in metrics.items()
             if isinstance(value, int | float) or hasattr(value, '__float__')}
+    # Pairs are told by their parts; single images have other baselines.
     pairs = any(f'caption/{part}/Bleu_1' in left for part in ('changed', 'unchanged'))
-    floors = _PAIR_FLOORS if pairs or 'baseline/no_change/Bleu_1' in left else _IMAGE_FLOORS
+    pairs = pairs or 'baseline/no_change/Bleu_1' in left
+    baselines = _PAIR_BASELINES if pairs else _IMAGE_BASELINES
     blocks = [_caption_block(left, title, {f'{model}/{key}': label for key, label in
                                            _MODEL.items()},
-                             {f'{floor}/{key}': label for key, label in floors.items()})
-              for title, model, floor in _BLOCKS]
+                             {f'{baseline}/{key}': label for key, label in baselines.items()})
+              for title, model, baseline in _BLOCKS]
     blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),
                _classes_block(left), _flow('other', left)]
@@ -69,19 +73,20 @@ def format_table(metrics: Mapping[str, float]) -> str:
 
 
 def _published_block(left: dict[str, float]) -> str:
-    """Return the table of protocol clipcap_rsic, whose figures must not be taken for others."""
+    """Return the table of protocol clipcap_rsic, kept apart from scores on other scales."""
     rows = {'clipcap_rsic/all': 'all'}
-    floors = {'clipcap_rsic/frequent': _IMAGE_FLOORS['frequent']}
+    baselines = {'clipcap_rsic/frequent': _IMAGE_BASELINES['frequent']}
     # CIDEr, which English has, is ten times what the others can be.
     scale = '0 to 1, C to 10' if 'clipcap_rsic/all/CIDEr' in left else '0 to 1'
-    return _caption_block(left, f'as clipcap_rsic ({scale})', rows, floors, _PUBLISHED, 4)
+    return _caption_block(left, f'as clipcap_rsic ({scale})', rows, baselines, _PUBLISHED, 4)
 
 
 def _caption_block(left: dict[str, float], title: str, model: Mapping[str, str],
-                   floors: Mapping[str, str], names: Mapping[str, str] = _COLUMNS,
+                   baselines: Mapping[str, str], names: Mapping[str, str] = _COLUMNS,
                    digits: int = 2) -> str:
     """Take rows (key -> label) of caption scores out of ``left`` and return them as a table."""
-    above, below = _rows(left, model, names), _rows(left, floors, names)
+    above, below = _rows(left, model, names), _rows(left, baselines, names)
+    # Baselines stand below a blank line.
     rows = [*above, ('', {}), *below] if below else above
     columns = [name for name in names if any(name in values for _, values in rows)]
     if not columns:
@@ -127,6 +132,7 @@ def _flow(title: str, values: Mapping[str, float]) -> str:
         return ''
     width = max(map(len, values)) + 1
     cells = [f'{name:<{width}}{value:8.4f}' for name, value in values.items()]
+    # Cells of one width, three blanks between them.
     a_line = max(1, (_WIDTH + 3) // (len(cells[0]) + 3))
     lines = ['   '.join(cells[i:i + a_line]) for i in range(0, len(cells), a_line)]
     return '\n'.join([title, '-' * max(map(len, lines)), *lines])

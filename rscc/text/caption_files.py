@@ -1,4 +1,4 @@
-"""Caption files as they are written: what datasets and scores both read.
+"""Annotation files of captions, as datasets and scores read them.
 
 Styles: Karpathy JSON (``images[].sentences[]`` or ``images[].captions``), COCO JSON (``images`` and
 ``annotations``). Files may be gzipped.
@@ -29,7 +29,12 @@ def read_images(path: str | Path) -> list[Any]:
 
 
 def sentences_of(item: Any, number: int, path: str | Path) -> tuple[str, list[Any]]:
-    """Return file name and captions, as they stand there, of image ``number`` of a file.
+    """Return file name and caption entries of one image of a file.
+
+    Args:
+        item: The image's entry.
+        number: Its place in the file, for messages.
+        path: The file, for messages.
 
     Raises:
         ValueError: If one of them is missing.
@@ -45,7 +50,7 @@ def sentences_of(item: Any, number: int, path: str | Path) -> tuple[str, list[An
 
 
 def text_of(sentence: Any, language: str, text_from: str = 'raw') -> Any:
-    """Return the sentence as a string, or whatever stands there instead.
+    """Return the text of a caption entry, or the value that stands in its place.
 
     Args:
         sentence: A caption: an object with the keys of ``SENTENCE_KEYS``, or a string.
@@ -62,7 +67,13 @@ def text_of(sentence: Any, language: str, text_from: str = 'raw') -> Any:
 
 
 def string_of(sentence: Any, where: str, language: str, text_from: str = 'raw') -> str:
-    """Return the sentence; ``where`` names it: ``"'c.json': caption 0 of '1.tif'"``.
+    """Return the text of a caption entry, or refuse it.
+
+    Args:
+        sentence: See :func:`text_of`.
+        where: Its place, the subject of messages: ``"'c.json': caption 0 of '1.tif'"``.
+        language: See :func:`text_of`.
+        text_from: See :func:`text_of`.
 
     Raises:
         ValueError: If it is no string, or is there in another language only.
@@ -82,7 +93,7 @@ def string_of(sentence: Any, where: str, language: str, text_from: str = 'raw') 
 
 
 def holds_word(text: str) -> bool:
-    """Return whether a sentence says anything: marks alone are no caption."""
+    """Return whether a sentence has a letter or digit: marks alone are no caption."""
     return any(map(str.isalnum, text))
 
 

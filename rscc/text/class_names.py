@@ -68,7 +68,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
 
 
 def _refuse_repeats(source: str, named: list[tuple[int, str]]) -> None:
-    """Two classes of one name could not be told apart in any answer."""
+    """Refuse two classes of one name, which no prediction could tell apart."""
     first: dict[str, int] = {}
     for number, name in named:
         if name in first:

@@ -1,4 +1,4 @@
-"""Direction words in captions, exchanged along with the picture.
+"""Direction words in captions, changed along with flips and turns of the image.
 
 22 % of LEVIR-CC's changed captions name a direction. A flipped pair with its old caption teaches
 the opposite; so a geometric transform asks :func:`swap` for the new sentence and skips the

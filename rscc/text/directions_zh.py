@@ -1,4 +1,4 @@
-"""Chinese direction words: compounds first, and single characters only where they name a side.
+"""Chinese direction words: compounds, and single characters where they name a side.
 
 上 in 道路上 (on the road) or 以上 (more than), 东西 (things) and the like stay as they are.
 """
@@ -35,7 +35,7 @@ def mentions_direction(sentence: str) -> bool:
 
 
 def is_unsafe(sentence: str, operation: str) -> bool:
-    """Return whether some words stand in the way of ``operation``."""
+    """Return whether a sentence has words that ``operation`` cannot change safely."""
     if _UNSAFE.search(sentence):
         return True
     if operation != 'hflip' and _UPRIGHT_UNSAFE.search(sentence):

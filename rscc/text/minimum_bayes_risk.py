@@ -26,10 +26,12 @@ def similarity_matrix(sentences: Sequence[Sequence[Hashable]]) -> np.ndarray:
     Returns:
         float64 (K, K), symmetric, 0 to 1, with a diagonal of 1.
     """
+    # Equal sentences are compared once: M distinct ones among the K.
     places: dict[tuple, int] = {}
     kinds = [places.setdefault(tuple(sentence), len(places)) for sentence in sentences]
     scores, orders = np.zeros((2, len(places), len(places)))
     for order in _ORDERS:
+        # n-grams in common and n-grams of either sentence, both (M, M).
         has = _incidence(list(places), order)
         shared = has @ has.T
         lengths = has.sum(1)
@@ -42,7 +44,7 @@ def similarity_matrix(sentences: Sequence[Sequence[Hashable]]) -> np.ndarray:
 
 
 def _incidence(sentences: Sequence[tuple], order: int) -> np.ndarray:
-    """Return which n-grams sentences have, (K, U) of 0 and 1.
+    """Mark the n-grams of every sentence in a table (M, U) of 0 and 1.
 
     The second time that a sentence has the same n-gram is a column of its own, so that products of
     rows count n-grams in common with their repetitions.
@@ -63,9 +65,9 @@ def _incidence(sentences: Sequence[tuple], order: int) -> np.ndarray:
     return has
 
 
-def consensus(sentences: Sequence[Sequence[Hashable]], scores: Sequence[float] | None = None
-              ) -> tuple[list[int], float]:
-    """Order K sentences of one image by how well each stands for all (minimum Bayes risk).
+def choose_by_risk(sentences: Sequence[Sequence[Hashable]],
+                   scores: Sequence[float] | None = None) -> tuple[list[int], float]:
+    """Order K sampled captions of one image by their expected loss, the least first.
 
     Args:
         sentences: K sentences, at least one, as sequences of words.
@@ -81,12 +83,13 @@ def consensus(sentences: Sequence[Sequence[Hashable]], scores: Sequence[float] |
     """
     count = len(sentences)
     if not count:
-        raise ValueError('consensus got no sentence; expected at least one')
+        raise ValueError('choose_by_risk got no sentence; expected at least one')
     if scores is not None and len(scores) != count:
-        raise ValueError(f'consensus got {count} sentence(s) and {len(scores)} score(s); expected '
-                         'one score a sentence')
+        raise ValueError(f'choose_by_risk got {count} sentence(s) and {len(scores)} score(s); '
+                         'expected one score a sentence')
     if count == 1:
         return [0], 1.0
+    # Mean similarity of each sentence to the K - 1 others, (K,).
     others = (similarity_matrix(sentences).sum(1) - 1) / (count - 1)
     # Rounded, for equal sums that were added in different order.
     order = np.lexsort((-np.asarray(scores if scores is not None else [0.0] * count),

@@ -1,4 +1,4 @@
-"""Normalised captions per language, their words, and the most frequent one.
+"""Normalisation of captions and their split into words, per language.
 
 LEVIR-CC's ``raw`` sentences carry a leading blank and a trailing ``" ."``, DUBAI-CC's a capital,
 Chinese sets end in ``。`` or ``.``; scores and vocabularies must not depend on such habits.
@@ -28,7 +28,7 @@ _CHINESE_CHARACTER = re.compile(r'[A-Za-z0-9]+|\S')
 
 
 def check_language(language: str) -> None:
-    """Refuse a language nobody wrote rules for.
+    """Refuse a language that has no rules here.
 
     Raises:
         ValueError: If ``language`` is not in ``LANGUAGES``; the message lists them.
@@ -81,7 +81,7 @@ def split_words(sentence: str, language: str = 'en', lower_case: bool = True) ->
 
 
 def join_words(words: list[str], language: str = 'en') -> str:
-    """Return the sentence that the words spell: blanks between English words, none in Chinese."""
+    """Join words to a sentence, with blanks between English words and none in Chinese."""
     check_language(language)
     return normalise(' '.join(words), language, lower_case=False)
 

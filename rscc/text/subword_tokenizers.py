@@ -1,4 +1,9 @@
-"""Subword tokenizers of published models: BERT's word pieces, GPT-2's and CLIP's byte pairs."""
+"""Subword tokenizers of published models: BERT's word pieces, GPT-2's and CLIP's byte pairs.
+
+Those of captions (:class:`WordPieceTokenizer`, :class:`BytePairTokenizer`) are read from local
+files or from the hub, whose local cache is asked first. That of CLIP's prompts comes with
+open_clip.
+"""
 import inspect
 import os
 from collections.abc import Sequence
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 _VOCABULARY = 'vocab.txt'
 _LOCAL_FOLDER_HINT = f"a local folder (or vocab_file) with BERT's {_VOCABULARY} works offline"
+#: What a character turns into whose bytes are not all there.
+_BROKEN = '\N{REPLACEMENT CHARACTER}'
 
 
 @TOKENIZERS.register_module()
@@ -60,7 +67,7 @@ class WordPieceTokenizer(CaptionTokenizer):
                                     f'{_VOCABULARY}, one piece a line')
         _check_specials(path)
         self.lower_case = lower_case
-        self._pieces = _build(path, lower_case, with_blip=start == '[DEC]')
+        self._pieces = _word_pieces(path, lower_case, with_blip=start == '[DEC]')
         self.pad_id, self.unk_id, self.eos_id, self.bos_id = self._pieces.convert_tokens_to_ids(
             ['[PAD]', '[UNK]', '[SEP]', start])
         self.vocab_size = len(self._pieces)
@@ -71,7 +78,7 @@ class WordPieceTokenizer(CaptionTokenizer):
         return self.plain_ids(normalise(text, self.language, self.lower_case))
 
     def plain_ids(self, text: str) -> list[int]:
-        """Return the pieces of a text as it stands."""
+        """Return the ids of a text as it stands, without specials."""
         return self._pieces(text, add_special_tokens=False, verbose=False)['input_ids']
 
     def _ids_to_text(self, ids: list[int]) -> str:
@@ -87,7 +94,7 @@ class WordPieceTokenizer(CaptionTokenizer):
                 f'prompt={self.prompt!r})')
 
 
-def _build(path: Path, lower_case: bool, with_blip: bool) -> Any:
+def _word_pieces(path: Path, lower_case: bool, with_blip: bool) -> Any:
     """Make transformers' BERT tokenizer, with BLIP's two tokens or without."""
     module = compat.import_transformers()
     kind = module.BertTokenizer
@@ -112,11 +119,11 @@ def _find_vocabulary(name: str) -> Path:
         return folder / _VOCABULARY
     if folder.is_absolute() or name.startswith(('.', '~')) or name.count('/') > 1:
         raise FileNotFoundError(f"no folder '{name}': {_LOCAL_FOLDER_HINT}")
-    return _from_hub(name)
+    return _vocabulary_from_hub(name)
 
 
-def _from_hub(name: str) -> Path:
-    """Return ``vocab.txt`` from the hub's local cache, else from the hub."""
+def _vocabulary_from_hub(name: str) -> Path:
+    """Download ``vocab.txt`` of a hub model, or find it in the local cache."""
     compat.import_transformers()  # brings huggingface_hub, and names what is missing where it fails
     from huggingface_hub import hf_hub_download
     try:
@@ -138,10 +145,6 @@ def _check_specials(path: Path) -> None:
     if missing:
         raise ValueError(f"'{path}' is no BERT vocabulary: it lacks {', '.join(missing)} "
                          f'({len(pieces)} lines)')
-
-
-#: What a character turns into whose bytes are not all there.
-_BROKEN = '\N{REPLACEMENT CHARACTER}'
 
 
 @TOKENIZERS.register_module()
@@ -178,7 +181,8 @@ class BytePairTokenizer(CaptionTokenizer):
             raise ValueError('BytePairTokenizer takes either pretrained, or vocab_file and '
                              f'merges_file, and got pretrained={pretrained!r}, '
                              f'vocab_file={vocab_file!r}, merges_file={merges_file!r}')
-        self._pairs = _from_files(*map(Path, files)) if files else _from_name(str(pretrained))
+        self._pairs = (_byte_pairs_of_files(*map(Path, files)) if files else
+                       _byte_pairs_of_model(str(pretrained)))
         if self._pairs.eos_token_id is None:
             raise ValueError(f"the tokenizer of '{pretrained}' has no end token: captions would "
                              "never stop; take the language model's own tokenizer")
@@ -188,7 +192,7 @@ class BytePairTokenizer(CaptionTokenizer):
 
     @property
     def start_ids(self) -> list[int]:
-        """Nothing: the prefix, or whatever else comes before, is the start."""
+        """Ids at the start of every encoded caption: none, for a prefix stands before it."""
         return []
 
     def plain_ids(self, text: str) -> list[int]:
@@ -201,7 +205,7 @@ class BytePairTokenizer(CaptionTokenizer):
         return self.plain_ids(text + self.ending) if text else []
 
     def _cut(self, body: list[int], room: int) -> list[int]:
-        """Return what fits, without the first bytes of a character that does not."""
+        """Return the ids that fit, without those of a character whose last bytes do not."""
         kept = body[:room]
         while kept and self._pairs.decode(kept).endswith(_BROKEN):
             kept.pop()
@@ -216,7 +220,7 @@ class BytePairTokenizer(CaptionTokenizer):
                 f'ending={self.ending!r})')
 
 
-def _from_files(vocab: Path, merges: Path) -> Any:
+def _byte_pairs_of_files(vocab: Path, merges: Path) -> Any:
     """Make GPT-2's tokenizer from its two files."""
     vocab, merges = resolve_data_file(vocab), resolve_data_file(merges)
     for path, what in ((vocab, 'vocabulary (vocab.json or encoder.json)'),
@@ -232,7 +236,7 @@ def _from_files(vocab: Path, merges: Path) -> Any:
                          f'({error})') from error
 
 
-def _from_name(name: str) -> Any:
+def _byte_pairs_of_model(name: str) -> Any:
     """Load the tokenizer of a model from a folder, the hub's local cache, or the hub."""
     auto = compat.import_transformers().AutoTokenizer
     try:
@@ -271,7 +275,7 @@ class CLIPTokenizer:
         Raises:
             ValueError: If they are more than ``context_length``.
         """
-        ids = [self.bos_id, *_word_ids(text), self.eos_id]
+        ids = [self.bos_id, *_clip_ids(text), self.eos_id]
         if len(ids) > self.context_length:
             raise ValueError(
                 f'a prompt of {len(ids)} tokens does not fit context_length={self.context_length}: '
@@ -299,10 +303,10 @@ class CLIPTokenizer:
 
 
 @lru_cache(maxsize=65536)
-def _word_ids(text: str) -> tuple[int, ...]:
-    return tuple(_byte_pairs().encode(text))
+def _clip_ids(text: str) -> tuple[int, ...]:
+    return tuple(_clip_pairs().encode(text))
 
 
 @cache
-def _byte_pairs() -> Any:
+def _clip_pairs() -> Any:
     return compat.import_open_clip('tokenizer').SimpleTokenizer()

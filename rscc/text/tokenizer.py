@@ -1,20 +1,21 @@
-"""What every caption tokenizer offers."""
+"""Base class of caption tokenizers."""
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rscc.text.normalisation import check_language, warn
+from rscc.utils.deprecation import renamed_keyword
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class CaptionTokenizer(ABC):
-    """Sentences to ids and back; subclasses say what a token is.
+    """Conversion of sentences to ids and back; subclasses define what a token is.
 
-    An encoded caption is ``bos, prompt, words, eos``. Captions longer than ``max_len`` are cut and
-    keep their eos; :attr:`cut` counts them, :attr:`empty` those without a word, and the first of
-    each is logged.
+    An encoded caption is ``bos, prompt, words, eos``. Captions longer than ``max_tokens`` are cut
+    and keep their eos; :attr:`cut` counts them, :attr:`empty` those without a word, and the first
+    of each is logged.
 
     Attributes:
         pad_id, bos_id, eos_id, unk_id: Ids of the special tokens.
@@ -55,22 +56,24 @@ class CaptionTokenizer(ABC):
 
     @property
     def start_ids(self) -> list[int]:
-        """What every encoded caption starts with."""
+        """Ids at the start of every encoded caption: bos and the prompt."""
         return [self.bos_id, *self.prompt_ids]
 
     def vocabulary(self) -> list[str] | None:
-        """Return what rebuilds this tokenizer from a checkpoint, or None where a file is needed."""
+        """Return the entries that rebuild this tokenizer, or None where that needs files."""
         return None
 
-    def encode(self, text: str, max_len: int | None = None) -> list[int]:
-        """Return ``bos, prompt, words, eos``.
+    @renamed_keyword('max_len', 'max_tokens', removal='0.3')
+    def encode(self, text: str, max_tokens: int | None = None) -> list[int]:
+        """Return the ids of a sentence: ``bos, prompt, words, eos``.
 
         Args:
             text: A sentence; it is normalised here.
-            max_len: Largest number of ids, specials and prompt included.
+            max_tokens: Largest number of ids, specials and prompt included; without, nothing is
+                cut.
 
         Raises:
-            ValueError: If ``max_len`` leaves no room for a single word.
+            ValueError: If ``max_tokens`` leaves no room for a single word.
         """
         body = self._text_to_ids(text)
         if not body:
@@ -81,14 +84,14 @@ class CaptionTokenizer(ABC):
                  'the vocabulary of that dataset? Later cases are not logged.')
         start = self.start_ids
         length = len(start) + len(body) + 1
-        if max_len is None or length <= max_len:
+        if max_tokens is None or length <= max_tokens:
             return [*start, *body, self.eos_id]
-        if max_len < len(start) + 2:
-            raise ValueError(f'max_len={max_len} leaves no room for a word beside start, end and '
-                             f'{len(self.prompt_ids)} prompt tokens: use at least '
+        if max_tokens < len(start) + 2:
+            raise ValueError(f'max_tokens={max_tokens} leaves no room for a word beside start, end '
+                             f'and {len(self.prompt_ids)} prompt tokens: use at least '
                              f'{len(start) + 2} (40 suits LEVIR-CC)')
-        self.count_cut(text, length, max_len)
-        return [*start, *self._cut(body, max_len - len(start) - 1), self.eos_id]
+        self.count_cut(text, length, max_tokens)
+        return [*start, *self._cut(body, max_tokens - len(start) - 1), self.eos_id]
 
     def _cut(self, body: list[int], room: int) -> list[int]:
         """Return what of a sentence fits into ``room`` ids."""
@@ -103,21 +106,21 @@ class CaptionTokenizer(ABC):
         elif _is_power_of_ten(self.empty):
             warn(f'{self.empty} times a caption had no token so far, last {text!r}')
 
-    def count_cut(self, text: str, length: int, max_len: int) -> None:
+    def count_cut(self, text: str, length: int, max_tokens: int) -> None:
         """Count a caption that does not fit; log the first one, and the count as it grows.
 
         Args:
             text: The caption.
             length: Its number of ids, specials included.
-            max_len: What fits.
+            max_tokens: What fits.
         """
         self.cut += 1
         if self.cut == 1:
-            warn(f"caption cut from {length} to {max_len} tokens: '{text}'. Raise max_tokens to "
+            warn(f"caption cut from {length} to {max_tokens} tokens: '{text}'. Raise max_tokens to "
                  'keep it whole; later cuts are counted.')
         elif _is_power_of_ten(self.cut):
-            warn(f'{self.cut} times a caption was cut to max_len={max_len} tokens so far, last '
-                 f"from {length}: '{text}'")
+            warn(f'{self.cut} times a caption was cut to {max_tokens} tokens (max_tokens) so far, '
+                 f"last from {length}: '{text}'")
 
     def decode(self, ids: 'Sequence[int] | Tensor') -> str:
         """Return the sentence up to the first eos, without specials and prompt.
@@ -138,24 +141,25 @@ class CaptionTokenizer(ABC):
     def _specials(self) -> frozenset[int]:
         return frozenset((self.pad_id, self.bos_id, self.eos_id, self.unk_id))
 
+    @renamed_keyword('max_len', 'max_tokens', removal='0.3')
     def batch_encode(self, texts: Sequence[str],
-                     max_len: int | None = None) -> tuple['Tensor', 'Tensor']:
+                     max_tokens: int | None = None) -> tuple['Tensor', 'Tensor']:
         """Encode sentences and pad them to the longest of the batch.
 
         Args:
             texts: B sentences.
-            max_len: As in :meth:`encode`.
+            max_tokens: As in :meth:`encode`.
 
         Returns:
             Ids (B, L) and mask (B, L), both int64; the mask is 1 on tokens and 0 on padding.
 
         Raises:
-            ValueError: If there is no sentence, or ``max_len`` is too small.
+            ValueError: If there is no sentence, or ``max_tokens`` is too small.
         """
         import torch
         if not texts:
             raise ValueError('batch_encode got no sentence')
-        rows = [self.encode(text, max_len) for text in texts]
+        rows = [self.encode(text, max_tokens) for text in texts]
         ids = torch.full((len(rows), max(map(len, rows))), self.pad_id, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for index, row in enumerate(rows):

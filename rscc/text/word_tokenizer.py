@@ -1,4 +1,4 @@
-"""Word-level tokenizer, and pretrained word vectors."""
+"""Word-level tokenizer with its vocabularies, and pretrained word vectors."""
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping

@@ -1,7 +1,12 @@
-"""Writing files so that a kill leaves the previous version, and reading JSON with useful errors."""
+"""Atomic writing of files, and strict reading of text and JSON.
+
+Writing goes to a temporary sibling first, so that a kill leaves the previous version. Reading lets
+out ``FileNotFoundError`` and ``ValueError`` alone, with the file and the place in their messages.
+"""
 import gzip
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections import Counter
@@ -85,27 +90,103 @@ def read_json(path: str | os.PathLike, unique_keys: bool = False) -> Any:
         path: The file.
         unique_keys: Refuse an object that has a key twice, of which Python takes the last.
 
+    Returns:
+        Its content. Every string in it can be encoded.
+
     Raises:
         FileNotFoundError: If ``path`` is not a file.
-        ValueError: If it is not JSON; the message gives file, line and column. Or if a key comes
-            twice.
+        ValueError: If it is not JSON, is nested too deeply, or holds a number of thousands of
+            digits or half a character; the message gives file and place. Or if a key comes twice.
+    """
+    path = Path(path)
+    text = read_text(path, 'JSON file')
+    if not text.strip():
+        raise ValueError(f"'{path}' is empty: JSON was expected")
+    try:
+        data = json.loads(text, object_pairs_hook=_unique(path) if unique_keys else None)
+    except json.JSONDecodeError as error:
+        kind = 'gzipped JSON' if path.suffix == '.gz' else 'JSON'
+        raise ValueError(f"'{path}' is not valid {kind}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"'{path}' is nested too deeply to be one of our JSON files") from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"'{path}' holds a number that is too long: {error}") from error
+    # Only an escape can put half a character into text that was UTF-8.
+    if _HALF_ESCAPE.search(text):
+        _check_strings(data, str(path))
+    return data
+
+
+def read_text(path: str | os.PathLike, what: str = 'text file') -> str:
+    """Read a UTF-8 file, gzipped where its name ends in ``.gz``.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
+
+    Raises:
+        FileNotFoundError: If ``path`` is not a file.
+        ValueError: If it is not UTF-8 (the message gives line and byte), or not gzipped.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no such JSON file: '{path}'")
+        raise FileNotFoundError(f"no such {what}: '{path}'")
+    data = path.read_bytes()
     try:
-        data = path.read_bytes()
         if path.suffix == '.gz':
             data = gzip.decompress(data)
-        if not data.strip():
-            raise ValueError(f"'{path}' is empty: JSON was expected")
-        # Editors on Windows begin a file with a mark that says UTF-8.
-        return json.loads(data.decode('utf-8-sig'),
-                          object_pairs_hook=_unique(path) if unique_keys else None)
-    except (json.JSONDecodeError, UnicodeDecodeError, EOFError, zlib.error,
-            gzip.BadGzipFile) as error:
-        kind = 'gzipped JSON' if path.suffix == '.gz' else 'JSON'
-        raise ValueError(f"'{path}' is not valid {kind}: {error}") from error
+        return data.decode('utf-8-sig')  # editors on Windows begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = data.count(b'\n', 0, error.start) + 1
+        raise ValueError(f"'{path}' is not UTF-8: {error.reason} at byte {error.start} (line "
+                         f'{line}). Save it again as UTF-8') from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"'{path}' is not a whole gzipped file: {error}") from error
+
+
+_HALF_ESCAPE = re.compile(r'\\u[dD][89a-fA-F]')
+_HALF = re.compile('[\ud800-\udfff]')
+
+
+def check_text(text: str, where: str) -> str:
+    """Refuse a string that cannot be encoded.
+
+    Python strings may hold half a character (a lone surrogate; JSON can write it as an escape). No
+    file, program or tokenizer takes such a string, and most fail far from where it came in.
+
+    Args:
+        text: The string.
+        where: Where it stands, the subject of the message.
+
+    Returns:
+        The same string.
+
+    Raises:
+        ValueError: If it holds half a character.
+    """
+    half = _HALF.search(text)
+    if half:
+        raise ValueError(f'{where} holds half a character, U+{ord(half.group()):04X} after '
+                         f'{text[max(0, half.start() - 20):half.start()]!r}, which cannot be '
+                         'written as UTF-8. Remove it, or write the whole character')
+    return text
+
+
+def _check_strings(data: Any, place: str) -> None:
+    """Check every string, keys too; ``place`` grows by the keys and numbers that lead to it."""
+    waiting = [(data, place)]
+    while waiting:
+        value, place = waiting.pop()
+        if isinstance(value, str):
+            check_text(value, f"'{place}'")
+        elif isinstance(value, list):
+            waiting += [(item, f'{place}: {index}') for index, item in enumerate(value)]
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                check_text(key, f"a key of '{place}'")
+                waiting.append((item, f'{place}: {key}'))
 
 
 def _unique(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where a decoder looked: one picture a caption, a heat map for every word."""
+"""Pictures of a decoder's attention: one a caption, with a heat map for every word."""
 from collections.abc import Sequence
 
 import cv2
@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from rscc.structures import AttendedCaption
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
-from rscc.visualization.panels import LABELS
+from rscc.visualization.panels import LABELS, frame_names
 
 _MARGIN, _GAP, _COLUMNS, _TILE, _LABEL = 20, 12, 6, 180, 26
 _INK, _SOFT, _PAPER = (28, 32, 38), (104, 112, 122), (255, 255, 255)
@@ -19,7 +19,7 @@ _DIFFERENCE = {'en': 'Difference', 'zh': '差异'}
 
 def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
                    title: str | None = None) -> np.ndarray:
-    """Draw the words of a caption, each over what the decoder looked at when it wrote it.
+    """Draw the words of a caption, each over its attention map.
 
     The first column is the image. With several groups of tokens (dates, then their difference),
     a word has one map under the other; groups beyond the dates lie over the last date.
@@ -68,13 +68,7 @@ def _heat(tile: np.ndarray, level: np.ndarray) -> np.ndarray:
 def _names(frames: int, groups: int, text: str) -> list[str]:
     """Name the groups, in Chinese where the sentence is and can be drawn."""
     language = 'zh' if has_cjk(text) and find_cjk_font() is not None else 'en'
-    words = LABELS[language]
-    if frames == 1:
-        names = [words['single']]
-    else:
-        between = [words['date'].format(number) for number in range(2, frames)]
-        names = [words['frames'][0], *between, words['frames'][1]]
-    return [*names, *[_DIFFERENCE[language]] * (groups - frames)]
+    return [*frame_names(frames, LABELS[language]), *[_DIFFERENCE[language]] * (groups - frames)]
 
 
 def _page(cells: list[tuple[str, list[np.ndarray]]], names: list[str], text: str,

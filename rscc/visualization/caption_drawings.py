@@ -1,4 +1,4 @@
-"""Pictures that captions bring with them: what a decoder looked at, how a sentence came about.
+"""Kinds of pictures of a caption: attention maps and denoising trajectories.
 
 One table serves the test's pictures (``PanelHook``), ``InferenceResult`` and ``tools/infer.py``; a
 head with something else to show adds a line.
@@ -19,10 +19,10 @@ class CaptionDrawing(NamedTuple):
 
     Attributes:
         name: Of the folder and the files.
-        what: It in messages, plural.
+        what: Its plural, for messages.
         option: Decoding option that asks for it.
         heads: Caption heads that have it, for messages.
-        has: Tells whether a caption brings it.
+        has: Tells whether a caption has what is drawn.
         draw: Draws frames (uint8 RGB (H, W, 3), earliest first), caption and title as uint8 RGB.
     """
     name: str
@@ -36,14 +36,14 @@ class CaptionDrawing(NamedTuple):
 CAPTION_DRAWINGS = (
     CaptionDrawing('attention', 'attention maps', 'return_attention', 'AttentionLSTMHead',
                    lambda caption: isinstance(caption, AttendedCaption), draw_attention),
-    CaptionDrawing('denoising', 'denoising strips', 'return_strip', 'KarrasCaptionHead',
+    CaptionDrawing('denoising', 'denoising trajectories', 'return_strip', 'KarrasCaptionHead',
                    lambda caption: isinstance(caption, SampledCaption) and bool(caption.strip),
                    draw_denoising),
 )
 
 
 def drawings_of(caption: ScoredCaption | None) -> list[CaptionDrawing]:
-    """Return the kinds of picture that a caption brings; none for None."""
+    """Return the kinds of picture that can be drawn of a caption; none for None."""
     return [] if caption is None else [kind for kind in CAPTION_DRAWINGS if kind.has(caption)]
 
 

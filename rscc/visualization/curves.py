@@ -1,4 +1,4 @@
-"""Curves over steps or time, drawn small and plain."""
+"""Line charts of measured curves, over steps or time."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,4 +1,8 @@
-"""Denoising trajectory of a caption: its steps as rows, and their picture."""
+"""Denoising trajectory of a caption: its sentence at every noise level, as rows and as a picture.
+
+:func:`denoising_rows` compares the sentences; the HTML report shows the rows as a table, and
+:func:`draw_denoising` draws them beside the images.
+"""
 import math
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
@@ -10,7 +14,14 @@ from PIL import Image, ImageDraw
 
 from rscc.structures import SampledCaption
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
-from rscc.visualization.panels import LABELS
+from rscc.visualization.panels import LABELS, frame_names
+
+_MARGIN, _GAP, _TILE, _WIDTH, _LINE, _SIZE, _BLANK = 24, 28, 240, 1120, 25, 15, 6
+#: Columns right of the images: noise level, its bar, the sentence.
+_BAR, _TEXT = 128, 232
+_INK, _SOFT, _ACCENT, _TINT, _BAD, _PALE, _PAPER = (
+    (28, 32, 38), (140, 147, 156), (12, 98, 168), (222, 237, 250), (179, 54, 27), (232, 235, 239),
+    (255, 255, 255))
 
 
 class Run(NamedTuple):
@@ -33,8 +44,8 @@ class Row(NamedTuple):
         sigma: Noise level of the first.
         last_sigma: Noise level of the last, the same for a single step.
         steps: How many.
-        noise: ``sigma`` on a logarithmic scale, 0 to 1, from the least noise of the strip to the
-            most.
+        noise: ``sigma`` on a logarithmic scale, 0 to 1, from the least noise of the trajectory to
+            the most.
         runs: The sentence; none where it was empty.
     """
     sigma: float
@@ -50,20 +61,20 @@ class Row(NamedTuple):
         return ' – '.join(ends)
 
 
-def denoising_rows(strip: Sequence[tuple[float, str]], final: str) -> list[Row]:
-    """Lay out a denoising strip: one row for every sentence that differs from the one before.
+def denoising_rows(trajectory: Sequence[tuple[float, str]], final: str) -> list[Row]:
+    """Lay out a denoising trajectory, a row for every sentence that differs from the one before.
 
     Args:
-        strip: Noise level and sentence of every step, noisiest first.
+        trajectory: Noise level and sentence of every step, noisiest first.
         final: The finished sentence.
 
     Returns:
         Rows, noisiest first.
     """
-    chinese = has_cjk(final) or any(has_cjk(text) for _, text in strip)
+    chinese = has_cjk(final) or any(has_cjk(text) for _, text in trajectory)
     target = _words(final, chinese)
     rows, before = [], None
-    for text, group in groupby(strip, key=lambda step: step[1]):
+    for text, group in groupby(trajectory, key=lambda step: step[1]):
         sigmas = [sigma for sigma, _ in group]
         words = _words(text, chinese)
         kept, fresh = _matched(words, target), set()
@@ -71,7 +82,7 @@ def denoising_rows(strip: Sequence[tuple[float, str]], final: str) -> list[Row]:
             fresh = set(range(len(words))) - _matched(words, before)
         runs = [Run(('' if chinese else ' ').join(words[i] for i in places), *kind)
                 for kind, places in _kinds(len(words), kept, fresh)]
-        rows.append(Row(sigmas[0], sigmas[-1], len(sigmas), _noise(sigmas[0], strip), runs))
+        rows.append(Row(sigmas[0], sigmas[-1], len(sigmas), _noise(sigmas[0], trajectory), runs))
         before = words
     return rows
 
@@ -93,24 +104,16 @@ def _kinds(count: int, kept: set[int], fresh: set[int]) -> list[tuple[tuple[bool
             groupby(range(count), key=lambda place: (place in kept, place in fresh))]
 
 
-def _noise(sigma: float, strip: Sequence[tuple[float, str]]) -> float:
-    levels = [level for level, _ in strip if level > 0]
+def _noise(sigma: float, trajectory: Sequence[tuple[float, str]]) -> float:
+    levels = [level for level, _ in trajectory if level > 0]
     if sigma <= 0 or max(levels) == min(levels):
         return float(sigma > 0)
     return math.log(sigma / min(levels)) / math.log(max(levels) / min(levels))
 
 
-_MARGIN, _GAP, _TILE, _WIDTH, _LINE, _SIZE, _BLANK = 24, 28, 240, 1120, 25, 15, 6
-#: Columns right of the images: noise level, its bar, the sentence.
-_BAR, _TEXT = 128, 232
-_INK, _SOFT, _ACCENT, _TINT, _BAD, _PALE, _PAPER = (
-    (28, 32, 38), (140, 147, 156), (12, 98, 168), (222, 237, 250), (179, 54, 27), (232, 235, 239),
-    (255, 255, 255))
-
-
 def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
                    title: str | None = None) -> np.ndarray:
-    """Draw how a caption came about: its words at falling noise levels, beside the images.
+    """Draw a caption at falling noise levels, as one row a sentence beside the images.
 
     Words of the finished sentence are dark and others grey; words that were not there one row above
     are blue where they stay and underlined where they do not. Steps that change nothing share a
@@ -118,18 +121,18 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
 
     Args:
         frames: uint8 RGB images (H, W, 3), earliest first.
-        caption: A sentence with its strip.
+        caption: A sentence with its trajectory.
         title: A line on top, the sample's name for instance.
 
     Returns:
         uint8 RGB (height, width, 3).
 
     Raises:
-        ValueError: If there is no frame, or no strip.
+        ValueError: If there is no frame, or no trajectory.
     """
     if not frames or not caption.strip:
-        raise ValueError(f'draw_denoising got {len(frames)} frame(s) and a strip of '
-                         f'{len(caption.strip)} step(s); expected at least one of each')
+        raise ValueError(f'draw_denoising got {len(frames)} frame(s) and a trajectory '
+                         f'of {len(caption.strip)} step(s); expected at least one of each')
     chinese = any(has_cjk(text) for text in (caption.text, caption.strip[0][1]))
     words = LABELS['zh' if chinese and find_cjk_font() is not None else 'en']
     page = _Page(_MARGIN + _TILE + _GAP)
@@ -143,19 +146,12 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
     for row in denoising_rows(caption.strip, caption.text):
         page.row(row, words)
     tiles = [_tile(frame) for frame in frames]
-    return page.finish(tiles, _names(len(frames), words))
+    return page.finish(tiles, frame_names(len(frames), words))
 
 
 def _tile(frame: np.ndarray) -> Image.Image:
     height = max(1, round(frame.shape[0] * _TILE / frame.shape[1]))
     return Image.fromarray(frame).resize((_TILE, height), Image.Resampling.LANCZOS)
-
-
-def _names(count: int, words: dict) -> list[str]:
-    if count == 1:
-        return [words['single']]
-    between = [words['date'].format(number) for number in range(2, count)]
-    return [words['frames'][0], *between, words['frames'][1]]
 
 
 class _Page:

@@ -69,7 +69,7 @@ def _draws_chinese(path: Path) -> bool:
 
 @cache
 def warn_without_cjk() -> None:
-    """Say once that Chinese cannot be drawn, and how to change that."""
+    """Warn once that Chinese cannot be drawn, and say how to change that."""
     print_log(
         'no font with Chinese characters was found: pictures keep English labels and show Chinese '
         'sentences as boxes. Install one (Debian: apt install fonts-noto-cjk) or set RSCC_FONT '

@@ -1,4 +1,4 @@
-"""Masks drawn over images: soft fill, antialiased outline, one colour a class."""
+"""Masks drawn over images, with a soft fill and an antialiased outline in class colours."""
 import colorsys
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Panels: one picture a sample, with both dates, masks, a legend and the captions."""
+"""Panels of samples: one picture with both dates, masks, a legend and the captions."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,7 +91,7 @@ def panel_of_sample(frames: Sequence[np.ndarray],
                     data_sample: Any,
                     dataset_meta: dict | None = None,
                     title: str | None = None) -> np.ndarray:
-    """Draw the panel of a ``ChangeDataSample``, taking whatever it holds.
+    """Draw the panel of a ``ChangeDataSample``, with every field that it holds.
 
     Args:
         frames: uint8 RGB images (H, W, 3), earliest first.
@@ -140,6 +140,14 @@ def _check_frame(frame: np.ndarray, index: int) -> np.ndarray:
     return frame
 
 
+def frame_names(count: int, words: dict) -> list[str]:
+    """Return the names of a sample's frames, earliest first, among the words of ``LABELS``."""
+    if count == 1:
+        return [words['single']]
+    between = [words['date'].format(number) for number in range(2, count)]
+    return [words['frames'][0], *between, words['frames'][1]]
+
+
 def _labels(language: str | None, sentences: Sequence[str]) -> dict:
     """Choose the words of the panel; Chinese ones only where they can be drawn."""
     if language not in (None, *LABELS):
@@ -156,12 +164,7 @@ def _tiles(frames: list[np.ndarray], gt_mask: np.ndarray | None, pred_mask: np.n
     scale = min(max(longer, _MIN_TILE), _MAX_TILE) / longer
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     scaled = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
-    if len(frames) == 1:
-        names = [words['single']]
-    else:
-        between = [words['date'].format(i) for i in range(2, len(frames))]
-        names = [words['frames'][0], *between, words['frames'][1]]
-    tiles = list(zip(names, scaled, strict=True))
+    tiles = list(zip(frame_names(len(frames), words), scaled, strict=True))
     for name, mask in (('gt', gt_mask), ('pred', pred_mask)):
         if mask is not None:
             drawn = overlay_mask(np.asarray(scaled[-1]), mask, palette)

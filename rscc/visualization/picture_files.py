@@ -1,4 +1,4 @@
-"""Names and files of pictures, written so that a kill leaves nothing half done."""
+"""File names and atomic writing of pictures."""
 import hashlib
 import io
 import os

@@ -1,4 +1,4 @@
-"""Pictures small enough to sit inside an HTML file."""
+"""Pictures of samples, made small enough to sit inside an HTML file."""
 import base64
 import io
 from collections.abc import Sequence

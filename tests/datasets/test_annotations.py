@@ -30,7 +30,7 @@ def test_plain_caption_lists_and_gzip_are_read(tmp_path):
     (record,) = read_captions(path)
     assert record['captions'] == ['x y'] and record['changeflag'] is False
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ValueError, match='not valid gzipped JSON'):
+    with pytest.raises(ValueError, match='not a whole gzipped file'):
         read_captions(path)
 
 

@@ -31,7 +31,7 @@ def test_failures_say_what_the_program_said(monkeypatch):
     monkeypatch.setattr(java_tools.subprocess, 'run', fails)
     with pytest.raises(java_tools.JavaError, match='tokenizer failed: Error: no such class at x'):
         java_tools.ptb_tokenize(['a'])
-    monkeypatch.setattr(java_tools, '_run', lambda lines: ['a'])
+    monkeypatch.setattr(java_tools, '_run_ptb', lambda lines: ['a'])
     with pytest.raises(java_tools.JavaError, match='returned 1 lines for 2'):
         java_tools.ptb_tokenize(['a', 'b'])
 
@@ -88,10 +88,10 @@ def test_a_crash_is_an_error_with_what_the_program_said(monkeypatch, tmp_path):
     program = tmp_path / 'java'
     program.write_text('#!/bin/sh\necho "out of memory" >&2\nexit 3\n')
     program.chmod(0o755)
-    monkeypatch.setattr(java_tools, '_command', lambda: [str(program)])
+    monkeypatch.setattr(java_tools, '_meteor_command', lambda: [str(program)])
     with pytest.raises(java_tools.MeteorError, match=r'its program failed .*out of memory'):
         java_tools.meteor_scores({'x': [PAIR] * 5000})
-    monkeypatch.setattr(java_tools, '_command', lambda: [str(tmp_path / 'missing')])
+    monkeypatch.setattr(java_tools, '_meteor_command', lambda: [str(tmp_path / 'missing')])
     with pytest.raises(java_tools.MeteorError, match='does not start'):
         java_tools.meteor_scores({'x': [PAIR]})
 

@@ -2,7 +2,7 @@
 import pytest
 
 from rscc.evaluation import predictions as module
-from rscc.evaluation.predictions import read_facts, read_predictions
+from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.references import read_references
 from rscc.utils import write_json
 
@@ -119,11 +119,11 @@ def test_ids_that_may_be_either_are_never_guessed(tmp_path, numbered):
 
 def test_what_our_file_says_of_itself_is_read_and_nothing_of_other_files(tmp_path):
     write_json(tmp_path / 'p.json', dict(dataset=dict(language='zh'), split='test', samples=[]))
-    assert read_facts(tmp_path / 'p.json') == dict(dataset=dict(language='zh'), split='test')
+    assert read_metadata(tmp_path / 'p.json') == dict(dataset=dict(language='zh'), split='test')
     write_json(tmp_path / 'p.json', {'dataset': 'a caption', 'split': 'another'})
-    assert read_facts(tmp_path / 'p.json') == {}
+    assert read_metadata(tmp_path / 'p.json') == {}
     (tmp_path / 'p.json').write_text('{')
-    assert read_facts(tmp_path / 'p.json') == read_facts(tmp_path / 'none.json') == {}
+    assert read_metadata(tmp_path / 'p.json') == read_metadata(tmp_path / 'none.json') == {}
 
 
 def test_samples_without_references_or_prediction_are_counted(tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def records(changed=2, unchanged=2):
 NO_METEOR = CaptionOptions(meteor=False, no_change_captions=SAME)
 
 
-def test_all_parts_floors_and_shares_are_there():
+def test_all_parts_baselines_and_shares_are_there():
     scores, rows = score_captions(records(), NO_METEOR)
     groups = {key.rsplit('/', 1)[0] for key in scores}
     assert groups == {'caption/all', 'caption/changed', 'caption/unchanged', 'caption',
@@ -127,7 +127,7 @@ def test_a_subset_of_one_kind_only_works(kinds, absent):
     assert scores['caption/flag_accuracy'] == 1
 
 
-def test_single_images_have_no_flag_and_a_floor_of_one_sentence():
+def test_single_images_have_no_flag_and_a_baseline_of_one_sentence():
     scores, _ = score_captions([CaptionRecord('1', 'a road', ['a road', 'a house'])], NO_METEOR)
     groups = {key.rsplit('/', 1)[0] for key in scores}
     assert groups == {'caption/all', 'baseline/all', 'baseline/frequent', 'caption'}

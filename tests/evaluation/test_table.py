@@ -1,5 +1,5 @@
 """The table stands in columns and copes with absent parts."""
-from rscc.evaluation.table import format_facts, format_table
+from rscc.evaluation.table import format_metadata, format_table
 
 FULL = {f'{row}/{name}': 12.3 for row in ('caption/all', 'caption/changed', 'baseline/all')
         for name in ('Bleu_1', 'Bleu_4', 'METEOR', 'METEOR_id', 'ROUGE_L', 'CIDEr', 'Sm')}
@@ -11,7 +11,7 @@ def test_columns_are_aligned_and_rows_named():
     assert lines[0].split() == ['captions', '(x100)', 'B1', 'B4', 'M', 'M_id', 'R', 'C', 'Sm']
     table = [line for line in lines if line.endswith(('Sm', '12.30'))]
     assert len(table) == 4 and len({len(line) for line in table}) == 1
-    assert table[3].startswith('floor: true flag + one sentence')
+    assert table[3].startswith('baseline: true flag + one sentence')
     assert any('flag accuracy' in line and '0.5000' in line for line in lines)
 
 
@@ -19,13 +19,13 @@ def test_absent_scores_are_a_dash_and_absent_rows_are_left_out():
     scores = {'caption/all/Bleu_4': 1.0, 'caption/all/CIDEr': 2.0, 'caption/changed/Bleu_4': 3.0}
     lines = format_table(scores).splitlines()
     assert lines[-1].split() == ['changed', '3.00', '-']
-    assert 'unchanged' not in format_table(scores) and 'floor' not in format_table(scores)
+    assert 'unchanged' not in format_table(scores) and 'baseline' not in format_table(scores)
 
 
-def test_single_images_have_floors_of_their_own_names():
+def test_single_images_have_baselines_of_their_own_names():
     scores = {f'{row}/CIDEr': 12.5 for row in ('caption/all', 'baseline/all', 'baseline/frequent')}
     text = format_table(scores)
-    assert 'floor: best single sentence' in text and 'floor: most frequent caption' in text
+    assert 'baseline: best single sentence' in text and 'baseline: most frequent caption' in text
     assert 'true flag' not in text
 
 
@@ -39,13 +39,13 @@ def test_intervals_stand_below_their_row_and_protocols_apart():
     assert blocks[2].startswith('as clipcap_rsic (0 to 1)') and blocks[2].endswith('0.5000  0.2500')
 
 
-def test_facts_say_what_the_scores_are_of():
-    facts = {'samples': 58, 'split': 'test', 'language': 'zh', 'protocol': 'coco',
+def test_metadata_say_what_the_scores_are_of():
+    metadata = {'samples': 58, 'split': 'test', 'language': 'zh', 'protocol': 'coco',
              'tokenizer': 'jieba words', 'most_frequent_of': 'train'}
-    assert format_facts(facts).splitlines() == [
+    assert format_metadata(metadata).splitlines() == [
         '58 samples, split test, language zh', 'protocol coco, tokenizer: jieba words',
         'most frequent caption of: train']
-    assert format_facts({'language': 'en', 'protocol': 'coco', 'tokenizer': 'words'}).startswith(
+    assert format_metadata({'language': 'en', 'protocol': 'coco', 'tokenizer': 'words'}).startswith(
         'split unknown, language en')
 
 

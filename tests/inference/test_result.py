@@ -77,7 +77,7 @@ def test_a_sentence_with_a_strip_is_drawn_and_its_details_are_saved(tmp_path):
 @pytest.mark.parametrize('captions', [[], [ScoredCaption('a road', -0.25)]])
 @pytest.mark.parametrize(('name', 'message'), [
     ('attention', 'no attention maps to draw: ask for them with return_attention=True'),
-    ('denoising', 'no denoising strips to draw: ask for them with return_strip=True'),
+    ('denoising', 'no denoising trajectories to draw: ask for them with return_strip=True'),
     ('attentoin', "captions have no drawing 'attentoin'.* Did you mean 'attention'")])
 def test_a_drawing_that_is_not_there_says_how_to_get_it(captions, name, message):
     result = InferenceResult(FRAMES, captions=captions)

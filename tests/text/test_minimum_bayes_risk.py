@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from rscc.text.minimum_bayes_risk import consensus, similarity_matrix
+from rscc.text.minimum_bayes_risk import choose_by_risk, similarity_matrix
 
 
 def words(*sentences):
@@ -46,7 +46,7 @@ def test_similarity_is_symmetric_between_nought_and_one_and_of_any_hashable():
 def test_the_sentence_most_like_the_others_wins_over_the_likeliest():
     sentences = words('a lake appears', 'a house is built', 'a house is built on grass',
                       'two houses are built on grass')
-    order, agreement = consensus(sentences, [0.0, -3.0, -2.0, -1.0])
+    order, agreement = choose_by_risk(sentences, [0.0, -3.0, -2.0, -1.0])
     assert order == [2, 1, 3, 0]
     pairs = similarity_matrix(sentences)[np.triu_indices(4, 1)]
     assert agreement == pytest.approx(pairs.mean())
@@ -54,9 +54,9 @@ def test_the_sentence_most_like_the_others_wins_over_the_likeliest():
 
 def test_the_model_decides_between_equals_then_their_order():
     equal = words('a b', 'c d', 'a b', 'c d')
-    assert consensus(equal)[0] == [0, 1, 2, 3]
-    assert consensus(equal, [-2.0, -1.0, -2.0, -1.5])[0] == [1, 3, 0, 2]
-    assert consensus(equal)[1] == pytest.approx(1 / 3)
+    assert choose_by_risk(equal)[0] == [0, 1, 2, 3]
+    assert choose_by_risk(equal, [-2.0, -1.0, -2.0, -1.5])[0] == [1, 3, 0, 2]
+    assert choose_by_risk(equal)[1] == pytest.approx(1 / 3)
 
 
 def test_rounding_is_no_reason_to_prefer_a_sentence():
@@ -64,25 +64,25 @@ def test_rounding_is_no_reason_to_prefer_a_sentence():
     sentences = words('a b c', 'a b d e', 'a f', 'b c a g', 'c', 'a b c', 'd e f a')
     for turn in range(7):
         turned = sentences[turn:] + sentences[:turn]
-        order, _ = consensus(turned)
+        order, _ = choose_by_risk(turned)
         places = [order.index(place) for place, own in enumerate(turned) if own == sentences[0]]
         assert places == sorted(places)
 
 
 def test_one_sentence_agrees_with_itself():
-    assert consensus(words('a house')) == ([0], 1.0)
-    assert consensus([[]]) == ([0], 1.0)
-    assert consensus(words('a house', 'a house')) == ([0, 1], 1.0)
+    assert choose_by_risk(words('a house')) == ([0], 1.0)
+    assert choose_by_risk([[]]) == ([0], 1.0)
+    assert choose_by_risk(words('a house', 'a house')) == ([0, 1], 1.0)
 
 
 def test_nothing_has_no_consensus():
-    with pytest.raises(ValueError, match='consensus got no sentence; expected at least one'):
-        consensus([])
+    with pytest.raises(ValueError, match='choose_by_risk got no sentence; expected at least one'):
+        choose_by_risk([])
 
 
 def test_scores_belong_to_sentences():
     with pytest.raises(ValueError, match=r'got 2 sentence\(s\) and 1 score\(s\)'):
-        consensus(words('a', 'b'), [0.0])
+        choose_by_risk(words('a', 'b'), [0.0])
 
 
 def test_sixteen_samples_of_a_test_split_take_seconds():
@@ -91,5 +91,5 @@ def test_sixteen_samples_of_a_test_split_take_seconds():
                for _ in range(100)]
     start = time.process_time()
     for batch in batches:
-        consensus(batch)
+        choose_by_risk(batch)
     assert time.process_time() - start < 2, 'two thousand pairs would take over 40 s'

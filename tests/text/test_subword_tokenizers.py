@@ -45,7 +45,7 @@ def test_the_prompt_leads_and_is_not_read_back(vocab_file):
     assert ids == [tokenizer.bos_id, 5, 6, 7, 5, 13, 3]
     assert tokenizer.decode(ids) == tokenizer.decode(ids[4:]) == 'a house'
     with pytest.raises(ValueError, match='start, end and 3 prompt tokens: use at least 6'):
-        tokenizer.encode('a house', max_len=5)
+        tokenizer.encode('a house', max_tokens=5)
 
 
 def test_real_bert_ids_are_blips(samples, tmp_path):
@@ -237,7 +237,7 @@ def test_the_text_fits_to_the_last_token():
 
 
 def test_special_ids_are_open_clips():
-    pairs = subword_tokenizers._byte_pairs()
+    pairs = subword_tokenizers._clip_pairs()
     assert (pairs.sot_token_id, pairs.eot_token_id) == (CLIPTokenizer.bos_id, CLIPTokenizer.eos_id)
     assert pairs.vocab_size == CLIPTokenizer.vocab_size
 
@@ -250,9 +250,9 @@ def test_case_blanks_and_entities_do_not_matter():
 
 def test_a_text_is_worked_out_once():
     text = 'a prompt nobody else encodes'
-    before = subword_tokenizers._word_ids.cache_info()
+    before = subword_tokenizers._clip_ids.cache_info()
     first, second = CLIPTokenizer().encode(text), CLIPTokenizer(77).encode(text)
-    after = subword_tokenizers._word_ids.cache_info()
+    after = subword_tokenizers._clip_ids.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
     first.append(1)
     assert CLIPTokenizer().encode(text) == second

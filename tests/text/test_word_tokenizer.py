@@ -42,17 +42,17 @@ def test_cut_captions_keep_their_end_are_counted_and_shown_once(monkeypatch):
     said = []
     monkeypatch.setattr(base, 'warn', said.append)
     tokenizer = WordTokenizer(words=WORDS)
-    assert tokenizer.encode('a road is built', max_len=4) == [2, 4, 5, 3]
-    assert tokenizer.encode('a road is built', max_len=6)[-2:] == [7, 3]
-    tokenizer.batch_encode(['a a a a a', 'a'], max_len=5)
+    assert tokenizer.encode('a road is built', max_tokens=4) == [2, 4, 5, 3]
+    assert tokenizer.encode('a road is built', max_tokens=6)[-2:] == [7, 3]
+    tokenizer.batch_encode(['a a a a a', 'a'], max_tokens=5)
     assert tokenizer.cut == 2
     assert said == ["caption cut from 6 to 4 tokens: 'a road is built'. Raise max_tokens to "
                     'keep it whole; later cuts are counted.']
-    tokenizer.batch_encode(['a road is built'] * 8, max_len=5)
-    assert said[1:] == ['10 times a caption was cut to max_len=5 tokens so far, last from 6: '
+    tokenizer.batch_encode(['a road is built'] * 8, max_tokens=5)
+    assert said[1:] == ['10 times a caption was cut to 5 tokens (max_tokens) so far, last from 6: '
                         "'a road is built'"]
-    with pytest.raises(ValueError, match=r'max_len=2 leaves no room for a word.*at least 3'):
-        tokenizer.encode('a road', max_len=2)
+    with pytest.raises(ValueError, match=r'max_tokens=2 leaves no room for a word.*at least 3'):
+        tokenizer.encode('a road', max_tokens=2)
 
 
 def test_a_vocabulary_of_another_language_is_noticed(monkeypatch):

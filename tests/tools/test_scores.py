@@ -38,7 +38,7 @@ def test_our_file_is_scored_without_anything_else(scores, predictions, tmp_path)
     assert done.stdout.startswith(
         '2 samples, split val, language en\nprotocol coco, tokenizer: words and marks, lower case, '
         'no PTB\n\ncaptions (x100)')
-    assert 'flag accuracy' in done.stdout and 'floor' in done.stdout
+    assert 'flag accuracy' in done.stdout and 'baseline' in done.stdout
     assert len((tmp_path / 't.csv').read_text().splitlines()) == 3
     written = read_json(tmp_path / 's.json')
     assert written['caption/all/Bleu_1'] == pytest.approx(100, abs=1e-3)
@@ -117,7 +117,7 @@ def test_chinese_is_reported_by_words_and_characters(scores, published, tmp_path
                   '--out', tmp_path / 's.json')
     assert done.returncode == 0, done.stderr
     assert 'language zh' in done.stdout and 'by characters (x100)' in done.stdout
-    assert 'floor: most frequent caption' in done.stdout and 'flag' not in done.stdout
+    assert 'baseline: most frequent caption' in done.stdout and 'flag' not in done.stdout
     found = read_json(tmp_path / 's.json')
     for report in ('', '_characters'):
         assert (found[f'caption{report}/all/CIDEr'] > 2 * found[f'baseline{report}/all/CIDEr']

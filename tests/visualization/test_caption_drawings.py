@@ -34,7 +34,7 @@ def test_unknown_drawings_suggest_the_nearest():
 
 @pytest.mark.parametrize('caption', [None, PLAIN, ATTENDED])
 def test_a_drawing_that_the_caption_does_not_bring_says_how_to_get_it(caption):
-    with pytest.raises(ValueError, match='no denoising strips to draw: ask for them with '
+    with pytest.raises(ValueError, match='no denoising trajectories to draw: ask for them with '
                                          r'return_strip=True, of a model .*\(KarrasCaptionHead\)'):
         find_drawing('denoising', caption)
 

@@ -129,6 +129,6 @@ def test_chinese_sentences_get_chinese_labels(monkeypatch):
 
 @pytest.mark.parametrize(('frames', 'strip'), [(0, DRAWN), (1, [])])
 def test_frames_and_steps_are_needed(frames, strip):
-    with pytest.raises(ValueError, match=rf'got {frames} frame\(s\) and a strip of {len(strip)} '
-                                         r'step\(s\); expected at least one of each'):
+    with pytest.raises(ValueError, match=rf'got {frames} frame\(s\) and a trajectory of '
+                                         rf'{len(strip)} step\(s\); expected at least one of each'):
         draw_denoising([frame()] * frames, sampled(strip))

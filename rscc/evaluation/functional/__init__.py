@@ -1,1 +1,1 @@
-"""Numbers in, numbers out: metrics without files, registries or torch."""
+"""Metrics as pure functions of words and arrays, without files, registries or torch."""

@@ -1,4 +1,4 @@
-"""Scores of trivial baselines, which answer without looking at the images.
+"""Trivial baselines: captions that need no look at the images.
 
 On LEVIR-CC's test split a true change flag and one constant sentence score BLEU-4 59.8 and CIDEr
 126.6, more than several published models.
@@ -14,11 +14,11 @@ CANDIDATES = 50
 
 def constant_change_caption(references: Sequence[Sequence[Words]], corpus: CaptionCorpus,
                             changed: Sequence[int]) -> list[str]:
-    """Choose the one sentence that does best as the answer to every changed sample.
+    """Choose the one sentence that scores best for every changed sample.
 
     Tried are the 50 most frequent reference sentences of the changed samples; the best BLEU-4 on
     them wins (ties: the more frequent, then the alphabet). It is chosen on the references it is
-    scored with, which makes the floor a little higher than an honest guess, never lower.
+    scored with, which makes the baseline a little higher than an honest guess, never lower.
 
     Args:
         references: N lists of reference sentences, each a list of words.
@@ -26,6 +26,7 @@ def constant_change_caption(references: Sequence[Sequence[Words]], corpus: Capti
         changed: Indices of the changed samples, at least one.
     """
     counts = Counter(tuple(words) for i in changed for words in references[i] if words)
+    # A rare sentence cannot match many references: the most frequent ones are enough.
     frequent = sorted(counts, key=lambda words: (-counts[words], words))[:CANDIDATES]
     return list(max(frequent, key=lambda words: corpus.constant_bleu(words, changed)))
 
@@ -40,14 +41,16 @@ def constant_no_change_caption(references: Sequence[Sequence[Words]],
         references: N lists of reference sentences, each a list of words.
         unchanged: Indices of the unchanged samples, at least one.
     """
+    # A sample that lists a sentence twice counts once.
     counts = Counter(tuple(words) for i in unchanged for words in {tuple(w) for w in references[i]})
     most = max(counts.values())
+    # Sentences that at least half as many samples list as the most listed one.
     common = [words for words, count in counts.items() if count >= most / 2]
     return list(max(common, key=lambda words: (len(words), counts[words], words)))
 
 
 def trivial_predictions(flags: Sequence[bool], change: Words, no_change: Words) -> dict[str, list]:
-    """Return what two blind models answer.
+    """Return the captions of two models that do not look at the images.
 
     Args:
         flags: Whether each of the N samples changed.
@@ -64,9 +67,9 @@ def trivial_predictions(flags: Sequence[bool], change: Words, no_change: Words) 
 
 def human_leave_one_out(references: Sequence[Sequence[Words]],
                         flags: Sequence[bool]) -> tuple[list[Words], list[list[Words]]]:
-    """Return a person's answers and what to score them against.
+    """Take one reference of each sample as a prediction, and return what to score it against.
 
-    On changed samples the first reference is the answer and is taken from the references; on
+    On changed samples the first reference is the prediction and is taken from the references; on
     unchanged ones it stays among them, for the stock sentences are all right.
 
     Args:
@@ -83,6 +86,7 @@ def human_leave_one_out(references: Sequence[Sequence[Words]],
     if single:
         raise ValueError(f'leaving one caption out needs two: sample {single[0]} has '
                          f'{len(references[single[0]])}')
+    # Stock sentences of unchanged samples are all right: none is taken out.
     left = [list(sentences[1:] if flag else sentences)
             for sentences, flag in zip(references, flags, strict=True)]
     return [sentences[0] for sentences in references], left

@@ -51,18 +51,22 @@ def bootstrap_intervals(totals: np.ndarray, bleu: Callable[[np.ndarray], Sequenc
         raise ValueError(f'an interval needs images and resamples: got {len(totals)} images, '
                          f'{resamples} resamples')
     check_resamples(resamples)
+    # (M, N): the M scores that are means over images.
     rows = np.array(list(means.values()), dtype=np.float64).reshape(len(means), len(totals))
     found: list[np.ndarray] = []
+    # Per block of R resamples: sums of counts (R, K) give BLEU (R, 4), the rest are means (R, M).
     for times in _draws(len(totals), resamples, seed):
         bleus = np.array([bleu(sums) for sums in times @ totals])
         found.append(np.concatenate([bleus, times @ rows.T / len(totals)], axis=1))
+    # Low and high end of every score, (2, 4 + M).
     ends = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2], axis=0)
     names = [*(f'Bleu_{order}' for order in range(1, ends.shape[1] - len(means) + 1)), *means]
     return {name: (float(low), float(high)) for name, low, high in zip(names, *ends, strict=True)}
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks (R, N) of how often each resample holds each image."""
+    """Yield blocks (R, N): how often each of R resamples draws each of N images."""
+    # N draws with replacement from N images: multinomial counts.
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // images)
     for start in range(0, resamples, block):

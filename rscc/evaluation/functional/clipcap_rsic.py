@@ -1,4 +1,4 @@
-"""The published arithmetic of clipcap_rsic: its BLEU, and what it calls CIDEr in Chinese.
+"""Arithmetic of clipcap_rsic: its BLEU, and the cosine it publishes as CIDEr of Chinese.
 
 The formulas of the scorer that Song et al. published with "Enhanced CLIP-GPT Framework for
 Cross-Lingual Remote Sensing Image Captioning" (IEEE Access 13, 2025), written anew so that its
@@ -19,7 +19,7 @@ EPSILON = 0.1
 
 
 def bleu_totals(predictions: Sequence[Words], references: Sequence[Sequence[Words]]) -> np.ndarray:
-    """Count, per sample, what the BLEU of any set of these samples is made of.
+    """Count the n-grams and lengths of every sample, whose sums give BLEU.
 
     Args:
         predictions: N sentences, each a list of tokens.
@@ -38,7 +38,7 @@ def _sample_totals(said: Words, references: Sequence[Words]) -> list[int]:
     matched, total = [], []
     for order in range(1, ORDERS + 1):
         counts = Counter(_ngrams(said, order))
-        most: Counter = Counter()
+        most: Counter = Counter()  # of every n-gram, as often as one reference has it
         for words in references:
             most |= Counter(_ngrams(words, order))
         matched.append((counts & most).total())
@@ -59,7 +59,7 @@ def corpus_bleu(totals: Sequence[float]) -> list[float]:
     """
     *counts, said, closest = map(float, totals)
     matched, total = counts[:ORDERS], counts[ORDERS:]
-    if not matched[0]:
+    if not matched[0]:  # as in NLTK; coco-caption has no such case
         return [0.0] * ORDERS
     penalty = 1.0 if said > closest else math.exp(1 - closest / said)
     logs = [math.log((found or EPSILON) / of) for found, of in zip(matched, total, strict=True)]
@@ -68,7 +68,7 @@ def corpus_bleu(totals: Sequence[float]) -> list[float]:
 
 
 def character_cosine(prediction: str, references: Sequence[str]) -> float:
-    """Return what clipcap_rsic prints as CIDEr in Chinese: a cosine of character counts, 0 to 1.
+    """Return the cosine of character counts, 0 to 1, that clipcap_rsic calls CIDEr in Chinese.
 
     For m = 1 to 4, all n-grams (up to m) of the words between blanks are written into one text,
     those of all references into another; the two are compared as bags of characters, blanks among
@@ -88,12 +88,14 @@ def character_cosine(prediction: str, references: Sequence[str]) -> float:
 
 def _characters(texts: Sequence[str], most: int) -> Counter:
     """Count the characters of all n-grams of up to ``most`` words, joined by blanks."""
+    # The published scorer hands joined n-grams to a vectoriser that cuts them into characters.
     pieces = [' '.join(ngram) for text in texts for order in range(1, most + 1)
               for ngram in _ngrams(text.split(), order)]
     return Counter(' '.join(pieces))
 
 
 def _cosine(ours: Counter, theirs: Counter) -> float:
+    # tf-idf of two documents, smoothed as in scikit-learn.
     vectors = [{char: count * (math.log(3 / (1 + (char in ours) + (char in theirs))) + 1)
                 for char, count in counts.items()} for counts in (ours, theirs)]
     norms = [math.sqrt(sum(weight * weight for weight in vector.values())) for vector in vectors]

@@ -1,4 +1,4 @@
-"""What a caption says, beyond how it says it: objects, appearing or removed, flag, variety.
+"""Content scores of captions: objects, appearing or removed, change flag, variety of words.
 
 Words are looked up by group; the groups follow what LEVIR-CC's captions talk about (buildings in
 88 % of the changed pairs, roads 84 %, vegetation 59 %, parking 11 %, water 4 %).
@@ -58,12 +58,12 @@ _NO_CHANGE = {
 
 
 def objects_named(sentence: str, language: str = 'en') -> set[str]:
-    """Return which of building, road, tree (any vegetation), parking and water are named."""
+    """Return the object groups a sentence names: building, road, tree, parking, water."""
     return _groups(sentence, _OBJECTS[language], language)
 
 
 def actions_named(sentence: str, language: str = 'en') -> set[str]:
-    """Return which of ``'appear'`` and ``'remove'`` a sentence tells of ("replace" is both)."""
+    """Return the kinds of change a sentence tells of: ``'appear'``, ``'remove'``, or both."""
     return _groups(sentence, _ACTIONS[language], language)
 
 
@@ -106,8 +106,10 @@ def flag_scores(predicted: Sequence[bool], actual: Sequence[bool]) -> dict[str, 
     """
     if not len(actual):
         return {}
+    # "Changed" is the positive class.
     pairs = list(zip(predicted, actual, strict=True))
     scores = {'flag_accuracy': sum(p == a for p, a in pairs) / len(pairs)}
+    # F1 = 2 TP / (2 TP + FP + FN); the denominator is all that either side calls changed.
     both, either = sum(p and a for p, a in pairs), sum(bool(p) + bool(a) for p, a in pairs)
     return scores if not either else {**scores, 'flag_F1': 2 * both / either}
 
@@ -127,10 +129,12 @@ def object_f1(predictions: Sequence[str], references: Sequence[Sequence[str]],
     Returns:
         The F1, or None where nobody names any object.
     """
+    # Micro F1: counts of all samples are added before the ratio is taken.
     hits = wrong = missed = 0
     for prediction, sentences in zip(predictions, references, strict=True):
         named = objects_named(prediction, language)
         anyone, most = _agreed(sentences, lambda text: objects_named(text, language))
+        # One reference is enough to make a group right, half of them to make it missed.
         hits += len(named & anyone)
         wrong += len(named - anyone)
         missed += len(most - named)
@@ -140,7 +144,7 @@ def object_f1(predictions: Sequence[str], references: Sequence[Sequence[str]],
 
 def direction_accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]],
                        language: str = 'en') -> float | None:
-    """Return how often a caption gets the direction of the change right: appear or remove.
+    """Return the share of captions that say rightly whether something appears or is removed.
 
     Counted are samples for which at least half of the references tell of one of the two. Right
     is a caption that tells of everything most references tell of and of nothing that none does.
@@ -156,6 +160,7 @@ def direction_accuracy(predictions: Sequence[str], references: Sequence[Sequence
     right = []
     for prediction, sentences in zip(predictions, references, strict=True):
         anyone, most = _agreed(sentences, lambda text: actions_named(text, language))
+        # Everything that most references tell of, and nothing that none of them does.
         if most:
             right.append(most <= actions_named(prediction, language) <= anyone)
     return sum(right) / len(right) if right else None
@@ -163,7 +168,7 @@ def direction_accuracy(predictions: Sequence[str], references: Sequence[Sequence
 
 def _agreed(sentences: Sequence[str],
             name: Callable[[str], set[str]]) -> tuple[set[str], set[str]]:
-    """Return what any sentence names and what at least half of them name."""
+    """Return the groups that any sentence names, and those that at least half of them name."""
     named = [name(sentence) for sentence in sentences]
     anyone = set().union(*named)
     return anyone, {x for x in anyone if 2 * sum(x in one for one in named) >= len(named)}
@@ -179,13 +184,6 @@ def distinct(predictions: Sequence[Words], n: int) -> float | None:
     Returns:
         The share, or None where no sentence has n words.
     """
+    # All sentences together: a model that says the same of every image has few different n-grams.
     grams = [tuple(words[i:i + n]) for words in predictions for i in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None
-
-
-def seen_share(predictions: Sequence[str], training: Iterable[str],
-               language: str = 'en') -> float | None:
-    """Return which share (0 to 1) of the predictions stands word by word in the training set."""
-    known = {normalise(sentence, language) for sentence in training}
-    hits = [normalise(sentence, language) in known for sentence in predictions]
-    return sum(hits) / len(hits) if hits else None

@@ -1,4 +1,4 @@
-"""Change maps: one confusion matrix, all numbers from it."""
+"""Scores of change maps, all from one confusion matrix."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,12 +32,13 @@ def confusion_matrix(prediction: np.ndarray, target: np.ndarray, num_classes: in
             strange = sorted({*np.unique(values).tolist()} - {*range(num_classes)})
             raise ValueError(f'{name} holds {strange[:5]}: expected classes 0 to '
                              f'{num_classes - 1} (or {ignore} = ignore)')
+    # Every pixel is one number, its cell in the flattened matrix.
     counts = np.bincount(target * num_classes + prediction, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 
 def changed_f1(matrix: np.ndarray) -> float | None:
-    """Return F1 (0 to 1) of "any class but unchanged", None where no pixel is or was said so."""
+    """Return F1 (0 to 1) of "any class but unchanged"; None if truth and prediction have none."""
     hits, wrong, missed = _changed_counts(matrix)
     return _ratio(2 * hits, 2 * hits + wrong + missed)
 
@@ -74,18 +75,22 @@ def change_scores(matrix: np.ndarray, classes: Sequence[str] | None = None) -> d
     total = matrix.sum()
     if not total:
         return {}
+    # Two classes: 0 is unchanged, all others together are changed.
     hits, wrong, missed = _changed_counts(matrix)
     scores = {'F1_changed': changed_f1(matrix),
               'IoU_changed': _ratio(hits, hits + wrong + missed),
               'precision_changed': _ratio(hits, hits + wrong),
               'recall_changed': _ratio(hits, hits + missed)}
+    # By class (C,): right pixels, pixels of the truth, pixels of the prediction.
     right, rows, columns = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    # Means leave out classes that neither truth nor prediction has.
     present = rows + columns > 0
     ious = [_ratio(hit, union) for hit, union in zip(right, rows + columns - right, strict=True)]
     f1s = 2 * right[present] / (rows + columns)[present]
     scores['mF1'] = float(f1s.mean())
     scores['mIoU'] = float(np.mean([iou for iou in ious if iou is not None]))
     scores['OA'] = float(right.sum() / total)
+    # Cohen's kappa: agreement beyond that of two maps with these shares by chance.
     chance = float((rows / total) @ (columns / total))
     scores['Kappa'] = _ratio(scores['OA'] - chance, 1 - chance)
     scores |= {f'IoU_{name.replace(" ", "_")}': iou for name, iou in zip(names, ious, strict=True)}

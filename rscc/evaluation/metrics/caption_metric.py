@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rscc.evaluation.metrics.sample_metric import SampleMetric
-from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions, scoring_facts
+from rscc.evaluation.protocols import score_captions
+from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.registry import METRICS
 from rscc.structures import SampledCaption
 from rscc.utils import atomic_write
@@ -33,7 +34,7 @@ def _flag(value: Any) -> bool | None:
 
 @METRICS.register_module()
 class CaptionMetric(SampleMetric):
-    """BLEU-1..4, METEOR, ROUGE-L, CIDEr-D and ``Sm``: all, changed, unchanged, and their floors.
+    """BLEU-1..4, METEOR, ROUGE-L, CIDEr-D and ``Sm``: all, changed, unchanged, and their baselines.
 
     Keys: ``caption/{all,changed,unchanged}/{Bleu_1..4,METEOR,METEOR_id,ROUGE_L,CIDEr,Sm}`` (x100;
     ``CIDEr`` is CIDEr-D as coco-caption computes it, 0 by construction where all references are
@@ -44,17 +45,16 @@ class CaptionMetric(SampleMetric):
     ``abstained`` (share; these sentences are scored like all others).
 
     Chinese is scored by jieba's words, and by characters under ``caption_characters/...``. Single
-    images have no changed and unchanged part and no flag; their floors are the best single sentence
-    (``baseline/all/...``) and the most frequent caption (``baseline/frequent/...``: of the training
-    split where the dataset's metainfo names it, else of the references). ``facts`` says protocol,
-    split, language and tokenizer of the last scores.
+    images have no changed and unchanged part and no flag; their baselines are the best single
+    sentence (``baseline/all/...``) and the most frequent caption (``baseline/frequent/...``: of the
+    training split where the dataset's metainfo names it, else of the references).
 
     Args:
         protocol: ``'coco'``, or ``'clipcap_rsic'`` for the figures as the authors of CLIP-GPT
             computed them, under keys of their own.
         meteor: Compute METEOR and ``Sm`` (5 to 15 s of Java); switch off during training.
-        baselines: Compute the floors.
-        constant_caption: The floors' sentence for changed samples; by default the best one among
+        baselines: Score trivial baselines, too.
+        constant_caption: The baseline's sentence for changed samples; by default the best one of
             the references.
         language: ``'en'`` or ``'zh'``; by default the dataset's.
         out_file: A CSV table of every sample with its scores.
@@ -90,10 +90,10 @@ class CaptionMetric(SampleMetric):
             seed=self.seed)
 
     @property
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """What must stand beside the scores."""
-        return scoring_facts(self.options(), self.meta.get('split'),
-                             single=self.meta.get('task') == 'single')
+        return scoring_metadata(self.options(), self.meta.get('split'),
+                                single=self.meta.get('task') == 'single')
 
     def record(self, sample: dict) -> dict | None:
         """Keep the sentences and flags of a sample."""

@@ -1,4 +1,4 @@
-"""Change map scores for MMEngine."""
+"""Metric of change maps."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +34,9 @@ def sample_matrix(sample: dict, num_classes: int | None, ignore: int = IGNORE
 
 
 def _count_classes(sample: dict, prediction: np.ndarray, target: np.ndarray, ignore: int) -> int:
+    # Scores of C classes (C, H, W); without them the labels tell.
     logits = sample.get('seg_logits')
+    # At least unchanged and changed, and whatever the labels hold beyond.
     known = 2 if logits is None else max(2, len(logits['data']))
     valid = target[target != ignore]
     return max(known, int(prediction.max(initial=0)) + 1, int(valid.max(initial=0)) + 1)
@@ -78,6 +80,7 @@ class ChangeMetric(SampleMetric):
         """Return all scores, nothing where no sample has a mask."""
         if not results:
             return {}
+        # Without class names, samples may know different numbers of classes; (size, size) fits.
         size = max(len(result['matrix']) for result in results)
         total = np.zeros((size, size), dtype=np.int64)
         for result in results:

@@ -5,7 +5,8 @@ from rscc.evaluation.functional.segmentation import changed_f1
 from rscc.evaluation.metrics.caption_metric import best_if_sampled, caption_record
 from rscc.evaluation.metrics.change_metric import sample_matrix
 from rscc.evaluation.metrics.sample_metric import SampleMetric
-from rscc.evaluation.protocols import CaptionOptions, CaptionRecord, score_captions, scoring_facts
+from rscc.evaluation.protocols import score_captions
+from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.registry import METRICS
 from rscc.utils import write_json
 
@@ -69,7 +70,7 @@ class PredictionDump(SampleMetric):
         split = '+'.join(sorted(splits)) or None
         write_json(self.out_file, {
             'config': self.config, 'checkpoint': self.checkpoint, 'dataset': dict(self.meta),
-            'split': split, **scoring_facts(self._options()), 'metrics': {}, 'samples': results})
+            'split': split, **scoring_metadata(self._options()), 'metrics': {}, 'samples': results})
         return {}
 
     def _add_caption_scores(self, results: list[dict]) -> None:

@@ -1,4 +1,4 @@
-"""Metrics over small records, one per sample, counted once however many processes saw it."""
+"""Base of metrics that keep one small record a sample, on any number of processes."""
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from rscc.text.normalisation import warn
 
 
 class SampleMetric(BaseMetric):
-    """Base of our metrics.
+    """Base of metrics that keep one record a sample and count each sample once.
 
     A sampler pads the last round so that all processes get equally many samples, and MMEngine then
     cuts the gathered list to the dataset's length, which is right for its own samplers only. Here
@@ -21,7 +21,13 @@ class SampleMetric(BaseMetric):
         prefix: Put before every key as ``prefix/``. By default keys are as documented
             (``caption/...``, ``change/...``).
         collect_device: Kept for MMEngine's configs; records are gathered as objects.
+
+    Attributes:
+        nothing_to_score: What a sample lacks for which :meth:`record` returns None, for the
+            warning that counts such samples.
     """
+
+    nothing_to_score = 'nothing to score'
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'none')
@@ -47,6 +53,7 @@ class SampleMetric(BaseMetric):
                 raise KeyError(f"{type(self).__name__} needs 'sample_id' in the metainfo of every "
                                'sample (PackChangeInputs puts it there)')
             record = self.record(sample)
+            # Samples without anything to score are kept too: all names are needed to count them.
             self.results.append({'sample_id': sample['sample_id'], **(record or {'empty': True})})
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -58,8 +65,10 @@ class SampleMetric(BaseMetric):
         Returns:
             The scores, the same on every process.
         """
+        # Every process has the records of its own samples, some of them twice.
         gathered = [record for part in all_gather_object(self.results) for record in part]
         self.results.clear()
+        # Metrics may write files and start Java: one process computes for all.
         scores: list[Any] = [None]
         if is_main_process():
             scores = [self.compute_metrics(self._unique(gathered, size))]
@@ -70,6 +79,7 @@ class SampleMetric(BaseMetric):
 
     def _unique(self, gathered: list[dict], size: int) -> list[dict]:
         """Drop repeated samples, sort by name, and tell of a wrong number of samples."""
+        # Reversed, so that of repeated samples the first one stays.
         records = {record['sample_id']: record for record in reversed(gathered)}
         if len(records) != size:
             warn(f'{type(self).__name__}: the dataset has {size} samples, and {len(records)} '
@@ -81,7 +91,10 @@ class SampleMetric(BaseMetric):
                  f'have {self.nothing_to_score}' + ('' if kept else '; nothing is scored'))
         return kept
 
-    nothing_to_score = 'nothing to score'
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What must stand beside the scores of this metric: protocol and language, for instance."""
+        return {}
 
     @property
     def meta(self) -> dict:

@@ -17,7 +17,7 @@ from rscc.models.diffusion.samplers import choose
 from rscc.models.generation.options import DecodingOptions
 from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
 from rscc.structures import SampledCaption, ScoredCaption
-from rscc.text.minimum_bayes_risk import consensus
+from rscc.text.minimum_bayes_risk import choose_by_risk
 from rscc.text.normalisation import split_words
 from rscc.text.tokenizer import CaptionTokenizer
 
@@ -206,8 +206,8 @@ def _elect(ids: list[list[int]], scores: list[float],
            options: DiffusionDecoding) -> list[ScoredCaption]:
     """Order the K sentences of one sample by how much they are like the others."""
     texts = [tokenizer.decode(row) for row in ids]
-    order, agreement = consensus([split_words(text, tokenizer.language) for text in texts],
-                                 scores)
+    order, agreement = choose_by_risk([split_words(text, tokenizer.language) for text in texts],
+                                      scores)
     different = list({texts[row]: row for row in reversed(order)}.values())[::-1]
     return [SampledCaption.of(
         ScoredCaption(texts[row], scores[row]), agreement, agreement < options.abstain,

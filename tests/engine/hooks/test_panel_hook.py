@@ -150,7 +150,7 @@ def test_probability_of_change_is_that_of_any_class_but_the_first(tmp_path, scor
 @pytest.mark.parametrize(('folder', 'what', 'caption'), [
     ('attention', 'attention maps', AttendedCaption.of(
         ScoredCaption('a house', -1.0), ['a', 'house'], torch.full((2, 2, 4, 4), 1 / 32))),
-    ('denoising', 'denoising strips', SampledCaption.of(
+    ('denoising', 'denoising trajectories', SampledCaption.of(
         ScoredCaption('a house', -1.0), 0.5, strip=[(9.0, 'tree'), (1.0, 'a house')]))])
 def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, what, caption):
     hook = PanelHook(out_dir=str(tmp_path / 'show'), num_test=3)

@@ -1,4 +1,4 @@
-"""The floors; the published figures of the real test split are in parity/test_kd_rscc_data.py."""
+"""Trivial baselines; published figures are compared in parity/test_kd_rscc_data.py."""
 import pytest
 
 from rscc.evaluation.functional import baselines

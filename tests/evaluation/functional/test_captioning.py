@@ -1,10 +1,12 @@
 import random
 
 import pytest
+
+from rscc.evaluation.functional.captioning import CaptionCorpus, CiderD
+
+pytest.importorskip('pycocoevalcap')
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.cider.cider_scorer import precook
-
-from rscc.evaluation.functional.captioning import CaptionCorpus, CiderD, caption_scores
 
 WORDS = ['a', 'the', 'house', 'road', 'tree', 'is', 'are', 'built', 'removed', 'left', 'two']
 
@@ -34,8 +36,6 @@ def test_one_sample_scores_zero():
     assert CiderD([document]).score(precook('a house is built'), document) == 0
 
 
-pytest.importorskip('pycocoevalcap')
-
 REFERENCES = [
     [text.split() for text in refs] for refs in (
         ['a house is built on the bareland', 'some houses are built'],
@@ -54,13 +54,16 @@ def near(scores):
     return pytest.approx(scores, abs=1e-3)
 
 
+def caption_scores(predictions, references):
+    return CaptionCorpus(references).score(predictions)[0]
+
+
 def test_scores_equal_the_outside_reference_values():
     assert caption_scores(PREDICTIONS, REFERENCES) == near(EXPECTED)
 
 
 def test_scores_equal_the_library_called_its_own_way(capsys):
     from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge  # codespell:ignore
     # Repeated pairs, which are computed once here, and an empty caption.
     predictions = PREDICTIONS * 2 + [[]]

@@ -79,11 +79,6 @@ def test_distinct_n_by_hand():
     assert content.distinct([['a']], 2) is None
 
 
-def test_share_of_training_sentences_ignores_spelling():
-    assert content.seen_share([' A house .', 'a road'], ['a house']) == 0.5
-    assert content.seen_share([], ['a house']) is None
-
-
 def test_no_real_changed_caption_says_no_change(samples):
     path = samples / 'levir_cc_captions' / 'LevirCCcaptions_rebuilt.json.gz'
     if not path.is_file():

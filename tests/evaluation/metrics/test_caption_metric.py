@@ -73,7 +73,7 @@ def test_single_images_stand_beside_the_most_frequent_training_caption():
     scores = evaluate(metric, made, task='single', split='test', frequent_caption='a boat')
     assert scores['baseline/frequent/Bleu_1'] < scores['caption/all/Bleu_1'] / 2
     assert not any('changed' in key or 'flag' in key for key in scores)
-    assert metric.facts == {
+    assert metric.metadata == {
         'protocol': 'coco', 'language': 'en', 'split': 'test', 'most_frequent_of': 'train',
         'tokenizer': 'words and marks, lower case, no PTB'}
 
@@ -85,7 +85,7 @@ def test_another_protocol_and_intervals_have_keys_of_their_own(tmp_path):
     scores = evaluate(metric, batch())
     assert {key.split('/')[0] for key in scores} == {'clipcap_rsic'}
     assert scores['clipcap_rsic/all/Bleu_1_low'] <= scores['clipcap_rsic/all/Bleu_1'] <= 1
-    assert metric.facts['intervals'] == '95 %, 100 resamples of the images, seed 0'
+    assert metric.metadata['intervals'] == '95 %, 100 resamples of the images, seed 0'
     with open(tmp_path / 'table.csv', encoding='utf-8') as file:
         assert len(next(csv.DictReader(file))['Bleu_4']) == len('0.1234')
 

@@ -14,7 +14,7 @@ from rscc.models.diffusion.caption_sampling import (
 )
 from rscc.registry import MODELS
 from rscc.structures import SampledCaption
-from rscc.text.minimum_bayes_risk import consensus
+from rscc.text.minimum_bayes_risk import choose_by_risk
 from rscc.text.word_tokenizer import WordTokenizer
 
 
@@ -213,7 +213,7 @@ THREE = ['a house is built', 'no change', 'a house is']
 
 def test_the_sentence_most_like_the_others_wins_and_the_rest_follow():
     (best,) = read(scores(*THREE), num_captions=3)
-    order, agreement = consensus([text.split() for text in THREE])
+    order, agreement = choose_by_risk([text.split() for text in THREE])
     assert [caption.text for caption in best] == [THREE[row] for row in order]
     assert best[-1].text == 'no change'
     for caption in best:
