@@ -1,4 +1,4 @@
-"""Helpers without torch: names, paths, files, optional imports."""
+"""Helpers that need no torch: names, paths, files, optional imports, deprecation."""
 from rscc.utils.files import atomic_write, read_json, write_json
 from rscc.utils.imports import require
 from rscc.utils.logging import progress

@@ -1,4 +1,4 @@
-"""What a bug report needs to know about a machine: ``python -m rscc.utils.env``."""
+"""Versions, hardware and folders for a bug report: ``python -m rscc.utils.env``."""
 import importlib.metadata
 import os
 import platform

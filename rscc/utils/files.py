@@ -70,7 +70,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """Return the process's file mode mask (reading it means setting it for an instant)."""
+    """Return the file mode mask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -175,7 +175,7 @@ def check_text(text: str, where: str) -> str:
 
 
 def _check_strings(data: Any, place: str) -> None:
-    """Check every string, keys too; ``place`` grows by the keys and numbers that lead to it."""
+    """Refuse half characters in any string of JSON data, keys too, and name the place."""
     waiting = [(data, place)]
     while waiting:
         value, place = waiting.pop()

@@ -1,4 +1,4 @@
-"""Messages that appear once, and the progress bar of every long loop."""
+"""Warnings that appear once, and the progress bar of long loops."""
 import os
 import sys
 from collections.abc import Iterable

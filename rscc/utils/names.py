@@ -1,4 +1,4 @@
-"""Names: the nearest one for error messages, patterns, and long numbered lists."""
+"""Names in messages: the nearest known one, patterns, and groups of numbered names."""
 import difflib
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,8 @@
-"""Data folders and path lists of pairs."""
+"""Data folders, and path lists: text files that name the images of each pair.
+
+Paths below a data folder follow ``RSCC_DATA``. A path list is found by file names
+(:func:`find_pairs`), divided (:func:`hold_out`), written and read again; one line a pair.
+"""
 import os
 import random
 import re
@@ -8,6 +12,14 @@ from pathlib import Path
 
 from rscc.utils.files import atomic_write
 from rscc.utils.names import did_you_mean
+
+#: Endings of image files, in small letters.
+SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp'}
+#: Between the columns of a path list.
+SEPARATOR = '  '
+_FORM = 'from  to  label'
+_COLUMN = re.compile(r'"([^"]+)"|([^\s"]+)')
+_TILE = re.compile(r'(.+)_\d+_\d+')
 
 
 def data_home() -> Path:
@@ -47,13 +59,13 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
 
 
 def resolve_data_file(path: str | os.PathLike) -> Path:
-    """Locate one file of a dataset: ``'synth/vocab_en.json'`` below the folder of all datasets.
+    """Locate one file of a dataset below the folder of all datasets.
 
     An absolute path, or one that exists from the working directory, is kept. Where ``--data-root``
     names the dataset itself, the file is looked for right inside it.
 
     Args:
-        path: Dataset folder and file name, joined by a slash.
+        path: Dataset folder and file name: ``'synth/vocab_en.json'``.
 
     Returns:
         The file, which need not exist.
@@ -64,16 +76,9 @@ def resolve_data_file(path: str | os.PathLike) -> Path:
     return resolve_data_root(path.parent, marker=path.name) / path.name
 
 
-SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp'}
-SEPARATOR = '  '
-_COLUMN = re.compile(r'"([^"]+)"|([^\s"]+)')
-_FORM = 'from  to  label'
-_TILE = re.compile(r'(.+)_\d+_\d+')
-
-
 @dataclass
 class PathList:
-    """The pairs of one split.
+    """Image pairs of one split.
 
     Attributes:
         name: Name of the split, and of its file without ``.txt``.

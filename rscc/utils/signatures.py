@@ -1,4 +1,4 @@
-"""Which keywords a constructor takes, ``**kwargs`` followed up the classes."""
+"""Keywords of constructors and functions, with those that ``**kwargs`` hands to parents."""
 import ast
 import inspect
 import textwrap
@@ -12,7 +12,7 @@ from rscc.utils.names import did_you_mean
 
 @dataclass
 class Keywords:
-    """What a constructor accepts.
+    """Keywords that a constructor or function accepts.
 
     Attributes:
         names: Every keyword it names, itself or through its parents.
@@ -26,12 +26,12 @@ class Keywords:
     anything: bool = False
 
     def accepts(self, name: str) -> bool:
-        """Whether ``name`` may be given."""
+        """Return whether ``name`` may be given."""
         return self.anything or name in self.names
 
 
 def keywords_of(target: Callable) -> Keywords:
-    """Inspect a class or a function.
+    """Find the keywords of a class or a function.
 
     ``**kwargs`` stands for the parent's keywords where the source hands it to
     ``super().__init__``, and for anything where it is used otherwise.
@@ -89,7 +89,7 @@ def _add(found: Keywords, function: Callable, skip_self: bool) -> bool:
 
 
 def _use_of_kwargs(init: Callable) -> tuple[bool, set[str]]:
-    """Tell whether ``**kwargs`` goes to the parent, and which keys are taken out on the way."""
+    """Return whether ``**kwargs`` goes to the parent, and the keys taken out on the way."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):

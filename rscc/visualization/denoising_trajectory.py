@@ -1,4 +1,4 @@
-"""Denoising trajectory of a caption: its sentence at every noise level, as rows and as a picture.
+"""Denoising trajectory of a caption: its sentence at every noise level, as rows or a picture.
 
 :func:`denoising_rows` compares the sentences; the HTML report shows the rows as a table, and
 :func:`draw_denoising` draws them beside the images.
@@ -25,7 +25,7 @@ _INK, _SOFT, _ACCENT, _TINT, _BAD, _PALE, _PAPER = (
 
 
 class Run(NamedTuple):
-    """Neighbouring words of one kind.
+    """Neighbouring words that are equally final and equally new.
 
     Attributes:
         text: The words.
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Steps during which the sentence stayed the same.
+    """Successive denoising steps with the same sentence.
 
     Attributes:
         sigma: Noise level of the first.
@@ -196,7 +196,7 @@ class _Page:
         self.y += 30
 
     def legend(self, words: dict) -> None:
-        """Write what the looks of the words mean, and rule the table off."""
+        """Write what the styles of the words mean, and rule the table off."""
         draw = self._draw(60)
         draw.line((self.left, self.y, _WIDTH - _MARGIN, self.y), _PALE)
         self.y += 12
@@ -227,7 +227,7 @@ class _Page:
         self.y += _LINE + 2
 
     def _words(self, pieces: Sequence[tuple[int, int, str, Run]]) -> None:
-        """Write words (x, y, text, run) in the looks of their kind, over all that lies behind."""
+        """Write words (x, y, text, run), each in the style of its kind."""
         draw = self._draw(2 * _LINE)
         for x, y, text, run in pieces:
             width = round(font_for(text, _SIZE).getlength(text))
@@ -252,7 +252,7 @@ class _Page:
 
 
 def _placed(runs: Sequence[Run], left: int) -> Iterator[tuple[int, int, str, Run]]:
-    """Break a sentence into lines; give (line, x, words, run) of every piece."""
+    """Break a sentence into lines; yield (line, x, words, run) of every piece."""
     line, x = 0, left
     for run in runs:
         rest = ' '.join(run.text.split())
