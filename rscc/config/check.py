@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rscc.config.paths import missing_paths
-from rscc.config.schema import BUILDER_KEYS, Place, loader_keywords, place_of, runner_keys
+from rscc.config.schema import BUILDER_KEYS, Schema, loader_keywords, runner_keys, schema_of
 from rscc.utils.names import did_you_mean
 
 STAGES = ('train', 'val', 'test')
@@ -14,7 +14,7 @@ STAGES = ('train', 'val', 'test')
 
 @dataclass
 class Problem:
-    """One thing to correct: the dotted place and what is the matter there."""
+    """One thing to correct: the dotted key and what is the matter there."""
     where: str
     what: str
 
@@ -30,7 +30,7 @@ def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
         stages: Whose data must be on the disk: of ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        ValueError: With all problems numbered, each with its place, what was found, what was
+        ValueError: With all problems numbered, each with its key, what was found, what was
             expected and the nearest name.
     """
     from mmengine.config import Config
@@ -41,7 +41,7 @@ def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
         merged.merge_from_dict(accepted)
     merged = merged.to_dict()
     problems += [problem for key, value in merged.items()
-                 for problem in _check(value, place_of(key), key)]
+                 for problem in _check(value, schema_of(key), key)]
     problems += [Problem(where, what) for where, what in missing_paths(merged, stages)]
     if problems:
         raise ValueError(_summary(problems, name))
@@ -73,7 +73,7 @@ def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
 
 def _override_problem(cfg: Mapping, dotted: str) -> str | None:
     """Walk down a dotted key; say where it leaves what exists, unless someone takes that name."""
-    node, place = cfg, None
+    node, schema = cfg, None
     for depth, part in enumerate(dotted.split('.')):
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
@@ -83,76 +83,76 @@ def _override_problem(cfg: Mapping, dotted: str) -> str | None:
         if not isinstance(node, Mapping):
             parent = '.'.join(dotted.split('.')[:depth])
             return f"'{parent}' is {reprlib.repr(node)}, which has no keys"
-        target = _target(node, place)
-        known = _known_keys(node, place, target, top=depth == 0)
+        target = _target(node, schema)
+        known = _known_keys(node, schema, target, top=depth == 0)
         if part not in node:
             if known is None or part in known:
                 return None
             return (f"no such key '{part}', expected one of {_shown(known - BUILDER_KEYS)}."
                     f'{did_you_mean(part, known)}')
-        place = place_of(part) if depth == 0 else (place or Place()).below(part, target)
+        schema = schema_of(part) if depth == 0 else (schema or Schema()).below(part, target)
         node = node[part]
     return None
 
 
-def _target(node: Mapping, place: Place | None) -> Any | None:
+def _target(node: Mapping, schema: Schema | None) -> Any | None:
     """Return the class or function that takes the keys of a dict, or None where none does."""
-    return None if place is None else place.find(node.get('type') or place.default)
+    return None if schema is None else schema.find(node.get('type') or schema.default)
 
 
-def _known_keys(node: Mapping, place: Place | None, target: Any | None, top: bool
+def _known_keys(node: Mapping, schema: Schema | None, target: Any | None, top: bool
                 ) -> set[str] | None:
     """Return the keys that make sense in a dict, or None where anything does."""
     if top:
         return set(node) | runner_keys()
-    if place is None:
+    if schema is None:
         return set(node)
-    if place.loader:
+    if schema.loader:
         return set(node) | loader_keywords()
     if target is None:
         return set(node)
-    keywords = place.keywords(target)
+    keywords = schema.keywords(target)
     return None if keywords.anything else set(node) | keywords.names | BUILDER_KEYS
 
 
-def _check(value: Any, place: Place | None, where: str) -> Iterator[Problem]:
+def _check(value: Any, schema: Schema | None, where: str) -> Iterator[Problem]:
     """Yield the problems of a value and of everything inside it."""
-    if place is None or place.opaque:
+    if schema is None or schema.opaque:
         return
     if isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _check(item, place, f'{where}.{index}')
-    if isinstance(value, str) and place.by_name and place.find(value) is None:
-        yield Problem(where, place.not_found(value))
+            yield from _check(item, schema, f'{where}.{index}')
+    if isinstance(value, str) and schema.by_name and schema.find(value) is None:
+        yield Problem(where, schema.not_found(value))
     if not isinstance(value, Mapping):
         return
-    inside, target = place, None
-    if place.loader:
+    inside, target = schema, None
+    if schema.loader:
         yield from _unknown(value, set(value) & {'type'} | loader_keywords(), where, 'DataLoader')
-    elif 'type' in value or place.default:
-        kind = value.get('type') or place.default
-        target = place.find(kind)
+    elif 'type' in value or schema.default:
+        kind = value.get('type') or schema.default
+        target = schema.find(kind)
         if 'constructor' in value:
-            builder = Place('OPTIM_WRAPPER_CONSTRUCTORS')
+            builder = Schema('OPTIM_WRAPPER_CONSTRUCTORS')
             if builder.find(value['constructor']) is None:
                 yield Problem(f'{where}.constructor', builder.not_found(value['constructor']))
         if target is None:
-            if not place.lenient:
-                yield Problem(f'{where}.type', place.not_found(kind))
+            if not schema.lenient:
+                yield Problem(f'{where}.type', schema.not_found(kind))
             return
-        yield from _check_keywords(value, place, target, where)
-        inside = place.within(kind)
+        yield from _check_keywords(value, schema, target, where)
+        inside = schema.within(kind)
     for key, item in value.items():
         if key not in ('type', 'constructor'):
             yield from _check(item, inside.below(key, target), f'{where}.{key}')
 
 
-def _check_keywords(value: Mapping, place: Place, target: Any, where: str) -> Iterator[Problem]:
-    keywords = place.keywords(target)
+def _check_keywords(value: Mapping, schema: Schema, target: Any, where: str) -> Iterator[Problem]:
+    keywords = schema.keywords(target)
     name = getattr(target, '__name__', str(target))
     if not keywords.anything:
         yield from _unknown(value, keywords.names | BUILDER_KEYS, where, name)
-    if place.complete:
+    if schema.complete:
         for missing in keywords.required:
             if missing not in value:
                 yield Problem(where, f"{name} needs '{missing}', found only "

@@ -3,7 +3,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rscc.config.schema import Place
+from rscc.config.schema import Schema
 from rscc.utils.names import did_you_mean
 from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
 from rscc.utils.signatures import keywords_of
@@ -18,7 +18,7 @@ _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 
 
 def missing_paths(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (dotted place, what is missing) for data, vocabularies and weights.
+    """Yield (dotted key, what is missing) for data, vocabularies and weights.
 
     Args:
         cfg: The whole config.
@@ -41,7 +41,7 @@ def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
         for index, item in enumerate(inner if many else [inner]):
             if isinstance(item, Mapping):
                 yield from _dataset(item, f'{where}.{key}' + (f'.{index}' if many else ''))
-    target = Place('DATASETS').find(dataset.get('type'))
+    target = Schema('DATASETS').find(dataset.get('type'))
     values = {**(keywords_of(target).defaults if target else {}), **dataset}
     root, annotations = values.get('data_root'), values.get('ann_file')
     if not isinstance(root, str) or not root:

@@ -1,4 +1,4 @@
-"""The schema of a config: the registry that builds each place, and its keywords."""
+"""Schema of a config: which registry builds the dict under each key, and with which keywords."""
 import functools
 import inspect
 from dataclasses import dataclass, replace
@@ -49,14 +49,14 @@ _DEFAULTS = {'train_cfg': 'EpochBasedTrainLoop', 'val_cfg': 'ValLoop', 'test_cfg
 
 
 @dataclass(frozen=True)
-class Place:
+class Schema:
     """A position in a config.
 
     Attributes:
         registry: Attribute name of the registry that builds dicts here, or ''.
         default: Type where none is given, its name or the class or function itself.
         loader: Whether this dict describes a dataloader itself.
-        loading: Whether the place is somewhere below a dataloader.
+        loading: Whether this is somewhere below a dataloader.
         opaque: Whether the dicts here are not built by us.
         scope: Another project's scope that its own parts are looked up in, with a final dot.
         key: Name of the innermost key.
@@ -84,8 +84,8 @@ class Place:
         """Whether an unknown type may belong to a registry of another project."""
         return bool(self.scope) and self.key in ('sampler', 'assigner', 'test_cfg', 'train_cfg')
 
-    def below(self, key: str, owner: Any = None) -> 'Place':
-        """Return the place of ``key`` inside this one.
+    def below(self, key: str, owner: Any = None) -> 'Schema':
+        """Return the schema of ``key`` inside this one.
 
         Args:
             key: The key.
@@ -96,13 +96,13 @@ class Place:
         nested = isinstance(owner, type) and issubclass(owner, Part)
         part = owner.NESTED_OPTIONS.get(key) if nested else None
         if part is not None:
-            return Place(default=part, opaque=self.opaque or key in _OPAQUE, key=key)
+            return Schema(default=part, opaque=self.opaque or key in _OPAQUE, key=key)
         names = _BELOW | _BELOW_LOADER if self.loading or self.loader else _BELOW
-        return Place(names.get(key, self.registry), loading=self.loading or self.loader,
+        return Schema(names.get(key, self.registry), loading=self.loading or self.loader,
                      opaque=self.opaque or key in _OPAQUE, scope=self.scope, key=key)
 
-    def within(self, kind: Any) -> 'Place':
-        """Return this place as seen by the parts of an object of type ``kind``."""
+    def within(self, kind: Any) -> 'Schema':
+        """Return this schema as seen by the parts of an object of type ``kind``."""
         foreign = isinstance(kind, str) and '.' in kind and kind.split('.')[0] == 'mmseg'
         return replace(self, default=None, scope='mmseg.' if foreign else self.scope)
 
@@ -138,14 +138,14 @@ class Place:
         return f"no '{kind}' among the {title}.{did_you_mean(kind, known)}"
 
 
-def place_of(key: str) -> Place | None:
-    """Return the place of a top-level key; None for a config's own variables."""
+def schema_of(key: str) -> Schema | None:
+    """Return the schema of a top-level key; None for a config's own variables."""
     if key.endswith('_dataloader'):
-        return Place(loader=True, key=key)
+        return Schema(loader=True, key=key)
     if key.endswith('_pipeline'):
-        return Place('TRANSFORMS', key=key)
+        return Schema('TRANSFORMS', key=key)
     if key in _TOP:
-        return Place(_TOP[key], default=_DEFAULTS.get(key), key=key)
+        return Schema(_TOP[key], default=_DEFAULTS.get(key), key=key)
     return None
 
 

@@ -59,6 +59,7 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str] | None = None
     peft = require('peft', 'model.lora')
     named = target_modules is None or isinstance(target_modules, str)
     targets = target_modules if named else list(target_modules)
+    # Names are looked up before peft renames the layers that it wraps.
     trained = _matching(model, train)
     model.requires_grad_(False)
     config = peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout,
@@ -83,7 +84,7 @@ def merge_lora(model: nn.Module) -> int:
     adapted = [name for name, module in model.named_modules() if hasattr(module, 'lora_A')]
     for name in adapted:
         layer = model.get_submodule(name)
-        layer.merge()
+        layer.merge()  # W + alpha / r * B A, then the plain layer takes the place of the wrapper
         parent, _, own = name.rpartition('.')
         setattr(model.get_submodule(parent), own, layer.get_base_layer())
     return len(adapted)

@@ -87,7 +87,7 @@ class Need:
     def misfit(self, reader: str, given: FeatureSpec) -> str:
         """Return what keeps ``reader`` from reading the feature, or ''."""
         found = getattr(given, self.feature)  # a field of the record
-        if found is None:
+        if found is None:  # nobody knows yet
             return ''
         name, advice = _NAMES[self.feature], (_ADVICE | given.advice).get(self.feature)
         if not found:
@@ -96,6 +96,7 @@ class Need:
         if self.placed and given.placed is False:
             return (f'{reader} needs tokens on a grid and {given.source} gives some without: say '
                     'their rows and columns in token_grid of StoredFeatures')
+        # Of maps, those at the indices that are read, and their sum where they are concatenated.
         if self.levels is not None:
             absent = [level for level in self.levels if not -len(found) <= level < len(found)]
             if absent:
@@ -158,6 +159,7 @@ def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
     behind = replace(given, source=f'{type(neck).__name__} behind {given.source}', strides=None)
     if not given.maps or not given.strides:
         return behind
+    # Zeros of the right widths whose sizes follow the strides, the finest 32 places wide.
     like, finest = next(neck.parameters(), torch.zeros(())), min(given.strides)
     zeros = [like.new_zeros(1, width, 32 * finest // stride, 32 * finest // stride)
              for width, stride in zip(given.maps, given.strides, strict=True)]
@@ -185,6 +187,7 @@ def together(every: Sequence[Part], given: Callable[[int], FeatureSpec],
     Raises:
         ValueError: If there is none; it says what is the matter at the largest.
     """
+    # The first complaint of any reader, at each T.
     misfits = {steps: next(filter(None, (reader.misfit(given(steps)) for reader in every)), '')
                for steps in time_steps}
     fitting = tuple(steps for steps, misfit in misfits.items() if not misfit)

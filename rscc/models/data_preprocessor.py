@@ -52,10 +52,12 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             ``data_samples`` whose masks share that size and whose metainfo has ``img_shape`` and
             ``pad_shape``. Features come as float (N, T, L, D).
         """
+        # Features that were computed once, (T, L, D), take a short way.
         frames = list(data['inputs'])
         if all(frame.is_floating_point() and frame.ndim == 3 for frame in frames):
             return self._features(frames, data.get('data_samples'))
         _check_frames(frames)
+        # One size for the batch; samples learn it, and their masks are padded like their images.
         height, width = self._padded_size(frames)
         samples = data.get('data_samples')
         if samples is not None:
@@ -74,6 +76,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
 
     def _padded_size(self, frames: list[Tensor]) -> tuple[int, int]:
         """Return the smallest height and width that hold every frame, rounded up."""
+        # Largest height and width, each rounded up to a multiple of the divisor.
         sizes = torch.tensor([frame.shape[-2:] for frame in frames]).amax(0)
         rounded = (sizes + self.size_divisor - 1) // self.size_divisor * self.size_divisor
         return int(rounded[0]), int(rounded[1])
@@ -83,8 +86,10 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         if all(tuple(frame.shape[-2:]) == size for frame in frames):
             batch = self._normalise(self.cast_data(torch.stack(frames)))
         else:
+            # Padded after normalisation: 0 is then the mean colour.
             normalised = [self._normalise(self.cast_data(frame)) for frame in frames]
             batch = torch.stack([_pad(frame, size, 0) for frame in normalised])
+        # torch knows the format for 4 axes only: (N, T, 3, H, W) passes through (N*T, 3, H, W).
         if self.channels_last:
             merged = batch.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             batch = merged.unflatten(0, batch.shape[:2])

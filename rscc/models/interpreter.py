@@ -1,4 +1,8 @@
-"""The model: frames through encoder and fusion to the heads."""
+"""The model: frames through encoder and fusion to the heads.
+
+Parts are built from their configs, compared with each other, and run in one order:
+``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
+"""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import ClassVar
@@ -32,9 +36,9 @@ def select_rows(features: ChangeFeatures, rows: list[int], total: int) -> Change
     """Return the features of some samples, without a copy where all of them are wanted."""
     if len(rows) == total:
         return features
-    whole = dict(tokens=features.tokens, pooled=features.pooled, text=features.text)
+    others = dict(tokens=features.tokens, pooled=features.pooled, text=features.text)
     return replace(features, maps=[level[rows] for level in features.maps],
-                   **{name: value[rows] for name, value in whole.items() if value is not None})
+                   **{name: value[rows] for name, value in others.items() if value is not None})
 
 
 def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:
@@ -49,6 +53,7 @@ def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:
     """
     sized = []
     for scores, meta in zip(logits.float(), metas, strict=True):
+        # Padding lies at the bottom and right; what is left has the size before it.
         height, width = meta['img_shape']
         scores = scores[:, :height, :width]
         original = tuple(meta.get('ori_shape', (height, width)))
@@ -113,6 +118,7 @@ class ChangeInterpreter(Part, BaseModel):
         if change_head is None and caption_head is None and flag_head is None:
             raise ValueError('ChangeInterpreter without a head predicts nothing: give change_head, '
                              'caption_head or flag_head')
+        # The parts, in the order in which features pass through them.
         self.encoder = build_encoder(encoder)
         self.fusion = MODELS.build(fusion)
         self.neck = MODELS.build(neck) if neck else None
@@ -123,6 +129,7 @@ class ChangeInterpreter(Part, BaseModel):
         self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
         self.test_time()  # wrong settings end here, not after a training
+        # What is trained: adapters alone, or all but what is frozen by name.
         if lora:
             refuse_unknown(lora, add_lora, 'lora')
             add_lora(self, **lora)
@@ -148,11 +155,13 @@ class ChangeInterpreter(Part, BaseModel):
                 raise TypeError(f'{name}={type(part).__name__} does not derive from '
                                 f'{kind.__module__}.{kind.__name__}, which says what such a part '
                                 'gives and reads (see docs/en/models.md#adding-one)')
+        # Encoder against fusion.
         frames = self.encoder.gives()
         misfit = self.fusion.misfit(frames)
         if misfit:
             raise ValueError(misfit)
 
+        # Fusion against heads, at every number of time steps that it takes: widths may grow with T.
         def before_change_head(steps: int) -> FeatureSpec:
             fused = self.fusion.gives(frames, steps)
             return fused if self.neck is None else after_neck(self.neck, fused)
@@ -229,6 +238,7 @@ class ChangeInterpreter(Part, BaseModel):
             data_samples: N samples with masks, captions or flags.
         """
         features = self.extract(inputs, self.name_classes(inputs, data_samples))
+        # Each head adds its losses under its own prefix; MMEngine sums what is named a loss.
         losses = {}
         if self.change_head is not None:
             losses |= _prefixed('change', self._change_loss(features, data_samples))
@@ -269,10 +279,10 @@ class ChangeInterpreter(Part, BaseModel):
         samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
         options = self.test_time()
         # Windows and views concern change maps; sentences and flags are those of the whole image.
-        whole = options.plain or self.caption_head is not None or self.flag_head is not None
-        named = whole or options.prompts == 'image'
+        at_once = options.plain or self.caption_head is not None or self.flag_head is not None
+        named = at_once or options.prompts == 'image'
         prompts = self.name_classes(inputs, samples) if named else None
-        features = self.extract(inputs, prompts) if whole else None
+        features = self.extract(inputs, prompts) if at_once else None
         if self.change_head is not None:
             logits = (self._mask_logits(features, inputs.shape[-2:]) if options.plain else
                       average_views(lambda images: self._view_logits(images, prompts, options),
@@ -289,6 +299,8 @@ class ChangeInterpreter(Part, BaseModel):
         if options.mode == 'whole':
             return self._mask_logits(self.extract(inputs, prompts), inputs.shape[-2:])
 
+        # Windows (M, T, 3, h, w) of several samples in one call, each with the class names of its
+        # sample, or with names of its own.
         def logits_of(windows: Tensor, rows: list[int]) -> Tensor:
             own = (self.name_classes(windows) if options.prompts == 'window' else
                    None if prompts is None else [prompts[row] for row in rows])
@@ -312,6 +324,7 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                         decoding: Mapping) -> None:
+        # N lists of sentences, best first.
         every = self.caption_head.generate(features, **decoding)
         for sample, captions in zip(data_samples, every, strict=True):
             sample.pred_captions = captions
@@ -319,6 +332,7 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _write_flags(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> None:
+        # A probability from 0 to 1, and the answer that follows from it.
         probabilities = self.flag_head.predict(features)
         for sample, probability in zip(data_samples, probabilities, strict=True):
             sample.pred_change_score = probability

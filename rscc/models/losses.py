@@ -42,10 +42,12 @@ class CrossEntropyLoss(nn.Module):
             weight: Weight of each pixel (N, H, W), or None.
             ignore_index: Label of pixels that do not count; 0 is returned where none counts.
         """
+        # -w_y log p_y of every pixel, (N, H, W); 0 where the label is ignored.
         loss = F.cross_entropy(logits.float(), target, self.class_weight,
                                ignore_index=ignore_index, reduction='none')
         if weight is not None:
             loss = loss * weight
+        # Averaged over the class weights of the pixels that count, as torch's own mean is.
         valid = target != ignore_index
         total = (valid.sum() if self.class_weight is None else
                  self.class_weight[target.where(valid, 0)].where(valid, 0).sum())
@@ -82,8 +84,10 @@ class FocalLoss(nn.Module):
             target: Class numbers int64 (N, H, W).
             ignore_index: Label of pixels that do not count; 0 is returned where none counts.
         """
+        # log p_t, the log probability of the true class, (N, H, W); ignored pixels read class 0.
         valid = target != ignore_index
         log_p = F.log_softmax(logits.float(), 1).gather(1, target.where(valid, 0)[:, None])[:, 0]
+        # Equation 5: -alpha_t (1 - p_t)**gamma log p_t.
         loss = -(1 - log_p.exp()).pow(self.gamma) * log_p
         if self.class_weight is not None:
             loss = loss * self.class_weight[target.where(valid, 0)]

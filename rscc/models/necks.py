@@ -24,6 +24,7 @@ class SimpleFeaturePyramid(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
+        # Stride 16 to 4 by two doublings, to 8 by one, 16 as it is, 32 by pooling.
         self.reduce = nn.ModuleList(_reduce(in_channels, out_channels) for _ in range(4))
         self.scale = nn.ModuleList([
             nn.Sequential(_double(out_channels), nn.GELU(), _double(out_channels)),
@@ -38,6 +39,7 @@ class SimpleFeaturePyramid(nn.Module):
         if len(maps) != len(self.reduce):
             raise ValueError(f'SimpleFeaturePyramid takes 4 maps, found {len(maps)}: set '
                              'out_layers of the encoder to 4 layers, (3, 6, 9, 12) for instance')
+        # Level by level: 1x1 convolution to C_out, then up by 4 and 2, as it is, and down by 2.
         return [scale(reduce(feature))
                 for feature, reduce, scale in zip(maps, self.reduce, self.scale, strict=True)]
 

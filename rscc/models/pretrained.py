@@ -28,6 +28,7 @@ def make_config(make: Callable[..., Any], fields: Mapping[str, Any], owner: str,
     Raises:
         TypeError: If there is no such field; the nearest name is given.
     """
+    # A config of defaults knows every field, whether stored, derived or named otherwise.
     config = make(**(defaults | dict(fields)))
     default = type(config)()
     known = sorted({*default.to_dict(), *default.attribute_map})
@@ -79,6 +80,7 @@ def _complete(model_class: type, name_or_path: str, kind: str) -> nn.Module:
     except ValueError as error:  # how transformers says that a config is of another kind
         raise ValueError(f"'{name_or_path}' is not {kind}: "
                          f'{str(error).strip().splitlines()[0]}') from error
+    # transformers would draw at random whatever the files lack, with a warning at most.
     missing = sorted(report['missing_keys']) + sorted(map(str, report['mismatched_keys']))
     if missing:
         raise ValueError(f"'{name_or_path}' is not {kind}: {len(missing)} weights are missing or "
@@ -108,6 +110,7 @@ def without_pretrained(cfg: Any) -> None:
         cfg: A model's config, edited in place.
     """
     if isinstance(cfg, Mapping):
+        # Parts that the config describes in full lose the name; all others keep it.
         kind = cfg.get('type') if cfg.get('pretrained') else None
         known = MODELS.get(kind) if isinstance(kind, str) else kind
         if isinstance(known, type) and issubclass(known, Part) and known.PRETRAINED_OPTIONAL:
@@ -127,6 +130,7 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         if value.is_floating_point():
+            # Sums of integers have no order and no rounding.
             bits = value.float().contiguous().view(torch.int32)
             digest.update(f'{name} {tuple(value.shape)} {int(bits.sum(dtype=torch.int64))};'
                           .encode())

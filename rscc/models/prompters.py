@@ -56,6 +56,7 @@ class FixedPrompts(Prompter):
     def forward(self, images: Tensor | None, data_samples: list[ChangeDataSample] | None,
                 size: tuple[int, int]) -> Prompts:
         """Return the names for all N x T dates."""
+        # A list of its own for every date: whoever adds to one changes no other.
         samples, dates = size
         return [[list(self.names) for _ in range(dates)] for _ in range(samples)]
 
@@ -85,11 +86,13 @@ class StoredPrompts(Prompter):
         Raises:
             ValueError: If a sample has names for another number of dates.
         """
+        # Names [T][K_i] of every sample that brings its own, None for the others.
         stored = [None] * size[0] if data_samples is None else [
             _stored(sample, size[1]) for sample in data_samples]
         rows = [row for row, names in enumerate(stored) if names is None]
         if not rows:
             return stored
+        # The fallback sees those others alone, in a batch of their own.
         warn_once(f'samples without class names of their own get those of '
                   f'{type(self.fallback).__name__}', 20)
         answers = self.fallback(
@@ -102,7 +105,7 @@ class StoredPrompts(Prompter):
 
 
 def _stored(sample: ChangeDataSample, dates: int) -> list[list[str]] | None:
-    names = getattr(sample, 'prompts', None)
+    names = sample.get('prompts')
     if names is not None and len(names) != dates:
         raise ValueError(f"sample '{sample.get('sample_id')}' has class names for {len(names)} "
                          f'date(s), and its images are of {dates}; give one list a date')
@@ -138,6 +141,7 @@ class CLIPPrompts(Prompter):
                  class_names: str | Sequence[str] = 'remote_sensing_56', top: int = 9,
                  quick_gelu: bool | None = None) -> None:
         super().__init__()
+        # A list's name or the names themselves; the options wait for the first use.
         names = (read_class_names(class_names) if isinstance(class_names, str)
                  else list(class_names))
         if not 1 <= top <= len(names):
@@ -166,6 +170,7 @@ class CLIPPrompts(Prompter):
         if images is None:
             raise ValueError('CLIPPrompts looks at the images, found None; use FixedPrompts or '
                              'StoredPrompts where there are none')
+        # Dates as single pictures (N*T, 3, H, W), classified, and their names regrouped by sample.
         probabilities = self.classifier(images.flatten(0, 1).float())
         names = self.classifier.top(probabilities, self.top)
         dates = images.shape[1]

@@ -1,4 +1,4 @@
-"""What happens to images at test time before and after the model: windows and views."""
+"""Test-time windows and views: cut or turn images before the model, join its maps after it."""
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,8 +43,7 @@ class TestTime:
             raise ValueError(f"test_cfg.views='{self.views}' must be a list: ('{self.views}',)")
         for view in self.views:
             _one_of('views', view, tuple(VIEWS))
-        for name in ('crop_size', 'stride'):
-            size = getattr(self, name)
+        for name, size in (('crop_size', self.crop_size), ('stride', self.stride)):
             if not isinstance(size, Sequence) or len(size) != 2:
                 raise ValueError(f'test_cfg.{name}={size} must be (height, width) in pixels')
         if not self.views:
@@ -77,6 +76,7 @@ def window_corners(size: Size, crop: Size, stride: Size) -> list[Size]:
         stride: Steps between windows.
     """
     def starts(length: int, window: int, step: int) -> Iterator[int]:
+        # Steps until the far side is reached, each at most as far as the last window can lie.
         room = max(length - window, 0)
         return (min(index * step, room) for index in range(-(-room // step) + 1))
 
@@ -97,14 +97,17 @@ def slide(logits_of: Callable[[Tensor, list[int]], Tensor], inputs: Tensor, opti
     Returns:
         Logits (N, classes, H, W).
     """
+    # One grid of windows for all samples; a window is no larger than the image.
     size = tuple(inputs.shape[-2:])
     height, width = (min(crop, length) for crop, length in zip(options.crop_size, size,
                                                                strict=True))
     corners = window_corners(size, (height, width), options.stride)
     jobs = [(row, corner) for row in range(len(inputs)) for corner in corners]
+    # How many windows cover each pixel, (H, W).
     sums, counts = None, inputs.new_zeros(size)
     for top, left in corners:
         counts[top:top + height, left:left + width] += 1
+    # Windows (M, T, 3, h, w) of any samples at once; their logits are added where they came from.
     for start in range(0, len(jobs), options.window_batch):
         chunk = jobs[start:start + options.window_batch]
         windows = torch.stack([inputs[row, :, :, top:top + height, left:left + width]
@@ -126,6 +129,7 @@ def view(images: Tensor, name: str) -> Tensor:
 
 def undo_view(maps: Tensor, name: str) -> Tensor:
     """Bring maps (..., h, w) of a view back to the place of the plain image."""
+    # In the opposite order of ``view``: first the turn, then the mirror.
     turns, mirrored = VIEWS[name]
     maps = maps.rot90(-turns, (-2, -1)) if turns else maps
     return maps.flip(-1) if mirrored else maps
@@ -144,9 +148,11 @@ def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: 
     Returns:
         Logits (N, classes, H, W) whose softmax (sigmoid for one channel) is the average.
     """
+    # Each view is seen by the model and its logits are turned back, one view at a time.
     every = (undo_view(logits_of(view(inputs, name)), name).float() for name in views)
     if len(views) == 1:
         return next(every)
+    # Mean probability, (N, classes, H, W), and logits that have it again.
     single, mean = False, 0
     for logits in every:
         single = logits.shape[1] == 1

@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import PixelData
 from torch import nn
 
-from rscc.config.schema import place_of
+from rscc.config.schema import schema_of
 from rscc.structures import ChangeDataSample
 from rscc.synth import captions_en, captions_zh
 from rscc.text.class_names import class_names
@@ -140,7 +140,7 @@ def _stand_in(kind: Any, source: str) -> dict[str, Any]:
     """Return what a part needs instead of ``pretrained``."""
     if kind in STAND_INS:
         return dict(config=dict(STAND_INS[kind]))
-    part = place_of('model').find(kind)
+    part = schema_of('model').find(kind)
     # The rest of such a part's config gives its shape already: without a source it is random.
     if part is not None and keywords_of(part).defaults.get('pretrained', '') is None:
         return {}

@@ -58,6 +58,8 @@ class DecodeHead(ChangeHead):
         """Return the maps that the head takes, by its ``in_index`` and ``in_channels``."""
         if not self.known:
             return [Need('maps')]
+        # MMSegmentation's three kinds of input: one map, a list of maps, maps concatenated (then
+        # in_channels is their sum).
         head, levels = self.head, self.head.in_index
         if head.input_transform is None:
             return [Need('maps', (head.in_channels, ), 'in_channels', (levels, ))]
@@ -74,7 +76,7 @@ class DecodeHead(ChangeHead):
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return what the head calls its losses."""
-        return self.head.loss(features.maps, data_samples, {})
+        return self.head.loss(features.maps, data_samples, {})  # its train_cfg, which none reads
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W)."""

@@ -29,6 +29,7 @@ class ChangeFlagHead(Part, nn.Module):
     def __init__(self, in_channels: int, hidden_channels: int = 0, loss_weight: float = 0.5,
                  dropout: float = 0.0) -> None:
         super().__init__()
+        # Layer norm first: pooled vectors of differences are of another size than those of dates.
         hidden = [nn.LayerNorm(in_channels)]
         if hidden_channels:
             hidden += [nn.Linear(in_channels, hidden_channels), nn.GELU()]

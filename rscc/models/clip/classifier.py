@@ -69,6 +69,7 @@ class CLIPClassifier(nn.Module):
         self.description, self.fingerprint = loaded.description, loaded.fingerprint
         self.image_size = loaded.image_size
         clip, tokenizer = loaded.model, loaded.tokenizer
+        # Class names once through the text tower, (K, C), with the temperature inside.
         with torch.no_grad():
             texts = clip.encode_text(tokenizer(self.names), normalize=True)
             scale = clip.logit_scale.exp()
@@ -93,6 +94,7 @@ class CLIPClassifier(nn.Module):
         Returns:
             Normalised pixels (M, 3, S, S).
         """
+        # open_clip's steps: resize and centre crop, then standardise.
         *geometry, standardise = self.transform.transforms
         for step in geometry:
             images = step(images)
@@ -112,6 +114,7 @@ class CLIPClassifier(nn.Module):
     @torch.no_grad()
     def classify(self, prepared: Tensor) -> Tensor:
         """Return probabilities (M, K), float32, of prepared pixels (M, 3, S, S)."""
+        # Image vectors (M, C); some towers of open_clip return their tokens beside them.
         features = self.visual(prepared)
         features = features[0] if isinstance(features, tuple) else features
         # Logits reach 100, where reduced precision would make ties of unlike classes.

@@ -1,4 +1,4 @@
-"""A whole CLIP, both towers, as open_clip builds it, and its image tower as an embedder."""
+"""CLIP model with both towers as open_clip builds it, and its image tower as an embedder."""
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from rscc.utils import did_you_mean
 
 
 @dataclass(frozen=True)
-class WholeCLIP:
+class CLIPModel:
     """open_clip's model and what belongs to it.
 
     Attributes:
@@ -46,7 +46,7 @@ class WholeCLIP:
     image_size: int
 
 
-def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None) -> WholeCLIP:
+def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None) -> CLIPModel:
     """Load a CLIP of any published kind.
 
     Args:
@@ -61,9 +61,10 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
             architecture than ``model``, or were trained with another activation.
     """
     clip, tokenizer, quick_gelu = _build(clip_source(model, pretrained), model, quick_gelu)
+    # float32 in evaluation mode; open_clip gives the size as a number or as (H, W).
     visual = clip.float().eval().visual
     size = visual.image_size
-    return WholeCLIP(
+    return CLIPModel(
         clip, tokenizer, quick_gelu, _open_clip_transform(clip),
         description=str(visual_tower(visual.state_dict()) or type(visual).__name__),
         fingerprint=fingerprint(clip), image_size=size[0] if isinstance(size, tuple) else size)
@@ -79,6 +80,7 @@ def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.
     """Return open_clip's model, its tokenizer, and whether it computes QuickGELU."""
     if Path(source).expanduser().is_file():
         return _from_file(source, model, quick_gelu)
+    # A published name: open_clip knows its architecture, tokenizer and activation.
     _, known = locate_clip(source)  # downloads, or says what is wrong
     arch, tag = split_name(source)
     open_clip = compat.import_open_clip()
@@ -89,6 +91,7 @@ def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.
 
 def _from_file(source: str, model: str | None, quick_gelu: bool | None
                ) -> tuple[nn.Module, Any, bool]:
+    # What the file holds is compared with what was asked for before anything is built.
     weights = read_clip(source)
     _check_architecture(source, model, visual_tower(
         {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()}))
@@ -102,7 +105,7 @@ def _from_file(source: str, model: str | None, quick_gelu: bool | None
         # Its half precision is right for OpenAI's files; others lose digits by it.
         clip.float().load_state_dict(weights.state_dict)
     except (KeyError, RuntimeError) as error:
-        raise ValueError(f"CLIP weights '{source}' are not a whole CLIP of OpenAI's kind, image "
+        raise ValueError(f"CLIP weights '{source}' are no CLIP model of OpenAI's kind with image "
                          f'and text tower: {error}') from error
     return clip, CLIPTokenizer(clip.context_length).batch_encode, wanted
 
@@ -117,6 +120,7 @@ def _check_architecture(source: str, model: str | None, found: VisualTower | Non
         raise ValueError(f"open_clip has no architecture '{model}'."
                          f'{did_you_mean(model.replace("/", "-"), factory.list_models())}')
     vision = config['vision_cfg']
+    # A ResNet's layers are listed stage by stage, and it has no patches.
     layers = vision.get('layers')
     wanted = VisualTower(tuple(layers) if isinstance(layers, list) else layers, vision.get('width'),
                          None if isinstance(layers, list) else vision.get('patch_size'))
@@ -159,6 +163,7 @@ class CLIPEmbedder(nn.Module):
         loaded = load_clip(model, pretrained, quick_gelu)
         self.transform = loaded.transform
         self.encoder = _encoder_of(loaded)
+        # Patches of the ViT, or places of the ResNet's last stage, in the square that it sees.
         stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.divisor
         self.token_grid = (loaded.image_size // stride,) * 2
         self.facts = dict(
@@ -184,13 +189,14 @@ class CLIPEmbedder(nn.Module):
         return features.pooled.float(), features.tokens.float()
 
 
-def _encoder_of(loaded: WholeCLIP) -> CLIPViT | CLIPResNet:
+def _encoder_of(loaded: CLIPModel) -> CLIPViT | CLIPResNet:
     """Put the image tower into the encoder that reads dense features from it."""
     visual, size = loaded.model.visual, loaded.image_size
     tower = visual_tower(visual.state_dict())
     if tower is None:
         raise ValueError(f"features of '{loaded.description}' cannot be stored: only those of "
                          "CLIP's own ViT and ResNet are known here")
+    # An encoder of the same shape, and then the very same weights.
     if tower.patch is None:
         encoder = CLIPResNet(tower.layers, tower.width, visual.attnpool.num_heads,
                              visual.output_dim, size)
@@ -204,7 +210,7 @@ def _encoder_of(loaded: WholeCLIP) -> CLIPViT | CLIPResNet:
     return encoder
 
 
-def _preparation_of(loaded: WholeCLIP) -> dict:
+def _preparation_of(loaded: CLIPModel) -> dict:
     """Describe open_clip's preparation in words and numbers."""
     standardise = loaded.transform.transforms[-1]
     return dict(size=loaded.image_size, resize='short side, bicubic', crop='centre',

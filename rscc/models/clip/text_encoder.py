@@ -77,13 +77,16 @@ class CLIPTextEncoder(Part, nn.Module):
         Raises:
             ValueError: If contexts and tokens together need more than ``context_length`` positions.
         """
+        # The end token has the largest id; nothing after the last one of the batch can matter.
         ends = ids.argmax(-1)
         reach = int(ends.max()) + 1 if self.truncate else ids.shape[1]
         tokens = ids[:, :reach].to(self.token_embedding.weight.device)
+        # start, contexts, words, end as (S, P + L, width), through causal blocks.
         hidden = self._embed(tokens, contexts)
         length = hidden.shape[1]
         hidden = hidden + self.positional_embedding[:length]
         hidden = self.transformer(hidden, attn_mask=self.causal_mask[:length, :length])
+        # The vector at every text's own end token, moved back by the P contexts, (S, width).
         ends = ends.to(hidden.device) + length - tokens.shape[1]
         last = hidden[torch.arange(len(hidden), device=hidden.device), ends]
         return self.ln_final(last) @ self.text_projection

@@ -55,6 +55,7 @@ def visual_tower(tensors: Mapping[str, Tensor]) -> VisualTower | None:
     Returns:
         The tower, or None where it is neither CLIP's ResNet nor its ViT.
     """
+    # Names tell the kind, shapes and the highest block number of each stage its size.
     if 'layer1.0.conv1.weight' in tensors:
         stages = tuple(_count(tensors, rf'layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
         return VisualTower(stages, len(tensors['layer1.0.conv1.weight']))
@@ -131,6 +132,7 @@ def read_clip(source: str) -> CLIPWeights:
         OSError: If open_clip cannot download; the message says what to fetch by hand.
         ValueError: If the name is unknown, or the file is damaged or holds no CLIP.
     """
+    # A rewritten file is another file to the cache: its time and size are part of the key.
     path, quick_gelu = locate_clip(source)
     written = path.stat()
     stored, archive = _read_file(path, written.st_mtime_ns, written.st_size)
@@ -151,6 +153,7 @@ def locate_clip(source: str) -> tuple[Path, bool | None]:
     path = Path(source).expanduser()
     if path.is_file():
         return path, None
+    # No such file: a name ARCH:TAG, or a path with a mistake in it.
     name = split_name(source)
     if name is None:
         beside = sorted(found.name for found in path.parent.glob('*') if found.is_file()) if (
@@ -163,6 +166,7 @@ def locate_clip(source: str) -> tuple[Path, bool | None]:
 
 def split_name(source: str) -> tuple[str, str] | None:
     """Split ``ARCH:TAG`` as open_clip spells it; None where that cannot be meant."""
+    # Two letters at least before the colon: C:weights is a path on Windows.
     found = re.fullmatch(r'([\w/-]{2,}):([\w-]+)', source)
     return (found.group(1).replace('/', '-'), found.group(2)) if found else None
 
@@ -229,6 +233,7 @@ def _load_archive(path: Path) -> Mapping[str, Any]:
 
 
 def _load_tensors(path: Path) -> Any:
+    # The contents tell the format; safetensors begin with a length and a JSON header.
     with path.open('rb') as file:
         head = file.read(9)
     if head[8:] == b'{':  # eight bytes of length, then JSON
@@ -243,6 +248,7 @@ def _load_tensors(path: Path) -> Any:
 
 def _openai_names(loaded: Any, path: Path) -> dict[str, Tensor]:
     """Unwrap training checkpoints and undo open_clip's prefix of the text tower."""
+    # Training checkpoints hold the weights one level down; DDP and open_clip add prefixes.
     if isinstance(loaded, Mapping) and isinstance(loaded.get('state_dict'), Mapping):
         loaded = loaded['state_dict']
     if not isinstance(loaded, Mapping):

@@ -34,6 +34,7 @@ def load_visual(visual: nn.Module, source: str, quick_gelu: bool | None) -> None
     weights = read_clip(source)
     found = {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()
              if key.startswith('visual.')}
+    # Position tables of another resolution are resized to the tower's own grid.
     own = visual.state_dict()
     for key in _TABLES:
         if key in found and key in own:
@@ -59,9 +60,10 @@ def load_text(text: nn.Module, source: str, quick_gelu: bool) -> None:
     weights = read_clip(source)
     found = {key: value for key, value in weights.state_dict.items()
              if not key.startswith('visual.') and key not in _SCALES}
-    key = 'positional_embedding'
-    if key in found and hasattr(text, key):
-        found[key] = found[key][:len(getattr(text, key))]
+    # Fewer positions than the file has are its first ones.
+    key, own = 'positional_embedding', text.state_dict()
+    if key in found and key in own:
+        found[key] = found[key][:len(own[key])]
     _load(text, found, weights, quick_gelu, describe_text)
 
 
@@ -77,6 +79,7 @@ def _fit_grid(table: Tensor, own: Tensor) -> Tensor:
 def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
           quick_gelu: bool | None, describe: Callable[[Mapping[str, Tensor]], str]) -> None:
     """Load ``found`` into ``module`` after everything has been compared."""
+    # All differences are found before a single weight is replaced.
     own = module.state_dict()
     lines = _differences(found, own)
     if lines:
@@ -90,6 +93,7 @@ def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
 
 def _differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
     """List every key without a partner and every pair of different shape."""
+    # Keys of differing shapes are grouped by what the shapes are, so that a line says it once.
     shapes: dict[str, list[str]] = {}
     for key in own:
         if key in found and found[key].shape != own[key].shape:

@@ -71,6 +71,7 @@ class FrameEncoder(Encoder):
 
 def _stack(dates: Sequence[FrameFeatures]) -> FrameFeatures:
     """Join the features of single dates, each (N, ...), along a new axis 1."""
+    # Every date has the same levels: level by level (N, T, C, h, w), tokens (N, T, L, C).
     first, *_ = dates
     maps = zip(*(date.maps for date in dates), strict=True)
     return FrameFeatures(
@@ -82,7 +83,7 @@ def _stack(dates: Sequence[FrameFeatures]) -> FrameFeatures:
 
 @MODELS.register_module()
 class BackboneEncoder(FrameEncoder):
-    """Wrap a backbone that returns feature maps; one of them also becomes the tokens.
+    """Backbone that returns feature maps, one of which also becomes the tokens.
 
     ``encoder=dict(type='mmseg.ResNet', depth=18)`` is wrapped in this with its defaults; name it
     to set more. ``mmseg.TIMMBackbone`` brings every timm model.
@@ -132,6 +133,7 @@ class BackboneEncoder(FrameEncoder):
         output = probe_backbone(self.backbone)
         if output is None:
             return FeatureSpec(name, tokens=self.embed_dims, pooled=self.embed_dims)
+        # What the run shows: channels and stride of each map, the chosen one being the tokens.
         maps = _as_maps(output)
         widths, strides = tuple(level.shape[1] for level in maps), probed_strides(maps)
         width = widths[self.token_level]
@@ -158,6 +160,7 @@ class BackboneEncoder(FrameEncoder):
         tokens = self.project(chosen.flatten(2).transpose(1, 2))
         if self.position:
             tokens = tokens + sine_positions(grid, tokens.shape[-1], tokens)
+        # The pooled vector (M, C) is the mean of the tokens: no backbone has one of its own.
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
 
 

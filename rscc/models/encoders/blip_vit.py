@@ -49,6 +49,7 @@ class BlipViT(FrameEncoder):
         self.embed_dims = self.vision_model.config.hidden_size
         self.patch_size = self.vision_model.config.patch_size
         depth = self.vision_model.config.num_hidden_layers
+        # Layers are counted from 1, as hidden state 0 is what enters the first one.
         wrong = [layer for layer in out_layers if not 1 <= layer <= depth]
         if wrong:
             raise ValueError(f'out_layers={list(out_layers)} of a model with layers 1 to {depth}: '
@@ -70,7 +71,9 @@ class BlipViT(FrameEncoder):
         """Return tokens (M, 1 + h*w, C), class token first; pooled is the class token."""
         output = self.vision_model(pixel_values=images, interpolate_pos_encoding=True,
                                    output_hidden_states=bool(self.out_layers))
+        # Patches (h, w), then tokens (M, 1 + h*w, C) with the class token first.
         grid = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
+        # Maps (M, C, h, w) of the layers asked for, without the class token, which is pooled.
         tokens = output.last_hidden_state
         maps = [_to_map(self._layer(output, layer), grid) for layer in self.out_layers]
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens[:, 0])

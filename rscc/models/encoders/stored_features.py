@@ -59,6 +59,7 @@ class StoredFeatures(Encoder):
         if self.embed_dims not in (None, inputs.shape[-1]):
             raise ValueError(f'the features are {inputs.shape[-1]} wide and the encoder is set to '
                              f'channels={self.embed_dims}: the file is of another encoder')
+        # The pooled feature comes first, the tokens after it: (N, T, L, D), L may be 0.
         tokens = inputs[:, :, 1:]
         count = tokens.shape[2]
         return FrameFeatures(pooled=inputs[:, :, 0], tokens=tokens if count else None,

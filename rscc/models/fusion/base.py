@@ -49,6 +49,7 @@ class Fusion(Part, nn.Module, metaclass=ABCMeta):
             ValueError: If T, a width or an absent feature is not what the fusion is made for.
         """
         self.check_time_steps(features)
+        # What no encoder could declare before there were data is compared now.
         misfit = self.misfit(FeatureSpec.of(features))
         if misfit:
             raise ValueError(misfit)
@@ -119,6 +120,7 @@ def difference_vector(features: FrameFeatures) -> Tensor:
     The difference is pooled by its maximum over positions: one new house among hundreds of tokens
     would vanish in a mean.
     """
+    # Means say what is there, the maximum over positions (N, C) what stands out as different.
     pooled = pool_dates(features)
     strongest = (features.tokens[:, 1] - features.tokens[:, 0]).abs().amax(1)
     return torch.cat([pooled[:, 0], pooled[:, 1], strongest], -1)
@@ -126,5 +128,6 @@ def difference_vector(features: FrameFeatures) -> Tensor:
 
 def difference_width(frames: FeatureSpec) -> int | None:
     """Return the width of what ``difference_vector`` returns."""
+    # Both dates pooled, and the strongest difference of their tokens.
     pooled = pooled_width(frames)
     return None if None in (pooled, frames.tokens) else 2 * pooled + frames.tokens

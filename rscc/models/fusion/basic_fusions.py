@@ -76,6 +76,7 @@ class ConcatFusion(Fusion):
 
     def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Return tokens (N, T*L, C), maps (N, T*C_i, h_i, w_i) and pooled (N, T*C)."""
+        # Tokens of all dates in one row, each with the vector of its date; channels side by side.
         tokens = features.tokens
         return ChangeFeatures(
             maps=[feature.flatten(1, 2) for feature in features.maps],
@@ -178,6 +179,7 @@ class SignedDifference(Fusion):
             Tokens (N, L, C); maps (N, 3*C_i, h_i, w_i) and pooled (N, 3C) as ``DifferenceFusion``
             returns them.
         """
+        # F_from - F_to, (N, L, C): positive where something went, negative where something came.
         tokens = features.tokens
         return ChangeFeatures(maps=[with_difference(feature) for feature in features.maps],
                               tokens=tokens[:, 0] - tokens[:, 1],

@@ -40,6 +40,7 @@ class NeighbourMixing(nn.Module):
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Mix tokens (N, h*w, C) over their grid (h, w)."""
+        # Tokens as a map (N, C, h, w); three kernels, each channel by itself, then across channels.
         maps = tokens.transpose(1, 2).unflatten(2, grid)
         mixed = self.project(sum(kernel(maps) for kernel in self.kernels).relu())
         return mixed.flatten(2).transpose(1, 2)
@@ -123,6 +124,7 @@ class CrossGatedFusion(Fusion):
         for layer in self.layers:
             # Both ask at once: each reads the other as it was before this layer.
             before, after = layer(before, after, grid), layer(after, before, grid)
+        # Both dates (N, 2, h*w, C), normalised by the same layer.
         fused = self.norm(torch.stack([before, after], 1))
         return ChangeFeatures(
             maps=[with_difference(feature) for feature in features.maps],

@@ -201,6 +201,7 @@ class LanguageGuidedFusion(Fusion):
         self.gamma = nn.Parameter(torch.full((text_channels,), gamma))
         self.in_channels, self.text_channels = tuple(in_channels), text_channels
         self.channels = channels
+        # Score maps of both sentences widen the level that they join.
         widths = list(in_channels)
         self.score_level = score_level % len(widths)
         widths[self.score_level] += 2  # one score map a sentence
@@ -234,6 +235,7 @@ class LanguageGuidedFusion(Fusion):
         Raises:
             ValueError: If the neck inside gives maps of another width or number.
         """
+        # The neck reads both dates side by side, one level with a score map a sentence and date.
         joined = list(self.in_channels)
         joined[self.score_level] += 2
         fused = after_neck(self.neck, replace(frames, maps=times(2, tuple(joined))))
@@ -290,6 +292,7 @@ class LanguageGuidedFusion(Fusion):
     def _names(self, features: FrameFeatures) -> list[list[list[str]]]:
         """Return the class names to use, none where nobody named any."""
         count, dates = features.tokens.shape[:2]
+        # Without a prompter both sentences stand alone: background, foreground.
         if features.prompts is None:
             return [[[] for _ in range(dates)] for _ in range(count)]
         if self.prompts_at_test == 'from' and not self.training:

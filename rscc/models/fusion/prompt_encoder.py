@@ -69,6 +69,7 @@ class PromptEncoder(nn.Module):
         Returns:
             (N, T, 2, C), background first.
         """
+        # Two sentences a date, in the order sample, date, sentence: (N*T*2) texts.
         texts = [text for dates in prompts for names in dates for text in self.sentences(names)]
         return self._embed(texts).unflatten(0, (len(prompts), -1, 2))
 
@@ -89,6 +90,7 @@ class PromptEncoder(nn.Module):
         # Reduced precision has its own entries: it would otherwise leak into full precision.
         device = self.text_encoder.token_embedding.weight.device
         kind = (torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type))
+        # Encode what is new, take every row from memory, forget the oldest beyond the limit.
         absent = [text for text in distinct if (text, kind) not in self._cache]
         if absent:
             fresh = self._encode(absent)

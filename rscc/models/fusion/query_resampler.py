@@ -39,7 +39,7 @@ class ResamplerLayer(nn.Module):
         asked = self.norm_query(queries)
         keys = torch.cat([self.norm_memory(memory), asked], 1)  # (N, L + Q, C)
         found, _ = self.attention(asked, keys, keys, need_weights=False)
-        queries = queries + found
+        queries = queries + found  # residual, and a perceptron of four times the width
         return queries + self.feed_forward(queries)
 
 

@@ -205,7 +205,7 @@ def test_an_image_tower_alone_is_refused(tmp_path):
     state = {key: value for key, value in tiny_clip().state_dict().items()
              if key.startswith('visual.')}
     torch.save(state, tmp_path / 'half.pt')
-    with pytest.raises(ValueError, match="are not a whole CLIP of OpenAI's kind"):
+    with pytest.raises(ValueError, match="are no CLIP model of OpenAI's kind with image and"):
         CLIPClassifier(None, str(tmp_path / 'half.pt'), NAMES)
 
 
