@@ -24,7 +24,7 @@ def benchmark(repo, tmp_path, *arguments):
                           cwd=repo, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_a_config_alone_means_the_model_study_and_write_fills_both_pages(repo, tmp_path):
+def test_a_config_alone_means_the_model_benchmark_and_write_fills_both_pages(repo, tmp_path):
     for language in ('en', 'zh_cn'):
         (tmp_path / language).mkdir()
         (tmp_path / language / 'benchmarks.md').write_text(MARKS)
@@ -46,31 +46,31 @@ def test_errors_are_one_line(repo, tmp_path):
                                                    "Did you mean 'configs/blip_synth.py'?")
 
 
-def test_the_defaults_of_a_study_are_those_of_its_function(tool):
+def test_the_defaults_of_a_benchmark_are_those_of_its_function(tool):
     import inspect
 
-    from tools.benchmark import STUDIES
-    lines = {name: [name] for name in STUDIES} | dict(model=['model', 'x.py'])
+    from tools.benchmark import BENCHMARKS
+    lines = {name: [name] for name in BENCHMARKS} | dict(model=['model', 'x.py'])
     for name, words in lines.items():
-        parameters = inspect.signature(STUDIES[name]).parameters
+        parameters = inspect.signature(BENCHMARKS[name]).parameters
         open_ended = any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
         options = vars(tool.parse_args(words))
-        for key in set(options) - {'study', 'write', 'docs'}:
+        for key in set(options) - {'benchmark', 'write', 'docs'}:
             assert open_ended or key in parameters, f'{name} takes no {key}'
             if key in parameters and parameters[key].default is not inspect.Parameter.empty:
                 assert options[key] in (None, parameters[key].default), f'{name}, {key}'
 
 
-def test_studies_of_one_config_use_random_weights_unless_told(tool):
+def test_benchmarks_of_one_config_use_random_weights_unless_told(tool):
     assert tool.parse_args(['captions']).random_weights
     assert tool.parse_args(['windows']).config.endswith('configs/changeclip_rn50_levircd.py')
     assert not tool.parse_args(['captions', 'c.py', '--own-weights']).random_weights
-    assert tool.parse_args(['c.py', '--rounds', '3']).study == 'model'
+    assert tool.parse_args(['c.py', '--rounds', '3']).benchmark == 'model'
 
 
-def test_all_runs_every_study_and_stops_at_the_first_failure(tool, monkeypatch):
-    from tools.benchmark import STUDIES
-    assert [study[0] for study in tool.ALL] == list(STUDIES)
+def test_all_runs_every_benchmark_and_stops_at_the_first_failure(tool, monkeypatch):
+    from tools.benchmark import BENCHMARKS
+    assert [line[0] for line in tool.ALL] == list(BENCHMARKS)
     ran = []
 
     def fake(command, **_):
@@ -87,8 +87,8 @@ def test_all_runs_every_study_and_stops_at_the_first_failure(tool, monkeypatch):
 
 
 def test_all_names_configs_that_are_there(tool, repo):
-    words = [word for study in tool.ALL for word in tool.parse_args(study).__dict__.get(
-        'configs', [tool.parse_args(study).__dict__.get('config')]) if word]
+    lines = [vars(tool.parse_args(line)) for line in tool.ALL]
+    words = [word for line in lines for word in line.get('configs', [line.get('config')]) if word]
     assert words and all((repo / word).is_file() for word in words)
 
 

@@ -29,7 +29,7 @@ from rscc.apis.command_line import add_config_options
 ROOT = Path(__file__).resolve().parents[2]
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
-#: What ``all`` runs, each study in a process of its own: none sees the memory of another.
+#: Command lines of ``all``, each a process of its own: none sees the memory of another.
 ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
@@ -38,13 +38,13 @@ ALL = (
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; a config in the place of a study means ``model``."""
+    """Read the command line; a config in the place of a benchmark means ``model``."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and arguments[0].endswith('.py'):
         arguments.insert(0, 'model')
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    studies = parser.add_subparsers(dest='study', required=True, metavar='STUDY')
+    benchmarks = parser.add_subparsers(dest='benchmark', required=True, metavar='BENCHMARK')
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--write', action='store_true', help='write the table into the docs')
     common.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
@@ -55,58 +55,58 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     writer = _one_config('a captioner with a language model', CLIPGPT)
 
     def add(name: str, *parents: argparse.ArgumentParser, text: str) -> argparse.ArgumentParser:
-        return studies.add_parser(name, parents=[*parents, common], help=text, description=text)
+        return benchmarks.add_parser(name, parents=[*parents, common], help=text, description=text)
 
-    study = add('model', model, size, rounds, text='size, GFLOP, time and memory of any configs')
-    study.add_argument('configs', nargs='+', metavar='CONFIG')
-    study.add_argument('--random-weights', action='store_true',
+    sub = add('model', model, size, rounds, text='size, GFLOP, time and memory of any configs')
+    sub.add_argument('configs', nargs='+', metavar='CONFIG')
+    sub.add_argument('--random-weights', action='store_true',
                        help='nothing from a hub: random weights of the same shape')
-    study.add_argument('--channels-last', action='store_true', help='that memory layout, too')
-    study.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
-    _add_precisions(study)
-    _add_tokens(study)
-    study = add('text', detector, model, size, rounds, text='inference with text cache and without')
-    _add_precisions(study, 'fp32')
-    study = add('windows', detector, model, rounds, text='large images: windows alone, in batches')
-    study.add_argument('--size', type=int, default=1024, help='side of the frames (%(default)s)')
-    study.add_argument('--crop', type=int, default=256, help='side of a window (%(default)s)')
-    study.add_argument('--stride', type=int, default=128, help='pixels between (%(default)s)')
-    study.add_argument('--window-batch', type=int, default=8, help='windows a call (%(default)s)')
-    study = add('captions', captioner, model, size, rounds,
+    sub.add_argument('--channels-last', action='store_true', help='that memory layout, too')
+    sub.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
+    _add_precisions(sub)
+    _add_tokens(sub)
+    sub = add('text', detector, model, size, rounds, text='inference with text cache and without')
+    _add_precisions(sub, 'fp32')
+    sub = add('windows', detector, model, rounds, text='large images: windows alone, in batches')
+    sub.add_argument('--size', type=int, default=1024, help='side of the frames (%(default)s)')
+    sub.add_argument('--crop', type=int, default=256, help='side of a window (%(default)s)')
+    sub.add_argument('--stride', type=int, default=128, help='pixels between (%(default)s)')
+    sub.add_argument('--window-batch', type=int, default=8, help='windows a call (%(default)s)')
+    sub = add('captions', captioner, model, size, rounds,
                 text='a training step on one caption and on five')
-    _add_precisions(study)
+    _add_precisions(sub)
     add('precision', captioner, model, size, rounds,
         text='a training step in float32 and in bfloat16')
-    study = add('decode', captioner, model, size, rounds,
+    sub = add('decode', captioner, model, size, rounds,
                 text='encoder, greedy search and beam search')
-    study.add_argument('--beams', type=int, default=3, help='width of the beam search (3)')
-    _add_tokens(study)
-    study = add('language', writer, model, rounds,
+    sub.add_argument('--beams', type=int, default=3, help='width of the beam search (3)')
+    _add_tokens(sub)
+    sub = add('language', writer, model, rounds,
                 text='batched cached search of a language model, and image by image')
-    study.add_argument('--images', type=int, default=4,
+    sub.add_argument('--images', type=int, default=4,
                        help='images a round where one comes after the other (%(default)s)')
-    _add_tokens(study, 40)
+    _add_tokens(sub, 40)
     add('frozen', writer, model, rounds,
         text='a training step with a frozen language model and a trained one')
-    study = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
-                rounds, text='captions out of noise: kept keys and values, a batch and one alone')
-    study.add_argument('--steps', type=int, default=10,
+    sub = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
+                rounds, text='diffusion captioning: kept keys and values, a batch and one alone')
+    sub.add_argument('--steps', type=int, default=10,
                        help='sampling steps of a timed round (%(default)s)')
-    study.add_argument('--total', type=int, default=50,
+    sub.add_argument('--total', type=int, default=50,
                        help='steps whose time the table gives, made out from them (%(default)s)')
-    _add_precisions(study)
-    study = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
-    study.add_argument('--root', help="folder in LEVIR-CC's layout; rendered pairs by default")
-    study.add_argument('--split', default='train', help='its split (%(default)s)')
-    study.add_argument('--pairs', type=int, default=200, help='pairs a round (%(default)s)')
-    study.add_argument('--batch-size', type=int, default=16, help='pairs a batch (%(default)s)')
-    study = add('metric', rounds, text='the caption metric on a whole test split')
-    study.add_argument('--references', metavar='FILE', help="annotations in LEVIR-CC's style; those"
+    _add_precisions(sub)
+    sub = add('loader', rounds, text='pairs a second of image files, HDF5 and the frame cache')
+    sub.add_argument('--root', help="folder in LEVIR-CC's layout; rendered pairs by default")
+    sub.add_argument('--split', default='train', help='its split (%(default)s)')
+    sub.add_argument('--pairs', type=int, default=200, help='pairs a round (%(default)s)')
+    sub.add_argument('--batch-size', type=int, default=16, help='pairs a batch (%(default)s)')
+    sub = add('metric', rounds, text='the caption metric on a whole test split')
+    sub.add_argument('--references', metavar='FILE', help="annotations in LEVIR-CC's style; those"
                        ' below RSCC_SAMPLES, else made-up ones, by default')
-    study.add_argument('--predictions', metavar='FILE', help='one sentence a line')
-    study.add_argument('--split', default='test', help='of the references (%(default)s)')
-    study.add_argument('--pairs', type=int, default=1929, help='made-up captions (%(default)s)')
-    add('all', text='every study at sensible sizes')
+    sub.add_argument('--predictions', metavar='FILE', help='one sentence a line')
+    sub.add_argument('--split', default='test', help='of the references (%(default)s)')
+    sub.add_argument('--pairs', type=int, default=1929, help='made-up captions (%(default)s)')
+    add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)
 
 
@@ -146,13 +146,14 @@ def _add_tokens(parser: argparse.ArgumentParser, default: int = 12) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run one study, print its table and write it where asked."""
-    from tools.benchmark import STUDIES, to_text, write_section
+    """Run one benchmark, print its table and write it where asked."""
+    from tools.benchmark import BENCHMARKS
+    from tools.benchmark.tables import to_text, write_section
     warn_if_busy()
     options = {key: value for key, value in vars(arguments).items()
-               if key not in ('study', 'write', 'docs') and value is not None}
+               if key not in ('benchmark', 'write', 'docs') and value is not None}
     try:
-        section = STUDIES[arguments.study](**options)
+        section = BENCHMARKS[arguments.benchmark](**options)
         print(f'\n{to_text(section)}\n')
         pages = write_section(section, arguments.docs) if arguments.write else []
     except (ValueError, OSError, ImportError, KeyError) as error:
@@ -172,15 +173,15 @@ def warn_if_busy() -> None:
 def main() -> None:
     """Run the command line."""
     arguments = parse_args()
-    if arguments.study != 'all':
+    if arguments.benchmark != 'all':
         run(arguments)
         return
     shared = ['--write'] if arguments.write else []
     if arguments.docs != ROOT / 'docs':
         shared += ['--docs', str(arguments.docs.resolve())]
     script = Path(__file__).resolve().relative_to(ROOT)
-    for study in ALL:
-        done = subprocess.run([sys.executable, str(script), *study, *shared], cwd=ROOT, check=False)
+    for words in ALL:
+        done = subprocess.run([sys.executable, str(script), *words, *shared], cwd=ROOT, check=False)
         if done.returncode:
             raise SystemExit(done.returncode)
 

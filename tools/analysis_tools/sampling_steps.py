@@ -1,4 +1,4 @@
-r"""Quality of captions out of noise, and time, against the number of sampling steps.
+r"""Plot quality and time of diffusion captioning against the number of sampling steps.
 
 Examples::
 
@@ -8,7 +8,7 @@ Examples::
         work_dirs/kdrscc_synth/epoch_30.pth --steps 1 4 10 50 --samplers dpmpp_2m heun \
         --beside configs/blip_synth.py work_dirs/blip_synth/epoch_8.pth --write
 
-Answers the test split with every sampler and number of steps, on images that are encoded once, and
+Predicts the test split with every sampler and number of steps, on images that are encoded once, and
 writes ``sampling_steps.md``, ``.json`` and ``.png`` into ``--out``. ``--write`` puts table and
 picture into docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
 """
@@ -22,7 +22,7 @@ from rscc.apis.command_line import add_config_options, explained
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
 from rscc.visualization.picture_files import save_small
-from tools.benchmark.sampling import STEPS, SamplingStudy, study_sampling
+from tools.benchmark.sampling import STEPS, SamplingBenchmark, benchmark_sampling
 from tools.benchmark.tables import to_markdown, to_text, write_section
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
@@ -40,7 +40,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--samplers', nargs='+', default=['dpmpp_2m'], metavar='NAME',
                         help='samplers (%(default)s)')
     parser.add_argument('--samples', type=int, default=1, metavar='K',
-                        help='sentences drawn for every pair, which elect the best (%(default)s)')
+                        help='sentences drawn for every pair, of which minimum Bayes risk chooses '
+                        'the best (%(default)s)')
     parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
                         help='another captioner, word by word for instance, on the same data')
     parser.add_argument('--out', type=Path, metavar='DIR',
@@ -57,13 +58,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def write(study: SamplingStudy, folder: Path) -> list[Path]:
+def write(measured: SamplingBenchmark, folder: Path) -> list[Path]:
     """Write table, figures and picture; return the files."""
     table, figures = folder / 'sampling_steps.md', folder / 'sampling_steps.json'
     with atomic_write(table) as file:
-        file.write(to_markdown(study.section, 'en', 'sampling_steps.png') + '\n')
-    write_json(figures, study.as_json())
-    return [table, figures, save_small(folder / 'sampling_steps.png', study.section.picture.image)]
+        file.write(to_markdown(measured.section, 'en', 'sampling_steps.png') + '\n')
+    write_json(figures, measured.as_json())
+    picture = save_small(folder / 'sampling_steps.png', measured.section.picture.image)
+    return [table, figures, picture]
 
 
 def main() -> None:
@@ -73,10 +75,10 @@ def main() -> None:
     folder = args.pop('out') or Path(default_work_dir(args['config'])) / 'sampling_steps'
     with explained():
         set_data_root(data_root)
-        study = study_sampling(**args)
-        print(f'\n{to_text(study.section)}\n')
-        written = write(study, folder)
-        written += write_section(study.section, docs) if wanted else []
+        measured = benchmark_sampling(**args)
+        print(f'\n{to_text(measured.section)}\n')
+        written = write(measured, folder)
+        written += write_section(measured.section, docs) if wanted else []
     print('written: ' + ', '.join(os.path.relpath(path) for path in written))
 
 

@@ -1,22 +1,14 @@
 """Benchmarks of speed and memory: interleaved timings and the tables of the documentation."""
-from tools.benchmark.blip import study_captions, study_decode, study_precision
-from tools.benchmark.denoiser import study_denoiser
-from tools.benchmark.language import study_frozen, study_language
-from tools.benchmark.loader import study_loader
-from tools.benchmark.metric import study_metric
-from tools.benchmark.models import study_models
-from tools.benchmark.prompts import study_text, study_windows
-from tools.benchmark.tables import Section, to_text, write_section
-from tools.benchmark.timing import Case, Timing, measure
+from tools.benchmark.blip import benchmark_captions, benchmark_decode, benchmark_precision
+from tools.benchmark.denoiser import benchmark_denoiser
+from tools.benchmark.language import benchmark_frozen, benchmark_language
+from tools.benchmark.loader import benchmark_loader
+from tools.benchmark.metric import benchmark_metric
+from tools.benchmark.models import benchmark_models
+from tools.benchmark.prompts import benchmark_text, benchmark_windows
 
-#: Name of a study, as the command line says it, to the function that makes its table.
-STUDIES = dict(model=study_models, text=study_text, windows=study_windows, captions=study_captions,
-               precision=study_precision, decode=study_decode,
-               language=study_language, frozen=study_frozen,
-               denoiser=study_denoiser, loader=study_loader, metric=study_metric)
-
-__all__ = [
-    'STUDIES', 'Case', 'Section', 'Timing', 'measure', 'study_captions', 'study_decode',
-    'study_denoiser', 'study_frozen', 'study_language', 'study_loader', 'study_metric',
-    'study_models', 'study_precision', 'study_text', 'study_windows', 'to_text', 'write_section'
-]
+#: Name of a benchmark, as the command line says it, to the function that makes its table.
+BENCHMARKS = dict(model=benchmark_models, text=benchmark_text, windows=benchmark_windows,
+                  captions=benchmark_captions, precision=benchmark_precision,
+                  decode=benchmark_decode, language=benchmark_language, frozen=benchmark_frozen,
+                  denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric)

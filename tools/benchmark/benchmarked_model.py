@@ -1,4 +1,4 @@
-"""The model of a config, built offline if need be and fed with made-up pairs."""
+"""Benchmarked model: built from any config, offline if need be, and fed with noise."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from rscc.config.check import check_config
 from rscc.engine.precision import keep_freed_memory
 from rscc.registry import DATASETS, MODELS
 from tools.benchmark.fakes import noise_batch, replace_pretrained, vocabulary
+from tools.benchmark.machine import check_device
 
 #: Transforms that give the frames of a training step their size.
 SIZING = ('FramesResize', 'FramesRandomCrop')
@@ -21,17 +22,17 @@ SIZING = ('FramesResize', 'FramesRandomCrop')
 
 @dataclass
 class Plan:
-    """A config as read: what would be measured, nothing built yet.
+    """A config that was read and not built.
 
     Attributes:
         name: Of the config, without the ending.
         cfg: The config with its overrides.
-        dates: Frames per sample, 1 or 2.
+        frames: Per sample: 2 of a pair, 1 of a single image.
         side: Height and width of the frames in pixels.
     """
     name: str
     cfg: Config
-    dates: int
+    frames: int
     side: int
 
     def costs_as(self, other: 'Plan') -> bool:
@@ -43,39 +44,39 @@ class Plan:
         # Rates and decays are numbers: another value takes as long.
         kind = wrapper.pop('optimizer', {}).get('type')
         wrapper.pop('paramwise_cfg', None)
-        return self.cfg.model.to_dict(), self.dates, self.side, kind, wrapper
+        return self.cfg.model.to_dict(), self.frames, self.side, kind, wrapper
 
 
 @dataclass
-class Subject:
+class BenchmarkedModel:
     """A model under measurement.
 
     Attributes:
         name: Of its config, without the ending.
-        model: On its device.
+        network: The ``ChangeInterpreter``, on its device.
         cfg: The config it was built from.
-        dates: Frames per sample, 1 or 2.
+        frames: Per sample: 2 of a pair, 1 of a single image.
         size: Height and width of the frames in pixels.
         device: ``'cpu'`` or ``'cuda[:i]'``.
     """
     name: str
-    model: nn.Module
+    network: nn.Module
     cfg: Config
-    dates: int
+    frames: int
     size: tuple[int, int]
     device: str
 
     @property
     def parameters(self) -> tuple[int, int]:
         """Number of weights, and of those that are trained."""
-        every = list(self.model.parameters())
+        every = list(self.network.parameters())
         return (sum(weight.numel() for weight in every),
                 sum(weight.numel() for weight in every if weight.requires_grad))
 
     @property
     def held_bytes(self) -> int:
         """Bytes of weights and buffers."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
+        tensors = [*self.network.parameters(), *self.network.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def batch(self, batch_size: int = 1, captions: int = 1, seed: int = 0) -> dict[str, Any]:
@@ -86,19 +87,35 @@ class Subject:
             captions: Target sentences per sample, 1 to 5.
             seed: Of the noise and of the class names.
         """
-        return noise_batch(self.model, self.dates, self.size, batch_size, captions, seed)
+        return noise_batch(self.network, self.frames, self.size, batch_size, captions, seed)
 
     @property
     def prompt_encoder(self) -> nn.Module | None:
-        """What encodes the class names of a language-guided fusion, None in other models."""
-        return getattr(self.model.fusion, 'prompt_encoder', None)
+        """Encoder of the class names of a language-guided fusion, None in other models."""
+        return getattr(self.network.fusion, 'prompt_encoder', None)
+
+    def require_head(self, kind: str, lack: str) -> 'BenchmarkedModel':
+        """Return the model itself.
+
+        Args:
+            kind: Registered name of the caption head that it must have.
+            lack: What it lacks otherwise, for the message.
+
+        Raises:
+            ValueError: If its caption head is another one.
+        """
+        head = self.network.caption_head
+        if not isinstance(head, MODELS.get(kind)):
+            raise ValueError(f"'{self.name}' {lack} (its caption head is {type(head).__name__}): "
+                             f'take a config with {kind}')
+        return self
 
     def fix_sentence_length(self, tokens: int) -> None:
         """Make every generated sentence ``tokens`` long: random weights would never end one.
 
         Heads that write all words at once do not care, and are left as they are.
         """
-        head = getattr(self.model, 'caption_head', None)
+        head = self.network.caption_head
         if head is not None and 'min_tokens' in head.decoding.as_dict():
             head.decoding = head.decoding.updated(dict(min_tokens=tokens, max_tokens=tokens))
 
@@ -121,28 +138,29 @@ def read_plan(config: str, *, size: int | None = None,
     cfg = Config.fromfile(existing_config(config))
     cfg.merge_from_dict(dict(cfg_options or {}))
     init_default_scope(cfg.get('default_scope', 'rscc'))
-    return Plan(Path(config).stem, cfg, _dates(cfg), size or _side(cfg))
+    return Plan(Path(config).stem, cfg, _frames(cfg), size or _side(cfg))
 
 
-def load_subject(config: str | Plan, *, size: int | None = None, device: str = 'cpu',
+def load_model(config: str | Plan, *, size: int | None = None, device: str = 'cpu',
                  random_weights: bool = False, vocab: str | None = None,
-                 cfg_options: Mapping[str, Any] | None = None) -> Subject:
+                 cfg_options: Mapping[str, Any] | None = None) -> BenchmarkedModel:
     """Build the model of a config.
 
     Args:
         config: Path of the config, or what ``read_plan`` made of it.
         size: Of ``read_plan``; also ``cfg_options``.
-        device: Where the model goes.
+        device: ``'cpu'`` or ``'cuda[:i]'``, where the model goes.
         random_weights: Replace pretrained weights by random ones of the same shape, and
-            vocabularies that are not there by stand-ins, so that nothing is downloaded.
+            vocabularies that are not there by made-up ones, so that nothing is downloaded.
         vocab: BERT's ``vocab.txt`` for ``random_weights``; made up by default.
         cfg_options: Overrides.
 
     Raises:
         FileNotFoundError: If the config or a vocabulary does not exist.
-        ValueError: If the config has mistakes, ``size`` is not positive, or there is no stand-in
-            for something pretrained.
+        ValueError: If the config has mistakes, ``size`` is not positive, there is no such device,
+            or no fake for something pretrained.
     """
+    check_device(device)
     if vocab is not None and not Path(vocab).is_file():
         raise FileNotFoundError(f"no vocabulary at '{vocab}': expected BERT's vocab.txt, one piece "
                                 'a line')
@@ -156,19 +174,19 @@ def load_subject(config: str | Plan, *, size: int | None = None, device: str = '
             cfg.model = replace_pretrained(cfg.model.to_dict(), pieces)
         check_config(cfg, stages=())
         torch.manual_seed(0)
-        model = MODELS.build(cfg.model).to(device)
-    return Subject(plan.name, model, cfg, plan.dates, (plan.side, plan.side), device)
+        network = MODELS.build(cfg.model).to(device)
+    return BenchmarkedModel(plan.name, network, cfg, plan.frames, (plan.side, plan.side), device)
 
 
 def _training_data(cfg: Config) -> Mapping[str, Any]:
-    """Return the dataset that a step reads, inside whatever wraps or joins datasets."""
+    """Return the config of the training data, inside whatever wraps or joins datasets."""
     dataset = cfg.get('train_dataloader', {}).get('dataset', {})
     while inner := dataset.get('dataset') or next(iter(dataset.get('datasets', ())), None):
         dataset = inner
     return dataset
 
 
-def _dates(cfg: Config) -> int:
+def _frames(cfg: Config) -> int:
     """Return how many frames a sample of the config's training data has."""
     dataset = _training_data(cfg)
     kind = DATASETS.get(dataset['type']) if dataset.get('type') else None

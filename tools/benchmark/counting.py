@@ -1,29 +1,29 @@
-"""What a model does, counted instead of timed: operations, calls of its encoder, texts."""
+"""Counts instead of times: operations of a model, frames and texts that it encodes."""
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tools.benchmark.benchmarked_model import Subject
+from tools.benchmark.benchmarked_model import BenchmarkedModel
 
 
-def gflop(subject: Subject, batch_size: int = 1) -> float:
+def gflop(model: BenchmarkedModel, batch_size: int = 1) -> float:
     """Return the 1e9 floating point operations of one sample's forward pass with all heads.
 
     Convolutions and matrix products count, a multiplication with an addition as two. Attention
     counts as its matrix products, whatever kernel runs it; a caption decoder reads one sentence, as
     in training; texts are encoded, none comes from a cache.
     """
-    model = subject.model.eval()
-    data = model.data_preprocessor(subject.batch(batch_size), False)
-    if subject.prompt_encoder is not None:
-        subject.prompt_encoder.clear_cache()
-    return gflop_of(lambda: model(**data, mode='loss')) / batch_size
+    network = model.network.eval()
+    data = network.data_preprocessor(model.batch(batch_size), False)
+    if model.prompt_encoder is not None:
+        model.prompt_encoder.clear_cache()
+    return gflop_of(lambda: network(**data, mode='loss')) / batch_size
 
 
 @torch.no_grad()
@@ -47,53 +47,40 @@ def _separate_products() -> Iterator[None]:
 
 
 @dataclass
-class EncodeCount:
-    """How often an encoder ran.
+class CallCount:
+    """Calls of a module while it is watched.
 
     Attributes:
-        calls: Calls of the encoder.
-        frames: Frames (one date of one sample) it saw in them.
+        shapes: That of the first input of every call: (N, T, C, H, W) of an image encoder, (texts,
+            positions, width) of a text transformer; empty where only keywords were given.
     """
-    calls: int = 0
-    frames: int = 0
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
 
     @contextmanager
-    def watch(self, encoder: nn.Module) -> Iterator[None]:
+    def watch(self, module: nn.Module) -> Iterator[None]:
         """Count the calls inside the block."""
-        def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self.calls += 1
-            self.frames += inputs[0].shape[0] * inputs[0].shape[1]
+        def note(_module: nn.Module, inputs: tuple) -> None:
+            self.shapes.append(tuple(inputs[0].shape) if inputs else ())
 
-        hook = encoder.register_forward_pre_hook(note)
+        hook = module.register_forward_pre_hook(note)
         try:
             yield
         finally:
             hook.remove()
 
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return len(self.shapes)
 
-@dataclass
-class TextCount:
-    """What went through the text encoder.
+    @property
+    def frames(self) -> int:
+        """Frames that an image encoder saw in all calls."""
+        return sum(samples * frames for samples, frames, *_ in self.shapes)
 
-    Attributes:
-        texts: Sequences.
-        positions: Of the longest, learned contexts included.
-    """
-    texts: int = 0
-    positions: int = 0
-
-    @contextmanager
-    def watch(self, prompt_encoder: nn.Module) -> Iterator[None]:
-        """Count the texts inside the block."""
-        def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self.texts += inputs[0].shape[0]
-            self.positions = max(self.positions, inputs[0].shape[1])
-
-        hook = prompt_encoder.text_encoder.transformer.register_forward_pre_hook(note)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-    def __str__(self) -> str:
-        return f'{self.texts} x {self.positions}' if self.texts else '0'
+    @property
+    def texts(self) -> str:
+        """Sequences that a text transformer saw, times the positions of the longest."""
+        if not self.shapes:
+            return '0'
+        return f'{sum(shape[0] for shape in self.shapes)} x {max(s[1] for s in self.shapes)}'

@@ -1,4 +1,4 @@
-"""Benchmark of a diffusion caption head: kept keys and values, batches, every step."""
+"""Benchmark of a diffusion caption head: kept keys and values, batches, the whole sampler."""
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from rscc.models.interpreter import select_rows
 from rscc.structures import ChangeFeatures
-from tools.benchmark.benchmarked_model import Subject, load_subject
+from tools.benchmark.benchmarked_model import BenchmarkedModel, load_model
 from tools.benchmark.counting import gflop_of
 from tools.benchmark.machine import describe_machine
-from tools.benchmark.steps import Steps, check_device, choose_precisions, synchronizer
+from tools.benchmark.steps import Steps, choose_precisions
 from tools.benchmark.tables import Section, Target, Text
-from tools.benchmark.timing import Case, Timing, measure
+from tools.benchmark.timing import Timing, measure
 
 KEPT_SHARE = Target(0.65)
 BATCH_SPEEDUP = Target(4, at_least=True)
@@ -22,91 +22,78 @@ _PRODUCT = 2048
 _CALLS: dict[str, Text] = {
     'anew': ('denoiser call, keys and values computed', '一次去噪调用，重新计算键与值'),
     'kept': ('denoiser call, keys and values kept', '一次去噪调用，保留键与值')}
-#: A part, a precision and a number of captions -> what it took.
+#: A part, a precision and a number of captions -> its timing.
 Times = Mapping[tuple[str, str, int], Timing]
 
 
-def study_denoiser(config: str, *, batch_size: int = 32, rounds: int = 5, device: str = 'cpu',
-                   steps: int = 10, total: int = 50, precisions: Sequence[str] | None = None,
-                   **options: Any) -> Section:
+def benchmark_denoiser(config: str, *, batch_size: int = 32, rounds: int = 5, steps: int = 10,
+                       total: int = 50, precisions: Sequence[str] | None = None,
+                       **options: Any) -> Section:
     """Compare a denoiser call with kept and computed keys and values, and a batch with one caption.
 
     Args:
         config: Path of a config with a ``KarrasCaptionHead``.
         batch_size: Captions that are sampled together.
         rounds: Timed calls of each case.
-        device: ``'cpu'`` or ``'cuda[:i]'``.
         steps: Sampling steps of a timed round, 2 or more. Every step takes the same time, so one
             step and these give the time of ``total``.
         total: Sampling steps that the table is about.
         precisions: Names of ``PRECISIONS`` for the sampler.
-        **options: Of ``load_subject``.
+        **options: Of ``load_model``.
 
     Raises:
         ValueError: If the head has no denoiser, or a number is out of range.
     """
-    check_device(device)
     if not 2 <= steps <= total or batch_size < 2:
         raise ValueError(f'--steps {steps}, --total {total}, --batch-size {batch_size}: expected '
                          'at least 2 steps, no more than in total, and a batch of 2 or more')
-    subject = with_denoiser(load_subject(config, device=device, **options))
-    names = choose_precisions(precisions, device)
-    parts = _Parts(subject, batch_size, steps)
-    cases = parts.cases(names)
+    model = load_model(config, **options).require_head(
+        'KarrasCaptionHead', 'draws no captions from noise')
+    names = choose_precisions(precisions, model.device)
+    parts = _Parts(model, batch_size, steps)
     # One call before those that count: a whole batch takes long enough to be nobody's start-up.
     times = _sampler_of(total, steps, measure(
-        cases, rounds, warmup=1, synchronize=synchronizer(device), title='denoiser'))
+        parts.calls(names), samples=lambda key: key[-1], rounds=rounds, warmup=1,
+        device=model.device, title='denoiser'))
     work = {part: gflop_of(call) for part, call in parts.single_calls().items()}
     work['sampler'] = work.pop('one step') + (total - 1) * work['kept']
     return Section(
-        'denoiser', ('Captions out of noise', '由噪声生成句子'),
+        'denoiser', ('Diffusion captioning', '扩散式句子生成'),
         (('part', '部分'), ('precision', '精度'), ('GFLOP a caption', '每句 GFLOP'),
          ('one alone, ms', '单独一句，毫秒'),
          (f'batch of {batch_size}, ms a caption', f'每批 {batch_size} 句，毫秒/句'),
          ('times as many captions a second', '每秒句数之比')),
-        _rows(times, work, names, batch_size, total), describe_machine(device),
-        notes=_notes(subject, times, work, names, rounds, batch_size, steps, total))
-
-
-def with_denoiser(subject: Subject) -> Subject:
-    """Return the subject.
-
-    Raises:
-        ValueError: If its caption head has no denoiser.
-    """
-    head = getattr(subject.model, 'caption_head', None)
-    if getattr(head, 'denoiser', None) is None:
-        raise ValueError(f"'{subject.name}' draws no captions from noise (its caption head is "
-                         f'{type(head).__name__}): take a config with KarrasCaptionHead')
-    return subject
+        _rows(times, work, names, batch_size, total), describe_machine(model.device),
+        notes=_notes(model, times, work, names, rounds, batch_size, steps, total))
 
 
 class _Parts:
-    """What is timed, on one caption and on a batch.
+    """Calls of the parts of a captioner, on one caption and on a batch.
 
     Args:
-        subject: A captioner with a denoiser.
+        model: A captioner with a denoiser.
         batch_size: Captions of a batch.
         steps: Sampling steps of the longer sampler.
     """
 
     @torch.no_grad()
-    def __init__(self, subject: Subject, batch_size: int, steps: int) -> None:
-        self.subject, self.steps = subject, steps
-        self.model = subject.model.eval()
-        self.head = self.model.caption_head
-        self.inputs = self.model.data_preprocessor(subject.batch(), False)['inputs']
-        one = self.model.extract(self.inputs)
+    def __init__(self, model: BenchmarkedModel, batch_size: int, steps: int) -> None:
+        self.model, self.steps = model, steps
+        network = model.network.eval()
+        self.head = network.caption_head
+        inputs = network.data_preprocessor(model.batch(), False)['inputs']
+        self.encode = partial(network.extract, inputs)
+        one = self.encode()
         # What is in the features changes nothing; a batch of them needs no encoder.
         self.features = {count: select_rows(one, [0] * count, 1) if count > 1 else one
                          for count in (1, batch_size)}
 
-    def cases(self, precisions: Sequence[str]) -> list[Case]:
-        """Return every case; the sampler's come in all precisions, the others in float32.
+    def calls(self, precisions: Sequence[str]) -> dict[tuple[str, str, int], Callable[[], Any]]:
+        """Return every call; the sampler's come in all precisions, the others in float32.
 
         Images take their time however many there are, and are encoded one pair at a time.
         """
-        calls = {('images', 'fp32', 1): partial(self.model.extract, self.inputs)}
+        calls = {('images', 'fp32', 1): self.encode}
         for count, features in self.features.items():
             calls |= {(part, 'fp32', count): call
                       for part, call in self._denoiser_calls(features).items()}
@@ -114,14 +101,13 @@ class _Parts:
                 calls |= {('one step', name, count): self._sampler(features, 1, name),
                           ('some steps', name, count): self._sampler(features, self.steps, name)}
         calls |= {('product', name, 1): self._product(name) for name in precisions}
-        return [Case(key, torch.no_grad()(call), key[-1]) for key, call in calls.items()]
+        return {key: torch.no_grad()(call) for key, call in calls.items()}
 
     def single_calls(self) -> dict[str, Callable[[], Any]]:
-        """Return what one caption takes, to count its operations."""
+        """Return the calls that one caption takes, to count their operations."""
         features = self.features[1]
-        return dict(images=partial(self.model.extract, self.inputs),
-                    **self._denoiser_calls(features),
-                    **{'one step': self._sampler(features, 1, 'fp32')})
+        return {'images': self.encode, **self._denoiser_calls(features),
+                'one step': self._sampler(features, 1, 'fp32')}
 
     @torch.no_grad()
     def _denoiser_calls(self, features: ChangeFeatures) -> dict[str, Callable[[], Tensor]]:
@@ -134,23 +120,20 @@ class _Parts:
 
     def _sampler(self, features: ChangeFeatures, steps: int, precision: str
                  ) -> Callable[[], list]:
-        autocast = Steps(self.subject, precision).autocast
-
-        def sample() -> list:
-            with autocast():
-                return self.head.generate(features, steps=steps)
-
-        return sample
+        return self._in(precision, partial(self.head.generate, features, steps=steps))
 
     def _product(self, precision: str) -> Callable[[], Tensor]:
-        square = torch.randn(_PRODUCT, _PRODUCT, device=self.subject.device)
-        autocast = Steps(self.subject, precision).autocast
+        square = torch.randn(_PRODUCT, _PRODUCT, device=self.model.device)
+        return self._in(precision, lambda: square @ square)
 
-        def multiply() -> Tensor:
+    def _in(self, precision: str, call: Callable[[], Any]) -> Callable[[], Any]:
+        autocast = Steps(self.model, precision).autocast
+
+        def run() -> Any:
             with autocast():
-                return square @ square
+                return call()
 
-        return multiply
+        return run
 
 
 def _sampler_of(total: int, steps: int, times: Times) -> dict[tuple[str, str, int], Timing]:
@@ -160,7 +143,7 @@ def _sampler_of(total: int, steps: int, times: Times) -> dict[tuple[str, str, in
     for (part, precision, count), some in times.items():
         if part == 'some steps':
             one = times['one step', precision, count]
-            found['sampler', precision, count] = Timing('sampler', tuple(
+            found['sampler', precision, count] = Timing(tuple(
                 first + share * (last - first)
                 for first, last in zip(one.rounds, some.rounds, strict=True)))
     return found
@@ -199,16 +182,17 @@ def _shares(times: Times, work: Mapping[str, float], precision: str, batch_size:
             for count in (1, batch_size)]
 
 
-def _notes(subject: Subject, times: Times, work: Mapping[str, float], precisions: Sequence[str],
-           rounds: int, batch_size: int, steps: int, total: int) -> list[Text]:
-    head, side = subject.model.caption_head, subject.size[0]
+def _notes(model: BenchmarkedModel, times: Times, work: Mapping[str, float],
+           precisions: Sequence[str], rounds: int, batch_size: int, steps: int, total: int
+           ) -> list[Text]:
+    head, side = model.network.caption_head, model.size[0]
     length, tokens = head.length, f'{head.denoiser.positions.weight.shape[1]}'
     limits = ', '.join(f'{1 / _shares(times, work, name, batch_size)[0]:.1f} ({name})'
                        for name in precisions)
     return [
-        (f'{subject.name}: captions of {length} ids, {tokens} wide, images of {side} x {side} '
+        (f'{model.name}: captions of {length} ids, {tokens} wide, images of {side} x {side} '
          f'pixels. Median (fastest to slowest) of {rounds} rounds in turn.',
-         f'{subject.name}：句长 {length} 个词元，宽 {tokens}，影像 {side} x {side} 像素。'
+         f'{model.name}：句长 {length} 个词元，宽 {tokens}，影像 {side} x {side} 像素。'
          f'{rounds} 轮轮流测量的中位数（最快至最慢）。'),
         (f'Sampler: one step and {steps} steps were timed, with keys and values computed once and '
          f'sentences read off at the end; {total} steps are one and {total - 1} times the '

@@ -1,4 +1,4 @@
-"""Random weights, made-up vocabularies and made-up samples for models built offline."""
+"""Fake weights, vocabularies and batches for models that are built offline."""
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,44 +30,57 @@ CAPTIONS = {
 }
 #: Class names of one date, as many as ChangeCLIP's files give.
 NAMES_A_DATE = 9
+#: Shapes of fake weights: those of BLIP-base and GPT-2 small, drawn at random in place of what a
+#: hub would send. Parts without a type go by their key.
+FAKES: dict[str, dict[str, Any]] = {
+    'BlipViT': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+                    num_attention_heads=12, image_size=384, patch_size=16),
+    'BlipCaptionHead': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+                            num_attention_heads=12, max_position_embeddings=512),
+    'language_model': dict(model_type='gpt2', n_layer=12, n_embd=768, n_head=12, n_positions=1024,
+                           vocab_size=50257),
+}
+BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
+#: Ids of LEVIR-CC's longest caption, for heads that take it from a file which is not there.
+LONGEST_CAPTION = 41
 
 
-def noise_batch(model: nn.Module, dates: int, size: tuple[int, int], batch_size: int = 1,
+def noise_batch(model: nn.Module, frames: int, size: tuple[int, int], batch_size: int = 1,
                 captions: int = 1, seed: int = 0) -> dict[str, Any]:
     """Return a batch as the dataloader would give it: noise, with every target of the model.
 
     Args:
-        model: Has a ``caption_head``, a ``change_head``, a ``prompter`` or not.
-        dates: Frames per sample, 1 or 2.
+        model: A ``ChangeInterpreter``.
+        frames: Per sample: 2 of a pair, 1 of a single image.
         size: Height and width of the frames in pixels.
         batch_size: Samples; every second one changed.
         captions: Target sentences per sample, 1 to 5.
         seed: Of the noise and of the class names.
     """
     draw = torch.Generator().manual_seed(seed)
-    frames = [torch.randint(256, (dates, 3, *size), dtype=torch.uint8, generator=draw)
+    inputs = [torch.randint(256, (frames, 3, *size), dtype=torch.uint8, generator=draw)
               for _ in range(batch_size)]
-    samples = [_sample(model, dates, size, row, captions) for row in range(batch_size)]
-    if getattr(model, 'prompter', None) is not None:
+    samples = [_sample(model, frames, size, row, captions) for row in range(batch_size)]
+    if model.prompter is not None:
         for sample in samples:
-            sample.prompts = [_names(draw) for _ in range(dates)]
-    return dict(inputs=frames, data_samples=samples)
+            sample.prompts = [_names(draw) for _ in range(frames)]
+    return dict(inputs=inputs, data_samples=samples)
 
 
-def _sample(model: nn.Module, dates: int, size: tuple[int, int], row: int, captions: int
+def _sample(model: nn.Module, frames: int, size: tuple[int, int], row: int, captions: int
             ) -> ChangeDataSample:
     sample = ChangeDataSample(metainfo=dict(sample_id=f'noise_{row}', ori_shape=size,
                                             img_shape=size))
-    head = getattr(model, 'caption_head', None)
+    head = model.caption_head
     if head is not None:
         sentences = CAPTIONS[getattr(head.tokenizer, 'language', 'en')]
         # One sentence after the other, so that a batch holds short and long ones.
         sample.target_captions = [sentences[(row + i) % len(sentences)] for i in range(captions)]
         sample.gt_captions = list(sentences)
     changed = row % 2 == 0
-    if dates == 2:
+    if frames == 2:
         sample.gt_change_flag = changed
-    if getattr(model, 'change_head', None) is not None:
+    if model.change_head is not None:
         mask = torch.zeros(1, *size, dtype=torch.long)
         mask[:, :size[0] // 4, :size[1] // 4] = int(changed)
         sample.gt_sem_seg = PixelData(data=mask)
@@ -81,31 +94,16 @@ def _names(draw: torch.Generator) -> list[str]:
     return [names[row] for row in chosen.tolist()]
 
 
-#: What stands in for weights of a hub: parts of the same shape as BLIP-base or
-#: GPT-2 small, drawn at random. Parts without a type go by their key.
-STAND_INS: dict[str, dict[str, Any]] = {
-    'BlipViT': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
-                    num_attention_heads=12, image_size=384, patch_size=16),
-    'BlipCaptionHead': dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
-                            num_attention_heads=12, max_position_embeddings=512),
-    'language_model': dict(model_type='gpt2', n_layer=12, n_embd=768, n_head=12, n_positions=1024,
-                           vocab_size=50257),
-}
-BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
-#: Ids of LEVIR-CC's longest caption, for heads that take it from a file which is not there.
-LONGEST_CAPTION = 41
-
-
 def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> Any:
     """Return a copy of a model config that needs nothing from a hub and no data folder.
 
     Args:
         node: The config, or any part of it.
-        vocab: ``vocab.txt`` for word-piece tokenizers, which also stand in for byte pairs.
+        vocab: ``vocab.txt`` for word-piece tokenizers, which also replace byte pairs.
         key: Under which the part stands.
 
     Raises:
-        ValueError: If something pretrained has no stand-in.
+        ValueError: If there is no fake for something pretrained.
     """
     if isinstance(node, list | tuple):
         return type(node)(replace_pretrained(item, vocab) for item in node)
@@ -132,20 +130,20 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
         node['max_tokens'] = node.get('max_tokens') or LONGEST_CAPTION - 2
     if isinstance(node.get('pretrained'), str):
         source = node.pop('pretrained')
-        node |= _stand_in(kind, source)
+        node |= _fake(kind, source)
     return node
 
 
-def _stand_in(kind: Any, source: str) -> dict[str, Any]:
-    """Return what a part needs instead of ``pretrained``."""
-    if kind in STAND_INS:
-        return dict(config=dict(STAND_INS[kind]))
+def _fake(kind: Any, source: str) -> dict[str, Any]:
+    """Return the keywords that a part needs instead of ``pretrained``."""
+    if kind in FAKES:
+        return dict(config=dict(FAKES[kind]))
     part = schema_of('model').find(kind)
     # The rest of such a part's config gives its shape already: without a source it is random.
     if part is not None and keywords_of(part).defaults.get('pretrained', '') is None:
         return {}
-    raise ValueError(f"no random stand-in is known for '{kind}' with pretrained='{source}': it "
-                     f"is none of {', '.join(STAND_INS)}, nor a part that pretrained=None leaves "
+    raise ValueError(f"no fake is known for '{kind}' with pretrained='{source}': it "
+                     f"is none of {', '.join(FAKES)}, nor a part that pretrained=None leaves "
                      'random; measure it without --random-weights, with its weights in a local '
                      'folder')
 

@@ -1,19 +1,18 @@
-"""Benchmarks of a language model after a prefix: batched cached search, fixed weights."""
+"""Benchmarks of a language model after a prefix: batched cached search, frozen weights."""
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from rscc.models.interpreter import select_rows
 from rscc.structures import ChangeFeatures
-from tools.benchmark.benchmarked_model import Subject, load_subject
-from tools.benchmark.counting import EncodeCount
-from tools.benchmark.machine import describe_machine
-from tools.benchmark.steps import Steps, check_device, steps_in, synchronizer, time_in_turn
-from tools.benchmark.tables import Section, Target, Text, how_measured
-from tools.benchmark.timing import Case, Timing, measure
+from tools.benchmark.benchmarked_model import BenchmarkedModel, load_model
+from tools.benchmark.counting import CallCount
+from tools.benchmark.steps import Comparison, Steps, steps_in
+from tools.benchmark.tables import Section, Target, Text
+from tools.benchmark.timing import Timing, measure
 
 SPEEDUP = Target(8, at_least=True, digits=1)
 FROZEN_SHARE = Target(0.55)
@@ -28,8 +27,8 @@ _WAYS: dict[str, Text] = {
 _ROWS: dict[str, Text] = {'full': ('trained too', '一同训练'), 'frozen': ('frozen', '冻结')}
 
 
-def study_language(config: str, *, batch_size: int = 16, rounds: int = 4, device: str = 'cpu',
-                   tokens: int = 40, images: int = 4, **options: Any) -> Section:
+def benchmark_language(config: str, *, batch_size: int = 16, rounds: int = 4, tokens: int = 40,
+                       images: int = 4, **options: Any) -> Section:
     """Compare greedy search of a batch with that of one image after the other.
 
     What is written alone must be what the batch gets, id by id. Images are encoded before.
@@ -38,39 +37,36 @@ def study_language(config: str, *, batch_size: int = 16, rounds: int = 4, device
         config: Path of a config with a ``PrefixGPTHead``.
         batch_size: Images a batch.
         rounds: Timed calls of each way.
-        device: ``'cpu'`` or ``'cuda[:i]'``.
         tokens: Length of every sentence.
         images: Images a round of the ways that take one after the other, the next ones each time;
             ``rounds * images`` that reach ``batch_size`` compare all sentences.
-        **options: Of ``load_subject``.
+        **options: Of ``load_model``.
 
     Raises:
         ValueError: If the head has no language model, ``images`` is out of range, or ids differ.
     """
-    check_device(device)
     if not 1 <= images <= batch_size:
         raise ValueError(f'--images {images} is the part of a batch of {batch_size} that is '
                          f'written one after the other; expected 1 to {batch_size}')
-    subject = _with_language_model(load_subject(config, device=device, **options))
-    subject.fix_sentence_length(tokens)
-    search = _Search(subject, batch_size)
+    model = _load_writer(config, **options)
+    model.fix_sentence_length(tokens)
+    search = _Search(model, batch_size)
     times = _search_times(search, images, rounds)
     compared = search.compare()
-    return Section(
+    return Comparison(model, batch_size, rounds).section(
         'language', ('Sentences of a language model', '语言模型的句子'),
         (('greedy search', '贪心搜索'), ('images in turn', '每轮影像数'),
          ('ms an image', '毫秒/幅'), ('captions a second', '每秒句数'), ('speed-up', '加速比')),
         [[_WAYS[way], str(batch_size if way == 'batched' else images), str(times[way]),
           f'{times[way].per_second:.2f}', _speedup(way, times)] for way in _WAYS],
-        describe_machine(device),
-        notes=[_what(subject), how_measured(subject.size[0], batch_size, rounds),
-               (f'Mapper and search alone, sentences of {tokens} ids. The ways without a batch '
-                f'take the next {images} images each round, as a whole batch would take minutes; '
-                f'the ids of all {compared} images that they wrote are those of the batch (a '
-                'difference ends the study).',
-                f'仅映射器与搜索，每句 {tokens} 个词元。逐幅方式每轮处理接下来的 {images} 幅影像'
-                f'（整批耗时数分钟）；其写出的 {compared} 幅影像的词元与整批结果逐一相同'
-                '（不同则研究终止）。')])
+        _size_note(model),
+        (f'Mapper and search alone, sentences of {tokens} ids. The ways without a batch take the '
+         f'next {images} images each round, as a whole batch would take minutes; the ids of all '
+         f'{compared} images that they wrote are those of the batch (a difference ends the '
+         'benchmark).',
+         f'仅映射器与搜索，每句 {tokens} 个词元。逐幅方式每轮处理接下来的 {images} 幅影像'
+         f'（整批耗时数分钟）；其写出的 {compared} 幅影像的词元与整批结果逐一相同'
+         '（不同则终止）。'))
 
 
 def _speedup(way: str, times: dict[str, Timing]) -> Text:
@@ -80,7 +76,7 @@ def _speedup(way: str, times: dict[str, Timing]) -> Text:
 
 def _search_times(search: '_Search', images: int, rounds: int) -> dict[str, Timing]:
     """Time every way; those that go image by image walk through the batch."""
-    count, device = search.count, search.subject.device
+    count = search.count
     turns = {way: itertools.count() for way in ('plain', 'cached')}
 
     def alone(way: str) -> None:
@@ -88,28 +84,28 @@ def _search_times(search: '_Search', images: int, rounds: int) -> dict[str, Timi
         for row in range(first, first + images):
             search.write(way, [row % count], use_cache=way == 'cached')
 
-    cases = [Case('plain', lambda: alone('plain'), images),
-             Case('cached', lambda: alone('cached'), images),
-             Case('batched', lambda: search.write('batched', range(count)), count)]
-    search.write('batched', range(count))
+    calls = {way: partial(alone, way) for way in turns}
+    calls['batched'] = partial(search.write, 'batched', range(count))
+    calls['batched']()
     search.write('plain', [0], use_cache=False)
-    # These two were the warm-up: a whole round more would cost a quarter of the study.
-    return measure(cases, rounds, warmup=0, synchronize=synchronizer(device), title='language')
+    # These two were the warm-up: a whole round more would cost a quarter of the time.
+    return measure(calls, samples=lambda way: count if way == 'batched' else images,
+                   rounds=rounds, warmup=0, device=search.model.device, title='language')
 
 
 class _Search:
     """Writes sentences on encoded images and remembers their ids, way by way.
 
     Args:
-        subject: A captioner with a language model.
+        model: A captioner with a language model.
         count: Images, noise.
     """
 
     @torch.no_grad()
-    def __init__(self, subject: Subject, count: int) -> None:
-        self.subject, self.count = subject, count
-        self.head = subject.model.eval().caption_head
-        self.features: ChangeFeatures = _features(subject, subject.batch(count))
+    def __init__(self, model: BenchmarkedModel, count: int) -> None:
+        self.model, self.count = model, count
+        self.head = model.network.eval().caption_head
+        self.features: ChangeFeatures = _features(model, model.batch(count))
         self.ids: dict[str, dict[int, list[int]]] = {}
 
     def write(self, way: str, rows: Sequence[int], **options: Any) -> None:
@@ -138,8 +134,8 @@ class _Search:
         return len(self.ids['plain'])
 
 
-def study_frozen(config: str, *, batch_size: int = 16, rounds: int = 5, device: str = 'cpu',
-                 **options: Any) -> Section:
+def benchmark_frozen(config: str, *, batch_size: int = 16, rounds: int = 5, **options: Any
+                     ) -> Section:
     """Compare a training step beside fixed language-model weights with one that trains them too.
 
     Steps are those of training on stored features: the images are encoded before. How often CLIP
@@ -149,92 +145,81 @@ def study_frozen(config: str, *, batch_size: int = 16, rounds: int = 5, device: 
         config: Path of a config with a ``PrefixGPTHead``.
         batch_size: Images a step, each with one caption.
         rounds: Timed steps of each.
-        device: ``'cpu'`` or ``'cuda[:i]'``.
-        **options: Of ``load_subject``.
+        **options: Of ``load_model``.
 
     Raises:
         ValueError: If the head has no language model.
     """
-    check_device(device)
     overrides = options.pop('cfg_options', None) or {}
-    load = {tune: _with_language_model(load_subject(
-        config, device=device, cfg_options={**overrides, _TUNE: tune}, **options))
-        for tune in _ROWS}
-    steps = {tune: _HeadStep(subject, batch_size) for tune, subject in load.items()}
+    models = {tune: _load_writer(config, cfg_options={**overrides, _TUNE: tune}, **options)
+              for tune in _ROWS}
+    steps = {tune: _HeadStep(model, batch_size) for tune, model in models.items()}
     memory = {tune: step.steps.peak(step) for tune, step in steps.items()}
-    times = time_in_turn(steps, amount=batch_size, rounds=rounds, device=device, title='frozen')
+    test = Comparison(models['frozen'], batch_size, rounds)
+    times = test.time(steps, 'frozen')
     share = times['frozen'].over(times['full'])
-    rows = [[label, f'{load[tune].parameters[1] / 1e6:.1f}', str(times[tune]),
+    rows = [[label, f'{models[tune].parameters[1] / 1e6:.1f}', str(times[tune]),
              FROZEN_SHARE.judge(share) if tune == 'frozen' else '1.00', memory[tune],
-             ONE_ENCODE.judge(encodes_an_image(load[tune]))] for tune, label in _ROWS.items()]
-    return Section(
+             ONE_ENCODE.judge(encodes_an_image(models[tune]))] for tune, label in _ROWS.items()]
+    return test.section(
         'frozen', ('Training beside a frozen language model', '冻结语言模型的训练'),
         (('language model', '语言模型'), ('trained weights, million', '训练的权重，百万'),
          ('train step, ms an image', '训练一步，毫秒/幅'), ('share', '比例'),
          ('peak memory', '峰值内存'),
          (f'CLIP encodes of an image with {CAPTIONS} captions',
-          f'含 {CAPTIONS} 个句子的影像的 CLIP 编码次数')),
-        rows, describe_machine(device),
-        notes=[_what(load['frozen']), how_measured(load['frozen'].size[0], batch_size, rounds),
-               ('A step on stored features with one caption an image: mapper, language model, '
-                'backward pass, update of what is trained. Encodes are counted in a step from '
-                'pixels.',
-                '基于已存特征的一步，每幅影像一个句子：映射器、语言模型、反向传播、更新所训练的权重。'
-                '编码次数在从像素开始的一步中统计。')])
+          f'含 {CAPTIONS} 个句子的影像的 CLIP 编码次数')), rows,
+        _size_note(test.model),
+        ('A step on stored features with one caption an image: mapper, language model, backward '
+         'pass, update of what is trained. Encodes are counted in a step from pixels.',
+         '基于已存特征的一步，每幅影像一个句子：映射器、语言模型、反向传播、更新所训练的权重。'
+         '编码次数在从像素开始的一步中统计。'))
 
 
 class _HeadStep:
-    """A training step on features that are there already."""
+    """A training step on features that are computed before."""
 
     @torch.no_grad()
-    def __init__(self, subject: Subject, batch_size: int) -> None:
-        self.model: nn.Module = subject.model
-        self.steps: Steps = steps_in(subject, ['fp32'])['fp32']
-        batch = subject.batch(batch_size)
+    def __init__(self, model: BenchmarkedModel, batch_size: int) -> None:
+        self.network = model.network
+        self.steps: Steps = steps_in(model, ['fp32'])['fp32']
+        batch = model.batch(batch_size)
         self.samples = batch['data_samples']
-        self.model.eval()
-        self.features = _features(subject, batch)
-        self.model.train()
+        self.network.eval()
+        self.features = _features(model, batch)
+        self.network.train()
 
     def __call__(self) -> None:
         """Forward, backward, update."""
-        losses = self.model.caption_head.loss(self.features, self.samples)
-        self.steps.optim.update_params(self.model.parse_losses(losses)[0])
+        losses = self.network.caption_head.loss(self.features, self.samples)
+        self.steps.optim.update_params(self.network.parse_losses(losses)[0])
 
 
 @torch.no_grad()
-def encodes_an_image(subject: Subject, images: int = 2) -> float:
+def encodes_an_image(model: BenchmarkedModel, images: int = 2) -> float:
     """Return how often an image with ``CAPTIONS`` captions goes through the encoder in a step."""
-    model, count = subject.model.train(), EncodeCount()
-    data = model.data_preprocessor(subject.batch(images, CAPTIONS), True)
-    with count.watch(model.encoder):
-        model(**data, mode='loss')
-    return count.frames / (images * subject.dates)
+    network, count = model.network.train(), CallCount()
+    data = network.data_preprocessor(model.batch(images, CAPTIONS), True)
+    with count.watch(network.encoder):
+        network(**data, mode='loss')
+    return count.frames / (images * model.frames)
 
 
-def _features(subject: Subject, batch: dict) -> ChangeFeatures:
-    return subject.model.extract(subject.model.data_preprocessor(batch, False)['inputs'])
+def _features(model: BenchmarkedModel, batch: dict) -> ChangeFeatures:
+    network = model.network
+    return network.extract(network.data_preprocessor(batch, False)['inputs'])
 
 
-def _with_language_model(subject: Subject) -> Subject:
-    """Return the subject.
-
-    Raises:
-        ValueError: If its caption head has no language model.
-    """
-    head = getattr(subject.model, 'caption_head', None)
-    if getattr(head, 'language_model', None) is None:
-        raise ValueError(f"'{subject.name}' has no language model after a prefix (its caption head "
-                         f'is {type(head).__name__}): take a config with PrefixGPTHead')
-    return subject
+def _load_writer(config: str, **options: Any) -> BenchmarkedModel:
+    return load_model(config, **options).require_head(
+        'PrefixGPTHead', 'has no language model after a prefix')
 
 
-def _what(subject: Subject) -> Text:
+def _size_note(model: BenchmarkedModel) -> Text:
     """Say how large the language model is."""
-    head = subject.model.caption_head
-    model = head.language_model
-    layers = getattr(model.model.config, 'num_hidden_layers', '?')
-    return (f'{subject.name}: language model of {layers} layers, {model.width} wide, '
-            f'{model.vocab_size} ids, prefix {head.prefix_length}; fp32.',
-            f'{subject.name}：语言模型 {layers} 层，宽 {model.width}，{model.vocab_size} 个词元，'
+    head = model.network.caption_head
+    writer = head.language_model
+    layers = getattr(writer.model.config, 'num_hidden_layers', '?')
+    return (f'{model.name}: language model of {layers} layers, {writer.width} wide, '
+            f'{writer.vocab_size} ids, prefix {head.prefix_length}; fp32.',
+            f'{model.name}：语言模型 {layers} 层，宽 {writer.width}，{writer.vocab_size} 个词元，'
             f'前缀 {head.prefix_length}；fp32。')

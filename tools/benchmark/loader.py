@@ -1,4 +1,4 @@
-"""Benchmark of reading: pairs a second on one core from PNG files, HDF5 and the frame cache."""
+"""Benchmark of data loading: pairs a second on one core from files, HDF5 and the frame cache."""
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from rscc.registry import DATASETS
 from rscc.synth.generator import Parameters, generate
 from tools.benchmark.machine import describe_machine
 from tools.benchmark.tables import Section, Target, Text
-from tools.benchmark.timing import Case, Timing, measure
+from tools.benchmark.timing import Timing, measure
 
 PNG_RATE = Target(150, at_least=True, digits=0)
 HDF5_GAIN = Target(2.0, at_least=True)
@@ -34,8 +34,8 @@ FORMS: dict[str, Text] = {'png': ('image files', '图像文件'), 'hdf5': 'HDF5'
                           'cache': ('frame cache', '帧缓存')}
 
 
-def study_loader(root: str | None = None, *, split: str = 'train', pairs: int = 200,
-                 rounds: int = 5, batch_size: int = 16) -> Section:
+def benchmark_loader(root: str | None = None, *, split: str = 'train', pairs: int = 200,
+                     rounds: int = 5, batch_size: int = 16) -> Section:
     """Read the same pairs from three kinds of storage, through dataset, pipeline and collation.
 
     Args:
@@ -90,8 +90,8 @@ def _times(source: Path, folder: Path, split: str, count: int, pipeline: Sequenc
     sets = {'png': _dataset('LEVIRCCDataset', source, split, count, pipeline),
             'hdf5': _dataset('HDF5CaptionDataset', folder / 'hdf5', split, count, pipeline),
             'cache': _dataset('LEVIRCCDataset', source, split, count, pipeline, cache=cache)}
-    cases = [Case(form, reader(dataset, batch_size), count) for form, dataset in sets.items()]
-    return measure(cases, rounds, warmup=1, title=f'reading, {name} pipeline')
+    return measure({form: reader(dataset, batch_size) for form, dataset in sets.items()},
+                   samples=count, rounds=rounds, warmup=1, title=f'reading, {name} pipeline')
 
 
 def reader(dataset: ChangeDataset, batch_size: int) -> Callable[[], int]:

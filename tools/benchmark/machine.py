@@ -1,4 +1,4 @@
-"""The machine of a measurement, and the peak memory of a call."""
+"""Description of the measuring machine, and the peak memory of a call on it."""
 import ctypes
 import gc
 import os
@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 
 from rscc.engine.precision import cpu_has_bf16
+from rscc.utils import did_you_mean
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that explain a timing.
+    """Metadata that explain a timing.
 
     Attributes:
         processor: Model name of the CPU.
@@ -46,9 +47,9 @@ class Machine:
         threads = _count(self.threads, 'thread') if english else f'{self.threads} 线程'
         bf16 = {(True, True): 'bfloat16 in hardware', (True, False): 'no bfloat16',
                 (False, True): '硬件支持 bfloat16', (False, False): '无 bfloat16'}
-        facts = [*gpu, self.processor, cores, threads, *memory, f'torch {self.torch}',
+        words = [*gpu, self.processor, cores, threads, *memory, f'torch {self.torch}',
                  bf16[english, self.bf16]]
-        return (', ' if english else '，').join(facts)
+        return (', ' if english else '，').join(words)
 
 
 def _count(number: int, thing: str) -> str:
@@ -56,7 +57,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def describe_machine(device: str = 'cpu') -> Machine:
-    """Look at the machine.
+    """Describe the machine that this process runs on.
 
     Args:
         device: Where the measurement ran, ``'cpu'`` or ``'cuda[:i]'``.
@@ -89,6 +90,22 @@ def _memory() -> float | None:
         return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def check_device(device: str) -> str:
+    """Return a device name that can be used.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    kind = device.split(':')[0]
+    if kind not in ('cpu', 'cuda'):
+        raise ValueError(f"device is 'cpu', 'cuda' or 'cuda:N', found '{device}'."
+                         f"{did_you_mean(kind, ('cpu', 'cuda'))}")
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device '{device}' asked for, and torch {torch.__version__} sees no CUDA "
+                         'device here: use --device cpu')
+    return device
 
 
 _STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')

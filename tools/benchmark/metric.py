@@ -10,7 +10,7 @@ from rscc.synth.generator import annotate, plan_pair
 from rscc.utils import progress
 from tools.benchmark.machine import describe_machine
 from tools.benchmark.tables import Section, Target, Text
-from tools.benchmark.timing import Case, measure
+from tools.benchmark.timing import measure
 
 WITH_METEOR = Target(15, digits=1, unit=' s')
 WITHOUT_METEOR = Target(2, digits=1, unit=' s')
@@ -20,8 +20,8 @@ _REFERENCES = 'LevirCCcaptions_rebuilt.json.gz'
 _PREDICTIONS = 'predictions_test_promptcc-A2B.txt'
 
 
-def study_metric(references: str | None = None, predictions: str | None = None, *,
-                 split: str = 'test', pairs: int = TEST_PAIRS, rounds: int = 3) -> Section:
+def benchmark_metric(references: str | None = None, predictions: str | None = None, *,
+                     split: str = 'test', pairs: int = TEST_PAIRS, rounds: int = 3) -> Section:
     """Score a test split again and again.
 
     Args:
@@ -46,8 +46,7 @@ def study_metric(references: str | None = None, predictions: str | None = None, 
     has_meteor = 'caption/all/METEOR' in evaluation(samples[:2], True)()
     if not has_meteor:  # its own warning says why; timing it would say nothing
         del runs['with METEOR']
-    times = measure([Case(name, run) for name, run in runs.items()], rounds, warmup=1,
-                    title='caption metric')
+    times = measure(runs, rounds=rounds, warmup=1, title='caption metric')
     labels: dict[str, tuple[Text, Target]] = {
         'with METEOR': (('all scores', '全部指标'), WITH_METEOR),
         'without': (('without METEOR', '不含 METEOR'), WITHOUT_METEOR)}
@@ -67,9 +66,9 @@ def study_metric(references: str | None = None, predictions: str | None = None, 
 def _note(count: int, source: Text, rounds: int) -> Text:
     english, chinese = (source, source) if isinstance(source, str) else source
     return (f'{count:,} predictions against five references each ({english}); all, changed and '
-            f'unchanged pairs, floors and content scores; {rounds} rounds in turn.',
+            f'unchanged pairs, baselines and content scores; {rounds} rounds in turn.',
             f'{count:,} 条预测，每条五个参考句（{chinese}）；含全部、变化、未变化三部分、'
-            f'平凡答案与内容指标；{rounds} 轮轮流测量。')
+            f'平凡基线与内容指标；{rounds} 轮轮流测量。')
 
 
 def _published() -> tuple[str | None, str | None]:

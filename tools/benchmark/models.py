@@ -4,17 +4,10 @@ from typing import Any
 
 import torch
 
-from tools.benchmark.benchmarked_model import Plan, Subject, load_subject, read_plan
+from tools.benchmark.benchmarked_model import BenchmarkedModel, Plan, load_model, read_plan
 from tools.benchmark.counting import gflop
-from tools.benchmark.machine import describe_machine
-from tools.benchmark.steps import (
-    Steps,
-    check_device,
-    choose_precisions,
-    steps_in,
-    time_in_turn,
-    variant,
-)
+from tools.benchmark.machine import check_device, describe_machine
+from tools.benchmark.steps import Comparison, Steps, choose_precisions, steps_in, variant
 from tools.benchmark.tables import Section, Text
 from tools.benchmark.timing import Timing
 
@@ -34,11 +27,12 @@ TEXT: Text = (
     '其他各行：同一批中相同的文本只编码一次，不含填充；推理会缓存结果，预热之后类别名称均为已知。')
 
 
-def study_models(configs: Sequence[str], *, size: int | None = None, batch_size: int = 1,
-                 rounds: int = 20, device: str = 'cpu', precisions: Sequence[str] | None = None,
-                 channels_last: bool = False, compiled: bool = False, tokens: int = 12,
-                 random_weights: bool = False, vocab: str | None = None,
-                 cfg_options: Mapping[str, Any] | None = None) -> Section:
+def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_size: int = 1,
+                     rounds: int = 20, device: str = 'cpu',
+                     precisions: Sequence[str] | None = None, channels_last: bool = False,
+                     compiled: bool = False, tokens: int = 12, random_weights: bool = False,
+                     vocab: str | None = None,
+                     cfg_options: Mapping[str, Any] | None = None) -> Section:
     """Measure the models of configs, one after the other, the variants of each in turn.
 
     Configs that train the same model on frames of the same size are measured once.
@@ -53,23 +47,23 @@ def study_models(configs: Sequence[str], *, size: int | None = None, batch_size:
         channels_last: Measure that memory layout beside the plain one.
         compiled: Measure ``torch.compile`` beside eager execution.
         tokens: Length of the generated sentences.
-        random_weights: See ``load_subject``; also ``vocab`` and ``cfg_options``.
+        random_weights: See ``load_model``; also ``vocab`` and ``cfg_options``.
 
     Raises:
-        ValueError: If a setting is impossible; see also ``load_subject``.
+        ValueError: If a setting is impossible; see also ``load_model``.
     """
-    check_device(device)
-    precisions = choose_precisions(precisions, device)
+    precisions = choose_precisions(precisions, check_device(device))
     groups = _alike([read_plan(config, size=size, cfg_options=cfg_options) for config in configs])
     rows: list[list[Text]] = []
     notes = _notes(rounds, batch_size, tokens)
     for plan, *others in groups:
-        subject = load_subject(plan, device=device, random_weights=random_weights, vocab=vocab)
-        subject.fix_sentence_length(tokens)
-        rows += _rows(subject, len(others), precisions, channels_last, compiled, batch_size, rounds)
+        model = load_model(plan, device=device, random_weights=random_weights, vocab=vocab)
+        model.fix_sentence_length(tokens)
+        rows += _rows(Comparison(model, batch_size, rounds), len(others), precisions,
+                      channels_last, compiled)
         if others:
             notes.append(_stands_for(plan, others))
-        if subject.prompt_encoder is not None and TEXT not in notes:
+        if model.prompt_encoder is not None and TEXT not in notes:
             notes.append(TEXT)
     return Section('model', ('Models', '模型'), COLUMNS, rows, describe_machine(device),
                    notes=notes)
@@ -87,54 +81,51 @@ def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:
     return groups
 
 
-def _rows(subject: Subject, others: int, precisions: Sequence[str], channels_last: bool,
-          compiled: bool, batch_size: int, rounds: int) -> list[list[Text]]:
+def _rows(test: Comparison, others: int, precisions: Sequence[str], channels_last: bool,
+          compiled: bool) -> list[list[Text]]:
     """Measure one model; ratios are to its first row."""
-    name = f'{subject.name} (+ {others})' if others else subject.name
-    layouts = _layouts(subject, channels_last, compiled)
-    operations = {layout: f'{gflop(other, batch_size):.1f}' if layout in ('', PLAIN_TEXT) else ''
-                  for layout, other in layouts.items()}
+    model, batch = test.model, test.model.batch(test.batch_size)
+    name = f'{model.name} (+ {others})' if others else model.name
+    layouts = _layouts(model, channels_last, compiled)
+    operations = {layout: f'{gflop(other, test.batch_size):.1f}'
+                  for layout, other in layouts.items() if layout in ('', PLAIN_TEXT)}
     ways = {(precision, layout): steps for layout, other in layouts.items()
             for precision, steps in steps_in(other, precisions).items()}
-    batch = subject.batch(batch_size)
     memory = {way: _memory(steps, batch) for way, steps in ways.items()}
 
-    def times(step: Callable[[Steps], Any], title: str) -> dict[tuple[str, str], Timing]:
-        calls = {way: lambda steps=steps: step(steps) for way, steps in ways.items()}
-        return time_in_turn(calls, amount=batch_size, rounds=rounds, device=subject.device,
-                            title=f'{subject.name}: {title}')
+    def times(step: Callable[[Steps, dict], Any], title: str) -> dict[tuple[str, str], Timing]:
+        calls = {way: lambda steps=steps: step(steps, batch) for way, steps in ways.items()}
+        return test.time(calls, f'{model.name}: {title}')
 
-    predicting = times(lambda steps: steps.predict(batch), 'inference')
-    training = times(lambda steps: steps.train(batch), 'training')
+    predicting, training = times(Steps.predict, 'inference'), times(Steps.train, 'training')
     first = next(iter(ways))
-    return [[name, ' '.join(filter(None, way)), str(subject.size[0]), _parameters(subject),
-             operations[way[1]] or operations[''],
+    return [[name, ' '.join(filter(None, way)), str(model.size[0]), _parameters(model),
+             operations.get(way[1], operations['']),
              str(training[way]), f'{training[way].over(training[first]):.2f}',
              str(predicting[way]), f'{predicting[way].over(predicting[first]):.2f}', *memory[way]]
             for way in ways]
 
 
-def _layouts(subject: Subject, channels_last: bool, compiled: bool) -> dict[str, Subject]:
+def _layouts(model: BenchmarkedModel, channels_last: bool, compiled: bool
+             ) -> dict[str, BenchmarkedModel]:
     """Return the model and the copies of it that are measured beside it."""
-    layouts = {'': subject}
-    if subject.prompt_encoder is not None:
-        layouts[PLAIN_TEXT] = variant(subject, plain_text=True)
+    layouts = {'': model}
+    if model.prompt_encoder is not None:
+        layouts[PLAIN_TEXT] = variant(model, plain_text=True)
     if channels_last:
-        layouts['channels_last'] = variant(subject, channels_last=True)
+        layouts['channels_last'] = variant(model, channels_last=True)
     if compiled:
-        layouts['compile'] = variant(subject, compiled=True)
+        layouts['compile'] = variant(model, compiled=True)
     return layouts
 
 
-def _parameters(subject: Subject) -> str:
-    every, trained = subject.parameters
+def _parameters(model: BenchmarkedModel) -> str:
+    every, trained = model.parameters
     return f'{every / 1e6:.1f} M' + (f' ({trained / 1e6:.1f} M)' if trained < every else '')
 
 
 def _memory(steps: Steps, batch: dict) -> list[str]:
     """Return the peaks of training and inference: weights and what the calls need beside them."""
-    subject = steps.subject
-
     def train() -> None:
         for _ in range(3):  # the optimizer's state exists from the second step on
             steps.train(batch)
@@ -144,9 +135,9 @@ def _memory(steps: Steps, batch: dict) -> list[str]:
     training = steps.peak(train)
     # The next precision starts from nothing, too.
     steps.optim.optimizer.state.clear()
-    for weight in subject.model.parameters():
+    for weight in steps.model.network.parameters():
         weight.grad = None
-    if subject.device != 'cpu':
+    if steps.model.device != 'cpu':
         torch.cuda.empty_cache()
     return [training, inference]
 

@@ -1,4 +1,4 @@
-"""Benchmark of diffusion captions: quality after few sampling steps, and their cost."""
+"""Benchmark of diffusion captioning: quality after few sampling steps, and their cost."""
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from rscc.text.minimum_bayes_risk import similarity_matrix
 from rscc.text.normalisation import split_words
 from rscc.visualization.curves import Curve, Panel, draw_curves
 from tools.benchmark.machine import describe_machine
-from tools.benchmark.requests import Answers, Asked, TestedModel, ask_in_turn, load_tested
-from tools.benchmark.steps import check_device
+from tools.benchmark.requests import Predictions, Requests, TestedModel, load_tested, run_in_turn
 from tools.benchmark.tables import Picture, Section, Target, Text
 from tools.benchmark.timing import Timing
 
+STEPS = (1, 2, 4, 8, 10, 16, 32, 50)
+SOLVER = 'dpmpp_2m'
 #: A ten-step solver of second order is to say what fifty steps say, but for 2 %.
 FEW_STEPS = Target(0.98, at_least=True, digits=3)
-SOLVER = 'dpmpp_2m'
 _FEW, _MANY = 10, 50
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model asked in one way.
+    """Quality and cost of one request to one model.
 
     Attributes:
         model: Name of its config.
-        way: The sampler; how it searches, of a model that writes word by word.
+        way: Sampler; or search, of a model that writes word by word.
         steps: Sampling steps; None without.
         calls: Calls of the network a batch; 0 where it is not known.
         changed_cider: CIDEr-D of changed samples, x100; None where there are none.
@@ -49,6 +49,161 @@ class Point:
     agreement: float | None
     ms: float
     image_ms: float
+
+
+@dataclass(frozen=True)
+class SamplingBenchmark:
+    """Points and their table.
+
+    Attributes:
+        points: One for every row.
+        baseline: CIDEr-D on changed samples of one constant sentence; None where there are none.
+        section: The table, with its picture.
+    """
+    points: list[Point]
+    baseline: float | None
+    section: Section
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        section = self.section
+        return dict(format='rscc sampling steps', date=section.date, command=section.command,
+                    machine=str(section.machine), baseline_changed_cider=self.baseline,
+                    points=[vars(point) for point in self.points])
+
+
+def benchmark_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike, *,
+                       steps: Sequence[int] = STEPS, samplers: Sequence[str] = (SOLVER,),
+                       beside: tuple[str, str] | None = None, samples: int = 1,
+                       batch_size: int = 32, limit: int | None = None, device: str = 'cpu',
+                       cfg_options: Mapping[str, Any] | None = None) -> SamplingBenchmark:
+    """Predict the test split with every sampler and number of steps; images are encoded once.
+
+    Args:
+        config: Path of a config with a ``KarrasCaptionHead``.
+        checkpoint: Its trained weights.
+        steps: Numbers of steps; the captions of the largest are what the others are compared with.
+        samplers: Names of samplers; other decoding options are the config's.
+        beside: Config and checkpoint of another captioner on the same data, which decodes as its
+            config says.
+        samples: Sentences drawn for every image, of which the best is chosen.
+        batch_size: Samples a batch.
+        limit: Number of samples, evenly spread over the split; None takes all.
+        device: ``'cpu'`` or ``'cuda[:i]'``.
+        cfg_options: Overrides of ``config``.
+
+    Raises:
+        ValueError: If the head does not sample, the other model is tested on other data, or an
+            option is impossible.
+        KeyError: If a sampler is unknown.
+    """
+    shared = dict(device=device, batch_size=batch_size, limit=limit)
+    tested = load_tested(config, checkpoint, cfg_options=cfg_options, **shared)
+    steps = sorted(set(steps))
+    requests = [Requests(tested, _options(tested, steps, samplers, samples))]
+    if beside is not None:
+        requests.append(Requests(load_tested(*beside, **shared), {None: {}}))
+        _check_same_data(*(each.tested for each in requests))
+    run_in_turn(requests)
+    points, baseline = _points(requests, steps[-1])
+    section = Section(
+        'sampling', ('Quality against sampling steps', '质量与采样步数'),
+        columns(steps[-1], samples),
+        [row(point, steps[-1], samples) for point in points], describe_machine(device),
+        notes=_notes(requests[0].tested, baseline, samples, batch_size),
+        picture=Picture('sampling_steps', draw_curves(panels(points, baseline)),
+                        ('Quality against sampling steps and time', '质量与采样步数、时间的关系')))
+    return SamplingBenchmark(points, baseline, section)
+
+
+def _options(tested: TestedModel, steps: Sequence[int], samplers: Sequence[str], samples: int
+             ) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the decoding options of every sampler and number of steps, checked."""
+    head = tested.model.caption_head
+    if 'sampler' not in head.decoding.as_dict():
+        raise ValueError(f"'{tested.name}' draws no captions from noise (its caption head is "
+                         f'{type(head).__name__}): name it with --beside, and first a config with '
+                         'KarrasCaptionHead')
+    requests = {(sampler, count): dict(sampler=sampler, steps=count, num_samples=samples)
+                for sampler in samplers for count in steps}
+    for options in requests.values():
+        head.decoding.updated(options)
+    return requests
+
+
+def _check_same_data(tested: TestedModel, other: TestedModel) -> None:
+    kinds = [(each.pairs, each.meta.get('dataset_type'), each.meta.get('language'))
+             for each in (tested, other)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"'{tested.name}' is tested on {_data(kinds[0])} and '{other.name}' on "
+                         f'{_data(kinds[1])}: models beside each other need the same data')
+
+
+def _data(kind: tuple) -> str:
+    return '{} samples of {} in {!r}'.format(*kind)
+
+
+def _points(requests: Sequence[Requests], most: int) -> tuple[list[Point], float | None]:
+    """Score every request; return the points and the constant sentence's score."""
+    points: list[Point] = []
+    baseline = None
+    for each in requests:
+        language = each.tested.meta.get('language', 'en')
+        for name, predictions in each.predictions.items():
+            scores = predictions.scores(each.tested.meta, baselines=not points)
+            baseline = baseline if points else scores.get('baseline/changed/CIDEr')
+            reference = None if name is None else each.predictions[name[0], most]
+            points.append(_point(each, name, scores,
+                                 *_likeness(predictions, reference, language)))
+    return points, baseline
+
+
+def _point(requests: Requests, name: tuple[str, int] | None, scores: Mapping[str, float],
+           equal: float | None, similarity: float | None) -> Point:
+    predictions = requests.predictions[name]
+    sampler, steps = name or (_search(requests.tested), None)
+    several = requests.options[name].get('num_samples', 1) > 1
+    return Point(
+        requests.tested.name, sampler, steps, predictions.calls,
+        scores.get('caption/changed/CIDEr'), scores.get('caption/all/CIDEr'),
+        scores.get('caption/flag_accuracy'), equal, similarity,
+        predictions.agreement if several else None, predictions.timing.ms,
+        Timing(tuple(requests.encoding)).ms)
+
+
+def _search(tested: TestedModel) -> str:
+    beams = tested.model.caption_head.decoding.as_dict().get('num_beams')
+    return '-' if beams is None else 'greedy' if beams == 1 else f'beam {beams}'
+
+
+def _likeness(predictions: Predictions, reference: Predictions | None, language: str
+              ) -> tuple[float | None, float | None]:
+    """Return which share of the captions are those of ``reference``, and the mean similarity."""
+    if reference is None:
+        return None, None
+    pairs = list(zip(predictions.captions, reference.captions, strict=True))
+    alike = [similarity_matrix([split_words(text, language) for text in pair])[0, 1]
+             for pair in pairs]
+    return sum(own == other for own, other in pairs) / len(pairs), float(sum(alike) / len(pairs))
+
+
+def _notes(tested: TestedModel, baseline: float | None, samples: int, batch_size: int
+           ) -> list[Text]:
+    split = tested.meta.get('split')
+    notes: list[Text] = [
+        (f'{tested.pairs:,} pairs of the {split} split in batches of {batch_size}; {samples} '
+         'sentence(s) drawn a pair. Images are encoded once for all rows of a model; times are '
+         'medians over the batches, on which all rows take turns.',
+         f'{split} 集 {tested.pairs:,} 对，每批 {batch_size} 对；每对采样 {samples} 个句子。'
+         '同一模型的所有行共用一次影像编码；时间为各批的中位数，各行逐批轮流。'),
+        ('Flag accuracy: whether the sentence, not a flag head, tells rightly of a change. '
+         'Similarity: mean F-score of shared 1- to 4-grams.',
+         '有无变化准确率：由句子本身（而非变化分类头）判断。相似度：共有 1 至 4 元组的平均 F 值。')]
+    if baseline is not None:
+        notes.append(('One constant sentence for all changed pairs scores a CIDEr of '
+                      f'{baseline:.1f} there.',
+                      f'对所有变化对输出同一句话，其 CIDEr 为 {baseline:.1f}。'))
+    return notes
 
 
 def columns(most: int, samples: int) -> list[Text]:
@@ -77,12 +232,12 @@ def row(point: Point, most: int, samples: int) -> list[Text]:
             f'{point.ms:.2f}', f'{point.ms + point.image_ms:.2f}']
 
 
-def panels(points: Sequence[Point], floor: float | None) -> list[Panel]:
-    """Return what the picture shows: quality over steps, likeness over steps, quality over time.
+def panels(points: Sequence[Point], baseline: float | None) -> list[Panel]:
+    """Return the panels of the picture: quality and likeness over steps, quality over time.
 
     Args:
         points: Of the table.
-        floor: Score of one constant sentence, drawn as a line.
+        baseline: Score of one constant sentence, drawn as a line.
     """
     ways = list(dict.fromkeys((point.model, point.way) for point in points))
     rows = {way: [point for point in points if (point.model, point.way) == way] for way in ways}
@@ -93,7 +248,7 @@ def panels(points: Sequence[Point], floor: float | None) -> list[Panel]:
         return Curve(label, [point.steps for point in rows[way]], _values(rows[way], field),
                      dashed=dashed, colour=ways.index(way))
 
-    levels = [] if floor is None else [('one constant sentence', floor)]
+    levels = [] if baseline is None else [('one constant sentence', baseline)]
     beside = [(f'{rows[way][0].model}, {rows[way][0].way}', rows[way][0].changed_cider)
               for way in others if rows[way][0].changed_cider is not None]
     ticks = sorted({point.steps for point in points if point.steps})
@@ -121,158 +276,3 @@ def _values(points: Sequence[Point], field: str) -> list[float]:
     """Return a field of points, NaN where it is not known."""
     return [float('nan') if getattr(point, field) is None else getattr(point, field)
             for point in points]
-
-
-STEPS = (1, 2, 4, 8, 10, 16, 32, 50)
-@dataclass(frozen=True)
-class SamplingStudy:
-    """What was measured.
-
-    Attributes:
-        points: One for every row.
-        floor: CIDEr-D on changed samples of one constant sentence; None where there are none.
-        section: The table, with its picture.
-    """
-    points: list[Point]
-    floor: float | None
-    section: Section
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
-        section = self.section
-        return dict(format='rscc sampling steps', date=section.date, command=section.command,
-                    machine=str(section.machine), floor_changed_cider=self.floor,
-                    points=[vars(point) for point in self.points])
-
-
-def study_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike, *,
-                   steps: Sequence[int] = STEPS, samplers: Sequence[str] = (SOLVER,),
-                   beside: tuple[str, str] | None = None, samples: int = 1, batch_size: int = 32,
-                   limit: int | None = None, device: str = 'cpu',
-                   cfg_options: Mapping[str, Any] | None = None) -> SamplingStudy:
-    """Answer the test split with every sampler and number of steps; images are encoded once.
-
-    Args:
-        config: Path of a config with a ``KarrasCaptionHead``.
-        checkpoint: Its trained weights.
-        steps: Numbers of steps; the captions of the largest are what the others are compared with.
-        samplers: Names of samplers; other decoding options are the config's.
-        beside: Config and checkpoint of another captioner on the same data, answered as its config
-            says.
-        samples: Sentences drawn for every image, of which the best is chosen.
-        batch_size: Samples a batch.
-        limit: Number of samples, evenly spread over the split; None takes all.
-        device: ``'cpu'`` or ``'cuda[:i]'``.
-        cfg_options: Overrides of ``config``.
-
-    Raises:
-        ValueError: If the head does not sample, the other model is tested on other data, or an
-            option is impossible.
-        KeyError: If a sampler is unknown.
-    """
-    check_device(device)
-    shared = dict(device=device, batch_size=batch_size, limit=limit)
-    tested = load_tested(config, checkpoint, cfg_options=cfg_options, **shared)
-    steps = sorted(set(steps))
-    asked = [Asked(tested, _ways(tested, steps, samplers, samples))]
-    if beside is not None:
-        asked.append(Asked(load_tested(*beside, **shared), {None: {}}))
-        _check_same_data(*(each.tested for each in asked))
-    ask_in_turn(asked)
-    points, floor = _points(asked, steps[-1])
-    section = Section(
-        'sampling', ('Quality against sampling steps', '质量与采样步数'),
-        columns(steps[-1], samples),
-        [row(point, steps[-1], samples) for point in points], describe_machine(device),
-        notes=_notes(asked, floor, samples, batch_size),
-        picture=Picture('sampling_steps', draw_curves(panels(points, floor)),
-                        ('Quality against sampling steps and time', '质量与采样步数、时间的关系')))
-    return SamplingStudy(points, floor, section)
-
-
-def _ways(tested: TestedModel, steps: Sequence[int], samplers: Sequence[str], samples: int
-          ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the decoding options of every sampler and number of steps, checked."""
-    head = tested.model.caption_head
-    if 'sampler' not in head.decoding.as_dict():
-        raise ValueError(f"'{tested.name}' draws no captions from noise (its caption head is "
-                         f'{type(head).__name__}): name it with --beside, and first a config with '
-                         'KarrasCaptionHead')
-    ways = {(sampler, count): dict(sampler=sampler, steps=count, num_samples=samples)
-            for sampler in samplers for count in steps}
-    for options in ways.values():
-        head.decoding.updated(options)
-    return ways
-
-
-def _check_same_data(tested: TestedModel, other: TestedModel) -> None:
-    kinds = [(each.pairs, each.meta.get('dataset_type'), each.meta.get('language'))
-             for each in (tested, other)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(f"'{tested.name}' is tested on {_data(kinds[0])} and '{other.name}' on "
-                         f'{_data(kinds[1])}: models beside each other need the same data')
-
-
-def _data(kind: tuple) -> str:
-    return '{} samples of {} in {!r}'.format(*kind)
-
-
-def _points(asked: Sequence[Asked], most: int) -> tuple[list[Point], float | None]:
-    """Score every way; return the points and the constant sentence's score."""
-    points: list[Point] = []
-    floor = None
-    for each in asked:
-        language = each.tested.meta.get('language', 'en')
-        for way, answers in each.answers.items():
-            scores = answers.scores(each.tested.meta, baselines=not points)
-            floor = floor if points else scores.get('baseline/changed/CIDEr')
-            reference = None if way is None else each.answers[way[0], most]
-            points.append(_point(each, way, answers, scores,
-                                 *_likeness(answers, reference, language)))
-    return points, floor
-
-
-def _point(asked: Asked, way: tuple[str, int] | None, answers: Answers,
-           scores: Mapping[str, float], equal: float | None, similarity: float | None) -> Point:
-    sampler, steps = way or (_search(asked.tested), None)
-    several = asked.ways[way].get('num_samples', 1) > 1
-    return Point(
-        asked.tested.name, sampler, steps, answers.calls, scores.get('caption/changed/CIDEr'),
-        scores.get('caption/all/CIDEr'), scores.get('caption/flag_accuracy'), equal, similarity,
-        answers.agreement if several else None, answers.timing.ms,
-        Timing('images', tuple(asked.encoding)).ms)
-
-
-def _search(tested: TestedModel) -> str:
-    beams = tested.model.caption_head.decoding.as_dict().get('num_beams')
-    return '-' if beams is None else 'greedy' if beams == 1 else f'beam {beams}'
-
-
-def _likeness(answers: Answers, reference: Answers | None, language: str
-              ) -> tuple[float | None, float | None]:
-    """Return which share of the captions are those of ``reference``, and the mean similarity."""
-    if reference is None:
-        return None, None
-    pairs = list(zip(answers.captions, reference.captions, strict=True))
-    alike = [similarity_matrix([split_words(text, language) for text in pair])[0, 1]
-             for pair in pairs]
-    return sum(own == other for own, other in pairs) / len(pairs), float(sum(alike) / len(pairs))
-
-
-def _notes(asked: Sequence[Asked], floor: float | None, samples: int, batch_size: int
-           ) -> list[Text]:
-    tested = asked[0].tested
-    split = tested.meta.get('split')
-    notes: list[Text] = [
-        (f'{tested.pairs:,} pairs of the {split} split in batches of {batch_size}; {samples} '
-         'sentence(s) drawn a pair. Images are encoded once for all rows of a model; times are '
-         'medians over the batches, on which all rows take turns.',
-         f'{split} 集 {tested.pairs:,} 对，每批 {batch_size} 对；每对采样 {samples} 个句子。'
-         '同一模型的所有行共用一次影像编码；时间为各批的中位数，各行逐批轮流。'),
-        ('Flag accuracy: whether the sentence, not a flag head, tells rightly of a change. '
-         'Similarity: mean F-score of shared 1- to 4-grams.',
-         '有无变化准确率：由句子本身（而非标志头）判断。相似度：共有 1 至 4 元组的平均 F 值。')]
-    if floor is not None:
-        notes.append((f'One constant sentence for all changed pairs scores a CIDEr of {floor:.1f} '
-                      'there.', f'对所有变化对回答同一句话，其 CIDEr 为 {floor:.1f}。'))
-    return notes

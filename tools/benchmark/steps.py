@@ -1,9 +1,9 @@
-"""Training steps and predictions of a model, in float32 and in reduced precision."""
+"""Training steps and predictions of one model, compared in precisions and variants."""
 import copy
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import mmcv.cnn
 import torch
@@ -12,12 +12,38 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from rscc.engine.optim import AutocastOptimWrapper
 from rscc.engine.precision import cpu_has_bf16
 from rscc.utils import did_you_mean
-from tools.benchmark.benchmarked_model import Subject
-from tools.benchmark.machine import peak_growth
-from tools.benchmark.timing import Case, Timing, measure
+from tools.benchmark.benchmarked_model import BenchmarkedModel
+from tools.benchmark.machine import describe_machine, peak_growth
+from tools.benchmark.tables import Section, Text, how_measured
+from tools.benchmark.timing import Timing, Way, measure
 
-Way = TypeVar('Way', bound=Hashable)
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass
+class Comparison:
+    """Several ways of using one model, timed in turn, and the table that shows them.
+
+    Attributes:
+        model: The model.
+        batch_size: Samples a call.
+        rounds: Timed calls of each way.
+    """
+    model: BenchmarkedModel
+    batch_size: int
+    rounds: int
+
+    def time(self, calls: Mapping[Way, Callable[[], Any]], title: str) -> dict[Way, Timing]:
+        """Time calls that handle a batch each; ``title`` stands before the progress bar."""
+        return measure(calls, samples=self.batch_size, rounds=self.rounds,
+                       device=self.model.device, title=title)
+
+    def section(self, name: str, title: Text, columns: Sequence[Text],
+                rows: Sequence[Sequence[Text]], *notes: Text) -> Section:
+        """Return the table; its first note says how it was measured."""
+        how = how_measured(self.model.size[0], self.batch_size, self.rounds)
+        return Section(name, title, columns, rows, describe_machine(self.model.device),
+                       notes=[how, *notes])
 
 
 def choose_precisions(wish: Sequence[str] | None, device: str) -> list[str]:
@@ -43,110 +69,73 @@ def choose_precisions(wish: Sequence[str] | None, device: str) -> list[str]:
     return list(dict.fromkeys(wish))
 
 
-def check_device(device: str) -> str:
-    """Return a device name that can be used.
-
-    Raises:
-        ValueError: If there is no such device.
-    """
-    kind = device.split(':')[0]
-    if kind not in ('cpu', 'cuda'):
-        raise ValueError(f"device is 'cpu', 'cuda' or 'cuda:N', found '{device}'."
-                         f"{did_you_mean(kind, ('cpu', 'cuda'))}")
-    if kind == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device '{device}' asked for, and torch {torch.__version__} sees no CUDA "
-                         'device here: use --device cpu')
-    return device
-
-
-def synchronizer(device: str) -> Callable[[], None] | None:
-    """Return what waits for the device, None on CPUs."""
-    return None if device == 'cpu' else lambda: torch.cuda.synchronize(device)
-
-
-def time_in_turn(calls: Mapping[Way, Callable[[], Any]], *, amount: int, rounds: int, device: str,
-                 title: str) -> dict[Way, Timing]:
-    """Time calls against each other.
-
-    Args:
-        calls: Name of a way of doing something -> what is called.
-        amount: Samples that one call handles.
-        rounds: Timed calls of each.
-        device: Where they run.
-        title: For the progress bar.
-    """
-    cases = [Case(str(way), call, amount) for way, call in calls.items()]
-    timings = measure(cases, rounds, synchronize=synchronizer(device), title=title)
-    return dict(zip(calls, timings.values(), strict=True))
-
-
 @dataclass
 class Steps:
-    """What is timed of one model in one precision.
+    """Training steps and predictions of a model in one precision.
 
     Attributes:
-        subject: The model and its config.
+        model: The model and its config.
         precision: Name in ``PRECISIONS``.
         optim: Steps of one model in several precisions share the optimizer inside; None for
             predictions alone.
     """
-    subject: Subject
+    model: BenchmarkedModel
     precision: str
     optim: OptimWrapper | None = None
 
     def autocast(self) -> AbstractContextManager:
         """Return the context of predictions."""
         dtype = PRECISIONS[self.precision]
-        return torch.autocast(self.subject.device.split(':')[0], dtype=dtype or torch.bfloat16,
+        return torch.autocast(self.model.device.split(':')[0], dtype=dtype or torch.bfloat16,
                               enabled=dtype is not None)
 
     def train(self, batch: dict) -> dict:
         """Run one optimizer step: preprocessing, forward, backward, clipping, update."""
         self._switch(training=True)
-        return self.subject.model.train_step(batch, self.optim)
+        return self.model.network.train_step(batch, self.optim)
 
     def predict(self, batch: dict) -> list:
         """Answer a batch: preprocessing, encoder, heads, decoding of the sentences."""
         self._switch(training=False)
         with torch.no_grad(), self.autocast():
-            return self.subject.model.test_step(batch)
+            return self.model.network.test_step(batch)
 
     def peak(self, call: Callable[[], Any]) -> str:
         """Return the memory of weights and of what a call needs beside them, '-' if unknown."""
-        grown = peak_growth(call, self.subject.device)
-        return '-' if grown is None else f'{(self.subject.held_bytes + grown) / 2**20:.0f} MiB'
+        grown = peak_growth(call, self.model.device)
+        return '-' if grown is None else f'{(self.model.held_bytes + grown) / 2**20:.0f} MiB'
 
     def _switch(self, training: bool) -> None:
         """Change the mode if it is another: telling a model again would empty its text cache."""
-        if self.subject.model.training != training:
-            self.subject.model.train(training)
+        if self.model.network.training != training:
+            self.model.network.train(training)
 
 
-def steps_in(subject: Subject, precisions: Sequence[str]) -> dict[str, Steps]:
+def steps_in(model: BenchmarkedModel, precisions: Sequence[str]) -> dict[str, Steps]:
     """Return steps of one model in several precisions, around one optimizer."""
-    plain = build_optim_wrapper(subject.model, subject.cfg.optim_wrapper)
-    return {name: Steps(subject, name, _in_precision(plain, subject, PRECISIONS[name]))
+    plain = build_optim_wrapper(model.network, model.cfg.optim_wrapper)
+    return {name: Steps(model, name, _in_precision(plain, model, PRECISIONS[name]))
             for name in precisions}
 
 
-def _in_precision(plain: OptimWrapper, subject: Subject, dtype: torch.dtype | None
+def _in_precision(plain: OptimWrapper, model: BenchmarkedModel, dtype: torch.dtype | None
                   ) -> OptimWrapper:
     """Wrap the optimizer of a float32 wrapper for autocast, with the config's settings."""
     if dtype is None:
         return plain
-    settings = subject.cfg.optim_wrapper
+    settings = model.cfg.optim_wrapper
     return AutocastOptimWrapper(
-        dtype=dtype, device_type=subject.device.split(':')[0], optimizer=plain.optimizer,
+        dtype=dtype, device_type=model.device.split(':')[0], optimizer=plain.optimizer,
         clip_grad=settings.get('clip_grad'),
         accumulative_counts=settings.get('accumulative_counts', 1))
 
 
-def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = False,
-            plain_text: bool = False, fused: bool = False) -> Subject:
+def variant(model: BenchmarkedModel, *, channels_last: bool = False, compiled: bool = False,
+            plain_text: bool = False, fused: bool = False) -> BenchmarkedModel:
     """Return a copy of a model in another memory layout, or with other ways of computing the same.
 
     Args:
-        subject: The model as its config makes it.
+        model: As its config makes it.
         channels_last: Weights of convolutions and frames in channels-last order.
         compiled: Encoder, fusion and change head through ``torch.compile``; strings (class names,
             the search for sentences) stay as they are.
@@ -157,13 +146,13 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
     Raises:
         ValueError: If ``plain_text`` is asked of a model that encodes no class names.
     """
-    model = copy.deepcopy(subject.model)
+    network = copy.deepcopy(model.network)
     if channels_last:
-        model = model.to(memory_format=torch.channels_last)
-        model.data_preprocessor.channels_last = True
-    other = replace(subject, model=model)
+        network = network.to(memory_format=torch.channels_last)
+        network.data_preprocessor.channels_last = True
+    other = replace(model, network=network)
     if fused:
-        mmcv.cnn.fuse_conv_bn(model)
+        mmcv.cnn.fuse_conv_bn(network)
     if compiled:
         _compile(other)
     if plain_text:
@@ -171,19 +160,19 @@ def variant(subject: Subject, *, channels_last: bool = False, compiled: bool = F
     return other
 
 
-def _compile(subject: Subject) -> None:
-    model, encoder = subject.model, subject.prompt_encoder
+def _compile(model: BenchmarkedModel) -> None:
+    network, encoder = model.network, model.prompt_encoder
     if encoder is not None:  # a compiler would take its tokenizer and its memory apart
         encoder.forward = torch.compiler.disable(encoder.forward)
-    for part in (model.encoder, model.fusion, model.change_head):
+    for part in (network.encoder, network.fusion, network.change_head):
         if part is not None:
             part.compile()
 
 
-def _encode_all_text(subject: Subject) -> None:
-    encoder = subject.prompt_encoder
+def _encode_all_text(model: BenchmarkedModel) -> None:
+    encoder = model.prompt_encoder
     if encoder is None:
-        raise ValueError(f"the fusion of '{subject.name}' encodes no class names, so there is no "
+        raise ValueError(f"the fusion of '{model.name}' encodes no class names, so there is no "
                          'text cache to switch off: take a config with LanguageGuidedFusion')
     for name, value in dict(cache_size=0, deduplicate=False, truncate=False).items():
         getattr(encoder, name)  # a misspelt switch would be set and change nothing

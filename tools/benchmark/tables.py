@@ -1,4 +1,4 @@
-"""A measured table as text for the terminal and as Markdown in both languages of the docs."""
+"""Tables of measurements: text for the terminal, Markdown for the docs in both languages."""
 import datetime
 import shlex
 import sys
@@ -33,7 +33,7 @@ def say(text: Text, language: str) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure is meant to be.
+    """Limit that a figure is meant to keep.
 
     Attributes:
         limit: The number.

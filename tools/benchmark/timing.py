@@ -1,44 +1,27 @@
-"""Interleaved timing of callables in one process, and medians.
+"""Interleaved timing of calls in one process.
 
-A machine's speed drifts (clock, neighbours, caches). Cases that take turns, A B A B, see the same
+A machine's speed drifts (clock, neighbours, caches). Calls that take turns, A B A B, see the same
 drift, so the ratio of their medians says more than two separate runs would.
 """
 import gc
 import statistics
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from rscc.utils import progress
 
-#: Calls of each case before those that count.
+Way = TypeVar('Way', bound=Hashable)
+#: Calls of each way before those that count.
 WARMUP = 2
 
 
 @dataclass(frozen=True)
-class Case:
-    """One way of doing something.
-
-    Attributes:
-        name: Unique among the cases it is measured with.
-        run: What is timed; called without arguments.
-        amount: Units (pairs) that one call handles; times are per unit.
-    """
-    name: Hashable
-    run: Callable[[], Any]
-    amount: int = 1
-
-
-@dataclass(frozen=True)
 class Timing:
-    """What the rounds of one case took, per unit.
-
-    Attributes:
-        name: Of the case.
-        rounds: Seconds per unit, one entry a round.
-    """
-    name: Hashable
+    """Seconds per sample, one entry a round."""
     rounds: tuple[float, ...]
 
     @property
@@ -58,7 +41,7 @@ class Timing:
 
     @property
     def per_second(self) -> float:
-        """Units a second at the median."""
+        """Samples a second at the median."""
         return 1e3 / self.ms
 
     def over(self, other: 'Timing') -> float:
@@ -70,55 +53,57 @@ class Timing:
         return f'{self.ms:.{digits}f} ({self.fastest:.{digits}f}–{self.slowest:.{digits}f})'
 
 
-def measure(cases: Sequence[Case], rounds: int = 20, warmup: int = WARMUP,
-            synchronize: Callable[[], None] | None = None,
-            title: str = 'measuring') -> dict[Any, Timing]:
-    """Time cases in turn, round after round.
+def measure(calls: Mapping[Way, Callable[[], Any]], *,
+            samples: int | Callable[[Way], int] = 1, rounds: int = 20, warmup: int = WARMUP,
+            device: str = 'cpu', title: str = 'measuring') -> dict[Way, Timing]:
+    """Time several ways of doing something in turn, round after round.
 
     Args:
-        cases: What to compare.
-        rounds: Timed calls of each case.
+        calls: A way -> what is called for it, without arguments.
+        samples: Pairs or images that one call handles, for all ways or by way; times are per
+            sample.
+        rounds: Timed calls of each way.
         warmup: Calls before them that do not count (allocation, compilation, caches).
-        synchronize: Waits until the device has finished, ``torch.cuda.synchronize`` for instance.
+        device: ``'cpu'`` or ``'cuda[:i]'``, which is waited for.
         title: For the progress bar.
 
-    Returns:
-        Name of a case -> its timing, in the order given.
-
     Raises:
-        ValueError: If there is no case, two share a name, or ``rounds`` is below 1.
+        ValueError: If there is nothing to call, or ``rounds`` is below 1.
     """
-    names = [case.name for case in cases]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f'cases need distinct names and there must be one at least, found {names}')
+    if not calls:
+        raise ValueError('there must be at least one call to measure')
     if rounds < 1 or warmup < 0:
         raise ValueError(f'rounds must be at least 1 and warmup 0, found rounds={rounds}, '
                          f'warmup={warmup}')
-    seconds: dict[Hashable, list[float]] = {name: [] for name in names}
-    for turn in progress(range(warmup + rounds), title, unit='round'):
-        for case in cases:
-            took, _ = timed(case.run, synchronize)
-            if turn >= warmup:
-                seconds[case.name].append(took / case.amount)
-    return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
+    seconds: dict[Way, list[float]] = {way: [] for way in calls}
+    # What is alive now stays alive: only what the rounds leave behind is looked through.
+    gc.collect()
+    gc.freeze()
+    try:
+        for turn in progress(range(warmup + rounds), title, unit='round'):
+            for way, call in calls.items():
+                took, _ = timed(call, device)
+                if turn >= warmup:
+                    seconds[way].append(took / (samples(way) if callable(samples) else samples))
+    finally:
+        gc.unfreeze()
+    return {way: Timing(tuple(values)) for way, values in seconds.items()}
 
 
-def timed(call: Callable[[], Any], synchronize: Callable[[], None] | None = None
-          ) -> tuple[float, Any]:
+def timed(call: Callable[[], Any], device: str = 'cpu') -> tuple[float, Any]:
     """Return the seconds of a call, and its result.
 
     Garbage is collected before it and not during it.
     """
+    wait = (lambda: None) if device == 'cpu' else lambda: torch.cuda.synchronize(device)
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
     try:
-        if synchronize:
-            synchronize()
+        wait()
         start = time.perf_counter()
         result = call()
-        if synchronize:
-            synchronize()
+        wait()
         return time.perf_counter() - start, result
     finally:
         if collecting:

@@ -9,16 +9,27 @@ from mmengine.config import Config
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.registry import MODELS
 from tools.benchmark import fakes
+from tools.benchmark.tables import say
 
 NARROW = {'model.fusion.channels': 48, 'model.caption_head.memory_channels': 48,
           'model.flag_head.in_channels': 144}
 
 
 @pytest.fixture
+def cells():
+    """Return a function: a section and the English head of a column -> its cells in English."""
+    def read(section, column):
+        heads = [say(head, 'en') for head in section.columns]
+        return [say(row[heads.index(column)], 'en') for row in section.rows]
+
+    return read
+
+
+@pytest.fixture
 def narrow(monkeypatch):
-    """Shrink the stand-ins for BLIP-base; return the overrides that the config then needs."""
+    """Shrink the fakes of BLIP-base; return the overrides that the config then needs."""
     small = dict(hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=12)
-    monkeypatch.setattr(fakes, 'STAND_INS', {
+    monkeypatch.setattr(fakes, 'FAKES', {
         'BlipViT': dict(small, image_size=64, patch_size=16),
         'BlipCaptionHead': dict(small, max_position_embeddings=512)})
     return NARROW

@@ -3,42 +3,42 @@ import pytest
 import torch
 
 from rscc.text.class_names import class_names
-from tools.benchmark.benchmarked_model import load_subject, read_plan
+from tools.benchmark.benchmarked_model import load_model, read_plan
 from tools.benchmark.fakes import BERT_PIECES
 
 
 def test_a_pretrained_captioner_is_built_without_a_hub(blip, narrow, monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
-    found = load_subject(blip, random_weights=True, size=32, cfg_options=narrow)
-    assert found.dates == 2 and found.size == (32, 32)
-    assert found.model.caption_head.tokenizer.vocab_size == BERT_PIECES + 2
+    found = load_model(blip, random_weights=True, size=32, cfg_options=narrow)
+    assert found.frames == 2 and found.size == (32, 32)
+    assert found.network.caption_head.tokenizer.vocab_size == BERT_PIECES + 2
     every, trained = found.parameters
-    assert every == trained == sum(weight.numel() for weight in found.model.parameters())
+    assert every == trained == sum(weight.numel() for weight in found.network.parameters())
     assert found.held_bytes >= 4 * every
 
 
 def test_the_light_model_needs_neither_data_nor_vocabulary(light):
-    found = load_subject(light, random_weights=True)
+    found = load_model(light, random_weights=True)
     assert found.size == (128, 128)  # that of the config's frame cache
-    assert 'building' in found.model.caption_head.tokenizer.vocabulary()
+    assert 'building' in found.network.caption_head.tokenizer.vocabulary()
 
 
 def test_single_images_have_one_frame(repo, narrow):
     options = {key: value for key, value in narrow.items() if 'memory_channels' in key}
-    found = load_subject(str(repo / 'configs/blip_rsicd.py'), random_weights=True, size=32,
+    found = load_model(str(repo / 'configs/blip_rsicd.py'), random_weights=True, size=32,
                          cfg_options=options)
     batch = found.batch(2)
-    assert found.dates == 1 and batch['inputs'][0].shape == (1, 3, 32, 32)
+    assert found.frames == 1 and batch['inputs'][0].shape == (1, 3, 32, 32)
     assert 'gt_change_flag' not in batch['data_samples'][0]
 
 
 def test_a_batch_has_every_target_of_the_model(light):
-    found = load_subject(light, random_weights=True, size=64)
+    found = load_model(light, random_weights=True, size=64)
     batch = found.batch(3, captions=5)
     assert [frame.shape for frame in batch['inputs']] == [(2, 3, 64, 64)] * 3
     assert all(len(sample.target_captions) == 5 for sample in batch['data_samples'])
     assert [sample.gt_change_flag for sample in batch['data_samples']] == [True, False, True]
-    losses = found.model(**found.model.data_preprocessor(batch, True), mode='loss')
+    losses = found.network(**found.network.data_preprocessor(batch, True), mode='loss')
     assert {name.split('.')[0] for name in losses} == {'change', 'caption', 'flag'}
     assert torch.equal(found.batch(1)['inputs'][0], found.batch(1)['inputs'][0])
 
@@ -46,8 +46,8 @@ def test_a_batch_has_every_target_of_the_model(light):
 def test_a_detector_needs_no_weights_no_data_and_no_captions(changeclip, narrow_clip, monkeypatch,
                                                              tmp_path):
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
-    found = load_subject(changeclip, random_weights=True, cfg_options=narrow_clip)
-    assert found.dates == 2 and found.size == (256, 256)
+    found = load_model(changeclip, random_weights=True, cfg_options=narrow_clip)
+    assert found.frames == 2 and found.size == (256, 256)
     sample = found.batch(2)['data_samples'][1]
     assert 'target_captions' not in sample and 'gt_captions' not in sample
     assert set(sample.gt_sem_seg.data.unique().tolist()) == {0}
@@ -55,7 +55,7 @@ def test_a_detector_needs_no_weights_no_data_and_no_captions(changeclip, narrow_
 
 
 def test_every_date_has_class_names_of_its_own(detector):
-    found = load_subject(detector, random_weights=True)
+    found = load_model(detector, random_weights=True)
     batch = found.batch(2)
     names = [date for sample in batch['data_samples'] for date in sample.prompts]
     assert len(names) == 4 and len({tuple(date) for date in names}) == 4
@@ -63,16 +63,16 @@ def test_every_date_has_class_names_of_its_own(detector):
                for date in names)
     assert found.batch(2)['data_samples'][0].prompts == names[:2]
     assert found.batch(2, seed=1)['data_samples'][0].prompts != names[:2]
-    losses = found.model(**found.model.data_preprocessor(batch, True), mode='loss')
+    losses = found.network(**found.network.data_preprocessor(batch, True), mode='loss')
     assert torch.isfinite(losses['change.loss_ce'])
 
 
 def test_captioners_get_no_class_names(light):
-    assert 'prompts' not in load_subject(light, random_weights=True).batch()['data_samples'][0]
+    assert 'prompts' not in load_model(light, random_weights=True).batch()['data_samples'][0]
 
 
 def test_frames_have_the_size_of_the_last_crop_or_resize(detector):
-    assert load_subject(detector, random_weights=True).size == (64, 64)
+    assert load_model(detector, random_weights=True).size == (64, 64)
     pipeline = [dict(type='FramesResize', size=96), dict(type='PackChangeInputs')]
     plan = read_plan(detector, cfg_options={'train_dataloader.dataset.pipeline': pipeline})
     assert plan.side == 96
@@ -82,7 +82,7 @@ def test_data_inside_wrappers_and_joined_data_are_found(detector):
     single = dict(type='RSICDDataset', data_root='x', pipeline=[])
     joined = dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2,
                                                        dataset=single)], _delete_=True)
-    assert read_plan(detector, cfg_options={'train_dataloader.dataset': joined}).dates == 1
+    assert read_plan(detector, cfg_options={'train_dataloader.dataset': joined}).frames == 1
 
 
 def test_configs_that_differ_in_data_and_rates_cost_the_same(detector, repo):
@@ -97,22 +97,22 @@ def test_configs_that_differ_in_data_and_rates_cost_the_same(detector, repo):
 
 def test_wrong_settings_are_named(light, tmp_path):
     with pytest.raises(ValueError, match='positive number of pixels, found 0'):
-        load_subject(light, size=0)
+        load_model(light, size=0)
     with pytest.raises(FileNotFoundError, match=r"no vocabulary at '.*none.txt'.*one piece a line"):
-        load_subject(light, vocab=str(tmp_path / 'none.txt'))
+        load_model(light, vocab=str(tmp_path / 'none.txt'))
     with pytest.raises(FileNotFoundError, match=r"no config at .* Did you mean '.*blip_synth.py'"):
-        load_subject(light.replace('synth', 'sinth'))
+        load_model(light.replace('synth', 'sinth'))
 
 
 def test_a_mistake_in_an_override_is_found_before_building(light):
     with pytest.raises(ValueError, match='loss_wieght'):
-        load_subject(light, random_weights=True,
+        load_model(light, random_weights=True,
                      cfg_options={'model.flag_head.loss_wieght': 2.0})
 
 
 @pytest.mark.slow
 def test_the_stand_in_has_the_size_of_the_published_model(blip):
-    found = load_subject(blip, random_weights=True)
-    parts = found.model.encoder, found.model.caption_head
+    found = load_model(blip, random_weights=True)
+    parts = found.network.encoder, found.network.caption_head
     count = sum(weight.numel() for part in parts for weight in part.parameters())
     assert count / 1e6 == pytest.approx(223.97, abs=0.02)  # BLIP-base at 384 pixels

@@ -19,7 +19,7 @@ def test_a_given_vocabulary_is_used(tmp_path):
 
 
 def test_what_has_no_stand_in_is_named():
-    with pytest.raises(ValueError, match=r"no random stand-in is known for 'Other' with "
+    with pytest.raises(ValueError, match=r"no fake is known for 'Other' with "
                                          r"pretrained='a/b': it is none of BlipViT, "
                                          r'BlipCaptionHead, .*nor.*without --random-weights'):
         replace_pretrained(dict(encoder=[dict(type='Other', pretrained='a/b')]), 'vocab.txt')

@@ -1,9 +1,14 @@
 """Sentences written alone and in a batch, steps beside frozen weights: with a tiny GPT-2."""
 import pytest
 
-from tools.benchmark import fakes, language
-from tools.benchmark.benchmarked_model import load_subject
-from tools.benchmark.language import _Search, study_frozen, study_language
+from tools.benchmark import fakes
+from tools.benchmark.benchmarked_model import load_model
+from tools.benchmark.language import (
+    _Search,
+    benchmark_frozen,
+    benchmark_language,
+    encodes_an_image,
+)
 from tools.benchmark.tables import say
 
 TINY = {'encoder.width': 32, 'encoder.layers': 1, 'encoder.heads': 2, 'encoder.output_dim': 16,
@@ -14,7 +19,7 @@ TINY = {'encoder.width': 32, 'encoder.layers': 1, 'encoder.heads': 2, 'encoder.o
 @pytest.fixture
 def options(monkeypatch):
     monkeypatch.setattr(fakes, 'BERT_PIECES', 300)
-    monkeypatch.setattr(fakes, 'STAND_INS', dict(language_model=dict(
+    monkeypatch.setattr(fakes, 'FAKES', dict(language_model=dict(
         n_layer=1, n_embd=16, n_head=2, n_positions=80, initializer_range=0.4)))
     return dict(batch_size=3, rounds=2, random_weights=True, size=32,
                 cfg_options={f'model.{key}': value for key, value in TINY.items()})
@@ -26,18 +31,18 @@ def clipgpt(repo):
 
 
 def test_images_alone_write_what_the_batch_writes(clipgpt, options):
-    section = study_language(clipgpt, tokens=4, images=2, **options)
+    section = benchmark_language(clipgpt, tokens=4, images=2, **options)
     assert [say(row[0], 'en') for row in section.rows][-1] == 'one batch, cache'
     assert section.rows[0][4] == '1.0' and 'target ≥ 8' in say(section.rows[2][4], 'en')
     assert 'ids of all 3 images' in say(section.notes[2], 'en')
-    assert 'prefix 3' in say(section.notes[0], 'en')
+    assert 'prefix 3' in say(section.notes[1], 'en')
 
 
-def test_ids_that_differ_end_the_study(clipgpt, options):
+def test_ids_that_differ_end_the_benchmark(clipgpt, options):
     options.pop('rounds')
-    subject = load_subject(clipgpt, **{k: v for k, v in options.items() if k != 'batch_size'})
-    subject.fix_sentence_length(4)
-    search = _Search(subject, 3)
+    found = load_model(clipgpt, **{k: v for k, v in options.items() if k != 'batch_size'})
+    found.fix_sentence_length(4)
+    search = _Search(found, 3)
     search.write('batched', range(3))
     search.write('cached', [0])
     search.write('plain', [1], use_cache=False)
@@ -48,25 +53,23 @@ def test_ids_that_differ_end_the_study(clipgpt, options):
 
 
 def test_a_frozen_step_trains_less_and_encodes_an_image_once(clipgpt, options):
-    section = study_frozen(clipgpt, **options)
+    section = benchmark_frozen(clipgpt, **options)
     trained, frozen = (float(row[1]) for row in section.rows)
     assert frozen <= trained and 'target ≤ 0.55' in say(section.rows[1][3], 'en')
     assert all(say(row[5], 'en') == '1 (target ≤ 1: met)' for row in section.rows)
 
 
 def test_the_count_would_show_an_encode_for_every_caption(clipgpt, options):
-    subject = load_subject(clipgpt, **{k: v for k, v in options.items()
-                                       if k not in ('batch_size', 'rounds')})
-    model, once = subject.model, subject.model.extract
-    model.extract = lambda *given: [once(*given) for _ in range(5)][-1]
-    assert language.encodes_an_image(subject) == 5
+    found = load_model(clipgpt, **{k: v for k, v in options.items()
+                                   if k not in ('batch_size', 'rounds')})
+    network, once = found.network, found.network.extract
+    network.extract = lambda *given: [once(*given) for _ in range(5)][-1]
+    assert encodes_an_image(found) == 5
 
 
-def test_bad_requests_are_refused(repo, clipgpt, options, monkeypatch):
+def test_bad_requests_are_refused(clipgpt, light, options):
     with pytest.raises(ValueError, match='--images 4 is the part of a batch of 3'):
-        study_language(clipgpt, images=4, **options)
-    subject = type('Subject', (), dict(name='blip', model=None))
-    monkeypatch.setattr(language, 'load_subject', lambda *_, **__: subject)
-    for study in (study_language, study_frozen):
-        with pytest.raises(ValueError, match="'blip' has no language model after a prefix"):
-            study('blip.py')
+        benchmark_language(clipgpt, images=4, **options)
+    with pytest.raises(ValueError, match=r"'blip_synth' has no language model after a prefix .*its "
+                                         r'caption head is BlipCaptionHead.*with PrefixGPTHead'):
+        benchmark_language(light, random_weights=True, size=32)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tools.benchmark import loader
-from tools.benchmark.loader import one_core, reader, study_loader
+from tools.benchmark.loader import benchmark_loader, one_core, reader
 from tools.benchmark.tables import say
 
 
@@ -16,7 +16,7 @@ def rendered(tmp_path_factory):
 
 def test_every_form_and_pipeline_has_a_row(rendered):
     before = sorted(rendered.rglob('*'))
-    section = study_loader(str(rendered), pairs=3, rounds=1, batch_size=2)
+    section = benchmark_loader(str(rendered), pairs=3, rounds=1, batch_size=2)
     assert [say(row[1], 'en') for row in section.rows] == ['image files', 'HDF5', 'frame cache'] * 2
     assert '3 pairs of 256 x 256' in say(section.notes[0], 'en')
     assert 'target ≥ 150' in say(section.rows[0][2], 'en')
@@ -50,4 +50,4 @@ def test_threads_are_limited_inside_only():
 def test_a_folder_without_the_dataset_is_named(tmp_path):
     np.save(tmp_path / 'x.npy', np.zeros(1))
     with pytest.raises(FileNotFoundError, match='LEVIR-CC annotations not found'):
-        study_loader(str(tmp_path))
+        benchmark_loader(str(tmp_path))

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tools.benchmark import metric
-from tools.benchmark.metric import made_up_samples, read_samples, study_metric
+from tools.benchmark.metric import benchmark_metric, made_up_samples, read_samples
 from tools.benchmark.tables import say
 
 
@@ -32,7 +32,7 @@ def test_files_that_do_not_fit_are_refused(files, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file 'absent.txt'; give --references"):
         read_samples(files[0], 'absent.txt')
     with pytest.raises(ValueError, match='belong together: give both, or neither'):
-        study_metric(references=files[0])
+        benchmark_metric(references=files[0])
 
 
 def test_made_up_captions_are_half_changed_and_predict_a_similar_pair():
@@ -45,7 +45,7 @@ def test_made_up_captions_are_half_changed_and_predict_a_similar_pair():
 
 def test_without_java_the_row_says_so_and_the_other_is_measured(files, monkeypatch):
     monkeypatch.setenv('PATH', '')
-    section = study_metric(*files, rounds=1)
+    section = benchmark_metric(*files, rounds=1)
     assert [say(row[1], 'en')[:10] for row in section.rows] == ['METEOR is ', '0.0 s (tar']
     assert '2 predictions' in say(section.notes[0], 'en')
 
@@ -54,7 +54,7 @@ def test_with_meteor_both_rows_are_measured(files, monkeypatch):
     real = metric.evaluation
     monkeypatch.setattr(metric, 'evaluation', lambda samples, meteor: (
         lambda: {'caption/all/METEOR': 1.0}) if meteor else real(samples, False))
-    section = study_metric(*files, rounds=1)
+    section = benchmark_metric(*files, rounds=1)
     assert [say(row[0], 'en') for row in section.rows] == ['all scores', 'without METEOR']
     assert 'target ≤ 15 s' in say(section.rows[0][1], 'en')
 

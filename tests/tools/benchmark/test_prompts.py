@@ -2,8 +2,8 @@
 import pytest
 
 from tools.benchmark import prompts
-from tools.benchmark.prompts import study_text, study_windows
-from tools.benchmark.tables import say, to_markdown
+from tools.benchmark.prompts import PUBLISHED, SEEN, UNSEEN, benchmark_text, benchmark_windows
+from tools.benchmark.tables import to_markdown
 from tools.benchmark.timing import Timing
 
 
@@ -12,22 +12,15 @@ def options():
     return dict(rounds=2, random_weights=True)
 
 
-def cells(section, column):
-    heads = [say(head, 'en') for head in section.columns]
-    return [say(row[heads.index(column)], 'en') for row in section.rows]
-
-
-def test_three_ways_of_coming_by_the_texts(detector, options):
-    section = study_text(detector, batch_size=2, **options)
-    assert cells(section, 'text cache') == [
-        'off: both dates, full length', 'on, class names never seen before',
-        'on, class names seen before']
+def test_three_ways_of_coming_by_the_texts(cells, detector, options):
+    section = benchmark_text(detector, batch_size=2, **options)
+    assert [row[2] for row in section.rows] == [PUBLISHED, UNSEEN, SEEN]
     off, unseen, seen = cells(section, 'texts x positions encoded')
     assert off == '8 x 77'  # two samples, two dates, two texts
     assert unseen.startswith('4 x ') and int(unseen.split()[-1]) < 77  # all but the background
     assert seen == '0'
     assert cells(section, 'share of off')[0] == '1.00'
-    assert '开启，类别名称曾经出现' in to_markdown(section, 'zh_cn')
+    assert SEEN[1] in to_markdown(section, 'zh_cn')
 
 
 def test_names_stay_unseen_in_every_round(detector, monkeypatch):
@@ -35,36 +28,36 @@ def test_names_stay_unseen_in_every_round(detector, monkeypatch):
     predict = prompts.Steps.predict
 
     def note(steps, batch):
-        before = steps.subject.prompt_encoder.encoded
+        before = steps.model.prompt_encoder.encoded
         samples = predict(steps, batch)
-        seen.append(steps.subject.prompt_encoder.encoded - before)
+        seen.append(steps.model.prompt_encoder.encoded - before)
         return samples
 
     monkeypatch.setattr(prompts.Steps, 'predict', note)
-    study_text(detector, rounds=3, random_weights=True)
+    benchmark_text(detector, rounds=3, random_weights=True)
     first, *rest = seen  # the names that are to be known
     assert first == 3
     assert rest == [4, 2, 0] * 6  # once to count, twice to warm up, three times on the clock
 
 
-def test_a_fixed_list_of_class_names_has_no_row_for_unseen_ones(detector, options):
+def test_a_fixed_list_of_class_names_has_no_row_for_unseen_ones(cells, detector, options):
     fixed = {'model.prompter': dict(type='FixedPrompts', names=('road',), _delete_=True)}
-    section = study_text(detector, cfg_options=fixed, **options)
+    section = benchmark_text(detector, cfg_options=fixed, **options)
     assert cells(section, 'texts x positions encoded')[0] == '4 x 77'
-    assert cells(section, 'text cache')[1:] == ['on, class names seen before']
+    assert [row[2] for row in section.rows] == [PUBLISHED, SEEN]
 
 
 @pytest.mark.parametrize(('size', 'precision', 'promised'), [
     (256, 'fp32', True), (256, 'bf16', False), (64, 'fp32', False)])
-def test_the_share_is_judged_where_the_target_was_set(detector, size, precision, promised):
-    section = study_text(detector, size=size, precisions=[precision], rounds=1,
+def test_the_share_is_judged_where_the_target_was_set(cells, detector, size, precision, promised):
+    section = benchmark_text(detector, size=size, precisions=[precision], rounds=1,
                          random_weights=True)
     judged = ['target ≤ 0.65' in share for share in cells(section, 'share of off')]
     assert judged == [False, False, promised]
 
 
-def test_windows_alone_and_in_batches(detector, options):
-    section = study_windows(detector, size=128, crop=64, stride=32, window_batch=4, **options)
+def test_windows_alone_and_in_batches(cells, detector, options):
+    section = benchmark_windows(detector, size=128, crop=64, stride=32, window_batch=4, **options)
     assert cells(section, 'windows a call') == ['1', '1', '4']
     assert cells(section, 'text cache') == ['off', 'on', 'on']
     assert cells(section, 'windows') == ['9'] * 3
@@ -74,10 +67,10 @@ def test_windows_alone_and_in_batches(detector, options):
 
 
 @pytest.mark.slow
-def test_a_large_image_has_49_windows_and_a_target(detector, monkeypatch):
-    monkeypatch.setattr(prompts, 'time_in_turn', lambda calls, **_: {
-        way: Timing('x', (1.0,)) for way in calls})
-    section = study_windows(detector, random_weights=True)
+def test_a_large_image_has_49_windows_and_a_target(cells, detector, monkeypatch):
+    monkeypatch.setattr(prompts.Comparison, 'time', lambda _self, calls, _title: {
+        way: Timing((1.0,)) for way in calls})
+    section = benchmark_windows(detector, random_weights=True)
     assert cells(section, 'windows') == ['49'] * 3
     assert cells(section, 'calls of the model') == ['49', '49', '7']
     assert cells(section, 'share of the first')[-1] == '1.00 (target ≤ 0.6: missed)'
@@ -88,15 +81,15 @@ def test_every_way_gives_the_same_map(detector, monkeypatch):
     predict = prompts.Steps.predict
     monkeypatch.setattr(prompts.Steps, 'predict', lambda steps, batch: maps.append(
         predict(steps, batch)[0].seg_logits.data) or [])
-    study_windows(detector, size=128, crop=64, stride=32, rounds=1, random_weights=True)
+    benchmark_windows(detector, size=128, crop=64, stride=32, rounds=1, random_weights=True)
     assert all(maps[0].allclose(other, atol=1e-4) for other in maps[1:])
 
 
 def test_a_captioner_and_impossible_windows_are_refused(light, detector, options):
-    for study in (study_text, study_windows):
+    for benchmark in (benchmark_text, benchmark_windows):
         with pytest.raises(ValueError, match="fusion of 'blip_synth' encodes no class names"):
-            study(light, size=64, **options)
+            benchmark(light, size=64, **options)
         with pytest.raises(ValueError, match="found 'tpu'"):
-            study(light, device='tpu')
+            benchmark(light, device='tpu')
     with pytest.raises(ValueError, match=r'test_cfg.stride=\(128, 128\)'):
-        study_windows(detector, size=128, crop=64, **options)
+        benchmark_windows(detector, size=128, crop=64, **options)

@@ -5,18 +5,18 @@ from torch.utils.data import DataLoader
 
 from rscc.registry import MODELS
 from rscc.visualization.curves import draw_curves
-from tools.benchmark.requests import Answers
+from tools.benchmark.requests import Predictions
 from tools.benchmark.sampling import (
     FEW_STEPS,
     Point,
     TestedModel,
     _check_same_data,
     _likeness,
+    benchmark_sampling,
     columns,
     load_tested,
     panels,
     row,
-    study_sampling,
 )
 from tools.benchmark.tables import say
 
@@ -38,7 +38,7 @@ def test_ten_steps_of_the_solver_are_judged_against_fifty():
 def test_the_picture_names_samplers_where_there_are_several_and_the_other_model():
     points = [point(steps=1), point(), point(way='heun'),
               point('blip', 'greedy', None, similarity=None, changed_cider=50.)]
-    quality, likeness, time = panels(points, floor=40.)
+    quality, likeness, time = panels(points, baseline=40.)
     assert [curve.label for curve in quality.curves] == ['dpmpp_2m', 'heun']
     assert quality.levels == [('one constant sentence', 40.), ('blip, greedy', 50.)]
     assert quality.ticks == [1, 10] and len(likeness.curves) == 4
@@ -60,36 +60,36 @@ def test_a_row_has_a_cell_for_every_column_and_blanks_for_what_is_not_known():
 SIDE = {f'{part}_dataloader.dataset.cache.size': (32, 32) for part in ('train', 'val', 'test')}
 
 
-def test_images_are_encoded_once_and_every_way_is_answered(trained, monkeypatch):
+def test_images_are_encoded_once_and_every_request_is_run(trained, monkeypatch):
     config, checkpoint = trained('kdrscc_synth')
     BackboneEncoder = MODELS.get('BackboneEncoder')
     encoded, forward = [], BackboneEncoder.forward
     monkeypatch.setattr(BackboneEncoder, 'forward', lambda self, inputs: encoded.append(
         len(inputs)) or forward(self, inputs))
-    study = study_sampling(config, checkpoint, steps=(2, 1), samplers=('dpmpp_2m', 'heun'),
-                           samples=2, batch_size=3, cfg_options=SIDE)
+    found = benchmark_sampling(config, checkpoint, steps=(2, 1), samplers=('dpmpp_2m', 'heun'),
+                               samples=2, batch_size=3, cfg_options=SIDE)
     assert encoded == [3, 3, 2]  # the first batch twice, to warm up
-    assert [(point.way, point.steps, point.calls) for point in study.points] == [
+    assert [(point.way, point.steps, point.calls) for point in found.points] == [
         ('dpmpp_2m', 1, 1), ('dpmpp_2m', 2, 2), ('heun', 1, 1), ('heun', 2, 3)]
-    assert [point.equal for point in study.points if point.steps == 2] == [1.0, 1.0]
-    assert all(0 <= point.agreement <= 1 for point in study.points)
-    assert study.floor is not None and '5 pairs of the test split' in say(study.section.notes[0],
-                                                                         'en')
-    assert json.loads(json.dumps(study.as_json()))['points'][3]['calls'] == 3
+    assert [point.equal for point in found.points if point.steps == 2] == [1.0, 1.0]
+    assert all(0 <= point.agreement <= 1 for point in found.points)
+    assert found.baseline is not None
+    assert '5 pairs of the test split' in say(found.section.notes[0], 'en')
+    assert json.loads(json.dumps(found.as_json()))['points'][3]['calls'] == 3
 
 
 def test_a_captioner_that_writes_word_by_word_stands_beside(trained):
     beside = trained('blip_synth')
-    study = study_sampling(*trained('kdrscc_synth'), steps=(1,), beside=beside, limit=2,
-                           batch_size=2, cfg_options=SIDE)
-    sampled, written = study.points
+    found = benchmark_sampling(*trained('kdrscc_synth'), steps=(1,), beside=beside, limit=2,
+                               batch_size=2, cfg_options=SIDE)
+    sampled, written = found.points
     assert (written.model, written.way, written.steps) == ('blip_synth', 'greedy', None)
     assert written.similarity is None and written.calls > sampled.calls == 1
-    assert 'agreement' not in str(study.section.columns)
+    assert 'agreement' not in str(found.section.columns)
 
 
 def test_likeness_counts_equal_captions_and_shared_words():
-    ours, theirs = Answers(['a house', 'no change']), Answers(['a house', 'a road'])
+    ours, theirs = Predictions(['a house', 'no change']), Predictions(['a house', 'a road'])
     assert _likeness(ours, theirs, 'en') == (0.5, 0.5)
     assert _likeness(ours, None, 'en') == (None, None)
 
@@ -97,13 +97,13 @@ def test_likeness_counts_equal_captions_and_shared_words():
 def test_bad_requests_are_refused(trained):
     config, checkpoint = trained('kdrscc_synth')
     with pytest.raises(KeyError, match=r"no sampler 'dpmp_2m'\. Did you mean 'dpmpp_2m'"):
-        study_sampling(config, checkpoint, samplers=('dpmp_2m',))
+        benchmark_sampling(config, checkpoint, samplers=('dpmp_2m',))
     with pytest.raises(ValueError, match='steps=0 must be 1 or more'):
-        study_sampling(config, checkpoint, steps=(0, 4))
+        benchmark_sampling(config, checkpoint, steps=(0, 4))
     with pytest.raises(ValueError, match='--batch-size 0 and --limit None must be 1 or more'):
         load_tested(config, checkpoint, batch_size=0)
     with pytest.raises(ValueError, match=r"'blip_synth' draws no captions from noise .*--beside"):
-        study_sampling(*trained('blip_synth'))
+        benchmark_sampling(*trained('blip_synth'))
     with pytest.raises(ValueError, match='has no caption_head: there is no caption to measure'):
         load_tested(*trained('changeclip_rn50_synth'))
     with pytest.raises(FileNotFoundError, match=r'Did you mean .*kdrscc_synth'):

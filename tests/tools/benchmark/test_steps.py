@@ -3,20 +3,14 @@ import pytest
 import torch
 
 from tools.benchmark import steps
-from tools.benchmark.benchmarked_model import load_subject
-from tools.benchmark.steps import (
-    Steps,
-    check_device,
-    choose_precisions,
-    steps_in,
-    time_in_turn,
-    variant,
-)
+from tools.benchmark.benchmarked_model import load_model
+from tools.benchmark.machine import check_device
+from tools.benchmark.steps import Steps, choose_precisions, steps_in, variant
 
 
 @pytest.fixture
 def tiny(light):
-    return load_subject(light, random_weights=True, size=32)
+    return load_model(light, random_weights=True, size=32)
 
 
 def test_by_default_bfloat16_is_measured_where_the_processor_has_it(monkeypatch):
@@ -45,7 +39,7 @@ def test_precisions_share_one_optimizer_and_only_one_runs_under_autocast(tiny):
     assert ways['fp32'].optim.optimizer is ways['bf16'].optim.optimizer
     kinds = {}
     for name, way in ways.items():
-        hook = tiny.model.encoder.register_forward_hook(
+        hook = tiny.network.encoder.register_forward_hook(
             lambda _module, _inputs, _output, name=name:
             kinds.update({name: torch.is_autocast_enabled('cpu')}))
         assert torch.isfinite(way.train(tiny.batch(2))['loss'])
@@ -55,7 +49,7 @@ def test_precisions_share_one_optimizer_and_only_one_runs_under_autocast(tiny):
 
 
 def test_a_step_trains_and_a_prediction_does_not(tiny):
-    way, weight = steps_in(tiny, ['fp32'])['fp32'], next(tiny.model.caption_head.parameters())
+    way, weight = steps_in(tiny, ['fp32'])['fp32'], next(tiny.network.caption_head.parameters())
     before = weight.detach().clone()
     assert len(way.predict(tiny.batch(2))) == 2 and torch.equal(weight, before)
     way.train(tiny.batch(2))
@@ -63,21 +57,21 @@ def test_a_step_trains_and_a_prediction_does_not(tiny):
 
 
 def test_variants_are_copies_that_answer_alike(tiny):
-    plain = tiny.model.eval().test_step(tiny.batch())[0].pred_change_score
+    plain = tiny.network.eval().test_step(tiny.batch())[0].pred_change_score
     other = variant(tiny, channels_last=True)
-    assert other.model is not tiny.model and other.model.data_preprocessor.channels_last
-    assert other.model.eval().test_step(other.batch())[0].pred_change_score == pytest.approx(
+    assert other.network is not tiny.network and other.network.data_preprocessor.channels_last
+    assert other.network.eval().test_step(other.batch())[0].pred_change_score == pytest.approx(
         plain, abs=1e-4)
 
 
 def test_plain_text_is_a_copy_that_answers_alike_and_shares_nothing(detector):
-    found = load_subject(detector, random_weights=True)
+    found = load_model(detector, random_weights=True)
     plain = variant(found, plain_text=True)
     encoder = plain.prompt_encoder
     assert (encoder.cache_size, encoder.deduplicate, encoder.truncate) == (0, False, False)
     assert found.prompt_encoder.cache_size and found.prompt_encoder.deduplicate
-    one, other = (Steps(subject, 'fp32').predict(found.batch())[0].seg_logits.data
-                  for subject in (found, plain))
+    one, other = (Steps(model, 'fp32').predict(found.batch())[0].seg_logits.data
+                  for model in (found, plain))
     assert torch.allclose(one, other, atol=1e-5)
 
 
@@ -86,8 +80,8 @@ def test_a_compiler_sees_tensors_and_no_class_names(detector, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, 'compile', lambda module: compiled.append(module))
     monkeypatch.setattr(torch.compiler, 'disable', lambda forward: (
         lambda prompts: run.append(prompts) or forward(prompts)))
-    found = variant(load_subject(detector, random_weights=True), compiled=True)
-    assert compiled == [found.model.encoder, found.model.fusion, found.model.change_head]
+    found = variant(load_model(detector, random_weights=True), compiled=True)
+    assert compiled == [found.network.encoder, found.network.fusion, found.network.change_head]
     batch = found.batch()
     Steps(found, 'fp32').predict(batch)
     assert run == [[batch['data_samples'][0].prompts]]
@@ -100,7 +94,7 @@ def test_a_model_without_texts_has_no_cache_to_switch_off(tiny):
 
 
 def test_predictions_in_a_row_keep_what_the_model_remembers(detector):
-    found = load_subject(detector, random_weights=True)
+    found = load_model(detector, random_weights=True)
     steps, batch = steps_in(found, ['fp32'])['fp32'], found.batch()
     steps.predict(batch)
     before = found.prompt_encoder.encoded
@@ -110,13 +104,6 @@ def test_predictions_in_a_row_keep_what_the_model_remembers(detector):
     trained = found.prompt_encoder.encoded
     steps.predict(batch)
     assert found.prompt_encoder.encoded > trained
-
-
-def test_ways_of_any_kind_keep_their_timings_apart():
-    calls = {('fp32', 1): lambda: sum(range(1000)), ('fp32', 2): lambda: sum(range(2_000_000))}
-    times = time_in_turn(calls, amount=1, rounds=3, device='cpu', title='sums')
-    assert list(times) == list(calls)
-    assert times['fp32', 2].over(times['fp32', 1]) > 10
 
 
 def test_a_peak_counts_the_weights_and_is_a_dash_where_the_system_tells_nothing(tiny, monkeypatch):

@@ -1,0 +1,45 @@
+"""Benchmark of whole models: a row for each precision and variant."""
+from tools.benchmark import steps
+from tools.benchmark.benchmarked_model import load_model
+from tools.benchmark.models import PLAIN_TEXT, TEXT, benchmark_models
+from tools.benchmark.tables import say, to_markdown
+
+
+def test_a_model_has_a_row_for_each_variant(cells, light):
+    section = benchmark_models([light], size=64, rounds=1, precisions=['fp32', 'bf16'],
+                               channels_last=True, random_weights=True)
+    assert cells(section, 'variant') == ['fp32', 'bf16', 'fp32 channels_last', 'bf16 channels_last']
+    assert set(cells(section, 'config')) == {'blip_synth'}
+    assert cells(section, 'ratio')[0] == '1.00'
+    assert all(float(cell.split()[0]) > 0 for cell in cells(section, 'train step, ms a pair'))
+    assert 'torch' in to_markdown(section, 'zh_cn')
+
+
+def test_a_detector_is_measured_with_the_text_cache_and_without(cells, detector):
+    section = benchmark_models([detector], rounds=1, precisions=['fp32', 'bf16'],
+                               random_weights=True)
+    assert cells(section, 'variant') == [
+        'fp32', 'bf16', f'fp32 {PLAIN_TEXT}', f'bf16 {PLAIN_TEXT}']
+    operations = [float(cell) for cell in cells(section, 'GFLOP')]
+    assert operations[0] == operations[1] <= operations[2] == operations[3]
+    assert TEXT in section.notes
+
+
+def test_configs_of_one_model_share_its_rows(cells, detector, light, tmp_path):
+    other = tmp_path / 'other_data.py'
+    other.write_text("_base_ = './detector.py'\ntrain_dataloader = dict(batch_size=7)\n")
+    section = benchmark_models([detector, light, str(other), detector], size=64, rounds=1,
+                               precisions=['fp32'], random_weights=True)
+    assert cells(section, 'config') == ['detector (+ 1)'] * 2 + ['blip_synth']
+    notes = [say(note, 'en') for note in section.notes]
+    assert any(note.startswith('detector (+ 1): other_data train') for note in notes)
+    assert section.notes.count(TEXT) == 1
+
+
+def test_training_needs_more_memory_than_inference_and_weights_count(cells, light, monkeypatch):
+    grown = iter([10 * 2**20, 100 * 2**20])
+    monkeypatch.setattr(steps, 'peak_growth', lambda run, device: (run(), next(grown))[1])
+    section = benchmark_models([light], size=64, rounds=1, precisions=['fp32'], random_weights=True)
+    held = load_model(light, size=64, random_weights=True).held_bytes / 2**20
+    assert cells(section, 'peak memory, train') == [f'{held + 100:.0f} MiB']
+    assert cells(section, 'peak memory, inference') == [f'{held + 10:.0f} MiB']
