@@ -163,12 +163,21 @@ def test_named_files_of_the_repository_exist(page):
         assert (ROOT / name).exists(), f'{page} names {name}, which does not exist'
 
 
-@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md'])
+@pytest.mark.parametrize('page', ['docs/en/configs.md', 'docs/zh_cn/configs.md'])
 def test_the_config_table_lists_every_config_but_old_names(page):
     listed = re.findall(r'^\| `configs/([\w-]+\.py)` \|', read(page), re.M)
     configs = [path for path in (ROOT / 'configs').glob('*.py')
                if '_deprecation_' not in path.read_text()]
     assert sorted(listed) == sorted(path.name for path in configs)
+
+
+@pytest.mark.parametrize('page', [name for name in PAGES if 'zh' in name])
+def test_no_chinese_sentence_is_broken_across_lines(page):
+    """A browser shows a line break as a blank, and Chinese is written without blanks."""
+    prose = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
+    chinese = r'[\u3001-\u303f\u3400-\u9fff\uff01-\uff65]'
+    broken = re.findall(rf'^.*{chinese}\n(?= *[*\[]*{chinese}).*', prose, re.M)
+    assert not broken, f'{page}: join these lines with what follows them: {broken[:3]}'
 
 
 def test_pages_named_in_error_messages_exist():
