@@ -15,12 +15,11 @@ from mmengine.registry import DefaultScope
 
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import keep_freed_memory, reduced_precision
-from rscc.inference.captions import merge_captions
 from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
 from rscc.inference.loading import load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.result import InferenceResult, Processing
-from rscc.inference.windows import Window, WindowedImage, training_window
+from rscc.inference.windows import Window, WindowedImage, merge_captions, training_window
 from rscc.structures import ChangeDataSample
 
 #: Images that are read while the model computes.

@@ -3,23 +3,31 @@
 A model knows objects at the size they had in its training. An image is therefore never shrunk to
 the size of the training images: it is cut into overlapping windows that cover as many of its pixels
 as a training image did, each window is prepared as in training, and the maps are blended. An image
-that fits one window is taken whole. Every route of inference goes through this file.
+that fits one window is taken whole. The sentences of the windows become one. Every route of
+inference goes through this file.
 """
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
+from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.preparation import image_steps, trained_dataset
 from rscc.rasters.blending import RowBlender
 from rscc.rasters.windows import Axis, Grid
 from rscc.structures import ChangeDataSample, ScoredCaption
+from rscc.text.minimum_bayes_risk import similarity_matrix
 
 Size = tuple[int, int]
 #: Share of a window that its neighbour sees too.
 OVERLAP = 0.25
+#: At most so many different things are told of one image.
+MOST = 3
+#: Sentences that are more alike tell the same.
+ALIKE = 0.4
+_BETWEEN = {'en': '; ', 'zh': '；'}
 
 
 @dataclass(frozen=True)
@@ -201,3 +209,56 @@ def class_probabilities(answer: ChangeDataSample) -> np.ndarray:
     if len(logits) == 2:
         return (logits[1] - logits[0]).sigmoid().cpu().numpy()
     return logits.softmax(0).cpu().numpy()
+
+
+def merge_captions(answers: Sequence[WindowAnswer], language: str,
+                   no_change_captions: Iterable[str] = (), pairs: bool = True
+                   ) -> tuple[list[ScoredCaption], int]:
+    """Tell an image's windows in one sentence of at most three parts.
+
+    Of pairs, the windows that tell of a change count; where none does, the image is unchanged. The
+    parts are sentences that windows said: the one said most often first (of those said equally
+    often, the one of the largest changed area), then those that tell something else.
+
+    Args:
+        answers: The windows; each with at least one sentence, or all without.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's sentences for unchanged pairs.
+        pairs: Whether sentences are about changes.
+
+    Returns:
+        A list with the sentence and its mean score, empty where the windows have none; and the
+        number of windows that it is drawn from.
+    """
+    said = [answer for answer in answers if answer.captions]
+    if not said:
+        return [], 0
+    stock = list(no_change_captions)
+    changed = [answer for answer in said if not (pairs and says_no_change(
+        answer.captions[0].text, stock, language))]
+    chosen, counted = _distinct(changed or said, language)
+    if not changed:
+        chosen = chosen[:1]
+    text = _BETWEEN[language].join(caption.text for caption in chosen)
+    score = float(np.mean([caption.score for caption in chosen]))
+    return [ScoredCaption(text, score)], counted
+
+
+def _distinct(answers: Sequence[WindowAnswer], language: str
+              ) -> tuple[list[ScoredCaption], int]:
+    """Return the sentences said most often that differ from each other, and of how many windows."""
+    groups: dict[str, list[WindowAnswer]] = {}
+    for answer in answers:
+        groups.setdefault(answer.captions[0].text, []).append(answer)
+    weights = {text: (len(own), sum(answer.change_share or 0 for answer in own))
+               for text, own in groups.items()}
+    texts = sorted(groups, key=lambda text: weights[text], reverse=True)
+    words = [text.split() if language == 'en' else list(text) for text in texts]
+    alike = similarity_matrix(words)
+    chosen: list[int] = []
+    for place in range(len(texts)):
+        if len(chosen) < MOST and all(alike[place, other] < ALIKE for other in chosen):
+            chosen.append(place)
+    best = [max((answer.captions[0] for answer in groups[texts[place]]),
+                key=lambda caption: caption.score) for place in chosen]
+    return best, len(answers)

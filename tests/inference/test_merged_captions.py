@@ -1,5 +1,4 @@
-from rscc.inference.captions import merge_captions
-from rscc.inference.windows import WindowAnswer
+from rscc.inference.windows import WindowAnswer, merge_captions
 from rscc.structures import ScoredCaption
 
 
