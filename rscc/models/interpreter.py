@@ -154,7 +154,7 @@ class ChangeInterpreter(Part, BaseModel):
             if part is not None and not isinstance(part, kind):
                 raise TypeError(f'{name}={type(part).__name__} does not derive from '
                                 f'{kind.__module__}.{kind.__name__}, which says what such a part '
-                                'gives and reads (see docs/en/models.md#adding-one)')
+                                'gives and reads (see docs/en/models.md#adding-a-part)')
         # Encoder against fusion.
         frames = self.encoder.gives()
         misfit = self.fusion.misfit(frames)
