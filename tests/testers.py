@@ -274,6 +274,12 @@ class FusionTester(ModuleTester):
 class CaptionHeadTester(ModuleTester):
     """Subclass with ``cfg`` over 16 channels and the words above."""
     misspelt = ('num_beam', 'num_beams')  # an option of ``generate`` and the one that is meant
+    searches = (dict(num_beams=2, num_captions=2), dict(num_beams=2))  # without an end, with one
+
+    def make_it(self, head, ending):
+        """Have a head end its sentences, or never end them."""
+        head.decoding = head.decoding.updated(dict(min_tokens=0 if ending else head.max_tokens))
+        head.stop_ids = list(range(head.tokenizer.vocab_size)) if ending else [head.stop_ids[0]]
 
     def test_loss_is_finite_and_reaches_every_parameter(self):
         head = self.build()
@@ -302,6 +308,15 @@ class CaptionHeadTester(ModuleTester):
         head, features = self.build().eval(), change_features(3)
         one = ChangeFeatures(tokens=features.tokens[1:2], pooled=features.pooled[1:2])
         assert head.generate(one)[0][0].text == head.generate(features)[1][0].text
+
+    def test_a_caption_that_reached_the_limit_says_so(self):
+        head = self.build().eval()
+        for ending in (False, True):
+            self.make_it(head, ending)
+            for captions in head.generate(change_features(2), **self.searches[ending]):
+                assert {caption.truncated for caption in captions} == {not ending}
+                limit = None if ending else head.max_tokens
+                assert {caption.cut_at for caption in captions} == {limit}
 
     def test_unknown_decoding_option_names_the_nearest(self):
         wrong, meant = self.misspelt

@@ -9,7 +9,7 @@ Examples::
     python tools/infer.py work_dirs/sat_synth/epoch_3.pth --img scene.png --attention --out out/
     python tools/infer.py epoch_20.pth --img-from a.tif --img-to b.tif --bands 4 3 2 --scale 0 3000
     python tools/infer.py work_dirs/kdrscc_synth/epoch_30.pth --img-from before.png \
-        --img-to after.png --samples 8 --steps 10 --strip --out out/
+        --img-to after.png --samples 8 --steps 10 --trajectory --out out/
 
 An image larger than those of the training is answered in windows; the line "answered" tells how.
 """
@@ -25,7 +25,7 @@ from rscc.apis.command_line import add_config_options
 #: Decoding option that a flag sets.
 OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
            'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
-           'attention': 'return_attention', 'strip': 'return_strip'}
+           'attention': 'return_attention', 'trajectory': 'return_trajectory'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,7 +84,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--guidance', type=float, metavar='G',
                        help='weight of the image against no image, 1 for the plain estimate')
     group.add_argument('--seed', type=int, metavar='S', help='of the noise')
-    group.add_argument('--trajectory', '--strip', dest='strip', action='store_const', const=True,
+    group.add_argument('--trajectory', '--strip', action='store_const', const=True,
                        help='show what the sentence was at every noise level; with --out as a '
                        'picture too')
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from rscc.evaluation.metrics.caption_metric import write_table
 from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.protocols import final_stop, score_captions
-from rscc.evaluation.records import PROTOCOLS, CaptionOptions, CaptionRecord, scoring_metadata
+from rscc.evaluation.records import (
+    PROTOCOLS,
+    CaptionOptions,
+    CaptionRecord,
+    describe_cuts,
+    scoring_metadata,
+)
 from rscc.evaluation.references import NAMINGS, TASKS, References, read_references
 from rscc.evaluation.table import format_metadata, format_table
 from rscc.text import LANGUAGES
@@ -90,6 +96,8 @@ def score(args: argparse.Namespace) -> tuple[list[CaptionRecord], dict, dict, li
     metadata = {'samples': len(records), **scoring_metadata(options, split, single)}
     if references:
         metadata['references'] = Path(args.references).name
+    if cuts := describe_cuts(records):
+        metadata['truncated'] = cuts
     scores, rows = score_captions(records, options)
     return records, metadata, scores, rows
 

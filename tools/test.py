@@ -4,7 +4,7 @@ Example::
 
     python tools/test.py configs/blip_synth.py work_dirs/blip_synth/epoch_8.pth --show-dir shown
     python tools/test.py configs/kdrscc_synth.py work_dirs/kdrscc_synth/epoch_30.pth \
-        --show-dir shown --cfg-options model.caption_head.decoding.return_strip=True
+        --show-dir shown --cfg-options model.caption_head.decoding.return_trajectory=True
 
 A checkpoint that does not fit the config is an error; ``--cfg-options strict_load=False`` loads
 what fits.
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
                         help='write masks, overlays, panels and report.html, which works offline; '
                         'and attention maps or denoising strips with --cfg-options '
                         'model.caption_head.decoding.return_attention=True or '
-                        'model.caption_head.decoding.return_strip=True')
+                        'model.caption_head.decoding.return_trajectory=True')
     parser.add_argument('--probabilities', action='store_true', help='with --show-dir: write '
                         'P(changed) as grey PNGs too; tools/dataset_converters/tiles.py merges '
                         'them')

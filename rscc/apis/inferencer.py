@@ -94,7 +94,7 @@ class ChangeInferencer:
             img_to: Later image of the same size, or a list as long as ``img_from``.
             batch_size: Windows that are answered at once; halved where memory does not suffice.
             **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
-                sentences with attention maps, ``return_strip=True`` those with a denoising
+                sentences with attention maps, ``return_trajectory=True`` those with a denoising
                 trajectory, which ``InferenceResult.drawing`` shows.
 
         Returns:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rscc.evaluation.records import CaptionRecord
+from rscc.evaluation.records import CaptionRecord, caption_details
 from rscc.evaluation.references import NAMINGS, References
-from rscc.structures import SampledCaption, ScoredCaption
+from rscc.structures import caption_from
 from rscc.text.normalisation import warn
 from rscc.utils import did_you_mean, read_json, write_json
 
@@ -69,8 +69,8 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
             return _own_records(path, data['samples'])
         said = {sample['sample_id']: sample['prediction'] for sample in data['samples']
                 if sample.get('prediction') is not None}
-        drawn = {sample['sample_id']: _sampled(sample) for sample in data['samples']}
-        return [replace(record, sampled=drawn.get(record.sample_id)) for record in
+        known = {sample['sample_id']: _details(sample) for sample in data['samples']}
+        return [replace(record, **known[record.sample_id]) for record in
                 _join(path, said, references, naming or 'name', partial)]
     captions = _captions(path, data)
     _need(path, references)
@@ -130,7 +130,7 @@ def _captions(path: Path, data: Any) -> dict[str, str]:
 
 def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
     records = [CaptionRecord(s['sample_id'], s['prediction'], s['references'],
-                             s.get('gt_change_flag'), s.get('pred_change_flag'), _sampled(s))
+                             s.get('gt_change_flag'), s.get('pred_change_flag'), **_details(s))
                for s in samples if s.get('references') and s.get('prediction') is not None]
     if not records:
         raise ValueError(f"'{path}' has no sample with prediction and references: give "
@@ -143,11 +143,11 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
     return sorted(records, key=lambda record: record.sample_id)
 
 
-def _sampled(sample: dict) -> SampledCaption | None:
-    """Return the sentence with agreement and denoising trajectory, if it was drawn from noise."""
+def _details(sample: dict) -> dict[str, Any]:
+    """Return what a sample's sentence says of itself, as fields of ``CaptionRecord``."""
     score = sample.get('score')
-    return SampledCaption.told(ScoredCaption(
-        sample.get('prediction') or '', float('nan') if score is None else score), sample)
+    return caption_details(caption_from(sample.get('prediction') or '',
+                                        float('nan') if score is None else score, sample))
 
 
 def _from_lines(path: Path, references: References | None) -> list[CaptionRecord]:

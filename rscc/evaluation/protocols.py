@@ -28,6 +28,7 @@ from rscc.evaluation.records import (
     CaptionRecord,
     coco_characters,
     coco_words,
+    describe_cuts,
 )
 from rscc.text import normalise
 from rscc.text.caption_files import holds_word
@@ -70,6 +71,8 @@ def score_captions(records: Sequence[CaptionRecord], options: CaptionOptions | N
         raise ValueError(f"sample '{lacking[0]}' has no reference caption ({len(lacking)} such "
                          'samples)')
     _tell_odd_predictions(records, options.language)
+    if cuts := describe_cuts(records):
+        warn_once(cuts)
     scorers = dict(zip(PROTOCOLS, (_score_coco, _score_clipcap_rsic), strict=True))
     return scorers[options.protocol](records, options)
 
@@ -238,6 +241,9 @@ def _content_scores(records: Sequence[CaptionRecord], board: _Board,
     if drawn:
         scores |= {name: sum(float(getattr(caption, name)) for caption in drawn) / len(drawn)
                    for name in ('agreement', 'abstained')}
+    cut = sum(record.cut_at is not None for record in records)
+    if cut:
+        scores['truncated'] = cut / len(records)
     return {f'caption/{name}': value for name, value in scores.items() if value is not None}
 
 

@@ -1,9 +1,10 @@
 """Caption records, scoring options, and the metadata that is stated beside every score."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rscc.evaluation.functional.bootstrap import check_resamples
-from rscc.structures import SampledCaption
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text import split_words
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import did_you_mean
@@ -23,6 +24,7 @@ class CaptionRecord:
         predicted_flag: The model's own change flag, where it has one.
         sampled: The sentence with its agreement and denoising trajectory, where it was drawn from
             noise.
+        cut_at: The limit of tokens at which it was cut; None where it ended, or nobody says.
     """
     sample_id: str
     prediction: str
@@ -30,6 +32,22 @@ class CaptionRecord:
     changed: bool | None = None
     predicted_flag: bool | None = None
     sampled: SampledCaption | None = None
+    cut_at: int | None = None
+
+
+def caption_details(caption: ScoredCaption) -> dict[str, Any]:
+    """Return what a sentence says of itself, as fields of ``CaptionRecord``."""
+    return dict(sampled=caption if isinstance(caption, SampledCaption) else None,
+                cut_at=caption.cut_at)
+
+
+def describe_cuts(records: Sequence[CaptionRecord]) -> str:
+    """Say how many captions were cut at the limit of tokens, '' where none was."""
+    limits = [record.cut_at for record in records if record.cut_at is not None]
+    if not limits:
+        return ''
+    limit = ' or '.join(map(str, sorted(set(limits))))
+    return f'captions cut at the limit of {limit} tokens: {len(limits)} of {len(records)}'
 
 
 @dataclass

@@ -16,7 +16,7 @@ _PUBLISHED = {**_COLUMNS, 'char_cosine': 'cos'}
 _SHARES = {
     'flag_accuracy': 'flag accuracy', 'flag_F1': 'flag F1', 'object_F1': 'object F1',
     'direction_accuracy': 'appear/remove', 'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
-    'agreement': 'agreement', 'abstained': 'abstained',
+    'agreement': 'agreement', 'abstained': 'abstained', 'truncated': 'cut at limit',
 }
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')
@@ -31,8 +31,8 @@ def format_metadata(metadata: Mapping[str, object]) -> str:
             ``samples`` (how many) and ``references`` (the file they are from).
 
     Returns:
-        A line of the data, one of the scoring, and one of the intervals and the most frequent
-        caption where there are any.
+        A line of the data, one of the scoring, and one each of the intervals, the most frequent
+        caption and the captions cut at the limit of tokens where there are any.
     """
     data = [f'{metadata["samples"]} samples' if 'samples' in metadata else '',
             f'split {metadata.get("split") or "unknown"}', f'language {metadata["language"]}',
@@ -41,6 +41,7 @@ def format_metadata(metadata: Mapping[str, object]) -> str:
     more = [f'{label}: {metadata[key]}' for key, label in (
         ('intervals', 'intervals'), ('most_frequent_of', 'most frequent caption of'))
         if key in metadata]
+    more += [metadata['truncated']] if 'truncated' in metadata else []
     lines = [', '.join(filter(None, data)), ', '.join(scoring), *more]
     return '\n'.join(lines)
 

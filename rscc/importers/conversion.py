@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -139,14 +139,6 @@ def rename_start(rules: Rules, name: str) -> str | None:
     return None
 
 
-@runtime_checkable
-class Mergeable(Protocol):
-    """A caption head that can take what lies beside its checkpoint into it."""
-
-    def merge(self, described: dict[str, Any]) -> dict[str, Any]:
-        """Take it in, and return the head's config changed accordingly."""
-
-
 @dataclass
 class Converted:
     """What a conversion wrote.
@@ -209,8 +201,8 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
 def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.PathLike) -> Converted:
     """Write a trained model as one file of plain weights, with the config that reads it.
 
-    Low-rank adapters become part of what they adapt; a caption head that is ``Mergeable`` puts its
-    language model into the file and folds what folds.
+    Low-rank adapters become part of what they adapt; a caption head may ``merge`` its language
+    model into the file.
 
     Args:
         cfg: The config the checkpoint was trained with; edited.
@@ -230,14 +222,14 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
                          f'{report}\nUse the config it was trained with.')
-    mergeable = isinstance(model.caption_head, Mergeable)
-    adapters = merge_lora(model)
-    if not adapters and not mergeable:
+    adapters, head = merge_lora(model), cfg.model.get('caption_head')
+    merged = model.caption_head.merge(head.to_dict()) if head else None
+    if not adapters and merged is None:
         raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
                          'adapters, and no language model beside its checkpoint')
     cfg.model.pop('lora', None)
-    if mergeable:
-        cfg.model.caption_head = model.caption_head.merge(cfg.model.caption_head.to_dict())
+    if merged is not None:
+        cfg.model.caption_head = merged
     meta = stored.get('meta') or {}
     facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
                  merged_from=str(checkpoint))
@@ -251,8 +243,9 @@ def _build(cfg: Config) -> nn.Module:
 
 def _carried(model: nn.Module) -> dict[str, Tensor]:
     """Return the buffers that the config told the heads of a model."""
-    return {f'{name}.{buffer}': getattr(module, buffer) for name, module in model.named_modules()
-            if isinstance(module, Part) for buffer in module.CARRIED if hasattr(module, buffer)}
+    return {f'{name}.{key}': value for name, module in model.named_modules()
+            if isinstance(module, Part) for key, value in module.named_buffers(recurse=False)
+            if key in module.CARRIED}
 
 
 def _load_published(part: nn.Module, cfg: Mapping) -> bool:

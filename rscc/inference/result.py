@@ -167,7 +167,7 @@ class InferenceResult:
     def to_dict(self) -> dict[str, Any]:
         """Return what can go into JSON (pictures and mask stay out).
 
-        Among it what the best sentence says of itself: ``agreement`` and ``strip`` for instance.
+        Among it what the best sentence says of itself: ``agreement``, ``truncated`` and others.
         """
         return {
             'captions': [[caption.text, round(float(caption.score), 5)]
@@ -257,7 +257,8 @@ def _sentences(result: InferenceResult) -> list[str]:
     lines = []
     for rank, caption in enumerate(result.captions, 1):
         label = 'sentence' if rank == 1 else f'       {rank}.'
-        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{merged})')
+        cut = f', cut at the limit of {caption.cut_at} tokens' if caption.truncated else ''
+        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{cut}{merged})')
     if isinstance(result.captions[0], SampledCaption):
         lines += _sampling(result.captions[0])
     return lines
@@ -273,7 +274,7 @@ def _sampling(caption: SampledCaption) -> list[str]:
     if caption.drawn > 1:
         doubt = ': too little, abstained' if caption.abstained else ''
         lines.append(f'agreement    {caption.agreement:.2f} of {caption.drawn} sentences{doubt}')
-    for row in denoising_rows(caption.strip, caption.text):
+    for row in denoising_rows(caption.trajectory, caption.text):
         words = ' '.join(run.text for run in row.runs)
         lines.append(f'  sigma {row.label:17s} {words}'.rstrip())
     return lines

@@ -1,4 +1,4 @@
-"""Training parts of a model: freezing by name and LoRA."""
+"""Partial training of a model: freezing parameters by name, and LoRA adapters."""
 import warnings
 from collections.abc import Sequence
 
@@ -56,6 +56,7 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str] | None = None
         ImportError: Without peft.
         ValueError: If nothing matches, or peft has no choice for this model.
     """
+    # Without names peft chooses; parameters trained fully are fixed now and freed at the end.
     peft = require('peft', 'model.lora')
     named = target_modules is None or isinstance(target_modules, str)
     targets = target_modules if named else list(target_modules)
@@ -83,6 +84,7 @@ def merge_lora(model: nn.Module) -> int:
     """
     adapted = [name for name, module in model.named_modules() if hasattr(module, 'lora_A')]
     for name in adapted:
+        # W + B A, in the plain layer that takes the place of the adapted one.
         layer = model.get_submodule(name)
         layer.merge()  # W + alpha / r * B A, then the plain layer takes the place of the wrapper
         parent, _, own = name.rpartition('.')

@@ -1,4 +1,4 @@
-"""Causal language models of transformers as decoders of a prefix."""
+"""Causal language models of transformers that continue a prefix: frozen, tuned or with LoRA."""
 import functools
 import inspect
 from collections.abc import Mapping
@@ -59,6 +59,8 @@ class LanguageModel(Part, nn.Module):
         if lora and tune != 'lora':
             raise ValueError(f"language_model has lora={dict(lora)} and tune='{tune}': set "
                              "tune='lora', or leave lora out")
+
+        # The weights, and refusal of models whose ids or direction do not fit.
         self.model = load_causal_lm(pretrained) if pretrained else random_lm(tokenizer, config)
         _speed_up(self.model)
         self.tune, self.published = tune, pretrained is not None
@@ -70,13 +72,17 @@ class LanguageModel(Part, nn.Module):
             raise ValueError(f"the language model '{pretrained or config}' is not causal: what it "
                              'says of an id depends on later ones, as in BERT; take another model, '
                              'or set is_decoder=True in its configuration')
+
+        # What is trained: nothing, everything, or adapters beside everything.
         self.model.requires_grad_(tune == 'full')
         if tune == 'lora':
             refuse_unknown(lora or {}, add_lora, 'lora')
             add_lora(self.model, **(lora or {}))
-        known = inspect.signature(self.model.forward).parameters
-        self._keeps = 'logits_to_keep' in known
-        # Not by what is fixed when saving: a hook may fix for a while what was trained before.
+
+        # Some models can skip the scores of positions that nobody reads.
+        self._keeps = 'logits_to_keep' in inspect.signature(self.model.forward).parameters
+        # What checkpoints leave out. Not by what is fixed when saving: a hook may fix for a while
+        # what was trained before.
         self._fixed = {name for name, value in self.model.state_dict(keep_vars=True).items()
                        if not value.requires_grad}
         self.register_state_dict_post_hook(_leave_out)
@@ -132,6 +138,7 @@ class LanguageModel(Part, nn.Module):
         merge_lora(self.model)
         self.published, self.tune = False, 'frozen'
         self.model.requires_grad_(False)
+        # The architecture alone: where the weights once came from no longer matters.
         fields = self.model.config.to_diff_dict()
         for name in ('transformers_version', 'architectures', 'dtype', '_name_or_path'):
             fields.pop(name, None)
@@ -146,6 +153,7 @@ class LanguageModel(Part, nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
         """Supply what checkpoints leave out, unless this one holds any of it."""
+        # Published weights that checkpoints leave out come from the model; other ones replace them.
         own = self.model.state_dict()
         names = {f'{prefix}model.{name}': own[name] for name in self.left_out()}
         given = [name for name in names if name in state_dict]
@@ -182,6 +190,7 @@ def _contiguous(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 @torch.no_grad()
 def reads_ahead(model: nn.Module) -> bool:
     """Whether scores after the first of two ids depend on the second."""
+    # Two rows that differ in their second id: a causal model scores both alike after the first.
     mode, ids = model.training, torch.tensor([[0, 0], [0, 1]])
     embedded = model.get_input_embeddings()(ids)
     one, other = model.eval()(inputs_embeds=embedded, use_cache=False).logits[:, 0]
@@ -206,6 +215,7 @@ def random_lm(tokenizer: CaptionTokenizer, config: Mapping) -> nn.Module:
     """
     transformers, fields = compat.import_transformers(), dict(config)
     kind = fields.pop('model_type', 'gpt2')
+    # What the config leaves open about the vocabulary, the tokenizer tells.
     try:
         settings = make_config(
             functools.partial(transformers.AutoConfig.for_model, kind), fields, 'language_model',

@@ -4,8 +4,9 @@ from rscc.structures.change_data_sample import (
     ChangeDataSample,
     SampledCaption,
     ScoredCaption,
+    caption_from,
 )
 from rscc.structures.features import ChangeFeatures, FrameFeatures
 
 __all__ = ['AttendedCaption', 'ChangeDataSample', 'ChangeFeatures', 'FrameFeatures',
-           'SampledCaption', 'ScoredCaption']
+           'SampledCaption', 'ScoredCaption', 'caption_from']

@@ -5,21 +5,40 @@ from typing import Any, NamedTuple, Self
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from rscc.utils.deprecation import warn_deprecated
 
-class ScoredCaption(NamedTuple):
-    """A generated sentence and how likely the model finds it.
+
+class _TextAndScore(NamedTuple):
+    text: str
+    score: float
+
+
+class ScoredCaption(_TextAndScore):
+    """A generated sentence and how likely the model finds it; unpacks into ``text, score``.
 
     Attributes:
         text: Detokenised sentence, lower case, words separated by one blank, no end mark.
         score: Mean log-probability per generated token (natural logarithm, <= 0); comparable
             between captions of different length.
+        cut_at: The limit ``max_tokens`` where generation reached it before the end of the sentence;
+            None where the model itself ended it.
     """
-    text: str
-    score: float
+    cut_at: int | None
+
+    def __new__(cls, text: str, score: float, cut_at: int | None = None) -> Self:
+        """Make a caption; ``cut_at`` is beside the tuple, so that two values unpack as ever."""
+        caption = super().__new__(cls, text, score)
+        caption.cut_at = cut_at
+        return caption
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the sentence was cut at the limit of tokens."""
+        return self.cut_at is not None
 
     def details(self) -> dict[str, Any]:
-        """Return what else it knows that JSON can hold, by name."""
-        return {}
+        """Return what else it knows that JSON can hold, by name: ``truncated``, the limit."""
+        return {'truncated': self.cut_at} if self.truncated else {}
 
 
 class AttendedCaption(ScoredCaption):
@@ -35,52 +54,68 @@ class AttendedCaption(ScoredCaption):
     attention: Tensor
 
     @classmethod
-    def of(cls, caption: ScoredCaption, words: list[str], attention: Tensor) -> 'AttendedCaption':
+    def of(cls, caption: ScoredCaption, words: list[str], attention: Tensor) -> Self:
         """Add words and maps to a sentence."""
-        attended = cls(*caption)
+        attended = cls(*caption, caption.cut_at)
         attended.words, attended.attention = words, attention
         return attended
 
 
 class SampledCaption(ScoredCaption):
-    """A sentence that several, drawn from noise, elected; otherwise a ``ScoredCaption``.
+    """A minimum Bayes risk choice among sentences sampled from noise; also a ``ScoredCaption``.
 
     Attributes:
         agreement: Mean similarity of the sentences drawn for the sample, 0 to 1; 1 where only one
             was drawn.
         abstained: Whether they agree too little for the sentence to be relied on.
-        strip: Noise level, and what the sentence was at it, of every sampling step, noisiest first;
-            empty unless asked for.
+        trajectory: Denoising trajectory: noise level, and what the sentence was at it, of every
+            sampling step, noisiest first; empty unless asked for.
         drawn: Number K of sentences drawn for the sample; of one alone the agreement says nothing.
     """
     agreement: float
     abstained: bool
-    strip: list[tuple[float, str]]
+    trajectory: list[tuple[float, str]]
     drawn: int
 
     @classmethod
     def of(cls, caption: ScoredCaption, agreement: float, abstained: bool = False,
-           strip: Iterable[tuple[float, str]] = (), drawn: int = 1) -> Self:
+           trajectory: Iterable[tuple[float, str]] = (), drawn: int = 1) -> Self:
         """Add what the other sentences say of it, and how it came about."""
-        sampled = cls(*caption)
+        sampled = cls(*caption, caption.cut_at)
         sampled.agreement, sampled.abstained = agreement, abstained
-        sampled.strip, sampled.drawn = list(strip), drawn
+        sampled.trajectory, sampled.drawn = list(trajectory), drawn
         return sampled
 
-    def details(self) -> dict[str, Any]:
-        """Return ``agreement``, ``abstained``, ``drawn``, and ``strip`` where there is one."""
-        strip = [[float(f'{sigma:.6g}'), text] for sigma, text in self.strip]
-        return {'agreement': round(float(self.agreement), 4), 'abstained': bool(self.abstained),
-                'drawn': int(self.drawn), **({'strip': strip} if strip else {})}
+    @property
+    def strip(self) -> list[tuple[float, str]]:
+        """The old name of ``trajectory``."""
+        warn_deprecated("'SampledCaption.strip'", 'SampledCaption.trajectory', '0.3')
+        return self.trajectory
 
-    @classmethod
-    def told(cls, caption: ScoredCaption, details: Mapping[str, Any]) -> Self | None:
-        """Return a caption with the :meth:`details` of an earlier one; None without any."""
-        if details.get('agreement') is None:
-            return None
-        return cls.of(caption, details['agreement'], details.get('abstained', False),
-                      [(sigma, text) for sigma, text in details.get('strip') or ()],
-                      details.get('drawn', 1))
+    def details(self) -> dict[str, Any]:
+        """Return ``agreement``, ``abstained``, ``drawn``, and where there is one ``trajectory``."""
+        steps = [[float(f'{sigma:.6g}'), text] for sigma, text in self.trajectory]
+        return {**super().details(), 'agreement': round(float(self.agreement), 4),
+                'abstained': bool(self.abstained), 'drawn': int(self.drawn),
+                **({'trajectory': steps} if steps else {})}
+
+
+def caption_from(text: str, score: float, details: Mapping[str, Any]) -> ScoredCaption:
+    """Return a caption as it was before its :meth:`~ScoredCaption.details` were written down.
+
+    Args:
+        text: The sentence.
+        score: Its score.
+        details: Among other things what ``details()`` returned. Older files say
+            ``strip`` in place of ``trajectory``.
+    """
+    # Only sentences drawn from noise have an agreement.
+    caption = ScoredCaption(text, score, details.get('truncated') or None)
+    if details.get('agreement') is None:
+        return caption
+    steps = details.get('trajectory') or details.get('strip') or ()
+    return SampledCaption.of(caption, details['agreement'], details.get('abstained', False),
+                             [(sigma, text) for sigma, text in steps], details.get('drawn', 1))
 
 
 _TEXT_FIELDS = {

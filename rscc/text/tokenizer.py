@@ -1,10 +1,10 @@
-"""Base class of caption tokenizers."""
+"""Base class of caption tokenizers, and the padding of what they encode."""
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rscc.text.normalisation import check_language, warn
-from rscc.utils.deprecation import renamed_keyword
+from rscc.utils.deprecation import warn_deprecated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class CaptionTokenizer(ABC):
     """Conversion of sentences to ids and back; subclasses define what a token is.
 
-    An encoded caption is ``bos, prompt, words, eos``. Captions longer than ``max_tokens`` are cut
-    and keep their eos; :attr:`cut` counts them, :attr:`empty` those without a word, and the first
-    of each is logged.
+    An encoded caption is ``bos, prompt, words, eos``. Captions of more than ``max_tokens`` tokens
+    are cut and keep their eos; :attr:`cut` counts them, :attr:`empty` those without a word, and the
+    first of each is logged.
 
     Attributes:
         pad_id, bos_id, eos_id, unk_id: Ids of the special tokens.
@@ -24,6 +24,8 @@ class CaptionTokenizer(ABC):
         prompt_ids: Ids put after bos in every caption (no loss is due on them); often empty.
         start_ids: What every encoded caption starts with: bos (a tokenizer may leave it out), then
             the prompt.
+        max_tokens: Tokens of the longest caption of the data, without start and end, where the file
+            of the tokenizer tells; else None.
         cut: How many captions :meth:`encode` has cut so far.
         empty: How many had nothing to encode.
     """
@@ -34,6 +36,7 @@ class CaptionTokenizer(ABC):
     unk_id: int
     vocab_size: int
     prompt_ids: Sequence[int] = ()
+    max_tokens: int | None = None
 
     def __init__(self, language: str = 'en') -> None:
         check_language(language)
@@ -63,18 +66,20 @@ class CaptionTokenizer(ABC):
         """Return the entries that rebuild this tokenizer, or None where that needs files."""
         return None
 
-    @renamed_keyword('max_len', 'max_tokens', removal='0.3')
-    def encode(self, text: str, max_tokens: int | None = None) -> list[int]:
+    def encode(self, text: str, *, max_tokens: int | None = None, max_len: int | None = None
+               ) -> list[int]:
         """Return the ids of a sentence: ``bos, prompt, words, eos``.
 
         Args:
             text: A sentence; it is normalised here.
-            max_tokens: Largest number of ids, specials and prompt included; without, nothing is
-                cut.
+            max_tokens: Most tokens of the sentence itself; start, prompt and end are not counted.
+                Without, nothing is cut.
+            max_len: The old limit, which counts them.
 
         Raises:
             ValueError: If ``max_tokens`` leaves no room for a single word.
         """
+        max_tokens = self._limit(max_tokens, max_len)
         body = self._text_to_ids(text)
         if not body:
             self.count_empty(text)
@@ -82,16 +87,22 @@ class CaptionTokenizer(ABC):
             self._warned_unknown = True
             warn(f"no word of '{text}' is in the vocabulary (language '{self.language}'): is this "
                  'the vocabulary of that dataset? Later cases are not logged.')
-        start = self.start_ids
-        length = len(start) + len(body) + 1
-        if max_tokens is None or length <= max_tokens:
-            return [*start, *body, self.eos_id]
-        if max_tokens < len(start) + 2:
-            raise ValueError(f'max_tokens={max_tokens} leaves no room for a word beside start, end '
-                             f'and {len(self.prompt_ids)} prompt tokens: use at least '
-                             f'{len(start) + 2} (40 suits LEVIR-CC)')
-        self.count_cut(text, length, max_tokens)
-        return [*start, *self._cut(body, max_tokens - len(start) - 1), self.eos_id]
+        if max_tokens is not None and len(body) > max_tokens:
+            if max_tokens < 1:
+                raise ValueError(f'max_tokens={max_tokens} leaves no room for a word: use at least '
+                                 '1 (40 suits LEVIR-CC)')
+            self.count_cut(text, len(body), max_tokens)
+            body = self._cut(body, max_tokens)
+        return [*self.start_ids, *body, self.eos_id]
+
+    def _limit(self, max_tokens: int | None, max_len: int | None) -> int | None:
+        """Return the limit in tokens of a caption, under its new name or its old one."""
+        if max_len is None:
+            return max_tokens
+        extra = len(self.start_ids) + 1
+        warn_deprecated(f"the limit 'max_len={max_len}', which counts {extra} tokens beside the "
+                        'caption,', f'max_tokens={max_len - extra}', '0.3')
+        return max_len - extra
 
     def _cut(self, body: list[int], room: int) -> list[int]:
         """Return what of a sentence fits into ``room`` ids."""
@@ -106,21 +117,21 @@ class CaptionTokenizer(ABC):
         elif _is_power_of_ten(self.empty):
             warn(f'{self.empty} times a caption had no token so far, last {text!r}')
 
-    def count_cut(self, text: str, length: int, max_tokens: int) -> None:
+    def count_cut(self, text: str, tokens: int, max_tokens: int) -> None:
         """Count a caption that does not fit; log the first one, and the count as it grows.
 
         Args:
             text: The caption.
-            length: Its number of ids, specials included.
+            tokens: How many it has.
             max_tokens: What fits.
         """
         self.cut += 1
         if self.cut == 1:
-            warn(f"caption cut from {length} to {max_tokens} tokens: '{text}'. Raise max_tokens to "
+            warn(f"caption cut from {tokens} to {max_tokens} tokens: '{text}'. Raise max_tokens to "
                  'keep it whole; later cuts are counted.')
         elif _is_power_of_ten(self.cut):
-            warn(f'{self.cut} times a caption was cut to {max_tokens} tokens (max_tokens) so far, '
-                 f"last from {length}: '{text}'")
+            warn(f'{self.cut} times a caption was cut to max_tokens={max_tokens} so far, last from '
+                 f"{tokens}: '{text}'")
 
     def decode(self, ids: 'Sequence[int] | Tensor') -> str:
         """Return the sentence up to the first eos, without specials and prompt.
@@ -141,14 +152,14 @@ class CaptionTokenizer(ABC):
     def _specials(self) -> frozenset[int]:
         return frozenset((self.pad_id, self.bos_id, self.eos_id, self.unk_id))
 
-    @renamed_keyword('max_len', 'max_tokens', removal='0.3')
-    def batch_encode(self, texts: Sequence[str],
-                     max_tokens: int | None = None) -> tuple['Tensor', 'Tensor']:
+    def batch_encode(self, texts: Sequence[str], max_tokens: int | None = None, *,
+                     max_len: int | None = None) -> tuple['Tensor', 'Tensor']:
         """Encode sentences and pad them to the longest of the batch.
 
         Args:
             texts: B sentences.
             max_tokens: As in :meth:`encode`.
+            max_len: As in :meth:`encode`.
 
         Returns:
             Ids (B, L) and mask (B, L), both int64; the mask is 1 on tokens and 0 on padding.
@@ -156,16 +167,12 @@ class CaptionTokenizer(ABC):
         Raises:
             ValueError: If there is no sentence, or ``max_tokens`` is too small.
         """
-        import torch
         if not texts:
             raise ValueError('batch_encode got no sentence')
-        rows = [self.encode(text, max_tokens) for text in texts]
-        ids = torch.full((len(rows), max(map(len, rows))), self.pad_id, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, row in enumerate(rows):
-            ids[index, :len(row)] = torch.tensor(row)
-            mask[index, :len(row)] = 1
-        return ids, mask
+        limit = self._limit(max_tokens, max_len)
+        ids, mask = pad_sentences([self.encode(text, max_tokens=limit) for text in texts],
+                                  self.pad_id)
+        return ids, mask.long()
 
     def __len__(self) -> int:
         return self.vocab_size
@@ -173,3 +180,25 @@ class CaptionTokenizer(ABC):
 
 def _is_power_of_ten(count: int) -> bool:
     return str(count).rstrip('0') == '1'
+
+
+def pad_sentences(sentences: Sequence[Sequence[int]], pad_id: int, length: int | None = None
+                  ) -> tuple['Tensor', 'Tensor']:
+    """Lay sentences out one a row.
+
+    Args:
+        sentences: Ids of M sentences.
+        pad_id: Id that fills up the rows.
+        length: Length T of the rows, longer sentences being cut; that of the longest if None.
+
+    Returns:
+        Ids (M, T), and a mask (M, T) that is true on them and false on padding.
+    """
+    import torch  # late: a tokenizer that encodes one sentence needs no tensors
+    length = max(map(len, sentences)) if length is None else length
+    ids = torch.full((len(sentences), length), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for row, sentence in enumerate(sentences):
+        kept = torch.as_tensor(sentence[:length], dtype=torch.long)
+        ids[row, :len(kept)], mask[row, :len(kept)] = kept, True
+    return ids, mask

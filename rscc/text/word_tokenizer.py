@@ -11,6 +11,7 @@ from rscc.registry import TOKENIZERS
 from rscc.text.normalisation import join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
+from rscc.utils.deprecation import warn_deprecated
 
 #: Names that vocabularies in the wild give the four specials; ours come first.
 SPECIALS = {
@@ -44,8 +45,8 @@ class WordTokenizer(CaptionTokenizer):
             thresholded: the other sources take 1.
 
     Attributes:
-        longest: Ids of the longest caption of all splits, start and end included, where the file
-            says it (``word_encoding.json``), else None.
+        max_tokens: Words of the longest caption of all splits, where the file says it
+            (``word_encoding.json``), else None.
 
     Raises:
         FileNotFoundError: If ``vocab_file`` does not exist; the message says what writes it.
@@ -53,8 +54,6 @@ class WordTokenizer(CaptionTokenizer):
             a special is missing, ``min_count`` has nothing to count, or the file is of another
             language.
     """
-
-    longest: int | None = None
 
     def __init__(self, vocab_file: str | os.PathLike | None = None,
                  words: Iterable[str] | None = None, language: str = 'en',
@@ -120,7 +119,7 @@ class WordTokenizer(CaptionTokenizer):
         if language not in (None, self.language):
             raise ValueError(f"'{path}' is of captions in '{language}', and the tokenizer's "
                              f"language is '{self.language}'")
-        self.longest = length
+        self.max_tokens = length - 2  # start and end
         return words
 
     def _set_entries(self, entries: list[str], source: str) -> None:
@@ -146,6 +145,12 @@ class WordTokenizer(CaptionTokenizer):
         names = set(found.values())
         # DUBAI-CC's vocabulary keeps capitals; lowering the case would make those words unknown.
         self.lower_case = all(word == word.lower() for word in entries if word not in names)
+
+    @property
+    def longest(self) -> int | None:
+        """The old measure of the longest caption, which counts start and end."""
+        warn_deprecated("'WordTokenizer.longest', less 2,", 'WordTokenizer.max_tokens', '0.3')
+        return None if self.max_tokens is None else self.max_tokens + 2
 
     def vocabulary(self) -> list[str]:
         """Return every entry in id order, specials included; ``words=`` accepts it."""

@@ -36,8 +36,8 @@ class CaptionDrawing(NamedTuple):
 CAPTION_DRAWINGS = (
     CaptionDrawing('attention', 'attention maps', 'return_attention', 'AttentionLSTMHead',
                    lambda caption: isinstance(caption, AttendedCaption), draw_attention),
-    CaptionDrawing('denoising', 'denoising trajectories', 'return_strip', 'KarrasCaptionHead',
-                   lambda caption: isinstance(caption, SampledCaption) and bool(caption.strip),
+    CaptionDrawing('denoising', 'denoising trajectories', 'return_trajectory', 'KarrasCaptionHead',
+                   lambda caption: isinstance(caption, SampledCaption) and bool(caption.trajectory),
                    draw_denoising),
 )
 

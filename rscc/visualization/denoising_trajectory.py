@@ -130,10 +130,10 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
     Raises:
         ValueError: If there is no frame, or no trajectory.
     """
-    if not frames or not caption.strip:
+    if not frames or not caption.trajectory:
         raise ValueError(f'draw_denoising got {len(frames)} frame(s) and a trajectory '
-                         f'of {len(caption.strip)} step(s); expected at least one of each')
-    chinese = any(has_cjk(text) for text in (caption.text, caption.strip[0][1]))
+                         f'of {len(caption.trajectory)} step(s); expected at least one of each')
+    chinese = any(has_cjk(text) for text in (caption.text, caption.trajectory[0][1]))
     words = LABELS['zh' if chinese and find_cjk_font() is not None else 'en']
     page = _Page(_MARGIN + _TILE + _GAP)
     if title is not None:
@@ -143,7 +143,7 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
     page.y += 8
     page.agreement(caption, words)
     page.legend(words)
-    for row in denoising_rows(caption.strip, caption.text):
+    for row in denoising_rows(caption.trajectory, caption.text):
         page.row(row, words)
     tiles = [_tile(frame) for frame in frames]
     return page.finish(tiles, frame_names(len(frames), words))
@@ -200,7 +200,7 @@ class _Page:
         draw = self._draw(60)
         draw.line((self.left, self.y, _WIDTH - _MARGIN, self.y), _PALE)
         self.y += 12
-        title = words['strip']
+        title = words['trajectory']
         draw.text((self.left, self.y), title, _SOFT, font_for(title, 14))
         x = self.left + _TEXT
         looks = ((False, False), (True, False), (True, True), (False, True))

@@ -19,7 +19,7 @@ LABELS = {
         'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
         'compare': 'Drag to compare', 'blink': 'blink', 'agreement': 'Agreement of {} sentences',
         'abstained': 'abstained', 'doubt': 'abstained: the sentences drawn agree too little',
-        'strip': 'From noise to words', 'steps': '{} steps',
+        'trajectory': 'Denoising trajectory', 'steps': '{} steps',
         'kinds': ('not final', 'final', 'new and final', 'new'),
     },
     'zh': {
@@ -27,7 +27,7 @@ LABELS = {
         'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
         'compare': '拖动对比', 'blink': '闪烁', 'agreement': '{} 个采样句的一致度',
         'abstained': '弃答', 'doubt': '弃答：采样句之间一致度过低',
-        'strip': '从噪声到句子', 'steps': '{} 步',
+        'trajectory': '去噪轨迹', 'steps': '{} 步',
         'kinds': ('未定', '已定', '新出现且已定', '新出现'),
     },
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rscc.structures import SampledCaption, ScoredCaption
+from rscc.structures import SampledCaption, caption_from
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.denoising_trajectory import Run, denoising_rows
@@ -28,14 +28,14 @@ _GROUPS = {'caption': 'Flag and content of the sentences', 'change': 'Change map
 #: Words that pictures do not need, beside ``LABELS``.
 _WORDS = {
     'en': {
-        'trajectory': 'Denoising trajectory', 'trajectories': 'Open denoising trajectories',
+        'trajectories': 'Open denoising trajectories',
         'cut': 'cut at the token limit', 'cut_at': 'cut at the limit of {} tokens',
         'cut_why': 'The sentence reached the largest number of tokens that the model may write; '
                    'its end is missing.',
         'cut_count': 'Marked as cut: {} of the {} samples shown. ',
     },
     'zh': {
-        'trajectory': '去噪轨迹', 'trajectories': '展开去噪轨迹',
+        'trajectories': '展开去噪轨迹',
         'cut': '达到词元上限被截断', 'cut_at': '达到 {} 个词元的上限被截断',
         'cut_why': '句子达到模型允许输出的最大词元数，结尾缺失。',
         'cut_count': '标为截断的样本：{} / {}。',
@@ -59,7 +59,7 @@ def write_report(predictions: dict,
             ``config``, ``checkpoint``, ``dataset``, ``split`` and ``protocol``. A sample may also
             hold ``pred_change_flag``; ``truncated`` where its sentence reached the token limit,
             True or the limit; and, of a sentence drawn from noise, ``agreement``, ``abstained``,
-            ``drawn`` and ``strip``: [[sigma, text], ...], noisiest first.
+            ``drawn`` and ``trajectory``: [[sigma, text], ...], noisiest first.
         out_file: The HTML file; replaced only when the new one is complete.
         mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``.
         reference_mask_dir: Folder of reference masks; None looks for ``reference_masks`` beside
@@ -200,7 +200,8 @@ def _number(value: float) -> str:
 def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict) -> dict:
     truth, claim = sample.get('gt_change_flag'), _predicted_flag(sample, dataset)
     said = sample.get('prediction')
-    caption = SampledCaption.told(ScoredCaption(said or '', 0.0), sample)
+    caption = caption_from(said or '', 0.0, sample)
+    caption = caption if isinstance(caption, SampledCaption) else None
     return {
         'id': sample.get('sample_id', ''), 'truth': _flag(truth), 'claim': _flag(claim),
         'wrong': None not in (truth, claim) and bool(truth) != claim,
@@ -266,11 +267,11 @@ def _agreement(caption: SampledCaption | None, words: dict) -> dict | None:
 
 def _trajectory(caption: SampledCaption | None, words: dict) -> dict | None:
     """Return a row for every change of the sentence, noisiest first, and what its marks mean."""
-    if caption is None or not caption.strip:
+    if caption is None or not caption.trajectory:
         return None
     rows = [{'label': row.label, 'steps': row.steps, 'noise': row.noise, 'runs': row.runs,
              'glue': '' if any(has_cjk(run.text) for run in row.runs) else ' '}
-            for row in denoising_rows(caption.strip, caption.text)]
+            for row in denoising_rows(caption.trajectory, caption.text)]
     looks = ((False, False), (True, False), (True, True), (False, True))
     legend = [Run(kind, *look) for kind, look in zip(words['kinds'], looks, strict=True)]
-    return {'steps': len(caption.strip), 'rows': rows, 'legend': legend}
+    return {'steps': len(caption.trajectory), 'rows': rows, 'legend': legend}

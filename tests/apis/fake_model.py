@@ -33,7 +33,7 @@ class Draws:
     steps: int = 4
     guidance: float = 1.0
     seed: int | None = 0
-    return_strip: bool = False
+    return_trajectory: bool = False
 
     as_dict = asdict
 
@@ -45,10 +45,11 @@ class DrawsTheWords(nn.Module):
 
     def generate(self, brighter, **decoding):
         options = Draws(**self.decoding.as_dict() | decoding)
-        strip = [(2.0 ** -k, f'word {k}') for k in range(options.steps) if options.return_strip]
+        steps = [(2.0 ** -k, f'word {k}')
+                 for k in range(options.steps if options.return_trajectory else 0)]
         said = f'{options.num_samples} {options.steps} {options.guidance} {options.seed}'
         return [[SampledCaption.of(ScoredCaption(f'{said} {k}', -0.1 * k),
-                                   options.num_samples / 4, options.num_samples < 2, strip,
+                                   options.num_samples / 4, options.num_samples < 2, steps,
                                    options.num_samples) for k in range(options.num_captions)]
                 for _ in brighter]
 

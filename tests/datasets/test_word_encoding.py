@@ -121,7 +121,7 @@ def test_chinese_has_its_own_lists(write, tmp_path):
     encoding = encode_words(path, 'zh')
     assert encoding.words[1:3] == ['一条', '路']
     write_word_encoding(encoding, tmp_path)
-    assert WordTokenizer(tmp_path / 'word_encoding.json', language='zh').longest == 4
+    assert WordTokenizer(tmp_path / 'word_encoding.json', language='zh').max_tokens == 2
     with pytest.raises(ValueError, match=r"is of captions in 'zh', and the tokenizer's language is "
                        "'en'"):
         WordTokenizer(tmp_path / 'word_encoding.json')

@@ -14,7 +14,7 @@ from rscc.engine.checkpoint import (
     load_weights,
     read_checkpoint,
 )
-from rscc.models.caption_heads.base import VocabularyMixin
+from rscc.models.caption_heads.base import CaptionHead
 
 
 def save_run(folder: Path, *epochs: int, **extra) -> list[Path]:
@@ -149,18 +149,17 @@ def test_prefix_of_wrapped_models_and_old_batch_counters_are_forgiven():
     assert report.exact and report.matched == 4
 
 
-class Head(VocabularyMixin):
+class Head(CaptionHead):
 
     def __init__(self, words):
-        super().__init__()
-        self.register_vocabulary(words)
+        super().__init__(dict(type='WordTokenizer', words=words))
 
 
 def test_other_vocabulary_is_reported_with_both_sizes():
     model = nn.ModuleDict({'head': Head(['a', 'b'])})
     other = nn.ModuleDict({'head': Head(['a', 'b', 'c'])})
     report = load_weights(model, other.state_dict())
-    assert report.mis_shaped == ['head.vocabulary: file 3 words, model 2, not the same ones']
+    assert report.mis_shaped == ['head.vocabulary: file 7 words, model 6, not the same ones']
     same_size = nn.ModuleDict({'head': Head(['a', 'c'])})
     assert not load_weights(model, same_size.state_dict()).exact
     assert load_weights(model, copy.deepcopy(model).state_dict()).exact

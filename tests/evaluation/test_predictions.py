@@ -33,15 +33,17 @@ def test_a_plain_object_is_joined_by_name(tmp_path, references):
 
 
 @pytest.mark.parametrize('given', [True, False])
-def test_agreement_and_strip_come_back_with_either_references(tmp_path, references, given):
+def test_agreement_and_trajectory_come_back_with_either_references(tmp_path, references, given):
     samples = [dict(sample_id=name, prediction='a', references=['b'], score=None)
                for name in ('test_1', 'test_2')]
-    samples[1] |= dict(agreement=0.5, abstained=True, drawn=4, strip=[[2.0, 'b'], [1.0, 'a']])
+    samples[1] |= dict(agreement=0.5, abstained=True, drawn=4, trajectory=[[2.0, 'b'], [1.0, 'a']],
+                       truncated=40)
     write_json(tmp_path / 'p.json', dict(samples=samples))
     plain, drawn = read_predictions(tmp_path / 'p.json', references if given else None)
     assert plain.sampled is None and drawn.sampled.text == 'a'
-    assert vars(drawn.sampled) == dict(agreement=0.5, abstained=True, drawn=4,
-                                       strip=[(2.0, 'b'), (1.0, 'a')])
+    assert (plain.cut_at, drawn.cut_at) == (None, 40)
+    assert vars(drawn.sampled) == dict(cut_at=40, agreement=0.5, abstained=True, drawn=4,
+                                       trajectory=[(2.0, 'b'), (1.0, 'a')])
 
 
 def test_lines_follow_the_sorted_names(tmp_path, references):

@@ -41,10 +41,11 @@ def test_intervals_stand_below_their_row_and_protocols_apart():
 
 def test_metadata_say_what_the_scores_are_of():
     metadata = {'samples': 58, 'split': 'test', 'language': 'zh', 'protocol': 'coco',
-             'tokenizer': 'jieba words', 'most_frequent_of': 'train'}
+             'tokenizer': 'jieba words', 'most_frequent_of': 'train',
+             'truncated': 'captions cut at the limit of 40 tokens: 3 of 58'}
     assert format_metadata(metadata).splitlines() == [
         '58 samples, split test, language zh', 'protocol coco, tokenizer: jieba words',
-        'most frequent caption of: train']
+        'most frequent caption of: train', 'captions cut at the limit of 40 tokens: 3 of 58']
     assert format_metadata({'language': 'en', 'protocol': 'coco', 'tokenizer': 'words'}).startswith(
         'split unknown, language en')
 

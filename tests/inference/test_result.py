@@ -71,13 +71,13 @@ def test_a_sentence_with_a_strip_is_drawn_and_its_details_are_saved(tmp_path):
     stored = json.loads((tmp_path / 'x.json').read_text())
     assert stored['captions'] == [['a road', -0.25]]
     assert (stored['agreement'], stored['abstained'], stored['drawn']) == (0.4, True, 4)
-    assert stored['strip'] == [[80.0, 'tree'], [0.1, 'a road']]
+    assert stored['trajectory'] == [[80.0, 'tree'], [0.1, 'a road']]
 
 
 @pytest.mark.parametrize('captions', [[], [ScoredCaption('a road', -0.25)]])
 @pytest.mark.parametrize(('name', 'message'), [
     ('attention', 'no attention maps to draw: ask for them with return_attention=True'),
-    ('denoising', 'no denoising trajectories to draw: ask for them with return_strip=True'),
+    ('denoising', 'no denoising trajectories to draw: ask for them with return_trajectory=True'),
     ('attentoin', "captions have no drawing 'attentoin'.* Did you mean 'attention'")])
 def test_a_drawing_that_is_not_there_says_how_to_get_it(captions, name, message):
     result = InferenceResult(FRAMES, captions=captions)
@@ -122,3 +122,13 @@ def test_the_way_of_a_sentence_stands_below_it():
 def test_one_sentence_has_no_agreement_to_tell_of():
     caption = SampledCaption.of(ScoredCaption('a road', -0.25), 1.0)
     assert 'agreement' not in describe(InferenceResult(FRAMES_TEXT, captions=[caption]))
+
+
+def test_a_sentence_that_was_cut_says_so_in_text_and_json():
+    result = InferenceResult(FRAMES_TEXT, captions=[ScoredCaption('a road and', -0.25, 3),
+                                                    ScoredCaption('a road', -0.5)])
+    lines = describe(result).splitlines()
+    assert lines[0] == 'sentence     a road and  (score -0.250, cut at the limit of 3 tokens)'
+    assert lines[1].endswith('a road  (score -0.500)')
+    assert result.to_dict()['truncated'] == 3
+    assert 'truncated' not in InferenceResult(FRAMES_TEXT, captions=[result.captions[1]]).to_dict()

@@ -13,14 +13,14 @@ from recordings import RECORDINGS, skip_without, tensors
 from torch.nn import functional
 
 from rscc.importers.clipcap import HEAD, read_shape, rename, rename_clipcap
-from rscc.models.caption_heads.base import clipcap_max_tokens, pad_sentences
 from rscc.models.caption_heads.mappers import AMHTMapper
 from rscc.models.generation.beam_search import search
-from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.decoders import CausalLMStep
 from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS, TOKENIZERS
 from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.text import CaptionTokenizer
+from rscc.text.tokenizer import pad_sentences
 
 FOLDER = RECORDINGS / 'clip_gpt'
 pytestmark = skip_without('clip_gpt')
@@ -209,10 +209,10 @@ def test_padding_to_the_longest_of_the_batch_gives_the_same_loss(name):
 @pytest.mark.parametrize('name', WHOLE)
 def test_greedy_ids(name):
     head, record = build_head(name)
-    stepper = CausalLMStepper(head.language_model.model)
+    decoder = CausalLMStep(head.language_model.model)
     for stops, expected in (([record.cfg['stop_id']], 'greedy'), ([], 'greedy_nostop')):
-        written = search(stepper, stepper.start(record.out['prefix_embed']), Decoding(), stops,
-                         pad_id=0, max_tokens=record.cfg['entry_length'])
+        written = search(decoder, decoder.start(record.out['prefix_embed']),
+                         Decoding(max_tokens=record.cfg['entry_length']), stops, pad_id=0)
         assert [captions[0].ids for captions in written] == without_padding(record.out[expected])
 
 
@@ -230,9 +230,7 @@ def test_beams_through_the_head(name, beams):
 
 def test_padding_rule():
     record = recorded('caption_padding')
-    lengths = record.inputs['lengths'].tolist()
-    length = clipcap_max_tokens(lengths)
-    assert length == record.out['max_seq_len']
+    lengths, length = record.inputs['lengths'].tolist(), int(record.out['max_seq_len'])
     rows = [row.tolist() for row in record.inputs['flat_tokens'].split(lengths)]
     ids, mask = pad_sentences(rows, pad_id=0, length=length)
     assert torch.equal(ids, record.out['tokens'])

@@ -7,10 +7,10 @@ from recordings import recording, tensors
 
 from rscc import compat
 from rscc.importers.attention_tutorial import rename_decoder, sizes_of
-from rscc.models.caption_heads.attention_lstm import AttentionLSTMStepper, SentenceGrid
+from rscc.models.caption_heads.attention_lstm import AttentionLSTMStep, SentenceGrid
 from rscc.models.caption_heads.attention_lstm_head import unevenness
 from rscc.models.generation.beam_search import search
-from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.decoders import CausalLMStep
 from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
@@ -112,7 +112,7 @@ def test_losses_and_gradients_are_recorded(recorded, head, memory, monkeypatch):
     captions = [row[:int(length)].tolist() for row, length in
                 zip(recorded['in/captions'], recorded['in/caplens'], strict=True)]
     # The recording has ids and no words: each sentence is its number here.
-    monkeypatch.setattr(head.tokenizer, 'encode', lambda text, limit: captions[int(text)])
+    monkeypatch.setattr(head.tokenizer, 'encode', lambda text, max_tokens: captions[int(text)])
     samples = [ChangeDataSample() for _ in captions]
     for number, sample in enumerate(samples):
         sample.gt_captions = [str(number)]
@@ -131,15 +131,15 @@ def test_losses_and_gradients_are_recorded(recorded, head, memory, monkeypatch):
 @pytest.mark.parametrize('beams', [1, 3, 5])
 def test_beams_write_the_recorded_words(recorded, head, memory, beams):
     start, end = int(recorded['cfg/start']), int(recorded['cfg/end'])
-    stepper = AttentionLSTMStepper(head.decoder, start, record=True)
-    written = search(stepper, stepper.start(memory),
-                     Decoding(num_beams=beams, beam_rule='show_attend_tell'), [end], 0,
-                     max_tokens=51)
+    decoder = AttentionLSTMStep(head.decoder, start, record=True)
+    written = search(decoder, decoder.start(memory),
+                     Decoding(num_beams=beams, beam_rule='show_attend_tell', max_tokens=51), [end],
+                     0)
     assert [[start, *best.ids] for best, *_ in written] == rows(recorded[f'out/beam{beams}'])
     if f'out/beam{beams}_alphas_img0' not in recorded:
         return
     for image, (best, *_) in enumerate(written):
-        maps = torch.stack([at[row] for at, row in zip(stepper.weights, best.rows, strict=False)])
+        maps = torch.stack([at[row] for at, row in zip(decoder.weights, best.rows, strict=False)])
         alphas = recorded[f'out/beam{beams}_alphas_img{image}']
         # The row of the start word is all ones there.
         close(maps, alphas.flatten(1)[1:])
@@ -170,10 +170,9 @@ def test_the_recorded_ids_follow_the_recorded_prefix(clipcap, name, beams, use_c
     arrays, model = clipcap
     stops = [] if name.endswith('nostop') else [int(arrays['cfg/stop_id'])]
     options = Decoding(num_beams=beams, num_captions=beams, beam_rule='clipcap',
-                       use_cache=use_cache)
-    stepper = CausalLMStepper(model, use_cache)
-    written = search(stepper, stepper.start(arrays['out/prefix_embed']), options, stops, 0,
-                     max_tokens=int(arrays['cfg/entry_length']))
+                       use_cache=use_cache, max_tokens=int(arrays['cfg/entry_length']))
+    decoder = CausalLMStep(model, use_cache)
+    written = search(decoder, decoder.start(arrays['out/prefix_embed']), options, stops, 0)
     recorded = rows(arrays[f'out/{name}'])
     ids = [[sentence.ids for sentence in sentences] for sentences in written]
     assert ids == (recorded if beams > 1 else [[row] for row in recorded])

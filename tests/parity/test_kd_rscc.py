@@ -11,7 +11,6 @@ from torch import nn
 
 from rscc import compat
 from rscc.importers.kd_rscc import read_shape, rename, rename_kd_rscc
-from rscc.models.diffusion.caption_sampling import Estimator
 from rscc.models.diffusion.preconditioning import precondition
 from rscc.models.diffusion.samplers import choose
 from rscc.registry import MODELS, SAMPLERS
@@ -160,7 +159,7 @@ def test_estimate_and_rounding(model, meta, recorded):
     noisy = recorded['x0'] + recorded['sigma'][:, None, None] * recorded['noise']
     close(noisy, recorded['x_noised'])
     for row, sigma in enumerate(recorded['sigma']):
-        estimator = Estimator(head, recorded['cond'][row:row + 1], head.decoding)
+        estimator = head.estimator(recorded['cond'][row:row + 1], head.decoding)
         estimate = estimator(noisy[row:row + 1], sigma)
         close(estimate, recorded['D'][row:row + 1])
         close(head.space.logits(estimate), recorded['logits_of_D'][row:row + 1])
@@ -192,7 +191,7 @@ def test_loss_and_gradients_from_images_and_words(model, meta, recorded, feature
 
 def test_sampling_with_the_published_solver(model, recorded):
     head, trace = model.caption_head, []
-    estimator = Estimator(head, recorded['cond'], head.decoding)
+    estimator = head.estimator(recorded['cond'], head.decoding)
     sampler = choose(SAMPLERS, dict(type='dpmpp_2m_sde', eta=0.0, variant='heun'))
     with torch.no_grad():
         final = sampler(estimator, recorded['xT'], recorded['sample_sigmas'].double(),

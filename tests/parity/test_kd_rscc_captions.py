@@ -45,4 +45,4 @@ def test_the_tokenizer_encodes_as_recorded(recorded, written, file):
 def test_the_length_is_that_of_the_longest_row(recorded, written):
     lengths = {len(row) for images in recorded['encoded'].values() for rows in images.values()
                for row in rows}
-    assert lengths == {WordTokenizer(written / 'word_encoding.json').longest}
+    assert lengths == {2 + WordTokenizer(written / 'word_encoding.json').max_tokens}

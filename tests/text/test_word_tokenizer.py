@@ -42,17 +42,23 @@ def test_cut_captions_keep_their_end_are_counted_and_shown_once(monkeypatch):
     said = []
     monkeypatch.setattr(base, 'warn', said.append)
     tokenizer = WordTokenizer(words=WORDS)
-    assert tokenizer.encode('a road is built', max_tokens=4) == [2, 4, 5, 3]
-    assert tokenizer.encode('a road is built', max_tokens=6)[-2:] == [7, 3]
-    tokenizer.batch_encode(['a a a a a', 'a'], max_tokens=5)
+    assert tokenizer.encode('a road is built', max_tokens=2) == [2, 4, 5, 3]
+    assert tokenizer.encode('a road is built', max_tokens=4)[-2:] == [7, 3]
+    tokenizer.batch_encode(['a a a a a', 'a'], max_tokens=3)
     assert tokenizer.cut == 2
-    assert said == ["caption cut from 6 to 4 tokens: 'a road is built'. Raise max_tokens to "
+    assert said == ["caption cut from 4 to 2 tokens: 'a road is built'. Raise max_tokens to "
                     'keep it whole; later cuts are counted.']
-    tokenizer.batch_encode(['a road is built'] * 8, max_tokens=5)
-    assert said[1:] == ['10 times a caption was cut to 5 tokens (max_tokens) so far, last from 6: '
+    tokenizer.batch_encode(['a road is built'] * 8, max_tokens=3)
+    assert said[1:] == ['10 times a caption was cut to max_tokens=3 so far, last from 4: '
                         "'a road is built'"]
-    with pytest.raises(ValueError, match=r'max_tokens=2 leaves no room for a word.*at least 3'):
-        tokenizer.encode('a road', max_tokens=2)
+    with pytest.raises(ValueError, match=r'max_tokens=0 leaves no room for a word: use at least 1'):
+        tokenizer.encode('a road', max_tokens=0)
+
+
+def test_the_old_name_of_the_limit_counts_start_and_end():
+    tokenizer = WordTokenizer(words=WORDS)
+    assert tokenizer.encode('a road is built', max_len=4) == [2, 4, 5, 3]
+    assert tokenizer.batch_encode(['a road is built'], max_len=4)[0].tolist() == [[2, 4, 5, 3]]
 
 
 def test_a_vocabulary_of_another_language_is_noticed(monkeypatch):
@@ -181,8 +187,9 @@ def test_an_encoding_knows_the_longest_caption(tmp_path):
     data = dict(format='rscc word encoding', language='en', words=words, length=7, splits={})
     write_json(tmp_path / 'word_encoding.json', data)
     tokenizer = WordTokenizer(tmp_path / 'word_encoding.json')
-    assert tokenizer.longest == 7 and tokenizer.encode('a road') == [4, 1, 2, 5]
-    assert tokenizer.vocabulary() == words and WordTokenizer(words=words).longest is None
+    assert tokenizer.max_tokens == 5 == tokenizer.longest - 2
+    assert tokenizer.encode('a road') == [4, 1, 2, 5]
+    assert tokenizer.vocabulary() == words and WordTokenizer(words=words).max_tokens is None
     for wrong in (dict(length=None), dict(length=2), dict(words=None)):
         write_json(tmp_path / 'v.json', data | wrong)
         with pytest.raises(ValueError, match=r"v\.json' is no whole word encoding: found length"):

@@ -136,8 +136,10 @@ def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_pa
     import rscc.apis.inferencer as inferencer
 
     def answer(self, batch, decoding):
+        from rscc.models.caption_heads.base import AutoregressiveHead
         from rscc.models.generation.options import Decoding
-        Decoding().updated(decoding)
+        head = AutoregressiveHead(dict(type='WordTokenizer', words=['a']))
+        head.check_decoding(Decoding().updated(decoding))
 
     monkeypatch.setattr(inferencer.ChangeInferencer, '_predict', answer)
     with pytest.raises(SystemExit, match=f'^error: return_attention=True, and this {refuse}'):
@@ -160,13 +162,13 @@ def test_nbest_draws_as_many_and_never_fewer_than_the_config_says(call):
     assert 'sentence     2 4 1.0 0 0' in call(*PAIR, '--nbest', '1', model=DRAWS)
 
 
-def test_a_strip_is_printed_and_drawn_beside_the_panel(call, tmp_path):
-    out = call(*PAIR, '--strip', model=DRAWS)
+def test_a_trajectory_is_printed_and_drawn_beside_the_panel(call, tmp_path):
+    out = call(*PAIR, '--trajectory', model=DRAWS)
     assert [line.split() for line in out.splitlines() if line.startswith('  sigma')] == [
         ['sigma', sigma, 'word', str(k)] for k, sigma in enumerate(['1', '0.5', '0.25', '0.125'])]
     assert 'before_after_denoising.png' in call(*PAIR, '--strip', '--out', 'out', model=DRAWS)
     stored = json.loads((tmp_path / 'out/before_after.json').read_text())
-    assert stored['agreement'] == 0.5 and stored['strip'][0] == [1.0, 'word 0']
+    assert stored['agreement'] == 0.5 and stored['trajectory'][0] == [1.0, 'word 0']
     assert np.asarray(Image.open(tmp_path / 'out/before_after_denoising.png')).shape[2] == 3
 
 
@@ -175,7 +177,7 @@ def test_a_strip_is_printed_and_drawn_beside_the_panel(call, tmp_path):
                          'caption head does not have. It has: num_beams, num_captions'),
     (('--steps', '8'), "--steps sets the decoding option 'steps'"),
     (('--guidance', '2'), "--guidance sets the decoding option 'guidance'"),
-    (('--strip',), "--strip sets the decoding option 'return_strip'"),
+    (('--strip',), "--trajectory sets the decoding option 'return_trajectory'"),
     (('--seed', '0'), "--seed has no effect: this model's caption head searches and draws")])
 def test_heads_that_search_refuse_to_diffuse(call, flags, message, tmp_path):
     with pytest.raises(SystemExit, match='^error: ' + re.escape(message)):

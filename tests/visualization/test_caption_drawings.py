@@ -10,7 +10,7 @@ from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of, f
 
 PLAIN = ScoredCaption('a house', -1.0)
 ATTENDED = AttendedCaption.of(PLAIN, ['a', 'house'], torch.full((2, 1, 3, 3), 1 / 9))
-SAMPLED = SampledCaption.of(PLAIN, 0.5, strip=[(10.0, 'road'), (0.1, 'a house')])
+SAMPLED = SampledCaption.of(PLAIN, 0.5, trajectory=[(10.0, 'road'), (0.1, 'a house')])
 
 
 def test_every_kind_of_caption_has_its_drawings():
@@ -35,7 +35,7 @@ def test_unknown_drawings_suggest_the_nearest():
 @pytest.mark.parametrize('caption', [None, PLAIN, ATTENDED])
 def test_a_drawing_that_the_caption_does_not_bring_says_how_to_get_it(caption):
     with pytest.raises(ValueError, match='no denoising trajectories to draw: ask for them with '
-                                         r'return_strip=True, of a model .*\(KarrasCaptionHead\)'):
+                                         r'return_trajectory=True, of a model .*\(Karras'):
         find_drawing('denoising', caption)
 
 

@@ -56,8 +56,8 @@ def frame(value=120, size=(64, 96)):
     return np.full((*size, 3), value, np.uint8)
 
 
-def sampled(strip=DRAWN, text='a house is built', agreement=0.5, **more):
-    return SampledCaption.of(ScoredCaption(text, -0.5), agreement, strip=strip, **more)
+def sampled(trajectory=DRAWN, text='a house is built', agreement=0.5, **more):
+    return SampledCaption.of(ScoredCaption(text, -0.5), agreement, trajectory=trajectory, **more)
 
 
 def count(picture, colour):
@@ -73,8 +73,8 @@ def test_a_picture_has_the_images_beside_the_rows():
 
 def test_every_change_makes_the_picture_taller_and_repetitions_do_not():
     levels = [(80.0 / 2 ** n, f'word{n} tree') for n in range(24)]
-    heights = [draw_denoising([frame()], sampled(strip)).shape[0]
-               for strip in (levels[:20], levels[:21], levels[:21] + levels[20:21] * 9)]
+    heights = [draw_denoising([frame()], sampled(trajectory)).shape[0]
+               for trajectory in (levels[:20], levels[:21], levels[:21] + levels[20:21] * 9)]
     assert heights[1] - heights[0] == module._LINE + 2
     assert heights[2] - heights[1] == 12, 'the number of steps below the noise level'
 
@@ -111,14 +111,15 @@ def test_blanks_in_chinese_neither_lose_nor_double_a_character():
 
 
 def test_long_strips_of_long_sentences_grow_the_page():
-    strip = [(80.0 / 1.2 ** n, f'word{n} ' * 40) for n in range(50)]
-    picture = draw_denoising([frame()], sampled(strip))
+    trajectory = [(80.0 / 1.2 ** n, f'word{n} ' * 40) for n in range(50)]
+    picture = draw_denoising([frame()], sampled(trajectory))
     assert picture.shape[0] > 4000 and (picture[-120:-40] != 255).any()
 
 
 def test_chinese_sentences_get_chinese_labels(monkeypatch):
     seen = []
-    monkeypatch.setattr(module._Page, 'legend', lambda page, words: seen.append(words['strip']))
+    monkeypatch.setattr(module._Page, 'legend',
+                        lambda page, words: seen.append(words['trajectory']))
     monkeypatch.setattr(module, 'find_cjk_font', lambda: 'a font')
     for text in ('新建房屋', 'a house'):
         draw_denoising([frame()], sampled([(1.0, text)], text))
@@ -127,8 +128,8 @@ def test_chinese_sentences_get_chinese_labels(monkeypatch):
     assert seen == ['从噪声到句子', 'From noise to words', 'From noise to words']
 
 
-@pytest.mark.parametrize(('frames', 'strip'), [(0, DRAWN), (1, [])])
-def test_frames_and_steps_are_needed(frames, strip):
+@pytest.mark.parametrize(('frames', 'trajectory'), [(0, DRAWN), (1, [])])
+def test_frames_and_steps_are_needed(frames, trajectory):
     with pytest.raises(ValueError, match=rf'got {frames} frame\(s\) and a trajectory of '
-                                         rf'{len(strip)} step\(s\); expected at least one of each'):
-        draw_denoising([frame()] * frames, sampled(strip))
+                                         rf'{len(trajectory)} step\(s\); expected at least one'):
+        draw_denoising([frame()] * frames, sampled(trajectory))

@@ -79,7 +79,7 @@ def main() -> None:
         if args.max_tokens is not None:
             head.max_tokens = args.max_tokens
         cfg.merge_from_dict(args.cfg_options or {})
-        if tokenizer.longest is None and head.get('max_tokens') is None:
+        if tokenizer.max_tokens is None and head.get('max_tokens') is None:
             raise ValueError(f"'{args.words}' does not tell the length of captions: add "
                              '--max-tokens N, two less than the ids that the model was trained on')
         done = convert(rename_kd_rscc(state), cfg, args.out, args.source)

@@ -28,9 +28,9 @@ class PanelHook(Hook):
     every reference mask, as palette PNGs whose values are class numbers; ``overlays/<sample
     id>.png``, the predicted mask over the last date; beside each panel what its sentence brings
     with it, ``attention/<sample id>.png`` or ``denoising/<sample id>.png`` (asked for by
-    ``decoding=dict(return_attention=True)`` or ``dict(return_strip=True)`` of the caption head);
-    and with ``probabilities`` also ``probabilities/<sample id>.png``, P(changed) as grey of 16
-    bits, which ``tools/dataset_converters/tiles.py merge`` puts together.
+    ``decoding=dict(return_attention=True)`` or ``dict(return_trajectory=True)`` of the caption
+    head); and with ``probabilities`` also ``probabilities/<sample id>.png``, P(changed) as grey of
+    16 bits, which ``tools/dataset_converters/tiles.py merge`` puts together.
 
     In distributed runs each process draws from its own share of the samples; only process 0 has
     a visualizer.

@@ -6,9 +6,15 @@ from typing import Any
 
 from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.evaluation.protocols import score_captions
-from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
+from rscc.evaluation.records import (
+    CaptionOptions,
+    CaptionRecord,
+    caption_details,
+    describe_cuts,
+    scoring_metadata,
+)
 from rscc.registry import METRICS
-from rscc.structures import SampledCaption
+from rscc.structures import ScoredCaption
 from rscc.utils import atomic_write
 
 
@@ -19,13 +25,14 @@ def caption_record(sample: dict) -> dict | None:
     return dict(prediction=str(sample['pred_caption']), references=list(sample['gt_captions']),
                 changed=_flag(sample.get('gt_change_flag')),
                 predicted_flag=_flag(sample.get('pred_change_flag')),
-                sampled=best_if_sampled(sample))
+                **caption_details(best_caption(sample)))
 
 
-def best_if_sampled(sample: dict) -> SampledCaption | None:
-    """Return the best sentence of a data sample (as a dict) if it was drawn from noise."""
-    best = next(iter(sample.get('pred_captions') or ()), None)
-    return best if isinstance(best, SampledCaption) else None
+def best_caption(sample: dict) -> ScoredCaption:
+    """Return the best sentence of a data sample (as a dict), with all that it says of itself."""
+    for best in sample.get('pred_captions') or ():
+        return best if isinstance(best, ScoredCaption) else ScoredCaption(*best)
+    return ScoredCaption(sample['pred_caption'], sample.get('pred_caption_score'))
 
 
 def _flag(value: Any) -> bool | None:
@@ -41,8 +48,9 @@ class CaptionMetric(SampleMetric):
     equal; ``Sm`` is the mean of BLEU-4, METEOR on words, ROUGE-L and CIDEr), ``baseline/...`` (what
     blind answers score, see ``rscc.evaluation.functional.baselines``), and shares from 0 to 1:
     ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
-    ``distinct_2``, and of heads that draw several sentences a sample, ``agreement`` (mean) and
-    ``abstained`` (share; these sentences are scored like all others).
+    ``distinct_2``, of heads that draw several sentences a sample, ``agreement`` (mean) and
+    ``abstained`` (share; these sentences are scored like all others), and ``truncated`` (share of
+    the sentences cut at the limit of tokens; absent where none was).
 
     Chinese is scored by jieba's words, and by characters under ``caption_characters/...``. Single
     images have no changed and unchanged part and no flag; their baselines are the best single
@@ -78,6 +86,7 @@ class CaptionMetric(SampleMetric):
         self.out_file = out_file
         self.bootstrap = bootstrap
         self.seed = seed
+        self.cuts = ''
         self.options()  # wrong settings are said now, not after hours of training
 
     def options(self) -> CaptionOptions:
@@ -92,8 +101,9 @@ class CaptionMetric(SampleMetric):
     @property
     def metadata(self) -> dict[str, str]:
         """What must stand beside the scores."""
-        return scoring_metadata(self.options(), self.meta.get('split'),
-                                single=self.meta.get('task') == 'single')
+        metadata = scoring_metadata(self.options(), self.meta.get('split'),
+                                    single=self.meta.get('task') == 'single')
+        return {**metadata, 'truncated': self.cuts} if self.cuts else metadata
 
     def record(self, sample: dict) -> dict | None:
         """Keep the sentences and flags of a sample."""
@@ -104,6 +114,7 @@ class CaptionMetric(SampleMetric):
         if not results:
             return {}
         records = [CaptionRecord(**result) for result in results]
+        self.cuts = describe_cuts(records)
         scores, rows = score_captions(records, self.options())
         if self.out_file is not None:
             write_table(self.out_file, records, rows, self.protocol)

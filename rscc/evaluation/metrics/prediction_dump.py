@@ -2,7 +2,7 @@
 import os
 
 from rscc.evaluation.functional.segmentation import changed_f1
-from rscc.evaluation.metrics.caption_metric import best_if_sampled, caption_record
+from rscc.evaluation.metrics.caption_metric import best_caption, caption_record
 from rscc.evaluation.metrics.change_metric import sample_matrix
 from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.evaluation.protocols import score_captions
@@ -43,6 +43,7 @@ class PredictionDump(SampleMetric):
                  if sample.get(name)}
         if sample.get('imgid') is not None:
             paths['imgid'] = sample['imgid']
+        # What it is, what should be said of it, and what is said.
         kept = {**paths, 'split': sample.get('split'),
                 'references': list(sample.get('gt_captions') or ())}
         if sample.get('gt_change_flag') is not None:
@@ -54,11 +55,13 @@ class PredictionDump(SampleMetric):
             kept['score'] = _number(sample.get('pred_caption_score'))
             kept['nbest'] = [[str(text), _number(score)]
                              for text, score in sample.get('pred_captions') or ()]
-            sampled = best_if_sampled(sample)
-            kept |= sampled.details() if sampled else {}
+            # Agreement and trajectory of a sampled sentence, the limit of one that was cut.
+            kept |= best_caption(sample).details()
         matrix = sample_matrix(sample, None)
         f1 = None if matrix is None else changed_f1(matrix)
         kept['scores'] = {} if f1 is None else {'F1_changed': f1}
+
+        # What scores are computed from, once all samples are here.
         captions = caption_record(sample)
         return {**kept, 'captions': captions} if captions else kept
 

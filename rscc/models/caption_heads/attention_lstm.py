@@ -43,9 +43,12 @@ class SentenceGrid:
             pad_id: Id that fills up.
             device: Where tensors are needed.
         """
+        # Longest sentences first in a sample, samples with the longest first in the batch.
         rows = [sorted(sample, key=len, reverse=True) for sample in sentences]
         order = sorted(range(len(rows)), key=lambda row: -len(rows[row][0]) if rows[row] else 0)
         rows = [rows[row] for row in order]
+
+        # Ids (N, M, T + 1) and how many of each are to be predicted (N, M).
         places = max(map(len, rows))
         lengths = torch.tensor([[len(ids) - 1 for ids in row] + [0] * (places - len(row))
                                 for row in rows])
@@ -67,9 +70,12 @@ def _unroll(ids: Tensor, lengths: Tensor) -> tuple[list[tuple[int, int]], Tensor
     """Return the rectangle of every step, and places and ids of what it predicts."""
     shapes, learned, targets, start = [], [], [], 0
     for step in range(ids.shape[2] - 1):
+        # What still goes on is a rectangle (n, m), and gaps within it.
         going = lengths > step
         n, m = int(going.any(1).sum()), int(going.any(0).sum())
         going = going[:n, :m]
+
+        # Where the words to predict lie in all rectangles end to end, and which they are.
         learned.append(start + going.flatten().nonzero().flatten())
         targets.append(ids[:n, :m, step + 1][going])
         shapes.append((n, m))
@@ -98,6 +104,7 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, hidden: Tensor, keys: Tensor) -> Tensor:
         """Return the weights (N, M, L) for states (N, M, H)."""
+        # (N, 1, L, A) against (N, M, 1, A).
         mixed = torch.relu(keys[:, None] + self.hidden(hidden)[:, :, None])
         return self.score(mixed).squeeze(-1).softmax(-1)
 
@@ -131,6 +138,7 @@ class AttentionLSTM(nn.Module):
 
     def start(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return hidden and cell state (N, 1, H) from the mean token of memory (N, L, C)."""
+        # Two layers over the mean token (N, 1, C), as in Section 3.1.2 of the paper.
         mean = memory.mean(1, keepdim=True)
         return self.init_hidden(mean), self.init_cell(mean)
 
@@ -153,8 +161,11 @@ class AttentionLSTM(nn.Module):
         Returns:
             New hidden and cell state (N, M, H), and attention weights (N, M, L).
         """
+        # Attention by the last state, then the gate: z = beta * sum_i alpha_i a_i (Section 4.2.1).
         context, weights = self.look(hidden, memory, keys)
         inputs = torch.cat([self.embedding(words), self.gate(hidden).sigmoid() * context], -1)
+
+        # One LSTM step of all N * M sentences.
         states = self.cell(inputs.flatten(0, 1), (hidden.flatten(0, 1), cell.flatten(0, 1)))
         hidden, cell = (state.unflatten(0, words.shape) for state in states)
         return hidden, cell, weights
@@ -179,8 +190,8 @@ class LSTMState:
     keys: Tensor
 
 
-class AttentionLSTMStepper:
-    """``AttentionLSTM`` as a ``Stepper`` of the search.
+class AttentionLSTMStep:
+    """``AttentionLSTM`` as the ``DecoderStep`` of the search.
 
     Args:
         decoder: The decoder.
@@ -212,11 +223,14 @@ class AttentionLSTMStepper:
 
     def select(self, state: LSTMState, rows: Tensor) -> LSTMState:
         """Return the state of these rows; memory is copied only where samples leave."""
+        # The samples that the rows belong to; equally many rows of each stay side by side.
         samples, places = state.hidden.shape[:2]
         owners = rows.div(places, rounding_mode='floor')
         kept, counts = owners.unique_consecutive(return_counts=True)
         if not bool((counts == counts[0]).all()):
             kept, counts = owners, torch.ones_like(owners)
+
+        # States follow their rows; the memory only where samples have left.
         shape = (len(kept), int(counts[0]))
         hidden, cell = (value.flatten(0, 1)[rows].unflatten(0, shape)
                         for value in (state.hidden, state.cell))

@@ -1,9 +1,8 @@
-"""Show, Attend and Tell as a caption head.
+"""The Show, Attend and Tell caption head: an LSTM that attends to the image at every word.
 
 Paper: Xu et al., ICML 2015, https://arxiv.org/abs/1502.03044; scheduled sampling: Bengio et al.,
 NeurIPS 2015, https://arxiv.org/abs/1506.03099.
 """
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -13,21 +12,21 @@ from torch.nn import functional
 
 from rscc.models.caption_heads.attention_lstm import (
     AttentionLSTM,
-    AttentionLSTMStepper,
+    AttentionLSTMStep,
+    LSTMState,
     SentenceGrid,
 )
-from rscc.models.caption_heads.base import VocabularyMixin, encode_targets, never_written
-from rscc.models.contracts import Need
+from rscc.models.caption_heads.base import AutoregressiveHead
 from rscc.models.generation.beam_scorers import Hypothesis
-from rscc.models.generation.beam_search import search, to_captions
+from rscc.models.generation.beam_search import to_captions
 from rscc.models.generation.options import Decoding
-from rscc.registry import MODELS, TOKENIZERS
+from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.text.word_tokenizer import read_word_vectors
 
 
 @MODELS.register_module()
-class AttentionLSTMHead(VocabularyMixin):
+class AttentionLSTMHead(AutoregressiveHead):
     r"""LSTM that attends to the memory anew for every word.
 
     The memory is any set of tokens: the places of one image, or those of several dates. What does
@@ -35,8 +34,7 @@ class AttentionLSTMHead(VocabularyMixin):
 
     Losses returned: ``loss_caption`` (cross-entropy a word, natural logarithm) and
     ``loss_attention`` (doubly stochastic attention: mean over sentences and tokens of
-    (1 - sum over the words of the weight)^2). Also ``accuracy``, the share of words predicted right
-    (0 to 1, no gradient).
+    (1 - sum over the words of the weight)^2).
 
     Args:
         tokenizer: Config of a tokenizer from the TOKENIZERS registry, without a prompt.
@@ -48,41 +46,37 @@ class AttentionLSTMHead(VocabularyMixin):
         attention_weight: Factor of ``loss_attention``.
         scheduled_sampling: Probability, 0 to 1, that in training a word is followed by the one the
             model itself finds likeliest in place of the true one. It may be changed at any time.
-        max_tokens: Longest training sentence in words; longer ones are cut and counted.
-        decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
+        max_tokens: Limit of a caption, as in ``CaptionHead``.
+        decoding: Defaults of ``generate``, fields of ``Decoding``; ``return_attention=True`` gives
+            ``AttendedCaption`` with the maps of every word.
         loss_weight: Factor of both losses.
         word_vectors: Text file of pretrained vectors (``glove.6B.300d.txt``; ``embed_dims`` is
             their width) that the words start training from. Words that it lacks are counted and
             keep their random start. ``freeze=[r'decoder\.embedding']`` of the model fixes all.
     """
 
-    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding)
+    HAS_ATTENTION: ClassVar[bool] = True
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_dims: int = 512,
                  hidden_dims: int = 512, attention_dims: int = 512, dropout: float = 0.5,
                  attention_weight: float = 1.0, scheduled_sampling: float = 0.0,
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
                  word_vectors: str | None = None) -> None:
-        super().__init__()
-        self.memory_channels = memory_channels
+        super().__init__(tokenizer, memory_channels, loss_weight)
         if not 0 <= scheduled_sampling <= 1:
             raise ValueError(f'scheduled_sampling={scheduled_sampling} is a probability in [0, 1]')
-        self.tokenizer = TOKENIZERS.build(tokenizer)
-        if self.tokenizer.prompt_ids:
+        if self.given_ids:
             raise ValueError('AttentionLSTMHead starts from the image alone and the tokenizer puts '
-                             f'{len(self.tokenizer.prompt_ids)} prompt tokens before every '
-                             'sentence: leave out its prompt')
-        self.register_vocabulary(self.tokenizer.vocabulary())
-        self.decoder = AttentionLSTM(self.tokenizer.vocab_size, memory_channels, embed_dims,
-                                     hidden_dims, attention_dims, dropout)
-        self.attention_weight = attention_weight
-        self.scheduled_sampling = scheduled_sampling
-        self.max_tokens = max_tokens
-        self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {}, attention=True)
-        self.loss_weight, self.word_vectors = loss_weight, word_vectors
-        if word_vectors is not None and self.tokenizer.vocabulary() is None:
+                             f'{len(self.given_ids)} prompt tokens before every sentence: leave '
+                             'out its prompt')
+        if word_vectors is not None and self.vocabulary is None:
             raise ValueError(f"word_vectors='{word_vectors}' are of words, and the tokens of "
                              f'{type(self.tokenizer).__name__} are none: take WordTokenizer')
+        self.decoder = AttentionLSTM(self.tokenizer.vocab_size, memory_channels, embed_dims,
+                                     hidden_dims, attention_dims, dropout)
+        self.attention_weight, self.scheduled_sampling = attention_weight, scheduled_sampling
+        self.word_vectors = word_vectors
+        self.set_limits(max_tokens, decoding)
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -90,6 +84,7 @@ class AttentionLSTMHead(VocabularyMixin):
         if self.word_vectors is None:
             return
         table, words = self.decoder.embedding.weight, self.tokenizer.vocabulary()
+        # Words that the file lacks keep their random start.
         found = read_word_vectors(self.word_vectors, words, table.shape[1])
         for place, word in enumerate(words):
             if word in found:
@@ -97,23 +92,14 @@ class AttentionLSTMHead(VocabularyMixin):
         print_log(f"{len(found)} of {len(words)} words start from '{self.word_vectors}', the "
                   'others at random', 'current')
 
-    def needs(self) -> Sequence[Need]:
-        """Return the memory."""
-        return [Need('tokens', self.memory_channels, 'memory_channels')]
-
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
-        """Teacher-forced loss over ``target_captions``, else ``gt_captions``, of every sample.
-
-        Args:
-            features: With ``tokens`` (N, L, C).
-            data_samples: N samples; those without captions add nothing.
-        """
-        sentences = encode_targets(data_samples, self.tokenizer, self.max_tokens + 2)
-        weight = self.loss_weight
+        """Teacher-forced loss of the sentences; ``features`` with ``tokens`` (N, L, C)."""
+        sentences, weight = self.encode_targets(data_samples), self.loss_weight
         if not any(sentences):
             # Nothing to learn; every parameter still takes part, as distributed training expects.
             sentences[0], weight = [[self.tokenizer.bos_id, self.tokenizer.eos_id]], 0
+        # K words to predict and the weights (n, m, L) of every step, samples sorted by length.
         grid = SentenceGrid.of(sentences, self.tokenizer.pad_id, features.tokens.device)
         logits, weights = self.forward(features.tokens[grid.order], grid)
         right = logits.detach().argmax(-1) == grid.targets
@@ -131,9 +117,12 @@ class AttentionLSTMHead(VocabularyMixin):
         Returns:
             Logits (K, V) of ``grid.targets``, and the attention weights (n, m, L) of every step.
         """
+        # Keys (N, L, A) and first states (N, M, H), M the most sentences of a sample.
         keys = self.decoder.attention.keys(memory)
         hidden, cell = (state.expand(-1, grid.ids.shape[1], -1)
                         for state in self.decoder.start(memory))
+
+        # The first n samples and m places have sentences that still go on: (n, m, H) a step.
         every_hidden, every_weights = [], []
         for step, (n, m) in enumerate(grid.shapes):
             hidden, cell = hidden[:n, :m], cell[:n, :m]
@@ -141,6 +130,8 @@ class AttentionLSTMHead(VocabularyMixin):
             hidden, cell, weights = self.decoder(words, hidden, cell, memory[:n], keys[:n])
             every_hidden.append(hidden.flatten(0, 1))
             every_weights.append(weights)
+
+        # The classifier reads the K states that predict a word, not those of gaps.
         return self.decoder.logits(torch.cat(every_hidden)[grid.learned]), every_weights
 
     @torch.no_grad()
@@ -149,40 +140,34 @@ class AttentionLSTMHead(VocabularyMixin):
         if not (self.training and self.scheduled_sampling and step):
             return true
         own = self.decoder.classify(hidden).argmax(-1)
+        # (n, m): a coin for each word, as Bengio et al. toss it.
         drawn = torch.rand(true.shape, device=true.device) < self.scheduled_sampling
         return torch.where(drawn, own, true)
 
-    @torch.no_grad()
-    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
-        """Write sentences for every sample.
+    def start(self, features: ChangeFeatures, options: Decoding
+              ) -> tuple[AttentionLSTMStep, LSTMState]:
+        """Give the memory (N, L, C) to the LSTM, whose first word is the start token."""
+        decoder = AttentionLSTMStep(self.decoder, self.tokenizer.bos_id, options.return_attention)
+        return decoder, decoder.start(features.tokens)
 
-        Args:
-            features: With ``tokens`` (N, L, C), and ``token_grid`` where maps are wanted.
-            **decoding: Fields of ``decoding.Decoding`` that differ from the head's defaults;
-                ``return_attention=True`` gives ``AttendedCaption`` with the maps of every word.
-
-        Returns:
-            N lists of ``num_captions`` sentences, best first.
-        """
-        options = self.decoding.updated(decoding, attention=True)
-        if options.return_attention and features.token_grid is None:
+    def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
+        """Search sentences, with their maps where asked for; those need ``token_grid``."""
+        if not options.return_attention:
+            return super().write(features, options)
+        if features.token_grid is None:
             raise ValueError('return_attention=True, and the tokens of this fusion have no place '
                              'in the image (token_grid is None): use a fusion that keeps them, '
                              'SingleFrame, ConcatFusion or DifferenceFusion for instance')
-        tokenizer = self.tokenizer
-        stepper = AttentionLSTMStepper(self.decoder, tokenizer.bos_id, options.return_attention)
-        written = search(stepper, stepper.start(features.tokens), options, [tokenizer.eos_id],
-                         tokenizer.pad_id, banned=never_written(tokenizer))
-        captions = to_captions(written, tokenizer.decode)
-        if not options.return_attention:
-            return captions
-        return [[self._attended(caption, sentence, stepper.weights, features.token_grid)
+        written, decoder = self.search(features, options)
+        captions = to_captions(written, self.tokenizer.decode, options.max_tokens)
+        return [[self._attended(caption, sentence, decoder.weights, features.token_grid)
                  for caption, sentence in zip(*both, strict=True)]
                 for both in zip(captions, written, strict=True)]
 
     def _attended(self, caption: ScoredCaption, sentence: Hypothesis, weights: list[Tensor],
                   grid: tuple[int, int, int]) -> AttendedCaption:
         """Add words and maps; ids without a text (the end) have neither."""
+        # The weights (L,) behind each of T ids, as maps (T, G, h, w) without class tokens.
         words = [self.tokenizer.decode([token]) for token in sentence.ids]
         rows = [at[row] for at, row in zip(weights, sentence.rows, strict=False)]
         shown = [place for place, word in enumerate(words) if word]
@@ -193,6 +178,7 @@ class AttentionLSTMHead(VocabularyMixin):
 
 def unevenness(weights: list[Tensor], grid: SentenceGrid) -> Tensor:
     """Return the mean over sentences and tokens of (1 - sum over the steps of the weight)^2."""
+    # What each sentence has looked at each token, summed over its words: (N, M, L).
     samples, places, length = len(grid.lengths), grid.lengths.shape[1], weights[0].shape[2]
     total = weights[0].new_zeros(samples, places, length)
     for step, at in enumerate(weights):

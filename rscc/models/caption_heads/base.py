@@ -1,53 +1,233 @@
-"""Base class of caption heads: tokenizer, vocabulary, length limits, decoding options.
+"""Base classes of caption heads: what a head is to the rest of the project, and what heads share.
+
+``CaptionHead`` owns tokenizer, vocabulary, limit of tokens, decoding options and the two faces
+``loss`` and ``generate``. ``AutoregressiveHead`` adds the search of heads that write token by
+token. Below them stands what reads the words of a head out of a checkpoint.
 
 A model with a word-level tokenizer is useless without its words. They are kept as one uint8 buffer
 (UTF-8 JSON), which every loader handles, ``weights_only`` included.
 """
 import json
-from collections.abc import Sequence
-from typing import ClassVar
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from rscc.registry import Part
-from rscc.structures import ChangeDataSample
+from rscc.models.contracts import Need
+from rscc.models.generation.beam_scorers import Hypothesis
+from rscc.models.generation.beam_search import search, to_captions
+from rscc.models.generation.decoders import DecoderStep
+from rscc.models.generation.options import Decoding, DecodingOptions
+from rscc.registry import TOKENIZERS, Part
+from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.text.tokenizer import CaptionTokenizer
 
 BUFFER = 'vocabulary'
 
 
-class VocabularyMixin(Part, nn.Module):
-    """Gives a head the buffer ``vocabulary`` and checks it whenever weights are loaded."""
+class CaptionHead(Part, nn.Module):
+    """Base class of caption heads: features of a sample in, sentences about it out.
+
+    The limit of a caption is ``max_tokens`` everywhere: the most tokens, words or subwords as the
+    tokenizer splits them, that the caption itself may have; start token, prompt and end token are
+    not among them. Captions to learn from are cut to it and counted; a caption that is written
+    stops at it and is marked as ``truncated``. ``decoding.max_tokens`` limits what is written alone
+    where it differs.
+
+    Args:
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry.
+        memory_channels: Width of the features that it reads; None for any.
+        loss_weight: Factor of all losses.
+        source: Which features these are: ``'tokens'`` or ``'pooled'``.
+
+    Attributes:
+        tokenizer: The tokenizer that it builds.
+        vocabulary: Words of a word-level tokenizer, packed; None of one that is found by name.
+        max_tokens: The limit above, of captions to learn from.
+        decoding: Defaults of ``generate``.
+    """
 
     CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, )
+    max_tokens: int
+    decoding: DecodingOptions
 
-    def register_vocabulary(self, words: list[str] | None) -> None:
-        """Store the words; None (a word-piece tokenizer, found by name) stores nothing."""
-        if words is not None:
-            self.register_buffer(BUFFER, pack_words(words))
+    def __init__(self, tokenizer: dict, memory_channels: int | None = None,
+                 loss_weight: float = 1.0, source: str = 'tokens') -> None:
+        super().__init__()
+        self.tokenizer = TOKENIZERS.build(tokenizer)
+        self.memory_channels, self.source = memory_channels, source
+        words = self.tokenizer.vocabulary()
+        self.register_buffer(BUFFER, None if words is None else pack_words(words))
+        self.loss_weight = loss_weight
+
+    def needs(self) -> Sequence[Need]:
+        """Return the memory."""
+        return [Need(self.source, self.memory_channels, 'memory_channels')]
+
+    @abstractmethod
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Learn from the sentences ``target_captions``, else ``gt_captions``, of every sample.
+
+        Args:
+            features: Of N samples: ``tokens`` (N, L, C), or ``pooled`` (N, D) if the head reads it.
+            data_samples: N samples; those without captions add nothing.
+
+        Returns:
+            Scalars by name: losses (names with ``loss``), and ``accuracy``, the share of tokens
+            predicted right (0 to 1, no gradient).
+        """
+
+    @torch.no_grad()
+    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
+        """Write sentences for every sample.
+
+        Args:
+            features: As for ``loss``.
+            **decoding: Decoding options that differ from the head's defaults.
+
+        Returns:
+            N lists of sentences, best first, at most ``num_captions`` each.
+
+        Raises:
+            TypeError: If an option does not exist; the nearest name is given.
+            ValueError: If a value is impossible, or asks for what the head cannot do.
+        """
+        options = self.decoding.updated(decoding)
+        self.check_decoding(options)
+        return self.write(features, options)
+
+    @abstractmethod
+    def write(self, features: ChangeFeatures, options: DecodingOptions
+              ) -> list[list[ScoredCaption]]:
+        """Write sentences for every sample, by options that have been checked; see ``generate``."""
+
+    def check_decoding(self, options: DecodingOptions) -> None:
+        """Refuse options that the head cannot follow.
+
+        Raises:
+            ValueError: Saying which, and what to do.
+        """
+
+    def merge(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Make the head one that needs nothing but its checkpoint, in place.
+
+        Args:
+            config: The head's config.
+
+        Returns:
+            The config of the merged head; None where there is nothing to merge.
+        """
+        return None
+
+    def encode_targets(self, data_samples: list[ChangeDataSample]) -> list[list[list[int]]]:
+        """Return ids per sample and sentence, from ``target_captions``, else ``gt_captions``.
+
+        Sentences of more than ``max_tokens`` tokens are cut and counted, those without a word
+        counted and left out.
+        """
+        # Start, prompt and end alone are no sentence.
+        bare = len(self.tokenizer.start_ids) + 1
+        return [[ids for caption in
+                 sample.get('target_captions') or sample.get('gt_captions') or ()
+                 if len(ids := self.tokenizer.encode(caption, max_tokens=self.max_tokens)) > bare]
+                for sample in data_samples]
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list, unexpected_keys: list,
                               error_msgs: list) -> None:
-        stored, own = state_dict.get(prefix + BUFFER), getattr(self, BUFFER, None)
+        """Refuse words other than the config's: ids would mean something else."""
+        # The message is collected with those of other parts; the own words take its place.
+        stored, own = state_dict.get(prefix + BUFFER), self.vocabulary
         if stored is not None and own is not None and not torch.equal(stored.cpu(), own.cpu()):
             theirs, ours = unpack_words(stored), unpack_words(own)
             error_msgs.append(
                 f'vocabulary of the checkpoint has {len(theirs)} words, that of the config '
                 f'{len(ours)}{_first_difference(theirs, ours)}: ids would mean other words. Take '
                 "the checkpoint's vocabulary (tools/test.py and tools/infer.py do), or train anew")
-            state_dict = {key: value for key, value in state_dict.items() if key != prefix + BUFFER}
-            state_dict[prefix + BUFFER] = own
+            state_dict = {**state_dict, prefix + BUFFER: own}
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys,
                                       unexpected_keys, error_msgs)
 
 
-def _first_difference(theirs: list[str], ours: list[str]) -> str:
-    for position, (their, our) in enumerate(zip(theirs, ours, strict=False)):
-        if their != our:
-            return f" (word {position} is '{their}' there, '{our}' here)"
-    return ''
+class AutoregressiveHead(CaptionHead):
+    """A caption head that writes token by token: its decoder as a ``DecoderStep``, and one search.
+
+    Args:
+        tokenizer, memory_channels, loss_weight, source: As for ``CaptionHead``.
+
+    Attributes:
+        HAS_ATTENTION: Whether there are attention maps to return.
+        given_ids: Ids that every sentence starts with and that are not returned: the prompt.
+        stop_ids: Ids that end a sentence: the end token.
+        banned_ids: Ids that are never written: the other special tokens.
+    """
+
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding)
+    HAS_ATTENTION: ClassVar[bool] = False
+    decoding: Decoding
+
+    def __init__(self, tokenizer: dict, memory_channels: int | None = None,
+                 loss_weight: float = 1.0, source: str = 'tokens') -> None:
+        super().__init__(tokenizer, memory_channels, loss_weight, source)
+        # The prompt is given, the end token stops a sentence, the other specials never come.
+        self.given_ids = list(self.tokenizer.prompt_ids)
+        self.stop_ids = [self.tokenizer.eos_id]
+        self.banned_ids = never_written(self.tokenizer)
+
+    def set_limits(self, max_tokens: int, decoding: Mapping[str, Any] | None) -> None:
+        """Set ``max_tokens`` and ``decoding`` of a head that knows its decoder.
+
+        Raises:
+            TypeError: If a decoding option does not exist; the nearest name is given.
+            ValueError: If either is impossible for this head.
+        """
+        # What is learned and, unless told otherwise, what is written have one limit.
+        self.max_tokens = max_tokens
+        self._check_room('max_tokens', max_tokens)
+        self.decoding = Decoding(max_tokens=max_tokens).updated(dict(decoding or {}))
+        self.check_decoding(self.decoding)
+
+    def room(self) -> tuple[int, str] | None:
+        """Return how many tokens the decoder has positions for, and after what, or None."""
+        return None
+
+    def check_decoding(self, options: Decoding) -> None:
+        """Refuse captions longer than the decoder can write, and maps that it does not have."""
+        self._check_room('decoding max_tokens', options.max_tokens)
+        if options.return_attention and not self.HAS_ATTENTION:
+            raise ValueError('return_attention=True, and this caption head has no attention maps '
+                             'to return; AttentionLSTMHead has')
+
+    def _check_room(self, name: str, tokens: int) -> None:
+        """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
+        room, where = self.room() or (tokens, '')
+        if tokens > room:
+            raise ValueError(f'{name}={tokens} is too long: the decoder has positions for {room} '
+                             f'tokens {where}; lower it, or take a decoder with more positions')
+
+    @abstractmethod
+    def start(self, features: ChangeFeatures, options: Decoding) -> tuple[DecoderStep, Any]:
+        """Return the decoder step, and its state before the first token of every sample."""
+
+    def search(self, features: ChangeFeatures, options: Decoding
+               ) -> tuple[list[list[Hypothesis]], DecoderStep]:
+        """Return what the search wrote about every sample, and the decoder step that it used."""
+        decoder, state = self.start(features, options)
+        return search(decoder, state, options, self.stop_ids, self.tokenizer.pad_id,
+                      self.banned_ids, self.given_ids), decoder
+
+    def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
+        """Search sentences for every sample; see ``generate``."""
+        written, _ = self.search(features, options)
+        return to_captions(written, self.tokenizer.decode, options.max_tokens)
+
+
+def never_written(tokenizer: CaptionTokenizer) -> list[int]:
+    """Return the special ids that no sentence holds: all but the end, which is written once."""
+    return sorted({tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id} - {tokenizer.eos_id})
 
 
 def pack_words(words: list[str]) -> Tensor:
@@ -59,6 +239,13 @@ def pack_words(words: list[str]) -> Tensor:
 def unpack_words(buffer: Tensor) -> list[str]:
     """Decode what ``pack_words`` encoded."""
     return json.loads(bytes(buffer.cpu().numpy()).decode())
+
+
+def _first_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    for position, (their, our) in enumerate(zip(theirs, ours, strict=False)):
+        if their != our:
+            return f" (word {position} is '{their}' there, '{our}' here)"
+    return ''
 
 
 def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
@@ -82,67 +269,15 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
     head = cfg['model'].get('caption_head')
     if not stored or not head or not head.get('tokenizer'):
         return None
+    # Ids of one language would be read as words of the other.
     learnt = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('language')
     asked = head['tokenizer'].get('language', 'en')
     if learnt and learnt != asked:
         raise ValueError(f"the checkpoint was trained on captions in '{learnt}', and the config's "
                          f"tokenizer is for '{asked}': use the config it was trained with")
+    # Neither the file of the words nor that of their vectors is needed any more.
     words = unpack_words(stored[0])
     head['tokenizer'].pop('vocab_file', None)
     head.pop('word_vectors', None)
     head['tokenizer']['words'] = words
     return words
-
-
-def encode_targets(data_samples: list[ChangeDataSample], tokenizer: CaptionTokenizer,
-                   max_len: int) -> list[list[list[int]]]:
-    """Return ids per sample and sentence, from ``target_captions``, else ``gt_captions``.
-
-    Args:
-        data_samples: N samples; those without captions give no sentence.
-        tokenizer: What encodes them.
-        max_len: Most ids in a sentence, specials included; longer ones are cut and counted.
-            Sentences without a word are counted and left out.
-    """
-    bare = len(tokenizer.start_ids) + 1
-    return [[ids for caption in
-             sample.get('target_captions') or sample.get('gt_captions') or ()
-             if len(ids := tokenizer.encode(caption, max_len)) > bare] for sample in data_samples]
-
-
-def never_written(tokenizer: CaptionTokenizer) -> list[int]:
-    """Return the special ids that no sentence holds: all but the end, which is written once."""
-    return sorted({tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id} - {tokenizer.eos_id})
-
-
-def pad_sentences(sentences: Sequence[Sequence[int]], pad_id: int, length: int | None = None
-                  ) -> tuple[Tensor, Tensor]:
-    """Lay sentences out one a row.
-
-    Args:
-        sentences: Ids of M sentences.
-        pad_id: Id that fills up the rows.
-        length: Length T of the rows, longer sentences being cut; that of the longest if None.
-
-    Returns:
-        Ids (M, T), and a mask (M, T) that is true on them and false on padding.
-    """
-    length = max(map(len, sentences)) if length is None else length
-    ids = torch.full((len(sentences), length), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, sentence in enumerate(sentences):
-        kept = torch.as_tensor(sentence[:length], dtype=torch.long)
-        ids[row, :len(kept)], mask[row, :len(kept)] = kept, True
-    return ids, mask
-
-
-def clipcap_max_tokens(lengths: Sequence[int]) -> int:
-    """Return the length that ClipCap pads all sentences of a dataset to.
-
-    It is mean + 10 standard deviations, rounded down, or the longest, whichever is less.
-
-    Args:
-        lengths: Number of ids of every sentence.
-    """
-    numbers = torch.tensor(lengths, dtype=torch.float32)
-    return min(int(numbers.mean() + 10 * numbers.std()), int(numbers.max()))

@@ -3,7 +3,6 @@
 Paper: Li et al., BLIP, ICML 2022, https://arxiv.org/abs/2201.12086. The decoder is transformers';
 memory, packing of sentences and decoding options are ours.
 """
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,14 +10,12 @@ import torch
 from torch import Tensor
 
 from rscc import compat
-from rscc.models.caption_heads.base import VocabularyMixin, encode_targets
-from rscc.models.contracts import Need
-from rscc.models.generation.beam_search import search, to_captions
-from rscc.models.generation.decoders import CrossAttentionStepper
+from rscc.models.caption_heads.base import AutoregressiveHead
+from rscc.models.generation.decoders import CrossAttentionStep, MemoryState
 from rscc.models.generation.options import Decoding
 from rscc.models.pretrained import load_blip, make_config
-from rscc.registry import MODELS, TOKENIZERS
-from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, ChangeFeatures
 
 
 @dataclass
@@ -57,12 +54,15 @@ def pack(sentences: list[list[list[int]]], pad_id: int, prompt_length: int = 1,
     Returns:
         The rows; the loss of row r equals that of its sentences in rows of their own.
     """
+    # Four tables (N, S), S the length of the fullest row.
     length = max(1, max(sum(map(len, sample)) for sample in sentences))
     shape = (len(sentences), length)
     ids = torch.full(shape, pad_id, dtype=torch.long)
     labels = torch.full(shape, -100, dtype=torch.long)
     positions = torch.zeros(shape, dtype=torch.long)
     segments = torch.zeros(shape, dtype=torch.long)
+
+    # Every sentence fills its stretch of its sample's row; what is given of it has no label.
     for row, sample in enumerate(sentences):
         start = 0
         for number, sentence in enumerate(sample, 1):
@@ -78,6 +78,7 @@ def pack(sentences: list[list[list[int]]], pad_id: int, prompt_length: int = 1,
 
 def _segment_mask(segments: Tensor) -> Tensor:
     """Return the causal mask within segments; padding is a segment (0) of its own."""
+    # (N, S, S): same sentence and not later; then 0 or the lowest float (N, 1, S, S).
     same = segments[:, :, None] == segments[:, None, :]
     causal = torch.ones(segments.shape[1:] * 2, dtype=torch.bool, device=segments.device).tril()
     allowed = (same & causal)[:, None]
@@ -86,14 +87,13 @@ def _segment_mask(segments: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class BlipCaptionHead(VocabularyMixin):
+class BlipCaptionHead(AutoregressiveHead):
     """BERT-like causal decoder with cross-attention to the memory in every layer.
 
     All sentences of a sample share one memory: they are packed into one row with a block-causal
     mask, so keys and values of the memory are computed once per sample and layer.
 
-    Losses returned: ``loss_caption`` (cross-entropy a token, natural logarithm). Also ``accuracy``,
-    the share of tokens predicted right under teacher forcing (0 to 1, no gradient).
+    Losses returned: ``loss_caption`` (cross-entropy a token, natural logarithm).
 
     Args:
         tokenizer: Config of a tokenizer from the TOKENIZERS registry; its prompt ('a picture of'),
@@ -104,36 +104,31 @@ class BlipCaptionHead(VocabularyMixin):
             default to width / 64 (the library's default of 8 silently splits released weights
             wrongly).
         label_smoothing: Of the cross-entropy, 0 to 1.
-        max_tokens: Longest training sentence in tokens; longer ones are cut and counted.
-        decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
+        max_tokens: Limit of a caption, as in ``CaptionHead``.
+        decoding: Defaults of ``generate``, fields of ``Decoding``.
         loss_weight: Factor of the loss.
         checkpointing: Recompute activations in the backward pass.
     """
 
-    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding, config=dict)
+    NESTED_OPTIONS: ClassVar[dict] = dict(AutoregressiveHead.NESTED_OPTIONS, config=dict)
 
     def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
                  config: dict | None = None, label_smoothing: float = 0.0,
                  max_tokens: int = 40, decoding: dict | None = None, loss_weight: float = 1.0,
                  checkpointing: bool = False) -> None:
-        super().__init__()
-        self.memory_channels = memory_channels
         if (pretrained is None) == (config is None):
             raise ValueError('BlipCaptionHead takes either pretrained or config, found '
                              f'pretrained={pretrained!r}, config={config!r}')
-        self.tokenizer = TOKENIZERS.build(tokenizer)
-        self.register_vocabulary(self.tokenizer.vocabulary())
+        super().__init__(tokenizer, memory_channels, loss_weight)
         self.decoder = (self._pretrained_decoder(pretrained, memory_channels) if pretrained
                         else self._random_decoder(config, memory_channels))
         self.decoder.label_smoothing = label_smoothing
         if checkpointing:
             self.decoder.activation_checkpointing_enable()
+        # BERT starts every sentence itself, and may write its other specials, as published.
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
-        self.max_tokens = max_tokens
-        self._check_length('max_tokens', max_tokens)
-        self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {})
-        self._check_length('decoding max_tokens', self.decoding.max_tokens)
-        self.loss_weight = loss_weight
+        self.banned_ids = []
+        self.set_limits(max_tokens, decoding)
 
     def _random_decoder(self, config: dict, memory_channels: int) -> torch.nn.Module:
         blip = compat.import_transformers('models.blip.modeling_blip_text')
@@ -147,6 +142,7 @@ class BlipCaptionHead(VocabularyMixin):
 
     def _pretrained_decoder(self, name: str, memory_channels: int) -> torch.nn.Module:
         decoder = load_blip(name).text_decoder
+        # Published weights fit one memory width and one tokenizer only.
         width, size = decoder.config.encoder_hidden_size, decoder.config.vocab_size
         if width != memory_channels:
             raise ValueError(f"the decoder of '{name}' attends to {width} channels and the config "
@@ -156,26 +152,16 @@ class BlipCaptionHead(VocabularyMixin):
                              f'{self.tokenizer.vocab_size}: use the tokenizer it came with')
         return decoder
 
-    def _check_length(self, name: str, tokens: int) -> None:
-        """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
-        room = self.decoder.config.max_position_embeddings - len(self.given_ids) - 1
-        if tokens > room:
-            raise ValueError(f'{name}={tokens} is too long: the decoder has positions for {room} '
-                             'tokens between the start and the end of a sentence; lower it, or '
-                             'raise max_position_embeddings in the config of a new model')
-
-    def needs(self) -> Sequence[Need]:
-        """Return the memory."""
-        return [Need('tokens', self.memory_channels, 'memory_channels')]
+    def room(self) -> tuple[int, str]:
+        """Return the positions that start, prompt and end leave."""
+        positions = self.decoder.config.max_position_embeddings
+        return (positions - len(self.given_ids) - 1,
+                'between the start and the end of a caption')
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
-        """Teacher-forced loss over ``target_captions``, else ``gt_captions``, of every sample.
-
-        Args:
-            features: With ``tokens`` (N, L, C).
-            data_samples: N samples; those without captions add nothing.
-        """
+        """Teacher-forced loss of the sentences; ``features`` with ``tokens`` (N, L, C)."""
+        # Rows (N, S) of all sentences of a sample; logits (N, S, V) from one pass over its memory.
         packed = self._pack(data_samples, features.tokens.device)
         output = self.decoder(input_ids=packed.ids, attention_mask=packed.mask,
                               position_ids=packed.positions,
@@ -187,32 +173,19 @@ class BlipCaptionHead(VocabularyMixin):
 
     def _pack(self, data_samples: list[ChangeDataSample], device: torch.device) -> PackedSentences:
         """Tokenise and pack the target sentences of every sample."""
-        limit = len(self.given_ids) + self.max_tokens + 1  # the end token counts
-        rows = encode_targets(data_samples, self.tokenizer, limit)
-        return pack(rows, self.tokenizer.pad_id, len(self.given_ids), device)
+        return pack(self.encode_targets(data_samples), self.tokenizer.pad_id, len(self.given_ids),
+                    device)
 
-    @torch.no_grad()
-    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
-        """Write sentences for every sample.
-
-        Args:
-            features: With ``tokens`` (N, L, C).
-            **decoding: Fields of ``decoding.Decoding`` that differ from the head's defaults.
-
-        Returns:
-            N lists of ``num_captions`` sentences, best first.
-        """
-        options = self.decoding.updated(decoding)
-        self._check_length('decoding max_tokens', options.max_tokens)
-        stepper = CrossAttentionStepper(self.decoder, options.use_cache)
-        written = search(stepper, stepper.start(self.given_ids, features.tokens), options,
-                         stop_ids=[self.tokenizer.eos_id], pad_id=self.tokenizer.pad_id,
-                         given=self.given_ids)
-        return to_captions(written, self.tokenizer.decode)
+    def start(self, features: ChangeFeatures, options: Decoding
+              ) -> tuple[CrossAttentionStep, MemoryState]:
+        """Give the start of a sentence to a decoder of the memory (N, L, C)."""
+        decoder = CrossAttentionStep(self.decoder, options.use_cache)
+        return decoder, decoder.start(self.given_ids, features.tokens)
 
 
 def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the share of learned tokens that are predicted right."""
+    # Position t predicts label t + 1.
     targets = labels[:, 1:]
     learned = targets != -100
     right = (logits.detach()[:, :-1].argmax(-1) == targets) & learned

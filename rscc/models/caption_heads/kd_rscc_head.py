@@ -1,19 +1,17 @@
-"""Captions by continuous diffusion of word vectors.
+"""The KD-RSCC caption head: continuous diffusion of word vectors.
 
 Papers: Yu, Ma, Qiao, KD-RSCC: A Karras Diffusion Framework for Efficient Remote Sensing Change
 Captioning, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489; Karras et al. (EDM),
 NeurIPS 2022, https://arxiv.org/abs/2206.00364; Li et al., Diffusion-LM, NeurIPS 2022,
 https://arxiv.org/abs/2205.14217.
 """
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
-from rscc.models.caption_heads.base import BUFFER, VocabularyMixin, encode_targets
-from rscc.models.contracts import Need
+from rscc.models.caption_heads.base import CaptionHead
 from rscc.models.diffusion.caption_loss import CaptionRows, DenoisingLoss, Estimate
 from rscc.models.diffusion.caption_sampling import (
     DiffusionDecoding,
@@ -26,7 +24,7 @@ from rscc.models.diffusion.noise_levels import stratified
 from rscc.models.diffusion.preconditioning import denoise, precondition
 from rscc.models.diffusion.samplers import choose
 from rscc.models.diffusion.word_space import WordSpace
-from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES, TOKENIZERS
+from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.utils import did_you_mean
 
@@ -35,7 +33,7 @@ ESTIMATES = ('vectors', 'words')
 
 
 @MODELS.register_module()
-class KarrasCaptionHead(VocabularyMixin):
+class KarrasCaptionHead(CaptionHead):
     """Writes a whole caption at once, from noise, in a few steps.
 
     A caption is a row of L word vectors, start, end and padding among them. Training adds noise to
@@ -55,8 +53,8 @@ class KarrasCaptionHead(VocabularyMixin):
         memory_channels: Width of ``ChangeFeatures.tokens``.
         embed_channels: Width C of the word vectors.
         denoiser: Fields of ``ChangeDenoiser``, or the config of another denoiser.
-        max_tokens: Longest caption in words, so that L is two more; longer ones are cut and
-            counted. None takes the longest of the data, which a tokenizer made from
+        max_tokens: Limit of a caption, as in ``CaptionHead``; L is two more (start, end). None
+            takes the longest caption of the data, which a tokenizer made from
             ``word_encoding.json`` knows, and keeps it in the checkpoint.
         sigma_data: Standard deviation that the preconditioning assumes, or ``'measured'``.
         normalise: Scale word vectors to unit variance.
@@ -81,7 +79,7 @@ class KarrasCaptionHead(VocabularyMixin):
         ValueError: If a probability is none, or L is beyond the denoiser's positions.
     """
 
-    CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, LENGTH)
+    CARRIED: ClassVar[tuple[str, ...]] = (*CaptionHead.CARRIED, LENGTH)
     NESTED_OPTIONS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,
@@ -93,16 +91,15 @@ class KarrasCaptionHead(VocabularyMixin):
                  denoised_weight: float = 0.0, pad_weight: float = 1.0,
                  condition_dropout: float = 0.0, rows_per_sample: int = 1,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.memory_channels = memory_channels
         for name, value in (('pad_weight', pad_weight), ('condition_dropout', condition_dropout)):
             if not 0 <= value <= 1:
                 raise ValueError(f'KarrasCaptionHead {name}={value} is not within [0, 1]')
         if estimate not in ESTIMATES:
             raise ValueError(f"KarrasCaptionHead estimate='{estimate}' is none of "
                              f'{list(ESTIMATES)}.{did_you_mean(estimate, ESTIMATES)}')
-        self.tokenizer = TOKENIZERS.build(tokenizer)
-        self.register_vocabulary(self.tokenizer.vocabulary())
+        super().__init__(tokenizer, memory_channels, loss_weight)
+
+        # Where captions diffuse, and the network F; with estimate='words' it scores all words.
         self.space = WordSpace(self.tokenizer.vocab_size, embed_channels, sigma_data, normalise)
         self.words = estimate == 'words'
         self.denoiser = MODELS.build(dict(
@@ -110,26 +107,27 @@ class KarrasCaptionHead(VocabularyMixin):
             out_channels=self.tokenizer.vocab_size if self.words else None) | dict(denoiser or {}))
         self.nothing = (nn.Parameter(torch.zeros(1, 1, memory_channels)) if condition_dropout
                         else None)
+
+        # What it learns from: levels of noise, weights of the losses, rows of L positions.
         self.density = choose(NOISE_DENSITIES, density)
         self.terms = DenoisingLoss(choose(LOSS_WEIGHTINGS, weighting), diffusion_weight,
                                    rounding_weight, denoised_weight, self.tokenizer.pad_id,
                                    pad_weight)
-        self.condition_dropout = condition_dropout
-        self.rows_per_sample, self.loss_weight = rows_per_sample, loss_weight
-        length = getattr(self.tokenizer, 'longest', None) if max_tokens is None else max_tokens + 2
-        self.register_buffer(LENGTH, torch.tensor(self._checked(length or 0)))
-        self.decoding = DiffusionDecoding().updated(decoding or {})
-        self._check_guidance(self.decoding)
-        self._last: tuple[list[str], Tensor] | None = None
-
-    def _checked(self, length: int) -> int:
+        self.condition_dropout, self.rows_per_sample = condition_dropout, rows_per_sample
+        # L: the limit of a caption with start and end; 0 until data or a checkpoint tells.
+        longest = self.tokenizer.max_tokens if max_tokens is None else max_tokens
+        length = 0 if longest is None else longest + 2
         if length > self.denoiser.max_positions:
             raise ValueError(f'captions of up to {length} ids and a denoiser with positions for '
                              f'{self.denoiser.max_positions}: lower max_tokens or raise '
                              'denoiser.max_positions')
-        return length
+        self.register_buffer(LENGTH, torch.tensor(length))
+        self.decoding = DiffusionDecoding().updated(dict(decoding or {}))
+        self.check_decoding(self.decoding)
+        self._last: tuple[list[str], Tensor] | None = None
 
-    def _check_guidance(self, options: DiffusionDecoding) -> None:
+    def check_decoding(self, options: DiffusionDecoding) -> None:
+        """Refuse guidance of a head that never learned what is said without an image."""
         if options.guidance != 1 and self.nothing is None:
             raise ValueError(f'decoding guidance={options.guidance} compares with what the head '
                              'says without an image, which this one never learned: train it with '
@@ -137,12 +135,12 @@ class KarrasCaptionHead(VocabularyMixin):
 
     @property
     def length(self) -> int:
-        """Number L of ids in a caption.
+        """Number L of positions in a row.
 
         Raises:
             ValueError: If neither the config, nor the data, nor a checkpoint has told.
         """
-        length = int(getattr(self, LENGTH))
+        length = int(self.caption_length)
         if not length:
             raise ValueError('the length of captions is not known: set max_tokens, take the '
                              "tokenizer's words from word_encoding.json (python "
@@ -150,19 +148,16 @@ class KarrasCaptionHead(VocabularyMixin):
                              'checkpoint')
         return length
 
-    def needs(self) -> Sequence[Need]:
-        """Return the memory."""
-        return [Need('tokens', self.memory_channels, 'memory_channels')]
+    @property
+    def max_tokens(self) -> int:
+        """Limit of a caption: what start and end leave of a row."""
+        return self.length - len(self.tokenizer.start_ids) - 1
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
-        """Denoising loss over ``target_captions``, else ``gt_captions``, of every sample.
-
-        Args:
-            features: With ``tokens`` (N, M, C).
-            data_samples: N samples; those without captions add nothing.
-        """
-        sentences = encode_targets(data_samples, self.tokenizer, self.length)
+        """Denoising loss of the sentences; ``features`` with ``tokens`` (N, M, C)."""
+        # K rows of every sample, R = N * K: ids (R, L) with noise of levels (R,).
+        sentences = self.encode_targets(data_samples)
         rows = CaptionRows.of(sentences, self.tokenizer.pad_id, self.length, self.rows_per_sample)
         ids, known = rows.to(features.tokens.device)
         count = ids.shape[1]
@@ -170,6 +165,8 @@ class KarrasCaptionHead(VocabularyMixin):
         sigma = self.draw_sigma(len(ids), ids.device)
         self._last = [str(sample.get('sample_id')) for sample in data_samples], sigma.detach()
         noise = torch.randn(*ids.shape, self.space.table.shape[1], device=ids.device)
+
+        # Means over the rows of samples that have a caption.
         errors = self.errors(ids, sigma, noise, self._with_dropout(features.tokens))
         weight = known.repeat_interleave(count).float()
         weight = weight / weight.sum().clamp(min=1)
@@ -189,6 +186,7 @@ class KarrasCaptionHead(VocabularyMixin):
         if self.nothing is None:
             return memory
         share = self.condition_dropout if self.training else 0
+        # (N, 1, 1): classifier-free guidance needs an estimate without the images.
         dropped = torch.rand(len(memory), 1, 1, device=memory.device) < share
         return torch.where(dropped, self.nothing.to(memory.dtype), memory)
 
@@ -205,6 +203,7 @@ class KarrasCaptionHead(VocabularyMixin):
         Returns:
             Tensors (R,) by the names of the losses.
         """
+        # x = x0 + sigma n, and what the network makes of it.
         clean = self.space.embed(ids)
         if self.training:
             self.space.measure(clean)
@@ -233,9 +232,13 @@ class KarrasCaptionHead(VocabularyMixin):
         def network(words: Tensor, level: Tensor) -> Tensor:
             return self.denoiser(words, level, memories, previous).float()
 
+        # Eq. (7) of EDM: the network gives F.
         if not self.words:
             vectors = denoise(network, noisy, sigma, self.space.sigma_data)
             return Estimate(vectors, self.space.logits(vectors))
+
+        # Score interpolation: the network gives what neighbours and images say of every word
+        # (R, L, V), to which Bayes' rule adds what the noisy vector says.
         factors = precondition(sigma, self.space.sigma_data)
         prior = network(factors.over(noisy).c_in * noisy, factors.c_noise)
         logits = self.space.posterior(noisy, sigma, prior)
@@ -250,28 +253,31 @@ class KarrasCaptionHead(VocabularyMixin):
         return 'sigma: ' + '; '.join(f'{name} {", ".join(f"{level:.3g}" for level in levels)}'
                                      for name, levels in zip(names, of_sample, strict=True))
 
-    @torch.no_grad()
-    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
-        """Write sentences for every sample.
+    def estimator(self, memory: Tensor, options: DiffusionDecoding) -> Estimator:
+        """Return D(x; sigma) of N samples, as a sampler calls it, for memory (N, M, C)."""
+        return Estimator(lambda *given: self.estimate(*given).vectors, self.denoiser.remember,
+                         memory, options, self.space.nearest, self.nothing, self.space.table.dtype)
 
-        Args:
-            features: With ``tokens`` (N, M, C).
-            **decoding: Fields of ``DiffusionDecoding`` that differ from the head's defaults.
+    def likeliest(self, vectors: Tensor) -> Tensor:
+        """Return the ids (..., L) of the likeliest words at vectors (..., L, C)."""
+        return self.space.logits(vectors).argmax(-1)
 
-        Returns:
-            N lists of ``SampledCaption``, different ones, best first.
-        """
-        options = self.decoding.updated(decoding)
-        self._check_guidance(options)
-        estimator = Estimator(self, features.tokens, options)
-        shape = (self.length, self.space.table.shape[1])
-        final, strip = sample_words(estimator, len(features.tokens), shape, options)
-        return to_sampled_captions(self.space.logits(final), strip, self.tokenizer, options)
+    def write(self, features: ChangeFeatures, options: DiffusionDecoding
+              ) -> list[list[ScoredCaption]]:
+        """Sample ``SampledCaption`` s, different ones, for every sample; see ``generate``."""
+        # Final vectors (N, K, L, C), rounded to words by the classifier tied to them.
+        memory, table = features.tokens, self.space.table
+        final, trajectory = sample_words(self.estimator(memory, options), self.likeliest,
+                                         len(memory), (self.length, table.shape[1]), options,
+                                         table.device)
+        return to_sampled_captions(self.space.logits(final), trajectory, self.tokenizer, options,
+                                   self.max_tokens)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list, unexpected_keys: list,
                               error_msgs: list) -> None:
-        theirs, ours = state_dict.get(prefix + LENGTH), int(getattr(self, LENGTH))
+        """Refuse rows of another length than the config's."""
+        theirs, ours = state_dict.get(prefix + LENGTH), int(self.caption_length)
         if theirs is not None and ours and int(theirs) != ours:
             error_msgs.append(f'captions of the checkpoint have {int(theirs)} ids and those of the '
                               f'config {ours}: set max_tokens={int(theirs) - 2}')

@@ -1,13 +1,9 @@
 """Mappers of ClipCap and CLIP-GPT: image features to the prefix of a language model.
 
-Paper: Mokady et al., ClipCap: CLIP Prefix for Image Captioning, 2021,
-https://arxiv.org/abs/2111.09734.
-
-Paper: Mokady et al., ClipCap: CLIP Prefix for Image Captioning, 2021,
-https://arxiv.org/abs/2111.09734.
-
-Paper: Song, Zhao, Yu, Enhanced CLIP-GPT Framework for Cross-Lingual Remote Sensing Image
-Captioning, IEEE Access 13 (2025) 904-915, https://doi.org/10.1109/ACCESS.2024.3522585.
+``MLPMapper`` and ``TransformerMapper`` are ClipCap's (Mokady et al., ClipCap: CLIP Prefix for Image
+Captioning, 2021, https://arxiv.org/abs/2111.09734); ``AMHTMapper`` is CLIP-GPT's (Song, Zhao, Yu,
+Enhanced CLIP-GPT Framework for Cross-Lingual Remote Sensing Image Captioning, IEEE Access 13 (2025)
+904-915, https://doi.org/10.1109/ACCESS.2024.3522585).
 """
 import torch
 from torch import Tensor, nn
@@ -39,6 +35,7 @@ class MLPMapper(nn.Module):
         if from_tokens:
             raise ValueError("MLPMapper maps one vector an image, not source='tokens': take "
                              "TransformerMapper or AMHTMapper, or source='pooled'")
+        # D -> P E / 2 -> P E, all embeddings at once.
         total = prefix_length * out_channels
         hidden = total // 2 if hidden_channels is None else hidden_channels
         self.shape = (prefix_length, out_channels)
@@ -76,12 +73,14 @@ class PrefixAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Let every token (N, L, E) attend to all."""
+        # (N, H, L, d) each, and back to (N, L, E).
         key, value = map(self._split, self.key_value(tokens).chunk(2, dim=2))
         seen = functional.scaled_dot_product_attention(self.queries(tokens), key, value)
         return self.project(seen.transpose(1, 2).flatten(2))
 
     def maps(self, tokens: Tensor) -> Tensor:
         """Return what each token attends to, (N, H, L, L); the last axis sums to 1."""
+        # Softmax of q k / sqrt(d) over the keys.
         query = self.queries(tokens)
         key = self._split(self.key_value(tokens).chunk(2, dim=2)[0])
         return (query @ key.transpose(2, 3) / query.shape[3]**0.5).softmax(3)
@@ -140,6 +139,7 @@ class TransformerMapper(nn.Module):
         if from_tokens and input_length is not None:
             raise ValueError(f'{type(self).__name__}: input_length={input_length} spreads a vector '
                              "over tokens; source='tokens' brings its own, leave it out")
+        # (N, D) -> (N, C, E), or (N, L, D) -> (N, L, E), beside P constants.
         self.width, self.prefix_length = out_channels, prefix_length
         self.input_length = 1 if from_tokens else input_length or prefix_length
         self.num_heads, self.from_tokens = num_heads, from_tokens
@@ -151,6 +151,7 @@ class TransformerMapper(nn.Module):
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return what enters the layers (N, C + P, E) or (N, L + P, E): image, then constants."""
+        # A vector becomes C tokens; image tokens are projected one by one.
         image = self.project(features)
         image = image if self.from_tokens else image.unflatten(1, (-1, self.width))
         return torch.cat([image, self.constant.expand(len(image), -1, -1)], 1)
@@ -176,6 +177,7 @@ class AdaptiveAttention(PrefixAttention):
     def __init__(self, channels: int, num_heads: int, query_bias: bool = False,
                  init: str = 'he3d') -> None:
         super().__init__(channels, num_heads, query_bias)
+        # A (H, d, d) and b (H, d).
         width = channels // num_heads
         self.adaptation = nn.Parameter(torch.eye(width).repeat(num_heads, 1, 1))
         self.adaptation_bias = nn.Parameter(torch.zeros(num_heads, width))
@@ -191,6 +193,7 @@ class AdaptiveAttention(PrefixAttention):
 
     def folded_query(self) -> tuple[Tensor, Tensor]:
         """Return weight (E, E) and bias (E,) of the plain projection that gives these queries."""
+        # (W t + c) A + b = (A' W) t + A' c + b, head by head.
         transposed = self.adaptation.transpose(1, 2)
         weight = transposed @ self.query.weight.unflatten(0, (self.num_heads, -1))
         bias = self.adaptation_bias
@@ -238,6 +241,8 @@ class AMHTMapper(TransformerMapper):
             input_length=None if self.from_tokens else self.input_length,
             num_layers=len(self.blocks), num_heads=self.num_heads, query_bias=True,
             from_tokens=self.from_tokens).to(self.constant)
+
+        # Everything but the matrices as it is, the query projections with them folded in.
         state = {name: value for name, value in self.state_dict().items()
                  if '.attn.adaptation' not in name}
         for number, block in enumerate(self.blocks):

@@ -1,4 +1,4 @@
-"""A language model that continues an image as if it were the start of a sentence.
+"""The ClipCap and CLIP-GPT caption head: a language model that continues an image as a prefix.
 
 Papers: Mokady et al., ClipCap: CLIP Prefix for Image Captioning, 2021,
 https://arxiv.org/abs/2111.09734; Song, Zhao, Yu, Enhanced CLIP-GPT Framework for Cross-Lingual
@@ -12,20 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rscc.models.caption_heads.base import (
-    VocabularyMixin,
-    encode_targets,
-    never_written,
-    pad_sentences,
-)
+from rscc.models.caption_heads.base import AutoregressiveHead
 from rscc.models.caption_heads.mappers import AMHTMapper
-from rscc.models.contracts import Need
-from rscc.models.generation.beam_search import search, to_captions
-from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.decoders import CausalLMStep, PrefixState
 from rscc.models.generation.options import Decoding
 from rscc.models.language_models import LanguageModel
-from rscc.registry import MODELS, TOKENIZERS
-from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.text.tokenizer import pad_sentences
 from rscc.utils.signatures import refuse_unknown
 
 SOURCES = ('pooled', 'tokens')
@@ -33,14 +27,13 @@ IGNORED = -100
 
 
 @MODELS.register_module()
-class PrefixGPTHead(VocabularyMixin):
+class PrefixGPTHead(AutoregressiveHead):
     """Mapper and causal language model: features to P embeddings, which the model continues.
 
     The features may come from one image or from several dates. The prefix of a sample is computed
     once, however many sentences learn from it.
 
-    Losses returned: ``loss_caption`` (cross-entropy a token, natural logarithm). Also ``accuracy``,
-    the share of tokens predicted right under teacher forcing (0 to 1, no gradient).
+    Losses returned: ``loss_caption`` (cross-entropy a token, natural logarithm).
 
     Args:
         memory_channels: Width D of the features that the mapper reads.
@@ -53,7 +46,7 @@ class PrefixGPTHead(VocabularyMixin):
         prefix_length: Number P of embeddings.
         source: ``'pooled'``, one vector a sample, or ``'tokens'``.
         normalize_prefix: Scale features to length 1 first.
-        max_tokens: Longest training sentence in tokens; longer ones are cut and counted.
+        max_tokens: Limit of a caption, as in ``CaptionHead``.
         stop_text: Texts of one token that end a sentence when written, ``' .'`` for instance,
             beside the end token.
         learn_end: Train the end token. Off repeats the originals, which learn to end with the full
@@ -62,7 +55,7 @@ class PrefixGPTHead(VocabularyMixin):
         pad_to_max: Pad every batch to ``max_tokens``, as the originals do, not to its longest
             sentence. The loss is the same.
         label_smoothing: Of the cross-entropy, 0 to 1.
-        decoding: Defaults of ``generate``, fields of ``decoding.Decoding``.
+        decoding: Defaults of ``generate``, fields of ``Decoding``.
         loss_weight: Factor of the loss.
 
     Raises:
@@ -71,33 +64,29 @@ class PrefixGPTHead(VocabularyMixin):
         ValueError: If an argument is out of range, or parts do not fit each other.
     """
 
-    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding, language_model=LanguageModel)
+    NESTED_OPTIONS: ClassVar[dict] = dict(AutoregressiveHead.NESTED_OPTIONS,
+                                          language_model=LanguageModel)
 
     def __init__(self, memory_channels: int, mapper: dict, language_model: dict, tokenizer: dict,
                  prefix_length: int = 10, source: str = 'pooled', normalize_prefix: bool = False,
                  max_tokens: int = 60, stop_text: Sequence[str] | str = (), learn_end: bool = True,
                  ignore_zero: bool = False, pad_to_max: bool = False, label_smoothing: float = 0.0,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
-        super().__init__()
         if source not in SOURCES:
             raise ValueError(f"PrefixGPTHead has no source='{source}', only {list(SOURCES)}")
-        self.tokenizer = TOKENIZERS.build(tokenizer)
-        self.register_vocabulary(self.tokenizer.vocabulary())
+        super().__init__(tokenizer, memory_channels, loss_weight, source)
         refuse_unknown(language_model, LanguageModel, 'language_model')
         self.language_model = LanguageModel(self.tokenizer, **language_model)
         self.mapper = MODELS.build(dict(
             mapper, in_channels=memory_channels, out_channels=self.language_model.width,
             prefix_length=prefix_length, from_tokens=source == 'tokens'))
-        self.memory_channels, self.prefix_length = memory_channels, prefix_length
-        self.source, self.normalize_prefix = source, normalize_prefix
+        self.prefix_length, self.normalize_prefix = prefix_length, normalize_prefix
         self.learn_end, self.ignore_zero, self.pad_to_max = learn_end, ignore_zero, pad_to_max
-        self.given_ids = list(self.tokenizer.prompt_ids)
-        self.stop_ids = [self.tokenizer.eos_id, *self._stops(stop_text)]
-        self.max_tokens = max_tokens
-        self._check_length('max_tokens', max_tokens)
-        self.decoding = Decoding(max_tokens=max_tokens).updated(decoding or {})
-        self._check_length('decoding max_tokens', self.decoding.max_tokens)
-        self.label_smoothing, self.loss_weight = label_smoothing, loss_weight
+        self.label_smoothing = label_smoothing
+        self.stop_ids += self._stops(stop_text)
+        # The language model may know more ids than the tokenizer has words for.
+        self.banned_ids += range(self.tokenizer.vocab_size, self.language_model.vocab_size)
+        self.set_limits(max_tokens, decoding)
 
     def _stops(self, texts: Sequence[str] | str) -> list[int]:
         stops = []
@@ -109,15 +98,13 @@ class PrefixGPTHead(VocabularyMixin):
             stops += ids
         return stops
 
-    def _check_length(self, name: str, tokens: int) -> None:
-        """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
-        if self.language_model.positions is None:
-            return
-        room = self.language_model.positions - self.prefix_length - len(self.given_ids)
-        if tokens > room:
-            raise ValueError(f'{name}={tokens} is too long: the language model has positions for '
-                             f'{room} tokens after a prefix of {self.prefix_length} and '
-                             f'{len(self.given_ids)} given tokens')
+    def room(self) -> tuple[int, str] | None:
+        """Return the positions that prefix and prompt leave; None of models without a limit."""
+        positions = self.language_model.positions
+        if positions is None:
+            return None
+        return (positions - self.prefix_length - len(self.given_ids),
+                f'after a prefix of {self.prefix_length} and {len(self.given_ids)} given tokens')
 
     def prefix(self, features: ChangeFeatures) -> Tensor:
         """Return the prefixes (N, P, E).
@@ -148,21 +135,14 @@ class PrefixGPTHead(VocabularyMixin):
         Returns:
             Logits (M, T, V) by which each id is predicted from the prefix and the ids before it.
         """
+        # P embeddings of the image, T - 1 of the ids; the last of the image predicts the first id.
         words = self.language_model.embed(ids[:, :-1])
         return self.language_model(torch.cat([prefix, words], 1), keep=ids.shape[1])
 
-    def needs(self) -> Sequence[Need]:
-        """Return the memory."""
-        return [Need(self.source, self.memory_channels, 'memory_channels')]
-
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
-        """Teacher-forced loss over ``target_captions``, else ``gt_captions``, of every sample.
-
-        Args:
-            features: With ``pooled`` (N, D) or ``tokens`` (N, L, D), as ``source`` says.
-            data_samples: N samples; those without captions add nothing.
-        """
+        """Teacher-forced loss; ``features`` with ``pooled`` (N, D) or ``tokens`` (N, L, D)."""
+        # A prefix (N, P, E) a sample; rows say whose each of the M sentences is.
         prefix = self.prefix(features)
         sentences = self._sentences(data_samples)
         rows = [row for row, sample in enumerate(sentences) for _ in sample]
@@ -171,6 +151,8 @@ class PrefixGPTHead(VocabularyMixin):
             # Nothing to learn; every parameter still takes part, as distributed training expects.
             return dict(loss_caption=self.language_model(prefix, keep=1).sum() * 0,
                         accuracy=prefix.new_zeros(()))
+
+        # Logits (M * T, V) against labels (M * T); the mean is over learned tokens alone.
         length = self.max_tokens + self.learn_end + len(self.given_ids) if self.pad_to_max else None
         ids, labels = self._labelled(flat, length, prefix.device)
         logits = self.forward(prefix[rows], ids).flatten(0, 1).float()
@@ -183,14 +165,15 @@ class PrefixGPTHead(VocabularyMixin):
 
     def _sentences(self, data_samples: list[ChangeDataSample]) -> list[list[list[int]]]:
         """Return the ids of each sample's sentences, those given first, the start left out."""
-        start = len(self.tokenizer.start_ids)
-        encoded = encode_targets(data_samples, self.tokenizer, start + self.max_tokens + 1)
-        last = None if self.learn_end else -1
-        return [[self.given_ids + ids[start:last] for ids in sample] for sample in encoded]
+        # Without a start token, since the image is the start; the end as the originals learn it.
+        start, last = len(self.tokenizer.start_ids), None if self.learn_end else -1
+        return [[self.given_ids + ids[start:last] for ids in sample]
+                for sample in self.encode_targets(data_samples)]
 
     def _labelled(self, sentences: list[list[int]], length: int | None, device: torch.device
                   ) -> tuple[Tensor, Tensor]:
         """Return padded ids and labels (M, T)."""
+        # Padding and what is given are not learned, nor id 0, which the originals pad with.
         ids, mask = pad_sentences(sentences, self.tokenizer.pad_id, length)
         labels = ids.masked_fill(~mask, IGNORED)
         labels[:, :len(self.given_ids)] = IGNORED
@@ -198,42 +181,23 @@ class PrefixGPTHead(VocabularyMixin):
             labels[labels == 0] = IGNORED
         return ids.to(device), labels.to(device)
 
-    @torch.no_grad()
-    def generate(self, features: ChangeFeatures, **decoding) -> list[list[ScoredCaption]]:
-        """Write sentences for every sample.
-
-        Args:
-            features: As for ``loss``.
-            **decoding: Fields of ``decoding.Decoding`` that differ from the head's defaults.
-
-        Returns:
-            N lists of ``num_captions`` sentences, best first.
-        """
-        options = self.decoding.updated(decoding)
-        self._check_length('decoding max_tokens', options.max_tokens)
+    def start(self, features: ChangeFeatures, options: Decoding
+              ) -> tuple[CausalLMStep, PrefixState]:
+        """Give prefix (N, P, E) and prompt to the language model."""
+        # P embeddings of the image and those of the prompt, (N, P + g, E).
         prefix, model = self.prefix(features), self.language_model
         if self.given_ids:
             given = model.embed(torch.tensor(self.given_ids, device=prefix.device))
             prefix = torch.cat([prefix, given.expand(len(prefix), -1, -1)], 1)
-        stepper = CausalLMStepper(model.model, options.use_cache)
-        written = search(stepper, stepper.start(prefix), options, stop_ids=self.stop_ids,
-                         pad_id=self.tokenizer.pad_id, given=self.given_ids,
-                         banned=[*never_written(self.tokenizer),
-                                 *range(self.tokenizer.vocab_size, model.vocab_size)])
-        return to_captions(written, self.tokenizer.decode)
+        decoder = CausalLMStep(model.model, options.use_cache)
+        return decoder, decoder.start(prefix)
 
     def merge(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Make the head one that needs nothing but its checkpoint, in place.
+        """Merge adapters into the language model, all of which is saved; see ``CaptionHead.merge``.
 
-        Adapters become part of the language model, whose weights are all saved from now on, and
-        adaptive attention becomes plain attention.
-
-        Args:
-            config: The head's config.
-
-        Returns:
-            The config of the merged head.
+        Adaptive attention becomes plain attention.
         """
+        # The matrices of adaptive attention fold into biased queries of a plain mapper.
         mapper = dict(config['mapper'])
         if isinstance(self.mapper, AMHTMapper):
             self.mapper = self.mapper.fold()

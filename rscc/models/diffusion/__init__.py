@@ -5,9 +5,9 @@ Importing the package fills NOISE_DENSITIES, LOSS_WEIGHTINGS, SIGMA_SCHEDULES an
 import sys
 
 from rscc.models.diffusion.preconditioning import Preconditioning, denoise, precondition
-from rscc.models.diffusion.samplers import choose, gaussian_noise
+from rscc.models.diffusion.samplers import choose
 from rscc.utils.imports import import_siblings
 
-__all__ = ['Preconditioning', 'choose', 'denoise', 'gaussian_noise', 'precondition']
+__all__ = ['Preconditioning', 'choose', 'denoise', 'precondition']
 
 import_siblings(sys.modules[__name__])

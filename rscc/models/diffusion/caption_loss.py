@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rscc.models.caption_heads.base import pad_sentences
 from rscc.models.diffusion.preconditioning import precondition
 from rscc.models.diffusion.word_space import WordSpace
+from rscc.text.tokenizer import pad_sentences
 
 
 class CaptionRows(NamedTuple):
@@ -47,6 +47,7 @@ class CaptionRows(NamedTuple):
         count = max(rows, *(len(captions) for captions in sentences))
         flat = [captions[row % len(captions)] if captions else []
                 for captions in sentences for row in range(count)]
+        # (N * K, L), rows of a sample side by side, then (N, K, L).
         ids, _ = pad_sentences(flat, pad_id, length)
         known = torch.tensor([bool(captions) for captions in sentences])
         return cls(ids.view(len(sentences), count, length), known)
@@ -67,6 +68,7 @@ def position_weights(ids: Tensor, pad_id: int, pad_weight: float) -> Tensor:
         pad_id: Id of the padding.
         pad_weight: 0 to 1.
     """
+    # Padding whose neighbour on the left is padding too (R, L).
     padding = ids == pad_id
     further = padding & padding.roll(1, 1)
     further[:, 0] = False
@@ -126,17 +128,23 @@ class DenoisingLoss:
         Returns:
             Tensors (R,): ``loss_diffusion``, ``loss_rounding``, ``loss_caption``, ``accuracy``.
         """
+        # How much positions (R, L) and noise levels (R,) count.
         positions = position_weights(ids, self.pad_id, self.pad_weight)
         scale = self.weighting(sigma, space.sigma_data)
         terms = {}
+
+        # Eq. (8) of EDM: (D - x0) / c_out is the error of F (R, L), weighted by level and place.
         if self.diffusion:
-            # (D - x0) / c_out is the error of F.
             c_out = precondition(sigma, space.sigma_data).over(noisy).c_out
             error = ((found.vectors - space.embed(ids)) / c_out).square().mean(-1)
             terms['loss_diffusion'] = self.diffusion * scale * (error * positions).mean(1)
+
+        # Rounding of Diffusion-LM: which words the noisy vectors are, weighted likewise.
         if self.rounding:
             terms['loss_rounding'] = self.rounding * scale * _surprise(space.logits(noisy), ids,
                                                                        positions)
+
+        # Which words the estimate finds, at every level alike.
         if self.denoised:
             terms['loss_caption'] = self.denoised * _surprise(found.logits, ids, positions)
         return terms | dict(accuracy=self._accuracy(found.logits, ids))
@@ -144,11 +152,13 @@ class DenoisingLoss:
     @torch.no_grad()
     def _accuracy(self, logits: Tensor, ids: Tensor) -> Tensor:
         """Return the share (R,) of words, start and end among them, that are estimated right."""
+        # Words alone: padding is guessed right by everybody.
         words = ids != self.pad_id
         return ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
 
 
 def _surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
     """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
+    # (R, L), then weighted means (R,).
     entropy = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction='none')
     return (entropy * positions).mean(1)

@@ -1,4 +1,4 @@
-"""The network of KD-RSCC: noisy words and a changed place in, clean words out.
+"""The denoising network of KD-RSCC: noisy words and a memory of the images in, clean words out.
 
 Paper: Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
 Self-conditioning: Chen et al., Analog Bits, ICLR 2023, https://arxiv.org/abs/2208.04202.
@@ -68,6 +68,7 @@ class ChangeDenoiser(nn.Module):
         if alignment not in ALIGNMENTS:
             raise ValueError(f"ChangeDenoiser alignment='{alignment}' is none of "
                              f'{list(ALIGNMENTS)}.{did_you_mean(alignment, ALIGNMENTS)}')
+        # What words, positions and noise level become before they are added: width H each.
         self.max_positions, self.self_conditioning = max_positions, self_conditioning
         self.words_in = _perceptron((2 if self_conditioning else 1) * channels, hidden_dims,
                                     hidden_dims)
@@ -76,6 +77,8 @@ class ChangeDenoiser(nn.Module):
         self.positions = nn.Embedding(max_positions, hidden_dims)
         self.level_features = FourierFeatures(hidden_dims)
         self.level_in = nn.Linear(hidden_dims, hidden_dims, bias=False)
+
+        # Attention to the memory, once before the layers or inside each of them.
         level_dims = hidden_dims if adaptive_norm else None
 
         def memory_attention() -> MemoryAttention:
@@ -112,15 +115,22 @@ class ChangeDenoiser(nn.Module):
         Returns:
             F (R, L, C), or (R, L, out_channels).
         """
+        # Beside the noisy words their last estimate (R, L, 2 C), zeros where there is none.
         if self.self_conditioning:
             previous = torch.zeros_like(words) if previous is None else previous
             words = torch.cat([words, previous], -1)
+
+        # Words, positions and noise level (R, H), added up to (R, L, H).
         sigma = self.level_in(self.level_features(level))
         hidden = self.local(self.words_in(words))
         hidden = hidden + self.positions.weight[:words.shape[1]] + sigma[:, None]
+
+        # Semantic-spatial alignment as published, then layers without the memory.
         if self.alignment is not None:
             hidden = self.norm(self.alignment(hidden, memories[0], sigma), sigma)
             memories = [None] * len(self.layers)
+
+        # Refinement; each layer has its own keys and values where it attends to the memory.
         for layer, memory in zip(self.layers, memories, strict=True):
             hidden = layer(hidden, memory, sigma)
         if self.alignment is None:

@@ -27,6 +27,7 @@ class FourierFeatures(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return features (R, dims) of numbers (R,)."""
+        # 2 pi f v for every frequency (R, dims / 2).
         angles = 2 * math.pi * values[:, None] * self.frequencies
         return torch.cat([angles.cos(), angles.sin()], 1)
 
@@ -61,6 +62,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         inner_dims = inner_dims or channels
         _check_heads(inner_dims, num_heads)
+        # Queries of the words, keys and values of the memory, all inner_dims wide.
         self.num_heads, self.dropout = num_heads, dropout
         self.query = nn.Linear(channels, inner_dims)
         self.key = nn.Linear(memory_channels, inner_dims)
@@ -74,6 +76,7 @@ class MemoryAttention(nn.Module):
 
     def forward(self, words: Tensor, memory: Memory) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
+        # K rows of L words that share a memory are K * L queries (N, K * L, inner).
         query = self.query(words).reshape(len(memory.key), -1, self.query.out_features)
         found = functional.scaled_dot_product_attention(
             _split(query, self.num_heads), *memory, dropout_p=self.dropout * self.training)
@@ -98,6 +101,7 @@ class WordAttention(nn.Module):
 
     def forward(self, words: Tensor) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
+        # Query, key and value, each (R, heads, L, d).
         parts = (_split(part, self.num_heads) for part in self.query_key_value(words).chunk(3, -1))
         return self.project(_merge(functional.scaled_dot_product_attention(
             *parts, dropout_p=self.dropout * self.training)))
@@ -126,6 +130,7 @@ class LevelNorm(nn.LayerNorm):
         normal = super().forward(words)
         if self.modulation is None:
             return normal
+        # Both (R, 1, H), the same for all words of a row.
         scale, shift = self.modulation(functional.silu(level))[:, None].chunk(2, -1)
         return normal * (1 + scale) + shift
 
@@ -149,6 +154,7 @@ class LocalMixing(nn.Module):
 
     def forward(self, words: Tensor) -> Tensor:
         """Mix neighbours into words (R, L, H)."""
+        # Convolutions want (R, H, L).
         seen = self.convolution(self.norm(words).transpose(1, 2)).transpose(1, 2)
         return words + self.project(functional.gelu(seen))
 
@@ -173,6 +179,7 @@ class AlignmentBlock(nn.Module):
                  dropout: float = 0.0, residual: bool = False,
                  level_dims: int | None = None) -> None:
         super().__init__()
+        # Attention, then a perceptron with its shortcut, then a norm over both.
         self.attention, self.residual = attention, residual
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, feedforward_dims), nn.ReLU(),
@@ -185,6 +192,7 @@ class AlignmentBlock(nn.Module):
 
     def forward(self, words: Tensor, memory: Memory, level: Tensor | None = None) -> Tensor:
         """Return the aligned words (R, L, H)."""
+        # What is found in the memory (R, L, H); the perceptron refines that, not the words.
         found = self.attention(words, memory)
         found = words + found if self.residual else found
         return self.norm(found + self.feed_forward(found), level)
@@ -224,6 +232,7 @@ class RefinementLayer(nn.Module):
     def forward(self, words: Tensor, memory: Memory | None = None,
                 level: Tensor | None = None) -> Tensor:
         """Refine words (R, L, H)."""
+        # Attention of the words, to the memory, perceptron; each with its shortcut and norm.
         parts = [self.word_attention, self.feed_forward]
         if self.memory_attention is not None:
             parts.insert(1, lambda entering: self.memory_attention(entering, memory))

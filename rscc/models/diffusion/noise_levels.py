@@ -32,6 +32,7 @@ def strata(raw: Tensor, group: int = 0, groups: int = 1) -> Tensor:
     """
     if not 0 <= group < groups:
         raise ValueError(f'group={group} is not one of {groups} groups; they count from 0')
+    # Row i of group g lies in interval i G + g of n G.
     index = torch.arange(len(raw), dtype=raw.dtype, device=raw.device)
     return (index * groups + group + raw) / (len(raw) * groups)
 
@@ -69,6 +70,7 @@ def lognormal(u: Tensor, *, sigma_data: float | Tensor, mean: float = -1.2,
 def log_uniform(u: Tensor, *, sigma_data: float | Tensor, sigma_min: float = 1e-3,
                 sigma_max: float = 1e3) -> Tensor:
     """Return sigma with ln(sigma) uniform between the bounds; ``sigma_data`` has no part in it."""
+    # Uniform in ln(sigma) between the two ends.
     _check_bounds(sigma_min, sigma_max)
     low, high = math.log(sigma_min), math.log(sigma_max)
     return (low + u * (high - low)).exp()
@@ -82,6 +84,7 @@ def v_diffusion(u: Tensor, *, sigma_data: float | Tensor, sigma_min: float = 1e-
     The angle of Salimans and Ho, Progressive Distillation, ICLR 2022, Appendix D: signal cos(phi),
     noise sin(phi).
     """
+    # Uniform in the angle phi, tan(phi) = sigma / sigma_data.
     _check_bounds(sigma_min, sigma_max)
     low, high = _angle(sigma_min, sigma_data), _angle(sigma_max, sigma_data)
     return sigma_data * torch.tan(low + u * (high - low))
@@ -102,7 +105,9 @@ def log_logistic(u: Tensor, *, sigma_data: float | Tensor, location: float | Non
         sigma_max: Largest level; infinity cuts nothing.
     """
     if not 0 <= sigma_min < sigma_max:
-        raise ValueError(f'expected 0 <= sigma_min < sigma_max, found {sigma_min} and {sigma_max}')
+        raise ValueError(f'expected 0 <= sigma_min < sigma_max, found sigma_min={sigma_min} and '
+                         f'sigma_max={sigma_max}')
+    # Shares of the distribution below the two bounds, between which u is spread.
     sigma_data = torch.as_tensor(sigma_data, dtype=u.dtype, device=u.device)
     location = sigma_data.log() if location is None else location
     low, high = (torch.sigmoid((torch.as_tensor(bound, dtype=u.dtype, device=u.device).log()
@@ -129,6 +134,7 @@ def cosine_interpolated(u: Tensor, *, sigma_data: float | Tensor, image_size: fl
         sigma_min: Level at u = 1.
         sigma_max: Level at u = 0.
     """
+    # Log SNR under both shifts, of which u takes a mean (Eq. of Section 3.1 there).
     _check_bounds(sigma_min, sigma_max)
     low, high = (_shifted_cosine(u, 2 * math.log(size / image_size), sigma_data, sigma_min,
                                  sigma_max) for size in (noise_low, noise_high))
@@ -153,7 +159,8 @@ def _angle(sigma: float, sigma_data: float | Tensor) -> float | Tensor:
 
 def _check_bounds(sigma_min: float, sigma_max: float) -> None:
     if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f'expected 0 < sigma_min < sigma_max, found {sigma_min} and {sigma_max}')
+        raise ValueError(f'expected 0 < sigma_min < sigma_max, found sigma_min={sigma_min} and '
+                         f'sigma_max={sigma_max}')
 
 
 @SIGMA_SCHEDULES.register_module()
@@ -170,6 +177,7 @@ def karras(steps: int, *, sigma_min: float, sigma_max: float, rho: float = 7.0) 
     Returns:
         Shape (steps + 1,), falling, float64, the last 0.
     """
+    # From sigma_max^(1/rho) to sigma_min^(1/rho) in even steps (N,), then back to sigma.
     position = _positions(steps, sigma_min, sigma_max, rho)
     highest, lowest = sigma_max**(1 / rho), sigma_min**(1 / rho)
     return _ended((highest + position * (lowest - highest))**rho)
@@ -192,6 +200,7 @@ def polyexponential(steps: int, *, sigma_min: float, sigma_max: float, rho: floa
         rho: Exponent of the falling ramp from 1 to 0, above 0; 1 is ``exponential``, more crowds
             the levels near sigma_min.
     """
+    # A ramp from 1 to 0 (N,) between ln(sigma_max) and ln(sigma_min).
     ramp = (1 - _positions(steps, sigma_min, sigma_max, rho))**rho
     return _ended((math.log(sigma_min) + ramp * math.log(sigma_max / sigma_min)).exp())
 
@@ -200,9 +209,7 @@ def _positions(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Te
     """Return i / (N - 1) for i = 0 .. N - 1, having checked what every schedule is given."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f'steps={steps!r}: a schedule needs a whole number of at least 1')
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f'expected 0 < sigma_min < sigma_max, found sigma_min={sigma_min} and '
-                         f'sigma_max={sigma_max}')
+    _check_bounds(sigma_min, sigma_max)
     if not 0 < rho < math.inf:
         raise ValueError(f'rho={rho}: a schedule needs an exponent above 0')
     return torch.linspace(0, 1, steps, dtype=torch.float64)

@@ -37,18 +37,9 @@ class Preconditioning(NamedTuple):
 
     def over(self, x: Tensor) -> 'Preconditioning':
         """Return the factors with axes appended until they broadcast over ``x`` (R, ...)."""
+        # (R,) to (R, 1, ..., 1); a scalar broadcasts as it is.
         return Preconditioning(*(factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim))
                                  if factor.ndim else factor for factor in self))
-
-    def target(self, clean: Tensor, x: Tensor) -> Tensor:
-        """Return what the network itself should answer, (x0 - c_skip x) / c_out: Eq. (8).
-
-        Args:
-            clean: Data x0 (R, ...).
-            x: The same with noise, x0 + sigma n.
-        """
-        factors = self.over(x)
-        return (clean - factors.c_skip * x) / factors.c_out
 
 
 def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
@@ -58,6 +49,7 @@ def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
         sigma: Noise levels above 0, (R,) or a scalar.
         sigma_data: Standard deviation of the data about zero.
     """
+    # Variance of x = x0 + sigma n. c_in makes it 1, c_skip and c_out that of F's target.
     variance = sigma**2 + sigma_data**2
     return Preconditioning(
         c_skip=sigma_data**2 / variance,
@@ -76,6 +68,7 @@ def denoise(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tenso
         sigma: Noise level of every row (R,), or one for all, a scalar.
         sigma_data: Standard deviation of the data about zero.
     """
+    # Factors (R,) for the network, and with axes to broadcast over (R, ...).
     factors = precondition(torch.as_tensor(sigma, device=x.device), sigma_data)
     c_skip, c_out, c_in, _ = factors.over(x)
     return c_skip * x + c_out * network(c_in * x, factors.c_noise)
@@ -110,6 +103,7 @@ def min_snr(sigma: Tensor, sigma_data: float | Tensor, gamma: float = 5.0) -> Te
         sigma_data: Standard deviation of the data.
         gamma: Largest SNR that counts, above 0; infinity is ``snr``.
     """
+    # SNR, cut at gamma, then from a weight on D to one on F.
     ratio = (sigma_data / sigma)**2
     return ratio.clamp(max=gamma) / (1 + ratio)
 

@@ -1,17 +1,21 @@
-"""Samplers: Euler, Heun, ancestral Euler, DPM-Solver-2 and linear multistep.
+"""Samplers from noise to data, and how a function of the diffusion mathematics is chosen by name.
 
-Paper: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS
-2022, https://arxiv.org/abs/2206.00364, Algorithm 2 (Algorithm 1 without churn).
+Here are Euler's method with and without ancestral noise, Heun's, the midpoint rule and linear
+multistep; ``dpm_solver`` has those of DPM-Solver++. Each is a plain function
+``sampler(denoise, x, sigmas, *, noise=None, callback=None, **options)``:
 
-Papers: Ho et al., DDPM, NeurIPS 2020, https://arxiv.org/abs/2006.11239, Algorithm 2; Song et al.,
-DDIM, ICLR 2021, https://arxiv.org/abs/2010.02502, Eq. (12) and (16), whose eta this is.
+* ``denoise``: D(x; sigma), called with a state (R, ...) and one noise level.
+* ``x``: Start (R, ...), noise of standard deviation ``sigmas[0]``.
+* ``sigmas``: Noise levels (N + 1,) that fall to 0, from a schedule.
+* ``noise``: Source of standard normal noise like ``x``, for samplers that add some.
+* ``callback``: Sees number, noise level and (first) estimate of every step.
 
-Paper: Lu et al., DPM-Solver, NeurIPS 2022, https://arxiv.org/abs/2206.00927, whose middle (half way
-in ln(sigma)) this takes; the step itself is the midpoint rule in sigma, as Karras et al. (EDM,
-Appendix D.2, alpha = 1/2) write second order methods.
-
-Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, Section III.5 (variable step
-size Adams methods).
+It returns the result (R, ...) in float64. Papers: Karras et al., Elucidating the Design Space of
+Diffusion-Based Generative Models (EDM), NeurIPS 2022, https://arxiv.org/abs/2206.00364; Ho et al.,
+DDPM, NeurIPS 2020, https://arxiv.org/abs/2006.11239; Song et al., DDIM, ICLR 2021,
+https://arxiv.org/abs/2010.02502, Eq. (12) and (16), whose eta this is; Lu et al., DPM-Solver,
+NeurIPS 2022, https://arxiv.org/abs/2206.00927; Hairer, Norsett, Wanner, Solving Ordinary
+Differential Equations I, Section III.5 (variable step size Adams methods).
 """
 import functools
 import itertools
@@ -70,25 +74,6 @@ def option_names(function: Callable) -> list[str]:
     return [name for name in keywords_of(function).defaults if name not in _NOT_OPTIONS]
 
 
-def gaussian_noise(x: Tensor, generator: torch.Generator | None = None) -> Callable[[], Tensor]:
-    """Return a function whose every call draws standard normal noise like ``x``.
-
-    Numbers are drawn where the generator is and moved, so one seed of a CPU generator gives the
-    same sentences on every device.
-
-    Args:
-        x: Gives shape, dtype and device.
-        generator: Source of the numbers; None is PyTorch's global one of the device of ``x``.
-    """
-    source = generator.device if generator is not None else x.device
-
-    def noise() -> Tensor:
-        drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=source)
-        return drawn.to(x.device)
-
-    return noise
-
-
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[], Tensor]
 Callback = Callable[[int, Tensor, Tensor], None]
@@ -102,6 +87,7 @@ def prepare(x: Tensor, sigmas: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tenso
     Raises:
         ValueError: If there are fewer than two levels, or they do not fall to 0 or above.
     """
+    # Levels stay on the CPU: they are compared and printed, not multiplied with tensors of data.
     sigmas = sigmas.detach().to('cpu', torch.float64)
     falling = sigmas.ndim == 1 and len(sigmas) >= 2 and bool((sigmas.diff() < 0).all())
     if not falling or sigmas[-1] < 0 or not sigmas.isfinite().all():
@@ -122,7 +108,7 @@ def check_noise(noise: Noise | None, **amounts: float) -> None:
             raise ValueError(f'{name}={amount}: expected 0 (deterministic) or more')
         if amount > 0 and noise is None:
             raise ValueError(f'{name}={amount} draws noise and there is no source of it: pass '
-                             f'noise=gaussian_noise(x, generator), or {name}=0')
+                             f'a function that returns normal noise like x as noise, or {name}=0')
 
 
 def ancestral_split(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:
@@ -139,6 +125,7 @@ def ancestral_split(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tens
     Returns:
         sigma_down and sigma_up with sigma_down^2 + sigma_up^2 = sigma_next^2.
     """
+    # Standard deviation of the posterior q(x_next | x, x0), Eq. (16) with eta = 1.
     posterior = sigma_next * (1 - (sigma_next / sigma)**2).sqrt()
     sigma_up = torch.minimum(eta * posterior, sigma_next)
     return (sigma_next**2 - sigma_up**2).sqrt(), sigma_up
@@ -150,26 +137,38 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = N
          s_tmax: float = math.inf, s_noise: float = 1.0) -> Tensor:
     """Heun's method, second order, two calls a step: EDM, Algorithm 2.
 
-    Args:
-        denoise: D(x; sigma).
-        x: Start (R, ...).
-        sigmas: Noise levels (N + 1,).
-        noise: Source of noise; with churn it is called in every step, used or not.
-        callback: Sees every step.
-        s_churn: Strength of the churn, shared by all steps; 0 is deterministic.
-        s_tmin: Smallest level with churn.
-        s_tmax: Largest level with churn.
-        s_noise: Standard deviation of the new noise; slightly above 1 against lost detail.
-
-    Returns:
-        Result (R, ...), float64.
+    ``s_churn`` is the strength of the churn, shared by all steps (0 is deterministic; with it noise
+    is drawn in every step, used or not), between the levels ``s_tmin`` and ``s_tmax``; ``s_noise``
+    the standard deviation of the new noise, slightly above 1 against lost detail.
     """
+    return _algorithm_2(denoise, x, sigmas, noise, callback, s_churn, s_tmin, s_tmax, s_noise,
+                        corrected=True)
+
+
+@SAMPLERS.register_module()
+def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
+          callback: Callback | None = None, s_churn: float = 0.0, s_tmin: float = 0.0,
+          s_tmax: float = math.inf, s_noise: float = 1.0) -> Tensor:
+    """Euler's method, first order, one call a step: Algorithm 2 without its lines 9-11.
+
+    Without churn it is DDIM with eta = 0 (Algorithm 1). Options as for ``heun``.
+    """
+    return _algorithm_2(denoise, x, sigmas, noise, callback, s_churn, s_tmin, s_tmax, s_noise,
+                        corrected=False)
+
+
+def _algorithm_2(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise | None,
+                 callback: Callback | None, s_churn: float, s_tmin: float, s_tmax: float,
+                 s_noise: float, corrected: bool) -> Tensor:
+    """Algorithm 2 of EDM, with its second order correction or without."""
     check_noise(noise, s_churn=s_churn)
     x, levels = prepare(x, sigmas)
     for step, (sigma, sigma_next) in enumerate(levels):
-        # Lines 4-6: raise the noise a little.
-        gamma = _gamma(sigma, len(levels), s_churn, s_tmin, s_tmax)
-        x, sigma_hat = _churned(x, sigma, gamma, noise() * s_noise if s_churn > 0 else 0)
+        # Lines 4-6: raise the noise a little, sigma_hat = (1 + gamma) sigma.
+        churned = s_tmin <= sigma <= s_tmax
+        gamma = min(s_churn / len(levels), math.sqrt(2) - 1) if churned else 0.0
+        sigma_hat = sigma + gamma * sigma
+        x = x + (sigma_hat**2 - sigma**2).sqrt() * (noise() * s_noise if s_churn > 0 else 0)
 
         # Line 7: dx/dsigma at sigma_hat.
         denoised = denoise(x, sigma_hat)
@@ -181,7 +180,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = N
         x_next = x + (sigma_next - sigma_hat) * slope
 
         # Lines 9-11: the mean of the slopes at both ends; at 0 there is none.
-        if sigma_next > 0:
+        if corrected and sigma_next > 0:
             slope_next = (x_next - denoise(x_next, sigma_next)) / sigma_next
             x_next = x + (sigma_next - sigma_hat) * (slope + slope_next) / 2
         x = x_next
@@ -189,58 +188,11 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = N
 
 
 @SAMPLERS.register_module()
-def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
-          callback: Callback | None = None, s_churn: float = 0.0, s_tmin: float = 0.0,
-          s_tmax: float = math.inf, s_noise: float = 1.0) -> Tensor:
-    """Euler's method, first order, one call a step: Algorithm 2 without its lines 9-11.
-
-    Without churn it is DDIM with eta = 0. Arguments as for ``heun``.
-    """
-    check_noise(noise, s_churn=s_churn)
-    x, levels = prepare(x, sigmas)
-    for step, (sigma, sigma_next) in enumerate(levels):
-        # Lines 4-6: raise the noise a little.
-        gamma = _gamma(sigma, len(levels), s_churn, s_tmin, s_tmax)
-        x, sigma_hat = _churned(x, sigma, gamma, noise() * s_noise if s_churn > 0 else 0)
-
-        # Line 7: dx/dsigma at sigma_hat.
-        denoised = denoise(x, sigma_hat)
-        slope = (x - denoised) / sigma_hat
-        if callback:
-            callback(step, sigma_hat, denoised)
-
-        # Line 8: Euler step to the next level.
-        x = x + (sigma_next - sigma_hat) * slope
-    return x
-
-
-def _gamma(sigma: Tensor, steps: int, s_churn: float, s_tmin: float, s_tmax: float) -> float:
-    """Return by which factor sigma grows, less 1: gamma_i of Algorithm 2."""
-    return min(s_churn / steps, math.sqrt(2) - 1) if s_tmin <= sigma <= s_tmax else 0.0
-
-
-def _churned(x: Tensor, sigma: Tensor, gamma: float, noise: Tensor | float
-             ) -> tuple[Tensor, Tensor]:
-    """Return the state at sigma_hat = (1 + gamma) sigma, and sigma_hat."""
-    sigma_hat = sigma + gamma * sigma
-    return x + (sigma_hat**2 - sigma**2).sqrt() * noise, sigma_hat
-
-
-@SAMPLERS.register_module()
 def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
                     callback: Callback | None = None, eta: float = 1.0) -> Tensor:
-    """Euler's method with ancestral noise, one call a step.
+    """Euler's method with ancestral noise, one call a step: DDPM, Algorithm 2.
 
-    Args:
-        denoise: D(x; sigma).
-        x: Start (R, ...).
-        sigmas: Noise levels (N + 1,).
-        noise: Source of noise, called once in every step but the one to 0.
-        callback: Sees every step.
-        eta: Share of the noise: 1 is DDPM, 0 is ``euler``.
-
-    Returns:
-        Result (R, ...), float64.
+    ``eta`` is the share of the noise: 1 is DDPM, 0 is ``euler``.
     """
     check_noise(noise, eta=eta)
     x, levels = prepare(x, sigmas)
@@ -262,20 +214,14 @@ def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise
 @SAMPLERS.register_module()
 def dpm_2(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
           callback: Callback | None = None) -> Tensor:
-    """Midpoint method, second order, two calls a step.
+    """Midpoint method, second order, two calls a step, without noise.
 
-    Args:
-        denoise: D(x; sigma).
-        x: Start (R, ...).
-        sigmas: Noise levels (N + 1,).
-        noise: Not used.
-        callback: Sees the first estimate of every step.
-
-    Returns:
-        Result (R, ...), float64.
+    The middle is DPM-Solver's, half way in ln(sigma); the step itself is the midpoint rule in
+    sigma, as EDM writes second order methods (Appendix D.2, alpha = 1/2).
     """
     x, levels = prepare(x, sigmas)
     for step, (sigma, sigma_next) in enumerate(levels):
+        # dx/dsigma at the start of the step.
         denoised = denoise(x, sigma)
         slope = (x - denoised) / sigma
         if callback:
@@ -294,22 +240,10 @@ def dpm_2(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = 
 @SAMPLERS.register_module()
 def lms(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None,
         callback: Callback | None = None, order: int = 4) -> Tensor:
-    """Adams-Bashforth of the given order, one call a step.
+    """Adams-Bashforth (linear multistep), one call a step, without noise.
 
-    Args:
-        denoise: D(x; sigma).
-        x: Start (R, ...).
-        sigmas: Noise levels (N + 1,).
-        noise: Not used.
-        callback: Sees every step.
-        order: Number of slopes a step is made of, at least 1; 1 is ``euler``. The first steps have
-            fewer.
-
-    Returns:
-        Result (R, ...), float64.
-
-    Raises:
-        ValueError: If the order is below 1.
+    ``order`` is the number of slopes a step is made of, at least 1; 1 is ``euler``. The first steps
+    have fewer.
     """
     if order < 1:
         raise ValueError(f'order={order}: a multistep method needs at least 1 slope')
@@ -340,9 +274,12 @@ def adams_weights(nodes: list[float], end: float) -> list[float]:
     Returns:
         Weight of every slope; their sum is the length of the step.
     """
+    # Gauss-Legendre points and weights, moved from (-1, 1) to the step.
     points, quadrature = np.polynomial.legendre.leggauss(len(nodes))
     half = (end - nodes[-1]) / 2
     places = nodes[-1] + half * (1 + points)
+
+    # Each Lagrange polynomial is 1 at its node and 0 at the others.
     weights = []
     for node in nodes:
         basis = np.ones(len(nodes))

@@ -33,6 +33,7 @@ class WordSpace(nn.Module):
                  sigma_data: float | Literal['measured'] = 0.5, normalise: bool = False,
                  momentum: float = 0.01) -> None:
         super().__init__()
+        # A number is taken as it is; a measured one starts at that of new vectors.
         self.measured = sigma_data == MEASURED
         if not self.measured and not (isinstance(sigma_data, int | float) and sigma_data > 0):
             raise ValueError(f'sigma_data={sigma_data!r} is neither a number above 0 nor '
@@ -69,6 +70,7 @@ class WordSpace(nn.Module):
             sigma: Noise levels (R,).
             prior: What else is known of every word (R, L, V), for instance from its neighbours.
         """
+        # Evidence of the noisy vector, how common the word is, and what the network says (R, L, V).
         vectors = self.vectors()
         evidence = _products(points, vectors, -vectors.square().sum(1) / 2)
         return evidence / sigma[:, None, None].square() + self.bias + prior
@@ -80,6 +82,7 @@ class WordSpace(nn.Module):
     def nearest(self, points: Tensor) -> Tensor:
         """Return the word vectors (..., C) nearest to points (..., C)."""
         vectors = self.vectors()
+        # Rounding by distance, where ``logits`` rounds by product.
         # |x - e|^2 = |x|^2 - 2 (x.e - |e|^2 / 2): the smallest distance is the largest bracket.
         closeness = _products(points, vectors, -vectors.square().sum(1) / 2)
         return functional.embedding(closeness.argmax(-1), vectors)

@@ -1,16 +1,19 @@
-"""Beam scorers: how candidates are ranked and which sentences a beam search keeps.
+"""Beam scorers: how a search ranks candidates and which sentences it keeps.
 
-* ``StandardRule``: what transformers' ``generate`` does (finished sentences leave for a list of the
-  best, others take their place, until none can become better).
-* ``ClipCapRule``: finished beams stay and compete with their mean log-probability (Mokady et al.,
-  ClipCap, 2021, https://arxiv.org/abs/2111.09734).
-* ``LeavingRule``: finished beams leave and are not replaced; the sum of log-probabilities decides
-  (Xu et al., Show, Attend and Tell, ICML 2015, https://arxiv.org/abs/1502.03044, as its best known
-  PyTorch tutorial searches). With one beam this is greedy search, or sampling.
+* ``StandardBeamScorer``: what transformers' ``generate`` does (finished sentences leave for a list
+  of the best, others take their place, until none can become better).
+* ``ClipCapBeamScorer``: finished beams stay and compete with their mean log-probability (Mokady et
+  al., ClipCap, 2021, https://arxiv.org/abs/2111.09734).
+* ``ShowAttendTellBeamScorer``: finished beams leave and are not replaced; the sum of
+  log-probabilities decides (Xu et al., Show, Attend and Tell, ICML 2015,
+  https://arxiv.org/abs/1502.03044, as its best known PyTorch tutorial searches). With one beam this
+  is greedy search, or sampling.
+
+N samples of a batch, n of them still being written, B beams of each, C candidates of a step.
 """
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,13 +29,15 @@ class Hypothesis:
         ids: Its ids, the stop id included where it wrote one.
         score: Mean log-probability per id (natural logarithm, <= 0), whatever the search ranks by.
         logprobs: The log-probability of each id.
-        rows: The stepper's row that chose each id. A stepper that keeps something per step and row
-            (attention maps) finds with it what belongs to this sentence.
+        rows: The decoder's row that chose each id. A decoder step that keeps something per step and
+            row (attention maps) finds with it what belongs to this sentence.
+        truncated: Whether the search reached its limit of tokens before a stop id.
     """
     ids: list[int]
     score: float
     logprobs: list[float]
     rows: list[int]
+    truncated: bool = False
 
 
 @dataclass
@@ -44,13 +49,13 @@ class Candidates:
         parents: The beam that each continues (n, C).
         tokens: With which id (n, C).
         lengths: Ids in the sentence, this one included (n, C).
-        closed: Whether the sentence has its stop id (n, C).
+        finished: Whether the sentence has its stop id (n, C).
     """
     totals: Tensor
     parents: Tensor
     tokens: Tensor
     lengths: Tensor
-    closed: Tensor
+    finished: Tensor
 
 
 @dataclass
@@ -73,9 +78,10 @@ class History:
         Args:
             tokens: Ids chosen.
             logprobs: Their log-probabilities.
-            rows: The stepper's rows that chose them.
+            rows: The decoder's rows that chose them.
             previous: Candidates of the step before that they continue, counted over the batch.
         """
+        # Flat over the batch (n * C,), as ``previous`` counts.
         self._steps.append(_Step(*(value.flatten() for value in
                                    (tokens, logprobs, rows, previous))))
 
@@ -86,33 +92,37 @@ class History:
 
     def read(self, step: int, slot: int, stop_ids: set[int]) -> Hypothesis:
         """Return the sentence that ends with candidate ``slot`` of ``step``, cut at its stop id."""
+        # Back along the pointers, from the last id to the first.
         written = []
         while step >= 0:
             at = self._steps[step]
             written.append((at.tokens[slot], at.logprobs[slot], at.rows[slot]))
             slot, step = at.previous[slot], step - 1
         ids, logprobs, rows = map(list, zip(*reversed(written), strict=True))
-        end = next((place for place, token in enumerate(ids, 1) if token in stop_ids), len(ids))
-        return Hypothesis(ids[:end], sum(logprobs[:end]) / end, logprobs[:end], rows[:end])
+        # What follows the stop id is padding of a beam that was kept. Without one the limit came.
+        stop = next((place for place, token in enumerate(ids, 1) if token in stop_ids), None)
+        end = stop or len(ids)
+        return Hypothesis(ids[:end], sum(logprobs[:end]) / end, logprobs[:end], rows[:end],
+                          truncated=stop is None)
 
 
 @dataclass
-class Finished:
+class FinishedSentences:
     """The best K finished sentences of each of N samples.
 
     Attributes:
         scores: What the search ranks by (N, K); minus infinity marks an empty place.
         steps: Step of the last candidate (N, K).
         slots: That candidate, counted over the batch of its step (N, K).
-        cut: Whether the sentence was still open when the search ended (N, K).
+        truncated: Whether the sentence had no stop id when the search ended (N, K).
     """
     scores: Tensor
     steps: Tensor
     slots: Tensor
-    cut: Tensor = field(repr=False)
+    truncated: Tensor
 
     @classmethod
-    def empty(cls, samples: int, places: int, device: torch.device) -> 'Finished':
+    def empty(cls, samples: int, places: int, device: torch.device) -> 'FinishedSentences':
         """Return N * K empty places."""
         zeros = torch.zeros(samples, places, dtype=torch.long, device=device)
         return cls(torch.full(zeros.shape, -torch.inf, device=device), zeros, zeros.clone(),
@@ -120,6 +130,7 @@ class Finished:
 
     def ends(self) -> list[list[tuple[int, int]]]:
         """Return step and slot of every sentence of every sample, best first."""
+        # Minus infinity marks places that nothing has taken.
         rows = zip(self.scores.tolist(), self.steps.tolist(), self.slots.tolist(), strict=True)
         return [[(step, slot) for score, step, slot in zip(*row, strict=True)
                  if score > -math.inf] for row in rows]
@@ -129,7 +140,7 @@ class Finished:
         return self.scores[samples].isfinite().sum(1)
 
     def add(self, samples: Tensor, scores: Tensor, step: int, slots: Tensor,
-            cut: bool = False) -> None:
+            truncated: bool = False) -> None:
         """Put sentences in, the worst falling out.
 
         Args:
@@ -137,20 +148,23 @@ class Finished:
             scores: What they rank by (n, C); minus infinity leaves one out.
             step: Step of their last candidate.
             slots: That candidate (n, C).
-            cut: Whether they are still open; they then rank behind all that are not.
+            truncated: Whether they have no stop id; they then rank behind all that have one.
         """
-        places = self.scores.shape[1]
-        joined = torch.cat([self.scores[samples], scores], 1)
-        is_cut = torch.cat([self.cut[samples], torch.full_like(slots, cut, dtype=torch.bool)], 1)
-        # Two stable sorts: by score, then closed sentences before open and empty places.
-        order = joined.argsort(dim=1, descending=True, stable=True)
-        rank = torch.where(joined.isfinite(), is_cut.long(), 2)
-        order = order.gather(1, rank.gather(1, order).argsort(dim=1, stable=True))[:, :places]
-        self.scores[samples] = joined.gather(1, order)
-        self.cut[samples] = is_cut.gather(1, order)
-        steps = torch.cat([self.steps[samples], torch.full_like(slots, step)], 1)
-        self.steps[samples] = steps.gather(1, order)
-        self.slots[samples] = torch.cat([self.slots[samples], slots], 1).gather(1, order)
+        # The K that are there and the C that come, (n, K + C).
+        new = (scores, torch.full_like(slots, step), slots,
+               torch.full_like(slots, truncated, dtype=torch.bool))
+        held = list(vars(self).values())
+        joined = [torch.cat([old[samples], own], 1) for old, own in zip(held, new, strict=True)]
+        ranked, *_, cut = joined
+
+        # Two stable sorts: by score, then finished sentences before cut ones and empty places.
+        order = ranked.argsort(dim=1, descending=True, stable=True)
+        rank = torch.where(ranked.isfinite(), cut.long(), 2)
+        order = order.gather(1, rank.gather(1, order).argsort(dim=1, stable=True))
+
+        # The best K of them stay.
+        for old, both in zip(held, joined, strict=True):
+            old[samples] = both.gather(1, order[:, :old.shape[1]])
 
 
 @dataclass
@@ -161,15 +175,15 @@ class Beams:
         samples: Index of each sample in the batch (n,).
         totals: Summed log-probability (n, B); minus infinity marks an empty beam.
         lengths: Ids written, the stop id included, those given not (n, B).
-        closed: Whether the stop id is written, under rules that keep such beams (n, B).
+        finished: Whether the stop id is written, of scorers that keep such beams (n, B).
         ids: What is given and written (n, B, t).
-        rows: The stepper's row of each beam (n, B).
+        rows: The decoder's row of each beam (n, B).
         slots: The candidate that each beam was, counted over the batch of its step (n, B).
     """
     samples: Tensor
     totals: Tensor
     lengths: Tensor
-    closed: Tensor
+    finished: Tensor
     ids: Tensor
     rows: Tensor
     slots: Tensor
@@ -179,12 +193,13 @@ class Beams:
         """Return one beam a sample, before the first id.
 
         Args:
-            rows: The stepper's row that each sample starts from (n,).
+            rows: The decoder's row that each sample starts from (n,).
             given: Ids that every sentence starts with (g,).
         """
+        # One empty sentence a sample, (n, 1), total 0.
         zeros = torch.zeros_like(rows)[:, None]
         return cls(samples=torch.arange(len(rows), device=rows.device), totals=zeros.float(),
-                   lengths=zeros, closed=zeros.bool(), ids=given.expand(len(rows), 1, -1),
+                   lengths=zeros, finished=zeros.bool(), ids=given.expand(len(rows), 1, -1),
                    rows=rows[:, None], slots=zeros)
 
     def of(self, chosen: Tensor) -> 'Beams':
@@ -192,7 +207,7 @@ class Beams:
         return Beams(**{name: value[chosen] for name, value in vars(self).items()})
 
 
-class StandardRule:
+class StandardBeamScorer:
     """Finished sentences leave, the next best take their place.
 
     A sample is done when ``num_beams`` sentences are finished and its best open one, at its present
@@ -202,17 +217,16 @@ class StandardRule:
     Args:
         options: ``num_beams`` K and ``length_penalty``.
         num_stops: Number of stop ids.
-        pad_id: Id after the end, for rules that keep finished beams.
-        limit: Most ids in a sentence.
+        pad_id: Id after the end, for scorers that keep finished beams.
     """
     #: Whether finished sentences rank by ``length_penalty``, or by the plain sum.
     normalises = True
 
-    def __init__(self, options: Decoding, num_stops: int, pad_id: int, limit: int) -> None:
+    def __init__(self, options: Decoding, num_stops: int, pad_id: int) -> None:
         self.width = options.num_beams
         self.penalty = options.length_penalty if self.normalises else 0.0
         self.pad_id = pad_id
-        self.limit = limit
+        self.max_tokens = options.max_tokens
         self.num_candidates = self._count(num_stops)
 
     def _count(self, num_stops: int) -> int:
@@ -236,8 +250,8 @@ class StandardRule:
         totals = beams.totals[..., None] + scores
         return totals, totals
 
-    def settle(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
-               finished: Finished) -> Tensor:
+    def update(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
+               finished: FinishedSentences) -> Tensor:
         """Move what has ended to ``finished`` and choose what goes on.
 
         Args:
@@ -250,78 +264,86 @@ class StandardRule:
         Returns:
             Scores (n, C) whose best K go on; minus infinity does not.
         """
-        ended = found.closed | (step + 1 == self.limit)
+        # At the limit every sentence ends, with its stop id or without: cut.
+        ended = found.finished | (step + 1 == self.max_tokens)
         among_best = torch.arange(ended.shape[1], device=ended.device) < self.width
         scores = self.normalise(found.totals, found.lengths)
+        # The ended ones among the best K are kept (n, C); of the rest, what has not ended goes on.
         finished.add(beams.samples, scores.masked_fill(~(ended & among_best), -torch.inf), step,
                      slots)
         return found.totals.masked_fill(ended, -torch.inf)
 
-    def done(self, beams: Beams, finished: Finished) -> Tensor:
+    def done(self, beams: Beams, finished: FinishedSentences) -> Tensor:
         """Return which samples need no further step (n,)."""
+        # What the best unfinished sentence would rank by if it ended now, against the worst kept.
         hopes = self.normalise(beams.totals, beams.lengths).amax(1)
         return hopes <= finished.scores[beams.samples].amin(1)
 
-    def leave(self, beams: Beams, step: int, finished: Finished) -> None:
-        """Give what is still open when its sample ends a place: here it has none."""
+    def finish(self, beams: Beams, step: int, finished: FinishedSentences) -> None:
+        """Keep unfinished beams of samples that are done; ``update`` has kept all that count."""
 
 
-class LeavingRule(StandardRule):
+class ShowAttendTellBeamScorer(StandardBeamScorer):
     """Finished sentences leave and the beam gets narrower; sums of log-probabilities decide."""
     normalises = False
 
     def _count(self, num_stops: int) -> int:
         return self.width
 
-    def settle(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
-               finished: Finished) -> Tensor:
-        """As ``StandardRule.settle``; candidates beyond the width that is left do not count."""
+    def update(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
+               finished: FinishedSentences) -> Tensor:
+        """As in ``StandardBeamScorer``; candidates beyond the width that is left do not count."""
+        # Every finished sentence has taken a beam (n, 1).
         left = self.width - finished.count(beams.samples)[:, None]
         beyond = torch.arange(found.totals.shape[1], device=left.device) >= left
         totals = found.totals.masked_fill(beyond, -torch.inf)
-        finished.add(beams.samples, totals.masked_fill(~found.closed, -torch.inf), step, slots)
-        return totals.masked_fill(found.closed, -torch.inf)
+        finished.add(beams.samples, totals.masked_fill(~found.finished, -torch.inf), step, slots)
+        return totals.masked_fill(found.finished, -torch.inf)
 
-    def done(self, beams: Beams, finished: Finished) -> Tensor:
+    def done(self, beams: Beams, finished: FinishedSentences) -> Tensor:
         """Return which samples have no open sentence (n,)."""
         return ~beams.totals.isfinite().any(1)
 
-    def leave(self, beams: Beams, step: int, finished: Finished) -> None:
+    def finish(self, beams: Beams, step: int, finished: FinishedSentences) -> None:
         """Rank open sentences behind the finished ones."""
-        finished.add(beams.samples, beams.totals, step, beams.slots, cut=True)
+        finished.add(beams.samples, beams.totals, step, beams.slots, truncated=True)
 
 
-class ClipCapRule(StandardRule):
+class ClipCapBeamScorer(StandardBeamScorer):
     """Finished sentences stay in the beam with the score that they have."""
 
     def _count(self, num_stops: int) -> int:
         return self.width
 
     def extend(self, beams: Beams, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``StandardRule.extend``; a closed beam has one continuation, which changes nothing."""
+        """As ``StandardBeamScorer.extend``; a finished beam goes on with padding, at no cost."""
+        # (1, 1, V): padding costs nothing, all else is impossible.
         nothing = torch.full_like(scores[:1, :1], -torch.inf)
         nothing[..., self.pad_id] = 0
-        totals = beams.totals[..., None] + torch.where(beams.closed[..., None], nothing, scores)
-        return self.normalise(totals, (beams.lengths + ~beams.closed)[..., None]), totals
+        totals = beams.totals[..., None] + torch.where(beams.finished[..., None], nothing, scores)
+        return self.normalise(totals, (beams.lengths + ~beams.finished)[..., None]), totals
 
-    def settle(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
-               finished: Finished) -> Tensor:
+    def update(self, beams: Beams, found: Candidates, slots: Tensor, step: int,
+               finished: FinishedSentences) -> Tensor:
         """Let everything go on, in its order."""
         return self.normalise(found.totals, found.lengths)
 
-    def done(self, beams: Beams, finished: Finished) -> Tensor:
-        """Return which samples have closed beams only (n,)."""
-        return (beams.closed | ~beams.totals.isfinite()).all(1)
+    def done(self, beams: Beams, finished: FinishedSentences) -> Tensor:
+        """Return which samples have finished beams only (n,)."""
+        return (beams.finished | ~beams.totals.isfinite()).all(1)
 
-    def leave(self, beams: Beams, step: int, finished: Finished) -> None:
-        """Hand all beams over, open or closed, by their mean log-probability."""
+    def finish(self, beams: Beams, step: int, finished: FinishedSentences) -> None:
+        """Keep all beams, finished or not, by their mean log-probability."""
         finished.add(beams.samples, self.normalise(beams.totals, beams.lengths), step, beams.slots)
 
 
-RULES = {'standard': StandardRule, 'clipcap': ClipCapRule, 'show_attend_tell': LeavingRule}
+#: By the values of the decoding option ``beam_rule``.
+BEAM_SCORERS = {'standard': StandardBeamScorer, 'clipcap': ClipCapBeamScorer,
+                'show_attend_tell': ShowAttendTellBeamScorer}
 
 
-def build_rule(options: Decoding, num_stops: int, pad_id: int, limit: int) -> StandardRule:
-    """Return the rule that ``options`` ask for; with one beam all are the same greedy search."""
-    rule = LeavingRule if options.num_beams == 1 else RULES[options.beam_rule]
-    return rule(options, num_stops, pad_id, limit)
+def build_beam_scorer(options: Decoding, num_stops: int, pad_id: int) -> StandardBeamScorer:
+    """Return the scorer that ``options`` ask for; with one beam all are the same greedy search."""
+    kind = (ShowAttendTellBeamScorer if options.num_beams == 1
+            else BEAM_SCORERS[options.beam_rule])
+    return kind(options, num_stops, pad_id)

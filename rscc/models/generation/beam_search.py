@@ -1,52 +1,39 @@
 """Search for captions: greedy, beams or drawn, for every head that writes token by token.
 
-A head wraps its decoder in a ``Stepper``; ``search`` does the rest for all samples and beams of a
-batch together. Samples that are done leave the batch, so a long sentence does not keep its
-neighbours computing; sentences are read off back pointers at the very end.
+A head hands its decoder over as a ``DecoderStep``; ``search`` does the rest for all samples and
+beams of a batch together. transformers' ``generate`` could serve BLIP and GPT-2 but not the LSTM,
+the originals' beam scorers or a generator of one's own; it projects the memory once a beam where
+once a sample is enough, and computes a batch until its longest sentence ends. So its logits
+processors are used and its loop is not; the tests hold greedy and beam results against
+``generate``, option by option.
+
+N samples, n of them still being written, B beams of each, R = n * B rows, C candidates, V ids.
 """
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from rscc import compat
 from rscc.models.generation.beam_scorers import (
     Beams,
     Candidates,
-    Finished,
+    FinishedSentences,
     History,
     Hypothesis,
-    StandardRule,
-    build_rule,
+    build_beam_scorer,
 )
-from rscc.models.generation.constraints import Constraints
+from rscc.models.generation.decoders import DecoderStep
 from rscc.models.generation.options import Decoding
 from rscc.structures import ScoredCaption
 
 
-class Stepper(Protocol):
-    """A decoder seen one id at a time; a state holds whatever it remembers of R rows."""
-
-    def step(self, ids: Tensor | None, state: Any) -> tuple[Tensor, Any]:
-        """Read one id a row and score the next.
-
-        Args:
-            ids: The id just chosen in each row (R,); None at the start, where each row is one
-                sample and what is given (a prefix, a start id) is in the state.
-            state: As ``select`` or the last step left it.
-
-        Returns:
-            Logits of the next id (R, V), and the new state.
-        """
-
-    def select(self, state: Any, rows: Tensor) -> Any:
-        """Return the state of these rows (R',) in this order; a row may come several times."""
-
-
 @torch.no_grad()
-def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[int], pad_id: int,
-           max_tokens: int | None = None, banned: Sequence[int] = (),
-           given: Sequence[int] = ()) -> list[list[Hypothesis]]:
+def search(decoder: DecoderStep, state: Any, options: Decoding, stop_ids: Sequence[int],
+           pad_id: int, banned: Sequence[int] = (), given: Sequence[int] = ()
+           ) -> list[list[Hypothesis]]:
     """Write sentences for every sample: greedy, beams, or drawn.
 
     Greedy search (``num_beams=1``) takes the likeliest id each time; ``sample`` draws it, each of
@@ -54,110 +41,188 @@ def search(stepper: Stepper, state: Any, options: Decoding, stop_ids: Sequence[i
     and the standard beams choose the ids that transformers' ``generate`` chooses.
 
     Args:
-        stepper: The decoder.
+        decoder: The decoder.
         state: Its state before the first id, one row a sample.
-        options: How to search.
+        options: How to search. After ``max_tokens`` ids a sentence is cut where it is; its stop id
+            is one of them.
         stop_ids: Ids that end a sentence; with none, all are written to the limit.
-        pad_id: Id that is fed to beams after their end, where the rule keeps them.
-        max_tokens: Most ids in a sentence, stop id included; ``options.max_tokens`` if None,
-            so that no sentence has more words than that (one of just as many has no stop id).
+        pad_id: Id that is fed to beams after their end, where the scorer keeps them.
         banned: Ids that are never written.
         given: Ids that every sentence starts with and that are not returned; they only count as
             written where repetition is discouraged.
 
     Returns:
         Per sample ``options.num_captions`` hypotheses (fewer where no more exist): beams best
-        first by their rule, drawn sentences by score.
+        first by their scorer, drawn sentences by score.
 
     Raises:
         ValueError: If a sample's scores are not numbers.
     """
-    logits, state = stepper.step(None, state)
-    limit = options.max_tokens if max_tokens is None else max_tokens
-    run = _Search(options, stop_ids, pad_id, limit, banned, len(logits), logits.device)
-    written = torch.tensor(list(given), dtype=torch.long, device=logits.device)
-    return [sentences[:options.num_captions]
-            for sentences in run(stepper, logits, state, written)]
+    logits, state = decoder.step(None, state)
+    run = _Search(options, stop_ids, pad_id, banned, given, len(logits), logits.device)
+    return [sentences[:options.num_captions] for sentences in run(decoder, logits, state)]
+
+
+class NextScores:
+    """Scores of the next id, from the decoder's logits by transformers' logits processors.
+
+    Args:
+        options: ``min_tokens``, ``repetition_penalty``, ``no_repeat_ngram``; when sampling also
+            ``temperature``, ``top_k`` and ``top_p``.
+        stop_ids: Ids that end a sentence (S,).
+        banned: Ids that are never written.
+        given: Number of ids that every sentence starts with.
+    """
+
+    def __init__(self, options: Decoding, stop_ids: Tensor, banned: Sequence[int],
+                 given: int) -> None:
+        library = compat.import_transformers('generation.logits_process')
+        device, self.stop_ids = stop_ids.device, stop_ids
+
+        # Repetition makes an id less likely.
+        self.penalty, self.on_logits = None, options.num_beams == 1
+        if options.repetition_penalty != 1:
+            self.penalty = library.RepetitionPenaltyLogitsProcessor(
+                float(options.repetition_penalty))
+
+        # What may not come.
+        self.bans = library.LogitsProcessorList()
+        if options.no_repeat_ngram:
+            self.bans.append(library.NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
+        if options.min_tokens:
+            self.bans.append(library.MinNewTokensLengthLogitsProcessor(
+                given, options.min_tokens, stop_ids))
+        if banned:
+            self.bans.append(library.SuppressTokensLogitsProcessor(banned, device))
+
+        # The distribution that is drawn from.
+        self.warpers = library.LogitsProcessorList()
+        if options.sample:
+            self.warpers.append(library.TemperatureLogitsWarper(float(options.temperature)))
+            if options.top_k:
+                self.warpers.append(library.TopKLogitsWarper(options.top_k))
+            if options.top_p < 1:
+                self.warpers.append(library.TopPLogitsWarper(options.top_p))
+            self.warpers.append(library.LogitNormalization())
+
+    def __call__(self, logits: Tensor, logprobs: Tensor, written: Tensor) -> Tensor:
+        """Score the next id.
+
+        Args:
+            logits: Of the decoder (R, V).
+            logprobs: Their log-softmax (R, V), float32.
+            written: Ids so far (R, t), with those that were given.
+
+        Returns:
+            Scores (R, V): log-probabilities where nothing is asked for, minus infinity where an id
+            is not allowed.
+        """
+        scores = logprobs
+        if self.penalty is not None:
+            # As transformers does: on logits where one id is chosen, on log-probabilities of beams.
+            scores = self.penalty(written, logits.float() if self.on_logits else logprobs)
+        if self.bans:
+            allowed = self.bans(written, scores)
+            # Where nothing is left to say, the sentence may end.
+            stuck = allowed.isneginf().all(1, keepdim=True)
+            scores = allowed.index_copy(1, self.stop_ids, torch.where(
+                stuck, scores[:, self.stop_ids], allowed[:, self.stop_ids]))
+        return self.warpers(written, scores)
 
 
 class _Search:
     """One run of ``search``. Sentences that are drawn apart count as samples of their own."""
 
-    def __init__(self, options: Decoding, stop_ids: Sequence[int], pad_id: int, limit: int,
-                 banned: Sequence[int], samples: int, device: torch.device) -> None:
-        self.options, self.limit = options, limit
+    def __init__(self, options: Decoding, stop_ids: Sequence[int], pad_id: int,
+                 banned: Sequence[int], given: Sequence[int], samples: int, device: torch.device
+                 ) -> None:
+        self.options = options
         self.stops = torch.tensor(sorted(set(stop_ids)), dtype=torch.long, device=device)
-        self.constraints = Constraints(options, self.stops, torch.tensor(
-            list(banned), dtype=torch.long, device=device))
-        self.rule: StandardRule = build_rule(options, len(self.stops), pad_id, limit)
+        self.given = torch.tensor(list(given), dtype=torch.long, device=device)
+        self.next_scores = NextScores(options, self.stops, banned, len(given))
+        self.scorer = build_beam_scorer(options, len(self.stops), pad_id)
         self.copies = (options.num_captions if options.sample and options.num_beams == 1 else 1)
         self.generator = None
         if options.sample and options.seed is not None:
             self.generator = torch.Generator(device).manual_seed(options.seed)
         self.history = History()
-        self.finished = Finished.empty(samples * self.copies, options.num_beams, device)
+        self.finished = FinishedSentences.empty(samples * self.copies, options.num_beams, device)
 
-    def __call__(self, stepper: Stepper, logits: Tensor, state: Any, given: Tensor
+    def __call__(self, decoder: DecoderStep, logits: Tensor, state: Any
                  ) -> list[list[Hypothesis]]:
-        """Step until every sample is done or at the limit."""
+        """Step until every sample is done or at the limit of tokens."""
         rows = torch.arange(len(logits), device=logits.device).repeat_interleave(self.copies)
-        beams, held = Beams.start(rows, given), len(logits)
+        beams, held = Beams.start(rows, self.given), len(logits)
         logits = logits[rows] if self.copies > 1 else logits
-        for step in range(self.limit):
+        for step in range(self.options.max_tokens):
             beams = self._advance(beams, logits, step)
-            done = self.rule.done(beams, self.finished) | (step + 1 == self.limit)
+
+            # Samples that are done leave the batch: their neighbours do not wait for them.
+            done = self.scorer.done(beams, self.finished) | (step + 1 == self.options.max_tokens)
             if done.any():
-                self.rule.leave(beams.of(done), step, self.finished)
+                self.scorer.finish(beams.of(done), step, self.finished)
                 beams = beams.of(~done)
             if not len(beams.samples):
                 break
+
+            # The decoder's state follows the beams that go on, (R, V) logits come back.
             rows = beams.rows.flatten()
             if not _all_in_order(rows, held):
-                state = stepper.select(state, rows)
+                state = decoder.select(state, rows)
             held = len(rows)
             beams.rows = torch.arange(held, device=rows.device).view_as(beams.rows)
-            logits, state = stepper.step(beams.ids[..., -1].flatten(), state)
+            logits, state = decoder.step(beams.ids[..., -1].flatten(), state)
         return self._sentences()
 
     def _advance(self, beams: Beams, logits: Tensor, step: int) -> Beams:
         """Write one id in every beam; ``logits`` (n * B, V) are in the order of the beams."""
+        # The C best continuations, ranked by processed scores; their own log-probabilities (n, C).
         logprobs = logits.float().log_softmax(-1)
-        scores = self.constraints(logits, logprobs, beams.ids.flatten(0, 1), step)
+        scores = self.next_scores(logits, logprobs, beams.ids.flatten(0, 1))
         found = self._pick(beams, scores.unflatten(0, beams.totals.shape))
         own = logprobs.unflatten(0, beams.totals.shape).flatten(1).gather(
             1, found.parents * logits.shape[1] + found.tokens)
+
+        # All of them go into the history; the scorer keeps those that have ended.
         self.history.add(found.tokens, own, beams.rows.gather(1, found.parents),
                          beams.slots.gather(1, found.parents))
         slots = torch.arange(own.numel(), device=own.device).view_as(own)
-        totals, going = self.rule.settle(beams, found, slots, step, self.finished).topk(
+        totals, going = self.scorer.update(beams, found, slots, step, self.finished).topk(
             self.options.num_beams)
+
+        # The best B that go on, (n, B), with the ids before them (n, B, t + 1).
         parents = found.parents.gather(1, going)
         tokens = found.tokens.gather(1, going)
         before = beams.ids.gather(1, parents[..., None].expand(-1, -1, beams.ids.shape[2]))
         return Beams(samples=beams.samples,
                      totals=found.totals.gather(1, going).where(totals.isfinite(), -torch.inf),
-                     lengths=found.lengths.gather(1, going), closed=found.closed.gather(1, going),
+                     lengths=found.lengths.gather(1, going),
+                     finished=found.finished.gather(1, going),
                      ids=torch.cat([before, tokens[..., None]], 2),
                      rows=beams.rows.gather(1, parents), slots=slots.gather(1, going))
 
     def _pick(self, beams: Beams, scores: Tensor) -> Candidates:
         """Choose the candidates of a step from the scores (n, B, V) of the next id."""
-        ranks, totals = (value.flatten(1) for value in self.rule.extend(beams, scores))
-        count = min(self.rule.num_candidates, ranks.shape[1])
+        # Of all continuations of a sample, (n, B * V), the likeliest C, or C drawn.
+        ranks, totals = (value.flatten(1) for value in self.scorer.extend(beams, scores))
+        count = min(self.scorer.num_candidates, ranks.shape[1])
         if self.options.sample:
             chosen = torch.multinomial(ranks.softmax(-1), count, generator=self.generator)
         else:
             chosen = ranks.topk(count).indices
+
         # A vocabulary smaller than the beams leaves some empty.
-        lacking = self.rule.num_candidates - count
-        totals = torch.nn.functional.pad(totals.gather(1, chosen), (0, lacking), value=-torch.inf)
-        chosen = torch.nn.functional.pad(chosen, (0, lacking))
+        lacking = self.scorer.num_candidates - count
+        totals = functional.pad(totals.gather(1, chosen), (0, lacking), value=-torch.inf)
+        chosen = functional.pad(chosen, (0, lacking))
+
+        # Beam and id of each (n, C); sentences that had ended grow no longer.
         parents = chosen.div(scores.shape[2], rounding_mode='floor')
         tokens = chosen % scores.shape[2]
-        was_closed = beams.closed.gather(1, parents)
+        had_ended = beams.finished.gather(1, parents)
         return Candidates(totals, parents, tokens,
-                          lengths=beams.lengths.gather(1, parents) + ~was_closed,
-                          closed=was_closed | torch.isin(tokens, self.stops))
+                          lengths=beams.lengths.gather(1, parents) + ~had_ended,
+                          finished=had_ended | torch.isin(tokens, self.stops))
 
     def _sentences(self) -> list[list[Hypothesis]]:
         """Read the finished sentences of every sample off the history."""
@@ -171,6 +236,8 @@ class _Search:
             everything.append([self.history.read(step, slot, stops) for step, slot in ends])
         if self.copies == 1:
             return everything
+
+        # Sentences drawn apart go back to their sample, the likeliest first.
         drawn = [sentences[0] for sentences in everything]
         return [sorted(drawn[start:start + self.copies], key=lambda sentence: -sentence.score)
                 for start in range(0, len(drawn), self.copies)]
@@ -180,13 +247,15 @@ def _all_in_order(rows: Tensor, count: int) -> bool:
     return len(rows) == count and torch.equal(rows, torch.arange(count, device=rows.device))
 
 
-def to_captions(hypotheses: list[list[Hypothesis]], decode: Callable[[list[int]], str]
-                ) -> list[list[ScoredCaption]]:
+def to_captions(hypotheses: list[list[Hypothesis]], decode: Callable[[list[int]], str],
+                max_tokens: int) -> list[list[ScoredCaption]]:
     """Detokenise what a search wrote.
 
     Args:
         hypotheses: Sentences of every sample, best first.
         decode: A tokenizer's ``decode``: ids to sentence.
+        max_tokens: The limit of the search, noted in the captions that were cut at it.
     """
-    return [[ScoredCaption(decode(sentence.ids), sentence.score) for sentence in sentences]
-            for sentences in hypotheses]
+    return [[ScoredCaption(decode(sentence.ids), sentence.score,
+                           max_tokens if sentence.truncated else None)
+             for sentence in sentences] for sentences in hypotheses]

@@ -1,11 +1,35 @@
-"""Decoders of transformers, one step at a time, for the search."""
+"""Decoder steps: a decoder seen one token at a time, which is all that the search knows of it.
+
+R rows of text: one a sample at first, one a beam of each sample later. A step reads the token just
+chosen in each row and scores the next; what it remembers of the rows is its state, which it can
+rearrange. ``AttentionLSTMStep`` stands beside its LSTM; those of transformers' decoders are here.
+"""
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+
+class DecoderStep(Protocol):
+    """One step of a decoder; a state holds whatever it remembers of R rows."""
+
+    def step(self, ids: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """Read one id a row and score the next.
+
+        Args:
+            ids: The id just chosen in each row (R,); None at the start, where each row is one
+                sample and what is given (a prefix, a start id) is in the state.
+            state: As ``select`` or the last step left it.
+
+        Returns:
+            Logits of the next id (R, V), and the new state.
+        """
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """Return the state of these rows (R',) in this order; a row may come several times."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +44,7 @@ class PrefixState:
     cache: Any = None
 
 
-class CausalLMStepper:
+class CausalLMStep:
     """A causal language model that continues prefix embeddings.
 
     Args:
@@ -33,6 +57,7 @@ class CausalLMStepper:
         self.model = model
         self.embed = model.get_input_embeddings()
         self.use_cache = use_cache
+        # peft wraps the model, whose own forward tells what it takes.
         inner = model.get_base_model() if hasattr(model, 'get_base_model') else model
         # Scores of the last position are all that is needed; large vocabularies make it matter.
         known = inspect.signature(inner.forward).parameters
@@ -45,9 +70,11 @@ class CausalLMStepper:
     def step(self, ids: Tensor | None, state: PrefixState) -> tuple[Tensor, PrefixState]:
         """Read the prefix or one id a row, and score the next (R, V)."""
         inputs = state.inputs
+        # The prefix (R, P, E) first, then one embedding a row (R, 1, E) beside the cache.
         if ids is not None:
             word = self.embed(ids)[:, None].to(inputs.dtype)
             inputs = word if self.use_cache else torch.cat([inputs, word], 1)
+        # Keys and values of what was read stay in the cache; scores of the last position (R, V).
         output = self.model(inputs_embeds=inputs, past_key_values=state.cache,
                             use_cache=self.use_cache, **self.keywords)
         cache = output.past_key_values if self.use_cache else None
@@ -76,7 +103,7 @@ class MemoryState:
     cache: Any = None
 
 
-class CrossAttentionStepper:
+class CrossAttentionStep:
     """A transformers decoder that attends to a memory, BLIP's for instance.
 
     The memory is projected once a sample, not once a beam, and its keys and values are moved only
@@ -84,7 +111,7 @@ class CrossAttentionStepper:
 
     Args:
         model: A decoder with a language-model head and ``encoder_hidden_states``.
-        use_cache: As for ``CausalLMStepper``.
+        use_cache: As for ``CausalLMStep``.
     """
 
     def __init__(self, model: nn.Module, use_cache: bool = True) -> None:
@@ -99,6 +126,7 @@ class CrossAttentionStepper:
     def step(self, ids: Tensor | None, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Read what is given or one id a row, and score the next (R, V)."""
         read = state.ids
+        # What is given (R, g) first, then one id a row (R, 1) beside the cache.
         if ids is not None:
             read = ids[:, None] if self.use_cache else torch.cat([read, ids[:, None]], 1)
         output = self.model(input_ids=read, encoder_hidden_states=state.memory, is_decoder=True,
@@ -111,6 +139,7 @@ class CrossAttentionStepper:
         """Return the state of these rows; the cache is rearranged in place."""
         owners = state.owners[rows]
         moved = not torch.equal(owners, state.owners)
+        # Beams of one sample share its memory: only their words change places with them.
         if state.cache is not None:
             state.cache.self_attention_cache.reorder_cache(rows)
             if moved:

@@ -1,14 +1,9 @@
-"""Decoding options of autoregressive caption heads, and the base of all such options.
-
-``search`` carries them out. transformers' ``generate`` could serve BLIP and GPT-2 but not the LSTM,
-the originals' beam rules or a generator of one's own; it projects the memory once a beam where once
-a sample is enough, and computes a batch until its longest sentence ends. So all heads share one
-search, and the tests hold its greedy and beam results against ``generate``, option by option.
-"""
-from dataclasses import asdict, dataclass, fields, replace
+"""Decoding options: how a caption head that writes token by token searches its sentences."""
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from rscc.utils import did_you_mean
+from rscc.utils.deprecation import renamed_keywords
 
 
 class DecodingOptions:
@@ -25,11 +20,23 @@ class DecodingOptions:
             ValueError: If a value is impossible.
         """
         known = [field.name for field in fields(self)]
+        kept, renamed = vars(self).copy(), renamed_keywords(type(self).__init__)
         for name in options:
-            if name not in known:
+            if renamed.get(name, name) not in known:
                 raise TypeError(f"decoding has no option '{name}'.{did_you_mean(name, known)} "
                                 f'Options: {", ".join(known)}')
-        return replace(self, **options)
+            kept.pop(renamed.get(name, name), None)
+        return type(self)(**kept, **options)
+
+    def refuse_below(self, **least: int) -> None:
+        """Refuse options below the least value that they may have.
+
+        Raises:
+            ValueError: Naming the first.
+        """
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(f'decoding {name}={getattr(self, name)} must be {lowest} or more')
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options, for reports."""
@@ -47,8 +54,9 @@ class Decoding(DecodingOptions):
         num_beams: 1 is greedy (or sampling), more is beam search.
         num_captions: Sentences returned per sample (n-best); at most ``num_beams``, any number when
             sampling with one beam.
-        max_tokens: Longest sentence in tokens, without the end token.
-        min_tokens: Shortest sentence in tokens.
+        max_tokens: Limit of a caption, as in ``CaptionHead``. A caption of so many tokens has not
+            come to its end token: it is returned as it is, marked as ``truncated``.
+        min_tokens: Fewest tokens of a caption.
         length_penalty: Exponent on the length that divides a beam's log-probability; above 0
             favours longer sentences.
         repetition_penalty: Above 1 discourages repeated tokens.
@@ -60,7 +68,7 @@ class Decoding(DecodingOptions):
         seed: Makes sampling repeatable: the same batch on the same device draws the same sentences
             (a sample's own depend on its place in the batch). None draws from the global generator.
         beam_rule: Which sentences a beam search keeps: ``'standard'``, ``'clipcap'`` or
-            ``'show_attend_tell'`` (the originals, see ``beam_rules``).
+            ``'show_attend_tell'`` (the originals, see ``beam_scorers``).
         use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
         return_attention: Return the attention maps of the sentences, where the head has any.
     """
@@ -89,11 +97,9 @@ class Decoding(DecodingOptions):
 
     def _check_ranges(self) -> None:
         """Refuse what would fail, or be ignored, deep inside a search."""
-        least = dict(num_beams=1, num_captions=1, max_tokens=1, min_tokens=0, no_repeat_ngram=0,
-                     top_k=0)
-        for name, lowest in least.items():
-            if getattr(self, name) < lowest:
-                raise ValueError(f'decoding {name}={getattr(self, name)} must be {lowest} or more')
+        # Numbers have a least value, factors and probabilities a range, names a list.
+        self.refuse_below(num_beams=1, num_captions=1, max_tokens=1, min_tokens=0,
+                          no_repeat_ngram=0, top_k=0)
         for name in ('temperature', 'repetition_penalty'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'decoding {name}={getattr(self, name)} must be above 0')
@@ -105,20 +111,3 @@ class Decoding(DecodingOptions):
         if self.beam_rule not in BEAM_RULES:
             raise ValueError(f"decoding beam_rule='{self.beam_rule}' is none of "
                              f'{list(BEAM_RULES)}.{did_you_mean(self.beam_rule, BEAM_RULES)}')
-
-    def updated(self, options: dict[str, Any], attention: bool = False) -> 'Decoding':
-        """Return a copy with ``options`` changed.
-
-        Args:
-            options: New values by name.
-            attention: Whether the head that asks has attention maps to return.
-
-        Raises:
-            TypeError: If an option does not exist; the nearest name is given.
-            ValueError: If a value is impossible, or maps are asked for where there are none.
-        """
-        changed = super().updated(options)
-        if changed.return_attention and not attention:
-            raise ValueError('return_attention=True, and this caption head has no attention maps '
-                             'to return; AttentionLSTMHead has')
-        return changed

@@ -151,7 +151,7 @@ def test_probability_of_change_is_that_of_any_class_but_the_first(tmp_path, scor
     ('attention', 'attention maps', AttendedCaption.of(
         ScoredCaption('a house', -1.0), ['a', 'house'], torch.full((2, 2, 4, 4), 1 / 32))),
     ('denoising', 'denoising trajectories', SampledCaption.of(
-        ScoredCaption('a house', -1.0), 0.5, strip=[(9.0, 'tree'), (1.0, 'a house')]))])
+        ScoredCaption('a house', -1.0), 0.5, trajectory=[(9.0, 'tree'), (1.0, 'a house')]))])
 def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, what, caption):
     hook = PanelHook(out_dir=str(tmp_path / 'show'), num_test=3)
     run(hook, tmp_path, 'test', captions=[caption, ScoredCaption('a lake', -2.0)])

@@ -95,6 +95,17 @@ def test_without_any_caption_there_are_no_scores_and_no_crash():
     assert evaluate(metric, [sample('a', None, BUILT, True)]) == {}
 
 
+def test_sentences_cut_at_the_limit_are_counted(monkeypatch):
+    said = []
+    monkeypatch.setattr('rscc.evaluation.protocols.warn_once', said.append)
+    metric, made = METRICS.build(dict(type='CaptionMetric', meteor=False)), batch()
+    assert 'caption/truncated' not in evaluate(metric, made) and 'truncated' not in metric.metadata
+    made[1].pred_captions = [ScoredCaption(SAME[1], -0.5, 12)]
+    assert evaluate(metric, made)['caption/truncated'] == pytest.approx(1 / 3)
+    assert metric.metadata['truncated'] == 'captions cut at the limit of 12 tokens: 1 of 3'
+    assert said == [metric.metadata['truncated']]
+
+
 def test_wrong_settings_are_told_at_once():
     with pytest.raises(ValueError, match="unknown protocol 'coc0'"):
         METRICS.build(dict(type='CaptionMetric', protocol='coc0'))

@@ -56,16 +56,24 @@ def test_the_file_has_the_documented_fields(tmp_path):
 
 
 def test_sentences_drawn_from_noise_are_read_back_as_they_were(tmp_path):
-    strip = [(80.0, 'tree the'), (0.1, 'a house is built')]
+    steps = [(80.0, 'tree the'), (0.1, 'a house is built')]
     drawn = sample('a')
-    drawn.pred_captions = [SampledCaption.of(drawn.pred_captions[0], 0.25, True, strip, 8)]
+    drawn.pred_captions = [SampledCaption.of(drawn.pred_captions[0], 0.25, True, steps, 8)]
     kept = dump(tmp_path / 'out.json', [drawn, sample('b')])['samples']
     assert (kept[0]['agreement'], kept[0]['abstained'], kept[0]['drawn']) == (0.25, True, 8)
-    assert kept[0]['strip'] == [[80.0, 'tree the'], [0.1, 'a house is built']]
-    assert not {'agreement', 'strip'} & set(kept[1])
+    assert kept[0]['trajectory'] == [[80.0, 'tree the'], [0.1, 'a house is built']]
+    assert not {'agreement', 'trajectory', 'truncated'} & set(kept[1])
     first, second = read_predictions(tmp_path / 'out.json')
     assert first.sampled == drawn.pred_captions[0] and second.sampled is None
     assert vars(first.sampled) == vars(drawn.pred_captions[0])
+
+
+def test_a_sentence_cut_at_the_limit_names_it(tmp_path):
+    cut = sample('a')
+    cut.pred_captions = [ScoredCaption('a house is built', -0.25, 4), ScoredCaption('x', -2.0)]
+    kept = dump(tmp_path / 'out.json', [cut, sample('b')])['samples']
+    assert kept[0]['truncated'] == 4 and 'truncated' not in kept[1]
+    assert [record.cut_at for record in read_predictions(tmp_path / 'out.json')] == [4, None]
 
 
 @pytest.mark.parametrize(('caption', 'mask'), [(True, False), (False, True), (False, False)])

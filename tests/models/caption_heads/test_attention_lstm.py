@@ -3,7 +3,7 @@ from testers import generator
 
 from rscc.models.caption_heads.attention_lstm import (
     AttentionLSTM,
-    AttentionLSTMStepper,
+    AttentionLSTMStep,
     SentenceGrid,
 )
 
@@ -71,23 +71,23 @@ def test_sentences_of_one_sample_are_read_apart():
 @torch.no_grad()
 def test_any_rows_can_be_selected():
     """Beams (even), samples that left, draws that ended at different times (uneven)."""
-    stepper, tokens = AttentionLSTMStepper(build(), start_id=2), memory(3)
+    decoder, tokens = AttentionLSTMStep(build(), start_id=2), memory(3)
     for rows in ([0, 0, 1, 1, 2, 2], [1, 1, 0, 0], [0, 2], [0, 0, 0, 2]):
         rows = torch.tensor(rows)
         words = torch.arange(len(rows))
-        _, state = stepper.step(None, stepper.start(tokens))
-        state = stepper.select(state, rows)
-        logits, state = stepper.step(words, state)
-        _, alone = stepper.step(None, stepper.start(tokens[rows]))
-        expected, alone = stepper.step(words, alone)
+        _, state = decoder.step(None, decoder.start(tokens))
+        state = decoder.select(state, rows)
+        logits, state = decoder.step(words, state)
+        _, alone = decoder.step(None, decoder.start(tokens[rows]))
+        expected, alone = decoder.step(words, alone)
         torch.testing.assert_close(logits, expected)
         torch.testing.assert_close(state.hidden.flatten(0, 1), alone.hidden.flatten(0, 1))
 
 
 @torch.no_grad()
 def test_beams_share_the_memory_of_their_sample():
-    stepper = AttentionLSTMStepper(build(), start_id=2)
-    _, state = stepper.step(None, stepper.start(memory(2)))
-    beams = stepper.select(state, torch.tensor([0, 0, 0, 1, 1, 1]))
+    decoder = AttentionLSTMStep(build(), start_id=2)
+    _, state = decoder.step(None, decoder.start(memory(2)))
+    beams = decoder.select(state, torch.tensor([0, 0, 0, 1, 1, 1]))
     assert beams.memory is state.memory
     assert beams.hidden.shape == (2, 3, 12)

@@ -3,7 +3,8 @@ import torch
 from testers import WORDS, data_samples
 
 from rscc.models.caption_heads.base import (
-    encode_targets,
+    AutoregressiveHead,
+    CaptionHead,
     never_written,
     pack_words,
     restore_vocabulary,
@@ -54,12 +55,14 @@ def test_drawn_sentences_win_over_the_references_and_none_is_fine():
     samples = data_samples(3, captions=['a house', 'no change', 'a road'])
     samples[0].target_captions = ['a road', 'a house']
     samples[1].gt_captions = []
-    tokenizer = WordTokenizer(words=WORDS)
+    head = CaptionHead(dict(type='WordTokenizer', words=WORDS))
+    head.max_tokens, tokenizer = 7, head.tokenizer
     a, house, road = (tokenizer.encode(word)[1] for word in ('a', 'house', 'road'))
     start, end = tokenizer.bos_id, tokenizer.eos_id
-    assert encode_targets(samples, tokenizer, 9) == [
+    assert head.encode_targets(samples) == [
         [[start, a, road, end], [start, a, house, end]], [], [[start, a, road, end]]]
-    assert encode_targets(samples[2:], tokenizer, 3) == [[[start, a, end]]]
+    head.max_tokens = 1
+    assert head.encode_targets(samples[2:]) == [[[start, a, end]]]
     assert tokenizer.cut == 1
 
 
@@ -69,3 +72,46 @@ def test_specials_but_the_end_are_never_written():
     # GPT-2 has one special for everything.
     tokenizer.pad_id = tokenizer.unk_id = tokenizer.bos_id = tokenizer.eos_id
     assert never_written(tokenizer) == []
+
+
+class Short(AutoregressiveHead):
+    """A head whose decoder has positions for five tokens."""
+
+    def __init__(self, limit=4, **decoding):
+        super().__init__(dict(type='WordTokenizer', words=WORDS))
+        self.set_limits(limit, decoding)
+
+    def room(self):
+        return 5, 'after nothing'
+
+
+def test_the_limit_of_what_is_written_is_that_of_what_is_learned_unless_given():
+    assert Short(4).decoding.max_tokens == 4 and Short(4, max_tokens=3).decoding.max_tokens == 3
+
+
+@pytest.mark.parametrize('build, name', [
+    (lambda: Short(6), 'max_tokens=6'), (lambda: Short(4, max_tokens=6), 'decoding max_tokens=6'),
+    (lambda: Short().generate(None, max_tokens=6), 'decoding max_tokens=6')])
+def test_a_limit_beyond_the_decoder_is_refused(build, name):
+    with pytest.raises(ValueError, match=f'^{name} is too long: the decoder has positions for 5 '
+                       'tokens after nothing; lower it'):
+        build()
+
+
+def test_maps_are_refused_where_a_head_has_none():
+    for ask in (lambda: Short(return_attention=True),
+                lambda: Short().generate(None, return_attention=True)):
+        with pytest.raises(ValueError, match='this caption head has no attention maps'):
+            ask()
+
+
+def test_a_head_has_nothing_to_merge_unless_it_says_so():
+    assert Short().merge(dict(type='Short')) is None
+
+
+def test_a_tokenizer_found_by_name_leaves_no_words_in_the_checkpoint(tmp_path):
+    vocabulary = tmp_path / 'vocab.txt'
+    vocabulary.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS]))
+    head = CaptionHead(dict(type='WordPieceTokenizer', vocab_file=str(vocabulary)))
+    assert head.vocabulary is None and 'vocabulary' not in head.state_dict()
+    assert 'vocabulary' in Short().state_dict()

@@ -43,6 +43,13 @@ def texts(written):
 
 class Karras(CaptionHeadTester):
     misspelt = ('num_sample', 'num_samples')
+    searches = (dict(num_samples=3, num_captions=3), dict(num_samples=3, num_captions=3))
+
+    def make_it(self, head, ending):
+        """Have every position say the end, or a word."""
+        token = head.tokenizer.eos_id if ending else head.tokenizer.encode('road')[1]
+        with torch.no_grad():
+            head.space.bias.zero_()[token] = 1e4
 
     def trained(self, steps=25):
         """A head that has begun to learn, so that what it says depends on what it sees."""
@@ -90,16 +97,17 @@ class Karras(CaptionHeadTester):
             assert texts([alone]) == texts([together[row]])
             assert alone[0].agreement == pytest.approx(together[row][0].agreement)
 
-    def test_captions_know_their_agreement_and_strip(self):
+    def test_captions_know_their_agreement_and_trajectory(self):
         head, features = self.trained()
-        written = head.generate(features, num_samples=3, steps=5, return_strip=True, abstain=1.0)
+        written = head.generate(features, num_samples=3, steps=5, return_trajectory=True,
+                                abstain=1.0)
         for captions in written:
             best = captions[0]
             assert type(best) is SampledCaption and best.drawn == 3
             assert 0 <= best.agreement <= 1 and best.abstained == (best.agreement < 1)
-            assert len(best.strip) == 5 and best.strip[-1][1] == best.text
-            assert all(isinstance(text, str) for _, text in best.strip)
-        assert head.generate(features)[0][0].strip == []
+            assert len(best.trajectory) == 5 and best.trajectory[-1][1] == best.text
+            assert all(isinstance(text, str) for _, text in best.trajectory)
+        assert head.generate(features)[0][0].trajectory == []
 
     def test_a_trained_head_says_the_same_by_any_sampler(self):
         head, features = self.trained(120)
@@ -218,7 +226,7 @@ def test_longer_captions_are_cut_counted_and_named(monkeypatch):
     samples[0].gt_captions = ['a house is built a road is built']
     rows = rows_seen(head, samples)
     assert head.tokenizer.cut == 1
-    assert "cut from 10 to 8 tokens: 'a house is built a road is built'" in said[0]
+    assert "cut from 8 to 6 tokens: 'a house is built a road is built'" in said[0]
     assert head.tokenizer.decode(rows[0]) == 'a house is built a road'
 
 

@@ -42,3 +42,8 @@ def measured_order(config, steps=(64, 128, 256), name='exponential', sigma_max=1
         final = sample(config, x, sigmas)
         errors.append((final - carried(x, sigma_max, 0.01)).abs().max().item())
     return [math.log2(first / second) for first, second in itertools.pairwise(errors)]
+
+
+def gaussian_noise(x, generator):
+    """A source of standard normal noise like x."""
+    return lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype)

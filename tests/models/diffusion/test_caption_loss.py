@@ -81,8 +81,9 @@ def test_the_squared_error_is_that_of_the_network_behind_the_estimate(given):
     space, ids, noisy, sigma, found = given
     factors = precondition(sigma, space.sigma_data)
     clean = space.embed(ids)
-    network = (found.vectors - factors.over(noisy).c_skip * noisy) / factors.over(noisy).c_out
-    error = (network - factors.target(clean, noisy)).square().mean((1, 2))
+    network, target = ((vectors - factors.over(noisy).c_skip * noisy) / factors.over(noisy).c_out
+                       for vectors in (found.vectors, clean))
+    error = (network - target).square().mean((1, 2))
     torch.testing.assert_close(terms(given, diffusion=2.0)['loss_diffusion'],
                                2 * soft_min_snr(sigma, 0.7) * error)
 

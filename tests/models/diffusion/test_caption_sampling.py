@@ -7,7 +7,6 @@ from testers import WORDS
 
 from rscc.models.diffusion.caption_sampling import (
     DiffusionDecoding,
-    Estimator,
     repeated_noise,
     sample_words,
     to_sampled_captions,
@@ -16,6 +15,7 @@ from rscc.registry import MODELS
 from rscc.structures import SampledCaption
 from rscc.text.minimum_bayes_risk import choose_by_risk
 from rscc.text.word_tokenizer import WordTokenizer
+from rscc.utils.signatures import keywords_of
 
 
 def test_the_defaults_are_those_of_the_paper_but_for_sampler_and_steps():
@@ -54,6 +54,13 @@ def test_impossible_options_are_refused_before_anything_runs(changes, error, mes
         DiffusionDecoding().updated(changes)
 
 
+def test_the_old_name_of_the_trajectory_is_taken_everywhere():
+    assert DiffusionDecoding(return_strip=True).return_trajectory
+    options = DiffusionDecoding().updated(dict(return_strip=True))
+    assert options.return_trajectory and 'return_strip' not in options.as_dict()
+    assert keywords_of(DiffusionDecoding).accepts('return_strip')
+
+
 TOKENIZER = WordTokenizer(words=WORDS)
 N, L, C, M = 2, 6, 4, 5
 HEAD = dict(
@@ -81,8 +88,13 @@ def points(rows=N):
 
 def estimate(head, sigma=0.7, **options):
     with torch.no_grad():
-        return Estimator(head, memory(), DiffusionDecoding(**options))(
+        return head.estimator(memory(), DiffusionDecoding(**options))(
             points(), torch.tensor(sigma, dtype=torch.float64))
+
+
+def sample(head, options):
+    return sample_words(head.estimator(memory(), options), head.likeliest, N, (L, C), options,
+                        torch.device('cpu'))
 
 
 def test_an_estimate_keeps_the_precision_of_the_sampler():
@@ -126,7 +138,7 @@ def test_below_its_level_the_clamp_snaps_to_the_nearest_words():
 def test_every_estimate_sees_the_one_before(guidance):
     head, seen = build(self_conditioning=True), []
     head.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[3]))
-    estimator = Estimator(head, memory(), DiffusionDecoding(guidance=guidance))
+    estimator = head.estimator(memory(), DiffusionDecoding(guidance=guidance))
     with torch.no_grad():
         first = estimator(points(), torch.tensor(2.0))
         estimator(points(), torch.tensor(1.0))
@@ -142,7 +154,7 @@ def test_without_the_cache_the_memory_is_projected_at_every_step():
     for use_cache, expected in ((True, 1), (False, 5)):
         options = DiffusionDecoding(steps=5, sampler='euler', use_cache=use_cache)
         with torch.no_grad():
-            sample_words(Estimator(head, memory(), options), N, (L, C), options)
+            sample(head, options)
         assert len(seen) == expected
         seen.clear()
 
@@ -174,24 +186,24 @@ def test_a_seed_leaves_the_global_generator_alone():
 
 
 @pytest.mark.parametrize('sampler', ['euler', 'heun', 'euler_ancestral'])
-def test_the_strip_has_the_words_at_every_level(sampler):
+def test_the_trajectory_has_the_words_at_every_level(sampler):
     head = build()
-    options = DiffusionDecoding(steps=4, sampler=sampler, num_samples=3, return_strip=True)
+    options = DiffusionDecoding(steps=4, sampler=sampler, num_samples=3, return_trajectory=True)
     with torch.no_grad():
-        final, strip = sample_words(Estimator(head, memory(), options), N, (L, C), options)
+        final, trajectory = sample(head, options)
     assert final.shape == (N, 3, L, C) and final.dtype == torch.float32
-    levels = [sigma for sigma, _ in strip]
+    levels = [sigma for sigma, _ in trajectory]
     assert levels[0] == pytest.approx(160) and levels[-1] == pytest.approx(0.01)
     assert len(levels) == 4 and levels == sorted(levels, reverse=True)
-    assert all(words.shape == (N, 3, L) for _, words in strip)
+    assert all(words.shape == (N, 3, L) for _, words in trajectory)
     # The last step goes to no noise, which is the last estimate.
-    assert torch.equal(strip[-1][1], head.space.logits(final).argmax(-1))
+    assert torch.equal(trajectory[-1][1], head.space.logits(final).argmax(-1))
 
 
-def test_no_strip_is_kept_unless_asked_for():
+def test_no_trajectory_is_kept_unless_asked_for():
     head, options = build(), DiffusionDecoding(steps=2)
     with torch.no_grad():
-        assert sample_words(Estimator(head, memory(), options), N, (L, C), options)[1] == []
+        assert sample(head, options)[1] == []
 
 
 def scores(*sentences, sure=4.0):
@@ -203,9 +215,9 @@ def scores(*sentences, sure=4.0):
     return sure * torch.nn.functional.one_hot(ids, TOKENIZER.vocab_size)[None].float()
 
 
-def read(logits, strip=(), **options):
+def read(logits, trajectory=(), **options):
     options.setdefault('num_samples', logits.shape[1])
-    return to_sampled_captions(logits, strip, TOKENIZER, DiffusionDecoding(**options))
+    return to_sampled_captions(logits, trajectory, TOKENIZER, DiffusionDecoding(**options), L - 2)
 
 
 THREE = ['a house is built', 'no change', 'a house is']
@@ -217,7 +229,8 @@ def test_the_sentence_most_like_the_others_wins_and_the_rest_follow():
     assert [caption.text for caption in best] == [THREE[row] for row in order]
     assert best[-1].text == 'no change'
     for caption in best:
-        assert type(caption) is SampledCaption and not caption.abstained and caption.strip == []
+        assert type(caption) is SampledCaption and not caption.abstained
+        assert caption.trajectory == []
         assert caption.agreement == pytest.approx(agreement) and caption.drawn == 3
 
 
@@ -253,12 +266,13 @@ def test_what_follows_the_first_end_is_not_said_and_does_not_count():
 def test_a_sentence_that_never_ends_counts_whole():
     (captions,) = read(scores('a house is built a house a house'))
     assert captions[0].text == 'a house is built a'
-    assert captions[0].score < 0
+    assert captions[0].score < 0 and captions[0].cut_at == L - 2
+    assert not read(scores('a house'))[0][0].truncated
 
 
-def test_the_strip_of_a_sentence_is_its_own():
+def test_the_trajectory_of_a_sentence_is_its_own():
     ids = torch.stack([scores(*THREE).argmax(-1), scores(*reversed(THREE)).argmax(-1)])
     (captions,) = read(scores(*THREE), [(5.0, ids[1]), (0.1, ids[0])], num_captions=3)
     for caption in captions:
         row = THREE.index(caption.text)
-        assert caption.strip == [(5.0, THREE[2 - row]), (0.1, caption.text)]
+        assert caption.trajectory == [(5.0, THREE[2 - row]), (0.1, caption.text)]

@@ -106,7 +106,7 @@ def test_shape_and_precision_are_those_of_the_numbers(name):
 @pytest.mark.parametrize('name', ['cosine_interpolated', 'log_uniform', 'v_diffusion',
                                   'log_logistic'])
 def test_bounds_in_the_wrong_order_are_an_error(name):
-    with pytest.raises(ValueError, match=r'sigma_min < sigma_max, found 2\.0 and 1\.0'):
+    with pytest.raises(ValueError, match=r'< sigma_max, found sigma_min=2\.0 and sigma_max=1\.0'):
         density(dict(type=name, sigma_min=2.0, sigma_max=1.0))
 
 

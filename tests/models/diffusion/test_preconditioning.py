@@ -28,7 +28,8 @@ def test_a_network_that_meets_its_target_denoises_exactly():
     torch.manual_seed(0)
     clean, noise = torch.randn(2, 4, 3, 5, dtype=torch.float64)
     x = clean + SIGMA[:, None, None] * noise
-    target = precondition(SIGMA, 0.7).target(clean, x)
+    factors = precondition(SIGMA, 0.7).over(x)
+    target = (clean - factors.c_skip * x) / factors.c_out
     torch.testing.assert_close(denoise(lambda y, c_noise: target, x, SIGMA, 0.7), clean)
 
 

@@ -11,6 +11,7 @@ from models.diffusion.gaussian import (
     STD,
     carried,
     denoise,
+    gaussian_noise,
     measured_order,
     sample,
     schedule,
@@ -22,7 +23,6 @@ from rscc.models.diffusion.samplers import (
     adams_weights,
     ancestral_split,
     choose,
-    gaussian_noise,
     heun,
     option_names,
 )
@@ -107,7 +107,7 @@ def test_same_seed_same_result_and_another_seed_another(config):
 @pytest.mark.parametrize('config', STOCHASTIC, ids=name_of)
 def test_noise_without_a_source_is_an_error(config):
     with pytest.raises(ValueError, match=r'(eta|s_churn)=[\d.]+ draws noise and there is no source '
-                                         r'of it: pass noise=gaussian_noise\(x, generator\), or'):
+                                         'of it: pass a function that returns normal noise like x'):
         sample(config)
 
 
@@ -235,29 +235,6 @@ def test_neither_a_name_nor_a_config_is_an_error(cfg):
 
 def test_options_are_the_parameters_with_a_default():
     assert option_names(heun) == ['s_churn', 's_tmin', 's_tmax', 's_noise']
-
-
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-def test_noise_is_like_the_state_and_new_at_every_call(dtype):
-    x = torch.zeros(2, 3, dtype=dtype)
-    noise = gaussian_noise(x, torch.Generator().manual_seed(0))
-    first, second = noise(), noise()
-    assert (first.shape, first.dtype, first.device) == (x.shape, dtype, x.device)
-    assert not torch.equal(first, second)
-
-
-def test_seed_of_the_generator_decides_the_noise():
-    x = torch.zeros(200, 50)
-    first, again = (gaussian_noise(x, torch.Generator().manual_seed(7))() for _ in range(2))
-    assert torch.equal(first, again)
-    assert first.mean() == pytest.approx(0, abs=0.05) and first.std() == pytest.approx(1, abs=0.05)
-
-
-def test_without_a_generator_the_global_one_counts():
-    torch.manual_seed(3)
-    first = gaussian_noise(torch.zeros(4))()
-    torch.manual_seed(3)
-    assert torch.equal(first, torch.randn(4))
 
 
 SIGMAS = torch.tensor([10.0, 3.0, 0.5, 0.01], dtype=torch.float64)

@@ -1,8 +1,12 @@
-"""Where the rules differ; their results against the originals are in tests/parity."""
+"""Where the scorers differ; their results against the originals are in tests/parity."""
 import pytest
 import torch
 
-from rscc.models.generation.beam_scorers import LeavingRule, StandardRule, build_rule
+from rscc.models.generation.beam_scorers import (
+    ShowAttendTellBeamScorer,
+    StandardBeamScorer,
+    build_beam_scorer,
+)
 from rscc.models.generation.beam_search import search
 from rscc.models.generation.options import BEAM_RULES, Decoding
 
@@ -30,7 +34,7 @@ def test_means_favour_the_long_sure_sentence():
     assert best('clipcap')[0] == [1, 1, 1, 1, 1]
 
 
-def test_sums_favour_the_short_sentence_and_closed_ones_rank_first():
+def test_sums_favour_the_short_sentence_and_finished_ones_rank_first():
     assert best('show_attend_tell')[0] == [STOP]
     assert best('standard', length_penalty=0.0)[0] == [STOP]
     # One ended, so one beam was left, and it found no end.
@@ -43,8 +47,9 @@ def test_a_finished_beam_keeps_its_place_under_clipcaps_rule():
 
 @pytest.mark.parametrize('rule', BEAM_RULES)
 def test_one_beam_is_greedy_search_under_every_rule(rule):
-    assert isinstance(build_rule(Decoding(beam_rule=rule), 1, 0, 5), LeavingRule)
+    assert isinstance(build_beam_scorer(Decoding(beam_rule=rule), 1, 0),
+                      ShowAttendTellBeamScorer)
 
 
 def test_enough_candidates_are_looked_at_for_every_way_to_end():
-    assert StandardRule(Decoding(num_beams=3), 2, 0, 5).num_candidates == 9
+    assert StandardBeamScorer(Decoding(num_beams=3), 2, 0).num_candidates == 9

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from rscc import compat
-from rscc.models.generation.beam_scorers import Finished, History
-from rscc.models.generation.beam_search import search
-from rscc.models.generation.decoders import CausalLMStepper
+from rscc.models.generation.beam_scorers import FinishedSentences, History
+from rscc.models.generation.beam_search import NextScores, search
+from rscc.models.generation.decoders import CausalLMStep
 from rscc.models.generation.options import Decoding
 
 
@@ -20,18 +20,19 @@ def test_a_sentence_is_read_along_its_pointers_and_cut_at_its_stop_id():
     history.add(*rows((7, 3), (-3., -4.), (0, 1), (1, 0)))
     history.add(*rows((0, 8), (0., -6.), (1, 0), (1, 0)))
     history.unfold()
-    closed = history.read(2, 0, {3})
-    assert (closed.ids, closed.logprobs, closed.rows) == ([5, 3], [-1, -4], [0, 1])
-    assert closed.score == -2.5
-    assert history.read(2, 1, {3}).ids == [6, 7, 8]
+    ended = history.read(2, 0, {3})
+    assert (ended.ids, ended.logprobs, ended.rows) == ([5, 3], [-1, -4], [0, 1])
+    assert ended.score == -2.5 and not ended.truncated
+    endless = history.read(2, 1, {3})
+    assert endless.ids == [6, 7, 8] and endless.truncated
 
 
-def test_the_best_stay_and_open_sentences_come_last():
-    finished = Finished.empty(2, 2, torch.device('cpu'))
+def test_the_best_stay_and_cut_sentences_come_last():
+    finished = FinishedSentences.empty(2, 2, torch.device('cpu'))
     sample = torch.tensor([1])
     finished.add(sample, torch.tensor([[-3., -torch.inf]]), 4, torch.tensor([[8, 9]]))
     assert finished.count(torch.tensor([0, 1])).tolist() == [0, 1]
-    finished.add(sample, torch.tensor([[-1., -2.]]), 5, torch.tensor([[10, 11]]), cut=True)
+    finished.add(sample, torch.tensor([[-1., -2.]]), 5, torch.tensor([[10, 11]]), truncated=True)
     assert finished.ends() == [[], [(4, 8), (5, 10)]]
     finished.add(sample, torch.tensor([[-5., -2.]]), 6, torch.tensor([[12, 13]]))
     assert finished.ends() == [[], [(6, 13), (4, 8)]]
@@ -80,8 +81,8 @@ def cut(ids, stops):
 
 
 def written(model, prefix, options, stops=(STOP,), **more):
-    stepper = CausalLMStepper(model, options.use_cache)
-    return search(stepper, stepper.start(prefix), options, stops, 0, **more)
+    decoder = CausalLMStep(model, options.use_cache)
+    return search(decoder, decoder.start(prefix), options, stops, 0, **more)
 
 
 def ids_of(everything):
@@ -168,16 +169,16 @@ def test_samples_that_are_done_are_stepped_no_more():
 
 def test_a_rows_pointer_names_the_row_that_chose_each_id():
     model, prefix = language_model(), prefixes(3)
-    stepper = CausalLMStepper(model)
-    seen, step = [], stepper.step
+    decoder = CausalLMStep(model)
+    seen, step = [], decoder.step
 
     def recording(ids, state):
         logits, state = step(ids, state)
         seen.append(logits.log_softmax(-1))
         return logits, state
 
-    stepper.step = recording
-    for sentences in search(stepper, stepper.start(prefix), Decoding(num_beams=3, max_tokens=8),
+    decoder.step = recording
+    for sentences in search(decoder, decoder.start(prefix), Decoding(num_beams=3, max_tokens=8),
                             [STOP], 0):
         best = sentences[0]
         told = [float(seen[at][row, token])
@@ -185,17 +186,25 @@ def test_a_rows_pointer_names_the_row_that_chose_each_id():
         assert told == pytest.approx(best.logprobs, abs=1e-6)
 
 
-def test_no_sentence_has_more_words_than_it_may():
+@pytest.mark.parametrize('options', [
+    {}, dict(num_beams=2, num_captions=2), dict(num_beams=2, beam_rule='clipcap'),
+    dict(num_beams=2, beam_rule='show_attend_tell'), dict(sample=True, seed=0)], ids=str)
+def test_a_sentence_that_reaches_the_limit_is_cut_and_says_so(options):
     endless = Table([[0, .9, .1]] * 3)
-    for options in ({}, dict(num_beams=2, num_captions=2), dict(sample=True, seed=0)):
-        found = search(endless, torch.zeros(1, dtype=torch.long),
-                       Decoding(max_tokens=3, **options), [0], 0)
-        assert {len(ids) for ids in ids_of(found)[0]} == {3}
+    found = search(endless, torch.zeros(1, dtype=torch.long), Decoding(max_tokens=3, **options),
+                   [0], 0)
+    assert {(len(sentence.ids), sentence.truncated) for sentence in found[0]} == {(3, True)}
+    ending = Table([[0, 1., 0, 0], [0, 0, 1., 0], *[[0, 0, 0, 1.]] * 2])
+    for max_tokens, cut in ((2, True), (3, False), (9, False)):
+        best = search(ending, torch.zeros(1, dtype=torch.long),
+                      Decoding(max_tokens=max_tokens, **options), [3], 0)[0][0]
+        assert best.ids == [1, 2, 3][:max_tokens] and best.truncated == cut
 
 
 def test_no_stop_id_means_the_limit():
-    found = written(language_model(), prefixes(), Decoding(), stops=(), max_tokens=7)
+    found = written(language_model(), prefixes(), Decoding(max_tokens=7), stops=())
     assert {len(sentences[0].ids) for sentences in found} == {7}
+    assert all(sentences[0].truncated for sentences in found)
 
 
 def test_banned_ids_never_come():
@@ -238,7 +247,7 @@ def test_samples_repeat_with_their_seed_alone(beams):
 def test_draws_follow_the_distribution():
     table = Table([[0, .6, .3, .1]])
     found = search(table, torch.zeros(1, dtype=torch.long),
-                   Decoding(sample=True, num_captions=4000, seed=0), [], 0, max_tokens=1)
+                   Decoding(sample=True, num_captions=4000, seed=0, max_tokens=1), [], 0)
     counts = torch.bincount(torch.tensor(ids_of(found)[0]).flatten(), minlength=4) / 4000
     torch.testing.assert_close(counts, torch.tensor([0, .6, .3, .1]), atol=0.03, rtol=0)
     scores = [sentence.score for sentence in found[0]]
@@ -250,15 +259,66 @@ def test_draws_follow_the_distribution():
     (dict(temperature=0.05), {1}), (dict(top_p=0.95), {1, 2, 3})])
 def test_the_nucleus_is_the_smallest_set_of_that_probability(options, possible):
     found = search(Table([[0, .6, .3, .1]]), torch.zeros(1, dtype=torch.long),
-                   Decoding(sample=True, num_captions=200, seed=0, **options), [], 0,
-                   max_tokens=1)
+                   Decoding(sample=True, num_captions=200, seed=0, max_tokens=1, **options), [], 0)
     assert {sentence.ids[0] for sentence in found[0]} == possible
     # The score is the model's own, whatever the draw was made from.
     assert found[0][0].score == pytest.approx(torch.tensor(.6).log().item(), abs=1e-5)
 
 
 def test_scores_that_are_not_numbers_are_named():
-    stepper = SimpleNamespace(step=lambda ids, state: (torch.full((2, 5), torch.nan), state),
+    decoder = SimpleNamespace(step=lambda ids, state: (torch.full((2, 5), torch.nan), state),
                               select=lambda state, rows: state)
     with pytest.raises(ValueError, match=r'no sentence for sample 0: .* are not numbers'):
-        search(stepper, None, Decoding(num_beams=2), [3], 0)
+        search(decoder, None, Decoding(num_beams=2), [3], 0)
+
+
+def next_scores(options, scores, written=((1, 1), ), given=0, banned=()):
+    run = NextScores(Decoding(**options), torch.tensor([3]), banned, given)
+    return run(scores, scores.log_softmax(-1), torch.tensor(written))
+
+
+def test_log_probabilities_pass_where_nothing_is_asked_for():
+    scores = torch.randn(1, 6)
+    assert torch.equal(next_scores({}, scores), scores.log_softmax(-1))
+
+
+def test_given_ids_do_not_count_towards_the_fewest_tokens():
+    scores, options = torch.zeros(1, 5), dict(min_tokens=2)
+    assert next_scores(options, scores, [[1, 1, 2]], given=2)[0, 3] == -torch.inf
+    assert next_scores(options, scores, [[1, 1, 2, 4]], given=2)[0, 3].isfinite()
+
+
+def test_given_ids_count_where_repetition_is_discouraged():
+    scores = torch.tensor([[2.0, -2.0, 1.0, 0.0, 0.0]])
+    punished = next_scores(dict(repetition_penalty=2.0), scores, [[0, 1, 1]], given=2)
+    assert punished.tolist() == [[1.0, -4.0, 1.0, 0.0, 0.0]]
+    allowed = next_scores(dict(no_repeat_ngram=2), scores, [[4, 1, 4]], given=2)
+    assert allowed.isneginf().nonzero().tolist() == [[0, 1]]
+
+
+def test_beams_are_punished_on_log_probabilities_and_greedy_search_on_logits():
+    scores = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
+    greedy, beams = (next_scores(dict(repetition_penalty=2.0, num_beams=count), scores, [[0]])
+                     for count in (1, 2))
+    assert greedy[0, 0] == 1
+    torch.testing.assert_close(beams[0, 0], 2 * scores.log_softmax(-1)[0, 0])
+
+
+def test_where_nothing_may_be_said_the_sentence_may_end():
+    scores = torch.randn(2, 5)
+    found = next_scores(dict(no_repeat_ngram=1, min_tokens=9), scores, [[0, 1, 2, 4], [0, 0, 0, 0]])
+    assert found[0].isfinite().nonzero().tolist() == [[3]]
+    assert found[1].isfinite().nonzero().flatten().tolist() == [1, 2, 4]
+
+
+def test_the_shaped_distribution_sums_to_one():
+    torch.manual_seed(0)
+    shaped = next_scores(dict(sample=True, temperature=0.7, top_k=9, top_p=0.8),
+                         torch.randn(5, 20), torch.ones(5, 2).long().tolist())
+    torch.testing.assert_close(shaped.exp().sum(1), torch.ones(5))
+    assert (shaped.isfinite().sum(1) <= 9).all()
+
+
+def test_the_likeliest_id_stays_whatever_the_nucleus():
+    shaped = next_scores(dict(sample=True, top_p=0.01), torch.tensor([[0.9, 0.1, 0.0, 0.0]]).log())
+    assert shaped.exp().tolist() == [[1.0, 0.0, 0.0, 0.0]]

@@ -3,7 +3,7 @@ import torch
 
 from rscc import compat
 from rscc.models.generation.beam_search import search
-from rscc.models.generation.decoders import CausalLMStepper, CrossAttentionStepper
+from rscc.models.generation.decoders import CausalLMStep, CrossAttentionStep
 from rscc.models.generation.options import Decoding
 
 STOP, GIVEN = 3, [1, 4]
@@ -25,8 +25,8 @@ def memory(n=4):
 
 
 def written(model, tokens, options):
-    stepper = CrossAttentionStepper(model, options.use_cache)
-    found = search(stepper, stepper.start(GIVEN, tokens), options, [STOP], 0, given=GIVEN)
+    decoder = CrossAttentionStep(model, options.use_cache)
+    found = search(decoder, decoder.start(GIVEN, tokens), options, [STOP], 0, given=GIVEN)
     return [[sentence.ids for sentence in sentences] for sentences in found]
 
 
@@ -73,8 +73,8 @@ def test_only_the_last_position_is_scored():
         eos_token_id=0)).eval()
     seen = []
     model.lm_head.register_forward_hook(lambda module, given, output: seen.append(output.shape))
-    stepper = CausalLMStepper(model)
-    stepper.step(None, stepper.start(torch.randn(2, 5, 8)))
+    decoder = CausalLMStep(model)
+    decoder.step(None, decoder.start(torch.randn(2, 5, 8)))
     assert seen == [(2, 1, 9)]
 
 
@@ -88,8 +88,8 @@ def test_a_model_wrapped_by_peft_is_stepped_like_its_base():
     prefix = torch.randn(2, 5, 8)
 
     def run(language_model):
-        stepper = CausalLMStepper(language_model)
-        return search(stepper, stepper.start(prefix), Decoding(max_tokens=6), [STOP], 0)
+        decoder = CausalLMStep(language_model)
+        return search(decoder, decoder.start(prefix), Decoding(max_tokens=6), [STOP], 0)
 
     plain = run(model)
     wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules=['c_attn'],

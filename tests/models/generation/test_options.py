@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from rscc.models.generation.beam_scorers import RULES, Hypothesis
+from rscc.models.generation.beam_scorers import BEAM_SCORERS, Hypothesis
 from rscc.models.generation.beam_search import to_captions
 from rscc.models.generation.options import BEAM_RULES, Decoding, DecodingOptions
 
@@ -41,7 +41,7 @@ def test_options_are_a_dict_for_reports():
 
 
 def test_every_rule_that_can_be_asked_for_exists():
-    assert set(BEAM_RULES) == set(RULES)
+    assert set(BEAM_RULES) == set(BEAM_SCORERS)
 
 
 def test_an_unknown_rule_names_the_nearest():
@@ -49,13 +49,9 @@ def test_an_unknown_rule_names_the_nearest():
         Decoding(beam_rule='clipcop')
 
 
-def test_maps_are_refused_where_a_head_has_none():
-    with pytest.raises(ValueError, match='this caption head has no attention maps'):
-        Decoding().updated(dict(return_attention=True))
-    assert Decoding().updated(dict(return_attention=True), attention=True).return_attention
-
-
-def test_captions_keep_order_and_score():
-    written = [[Hypothesis([5, 3], -1.0, [-1.0, -1.0], [0, 0]), Hypothesis([6], -2.0, [-2.0], [0])]]
-    captions = to_captions(written, lambda ids: '-'.join(map(str, ids)))
+def test_captions_keep_order_and_score_and_say_whether_they_were_cut():
+    written = [[Hypothesis([5, 3], -1.0, [-1.0, -1.0], [0, 0]),
+                Hypothesis([6], -2.0, [-2.0], [0], truncated=True)]]
+    captions = to_captions(written, lambda ids: '-'.join(map(str, ids)), 7)
     assert captions == [[('5-3', -1.0), ('6', -2.0)]]
+    assert [caption.cut_at for caption in captions[0]] == [None, 7]
