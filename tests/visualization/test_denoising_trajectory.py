@@ -125,7 +125,7 @@ def test_chinese_sentences_get_chinese_labels(monkeypatch):
         draw_denoising([frame()], sampled([(1.0, text)], text))
     monkeypatch.setattr(module, 'find_cjk_font', lambda: None)
     draw_denoising([frame()], sampled([(1.0, '新建房屋')], '新建房屋'))
-    assert seen == ['从噪声到句子', 'From noise to words', 'From noise to words']
+    assert seen == ['去噪轨迹', 'Denoising trajectory', 'Denoising trajectory']
 
 
 @pytest.mark.parametrize(('frames', 'trajectory'), [(0, DRAWN), (1, [])])
