@@ -180,6 +180,22 @@ def test_no_chinese_sentence_is_broken_across_lines(page):
     assert not broken, f'{page}: join these lines with what follows them: {broken[:3]}'
 
 
+def test_the_example_of_a_new_part_works():
+    from testers import frame_features
+
+    from rscc.registry import MODELS
+    examples = {re.search(r'^```python\n(.*?)^```', read(f'docs/{language}/models.md'),
+                          re.M | re.S)[1] for language in ('en', 'zh_cn')}
+    assert len(examples) == 1, 'the two languages show different code'
+    try:
+        exec(compile(examples.pop(), 'docs/en/models.md', 'exec'), {'__name__': 'example'})
+        features = frame_features()
+        tokens = MODELS.build(dict(type='DifferenceOnly'))(features).tokens
+    finally:
+        MODELS.module_dict.pop('DifferenceOnly', None)
+    assert tokens.equal(features.tokens[:, 1] - features.tokens[:, 0])
+
+
 def test_pages_named_in_error_messages_exist():
     found = set()
     for path in (ROOT / 'rscc').rglob('*.py'):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rscc.utils import read_json, write_json
 
-# Key, what it says in English and Chinese, decimal places, and the trivial answer's key beside it.
+# Key of the score, its label in English and Chinese, decimal places, key of the trivial baseline.
 SUMMARY = [
     ('caption/changed/CIDEr', ('CIDEr, changed pairs', 'CIDEr，有变化'), 1,
      'baseline/changed/CIDEr'),
@@ -24,8 +24,8 @@ SUMMARY = [
     ('train/pairs_per_s', ('training speed, pairs/s', '训练速度，对/秒'), 1, None),
     ('wall_s', ('wall time, s', '总耗时，秒'), 0, None),
 ]
-TRIVIAL = ('trivial: told which pairs changed, it says one constant sentence for all of them',
-           '平凡答案：已知哪些影像对有变化，对它们一律回答同一句话')
+BASELINE = ('baseline: knows which pairs changed and gives all of them the same sentence',
+            '平凡基线：已知哪些影像对有变化，对它们一律输出同一句话')
 
 
 def find_checkpoint(work_dir: Path) -> Path:
@@ -69,7 +69,7 @@ def wall_seconds(work_dir: Path, seconds: float) -> float:
 
 
 def summary_rows(metrics: dict[str, float]) -> list[tuple[tuple[str, str], str, str]]:
-    """Return label, the model's figure and the trivial answer's, as far as there are any."""
+    """Return label, the score of the model and that of the trivial baseline, where there is one."""
     rows = []
     for key, label, digits, rival in SUMMARY:
         if key in metrics:
@@ -79,11 +79,11 @@ def summary_rows(metrics: dict[str, float]) -> list[tuple[tuple[str, str], str, 
 
 
 def print_summary(metrics: dict[str, float], work_dir: Path) -> None:
-    """Print the chosen rows, the trivial answer beside the model's."""
-    print(f'\n{"":34}{"model":>10}{"trivial":>10}')
+    """Print the chosen scores of the model next to those of the trivial baseline."""
+    print(f'\n{"":34}{"model":>10}{"baseline":>10}')
     for (label, _), figure, beside in summary_rows(metrics):
         print(f'{label:34}{figure:>10}{beside:>10}'.rstrip())
-    print(f'{TRIVIAL[0]}\n')
+    print(f'{BASELINE[0]}\n')
     print(f'all scores  {work_dir / "metrics.json"}')
     print(f'report      {work_dir / "report.html"}  (open it in a browser)')
 
@@ -96,8 +96,8 @@ def write_docs(metrics: dict[str, float], measured: Path, docs: Path) -> None:
     section = Section(
         name='quickstart', title=('configs/blip_synth.py on the test split',
                                   'configs/blip_synth.py，测试集'),
-        columns=('', ('model', '模型'), ('trivial', '平凡答案')), rows=summary_rows(metrics),
-        notes=[TRIVIAL], machine=describe_machine(), command='bash tools/quickstart.sh', date=date)
+        columns=('', ('model', '模型'), ('baseline', '平凡基线')), rows=summary_rows(metrics),
+        notes=[BASELINE], machine=describe_machine(), command='bash tools/quickstart.sh', date=date)
     for page in write_section(section, docs):
         print(f'written     {page}')
 
