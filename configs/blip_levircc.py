@@ -1,4 +1,4 @@
-"""BLIP change captioning on LEVIR-CC: two dates in, a sentence out."""
+"""BLIP change captioning on LEVIR-CC: a pair of images in, a sentence out."""
 _base_ = [
     './_base_/models/blip_base.py',
     './_base_/datasets/levir_cc.py',

@@ -1,4 +1,4 @@
-"""BLIP on LEVIR-CC with low-rank adapters: about 1 % of the weights are trained."""
+"""BLIP on LEVIR-CC with low-rank adapters (LoRA): about 1 % of the weights are trained."""
 _base_ = './blip_levircc.py'
 model = dict(
     lora=dict(

@@ -1,4 +1,4 @@
-"""BLIP on LEVIR-CC with a memory of 32 tokens in place of 771: cheaper decoding."""
+"""BLIP on LEVIR-CC with a memory of 32 tokens in place of 771: faster decoding."""
 _base_ = './blip_levircc.py'
 model = dict(
     fusion=dict(

@@ -1,4 +1,4 @@
-"""BLIP on LEVIR-MCI: a road / building change mask and a sentence from one model."""
+"""BLIP on LEVIR-MCI: one model for sentences and masks of changed roads and buildings."""
 _base_ = [
     './_base_/models/blip_base.py',
     './_base_/datasets/levir_mci.py',

@@ -1,4 +1,4 @@
-"""BLIP captioning of single images on RSICD: the first stage of the published work."""
+"""BLIP captioning of single images on RSICD: first stage of the published training."""
 _base_ = [
     './_base_/models/blip_base.py',
     './_base_/datasets/rsicd.py',

@@ -1,4 +1,4 @@
-"""A light change captioner with masks on the built-in dataset: minutes on two CPU cores."""
+"""A small change captioner with masks on the built-in dataset: minutes on two CPU cores."""
 _base_ = [
     './_base_/models/light_cnn.py',
     './_base_/datasets/synth.py',

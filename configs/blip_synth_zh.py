@@ -1,4 +1,4 @@
-"""The light change captioner writing Chinese."""
+"""A small change captioner with masks on the built-in dataset, with Chinese captions."""
 _base_ = './blip_synth.py'
 model = dict(
     caption_head=dict(tokenizer=dict(vocab_file='synth/vocab_zh.json', language='zh')))

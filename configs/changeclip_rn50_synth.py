@@ -1,4 +1,4 @@
-"""A small ChangeCLIP on the built-in dataset, from random weights: minutes on two CPU cores."""
+"""A small ChangeCLIP on the built-in dataset with random weights: minutes on two CPU cores."""
 _base_ = [
     './_base_/models/changeclip_light.py',
     './_base_/datasets/synth.py',

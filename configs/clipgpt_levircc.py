@@ -1,4 +1,4 @@
-"""CLIP-GPT on pairs: the patches of both dates and their differences become the prefix."""
+"""CLIP-GPT on LEVIR-CC: patches of both dates and their difference become the prefix."""
 _base_ = [
     './_base_/models/clipgpt.py',
     './_base_/datasets/levir_cc.py',

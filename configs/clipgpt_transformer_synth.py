@@ -1,4 +1,4 @@
-"""A tiny CLIP-GPT on single rendered images: minutes on two CPU cores."""
+"""A tiny CLIP-GPT on single images of the built-in dataset: minutes on two CPU cores."""
 _base_ = [
     './_base_/models/clipgpt_light.py',
     './_base_/datasets/synth_scene.py',

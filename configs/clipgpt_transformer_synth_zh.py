@@ -1,4 +1,4 @@
-"""A tiny CLIP-GPT on single rendered images, in Chinese, for a CPU."""
+"""A tiny CLIP-GPT on single images of the built-in dataset, in Chinese."""
 _base_ = [
     './_base_/models/clipgpt_light.py',
     './_base_/datasets/synth_scene_cn.py',

@@ -1,4 +1,4 @@
-"""KD-RSCC as published, in miniature, on the built-in dataset: what kdrscc_synth.py improves on."""
+"""The published KD-RSCC in a small size on the built-in dataset; kdrscc_synth.py improves it."""
 _base_ = [
     './_base_/models/kdrscc_light.py',
     './_base_/datasets/synth.py',

@@ -1,4 +1,4 @@
-"""KD-RSCC on LEVIR-CC as published; words and lengths come from the data.
+"""KD-RSCC on LEVIR-CC as published; words and caption length come from the data.
 
 python tools/dataset_converters/levircc.py --root data/LEVIR-CC --word-encode
 """

@@ -1,4 +1,4 @@
-"""KD-RSCC on LEVIR-CC with every improvement; docs/en/kd_rscc.md says what each is worth."""
+"""KD-RSCC on LEVIR-CC with all improvements; docs/en/kd_rscc.md lists the effect of each."""
 _base_ = './kdrscc_levircc.py'
 channels = 768
 train_pipeline = [

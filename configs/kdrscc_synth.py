@@ -1,4 +1,4 @@
-"""A small KD-RSCC with every improvement on the built-in dataset: minutes on two CPU cores."""
+"""A small KD-RSCC with all improvements on the built-in dataset: minutes on two CPU cores."""
 _base_ = './kdrscc_faithful_synth.py'
 channels = 128
 model = dict(

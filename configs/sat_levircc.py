@@ -1,4 +1,4 @@
-"""Show, Attend and Tell on pairs: the LSTM attends to the places of both dates."""
+"""Show, Attend and Tell on LEVIR-CC: the LSTM attends to both dates."""
 _base_ = [
     './_base_/models/sat.py',
     './_base_/datasets/levir_cc.py',

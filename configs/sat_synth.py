@@ -1,4 +1,4 @@
-"""A small Show, Attend and Tell on single rendered images: minutes on two CPU cores."""
+"""A small Show, Attend and Tell on single images of the built-in dataset, for a CPU."""
 _base_ = [
     './_base_/models/sat_light.py',
     './_base_/datasets/synth_scene.py',

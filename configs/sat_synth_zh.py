@@ -1,4 +1,4 @@
-"""A small Show, Attend and Tell on single rendered images, in Chinese, for a CPU."""
+"""A small Show, Attend and Tell on single images of the built-in dataset, in Chinese."""
 _base_ = [
     './_base_/models/sat_light.py',
     './_base_/datasets/synth_scene_cn.py',

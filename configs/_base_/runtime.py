@@ -1,4 +1,4 @@
-"""Logging, saving, seeding: what every run has in common."""
+"""Logging, checkpoints and random seed of every run."""
 default_scope = 'rscc'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

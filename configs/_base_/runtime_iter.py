@@ -1,4 +1,4 @@
-"""The same for runs counted in iterations, as change detection counts them."""
+"""Runtime settings of trainings counted in iterations, as in change detection."""
 _base_ = './runtime.py'
 default_hooks = dict(
     # The changed class, not the mean with the background, which is easy.

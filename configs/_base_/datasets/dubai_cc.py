@@ -4,7 +4,7 @@ resize = dict(type='FramesResize', size=(256, 256))
 train_pipeline = [
     dict(type='LoadFrames'),
     resize,
-    # Its no-change sentences are free text (some thirty variants), so they stay.
+    # Its no-change sentences are free text (some thirty variants), so they are kept.
     dict(type='PickCaptions', mode='one'),
     dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
     dict(type='FramesRandomFlip', direction='vertical', captions='swap'),

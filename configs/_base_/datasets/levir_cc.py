@@ -1,14 +1,14 @@
 """LEVIR-CC, 256x256 pairs with five captions; selection on val, test once on test."""
 train_pipeline = [
     dict(type='LoadFrames'),
-    dict(type='LoadChangeMask'),  # where a dataset of this layout has masks
-    # One of the five captions per visit. The five stock sentences of unchanged pairs say the same;
-    # one of them for all is what Change-Agent and PromptCC train on.
+    dict(type='LoadChangeMask'),  # for datasets of this layout with masks
+    # One of the five captions per visit. Unchanged pairs always get the same one of their five
+    # fixed sentences, as in Change-Agent and PromptCC.
     dict(type='PickCaptions', mode='one', no_change='the scene is the same as before'),
     # 22 % of the changed captions name a direction: its words are exchanged, or the flip skipped.
     dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
     dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
-    # Per date: the later images of LEVIR-CC are darker, which is no change.
+    # Drawn for each date: the later images of LEVIR-CC are darker without any change.
     dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]

@@ -1,4 +1,4 @@
-"""RSICD in Chinese: dataset_rsicd_cn.json in place of the English file, else the same."""
+"""RSICD in Chinese, from dataset_rsicd_cn.json; otherwise as in English."""
 _base_ = './rsicd.py'
 train_dataloader = dict(dataset=dict(language='zh'))
 val_dataloader = dict(dataset=dict(language='zh'))

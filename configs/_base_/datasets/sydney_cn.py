@@ -1,4 +1,4 @@
-"""Sydney-captions in Chinese: dataset_sydney_cn.json instead of the English file."""
+"""Sydney-captions in Chinese, from dataset_sydney_cn.json; otherwise as in English."""
 _base_ = './sydney.py'
 train_dataloader = dict(dataset=dict(language='zh'))
 val_dataloader = dict(dataset=dict(language='zh'))

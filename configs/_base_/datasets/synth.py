@@ -1,6 +1,6 @@
 """The built-in dataset at 128x128, decoded once into a cache; selection on val, test on test.
 
-Another size: train_dataloader.dataset.cache.size=(256,256), and the same for val and test.
+For another size set train_dataloader.dataset.cache.size=(256,256), and the same for val and test.
 """
 cache = dict(size=(128, 128), where=None)
 train_pipeline = [
@@ -17,7 +17,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
 ]
-# No worker processes: a cached sample takes a fraction of a millisecond, and the cores are needed.
+# No worker processes: a cached sample takes a fraction of a millisecond, and the model needs the cores.
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,

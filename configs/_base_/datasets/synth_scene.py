@@ -1,4 +1,4 @@
-"""Single images of the built-in dataset, captioned as scenes, at 128x128; both dates of a pair."""
+"""Single images of the built-in dataset, both dates of a pair, at 128x128 with scene captions."""
 _base_ = './synth.py'
 train_pipeline = [
     dict(type='LoadFrames'),

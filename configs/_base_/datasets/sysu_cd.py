@@ -3,7 +3,7 @@ train_pipeline = [
     dict(type='LoadFrames'),
     dict(type='LoadChangeMask'),
     dict(type='FramesRandomRotate', max_angle=180, prob=0.5, captions='drop'),
-    # Does nothing to tiles of 256; larger images are cut.
+    # Leaves tiles of 256 as they are; larger images are cropped.
     dict(type='FramesRandomCrop', size=(256, 256)),
     dict(type='FramesRandomFlip', direction='horizontal', prob=0.5, captions='drop'),
     dict(type='FramesRandomFlip', direction='vertical', prob=0.5, captions='drop'),

@@ -1,4 +1,4 @@
-"""UCM-captions in Chinese: dataset_ucm_cn.json in place of the English file, else the same."""
+"""UCM-captions in Chinese, from dataset_ucm_cn.json; otherwise as in English."""
 _base_ = './ucm.py'
 train_dataloader = dict(dataset=dict(language='zh'))
 val_dataloader = dict(dataset=dict(language='zh'))

@@ -1,4 +1,4 @@
-"""BLIP-base for one or more dates: ViT-B/16, BERT-base decoder, word pieces."""
+"""BLIP-base for one or more dates: ViT-B/16 encoder, BERT-base decoder, subwords."""
 # A local folder with the downloaded model works too: export RSCC_BLIP=/path/to/folder
 pretrained = '{{$RSCC_BLIP:Salesforce/blip-image-captioning-base}}'
 model = dict(
@@ -16,7 +16,7 @@ model = dict(
         tokenizer=dict(type='WordPieceTokenizer', pretrained=pretrained),
         memory_channels=768,
         label_smoothing=0.1,
-        # 11 % of LEVIR-CC's changed captions are longer than the 15 pieces BLIP usually keeps.
+        # 11 % of LEVIR-CC's changed captions are longer than the 15 subwords BLIP usually keeps.
         max_tokens=40,
         decoding=dict(num_beams=3)),
     # pooled = [from, to, |to - from|] of 768 channels each

@@ -1,4 +1,4 @@
-"""ChangeCLIP in miniature, all parts from random weights: trains on a CPU."""
+"""A small ChangeCLIP with random weights: trains on a CPU."""
 model = dict(
     type='ChangeInterpreter',
     data_preprocessor=dict(

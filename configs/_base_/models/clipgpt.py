@@ -1,4 +1,4 @@
-"""A frozen CLIP ViT-B/32, a mapper, a frozen GPT-2; RSCC_CLIP_VITB32 and RSCC_GPT2 name files."""
+"""CLIP-GPT: frozen CLIP ViT-B/32, mapper, frozen GPT-2; RSCC_CLIP_VITB32, RSCC_GPT2 name files."""
 clip = '{{$RSCC_CLIP_VITB32:ViT-B-32:openai}}'
 gpt = '{{$RSCC_GPT2:gpt2}}'
 model = dict(

@@ -1,4 +1,4 @@
-"""A narrow ResNet-18, a small mapper and a tiny GPT-2 made on the spot: trains on a CPU."""
+"""A narrow ResNet-18, a small mapper and a tiny random GPT-2: trains on a CPU."""
 _base_ = './light_cnn.py'
 channels = 128
 model = dict(

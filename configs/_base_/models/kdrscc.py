@@ -1,6 +1,6 @@
-"""KD-RSCC as published: ResNet-101 to its third stage, signed difference, Karras diffusion.
+"""KD-RSCC as published: ResNet-101 up to its third stage, signed difference, Karras diffusion.
 
-RSCC_RESNET101 names a file of the ResNet's weights.
+RSCC_RESNET101 names a file of the weights of the ResNet.
 """
 weights = '{{$RSCC_RESNET101:torchvision://resnet101.imagenet1k_v2}}'
 model = dict(

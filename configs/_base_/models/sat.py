@@ -1,4 +1,4 @@
-"""Show, Attend and Tell over a fixed ResNet-50; RSCC_RESNET50 names a file of its weights."""
+"""Show, Attend and Tell over a frozen ResNet-50; RSCC_RESNET50 names a file of its weights."""
 weights = '{{$RSCC_RESNET50:torchvision://resnet50}}'
 model = dict(
     type='ChangeInterpreter',

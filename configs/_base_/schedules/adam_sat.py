@@ -1,4 +1,4 @@
-"""Adam for thirty epochs at the tutorial's rates, gradients clipped by value, then a cosine."""
+"""Adam for 30 epochs at the tutorial's learning rates, gradients clipped by value, cosine decay."""
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

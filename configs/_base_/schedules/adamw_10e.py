@@ -1,4 +1,4 @@
-"""AdamW for ten epochs: warm-up over 5 % of the steps, then a cosine."""
+"""AdamW for 10 epochs: warm-up over 5 % of the steps, then cosine decay."""
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,4 +1,4 @@
-"""AdamW for ten epochs at ClipCap's rate: warm-up over 10 % of the steps, then a line to zero."""
+"""AdamW for 10 epochs at ClipCap's learning rate: warm-up over 10 % of the steps, linear decay."""
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,6 +1,6 @@
-"""AdamW at a constant rate, as KD-RSCC was trained.
+"""AdamW at a constant learning rate, as KD-RSCC was trained.
 
-The published run had no end and no validation, and its weight decay reached no parameter.
+The published training had no last step and no validation, and its weight decay had no effect.
 """
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=10)
 val_cfg = dict(type='ValLoop')

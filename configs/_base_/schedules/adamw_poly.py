@@ -1,4 +1,4 @@
-"""AdamW by iterations: 1,500 steps of warm-up, then a straight line to zero."""
+"""AdamW by iterations: warm-up over 1,500 steps, then linear decay to zero."""
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

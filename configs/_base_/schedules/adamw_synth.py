@@ -1,4 +1,4 @@
-"""AdamW from random weights on the built-in dataset: everything at one high rate."""
+"""AdamW for training from random weights on the built-in dataset: one high learning rate."""
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=2)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
