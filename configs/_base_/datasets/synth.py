@@ -17,7 +17,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
 ]
-# No worker processes: a cached sample takes a fraction of a millisecond, and the model needs the cores.
+# No worker processes: a cached sample takes less than a millisecond, and the model needs the cores.
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,
