@@ -14,11 +14,14 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from tokenizers import pre_tokenizers
 
+from rscc.apis.launch import read_config
 from rscc.compat import import_transformers
 from rscc.config.check import check_config
+from rscc.inference.loading import load_model
 from rscc.registry import DATASETS, HOOKS, METRICS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.synth.generator import scene_captions
+from rscc.utils import deprecation
 
 ROOT = Path(__file__).resolve().parent.parent
 # Old names of configs; each is another file in two lines and is not built a second time.
@@ -173,6 +176,19 @@ def test_an_old_name_gives_the_same_config(load, name):
     new = re.search(r"expected='(\w+\.py)'", (ROOT / 'configs' / name).read_text())[1]
     assert new == name.replace('attend_', 'sat_')
     assert load(name).to_dict() == load(new).to_dict()
+
+
+def test_training_and_inference_say_that_a_name_is_old(monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(deprecation, 'warn_once', said.append)
+    monkeypatch.chdir(tmp_path)
+    old = str(ROOT / 'configs' / ALIASES[0])
+    read_config(old)
+    with pytest.raises(FileNotFoundError, match='has no checkpoint'):
+        load_model(old, None, torch.device('cpu'))
+    new = ALIASES[0].replace('attend_', 'sat_')
+    assert said == [f"config '{ALIASES[0]}' is now called '{new}'; the old name will be removed in "
+                    'rscc 0.3'] * 2
 
 
 def test_the_configs_called_attend_are_old_names():

@@ -20,6 +20,7 @@ from rscc.models.caption_heads.base import restore_vocabulary
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
+from rscc.utils.deprecation import warn_deprecated_config
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
 
@@ -114,6 +115,7 @@ def _checkpoint_in(folder: Path, asked: str) -> Path:
 
 def _existing_config(path: Path) -> Path:
     if path.is_file():
+        warn_deprecated_config(path)
         return path
     beside = [str(found) for found in path.parent.glob('*.py')]
     raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
