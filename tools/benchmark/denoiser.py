@@ -58,7 +58,7 @@ def benchmark_denoiser(config: str, *, batch_size: int = 32, rounds: int = 5, st
     work = {part: gflop_of(call) for part, call in parts.single_calls().items()}
     work['sampler'] = work.pop('one step') + (total - 1) * work['kept']
     return Section(
-        'denoiser', ('Diffusion captioning', '扩散式句子生成'),
+        'denoiser', ('Diffusion captioning (KD-RSCC)', '扩散描述生成（KD-RSCC）'),
         (('part', '部分'), ('precision', '精度'), ('GFLOP a caption', '每句 GFLOP'),
          ('one alone, ms', '单独一句，毫秒'),
          (f'batch of {batch_size}, ms a caption', f'每批 {batch_size} 句，毫秒/句'),
