@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.confidence import ConfidenceFiles
 from rscc.datasets.transforms.loading import LoadChangeMask
-from rscc.rasters.image_files import IGNORE
+from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS
 from rscc.utils import check_choice
 from rscc.utils.paths import ListedPair, read_path_list

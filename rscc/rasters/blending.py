@@ -3,9 +3,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from rscc.rasters.image_files import unreadable
+from rscc.rasters.image_files import opened
 from rscc.rasters.windows import Grid
 from rscc.utils import check_choice
 
@@ -149,11 +148,8 @@ def read_tile(path: str | Path, size: int, classes: bool = False) -> np.ndarray:
         ValueError: If it is no such picture or of another size.
     """
     path = Path(path)
-    try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
-    except (UnidentifiedImageError, OSError) as error:
-        raise unreadable(path, str(error)) from error
+    with opened(path) as (image, _):
+        mode, values = image.mode, np.asarray(image)
     if values.shape != (size, size):
         raise ValueError(f"tile '{path}' is {values.shape[::-1]} (W, H, ...), {size} x {size} of "
                          'one channel was expected. Give the folder that tools/test.py wrote as '

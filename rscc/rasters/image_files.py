@@ -1,21 +1,45 @@
-"""Strict reader of image and label files: an error where one cannot be read faithfully.
+"""Strict reader of images: an error where one cannot be read faithfully.
 
-Frames come back as RGB uint8 (H, W, 3); label maps as class indices uint8 (H, W), 255 = ignore.
+Frames come back upright, as RGB uint8 (H, W, 3) or grey (H, W). Labels: ``rscc.rasters.labels``.
 """
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from rscc.rasters.headers import Header, pixel_limit, read_header, unreadable, upright
 from rscc.utils import require
 
-IGNORE = 255
-_ORIENTATION = 0x0112
-_TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 Scale = Sequence[float] | str
+
+
+class NeedsMapping(ValueError):
+    """Error for pixels that are no 8-bit RGB or grey image, and how to show them.
+
+    Args:
+        pixels: (H, W) or (H, W, C).
+        path: Where they are from.
+
+    Attributes:
+        flags: The same advice for a command line.
+    """
+
+    def __init__(self, pixels: np.ndarray, path: str | Path):
+        count = 1 if pixels.ndim == 2 else pixels.shape[2]
+        bands = None if count in (1, 3) else (1, 2, 3) if pixels.dtype == np.uint8 else (3, 2, 1)
+        scale = None if pixels.dtype == np.uint8 else (0, 10000)
+        options = {name: value for name, value in (('bands', bands), ('scale', scale)) if value}
+        what = (f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
+                'expected. Say how to show it: ')
+        example = ', '.join(f'{name}={value}' for name, value in options.items())
+        super().__init__(f'{what}LoadFrames({example}), bands counted from 1 in the order red, '
+                         "green, blue; scale is (low, high) or 'percentile'.")
+        self.flags = what + ' '.join(f"--{name} {' '.join(map(str, value))}"
+                                     for name, value in options.items())
 
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
@@ -39,20 +63,42 @@ def read_frame(path: str | Path, bands: Sequence[int] | None = None,
     needs a mapping.
 
     Args:
-        path: PNG, JPEG, BMP, WebP or (Geo)TIFF.
+        path: PNG, JPEG, BMP, WebP, GIF or (Geo)TIFF.
         bands: The bands that become red, green and blue, counted from 1 as GIS programs do.
         scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` for the 2nd and
             98th percentile of each band of this file (which equalises the dates: a brightness
-            change of the whole scene is lost).
+            change of the whole scene is lost). Pixels without data count in neither.
 
     Returns:
         uint8 (H, W, 3), or (H, W) where the file is grey.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated or no image, or needs ``bands`` or ``scale``.
+        ValueError: If it is truncated, no image or too large, or needs ``bands`` or ``scale``.
     """
-    return as_frame(_decode(Path(path), wide=bands is not None), path, bands, scale)
+    return read_frame_and_nodata(path, bands, scale)[0]
+
+
+def read_frame_and_nodata(path: str | Path, bands: Sequence[int] | None = None,
+                          scale: Scale | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read one frame and where it has no data.
+
+    Returns:
+        The frame, see :func:`read_frame`, and a bool mask (H, W) of the pixels that hold the file's
+        nodata value, or no finite number; None where there are none.
+    """
+    path = Path(path)
+    data, header = _bytes(path)
+    pixels = _decode(path, data, header, bands)
+    if bands is not None and header.kind != 'TIFF':
+        pixels = _select(pixels, bands, path)
+    return frame_and_nodata(pixels, path, None, scale, header.nodata)
+
+
+def read_nodata(path: str | Path) -> np.ndarray | None:
+    """Return where an image has no data in any band, see :func:`read_frame_and_nodata`."""
+    data, header = _bytes(Path(path))
+    return nodata_mask(_decode(Path(path), data, header, None), header.nodata)
 
 
 def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
@@ -65,26 +111,33 @@ def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None =
         bands, scale: See :func:`read_frame`.
 
     Raises:
-        ValueError: If they need ``bands`` or ``scale``.
+        NeedsMapping: If they need ``bands`` or ``scale``.
     """
+    return frame_and_nodata(pixels, path, bands, scale)[0]
+
+
+def frame_and_nodata(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
+                     scale: Scale | None = None, nodata: float | None = None
+                     ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turn decoded pixels into a frame and a mask, see :func:`read_frame_and_nodata`."""
     if bands is not None:
         pixels = _select(pixels, bands, path)
     pixels = _drop_opaque_alpha(pixels)
+    empty = nodata_mask(pixels, nodata)
     if scale is not None:
-        pixels = _stretch(pixels, scale)
+        pixels = _stretch(pixels, scale, empty)
     if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-        raise ValueError(_say_how(pixels, path))
-    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        raise NeedsMapping(pixels, path)
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels, empty
 
 
 def header_size(path: str | Path) -> tuple[int, int] | None:
     """Return (H, W) as an image file's header tells, upright; None where it tells nothing."""
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            return image.size if turned else image.size[::-1]
-    except (OSError, ValueError, Image.DecompressionBombError):
+        header = read_header(path)
+    except (OSError, ValueError):
         return None
+    return header.height, header.width
 
 
 def as_rgb(frame: np.ndarray) -> np.ndarray:
@@ -92,206 +145,151 @@ def as_rgb(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB) if frame.ndim == 2 else frame
 
 
-def _say_how(pixels: np.ndarray, path: str | Path) -> str:
-    """Return the message for a file that needs a mapping, with one that suits its depth."""
-    count = 1 if pixels.ndim == 2 else pixels.shape[2]
-    example = 'bands=(1, 2, 3)' if pixels.dtype == np.uint8 else (
-        'scale=(0, 10000)' if count in (1, 3) else 'bands=(3, 2, 1), scale=(0, 10000)')
-    return (f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
-            f'expected. Say how to show it: LoadFrames({example}), bands counted from 1 in the '
-            "order red, green, blue; scale is (low, high) or 'percentile'.")
+def nodata_mask(pixels: np.ndarray, nodata: float | None) -> np.ndarray | None:
+    """Return where pixels (H, W) or (H, W, C) hold no data, bool (H, W); None where all do.
 
-
-def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
-              palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-    """Read one label map as class indices.
-
-    Grey files are read by value, palette files (mode P) by index, colour files by their first
-    channel, or by colour where ``palette`` is given.
-
-    Args:
-        path: PNG, BMP or TIFF.
-        label_map: File value -> class index. Without it {0, 255} and {0, 1} are recognised as
-            unchanged / changed.
-        palette: RGB colour of each class, for labels stored as colours.
-
-    Returns:
-        uint8 (H, W); 255 where the map sends a value there (ignored by losses and metrics).
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no image or holds an unexpected value; the message lists the values.
+    A pixel has none where all its bands hold the nodata value, or one of them no finite number.
     """
-    values = _label_values(Path(path), palette)
-    if palette is not None:
-        label_map = {index: index for index in range(len(palette))}
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    if label_map is None:
-        return _binary_labels(values, present, path)
-    table = np.full(256, IGNORE, np.uint8)
-    for value, index in label_map.items():
-        table[int(value)] = index
-    unexpected = sorted(set(present.tolist()) - {int(value) for value in label_map})
-    if unexpected:
-        raise ValueError(f"label '{path}' holds the values {present.tolist()}; {unexpected} are "
-                         f'not in label_map {dict(label_map)}. Name every value (255 = ignore).')
-    return table[values]
+    bands = pixels if pixels.ndim == 3 else pixels[..., None]
+    mask = None
+    if nodata is not None and not np.isnan(nodata):
+        mask = (bands == nodata).all(2)
+    if np.issubdtype(pixels.dtype, np.floating):
+        lacking = ~np.isfinite(bands).all(2)
+        mask = lacking if mask is None else mask | lacking
+    return mask if mask is not None and mask.any() else None
 
 
-def _binary_labels(values: np.ndarray, present: np.ndarray, path: str | Path) -> np.ndarray:
-    if set(present.tolist()) <= {0, 1}:
-        return values
-    if set(present.tolist()) <= {0, 255}:
-        return (values == 255).astype(np.uint8)
-    raise ValueError(
-        f"label '{path}' holds the values {present.tolist()[:12]}; without a label_map only "
-        '{0, 255} and {0, 1} are recognised. Pass label_map={value: class index, ...}; 255 is '
-        'ignored. Labels saved with losses (JPEG): PathListCDDataset(label_threshold=128).')
+# ---- decoding --------------------------------------------------------------------------------
 
 
-def _label_values(path: Path, palette: Sequence[Sequence[int]] | None) -> np.ndarray:
-    """Read file values (H, W) uint8, or indices into ``palette``."""
-    if palette is not None:
-        return _match_colours(read_stored(path, 'RGB'), palette, path)
-    values = read_stored(path)
-    return as_label(values[..., 0] if values.ndim == 3 else values, path)
-
-
-def read_stored(path: str | Path, mode: str | None = None) -> np.ndarray:
-    """Read the values that a label file holds: indices of a palette, grey values, or colours.
-
-    Args:
-        path: PNG, BMP, JPEG or TIFF.
-        mode: Pillow's name of the kind to convert to, ``'RGB'`` for instance; None converts
-            nothing.
-
-    Returns:
-        (H, W) or (H, W, C) of the file's own depth.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded or is too large to be decoded at once.
-    """
-    path = Path(path)
-    try:
-        with Image.open(io.BytesIO(_bytes(path))) as image:
-            return np.asarray(image.convert(mode) if mode else image)
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise unreadable(path, str(error)) from error
-
-
-def as_label(values: np.ndarray, path: str | Path) -> np.ndarray:
-    """Return decoded label values of any shape and depth as uint8.
-
-    Raises:
-        ValueError: If one is no whole number of 0 to 255; the message names ``path``.
-    """
-    if values.dtype == bool:
-        values = values.astype(np.uint8)
-    if values.size and (values.min() < 0 or values.max() > 255 or (values % 1).any()):
-        raise ValueError(f"label '{path}' holds values from {values.min()} to {values.max()}"
-                         f" ({values.dtype}); class labels, whole numbers of 0 to 255, were "
-                         'expected.')
-    return values.astype(np.uint8)
-
-
-def _match_colours(colours: np.ndarray, palette: Sequence[Sequence[int]],
-                   path: Path) -> np.ndarray:
-    codes = colours.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    indices = np.full(codes.shape, -1, np.int16)
-    for index, (red, green, blue) in enumerate(palette):
-        indices[codes == red * 65536 + green * 256 + blue] = index
-    if (indices < 0).any():
-        strange = np.unique(colours[indices < 0], axis=0)[:5].tolist()
-        raise ValueError(f"label '{path}' holds colours outside the palette: {strange}. "
-                         'Complete the palette, or pass label_map for grey labels.')
-    return indices.astype(np.uint8)
-
-
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> tuple[bytes, Header]:
+    """Return the content of a file that is small enough to be decoded at once, and its header."""
     if not path.is_file():
         raise FileNotFoundError(f"no such image: '{path}'")
     data = path.read_bytes()
-    if not data:
-        raise unreadable(path, 'the file is empty')
-    return data
+    header = read_header(data, path)
+    if header.width * header.height > pixel_limit():
+        raise too_large(path, header)
+    return data, header
 
 
-def unreadable(path: Path, cause: str) -> ValueError:
-    """Return the error for a file that cannot be decoded."""
-    return ValueError(f"'{path}' cannot be decoded: {cause}. The file is truncated, damaged or no "
-                      'image; copy or download it again.')
-
-
-def _too_large(path: Path) -> ValueError:
-    """Return the error for an image of more pixels than Pillow dares to decode (about 179 M)."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(path) as image:  # its header only
-            width, height = image.size
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def too_large(path: Path, header: Header) -> ValueError:
+    """Return the error for an image of more pixels than are decoded at once."""
+    width, height = header.width, header.height
     return ValueError(f"'{path}' is too large to be decoded as one sample: {width} x {height}, "
-                      f'{width * height / 1e6:.0f} megapixels, at most {2 * limit / 1e6:.0f} were '
-                      'expected. Cut it into tiles first: python '
-                      'tools/dataset_converters/tiles.py cut --help')
+                      f'{width * height / 1e6:.0f} megapixels, at most {pixel_limit() / 1e6:.0f} '
+                      'were expected (less of many bands or little memory). Cut it into tiles '
+                      'first: python tools/dataset_converters/tiles.py cut --help')
 
 
-def _decode(path: Path, wide: bool) -> np.ndarray:
-    """Decode to the file's own depth, channels in RGB order, (H, W) or (H, W, C)."""
-    data = _bytes(path)
-    if data[:4] in _TIFF_MAGIC:
-        return _decode_tiff(path, data, wide)
-    # Decoders may fill the missing part of a truncated file with grey and say nothing.
-    tail = data[-4096:]
-    if data[:4] == b'\x89PNG' and b'IEND' not in tail:
-        raise unreadable(path, 'its end is missing (no IEND)')
-    if data[:2] == b'\xff\xd8' and b'\xff\xd9' not in tail:
-        raise unreadable(path, 'its end is missing (no end-of-image mark)')
+@contextmanager
+def decoding(path: Path, header: Header, what: str = '') -> Iterator[None]:
+    """Turn whatever a decoder raises into ValueError with the file's name.
+
+    Args:
+        path: The file.
+        header: Its header.
+        what: Part that is decoded, ``'rows 0 to 255: '`` for instance.
+    """
     try:
+        yield
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise too_large(path, header) from error
+    except ImportError:
+        raise
+    except Exception as error:
+        # Decoders of damaged files raise anything, struct.error and SyntaxError among them.
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise unreadable(path, f'{what}{error}') from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Image.Image, Header]]:
+    """Open a picture of moderate size with Pillow, decoded, and its header.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of no known format, damaged or too large.
+    """
+    data, header = _bytes(path)
+    with decoding(path, header), Image.open(io.BytesIO(data), formats=[header.kind]) as image:
+        image.load()
+        yield image, header
+
+
+def _decode(path: Path, data: bytes, header: Header, bands: Sequence[int] | None) -> np.ndarray:
+    """Decode to the file's own depth, upright, channels in RGB order, (H, W) or (H, W, C)."""
+    if header.kind == 'TIFF':
+        return _decode_tiff(path, data, header, bands)
+    # Decoders fill the missing part of a truncated file with grey and say nothing.
+    if header.kind == 'JPEG' and b'\xff\xd9' not in data[-4096:]:
+        raise unreadable(path, 'its end is missing (no end-of-image mark)')
+    with decoding(path, header):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:  # only of more than 2^30 pixels: anything else is no exception
-        raise _too_large(path) from error
     if pixels is None:
         raise unreadable(path, 'the decoder refuses it')
-    if pixels.ndim == 3 and pixels.shape[2] == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
-    return pixels
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3
+                              else cv2.COLOR_BGRA2RGBA)
+    return upright(pixels, header.orientation)
 
 
-def _decode_tiff(path: Path, data: bytes, wide: bool) -> np.ndarray:
+def _decode_tiff(path: Path, data: bytes, header: Header, bands: Sequence[int] | None
+                 ) -> np.ndarray:
     """Decode a TIFF: Pillow for plain pictures, rasterio for bands and depths it does not know."""
-    if not wide:
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                if image.mode in ('L', 'RGB', 'RGBA'):
-                    return np.asarray(image)
-                if image.mode in ('P', '1'):  # rasterio would give the palette's numbers as grey
-                    return np.asarray(image.convert('RGB'))
-        except Image.DecompressionBombError as error:
-            raise _too_large(path) from error
-        except UnidentifiedImageError:
-            pass
-        except OSError as error:
-            raise unreadable(path, str(error)) from error
+    if bands is None:
+        with decoding(path, header):
+            plain = _plain_tiff(data)
+        if plain is not None:
+            return plain
     rasterio = require('rasterio', f"reading the bands of '{path}'")
+    with decoding(path, header), rasterio.Env(GDAL_PAM_ENABLED='NO'), \
+            rasterio.io.MemoryFile(data) as memory, memory.open(driver='GTiff') as file:
+        if bands is not None:
+            check_bands(bands, file.count, path)
+        wanted = list(bands or file.indexes)
+        if header.width * header.height * len(wanted) > 4 * pixel_limit():
+            raise MemoryError
+        pixels = np.moveaxis(file.read(wanted), 0, -1)
+    return from_gdal(pixels, header)
+
+
+def _plain_tiff(data: bytes) -> np.ndarray | None:
+    """Return the pixels of a TIFF that Pillow shows as it is; None where it does not know it."""
     try:
-        with rasterio.Env(GDAL_PAM_ENABLED='NO'), rasterio.io.MemoryFile(data) as memory, \
-                memory.open() as file:
-            return np.moveaxis(file.read(), 0, -1)
-    except rasterio.errors.RasterioError as error:
-        raise unreadable(path, str(error)) from error
+        image = Image.open(io.BytesIO(data), formats=['TIFF'])
+    except Image.UnidentifiedImageError:
+        return None
+    with image:
+        if image.mode not in ('L', 'RGB', 'RGBA', 'P', '1'):
+            return None
+        # rasterio would give the palette's numbers as grey; Pillow turns TIFFs upright itself
+        return np.asarray(image.convert('RGB') if image.mode in ('P', '1') else image)
+
+
+def from_gdal(pixels: np.ndarray, header: Header) -> np.ndarray:
+    """Turn what GDAL reads of a file so that it stands upright and 0 is black, as Pillow does."""
+    if header.inverted and np.issubdtype(pixels.dtype, np.unsignedinteger):
+        pixels = pixels.dtype.type(2**header.bits - 1) - pixels
+    return upright(pixels, header.orientation)
+
+
+def check_bands(bands: Sequence[int], count: int, path: str | Path) -> None:
+    """Refuse bands that a file does not have.
+
+    Raises:
+        ValueError: If they are not three of 1 to ``count``.
+    """
+    if len(bands) != 3 or min(bands) < 1 or max(bands) > count:
+        raise ValueError(f'bands={tuple(bands)} does not name three bands of '
+                         f"'{path}', which has {count} (counted from 1).")
 
 
 def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.ndarray:
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if len(bands) != 3 or min(bands) < 1 or max(bands) > count:
-        raise ValueError(f'bands={tuple(bands)} does not name three bands of '
-                         f"'{path}', which has {count} (counted from 1).")
+    check_bands(bands, count, path)
     return pixels.reshape(*pixels.shape[:2], count)[..., [band - 1 for band in bands]]
 
 
@@ -302,11 +300,19 @@ def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _stretch(pixels: np.ndarray, scale: Scale) -> np.ndarray:
-    values = np.nan_to_num(pixels.astype(np.float32))
+def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None) -> np.ndarray:
+    """Map values to 0 to 255; pixels without data enter no percentile and become black."""
+    values = pixels.astype(np.float32)
     if isinstance(scale, str):
-        low, high = np.percentile(values, [2, 98], axis=(0, 1))
+        seen = values.reshape(*values.shape[:2], -1)
+        seen = seen.reshape(-1, seen.shape[2]) if empty is None else seen[~empty]
+        low, high = np.percentile(seen, [2, 98], axis=0) if len(seen) else (0.0, 1.0)
     else:
         low, high = np.float32(scale[0]), np.float32(scale[1])
     span = np.maximum(high - low, 1e-6)
-    return np.clip((values - low) / span * 255 + 0.5, 0, 255).astype(np.uint8)
+    if empty is not None:
+        values[empty] = 0
+    shown = np.clip((values - low) / span * 255 + 0.5, 0, 255).astype(np.uint8)
+    if empty is not None:
+        shown[empty] = 0
+    return shown

@@ -1,4 +1,5 @@
 """Row-by-row reading of images of any size, from top to bottom."""
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,9 +9,17 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from rscc.rasters.image_files import as_frame, as_label, read_frame, read_stored, unreadable
+from rscc.rasters.headers import FORMATS, Header, pixel_limit, read_header
+from rscc.rasters.image_files import (
+    check_bands,
+    decoding,
+    frame_and_nodata,
+    from_gdal,
+    read_frame_and_nodata,
+    too_large,
+)
+from rscc.rasters.labels import read_stored, stored_values
 from rscc.utils import require
 
 TIFF = ('.tif', '.tiff')
@@ -34,11 +43,12 @@ class Reading:
 
 
 class Raster:
-    """Base class of images whose rows are read in bands.
+    """Base class of images whose rows are read in bands, upright.
 
     Attributes:
         height: Rows.
         width: Columns.
+        without_data: Pixels without data among the rows of a frame read so far.
         crs: Coordinate reference system as WKT, None without.
         transform: Affine coefficients (a, b, c, d, e, f), x = a * column + b * row + c and
             y = d * column + e * row + f, None without.
@@ -46,6 +56,7 @@ class Raster:
 
     height: int
     width: int
+    without_data = 0
     crs: str | None = None
     transform: tuple[float, ...] | None = None
 
@@ -53,30 +64,46 @@ class Raster:
         """Return rows ``first`` to ``end - 1``, (n, W) or (n, W, 3) uint8."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Refuse pixels that cannot become a frame or label, as far as can be told at once.
+
+        Raises:
+            ValueError: As :meth:`rows`.
+        """
+
     def close(self) -> None:
         """Let go of the file."""
+
+    def frame_of(self, pixels: np.ndarray, nodata: float | None) -> np.ndarray:
+        """Turn decoded rows into those of a frame, and count its pixels without data."""
+        frame, empty = frame_and_nodata(pixels, self.path, self.reading.bands, self.reading.scale,
+                                        nodata)
+        self.without_data += 0 if empty is None else int(empty.sum())
+        return frame
 
 
 class WholeRaster(Raster):
     """A picture of moderate size, decoded once, when the first row is asked for."""
 
-    def __init__(self, path: Path, reading: Reading):
+    def __init__(self, path: Path, reading: Reading, header: Header):
         self.path, self.reading = path, reading
-        try:
-            with Image.open(path) as image:
-                self.width, self.height = image.size
-        except (UnidentifiedImageError, OSError) as error:
-            raise unreadable(path, str(error)) from error
+        self.width, self.height = header.width, header.height
 
     @cached_property
     def _pixels(self) -> np.ndarray:
         if self.reading.label:
-            return _as_stored(read_stored(self.path), self.path)
-        return read_frame(self.path, self.reading.bands, self.reading.scale)
+            return read_stored(self.path)
+        frame, empty = read_frame_and_nodata(self.path, self.reading.bands, self.reading.scale)
+        self.without_data = 0 if empty is None else int(empty.sum())
+        return frame
 
     def rows(self, first: int, end: int) -> np.ndarray:
         """Return rows ``first`` to ``end - 1``."""
         return self._pixels[first:end]
+
+    def check(self) -> None:
+        """Decode the picture."""
+        self.rows(0, 1)
 
     def close(self) -> None:
         """Forget the pixels."""
@@ -90,15 +117,14 @@ class WindowedRaster(Raster):
     strips) need.
     """
 
-    def __init__(self, path: Path, reading: Reading):
+    def __init__(self, path: Path, reading: Reading, header: Header):
         rasterio = require('rasterio', f"reading '{path}' in parts")
-        self.path, self.reading, self._rasterio = path, reading, rasterio
-        with gdal(rasterio):
-            try:
-                self._file = rasterio.open(path)
-            except rasterio.errors.RasterioError as error:
-                raise unreadable(path, str(error)) from error
-        self.height, self.width = self._file.height, self._file.width
+        self.path, self.reading, self.header, self._rasterio = path, reading, header, rasterio
+        with gdal(rasterio), decoding(path, header):
+            self._file = rasterio.open(path, driver=FORMATS[header.kind])
+        self.height, self.width = header.height, header.width
+        if reading.bands is not None:
+            check_bands(reading.bands, self._file.count, path)
         self.crs = self._file.crs.to_wkt() if self._file.crs else None
         placed = self.crs or self._file.transform != rasterio.Affine.identity()
         self.transform = tuple(self._file.transform)[:6] if placed else None
@@ -123,25 +149,46 @@ class WindowedRaster(Raster):
         return self._kept[first - self._first:end - self._first]
 
     def _read(self, first: int, end: int) -> np.ndarray:
-        window = self._rasterio.windows.Window(0, first, self.width, end - first)
-        try:
-            with gdal(self._rasterio):
-                pixels = np.moveaxis(self._file.read(window=window), 0, -1)
-        except self._rasterio.errors.RasterioError as error:
-            raise unreadable(self.path, f'rows {first} to {end - 1}: {error}') from error
+        # GDAL decodes whole blocks, which an absurd header makes as large as it likes.
+        largest = max((end - first) * self.width, *map(math.prod, self._file.block_shapes))
+        if largest * self._file.count > 16 * pixel_limit():
+            raise too_large(self.path, self.header)
+        with gdal(self._rasterio), decoding(self.path, self.header,
+                                            f'rows {first} to {end - 1}: '):
+            pixels = np.moveaxis(self._file.read(window=self._stored(first, end)), 0, -1)
+        pixels = from_gdal(pixels, self.header)
         if self.reading.label:
-            return _as_stored(pixels, self.path)
+            values = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+            return stored_values(values, self._colours, self.path)
         if self._colours is not None and self.reading.bands is None:
             pixels = self._colours[pixels[..., 0]]
-        return as_frame(pixels, self.path, self.reading.bands, self.reading.scale)
+        elif self.header.bits < 8:
+            pixels *= 255 // (2**self.header.bits - 1)
+        return self.frame_of(pixels, self._file.nodata)
+
+    def _stored(self, first: int, end: int) -> object:
+        """Return the window of the file that holds rows of the upright image."""
+        turn, length = self.header.orientation, self.height
+        if turn in (3, 4, 7, 8):  # stored backwards
+            first, end = length - end, length - first
+        if turn > 4:  # rows are the columns of the file
+            return self._rasterio.windows.Window(first, 0, end - first, self.width)
+        return self._rasterio.windows.Window(0, first, self.width, end - first)
 
     @cached_property
     def _colours(self) -> np.ndarray | None:
         """RGB of every value of a palette file."""
-        if self._file.colorinterp[0] != self._rasterio.enums.ColorInterp.palette:
+        palette = self._rasterio.enums.ColorInterp.palette
+        if self.header.inverted or self._file.colorinterp[0] != palette:
             return None
         colours = self._file.colormap(1)
         return np.array([colours.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
+
+    def check(self) -> None:
+        """Look at the kind of the bands."""
+        if not self.reading.label and self._colours is None:
+            bands = np.empty((0, self.width, self._file.count), self._file.dtypes[0])
+            self.frame_of(bands, None)
 
     def close(self) -> None:
         """Close the file."""
@@ -171,6 +218,15 @@ class RegionRaster(Raster):
         rows = self.whole.rows(self.top + first, self.top + end)
         return rows[:, self.left:self.left + self.width]
 
+    def check(self) -> None:
+        """Check the whole."""
+        self.whole.check()
+
+    @property
+    def without_data(self) -> int:
+        """Pixels without data in the rows of the whole."""
+        return self.whole.without_data
+
     def close(self) -> None:
         """Close the whole."""
         self.whole.close()
@@ -194,10 +250,11 @@ def open_raster(path: str | Path, reading: Reading | None = None,
         ImportError: If rasterio is needed and not installed.
     """
     path, reading = Path(path), reading or Reading()
-    if not path.is_file():
-        raise FileNotFoundError(f"no such image: '{path}'")
-    kind = WindowedRaster if path.suffix.lower() in TIFF or _is_large(path) else WholeRaster
-    raster = kind(path, reading)
+    header = read_header(path)
+    # Half of what is decoded at once: such a picture would be held beside others.
+    large = header.width * header.height > pixel_limit() / 2
+    raster = (WindowedRaster if header.kind == 'TIFF' or large else WholeRaster)(
+        path, reading, header)
     if window is None:
         return raster
     left, top, width, height = window
@@ -205,26 +262,6 @@ def open_raster(path: str | Path, reading: Reading | None = None,
         raise ValueError(f"'{path}' has {raster.width} x {raster.height} pixels and does not hold "
                          f'the region of {width} x {height} at column {left}, row {top}')
     return RegionRaster(raster, window)
-
-
-def _as_stored(values: np.ndarray, path: Path) -> np.ndarray:
-    """Return label values (n, W), or (n, W, 3) of a colour label; an alpha is no label."""
-    if values.ndim == 3:
-        values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
-    return as_label(values, path)
-
-
-def _is_large(path: Path) -> bool:
-    """Return whether Pillow would warn of the size."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('error', Image.DecompressionBombWarning)
-        try:
-            with Image.open(path):
-                return False
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            return True
-        except (UnidentifiedImageError, OSError) as error:
-            raise unreadable(path, str(error)) from error
 
 
 @contextmanager

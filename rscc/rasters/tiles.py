@@ -2,7 +2,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from rscc.rasters.image_files import NeedsMapping
+from rscc.rasters.pair_check import check_pair
 from rscc.rasters.row_reader import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
 from rscc.utils import atomic_write, progress, read_json, write_json
+from rscc.utils.logging import warn_once
 from rscc.utils.paths import PathList, find_pairs, write_path_list
 
 FILE = 'tiles.json'
@@ -139,7 +142,7 @@ def scenes_of_folder(root: str | Path, splits: Sequence[str] | None = None, img_
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If files have no partner, or pair and label differ in size.
+        ValueError: If files have no partner, or pair and label differ in size, kind or grid.
     """
     lists = find_pairs(root, splits, img_from, img_to, label)
     single = [name for found in lists for name in found.unmatched]
@@ -165,7 +168,7 @@ def scenes_of_pair(files: dict[str, Path], shares: Sequence[float] | None = None
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the sizes differ or the shares are no shares.
+        ValueError: If sizes, kinds or grids differ or the shares are no shares.
     """
     whole = _scene(files, WHOLE)
     if shares is None:
@@ -179,26 +182,13 @@ def scenes_of_pair(files: dict[str, Path], shares: Sequence[float] | None = None
 
 
 def _scene(files: dict[str, Path], split: str, window: Sequence[int] | None = None) -> Scene:
-    with ExitStack() as stack:
-        rasters = {}
-        for kind, path in files.items():
-            rasters[kind] = open_raster(path, Reading(label=kind == 'label'), window)
-            stack.callback(rasters[kind].close)
-        _need_one_size(files, rasters)
-        first = rasters['from']
+    check_pair([files['from'], files['to']], files.get('label'))
+    with closing(open_raster(files['from'], window=window)) as first:
         stem = _safe(files['from'].stem) + (f'_{split}' if window is not None else '')
         return Scene(stem, split, first.height, first.width,
                      {kind: path.resolve().as_posix() for kind, path in files.items()},
                      None if window is None else list(window), first.crs,
                      None if first.transform is None else list(first.transform))
-
-
-def _need_one_size(files: dict[str, Path], rasters: dict[str, Raster]) -> None:
-    sizes = {kind: (raster.width, raster.height) for kind, raster in rasters.items()}
-    if len(set(sizes.values())) > 1:
-        found = ', '.join(f"'{files[kind]}' {width} x {height}"
-                          for kind, (width, height) in sizes.items())
-        raise ValueError(f'sizes differ: {found}. Crop or warp them to one grid first')
 
 
 def _safe(stem: str) -> str:
@@ -222,6 +212,7 @@ def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
     relative to ``out``; without splits right in ``out`` and ``all.txt``. Labels keep their values:
     what they mean is said where they are read. Every file appears whole or not at all, the lists
     last, and tiles that exist are not written again, so a run that was ended is simply repeated.
+    All images are looked at first; where one proves damaged later, what was written goes again.
 
     Args:
         index: The grid, the scenes, and how to show frames that are not 8-bit RGB or grey.
@@ -233,21 +224,56 @@ def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
 
     Raises:
         ValueError: If ``out`` holds tiles of other images, of another grid or shown otherwise, or a
-            file is damaged.
+            file is damaged or needs ``bands`` or ``scale``; the message names the flags.
     """
     out = Path(out)
     _need_same(index, out)
-    index.write(out)
-    readings = {'label': Reading(label=True)} | dict.fromkeys(
-        ('from', 'to'), Reading(bands=index.bands, scale=index.scale))
+    written: list[Path] = []
+    existed = out.exists()
+    try:
+        for scene in index.scenes:
+            for kind in scene.files:
+                with closing(_open(index, scene, kind)) as raster:
+                    raster.check()
+        written += [] if (out / FILE).is_file() else [index.write(out)]
+        _cut_all(index, out, jobs, written)
+    except ValueError as error:
+        _take_back(written, out, existed)
+        if isinstance(error, NeedsMapping):
+            raise ValueError(error.flags) from error
+        raise
+    return [write_path_list(found, out, relative_to=out) for found in _lists(index, out)]
+
+
+def _open(index: TileIndex, scene: Scene, kind: str) -> Raster:
+    """Open one file of a scene as it is cut."""
+    reading = Reading(label=True) if kind == 'label' else Reading(bands=index.bands,
+                                                                  scale=index.scale)
+    return open_raster(scene.files[kind], reading, scene.window)
+
+
+def _cut_all(index: TileIndex, out: Path, jobs: int, written: list[Path]) -> None:
     total = sum(len(index.grid(scene)) * len(scene.files) for scene in index.scenes)
     with progress(None, 'tiles', total, 'tile') as bar, ThreadPoolExecutor(jobs) as pool:
         for scene in index.scenes:
             for kind, path in scene.files.items():
                 stem = out / tile_folder(scene.split, kind) / scene.stem
-                with closing(open_raster(path, readings[kind], scene.window)) as raster:
-                    _cut_one(raster, index.grid(scene), stem, pool, bar)
-    return [write_path_list(found, out, relative_to=out) for found in _lists(index, out)]
+                with closing(_open(index, scene, kind)) as raster:
+                    _cut_one(raster, index.grid(scene), stem, pool, bar, written)
+                    if raster.without_data:
+                        warn_once(f"'{path}' has no data in {raster.without_data} pixels of the "
+                                  'rows that were cut; its tiles cannot tell')
+
+
+def _take_back(written: list[Path], out: Path, existed: bool) -> None:
+    """Remove what a failed call wrote, and the folders that it left empty."""
+    for path in written:
+        path.unlink(missing_ok=True)
+    folders = {parent for path in written for parent in path.parents if parent.is_relative_to(out)}
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty
+            if folder != out or not existed:
+                folder.rmdir()
 
 
 def tile_folder(split: str, kind: str) -> Path:
@@ -265,8 +291,8 @@ def _need_same(index: TileIndex, out: Path) -> None:
                          'another folder with --out, or empty that one')
 
 
-def _cut_one(raster: Raster, grid: TileGrid, stem: Path, pool: ThreadPoolExecutor, bar: tqdm
-             ) -> None:
+def _cut_one(raster: Raster, grid: TileGrid, stem: Path, pool: ThreadPoolExecutor, bar: tqdm,
+             written: list[Path]) -> None:
     """Cut one image, a row of tiles at a time so that no more than that is in memory."""
     columns = [grid.columns.source(column) for column in range(grid.columns.count)]
     for row in range(grid.rows.count):
@@ -276,6 +302,7 @@ def _cut_one(raster: Raster, grid: TileGrid, stem: Path, pool: ThreadPoolExecuto
         if wanted:
             rows = grid.rows.source(row)
             band = raster.rows(min(rows), max(rows) + 1)[np.array(rows) - min(rows)]
+            written += [paths[column] for column in wanted]
             list(pool.map(_write_png, (paths[column] for column in wanted),
                           (band[:, columns[column]] for column in wanted)))
         bar.update(len(paths))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.rasters.image_files import read_mask, read_rgb
+from rscc.rasters.image_files import read_rgb
+from rscc.rasters.labels import read_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 
@@ -50,12 +51,6 @@ def test_a_palette_image_shows_its_colours_not_its_numbers(tmp_path, ending):
 def test_a_black_and_white_image_is_black_and_white(tmp_path, ending):
     pixels = read_rgb(save(tmp_path / f'a.{ending}', RGB[..., 0] > 128))
     assert np.array_equal(pixels[..., 1], np.where(RGB[..., 0] > 128, 255, 0))
-
-
-def test_a_label_of_fractions_is_refused(tmp_path):
-    fractions = save(tmp_path / 'a.tif', np.full((4, 4), 1.5, np.float32))
-    with pytest.raises(ValueError, match=r'from 1.5 to 1.5 \(float32\).*whole numbers'):
-        read_mask(fractions, {1: 1})
 
 
 def test_a_grey_image_is_repeated(tmp_path):
@@ -117,53 +112,6 @@ def test_a_damaged_empty_missing_or_foreign_file_is_named(tmp_path):
         read_rgb(path)
     with pytest.raises(FileNotFoundError, match=r"no such image: '.*gone\.png'"):
         read_rgb(tmp_path / 'gone.png')
-
-
-@pytest.mark.parametrize('high', [1, 255])
-def test_binary_labels_are_recognised(tmp_path, high):
-    values = np.zeros((8, 8), np.uint8)
-    values[2:4] = high
-    mask = read_mask(save(tmp_path / 'a.png', values))
-    assert mask.dtype == np.uint8 and np.array_equal(mask, values // high)
-    assert read_mask(save(tmp_path / 'b.png', np.zeros((8, 8), np.uint8))).max() == 0
-    if high == 255:
-        assert read_mask(save(tmp_path / 'c.png', values > 0)).sum() == 16
-
-
-def test_other_values_need_a_map(tmp_path):
-    values = np.array([[0, 128], [254, 255]], np.uint8)
-    path = save(tmp_path / 'a.png', values)
-    with pytest.raises(ValueError, match=r"label '.*a\.png' holds the values \[0, 128, 254, 255\]; "
-                       r'without a label_map only \{0, 255\} and \{0, 1\}'):
-        read_mask(path)
-    mask = read_mask(path, {0: 0, '128': 1, 254: 255, 255: 2})
-    assert mask.tolist() == [[0, 1], [255, 2]]
-    with pytest.raises(ValueError, match=r'\[254\] are not in label_map'):
-        read_mask(path, {0: 0, 128: 1, 255: 2})
-
-
-def test_colour_labels_need_a_palette_that_is_complete(tmp_path):
-    palette = [[0, 0, 0], [255, 0, 0], [255, 0, 9]]
-    colours = np.array(palette, np.uint8)[np.array([[0, 1], [2, 1]])]
-    path = save(tmp_path / 'a.png', colours)
-    assert read_mask(path, palette=palette).tolist() == [[0, 1], [2, 1]]
-    with pytest.raises(ValueError, match=r'colours outside the palette: \[\[255, 0, 9\]\]'):
-        read_mask(path, palette=palette[:2])
-
-
-def test_the_first_channel_of_a_grey_rgb_label_counts(tmp_path):
-    values = np.repeat(np.array([[0, 255]], np.uint8)[..., None], 3, 2)
-    assert read_mask(save(tmp_path / 'a.png', values)).tolist() == [[0, 1]]
-
-
-def test_a_wide_or_truncated_label_is_named(tmp_path):
-    path = save(tmp_path / 'a.png', np.full((4, 4), 300, np.uint16))
-    with pytest.raises(ValueError, match=r'from 300 to 300 \(.*whole numbers of 0 to 255'):
-        read_mask(path)
-    path = save(tmp_path / 'b.png', RGB)
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ValueError, match=r"b.png' cannot be decoded"):
-        read_mask(path)
 
 
 def huge_png(path, width, height):

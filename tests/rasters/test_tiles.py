@@ -202,6 +202,51 @@ def test_pairs_of_two_sizes_are_refused_before_anything_is_written(tmp_path):
         scenes_of_pair(files)
 
 
+def test_bands_that_need_a_mapping_leave_nothing_and_name_the_flags(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    files = {}
+    for kind, name in (('from', 'before.tif'), ('to', 'after.tif')):
+        files[kind] = tmp_path / name
+        with rasterio.open(files[kind], 'w', driver='GTiff', height=40, width=40, count=4,
+                           dtype='uint16', transform=rasterio.Affine(1, 0, 5, 0, -1, 5)) as file:
+            file.write(RNG.integers(0, 3000, (4, 40, 40)).astype(np.uint16))
+    with pytest.raises(ValueError, match=r"before\.tif' has 4 band\(s\) of uint16.*how to show it: "
+                       r'--bands 3 2 1 --scale 0 10000$'):
+        cut(grid(files), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    shown = replace(grid(files), bands=(3, 2, 1), scale=(0, 3000))
+    assert cut(shown, tmp_path / 'out')[0].is_file()
+
+
+@pytest.mark.parametrize('existed', [False, True])
+def test_a_file_that_proves_damaged_takes_back_what_was_written(tmp_path, existed):
+    rasterio = pytest.importorskip('rasterio')
+    files = scene(tmp_path / 'in', 300, 70)
+    with rasterio.open(tmp_path / 'b.tif', 'w', driver='GTiff', height=300, width=70, count=3,
+                       dtype='uint8', blockysize=20,
+                       transform=rasterio.Affine(1, 0, 5, 0, -1, 5)) as file:
+        file.write(RNG.integers(0, 256, (3, 300, 70), dtype=np.uint8))
+    whole = (tmp_path / 'b.tif').read_bytes()
+    (tmp_path / 'b.tif').write_bytes(whole[:len(whole) // 2])
+    files['to'] = tmp_path / 'b.tif'
+    if existed:
+        (tmp_path / 'out').mkdir()
+    with pytest.raises(ValueError, match=r"b\.tif' cannot be decoded: rows"):
+        cut(grid(files), tmp_path / 'out')
+    assert (tmp_path / 'out').exists() is existed
+    assert not existed or not any((tmp_path / 'out').iterdir())
+    (tmp_path / 'b.tif').write_bytes(whole)
+    assert cut(grid(files), tmp_path / 'out')[0].is_file()
+
+
+def test_a_damaged_picture_is_found_before_anything_is_written(tmp_path):
+    files = scene(tmp_path / 'in', 60, 60)
+    files['to'].write_bytes(files['to'].read_bytes()[:-40])
+    with pytest.raises(ValueError, match='cannot be decoded'):
+        cut(grid(files), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_file_without_a_partner_is_named(tmp_path):
     scene(tmp_path, 40, 40)
     save(tmp_path / 'A' / 'lonely.png', np.zeros((4, 4), np.uint8))

@@ -4,7 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
-from rscc.rasters.image_files import IGNORE
+from rscc.rasters.labels import IGNORE
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
 

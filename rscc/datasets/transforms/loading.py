@@ -1,15 +1,21 @@
 """Loading of frames and masks, and packing of samples: the two ends of every pipeline."""
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 
-from rscc.rasters.image_files import as_rgb, read_frame, read_mask
+from rscc.rasters.headers import read_header
+from rscc.rasters.image_files import as_rgb, read_frame_and_nodata, read_nodata
+from rscc.rasters.labels import IGNORE, read_mask
+from rscc.rasters.pair_check import check_grids, check_kinds
 from rscc.registry import TRANSFORMS
 from rscc.structures import ChangeDataSample
+from rscc.utils.logging import warn_once
 
+TIFF = ('.tif', '.tiff')
 FRAME_KEYS = ('img_path_from', 'img_path_to', 'img_path')
 
 
@@ -18,8 +24,9 @@ class LoadFrames(BaseTransform):
     """Load all dates of a sample, each with the same band mapping.
 
     Reads ``img_path_from`` and ``img_path_to``, or ``img_path``; sets ``frames`` (list of T uint8
-    RGB (H, W, 3)), ``ori_shape`` and ``img_shape`` (H, W). Frames that are there already (given as
-    arrays, or from a cache) are checked and kept.
+    RGB (H, W, 3)), ``ori_shape`` and ``img_shape`` (H, W), and ``nodata``, a bool mask (H, W) where
+    some date has no data, else None. Frames that are there already (given as arrays, or from a
+    cache) are checked and kept.
 
     Args:
         bands: The bands that become red, green and blue, from 1; needed for more than 3 bands.
@@ -38,43 +45,58 @@ class LoadFrames(BaseTransform):
         self.scale = scale if scale is None or isinstance(scale, str) else tuple(scale)
 
     def transform(self, results: dict) -> dict:
-        """Add ``frames``, ``ori_shape`` and ``img_shape``.
+        """Add ``frames``, ``nodata``, ``ori_shape`` and ``img_shape``.
 
         Raises:
             FileNotFoundError: If an image is missing.
-            ValueError: If one cannot be read as RGB, or the dates differ in size or kind.
+            ValueError: If one cannot be read as RGB, or the dates differ in size, kind or grid.
         """
         if 'frames' not in results:
             paths = [results[key] for key in FRAME_KEYS if results.get(key)]
             if not paths:
                 raise ValueError(f'LoadFrames found none of {FRAME_KEYS} and no frames in sample '
                                  f"'{results.get('sample_id')}'.")
-            read = [self._read(path, results) for path in paths]
-            _check_kinds(read, paths, results)
-            results['frames'] = [as_rgb(frame) for frame in read]
+            frames, empty = zip(*(self._read(path, results) for path in paths), strict=True)
+            check_kinds({path: frame.ndim == 2 for path, frame in zip(paths, frames, strict=True)},
+                        str(results.get('sample_id')))
+            results['frames'] = [as_rgb(frame) for frame in frames]
+            _check_frames(results['frames'], results)
+            _check_places(paths, results)
+            results['nodata'] = _any(empty)
+            if results['nodata'] is not None:
+                results['nodata_pixels'] = int(results['nodata'].sum())
+                warn_once('some images have pixels without data (their nodata value, or no '
+                          'number): losses and scores ignore them, nodata_pixels of a sample '
+                          'counts them')
         frames = results['frames']
         _check_frames(frames, results)
         results.setdefault('ori_shape', frames[0].shape[:2])
         results['img_shape'] = frames[0].shape[:2]
         return results
 
-    def _read(self, path: str, results: dict) -> np.ndarray:
+    def _read(self, path: str, results: dict) -> tuple[np.ndarray, np.ndarray | None]:
         try:
-            return read_frame(path, self.bands, self.scale)
+            return read_frame_and_nodata(path, self.bands, self.scale)
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"sample '{results.get('sample_id')}': {error}") from error
 
     def __repr__(self) -> str:
         return f'LoadFrames(bands={self.bands}, scale={self.scale})'
 
 
-def _check_kinds(frames: Sequence[np.ndarray], paths: Sequence[str], results: dict) -> None:
-    """Refuse a grey date beside an RGB one: every pixel would seem to have changed its colour."""
-    if len({frame.ndim for frame in frames}) > 1:
-        kinds = ', '.join(f"'{path}' is {'grey' if frame.ndim == 2 else 'RGB'}"
-                          for path, frame in zip(paths, frames, strict=True))
-        raise ValueError(f"the dates of sample '{results.get('sample_id')}' are of different "
-                         f'kinds: {kinds}. Convert all of them to grey, or get the RGB version.')
+def _check_places(paths: Sequence[str], results: dict) -> None:
+    """Refuse GeoTIFFs of different grids."""
+    if sum(Path(path).suffix.lower() in TIFF for path in paths) > 1:
+        try:
+            check_grids(paths)
+        except ValueError as error:
+            raise ValueError(f"sample '{results.get('sample_id')}': {error}") from error
+
+
+def _any(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    found = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(found) if found else None
 
 
 def _check_frames(frames: Sequence[np.ndarray], results: dict) -> None:
@@ -104,12 +126,14 @@ class LoadChangeMask(BaseTransform):
 
     Reads ``seg_map_path`` (nothing happens without one) and sets ``gt_sem_seg`` uint8 (H, W), at
     the size on disk: a training pipeline loads it before ``FramesResize``; a test after it, so that
-    the predicted map is compared at full size.
+    the predicted map is compared at full size. Pixels without data at some date are ignored (255).
 
     Args:
         label_map: File value -> class index; overrides the dataset's. Without either, {0, 255} and
-            {0, 1} are recognised as unchanged / changed and anything else is an error.
-        palette: RGB colour of each class, for labels stored as colours.
+            {0, 1} are recognised as unchanged / changed and anything else is an error. Beside
+            ``palette``: place in it -> class index.
+        palette: Colour of each class, [red, green, blue] or with alpha, for labels stored as
+            colours.
     """
 
     def __init__(self, label_map: Mapping[int, int] | None = None,
@@ -127,17 +151,25 @@ class LoadChangeMask(BaseTransform):
         """
         if 'gt_sem_seg' in results or not results.get('seg_map_path'):
             return results
-        label_map = self.label_map if self.label_map is not None else results.get('label_map')
+        label_map = self.label_map
+        if label_map is None and self.palette is None:
+            label_map = results.get('label_map')
         try:
             mask = read_mask(results['seg_map_path'], label_map, self.palette)
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"sample '{results.get('sample_id')}': {error}") from error
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"sample '{results.get('sample_id')}': {error}") from error
         expected = results.get('ori_shape')
         if expected is not None and mask.shape != tuple(expected):
             raise ValueError(
                 f"label '{results['seg_map_path']}' is {mask.shape} (H, W), the frames of "
                 f"'{results.get('sample_id')}' are {tuple(expected)}. Crop or resize them to one "
                 'grid first.')
+        paths = [results[key] for key in FRAME_KEYS if results.get(key)]
+        _check_places([*paths[:1], results['seg_map_path']], results)
+        empty = results['nodata'] if 'nodata' in results else _nodata_of(paths)
+        if empty is not None and empty.shape == mask.shape:
+            mask = np.where(empty, np.uint8(IGNORE), mask)
         results['gt_sem_seg'] = mask
         return results
 
@@ -145,8 +177,15 @@ class LoadChangeMask(BaseTransform):
         return f'LoadChangeMask(label_map={self.label_map}, palette={self.palette})'
 
 
+def _nodata_of(paths: Sequence[str]) -> np.ndarray | None:
+    """Return where frames that came from a cache have no data in their files."""
+    files = [path for path in paths if Path(path).suffix.lower() in TIFF and Path(path).is_file()
+             and read_header(path).nodata is not None]
+    return _any([read_nodata(path) for path in files])
+
+
 META_KEYS = ('sample_id', 'imgid', 'split', 'img_path_from', 'img_path_to', 'img_path',
-             'ori_shape', 'img_shape', 'flip')
+             'ori_shape', 'img_shape', 'flip', 'nodata_pixels')
 CAPTION_KEYS = ('gt_captions', 'target_captions')
 
 
