@@ -1,5 +1,5 @@
 """Every dataset by the tests that all of them share, on files made for its config."""
-from testers import DatasetTester
+from data_testers import DatasetTester
 
 
 class TestLEVIRCC(DatasetTester):

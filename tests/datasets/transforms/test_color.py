@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from testers import TransformTester
+from data_testers import TransformTester
 
 from rscc.datasets.transforms.color import LUMA, FramesColorJitter, hue_matrix, jitter
 

@@ -1,7 +1,7 @@
 """Every geometric transform: one draw for all dates and the mask, decided by the sample's rng."""
 import numpy as np
 import pytest
-from testers import TransformTester
+from data_testers import TransformTester
 
 from rscc.datasets.transforms.captions import FramesExchangeDates
 from rscc.datasets.transforms.geometry import (

@@ -1,5 +1,5 @@
 """Every metric by the tests that all of them share."""
-from testers import MetricTester
+from data_testers import MetricTester
 
 
 class TestChangeMetric(MetricTester):
