@@ -5,12 +5,7 @@ import pytest
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader, Dataset
 
-from rscc.apis.command_line import (
-    LAUNCHERS,
-    add_config_options,
-    explained,
-    explanation,
-)
+from rscc.apis.command_line import LAUNCHERS, add_config_options, explained, explanation
 from rscc.engine.distributed import check_launcher
 from rscc.engine.hooks.checkpoint_hook import AtomicBackend
 from rscc.text import normalise

@@ -1,12 +1,14 @@
-"""Base class of change heads, and MMSegmentation's decode heads as such."""
+"""Base class of change heads, MMSegmentation's decode heads as such, and the change-flag head."""
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rscc import compat
 from rscc.models.contracts import Need
-from rscc.registry import Part
+from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures
 
 
@@ -86,3 +88,57 @@ class DecodeHead(ChangeHead):
 def as_change_head(head: nn.Module) -> ChangeHead:
     """Return a change head as it is, and a decode head of MMSegmentation as a change head."""
     return head if isinstance(head, ChangeHead) else DecodeHead(head)
+
+
+@MODELS.register_module()
+class ChangeFlagHead(Part, nn.Module):
+    """Binary change classifier on the pooled features, an auxiliary of the caption head.
+
+    Half of LEVIR-CC is the decision "changed or not"; an explicit loss on it teaches the shared
+    features what PromptCC (Liu et al., TGRS 2023) decouples into a classifier of its own.
+
+    Loss returned: ``loss_flag``.
+
+    Args:
+        in_channels: Width of ``ChangeFeatures.pooled`` (3C after ``DifferenceFusion``).
+        hidden_channels: Width of the hidden layer; 0 for a linear classifier.
+        loss_weight: Factor of the loss.
+        dropout: Dropout before the last layer.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int = 0, loss_weight: float = 0.5,
+                 dropout: float = 0.0) -> None:
+        super().__init__()
+        # Layer norm first: pooled vectors of differences are of another size than those of dates.
+        hidden = [nn.LayerNorm(in_channels)]
+        if hidden_channels:
+            hidden += [nn.Linear(in_channels, hidden_channels), nn.GELU()]
+        self.classifier = nn.Sequential(*hidden, nn.Dropout(dropout),
+                                        nn.Linear(hidden_channels or in_channels, 1))
+        self.in_channels, self.loss_weight = in_channels, loss_weight
+
+    def needs(self) -> Sequence[Need]:
+        """Return the pooled vector."""
+        return [Need('pooled', self.in_channels, 'in_channels')]
+
+    def forward(self, features: ChangeFeatures) -> Tensor:
+        """Return the logit of "changed", (N,)."""
+        if features.pooled is None:
+            raise ValueError('ChangeFlagHead needs pooled features and the fusion returned none')
+        return self.classifier(features.pooled).squeeze(-1)
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Return ``loss_flag`` over the samples whose flag is known."""
+        # Logits of all samples, so that every weight takes part; the loss is that of the known.
+        logits = self(features)
+        known = [row for row, sample in enumerate(data_samples) if 'gt_change_flag' in sample]
+        targets = logits.new_tensor([data_samples[row].gt_change_flag for row in known])
+        loss = F.binary_cross_entropy_with_logits(logits[known].float(), targets.float(),
+                                                  reduction='sum') / max(len(known), 1)
+        return dict(loss_flag=self.loss_weight * loss)
+
+    @torch.no_grad()
+    def predict(self, features: ChangeFeatures) -> list[float]:
+        """Return the probability of "changed" of every sample."""
+        return self(features).float().sigmoid().tolist()

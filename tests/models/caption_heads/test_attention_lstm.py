@@ -1,11 +1,7 @@
 import torch
 from testers import generator
 
-from rscc.models.caption_heads.attention_lstm import (
-    AttentionLSTM,
-    AttentionLSTMStep,
-    SentenceGrid,
-)
+from rscc.models.caption_heads.attention_lstm import AttentionLSTM, AttentionLSTMStep, SentenceGrid
 
 SENTENCES = [[[1, 7, 2]], [], [[1, 2], [1, 5, 6, 2]]]
 

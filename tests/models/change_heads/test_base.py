@@ -1,5 +1,12 @@
-"""Change heads of MMSegmentation as change heads: what they read, learn and answer."""
-from testers import ChangeHeadTester
+import pytest
+import torch
+from testers import (
+    ChangeHeadTester,
+    ModuleTester,
+    assert_gradient_reaches_everything,
+    change_features,
+    data_samples,
+)
 
 from rscc.models.change_heads.base import as_change_head
 from rscc.models.contracts import FeatureSpec
@@ -28,3 +35,33 @@ def test_maps_that_do_not_exist_are_counted():
     assert head.misfit(FeatureSpec('Given', maps=(16, 16))) == (
         'FPNHead reads the maps [0, 2] (in_index) and Given gives 2: set in_index and in_channels '
         'to maps of the widths [16, 16]')
+
+
+class TestChangeFlagHead(ModuleTester):
+    cfg = dict(type='ChangeFlagHead', in_channels=16, hidden_channels=8)
+
+    def test_loss_reaches_every_parameter(self):
+        head = self.build()
+        loss = head.loss(change_features(4), data_samples(4))['loss_flag']
+        assert loss.isfinite()
+        assert_gradient_reaches_everything(head, loss)
+
+    def test_samples_without_a_flag_add_nothing(self):
+        head, samples = self.build().eval(), data_samples(2)
+        both = head.loss(change_features(2), samples)['loss_flag']
+        features = change_features(2)
+        del samples[1].gt_change_flag
+        one = head.loss(features, samples)['loss_flag']
+        logit = head(features)[0]
+        expected = 0.5 * torch.nn.functional.softplus(logit)  # target 0
+        torch.testing.assert_close(one, expected)
+        assert one != both
+
+    def test_probabilities_lie_between_zero_and_one(self):
+        assert all(0 < value < 1 for value in self.build().predict(change_features(5)))
+
+    def test_features_without_a_pooled_vector_are_refused(self):
+        features = change_features()
+        features.pooled = None
+        with pytest.raises(ValueError, match='needs pooled features'):
+            self.build()(features)

@@ -1,7 +1,8 @@
 import pytest
 import torch
-from testers import EncoderTester
+from testers import EncoderTester, build_interpreter, data_samples
 
+from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import BackboneEncoder, FrameEncoder, build_encoder
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
@@ -102,3 +103,85 @@ def test_pooled_tokens_are_the_means_of_their_places():
     expected = whole(images).maps[0][0, 0].unflatten(1, (4, 2)).unflatten(3, (2, 4)).mean((2, 4))
     torch.testing.assert_close(features.tokens[0, 0].T, expected.flatten(1))
     assert features.maps[0].shape[-2:] == (8, 8), 'the maps stay as they are'
+
+
+CFG = dict(type='StoredFeatures', channels=16)
+
+
+def test_the_pooled_feature_comes_first_and_the_patches_after_it():
+    inputs = torch.randn(2, 2, 1 + 9, 16)
+    features = build_encoder(CFG)(inputs)
+    assert torch.equal(features.pooled, inputs[:, :, 0])
+    assert torch.equal(features.tokens, inputs[:, :, 1:]) and features.token_grid == (3, 3)
+    assert features.maps == []
+
+
+def test_without_patches_there_are_no_tokens():
+    features = build_encoder(CFG)(torch.randn(2, 1, 1, 16))
+    assert features.tokens is None and features.token_grid is None
+    assert features.pooled.shape == (2, 1, 16)
+
+
+def test_it_holds_no_weights():
+    assert not build_encoder(CFG).state_dict()
+
+
+def test_images_and_other_widths_are_refused():
+    encoder = build_encoder(CFG)
+    with pytest.raises(ValueError, match=r'takes features \(N, T, L, D\), found \(1, 1, 3, 8, 8\)'):
+        encoder(torch.randn(1, 1, 3, 8, 8))
+    with pytest.raises(ValueError, match='the features are 24 wide and the encoder is set to '
+                       'channels=16: the file is of another encoder'):
+        encoder(torch.randn(1, 1, 1, 24))
+
+
+def test_an_image_encoder_refuses_features():
+    model = build_interpreter()
+    with pytest.raises(ValueError, match=r'BackboneEncoder encodes frames .*found \(2, 1, 5, 16\)'
+                       r".*encoder=dict\(type='StoredFeatures'\)"):
+        model.encoder(torch.randn(2, 1, 5, 16))
+
+
+def test_the_preprocessor_stacks_features_and_refuses_a_mixture():
+    rows = [torch.randn(1, 5, 16).half() for _ in range(2)]
+    batch = ChangeDataPreprocessor()(dict(inputs=rows, data_samples=data_samples(2)))
+    assert batch['inputs'].dtype == torch.float32 and len(batch['data_samples']) == 2
+    assert torch.equal(batch['inputs'][1], rows[1].float())
+    with pytest.raises(ValueError, match=r'one batch mixes stored features of the shapes '
+                       r'\[\(1, 1, 16\), \(1, 5, 16\)\]'):
+        ChangeDataPreprocessor()(dict(inputs=[rows[0], rows[0][:, :1]]))
+
+
+@pytest.mark.parametrize(('fusion', 'dates', 'patches'), [
+    (dict(type='SingleFrame'), 1, 9), (dict(type='DifferenceFusion', channels=16), 2, 9)])
+def test_a_captioner_learns_and_answers_without_images(fusion, dates, patches):
+    model = build_interpreter(encoder=CFG, fusion=fusion, change_head=None, flag_head=None)
+    rows = [torch.randn(dates, 1 + patches, 16) for _ in range(2)]
+    data = dict(inputs=rows, data_samples=data_samples(2))
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    assert all(value.isfinite() for value in losses.values())
+    answers = model.eval().test_step(data)
+    assert [isinstance(answer.pred_caption, str) for answer in answers] == [True, True]
+    assert answers[0].ori_shape == (32, 32)
+
+
+def test_a_fusion_of_tokens_says_how_to_get_some():
+    model = build_interpreter(encoder=CFG, fusion=dict(type='ConcatFusion', channels=16),
+                              change_head=None, flag_head=None)
+    with pytest.raises(ValueError, match=r'needs tokens.*features\.tokens=True'):
+        model.extract(torch.randn(1, 2, 1, 16))
+
+
+def test_a_grid_that_is_no_square_is_said():
+    inputs = torch.randn(2, 2, 1 + 15, 16)
+    assert build_encoder(CFG)(inputs).token_grid is None
+    features = build_encoder(CFG | dict(token_grid=[3, 5]))(inputs)
+    assert features.token_grid == (3, 5) and features.tokens.shape == (2, 2, 15, 16)
+    with pytest.raises(ValueError, match=r'15 tokens do not lie on the grid \(h, w\) of \(4, 4\)'):
+        build_encoder(CFG | dict(token_grid=(4, 4)))(inputs)
+
+
+def test_a_class_token_is_not_of_the_grid():
+    inputs = torch.randn(2, 1, 1 + 17, 16)
+    assert build_encoder(CFG)(inputs).token_grid == (4, 4)
+    assert build_encoder(CFG | dict(token_grid=(2, 8)))(inputs).token_grid == (2, 8)
