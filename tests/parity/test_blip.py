@@ -1,4 +1,8 @@
-"""Our BLIP path against transformers' own captioning model, on tiny random weights."""
+"""Our BLIP path against transformers' own captioning model, on tiny random weights.
+
+Nothing is recorded: both compute in float64, which is rounded to 1e-16, and must agree to the 1e-7
+that ``torch.testing`` allows it. That leaves room for sums in any order.
+"""
 import pytest
 import torch
 
@@ -84,7 +88,7 @@ def test_loss_and_gradients_equal_the_original(published, original, images, fusi
     for name, parameter in model.named_parameters():
         twin = name.removeprefix('encoder.').replace('caption_head.decoder.', 'text_decoder.')
         if twin in theirs:
-            torch.testing.assert_close(parameter.grad, theirs[twin].grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(parameter.grad, theirs[twin].grad)
             compared += 1
     assert compared == len(theirs)
 

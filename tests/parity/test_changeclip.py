@@ -2,13 +2,15 @@
 
 Every size comes from the fixture folder, so another folder of the same layout is tested as it is.
 """
+import copy
 import json
 
 import pytest
 import torch
-from changeclip_records import EXACT
+from changeclip_records import IMAGENET
 from mmengine.structures import PixelData
-from recordings import RECORDINGS, skip_without, tensors
+from recordings import RECORDINGS, assert_recorded, doubles, skip_without
+from rounding import FORMULA, gradients_and_errors, products_of, rounding
 
 from rscc.importers.changeclip import rename, rename_changeclip
 from rscc.registry import MODELS, TOKENIZERS
@@ -17,7 +19,6 @@ from rscc.structures import ChangeDataSample
 FOLDER = RECORDINGS / 'changeclip'
 pytestmark = skip_without('changeclip')
 MODELS_RECORDED = sorted(path.parent.name for path in FOLDER.glob('*/config.json'))
-IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def encoder_of(original):
@@ -70,11 +71,13 @@ class Recorded:
     def __init__(self, folder):
         config = json.loads((folder / 'config.json').read_text())
         self.slide = config['slide']
-        self.io = tensors(folder / 'io.npz')
+        self.io = doubles(folder / 'io.npz')
         self.prompts = json.loads((folder / 'prompts.json').read_text())
         self.grad_norms = json.loads((folder / 'grad_norms.json').read_text())
         self.model = MODELS.build(interpreter_of(config['model'])).eval()
-        self.model.load_state_dict(rename_changeclip(tensors(folder / 'weights.npz')))
+        weights = rename_changeclip(doubles(folder / 'weights.npz'))
+        self.model.load_state_dict(weights)
+        self.share = rounding(products_of(weights))
 
     def batch(self, raw='inputs_raw', rows=None):
         """Give the recorded images as our loader would."""
@@ -88,8 +91,8 @@ class Recorded:
         return dict(inputs=list(frames), data_samples=samples)
 
     def close(self, ours, name):
-        """Compare with the array ``name``."""
-        torch.testing.assert_close(ours, self.io[name], **EXACT)
+        """Compare with the array ``name``, allowing what float32 rounds in the whole model."""
+        assert_recorded(ours, self.io, name, self.share)
 
 
 @pytest.fixture(scope='module', params=MODELS_RECORDED)
@@ -118,7 +121,7 @@ def record_outputs(modules):
 
 
 def test_images_are_normalised_alike(recorded, inputs):
-    recorded.close(inputs.flatten(1, 2), 'inputs')
+    assert_recorded(inputs.flatten(1, 2), recorded.io, 'inputs', FORMULA)
 
 
 @torch.no_grad()
@@ -212,6 +215,33 @@ def test_logits_of_the_published_evaluation(recorded):
         fusion.prompts_at_test = 'own'
 
 
+def swap_dates(model, batch):
+    batch['inputs'] = [frames.flip(0) for frames in batch['inputs']]
+
+
+def swap_prompts(model, batch):
+    for sample in batch['data_samples']:
+        sample.prompts = sample.prompts[::-1]
+
+
+def drop_a_bias(model, batch):
+    torch.nn.init.zeros_(model.fusion.levels[0].squeeze.bias)
+
+
+def enlarge_eps(model, batch):
+    for module in model.modules():
+        if hasattr(module, 'eps'):
+            module.eps *= 100
+
+
+@pytest.mark.parametrize('fault', [swap_dates, swap_prompts, drop_a_bias, enlarge_eps])
+def test_a_fault_is_seen(recorded, fault):
+    model, batch = copy.deepcopy(recorded.model), recorded.batch()
+    fault(model, batch)
+    with pytest.raises(AssertionError, match='logits'):
+        recorded.close(logits_of(model, batch), 'logits')
+
+
 def test_slide_logits(recorded):
     if recorded.slide is None:
         pytest.skip('this fixture model has no sliding windows')
@@ -229,15 +259,20 @@ def test_loss_accuracy_and_gradients(recorded, inputs):
     model, samples = recorded.model, recorded.batch()['data_samples']
     for sample, mask in zip(samples, recorded.io['gt'], strict=True):
         sample.gt_sem_seg = PixelData(data=mask.long())
-    model.zero_grad()
+
     losses = model(inputs, samples, mode='loss')
-    torch.testing.assert_close(losses['change.loss_ce'][None], recorded.io['loss_ce'], **EXACT)
-    losses['change.loss_ce'].backward()
-    norms = {name: float(parameter.grad.norm()) for name, parameter in model.named_parameters()}
+    recorded.close(losses['change.loss_ce'][None], 'loss_ce')
+    # A pixel may be right or wrong where its classes lie closer than rounding.
+    best, second = logits_of(model, recorded.batch()).topk(2, 1).values.unbind(1)
+    doubtful = float((best - second < 2 * recorded.share * best.abs().max()).double().mean())
+    assert float(losses['change.acc_seg']) == pytest.approx(
+        float(recorded.io['acc_seg']), rel=FORMULA, abs=100 * doubtful)
+    gradients, errors = gradients_and_errors(
+        model, lambda: model(inputs, samples, mode='loss')['change.loss_ce'])
     expected = {rename(name): value for name, value in recorded.grad_norms['grad_l2_norm'].items()}
-    assert set(norms) == set(expected)
+    assert set(gradients) == set(expected)
     for name, value in expected.items():
-        assert norms[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+        assert float(gradients[name].norm()) == pytest.approx(value, rel=0, abs=errors[name]), name
 
 
 def test_tokenizer():
@@ -246,5 +281,7 @@ def test_tokenizer():
         tokenizer = TOKENIZERS.build(dict(type='CLIPTokenizer', context_length=item['length']))
         assert tokenizer.encode(item['text']) == item['ids'], item['text']
     long = tokens['too_long']
-    with pytest.raises(ValueError, match='64'):
-        TOKENIZERS.build(dict(type='CLIPTokenizer', context_length=64)).encode(long['text'])
+    length = next(name for name in long if name.startswith('ids_truncated')).rpartition('_')[2]
+    with pytest.raises(ValueError, match=f'context_length={length}'):
+        TOKENIZERS.build(dict(type='CLIPTokenizer', context_length=int(length))).encode(
+            long['text'])

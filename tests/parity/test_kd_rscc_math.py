@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from recordings import RECORDINGS, recording, skip_without, tensors
+from recordings import RECORDINGS, doubles, recording, skip_without
+from rounding import FORMULA, LARGEST, UNIT, assert_within, moves_of, rounding
 
 from rscc.engine.hooks.ema_hook import inverse_power_decay
 from rscc.models.diffusion import choose, denoise, precondition
@@ -17,8 +18,7 @@ from rscc.models.diffusion.samplers import ancestral_split
 from rscc.registry import LOSS_WEIGHTINGS, NOISE_DENSITIES, SAMPLERS, SIGMA_SCHEDULES
 
 pytestmark = skip_without('kd_rscc')
-CLOSE = dict(atol=2e-5, rtol=1e-4)
-RELATIVE = dict(atol=0, rtol=1e-4)
+STORED = 2 * UNIT  # what the original computed in float64 was rounded when it was stored
 # Fixed by the recordings' README.
 SAMPLER_CHURN = dict(s_churn=4, s_tmin=0.05, s_tmax=50, s_noise=1.003)
 EDM_CHURN = dict(s_churn=6, s_tmin=0.05, s_tmax=40, s_noise=1.003)
@@ -29,9 +29,7 @@ SCHEDULES = {'karras': 'karras', 'exponential': 'exponential', 'polyexp': 'polye
 
 
 def load(name):
-    """Arrays of a file, floating ones in float64."""
-    return {key: value.double() if value.is_floating_point() else value
-            for key, value in tensors(recording(f'kd_rscc/{name}.npz')).items()}
+    return doubles(recording(f'kd_rscc/{name}.npz'))
 
 
 def names_in(file, pattern):
@@ -43,8 +41,10 @@ def names_in(file, pattern):
         return [name for name in arrays.files if re.fullmatch(pattern, name)]
 
 
-def close(ours, recorded, **tolerances):
-    torch.testing.assert_close(ours.double(), recorded.double(), **(tolerances or CLOSE))
+def close(ours, recorded, moved=0.0):
+    """Compare every value of a formula, allowing a share of itself and what ``moved`` adds."""
+    off, allowed = (ours - recorded).abs(), FORMULA * recorded.abs() + moved
+    assert (off <= allowed).all(), f'off by {off.tolist()}, allowed {allowed.tolist()}'
 
 
 @pytest.fixture(scope='module')
@@ -74,11 +74,11 @@ def test_preconditioning(edm, setting, name):
 @pytest.mark.parametrize('name', WEIGHTINGS)
 def test_weighting(edm, setting, name):
     weigh = choose(LOSS_WEIGHTINGS, WEIGHTINGS[name])
-    close(weigh(edm['sigma'], setting['sigma_data']), edm[name], **RELATIVE)
+    close(weigh(edm['sigma'], setting['sigma_data']), edm[name])
 
 
 def test_weight_of_edm_in_terms_of_the_denoiser(edm, setting):
-    close(edm_lambda(edm['sigma'], setting['edm_sd']), edm['edm_lambda'], **RELATIVE)
+    close(edm_lambda(edm['sigma'], setting['edm_sd']), edm['edm_lambda'])
 
 
 @pytest.mark.parametrize('name', names_in('edm_math', rf'({"|".join(SCHEDULES)})_\d+'))
@@ -86,7 +86,7 @@ def test_schedule(edm, setting, name):
     kind, steps = name.split('_')
     options = {} if kind == 'exponential' else dict(rho=setting['rho'])
     schedule = choose(SIGMA_SCHEDULES, dict(type=SCHEDULES[kind], **options))
-    close(schedule(int(steps), **bounds(setting)), edm[name], **RELATIVE)
+    close(schedule(int(steps), **bounds(setting)), edm[name])
 
 
 def density_of(name, setting):
@@ -108,7 +108,10 @@ def density_of(name, setting):
 @pytest.mark.parametrize('name', names_in('edm_math', 'density_.*'))
 def test_density(edm, setting, name):
     density = choose(NOISE_DENSITIES, density_of(name, setting))
-    close(density(edm['u'], sigma_data=setting['sigma_data']), edm[name], **RELATIVE)
+    low, ours, high = (density((edm['u'] + shift).clamp(0, 1), sigma_data=setting['sigma_data'])
+                       for shift in (-LARGEST * UNIT, 0, LARGEST * UNIT))
+    # The steep ends of a density turn the rounding of u into more than a formula's.
+    close(ours, edm[name], torch.maximum((high - ours).abs(), (low - ours).abs()))
 
 
 @pytest.mark.parametrize('name', names_in('edm_math', r'strat_u_group\d+of\d+'))
@@ -120,7 +123,8 @@ def test_stratification(edm, name):
 @pytest.mark.parametrize('name', names_in('edm_math', 'ancestral_eta.*'))
 def test_ancestral_split(edm, name):
     split = ancestral_split(*edm['ancestral_pairs'].T, float(name.removeprefix('ancestral_eta')))
-    close(torch.stack(split, 1), edm[name])
+    # The squares of both levels sum to that of the next: a small one is a difference.
+    assert_within(torch.stack(split, 1), edm[name], FORMULA)
 
 
 def test_decay_of_the_averaged_weights(edm, setting):
@@ -140,7 +144,8 @@ def test_every_array_of_edm_math_is_compared(edm):
 class Mixture:
     """The ideal denoiser of a Gaussian mixture, noting the levels it is called at."""
 
-    def __init__(self, toy, components=slice(None)):
+    def __init__(self, toy, components=slice(None), rounded=None):
+        self.rounded = rounded
         self.mu, self.w, self.s = toy['mu'][components], toy['w'][components], toy['s']
         self.levels = []
 
@@ -150,7 +155,8 @@ class Mixture:
         v = self.s**2 + sigma**2
         squares = (x[..., None, :] - self.mu).square().sum(-1)
         r = (self.w.log() - squares / (2 * v)).softmax(-1)
-        return (self.s**2 * x + sigma**2 * (r @ self.mu)) / v
+        estimate = (self.s**2 * x + sigma**2 * (r @ self.mu)) / v
+        return self.rounded(estimate, products_of_call(self.mu)) if self.rounded else estimate
 
 
 def sampler_of(name):
@@ -184,16 +190,30 @@ RUNS = [name.removesuffix('__nfe_sigmas') for name in names_in('samplers', '.*__
         if not name.startswith('edm_')]
 
 
+def products_of_call(mu):
+    """Count what a call rounds: the distances, two sums over the components, the solver's step."""
+    components, dims = mu.shape
+    return dims + 2 * components + 32
+
+
 @pytest.mark.parametrize('name', RUNS)
 def test_sampler(toy, edm, setting, name):
     config, steps = sampler_of(name)
-    denoiser = Mixture(toy)
-    final, seen = sample(config, denoiser, setting['smax'] * toy['z'],
-                         sigmas_of(steps, toy, edm), toy['noise'])
-    close(final, toy[name])
-    close(torch.tensor(denoiser.levels), toy[f'{name}__nfe_sigmas'])
-    if f'{name}__denoised_trace' in toy:
-        close(torch.stack([denoised for _, _, denoised in seen]), toy[f'{name}__denoised_trace'])
+
+    def compute(rounded):
+        denoiser = Mixture(toy, rounded=rounded)
+        final, seen = sample(config, denoiser, setting['smax'] * toy['z'],
+                             sigmas_of(steps, toy, edm), toy['noise'])
+        return {name: final, f'{name}__nfe_sigmas': torch.tensor(denoiser.levels),
+                f'{name}__denoised_trace': torch.stack([denoised for _, _, denoised in seen])}
+
+    ours, moves = moves_of(compute)
+    levels = ours.pop(f'{name}__nfe_sigmas')
+    close(levels, toy[f'{name}__nfe_sigmas'])
+    share = rounding(len(levels) * products_of_call(toy['mu']))
+    for part, values in ours.items():
+        if part in toy:
+            assert_within(values, toy[part], share, part, moves[part])
 
 
 def test_the_main_schedule_is_karras(toy, setting):
@@ -206,7 +226,7 @@ def test_sampler_on_one_gaussian(toy, edm, setting, name):
     config, steps = sampler_of(name.removeprefix('gauss_'))
     final, _ = sample(config, Mixture(toy, slice(0, 1)), setting['smax'] * toy['z'],
                       sigmas_of(steps, toy, edm), [])
-    close(final, toy[name])
+    assert_within(final, toy[name], STORED)
 
 
 def test_error_on_one_gaussian_falls_with_the_square_of_the_steps(toy, setting):
@@ -230,8 +250,8 @@ def test_algorithm_2_of_edm(toy, setting, name, churn):
     denoiser = Mixture(toy)
     final, seen = sample(dict(type='heun', **churn), denoiser, sigmas[0] * toy['z'], sigmas,
                          toy['noise'])
-    close(final, toy[name])
-    close(torch.tensor(denoiser.levels), toy[f'{name}__nfe_sigmas'])
+    assert_within(final, toy[name], STORED)
+    assert_within(torch.tensor(denoiser.levels), toy[f'{name}__nfe_sigmas'], STORED)
     assert len(seen) == steps and len(denoiser.levels) == 2 * steps - 1
 
 
@@ -241,7 +261,7 @@ def test_preconditioned_network(toy, setting):
     def network(y, c_noise):
         return y.tanh() + c_noise.reshape(-1, *[1] * (y.ndim - 1))
 
-    close(denoise(network, x, sigma, setting['edm_sd']), toy['precond_D'])
+    assert_within(denoise(network, x, sigma, setting['edm_sd']), toy['precond_D'], FORMULA)
 
 
 def test_every_array_of_samplers_is_compared(toy):
