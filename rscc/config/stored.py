@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rscc.utils.files import check_text
+
 _NAMES = {'inf': float('inf'), 'nan': float('nan')}
 
 
@@ -23,17 +25,29 @@ def config_from_text(text: str, source: str) -> Config:
         ValueError: If the text holds anything else.
     """
     try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise ValueError(f"the config stored in '{source}' is not readable (line {error.lineno}: "
-                         f'{error.msg}). Give the config file instead') from error
+        return Config(_values(ast.parse(check_text(text, 'it')), source))
+    except (SyntaxError, RecursionError, MemoryError, KeyError, TypeError) as error:
+        # Python refuses unbalanced and deeply nested text in these ways; MMEngine reserves names.
+        said = (f'line {error.lineno}: {error.msg}' if isinstance(error, SyntaxError) else
+                f'{type(error).__name__} {error}'.strip())
+        raise ValueError(f"the config stored in '{source}' is not readable ({said}). Give the "
+                         'config file instead') from error
+    except ValueError as error:
+        if source in str(error):
+            raise
+        raise ValueError(f"the config stored in '{source}' is not readable: {error}. Give the "
+                         'config file instead') from error
+
+
+def _values(tree: ast.Module, source: str) -> dict[str, Any]:
+    """Return the assigned values by name."""
     values = {}
     for node in tree.body:
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1
                 and isinstance(node.targets[0], ast.Name)):
             raise _refusal(node, source)
         values[node.targets[0].id] = _value(node.value, source)
-    return Config(values)
+    return values
 
 
 def _value(node: ast.expr, source: str) -> Any:

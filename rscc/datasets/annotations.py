@@ -7,6 +7,7 @@ from rscc.text import normalise
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import check_choice
+from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
 
 
@@ -29,6 +30,11 @@ class Record(TypedDict):
     captions: list[str]
     changeflag: bool | None
     imgid: NotRequired[int | None]
+
+
+#: Entries of an image beside its name and captions.
+_FORM = {'filepath?': (str, None), 'split?': (str, None), 'imgid?': (int, str, None),
+         'changeflag?': ({0, 1}, None)}
 
 
 @dataclass
@@ -80,10 +86,8 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
 
 def _record(item: dict, number: int, reading: _Reading) -> Record:
     filename, sentences = sentences_of(item, number, reading.path)
+    check_form(item, _FORM, f"'{reading.path}': '{filename}'")
     flag = item.get('changeflag')
-    if flag not in (None, 0, 1):
-        raise ValueError(f"'{reading.path}': changeflag of '{filename}' is {flag!r}, expected 0 "
-                         'or 1.')
     return Record(sample_id=Path(filename).stem, filename=filename, filepath=item.get('filepath'),
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
                   captions=_captions(sentences, filename, reading), imgid=item.get('imgid'))

@@ -31,7 +31,7 @@ def read_confidence(path: str | Path) -> dict[str, list[str]]:
     ranked = {}
     for number, record in enumerate(data):
         path_there = record.get(PATH_KEY) if isinstance(record, dict) else None
-        if not isinstance(path_there, str) or not path_there:
+        if not isinstance(path_there, str) or not _parts(path_there):
             raise _not_confidence(path, f"record {number} has no '{PATH_KEY}'")
         names = [name for name in record if name != PATH_KEY]
         if not names:

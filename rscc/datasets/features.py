@@ -21,11 +21,14 @@ from torch import Tensor
 
 from rscc.utils import did_you_mean, read_json, resolve_data_file, write_json
 from rscc.utils.files import atomic_path
+from rscc.utils.forms import check_form
 
 FORMAT = 'rscc image features'
 POOLED, TOKENS = 'pooled', 'tokens'
 #: Types of numbers by safetensors' names for them.
 _DTYPES = {'F16': np.dtype('<f2'), 'F32': np.dtype('<f4')}
+_INDEX = {'format': {FORMAT}, 'model': str, 'width': int, 'images': [str],
+          'token_grid?': ([int], None), 'encoder?': (str, None), 'weights?': (str, None)}
 _TOOLS = ('python tools/extract_features.py CONFIG CHECKPOINT, or for a CLIP by its name python '
           'tools/extract_clip_embeddings.py')
 
@@ -86,7 +89,12 @@ class FeatureRows:
         if (handle.metadata() or {}).get('images') != digest_of(self.index['images']):
             raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' are not of one "
                              f'making. Write them again: {_TOOLS}')
-        if self.tokens and TOKENS not in handle.keys():  # noqa: SIM118 - no mapping
+        shapes = {name: tuple(handle.get_slice(name).get_shape()) for name in handle.keys()}
+        if shapes.get(POOLED) != (len(self._rows), self.index['width']):
+            raise ValueError(f"'{self.file}' holds {shapes}; '{POOLED}' of {len(self._rows)} rows "
+                             f"and the width {self.index['width']} was expected. Write it again: "
+                             f'{_TOOLS}')
+        if self.tokens and TOKENS not in shapes:
             raise ValueError(f"'{self.file}' holds no tokens but one vector an image: write it "
                              'with tokens (tools/extract_clip_embeddings.py: --tokens), or set '
                              'features.tokens=False')
@@ -198,13 +206,10 @@ def read_index(file: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no stored features at '{file}'.{did_you_mean(file.name, beside)} "
                                 f'Write them: {_TOOLS}')
     index = read_json(index_path(file))
-    if not isinstance(index, dict) or index.get('format') != FORMAT:
-        raise ValueError(f"'{index_path(file)}' is no index of features: an object with "
-                         f"format='{FORMAT}' was expected")
-    images = index.get('images')
-    if not isinstance(images, list) or not images or not {'model', 'width'} <= set(index):
-        raise ValueError(f"'{index_path(file)}' lacks some of 'model', 'width' and a list 'images' "
-                         f'with names: it has {sorted(index)}. Write it anew: {_TOOLS}')
+    check_form(index, _INDEX, f"index of features '{index_path(file)}'",
+               f'Write it again: {_TOOLS}')
+    if not index['images']:
+        raise ValueError(f"'{index_path(file)}' names no image. Write it again: {_TOOLS}")
     return index
 
 

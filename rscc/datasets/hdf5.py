@@ -12,11 +12,14 @@ from rscc.registry import DATASETS
 from rscc.text import normalise
 from rscc.text.normalisation import join_words
 from rscc.utils import check_choice, did_you_mean, read_json, require
+from rscc.utils.forms import check_form, shorten
 
 VARIANTS = ('blip', 'tutorial')
 #: Task -> axes of one sample before height and width.
 TASKS = {'pair': (2, 3), 'single': (3,)}
 SPECIALS = ('<start>', '<end>', '<pad>')
+#: Entry of a pair in the captions of variant 'blip'.
+_PAIR = {'captions': [str], 'filename?': (str, None), 'changeflag?': ({0, 1}, None)}
 #: What stands behind ``{SPLIT}_IMAGES_`` and ``{SPLIT}_CAPTIONS_``.
 BASE_NAMES = {'blip': 'LEVIR_CC', 'tutorial': 'LEVIR_CC_5_cap_per_img_5_min_word_freq'}
 
@@ -140,14 +143,15 @@ class HDF5CaptionDataset(ChangeDataset):
         if not isinstance(data, dict) or 'image_0' not in data:
             raise ValueError(f"'{self.ann_file}' is not of the 'blip' variant: an object with the "
                              "keys 'image_0', 'image_1', ... was expected. Try variant='tutorial'.")
-        return [self._record(data.get(f'image_{row}'), row) for row in range(len(data))]
+        check_form(data, dict.fromkeys((f'image_{row}' for row in range(len(data))), _PAIR),
+                   f"'{self.ann_file}'")
+        return [self._record(data[f'image_{row}'], row) for row in range(len(data))]
 
-    def _record(self, entry: dict | None, row: int) -> Record:
-        captions = entry.get('captions') if isinstance(entry, dict) else None
-        if not captions or not all(isinstance(text, str) and normalise(text, self.language)
-                                   for text in captions):
+    def _record(self, entry: dict, row: int) -> Record:
+        captions = entry['captions']
+        if not captions or not all(normalise(text, self.language) for text in captions):
             raise ValueError(f"'{self.ann_file}': 'image_{row}' must hold a list of non-empty "
-                             f'captions; found {captions!r}.')
+                             f'captions; found {shorten(captions)}.')
         name, flag = entry.get('filename') or f'{self.split}_{row:06d}', entry.get('changeflag')
         return Record(sample_id=Path(name).stem, filename=str(row), filepath=None, split=self.split,
                       captions=[normalise(text, self.language) for text in captions],
@@ -160,8 +164,12 @@ class HDF5CaptionDataset(ChangeDataset):
         lengths, numbers = read_json(self.file('CAPLENS')), read_json(self.file('WORDMAP'))
         if not isinstance(rows, list) or not isinstance(lengths, list) or len(rows) != len(lengths):
             raise ValueError(f"'{self.ann_file}' is not of the 'tutorial' variant: a list as long "
-                             "as CAPLENS was expected. Try variant='blip'.")
-        words = self._words(numbers)
+                             f"as '{self.file('CAPLENS').name}' was expected. Try variant='blip'.")
+        check_form(rows, [[int]], f"'{self.ann_file}'")
+        check_form(lengths, [range(1 << 16)], f"'{self.file('CAPLENS')}'")
+        check_form(numbers, {str: int}, f"word map '{self.file('WORDMAP')}'")
+        # Marks that are no words are left out of the sentences.
+        words = {number: '' if word in SPECIALS else word for word, number in numbers.items()}
         sentences = [self._sentence(row, length, place, words)
                      for place, (row, length) in enumerate(zip(rows, lengths, strict=True))]
         per_image = self._captions_per_image(len(rows))
@@ -170,18 +178,8 @@ class HDF5CaptionDataset(ChangeDataset):
                        captions=sentences[row * per_image:(row + 1) * per_image])
                 for row in range(len(sentences) // per_image)]
 
-    def _words(self, numbers: Any) -> dict[int, str]:
-        """Return the word of every number, '' for the marks that are no words."""
-        if not isinstance(numbers, dict) or not all(isinstance(n, int) for n in numbers.values()):
-            raise ValueError(f"'{self.file('WORDMAP')}' is no word map: an object of words and "
-                             'their numbers was expected.')
-        return {number: '' if word in SPECIALS else word for word, number in numbers.items()}
-
-    def _sentence(self, row: Any, length: Any, place: int, words: dict[int, str]) -> str:
+    def _sentence(self, row: list[int], length: int, place: int, words: dict[int, str]) -> str:
         """Return the sentence that a row of word numbers spells."""
-        if not isinstance(row, list) or not isinstance(length, int):
-            raise ValueError(f"'{self.ann_file}': row {place} is {str(row)[:40]} of length "
-                             f'{length}; a list of word numbers was expected.')
         strange = [number for number in row[:length] if number not in words]
         if strange:
             raise ValueError(f"'{self.ann_file}': row {place} has the word number {strange[0]!r}, "

@@ -9,10 +9,24 @@ from typing import Any
 from rscc.evaluation.records import CaptionRecord, caption_details
 from rscc.evaluation.references import NAMINGS, References
 from rscc.structures import caption_from
-from rscc.text.normalisation import warn
+from rscc.text.normalisation import LANGUAGES, warn
 from rscc.utils import did_you_mean, read_json, write_json
+from rscc.utils.files import read_text
+from rscc.utils.forms import check_form, shorten
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
+#: Noise level and sentence of every step of a denoising trajectory (once called a strip).
+_STEPS = ([[float, str]], None)
+#: What is read of our own file; it holds more (paths, n-best lists, scores).
+_OURS = {'samples': [{
+    'sample_id': str, 'prediction?': (str, None), 'score?': (float, None),
+    'references?': ([str], None), 'gt_change_flag?': (bool, None),
+    'pred_change_flag?': (bool, None), 'agreement?': (float, None), 'abstained?': bool,
+    'drawn?': int, 'truncated?': (int, None), 'trajectory?': _STEPS, 'strip?': _STEPS}]}
+#: What is read of the dataset that our file names.
+_METADATA = {'dataset?': {'language?': (set(LANGUAGES), None), 'no_change_captions?': ([str], None),
+                          'frequent_caption?': (str, None), 'task?': (str, None)},
+             'split?': (str, None)}
 
 
 def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
@@ -27,8 +41,7 @@ def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
         ValueError: If it is no predictions file.
     """
     data = read_json(path)
-    if not isinstance(data, dict) or not isinstance(data.get('samples'), list):
-        raise ValueError(f"'{path}' is no predictions file: it has no list 'samples'")
+    check_form(data, {'samples': list, 'metrics?': dict}, f"predictions file '{path}'")
     data['metrics'] = {**data.get('metrics', {}), **{k: float(v) for k, v in metrics.items()}}
     write_json(path, data)
 
@@ -63,7 +76,7 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
         return _from_lines(path, references)
     data = read_json(path, unique_keys=True)
     if isinstance(data, dict) and isinstance(data.get('samples'), list):
-        _check_samples(path, data['samples'])
+        _check_samples(path, data)
         # Our own file carries references, ids by name and denoising trajectories.
         if references is None:
             return _own_records(path, data['samples'])
@@ -83,24 +96,16 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
                  partial)
 
 
-def _check_samples(path: Path, samples: list[Any]) -> None:
+def _check_samples(path: Path, data: dict) -> None:
     """Refuse samples that are not as ``PredictionDump`` writes them."""
+    check_form(data, _OURS, f"'{path}'", 'tools/test.py --out writes such a file.')
     seen: set[str] = set()
-    for place, sample in enumerate(samples):
-        name = sample.get('sample_id') if isinstance(sample, dict) else None
-        if not isinstance(name, str) or name in seen:
-            raise ValueError(f"'{path}': sample {place} has the 'sample_id' {name!r}; a name that "
-                             'no other sample has was expected')
-        seen.add(name)
-        said, given = sample.get('prediction'), sample.get('references') or []
-        if not isinstance(said, str | None) or not _are_strings(given):
-            raise ValueError(f"'{path}': sample '{name}' has the prediction {said!r} and the "
-                             f'references {str(given)[:80]}; a string and a list of strings were '
+    for place, sample in enumerate(data['samples']):
+        if sample['sample_id'] in seen:
+            raise ValueError(f"'{path}': sample {place} has the 'sample_id' "
+                             f"{sample['sample_id']!r}; a name that no other sample has was "
                              'expected')
-
-
-def _are_strings(texts: Any) -> bool:
-    return isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        seen.add(sample['sample_id'])
 
 
 def _captions(path: Path, data: Any) -> dict[str, str]:
@@ -112,14 +117,13 @@ def _captions(path: Path, data: Any) -> dict[str, str]:
             isinstance(row, dict) and {'image_id', 'caption'} <= set(row) for row in data):
         pairs = [(row['image_id'], row['caption']) for row in data]
     if not pairs:
-        shown = 'nothing' if data in ({}, []) else f'{type(data).__name__} {str(data)[:60]}'
+        shown = 'nothing' if data in ({}, []) else f'{type(data).__name__} {shorten(data)}'
         raise ValueError(f"'{path}' is no predictions file: expected the JSON of tools/test.py "
                          '--out, an object {id: caption}, a list of {image_id, caption}, or a .txt '
                          f'with one caption a line; found {shown}')
-    wrong = next(((key, text) for key, text in pairs if not isinstance(text, str)), None)
-    if wrong:
-        raise ValueError(f"'{path}': the caption of '{wrong[0]}' is {str(wrong[1])[:60]} "
-                         f'({type(wrong[1]).__name__}); every id needs one sentence, a string')
+    for key, text in pairs:
+        check_form(key, (str, int), f"'{path}': an image id")
+        check_form(text, str, f"'{path}': the caption of '{key}'", 'Every id needs one sentence.')
     # COCO's results have numbers for ids, which would hide a repeated image as 1 and '1'.
     captions = {str(key): text for key, text in pairs}
     if len(captions) < len(pairs):
@@ -151,10 +155,9 @@ def _details(sample: dict) -> dict[str, Any]:
 
 
 def _from_lines(path: Path, references: References | None) -> list[CaptionRecord]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no such predictions file: '{path}'")
+    text = read_text(path, 'predictions file')
     _need(path, references)
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = text.splitlines()
     names = sorted(references.records)
     if len(lines) != len(names):
         raise ValueError(f"'{path}' has {len(lines)} lines and the split has {len(names)} "
@@ -238,6 +241,9 @@ def read_metadata(path: str | os.PathLike) -> dict:
 
     Returns:
         ``dataset`` (metainfo) and ``split``, where the file has them.
+
+    Raises:
+        ValueError: If it is a file of ours whose dataset or split is not as it must be.
     """
     path = Path(path)
     if path.suffix.lower() == '.txt' or not path.is_file():
@@ -248,5 +254,5 @@ def read_metadata(path: str | os.PathLike) -> dict:
         return {}
     if not isinstance(data, dict) or not isinstance(data.get('samples'), list):
         return {}
-    kinds = {'dataset': dict, 'split': str}
-    return {key: data[key] for key, kind in kinds.items() if isinstance(data.get(key), kind)}
+    check_form(data, _METADATA, f"'{path}'")
+    return {key: data[key] for key in ('dataset', 'split') if data.get(key) is not None}

@@ -16,14 +16,16 @@ from torch import Tensor
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.features import key_of, write_features
 from rscc.features.extraction import provenance
+from rscc.utils.forms import check_form, shorten
 
 #: Repetitions of one image's row may differ by the rounding of a graphics card.
 _TOLERANCE = 1e-2
 _KNOWN_MODELS = ('ViT-B_32', 'ViT-B_16', 'ViT-L_14', 'RN50x4', 'RN101', 'RN50')
 
 
-class _TensorsOnly(pickle.Unpickler):
-    """Builds containers, numbers, strings and tensors; any other object is refused unbuilt."""
+# The unpickler in Python: that in C takes gigabytes of memory when a damaged file asks for them.
+class _TensorsOnly(pickle._Unpickler):
+    """Unpickler of containers, numbers, strings and tensors; other objects are refused unbuilt."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a tensor's record needs, or refuse."""
@@ -53,27 +55,23 @@ def read_pickle(file: str | Path) -> tuple[Tensor, list[dict]]:
     if not Path(file).is_file():
         raise FileNotFoundError(f"no embedding pickle at '{file}'")
     try:
-        with Path(file).open('rb') as stream:
-            data = _TensorsOnly(stream).load()
-    except (pickle.UnpicklingError, EOFError, RuntimeError, IndexError, KeyError, TypeError,
-            AttributeError, ValueError) as error:
-        raise ValueError(f"'{file}' cannot be read as an embedding pickle: {error}") from error
+        data = _TensorsOnly(io.BytesIO(Path(file).read_bytes())).load()
+    except Exception as error:  # a damaged pickle fails in any way
+        raise ValueError(f"'{file}' cannot be read as an embedding pickle: "
+                         f'{error or type(error).__name__}') from error
     if not isinstance(data, dict) or not {'clip_embedding', 'captions'} <= set(data):
         raise ValueError(f"'{file}' is no embedding pickle: a dict with 'clip_embedding' and "
                          f"'captions' was expected, found "
                          f'{sorted(map(str, data)) if isinstance(data, dict) else type(data)}')
     rows, captions = data['clip_embedding'], data['captions']
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or not _are_records(captions):
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or not captions:
         shape = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
         raise ValueError(f"'{file}' holds 'clip_embedding' {shape} and 'captions' "
-                         f'{str(captions)[:60]}; a tensor (captions, D) and a list of dicts, one a '
+                         f'{shorten(captions)}; a tensor (captions, D) and a list of dicts, one a '
                          'caption, were expected')
+    check_form(captions, [{'clip_embedding': range(len(rows)), 'filename?': str,
+                           'image_id?': (int, str)}], f"'{file}': captions")
     return rows, captions
-
-
-def _are_records(captions: Any) -> bool:
-    return (isinstance(captions, list) and len(captions) > 0
-            and all(isinstance(caption, dict) for caption in captions))
 
 
 def convert_pickle(file: str | Path, dataset: ChangeDataset, target: str | Path,
@@ -98,7 +96,7 @@ def convert_pickle(file: str | Path, dataset: ChangeDataset, target: str | Path,
     names = _names(dataset)
     rows: dict[str, Tensor] = {}
     for caption in captions:
-        name, row = _image_of(caption, names, file), embeddings[_row_of(caption, embeddings, file)]
+        name, row = _image_of(caption, names, file), embeddings[caption['clip_embedding']]
         other = rows.setdefault(name, row)
         if not torch.allclose(row.float(), other.float(), atol=_TOLERANCE, rtol=_TOLERANCE):
             raise ValueError(f"'{file}' has different embeddings of one image, '{name}': it was "
@@ -141,18 +139,11 @@ def _names(dataset: ChangeDataset) -> dict[str | int, str]:
 def _image_of(caption: dict, names: dict[str | int, str], file: str | Path) -> str:
     """Find a caption's image: by file name, else by its number in the annotations."""
     key = caption.get('filename', caption.get('image_id'))
-    if not isinstance(key, str | int):
+    if key is None:
         raise ValueError(f"'{file}': a caption names no image: 'filename' or 'image_id' was "
                          f'expected, found {sorted(map(str, caption))}')
-    key = int(key) if str(key).isdigit() else Path(str(key)).name
+    key = int(key) if str(key).isdecimal() else Path(str(key)).name
     if key not in names:
         raise ValueError(f"'{file}' is about the image {key!r}, which the dataset does not have: "
                          f'its first are {list(names)[:2]}. Is it of another dataset?')
     return names[key]
-
-
-def _row_of(caption: dict, embeddings: Tensor, file: str | Path) -> int:
-    row = caption.get('clip_embedding')
-    if not isinstance(row, int) or not 0 <= row < len(embeddings):
-        raise ValueError(f"'{file}': a caption points to the row {row!r} of {len(embeddings)}")
-    return row

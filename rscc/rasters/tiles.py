@@ -3,7 +3,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from rscc.rasters.pair_check import check_pair
 from rscc.rasters.row_reader import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
 from rscc.utils import atomic_write, progress, read_json, write_json
+from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
 from rscc.utils.paths import PathList, find_pairs, write_path_list
 
@@ -23,6 +24,11 @@ FILE = 'tiles.json'
 KINDS = {'from': 'A', 'to': 'B', 'label': 'label'}
 WHOLE = 'all'  # the split of data without splits; it gets no folder of its own
 _FORMAT = 'rscc tiles 1'
+_INDEX = {'format': {_FORMAT}, 'size': int, 'overlap': int, 'bands?': ([int], None),
+          'scale?': ([float], None), 'images': [{
+              'stem': str, 'split': {'train', 'val', 'test', WHOLE}, 'height': int, 'width': int,
+              'files': {'from': str, 'to': str, 'label?': str}, 'window?': ([int], None),
+              'crs?': (str, None), 'transform?': ([float], None)}]}
 
 
 @dataclass(frozen=True)
@@ -122,15 +128,22 @@ def read_index(path: str | Path) -> TileIndex:
                                 'beside the tiles. For tiles cut by other programs give --size, '
                                 '--overlap and --image-size instead')
     data = read_json(path)
-    try:
-        if data['format'] != _FORMAT:
-            raise KeyError('format')
-        scenes = tuple(Scene(**image) for image in data['images'])
-        return TileIndex(data['size'], data['overlap'], scenes, data.get('bands'),
-                         data.get('scale'))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"'{path}' is no index of tiles as tools/dataset_converters/tiles.py cut "
-                         f'writes it ({error}). Cut the images again') from error
+    check_form(data, _INDEX, f"index of tiles '{path}'",
+               'Cut the images again: tools/dataset_converters/tiles.py cut')
+    names = [entry.name for entry in fields(Scene)]
+    scenes = [Scene(**{name: image[name] for name in names if name in image})
+              for image in data['images']]
+    index = TileIndex(data['size'], data['overlap'], tuple(scenes), data.get('bands'),
+                      data.get('scale'))
+    for scene in scenes:
+        if scene.stem != _safe(scene.stem):
+            raise ValueError(f"index of tiles '{path}': '{scene.stem}' cannot be the beginning of "
+                             'file names. Cut the images again')
+        try:
+            len(index.grid(scene))
+        except ValueError as error:
+            raise ValueError(f"index of tiles '{path}': {error}") from error
+    return index
 
 
 SPLITS = {2: ('train', 'test'), 3: ('train', 'val', 'test')}

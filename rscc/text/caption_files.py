@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rscc.utils import read_json
+from rscc.utils.forms import shorten
 
 #: Language -> keys of a sentence: the sentence, its words.
 SENTENCE_KEYS = {'en': ('raw', 'tokens'), 'zh': ('raw_chinese', 'tokens_chinese')}
@@ -88,8 +89,8 @@ def string_of(sentence: Any, where: str, language: str, text_from: str = 'raw') 
             f'{sorted(map(str, sentence))}. Chinese captions of published datasets are in files of '
             "their own, such as 'dataset_sydney_cn.json': name that one (ann_file, --ann-file or "
             '--references).')
-    raise ValueError(f"{where} is {text!r}; a non-empty string in '{language}' was expected. "
-                     'Correct or remove it.')
+    raise ValueError(f"{where} is {shorten(text)}; a non-empty string in '{language}' was "
+                     'expected. Correct or remove it.')
 
 
 def holds_word(text: str) -> bool:

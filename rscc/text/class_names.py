@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from rscc.utils import did_you_mean
+from rscc.utils.files import read_text
 
 LANGUAGES = {'en': 0, 'zh': 1}
 #: ChangeCLIP calls the 56 names by this file; its users' commands keep working.
@@ -50,11 +51,7 @@ def _read(name_or_path: str) -> str:
         raise FileNotFoundError(
             f"no class list '{name_or_path}': expected a text file or one of {known}."
             f'{did_you_mean(name_or_path, known)}')
-    try:
-        return path.read_bytes().decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f"class list '{name_or_path}' is not UTF-8 ({error.reason} at byte "
-                         f'{error.start}); save it again in that encoding') from error
+    return read_text(path, 'class list')
 
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:

@@ -15,7 +15,9 @@ from rscc import compat
 from rscc.registry import TOKENIZERS
 from rscc.text.normalisation import normalise, warn
 from rscc.text.tokenizer import CaptionTokenizer
-from rscc.utils import resolve_data_file
+from rscc.utils import read_json, resolve_data_file
+from rscc.utils.files import read_text
+from rscc.utils.forms import check_form
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,10 +100,13 @@ def _word_pieces(path: Path, lower_case: bool, with_blip: bool) -> Any:
     """Make transformers' BERT tokenizer, with BLIP's two tokens or without."""
     module = compat.import_transformers()
     kind = module.BertTokenizer
-    if 'vocab' in inspect.signature(kind.__init__).parameters:  # transformers 5
-        pieces = kind(vocab=str(path), do_lower_case=lower_case)
-    else:
-        pieces = module.BertTokenizerFast(vocab_file=str(path), do_lower_case=lower_case)
+    try:
+        if 'vocab' in inspect.signature(kind.__init__).parameters:  # transformers 5
+            pieces = kind(vocab=str(path), do_lower_case=lower_case)
+        else:
+            pieces = module.BertTokenizerFast(vocab_file=str(path), do_lower_case=lower_case)
+    except Exception as error:  # the tokenizers library raises plain exceptions
+        raise ValueError(f"'{path}' is no BERT vocabulary, one piece a line ({error})") from error
     if with_blip:
         pieces.add_special_tokens({'bos_token': '[DEC]'})
         pieces.add_special_tokens({'additional_special_tokens': ['[ENC]']})
@@ -140,7 +145,7 @@ def _vocabulary_from_hub(name: str) -> Path:
 
 
 def _check_specials(path: Path) -> None:
-    pieces = set(path.read_text(encoding='utf-8').splitlines())
+    pieces = set(read_text(path, 'word-piece vocabulary').splitlines())
     missing = [name for name in ('[PAD]', '[UNK]', '[SEP]', '[CLS]') if name not in pieces]
     if missing:
         raise ValueError(f"'{path}' is no BERT vocabulary: it lacks {', '.join(missing)} "
@@ -228,12 +233,29 @@ def _byte_pairs_of_files(vocab: Path, merges: Path) -> Any:
         if not path.is_file():
             raise FileNotFoundError(f"GPT-2's {what} not found at '{path}'; both files come with "
                                     'every GPT-2 model')
+    _check_pairs(vocab, merges)
     kind = compat.import_transformers().GPT2Tokenizer
     try:
         return kind(vocab=str(vocab), merges=str(merges))
     except Exception as error:  # the tokenizers library raises plain exceptions
         raise ValueError(f"'{vocab}' and '{merges}' are not a byte-pair vocabulary and its merges "
                          f'({error})') from error
+
+
+def _check_pairs(vocab: Path, merges: Path) -> None:
+    """Refuse files that do not go together, some of which end the tokenizers library."""
+    ids = read_json(vocab, unique_keys=True)
+    check_form(ids, {str: int}, f"byte-pair vocabulary '{vocab}'")
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(f"byte-pair vocabulary '{vocab}' does not number its {len(ids)} entries "
+                         f'from 0 to {len(ids) - 1}')
+    for number, line in enumerate(read_text(merges, 'merges').split('\n'), 1):
+        pair = line.split(' ')
+        if line.startswith('#version') or not line:
+            continue
+        if len(pair) != 2 or not {*pair, ''.join(pair)} <= ids.keys():
+            raise ValueError(f"'{merges}', line {number}: {line!r} is no pair of entries of the "
+                             f"byte-pair vocabulary '{vocab}' whose union is one too")
 
 
 def _byte_pairs_of_model(name: str) -> Any:

@@ -1,17 +1,20 @@
 """Word-level tokenizer with its vocabularies, and pretrained word vectors."""
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from rscc.registry import TOKENIZERS
+from rscc.text.caption_files import read_images, string_of
 from rscc.text.normalisation import join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
 from rscc.utils.deprecation import warn_deprecated
+from rscc.utils.files import check_text
+from rscc.utils.forms import check_form
 
 #: Names that vocabularies in the wild give the four specials; ours come first.
 SPECIALS = {
@@ -85,7 +88,7 @@ class WordTokenizer(CaptionTokenizer):
             ValueError: If no word is frequent enough.
         """
         counts = Counter(word for text in captions for word in split_words(text, language))
-        return cls(words=_frequent(counts, min_count), language=language)
+        return cls(words=_frequent(counts, min_count, 'the captions'), language=language)
 
     def _read(self, path: str | os.PathLike, min_count: int) -> list[str]:
         path = resolve_data_file(path)
@@ -97,9 +100,9 @@ class WordTokenizer(CaptionTokenizer):
         data = read_json(path)
         if isinstance(data, Mapping) and isinstance(data.get('images'), list):
             self._counted = True
-            counts = Counter(word for text in _training_captions(data, self.language)
+            counts = Counter(word for text in _training_captions(path, self.language)
                              for word in split_words(text, self.language))
-            return _frequent(counts, min_count)
+            return _frequent(counts, min_count, f"'{path}'")
         if isinstance(data, Mapping) and data.get('format') == ENCODING_FORMAT:
             return self._read_encoding(data, path)
         if isinstance(data, Mapping) and all(type(i) is int for i in data.values()):
@@ -110,19 +113,20 @@ class WordTokenizer(CaptionTokenizer):
                          'object word -> id, or annotations with "images"')
 
     def _read_encoding(self, data: Mapping, path: str | os.PathLike) -> list[str]:
-        words, length, language = (data.get(key) for key in ('words', 'length', 'language'))
-        if not isinstance(words, list) or type(length) is not int or length < 3:
-            raise ValueError(f"'{path}' is no whole word encoding: found length {length!r} and "
-                             f"{type(words).__name__} 'words', expected at least 3 (start, a word, "
-                             'end) and a list. Write it again: tools/dataset_converters/levircc.py '
-                             '--word-encode')
-        if language not in (None, self.language):
-            raise ValueError(f"'{path}' is of captions in '{language}', and the tokenizer's "
-                             f"language is '{self.language}'")
-        self.max_tokens = length - 2  # start and end
-        return words
+        # A caption is at least start, a word and end.
+        check_form(data, {'words': [str], 'length': range(3, 10_000), 'language?': (str, None)},
+                   f"word encoding '{path}'",
+                   'Write it again: tools/dataset_converters/levircc.py --word-encode')
+        if data.get('language') not in (None, self.language):
+            raise ValueError(f"'{path}' is of captions in '{data['language']}', and the "
+                             f"tokenizer's language is '{self.language}'")
+        self.max_tokens = data['length'] - 2  # start and end
+        return data['words']
 
     def _set_entries(self, entries: list[str], source: str) -> None:
+        check_form(entries, [str], source)
+        for entry in entries:
+            check_text(entry, f'{source}: the entry {entry!r}')
         twice = [word for word, count in Counter(entries).items() if count > 1]
         if twice:
             raise ValueError(f"{source} holds '{twice[0]}' twice ({len(twice)} such words)")
@@ -167,10 +171,10 @@ class WordTokenizer(CaptionTokenizer):
         return f"WordTokenizer({self.vocab_size} entries, language='{self.language}')"
 
 
-def _frequent(counts: Counter, min_count: int) -> list[str]:
+def _frequent(counts: Counter, min_count: int, source: str) -> list[str]:
     words = [word for word, count in counts.items() if count >= min_count]
     if not words:
-        raise ValueError(f'no word occurs {min_count} times or more in the captions '
+        raise ValueError(f'no word occurs {min_count} times or more in {source} '
                          f'({len(counts)} different words)')
     return sorted(words, key=lambda word: (-counts[word], word))
 
@@ -188,15 +192,16 @@ def _by_id(ids: Mapping[str, int], path: str | os.PathLike) -> list[str]:
     return [by_id[i] for i in range(len(by_id))]
 
 
-def _training_captions(data: Mapping[str, Any], language: str) -> Iterable[str]:
-    """Yield the training sentences of a Karpathy-style annotation (all, if no split is given)."""
-    key = 'raw_chinese' if language == 'zh' else 'raw'
-    for image in data['images']:
-        if image.get('split', 'train') not in ('train', 'restval'):
-            continue
-        for sentence in image['sentences']:
-            yield (strip_hashes(sentence[key]) if key in sentence
-                   else ' '.join(sentence['tokens']))
+def _training_captions(path: str | os.PathLike, language: str) -> Iterable[str]:
+    """Yield the training sentences of an annotation file (all, if no split is given)."""
+    for number, image in enumerate(read_images(path)):
+        where = f"'{path}': image {number}"
+        check_form(image, {'split?': (str, None)}, where)
+        if image.get('split', 'train') in ('train', 'restval'):
+            sentences = image.get('sentences', image.get('captions'))
+            check_form(sentences, [object], f'{where}: its captions')
+            for place, sentence in enumerate(sentences):
+                yield strip_hashes(string_of(sentence, f'{where}: caption {place}', language))
 
 
 def read_word_vectors(path: str | os.PathLike, words: Collection[str], width: int
@@ -222,20 +227,30 @@ def read_word_vectors(path: str | os.PathLike, words: Collection[str], width: in
     if not path.is_file():
         raise FileNotFoundError(f"no word vectors at '{path}': expected a text file with a word "
                                 f'and {width} numbers a line, glove.6B.{width}d.txt for instance')
-    wanted, found = set(words), {}
-    with path.open(encoding='utf-8') as lines:
-        first = next(lines, '')
-        sizes = len(first.split()) == 2 and first.replace(' ', '').strip().isdigit()
-        rest = lines if sizes else chain([first], lines)
-        for number, line in enumerate(rest, 1):
-            # The first line tells a wrong file at once; parsing all others would take minutes.
-            word = line.rstrip().rsplit(' ', width)[0]
-            if number == 1 or word in wanted:
-                vector = _vector(line.rstrip(), width, f"'{path}', vector {number}")
-                found |= {word: vector} if word in wanted else {}
+    try:
+        with path.open(encoding='utf-8') as lines:
+            found = _vectors(lines, set(words), width, path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"word vectors '{path}' are not UTF-8 ({error.reason}). Save the file "
+                         'again in that encoding') from error
     if not found:
-        raise ValueError(f"'{path}' has a vector for none of {len(wanted)} words "
-                         f'({", ".join(sorted(wanted)[:3])}, ...): is it of another language?')
+        raise ValueError(f"'{path}' has a vector for none of {len(set(words))} words "
+                         f'({", ".join(sorted(words)[:3])}, ...): is it of another language?')
+    return found
+
+
+def _vectors(lines: Iterator[str], wanted: set[str], width: int, path: Path
+             ) -> dict[str, np.ndarray]:
+    """Return the vectors (width,) of wanted words among the lines of a file."""
+    found: dict[str, np.ndarray] = {}
+    first = next(lines, '')
+    sizes = len(first.split()) == 2 and first.replace(' ', '').strip().isdigit()
+    for number, line in enumerate(lines if sizes else chain([first], lines), 1):
+        # The first line tells a wrong file at once; parsing all others would take minutes.
+        word = line.rstrip().rsplit(' ', width)[0]
+        if number == 1 or word in wanted:
+            vector = _vector(line.rstrip(), width, f"'{path}', vector {number}")
+            found |= {word: vector} if word in wanted else {}
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rscc.utils.files import atomic_write
+from rscc.utils.files import atomic_write, read_text
 from rscc.utils.names import did_you_mean
 
 #: Endings of image files, in small letters.
@@ -253,13 +253,9 @@ def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
         raise FileNotFoundError(f"no path list '{path}'. Write it (python "
                                 'tools/general/write_path.py ROOT), or correct where it is looked '
                                 'for: RSCC_DATA or --data-root. See docs/en/datasets.md#path-lists')
-    try:
-        text = path.read_bytes().decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f"path list '{path}' is not UTF-8 (byte {error.start}). Save it as UTF-8, "
-                         'or write it again: python tools/general/write_path.py ROOT') from error
     pairs = [_listed(number, line, path, label)
-             for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+             for number, line in enumerate(read_text(path, 'path list').splitlines(), 1)
+             if line.strip()]
     if not pairs:
         raise ValueError(f"path list '{path}' is empty; one line a pair, '{_FORM}', was expected. "
                          'Write it again: python tools/general/write_path.py ROOT')

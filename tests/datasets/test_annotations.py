@@ -107,7 +107,7 @@ def test_images_without_captions_name_or_proper_flag_are_refused(tmp_path):
         read_captions(write(tmp_path / 'c.json', image()))
     with pytest.raises(ValueError, match="image 0 has no 'filename'"):
         read_captions(write(tmp_path / 'c.json', {'images': [{'captions': ['x']}]}))
-    with pytest.raises(ValueError, match=r"changeflag of 'a.png' is 'yes', expected 0 or 1"):
+    with pytest.raises(ValueError, match=r"'a.png': changeflag is a string \('yes'\); 0 or 1"):
         read_captions(write(tmp_path / 'c.json', image(captions=['x'], changeflag='yes')))
 
 

@@ -139,7 +139,7 @@ def test_files_that_do_not_belong_together_are_refused(root):
     with pytest.raises(ValueError, match=r"'clip\.json' are not of one making"):
         build(root)
     index.write_text('{"images": []}')
-    with pytest.raises(ValueError, match="no index of features: an object with format='rscc"):
+    with pytest.raises(ValueError, match=r"index of features '.*clip\.json' lacks 'format'"):
         build(root)
     make(root / 'clip.safetensors')
     file = root / 'clip.safetensors'
@@ -165,7 +165,7 @@ def test_an_index_that_lacks_what_rows_need_is_refused(root, change):
     path = index_path(root / 'clip.safetensors')
     index = {**json.loads(path.read_text()), **change}
     path.write_text(json.dumps({key: value for key, value in index.items() if value is not ...}))
-    with pytest.raises(ValueError, match=r"clip\.json' lacks some of 'model', 'width' and a list"):
+    with pytest.raises(ValueError, match=r"clip\.json'(: images is| names no| lacks 'model')"):
         build(root)
 
 

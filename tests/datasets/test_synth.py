@@ -82,7 +82,7 @@ def test_one_date_can_be_chosen_and_an_unknown_one_is_refused(scenes):
 
 
 def test_annotations_without_scene_metadata_are_refused(levir):
-    with pytest.raises(ValueError, match=r"holds no scene metadata \(the key 'scene'\)"):
+    with pytest.raises(ValueError, match=r"scene metadata '.*': images: 0 lacks 'scene'"):
         SynthSceneDataset(str(levir))
     with pytest.raises(FileNotFoundError, match=r'datasets\.md#built-in-dataset'):
         SynthSceneDataset(str(levir / 'nowhere'))

@@ -152,7 +152,7 @@ def test_wrong_files_say_what_was_expected(tmp_path, references):
     with pytest.raises(ValueError, match='one caption a line; found nothing'):
         read_predictions(tmp_path / 'p.json', references)
     write_json(tmp_path / 'p.json', {'test_1': 'a', 'test_2': ['b']})
-    with pytest.raises(ValueError, match=r"the caption of 'test_2' is \['b'\] \(list\); every id"):
+    with pytest.raises(ValueError, match=r"caption of 'test_2' is a list \(\['b'\]\); .* Every id"):
         read_predictions(tmp_path / 'p.json', references)
     (tmp_path / 'p.json').write_text('{"test_1": "a", "test_2": "b", "test_1": "c"}')
     with pytest.raises(ValueError, match="has the key 'test_1' more than once in one object"):
@@ -167,11 +167,12 @@ def test_wrong_files_say_what_was_expected(tmp_path, references):
 
 
 @pytest.mark.parametrize(('samples', 'message'), [
-    (['a'], r"sample 0 has the 'sample_id' None; a name that no other sample has"),
-    ([dict(prediction='x')], r"sample 0 has the 'sample_id' None"),
+    (['a'], r"samples: 0 is a string \('a'\); an object with 'sample_id' was expected"),
+    ([dict(prediction='x')], r"samples: 0 lacks 'sample_id'"),
     ([dict(sample_id='a'), dict(sample_id='a')], r"sample 1 has the 'sample_id' 'a'"),
-    ([dict(sample_id='a', prediction=1)], r"sample 'a' has the prediction 1 and the references"),
-    ([dict(sample_id='a', prediction='x', references='y')], r'references y; a string and a list')])
+    ([dict(sample_id='a', prediction=1)], r'samples: 0: prediction is an integer \(1\); a string'),
+    ([dict(sample_id='a', prediction='x', references='y')],
+     r"samples: 0: references is a string \('y'\); a list \(each entry: a string\) or null")])
 def test_samples_of_another_make_are_named(tmp_path, references, samples, message):
     write_json(tmp_path / 'p.json', dict(samples=samples))
     for given in (None, references):

@@ -77,7 +77,8 @@ def test_contents_that_do_not_fit_are_refused(tmp_path, dataset):
 
     with pytest.raises(ValueError, match=r"about the image '9\.tif', which the dataset does not"):
         attempt(captions=[dict(filename='9.tif', clip_embedding=0)])
-    with pytest.raises(ValueError, match='points to the row 77 of 6'):
+    with pytest.raises(ValueError, match=r'captions: 0: clip_embedding is an integer \(77\); an '
+                       'integer from 0'):
         attempt(captions=[dict(filename='1.tif', clip_embedding=77)])
     with pytest.raises(ValueError, match=r"different embeddings of one image, 'imgs/1\.tif'"):
         attempt(clip_embedding=torch.randn(6, 4))
@@ -88,7 +89,7 @@ def test_contents_that_do_not_fit_are_refused(tmp_path, dataset):
     dict(clip_embedding=torch.zeros(6))])
 def test_pickles_of_another_shape_are_refused(tmp_path, changes):
     with pytest.raises(ValueError, match=r"holds 'clip_embedding' .* and 'captions' .*; a tensor "
-                       r'\(captions, D\) and a list of dicts'):
+                       r"\(captions, D\) and a list of dicts|captions: 0 is a string \('a'\)"):
         read_pickle(published(tmp_path, **changes))
 
 

@@ -190,7 +190,7 @@ def test_a_missing_or_foreign_index_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"tiles\.json'; .*cut writes it.*--image-size"):
         read_index(tmp_path)
     (tmp_path / 'tiles.json').write_text(json.dumps({'size': 3}))
-    with pytest.raises(ValueError, match=r"tiles\.json' is no index of tiles.*Cut the images"):
+    with pytest.raises(ValueError, match=r"index of tiles '.*tiles\.json' lacks 'format'\. Cut"):
         read_index(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_what_is_wrong_with_a_list_is_said(tmp_path, content, language, message)
 def test_another_encoding_is_refused(tmp_path):
     path = tmp_path / 'mine.txt'
     path.write_bytes('road, 道路\n'.encode('gbk'))
-    with pytest.raises(ValueError, match=r'is not UTF-8 .* save it again in that encoding'):
+    with pytest.raises(ValueError, match=r'is not UTF-8: .* Save it again as UTF-8'):
         class_names(str(path))
 
 

@@ -188,7 +188,7 @@ def test_an_empty_a_missing_and_a_wrongly_encoded_list_say_what_to_do(tmp_path):
         read(tmp_path, ' \n\n')
     with pytest.raises(FileNotFoundError, match=r"no path list '.*val\.txt'.*write_path\.py ROOT"):
         read_path_list(tmp_path / 'val.txt')
-    with pytest.raises(ValueError, match=r'is not UTF-8 \(byte 2\). Save it as UTF-8'):
+    with pytest.raises(ValueError, match=r'is not UTF-8: .* at byte 2 \(line 1\)\. Save it'):
         read(tmp_path, 'A/é.png B/1.png l/1.png'.encode('latin-1'))
 
 
