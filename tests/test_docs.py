@@ -180,6 +180,15 @@ def test_no_chinese_sentence_is_broken_across_lines(page):
     assert not broken, f'{page}: join these lines with what follows them: {broken[:3]}'
 
 
+@pytest.mark.parametrize('page', ['docs/en/models.md', 'docs/zh_cn/models.md'])
+def test_the_layers_of_the_package_are_those_of_the_imports(page):
+    from test_floors import FLOORS
+    shown = {name.removesuffix('.py'): int(layer)
+             for layer, cell in re.findall(r'^\| (\d+) \| ([^|]+) \|', read(page), re.M)
+             for name in re.findall(r'`rscc/(\w+(?:\.py)?)`', cell)}
+    assert shown == {part: floor for part, floor in FLOORS.items() if part}
+
+
 def test_the_example_of_a_new_part_works():
     from testers import frame_features
 
