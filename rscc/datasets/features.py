@@ -89,7 +89,8 @@ class FeatureRows:
         if (handle.metadata() or {}).get('images') != digest_of(self.index['images']):
             raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' are not of one "
                              f'making. Write them again: {_TOOLS}')
-        shapes = {name: tuple(handle.get_slice(name).get_shape()) for name in handle.keys()}
+        shapes = {name: tuple(handle.get_slice(name).get_shape())
+                  for name in handle.keys()}  # noqa: SIM118, the handle is no dict
         if shapes.get(POOLED) != (len(self._rows), self.index['width']):
             raise ValueError(f"'{self.file}' holds {shapes}; '{POOLED}' of {len(self._rows)} rows "
                              f"and the width {self.index['width']} was expected. Write it again: "

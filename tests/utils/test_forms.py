@@ -36,10 +36,10 @@ def test_the_first_difference_is_named_with_its_place(data, message):
 
 
 def test_integers_of_more_than_64_bits_are_none():
-    with pytest.raises(ValueError, match='x is an integer .*; an integer was expected'):
+    with pytest.raises(ValueError, match=r'x is an integer .*; an integer was expected'):
         check_form(2**63, int, 'x')
     check_form(2**63 - 1, float, 'x')
-    with pytest.raises(ValueError, match='x is an integer .*; a number was expected'):
+    with pytest.raises(ValueError, match=r'x is an integer .*; a number was expected'):
         check_form(10**400, float, 'x')
 
 

@@ -112,5 +112,5 @@ def test_scores_are_added_and_the_rest_is_kept(tmp_path):
 
 def test_scores_are_not_added_to_another_file(tmp_path):
     (tmp_path / 'x.json').write_text('[]')
-    with pytest.raises(ValueError, match="predictions file '.*' is a list .*object with 'samples'"):
+    with pytest.raises(ValueError, match=r"file '.*' is a list .*object with 'samples'"):
         add_metrics(tmp_path / 'x.json', {})
