@@ -78,10 +78,8 @@ class ChangeInferencer:
             self._load, self._steps = image_pipeline(cfg, bands, scale)
 
     def __repr__(self) -> str:
-        heads = [name for name in ('change_head', 'caption_head', 'flag_head')
-                 if getattr(self.model, name, None) is not None]
         return (f"ChangeInferencer('{self._loaded.source}', {self.meta.get('task', 'pair')}, "
-                f"{', '.join(heads) or type(self.model).__name__}, {self.device})")
+                f"{', '.join(self._loaded.heads) or type(self.model).__name__}, {self.device})")
 
     def __call__(self, img_from: Image | Sequence[Image],
                  img_to: Image | Sequence[Image] | None = None, *, batch_size: int = 8,
@@ -125,7 +123,7 @@ class ChangeInferencer:
                 first one ends the loop.
             **decoding: See :meth:`__call__`.
         """
-        if decoding and getattr(self.model, 'caption_head', None) is None:
+        if decoding and self._loaded.caption_head is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
         jobs, waiting = self._windows(samples, batch_size, on_error), []
@@ -146,7 +144,7 @@ class ChangeInferencer:
     @property
     def decoding(self) -> dict[str, Any]:
         """Decoding options of the caption head with the config's values; none without a head."""
-        head = getattr(self.model, 'caption_head', None)
+        head = self._loaded.caption_head
         return {} if head is None else head.decoding.as_dict()
 
     def _windows(self, samples: Iterable[tuple[Image, Image | None]], ahead: int,
@@ -181,9 +179,8 @@ class ChangeInferencer:
                 'single images', 'img_to was given too')
             raise ValueError(f'this model reads {wanted}; {given}')
         name = name_of(images)
-        threshold = getattr(getattr(self.model, 'change_head', None), 'threshold', None)
         return WindowedImage(read_images(images, name, self._load), self.window,
-                             0.5 if threshold is None else threshold, name, sources_of(images))
+                             self._loaded.threshold, name, sources_of(images))
 
     def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
         """Run the test pipeline."""

@@ -4,11 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import mmcv.cnn
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -16,13 +17,26 @@ from rscc.config.check import check_overrides
 from rscc.config.stored import config_from_text
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import tested_dataset, trained_dataset
-from rscc.models.caption_heads.base import restore_vocabulary
+from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
+from rscc.models.change_heads.base import as_change_head
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
 from rscc.utils.deprecation import warn_deprecated_config
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
+
+
+@runtime_checkable
+class HasHeads(Protocol):
+    """What inference asks of a model besides ``test_step`` and ``predict``: its heads by name.
+
+    ``ChangeInterpreter`` has them. A model of one's own without these attributes is answered
+    likewise; only decoding options, and the threshold of a single-channel map, have no place there.
+    """
+    change_head: nn.Module | None
+    caption_head: CaptionHead | None
+    flag_head: nn.Module | None
 
 
 @dataclass
@@ -39,6 +53,27 @@ class LoadedModel:
     cfg: Config
     meta: dict[str, Any]
     source: str
+
+    @property
+    def heads(self) -> list[str]:
+        """Names of the heads that the model has."""
+        if not isinstance(self.model, HasHeads):
+            return []
+        known = dict(change_head=self.model.change_head, caption_head=self.model.caption_head,
+                     flag_head=self.model.flag_head)
+        return [name for name, head in known.items() if head is not None]
+
+    @property
+    def caption_head(self) -> CaptionHead | None:
+        """The caption head, if there is one."""
+        return self.model.caption_head if isinstance(self.model, HasHeads) else None
+
+    @property
+    def threshold(self) -> float:
+        """P(changed) above which a pixel of a single-channel map is changed."""
+        head = self.model.change_head if isinstance(self.model, HasHeads) else None
+        own = None if head is None else as_change_head(head).threshold
+        return 0.5 if own is None else own
 
 
 def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.PathLike | None,
@@ -144,4 +179,5 @@ def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:
     kind = stored.get('dataset_type') or trained.get('type') or tested.get('type')
     known = DATASETS.get(kind) if isinstance(kind, str) else kind
     language = {} if stored else {'language': tested.get('language', 'en')}
-    return {**getattr(known, 'METAINFO', {}), **language, **stored}
+    facts = known.METAINFO if isinstance(known, type) and issubclass(known, BaseDataset) else {}
+    return {**facts, **language, **stored}

@@ -241,7 +241,8 @@ def merge_captions(answers: Sequence[WindowAnswer], language: str,
         chosen = chosen[:1]
     text = _BETWEEN[language].join(caption.text for caption in chosen)
     score = float(np.mean([caption.score for caption in chosen]))
-    return [ScoredCaption(text, score)], counted
+    cut_at = next((caption.cut_at for caption in chosen if caption.truncated), None)
+    return [ScoredCaption(text, score, cut_at)], counted
 
 
 def _distinct(answers: Sequence[WindowAnswer], language: str

@@ -73,6 +73,7 @@ class BrighterIsChanged(BaseModel):
         head = DrawsTheWords if draws else SaysTheWords
         self.caption_head = head() if captions else None
         self.mask, self.flag = mask, flag
+        self.change_head = self.flag_head = None
 
     def forward(self, inputs, data_samples, mode):
         assert not torch.is_grad_enabled() and not self.training
