@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass
 class SentenceGrid:
-    """N samples of up to M sentences, longest first in both directions.
+    """Training sentences of a batch: N samples of up to M, longest first in both directions.
 
     At every step the sentences that still go on then lie in a rectangle of the first n samples and
     m places, which only shrinks: with one sentence a sample it is the sorted, shrinking batch of
@@ -84,7 +84,7 @@ def _unroll(ids: Tensor, lengths: Tensor) -> tuple[list[tuple[int, int]], Tensor
 
 
 class AdditiveAttention(nn.Module):
-    """Weights w . relu(W_e a_i + W_d h), softmax over the tokens a_i.
+    """Additive attention: w . relu(W_e a_i + W_d h), softmax over the tokens a_i.
 
     Args:
         memory_channels: C.
@@ -177,7 +177,7 @@ class AttentionLSTM(nn.Module):
 
 @dataclass(frozen=True)
 class LSTMState:
-    """What R rows, M for each of N samples, have read.
+    """State of the LSTM in R rows of text, M for each of N samples.
 
     Attributes:
         hidden, cell: (N, M, H).

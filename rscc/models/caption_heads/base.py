@@ -1,4 +1,4 @@
-"""Base classes of caption heads: what a head is to the rest of the project, and what heads share.
+"""Base classes of caption heads, and the words that a checkpoint carries for them.
 
 ``CaptionHead`` owns tokenizer, vocabulary, limit of tokens, decoding options and the two faces
 ``loss`` and ``generate``. ``AutoregressiveHead`` adds the search of heads that write token by
@@ -153,7 +153,7 @@ class CaptionHead(Part, nn.Module):
 
 
 class AutoregressiveHead(CaptionHead):
-    """A caption head that writes token by token: its decoder as a ``DecoderStep``, and one search.
+    """Base class of caption heads that write token by token: one search, a decoder step each.
 
     Args:
         tokenizer, memory_channels, loss_weight, source: As for ``CaptionHead``.

@@ -1,4 +1,4 @@
-"""The text decoder of BLIP as a caption head.
+"""The BLIP caption head: a BERT-like decoder that attends to the image.
 
 Paper: Li et al., BLIP, ICML 2022, https://arxiv.org/abs/2201.12086. The decoder is transformers';
 memory, packing of sentences and decoding options are ours.

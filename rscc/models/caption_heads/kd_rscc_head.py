@@ -34,7 +34,7 @@ ESTIMATES = ('vectors', 'words')
 
 @MODELS.register_module()
 class KarrasCaptionHead(CaptionHead):
-    """Writes a whole caption at once, from noise, in a few steps.
+    """Diffusion of whole captions: words out of noise in a few steps.
 
     A caption is a row of L word vectors, start, end and padding among them. Training adds noise to
     it and learns to take it away; sampling starts from noise alone. The defaults are the published

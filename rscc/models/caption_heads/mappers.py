@@ -15,7 +15,7 @@ from rscc.utils import did_you_mean
 
 @MODELS.register_module()
 class MLPMapper(nn.Module):
-    """``Linear, Tanh, Linear``: one image vector to P embeddings.
+    """Perceptron (Linear, Tanh, Linear) from one image vector to P embeddings.
 
     Args:
         in_channels: Width D of the image vector.
@@ -109,7 +109,7 @@ class PrefixBlock(nn.Module):
 
 @MODELS.register_module()
 class TransformerMapper(nn.Module):
-    """P learned constants that attend to the image: what they become is the prefix.
+    """Transformer in which P learned constants attend to the image and become the prefix.
 
     An image vector is first spread over C tokens; image tokens (ours; ClipCap reads one vector) are
     taken as they are, each projected to the width of the language model.

@@ -20,7 +20,7 @@ from rscc.text.tokenizer import pad_sentences
 
 
 class CaptionRows(NamedTuple):
-    """K rows of every sample; what diffusion learns from at once.
+    """Padded training captions: K rows of every sample.
 
     Attributes:
         ids: (N, K, L), captions padded to L.
@@ -77,7 +77,7 @@ def position_weights(ids: Tensor, pad_id: int, pad_weight: float) -> Tensor:
 
 
 class Estimate(NamedTuple):
-    """What the head makes of noisy captions.
+    """Estimate of clean captions from noisy ones.
 
     Attributes:
         vectors: Clean word vectors (R, L, C): D of EDM.

@@ -27,7 +27,7 @@ from rscc.utils.deprecation import renamed_keyword
 
 @dataclass(frozen=True)
 class DiffusionDecoding(DecodingOptions):
-    """How sentences are sampled.
+    """Options of diffusion sampling.
 
     Attributes:
         sampler: Name of a sampler, or ``dict(type=name, **options)``.

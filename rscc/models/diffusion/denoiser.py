@@ -23,7 +23,7 @@ ALIGNMENTS = ('once', 'every_layer')
 
 @MODELS.register_module()
 class ChangeDenoiser(nn.Module):
-    """F(c_in x, c_noise, memory) of the preconditioned denoiser.
+    """Network F(c_in x, c_noise, memory) of the preconditioned denoiser.
 
     ``words -> perceptron, + position, + noise level -> alignment with the memory -> refinement
     layers -> perceptron``. The defaults are the published network; it lacks

@@ -169,7 +169,7 @@ class FinishedSentences:
 
 @dataclass
 class Beams:
-    """What is being written: B beams of each of n samples.
+    """Unfinished sentences: B beams of each of n samples.
 
     Attributes:
         samples: Index of each sample in the batch (n,).
@@ -208,7 +208,7 @@ class Beams:
 
 
 class StandardBeamScorer:
-    """Finished sentences leave, the next best take their place.
+    """Beam scorer of transformers: finished sentences leave, the next best take their place.
 
     A sample is done when ``num_beams`` sentences are finished and its best open one, at its present
     length, would rank behind all of them. Only a sentence among the best ``num_beams``
@@ -284,7 +284,7 @@ class StandardBeamScorer:
 
 
 class ShowAttendTellBeamScorer(StandardBeamScorer):
-    """Finished sentences leave and the beam gets narrower; sums of log-probabilities decide."""
+    """Beam scorer by sums of log-probabilities: a finished sentence leaves the beam narrower."""
     normalises = False
 
     def _count(self, num_stops: int) -> int:
@@ -310,7 +310,7 @@ class ShowAttendTellBeamScorer(StandardBeamScorer):
 
 
 class ClipCapBeamScorer(StandardBeamScorer):
-    """Finished sentences stay in the beam with the score that they have."""
+    """Beam scorer by mean log-probability: finished sentences stay in the beam and compete."""
 
     def _count(self, num_stops: int) -> int:
         return self.width

@@ -1,4 +1,4 @@
-"""Decoder steps: a decoder seen one token at a time, which is all that the search knows of it.
+"""Decoder steps: decoders as the search uses them, one token at a time.
 
 R rows of text: one a sample at first, one a beam of each sample later. A step reads the token just
 chosen in each row and scores the next; what it remembers of the rows is its state, which it can
@@ -34,7 +34,7 @@ class DecoderStep(Protocol):
 
 @dataclass(frozen=True)
 class PrefixState:
-    """What a causal language model has read.
+    """State of a causal language model in R rows of text.
 
     Attributes:
         inputs: Embeddings to read next (R, P, E): the prefix at first; without a cache, all so far.
@@ -45,7 +45,7 @@ class PrefixState:
 
 
 class CausalLMStep:
-    """A causal language model that continues prefix embeddings.
+    """Decoder step of a causal language model that continues prefix embeddings.
 
     Args:
         model: A transformers model with a language-model head (peft's wrapper is welcome too).
@@ -89,7 +89,7 @@ class CausalLMStep:
 
 @dataclass(frozen=True)
 class MemoryState:
-    """What a cross-attending decoder has read.
+    """State of a cross-attending decoder in R rows of text.
 
     Attributes:
         ids: Ids to read next (R, t): those given at first; without a cache, all so far.
@@ -104,7 +104,7 @@ class MemoryState:
 
 
 class CrossAttentionStep:
-    """A transformers decoder that attends to a memory, BLIP's for instance.
+    """Decoder step of a transformers decoder that attends to a memory, BLIP's for instance.
 
     The memory is projected once a sample, not once a beam, and its keys and values are moved only
     where beams of different samples change places (when a sample leaves the batch).

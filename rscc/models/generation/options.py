@@ -1,4 +1,4 @@
-"""Decoding options: how a caption head that writes token by token searches its sentences."""
+"""Decoding options of caption heads: their base class, and those of the beam search."""
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -7,7 +7,7 @@ from rscc.utils.deprecation import renamed_keywords
 
 
 class DecodingOptions:
-    """Base of the frozen dataclasses that say how a caption head writes."""
+    """Base class of decoding options, frozen dataclasses of which changed copies are made."""
 
     def updated(self, options: dict[str, Any]) -> Self:
         """Return a copy with ``options`` changed.
@@ -48,7 +48,7 @@ BEAM_RULES = ('standard', 'clipcap', 'show_attend_tell')
 
 @dataclass(frozen=True)
 class Decoding(DecodingOptions):
-    """How sentences are searched.
+    """Options of greedy search, beam search and sampling token by token.
 
     Attributes:
         num_beams: 1 is greedy (or sampling), more is beam search.
