@@ -13,6 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
+from rscc.config.stored import building
 from rscc.engine.hooks.autocast_hook import to_float32
 from rscc.engine.precision import keep_freed_memory, reduced_precision
 from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
@@ -74,7 +75,7 @@ class ChangeInferencer:
         self.model, self.meta = self._loaded.model, self._loaded.meta
         cfg = self._loaded.cfg
         self.window: Window = training_window(cfg, self.meta, window, overlap)
-        with DefaultScope.overwrite_default_scope('rscc'):
+        with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
             self._load, self._steps = image_pipeline(cfg, bands, scale)
 
     def __repr__(self) -> str:

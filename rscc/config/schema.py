@@ -9,6 +9,8 @@ from rscc.utils.signatures import Keywords, keywords_of
 
 #: Keys that the builders read themselves.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
+#: Projects whose registered classes a config may name by scope.
+SCOPES = ('rscc', 'mmseg', 'mmengine')
 #: Top-level keys of this project's tools, beside the runner's own arguments.
 TOOL_KEYS = {'strict_load', 'runner_type', 'find_unused_parameters',
              'model_wrapper_cfg', 'activation_checkpointing', 'compile', 'sync_bn',
@@ -117,6 +119,24 @@ class Schema:
                     return found
         return None
 
+    def registered(self, kind: Any) -> Any | None:
+        """Return what a name is registered as, or None; unlike ``find`` it imports nothing for it.
+
+        Args:
+            kind: The name, plain or with the scope of this project, MMSegmentation or MMEngine.
+        """
+        if not isinstance(kind, str):
+            return None
+        scope, _, name = kind.rpartition('.')
+        if scope not in ('', *SCOPES):
+            return None
+        scope = scope or self.scope.rstrip('.')
+        names = self._registries() + (['TASK_UTILS'] if self.lenient else [])
+        for level in (one for registry in filter(None, names) for one in _levels(registry, scope)):
+            if name in level.module_dict:
+                return level.module_dict[name]
+        return None
+
     def _registries(self) -> list[str]:
         return [self.registry, 'EVALUATOR'] if self.registry == 'METRICS' else [self.registry]
 
@@ -175,6 +195,21 @@ def _registry(name: str) -> Any:
     ours.HOOKS.import_from_location()
     parent = getattr(mmengine_registry, name)
     return parent.children.get(ours.SCOPE, parent)
+
+
+def _levels(name: str, scope: str) -> list[Any]:
+    """Return the registries in which a scope looks a name up, filled, nearest first."""
+    level, levels = _registry(name), []
+    while level is not None:
+        levels.append(level)
+        level = level.parent
+    if scope == 'mmseg':
+        from rscc.compat import import_mmseg_models
+        import_mmseg_models()
+        levels = [levels[-1].children.get('mmseg', levels[-1]), *levels]
+    for level in levels:
+        level.import_from_location()
+    return levels
 
 
 def _get(registry: str, kind: str) -> Any | None:

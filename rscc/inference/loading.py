@@ -14,7 +14,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from rscc.config.check import check_overrides
-from rscc.config.stored import config_from_text
+from rscc.config.schema import Schema
+from rscc.config.stored import building, settle_sources, stored_config
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
@@ -103,8 +104,9 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
         cfg.merge_from_dict(accepted)
     restore_vocabulary(cfg, stored)
-    without_pretrained(cfg.model)
-    with DefaultScope.overwrite_default_scope('rscc'):
+    with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
+        without_pretrained(cfg.model)
+        settle_sources(cfg)
         built = MODELS.build(cfg.model)
     report = load_weights(built, stored)
     if not report.exact:
@@ -162,11 +164,7 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, sour
         return copy.deepcopy(config)
     if config is not None:
         return Config.fromfile(_existing_config(Path(config)))
-    text = (checkpoint.get('meta') or {}).get('cfg')
-    if not text:
-        raise ValueError(f"checkpoint '{source}' does not hold its config; give the config file it "
-                         'was trained with')
-    return config_from_text(text, source)
+    return stored_config(checkpoint, source)
 
 
 def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:
@@ -176,8 +174,12 @@ def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:
     """
     stored = dict((checkpoint.get('meta') or {}).get('dataset_meta') or {})
     trained, tested = trained_dataset(cfg), tested_dataset(cfg)
-    kind = stored.get('dataset_type') or trained.get('type') or tested.get('type')
-    known = DATASETS.get(kind) if isinstance(kind, str) else kind
+    kind = stored.get('dataset_type')
+    if kind:  # a name out of a checkpoint: nothing is imported for it
+        known = Schema('DATASETS').registered(kind)
+    else:
+        kind = trained.get('type') or tested.get('type')
+        known = DATASETS.get(kind) if isinstance(kind, str) else kind
     language = {} if stored else {'language': tested.get('language', 'en')}
     facts = known.METAINFO if isinstance(known, type) and issubclass(known, BaseDataset) else {}
     return {**facts, **language, **stored}

@@ -221,7 +221,7 @@ def random_lm(tokenizer: CaptionTokenizer, config: Mapping) -> nn.Module:
             functools.partial(transformers.AutoConfig.for_model, kind), fields, 'language_model',
             vocab_size=tokenizer.vocab_size, bos_token_id=tokenizer.bos_id,
             eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.pad_id)
-        return transformers.AutoModelForCausalLM.from_config(settings)
+        return transformers.AutoModelForCausalLM.from_config(settings, trust_remote_code=False)
     except ValueError as error:
         raise ValueError(f"no causal language model can be made with model_type='{kind}': "
                          f'{str(error).strip().splitlines()[0][:200]}') from error

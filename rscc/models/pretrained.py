@@ -70,13 +70,14 @@ def load_causal_lm(name_or_path: str) -> nn.Module:
         ValueError: If it is another kind of model, or weights are missing.
     """
     auto = compat.import_transformers().AutoModelForCausalLM
-    return _complete(auto, name_or_path, 'a causal language model').float()
+    # Code that a repository brings along is never run.
+    return _complete(auto, name_or_path, 'a causal language model', trust_remote_code=False).float()
 
 
-def _complete(model_class: type, name_or_path: str, kind: str) -> nn.Module:
+def _complete(model_class: type, name_or_path: str, kind: str, **options: Any) -> nn.Module:
     """Load a model none of whose weights stays random."""
     try:
-        model, report = _from_pretrained(model_class, name_or_path)
+        model, report = _from_pretrained(model_class, name_or_path, **options)
     except ValueError as error:  # how transformers says that a config is of another kind
         raise ValueError(f"'{name_or_path}' is not {kind}: "
                          f'{str(error).strip().splitlines()[0]}') from error
@@ -88,10 +89,11 @@ def _complete(model_class: type, name_or_path: str, kind: str) -> nn.Module:
     return model
 
 
-def _from_pretrained(model_class: type, name_or_path: str) -> tuple[nn.Module, dict[str, Any]]:
+def _from_pretrained(model_class: type, name_or_path: str, **options: Any
+                     ) -> tuple[nn.Module, dict[str, Any]]:
     """Load with the loading report; local files are used where the hub is out of reach."""
     try:
-        return model_class.from_pretrained(name_or_path, output_loading_info=True)
+        return model_class.from_pretrained(name_or_path, output_loading_info=True, **options)
     except OSError as error:
         kind = 'folder' if Path(name_or_path).exists() else 'hub name'
         raise OSError(

@@ -262,7 +262,7 @@ def _byte_pairs_of_model(name: str) -> Any:
     """Load the tokenizer of a model from a folder, the hub's local cache, or the hub."""
     auto = compat.import_transformers().AutoTokenizer
     try:
-        return auto.from_pretrained(name)
+        return auto.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(' .:')
         raise FileNotFoundError(
