@@ -2,6 +2,7 @@
 import contextlib
 import importlib.util
 import os
+import random
 import re
 import subprocess
 import sys
@@ -141,6 +142,50 @@ def test_a_checkpoint_fetches_nothing_that_the_project_does_not_name(name, confi
         path = exploits.save(cfg, tmp_path / 'bad.pth')
         with pytest.raises(ValueError, match=rf'names the .*\({re.escape(key)}\.pretrained\)'):
             load(path)
+
+
+def test_a_backbone_of_timm_is_built_without_its_weights(config, tmp_path, monkeypatch):
+    monkeypatch.setattr('socket.socket.connect', lambda *_: pytest.fail('something is fetched'))
+    backbone = dict(type='mmseg.TIMMBackbone', model_name='resnet18', features_only=True)
+    cfg = exploits.put(config, 'model.encoder', dict(type='BackboneEncoder', backbone=backbone))
+    for key in ('change_head', 'caption_head'):
+        cfg = exploits.put(cfg, f'model.{key}', None)
+    cfg = exploits.put(cfg, 'model.fusion', dict(type='DifferenceFusion', channels=512))
+    cfg = exploits.put(cfg, 'model.flag_head.in_channels', 3 * 512)
+    with pytest.raises(ValueError, match='does not fit the model'):
+        load(exploits.save(cfg, tmp_path / 'timm.pth'))
+    for name in ('hf_hub:evil/model', 'hf-hub:evil/model', 'local-dir:/tmp'):
+        bad = exploits.put(cfg, 'model.encoder.backbone.model_name', name)
+        with pytest.raises(ValueError, match='may name a file or an address'):
+            load(exploits.save(bad, tmp_path / 'timm.pth'))
+
+
+@pytest.mark.parametrize('value', ['os.system', dict(type='os.system'), dict(type='eval')])
+@pytest.mark.parametrize('key', ['density', 'weighting', 'decoding.sampler', 'decoding.schedule'])
+def test_functions_of_the_diffusion_are_chosen_among_the_registered_ones(key, value, config):
+    head = dict(type='KarrasCaptionHead', memory_channels=16, decoding=dict(steps=2),
+                tokenizer=dict(type='WordTokenizer', words=['a']))
+    cfg = exploits.put(exploits.put(config, 'model.caption_head', head),
+                       f'model.caption_head.{key}', value)
+    with pytest.raises(ValueError, match=rf'model.caption_head.{key}.*is not registered among the'):
+        stored.stored_config(dict(meta=dict(cfg=exploits.text_of(cfg))), 'x.pth')
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_damaged_texts_end_in_the_documented_error(seed, config):
+    small = {key: config[key] for key in ('model', 'test_dataloader', 'default_hooks')}
+    text, draw = exploits.text_of(small), random.Random(seed)
+    for _ in range(100):
+        damaged = list(text)
+        for _ in range(draw.randint(1, 3)):
+            place, cut = draw.randrange(len(damaged)), draw.randint(0, 40)
+            new = draw.choice(['', '(', ')', '{', '[', "'", '=', ',', '\0', '\n', '9' * 5000, '*',
+                               '\ud800', 'lambda: 0', '**', 'type', 'None', '-', '.', ':'])
+            damaged[place:place + cut] = list(new)
+        try:
+            stored.stored_config(dict(meta=dict(cfg=''.join(damaged))), 'x.pth')
+        except ValueError as error:
+            assert "'x.pth'" in str(error)
 
 
 def test_files_that_are_read_beside_a_checkpoint_are_said(config, tmp_path, monkeypatch):

@@ -20,7 +20,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from rscc.config.schema import SCOPES, Schema, schema_of
-
 from rscc.utils.files import check_text
 
 _NAMES = {'inf': float('inf'), 'nan': float('nan')}
@@ -30,8 +29,6 @@ _SOURCES = ('pretrained', 'vocab_file', 'merges_file', 'tokenizer_file', 'word_v
 #: Hub models that the project's own configs name; no other is fetched for a checkpoint.
 PUBLISHED = ('Salesforce/blip-image-captioning-base', 'Salesforce/blip-image-captioning-large',
              'gpt2', 'openai-community/gpt2', 'uer/gpt2-chinese-cluecorpussmall')
-#: What says where initial weights come from; those of a checkpoint replace them all.
-_ORIGINS = ('init_cfg', 'checkpoint_path')
 #: Strings that classes of other projects may get: no dots, slashes or colons, so no files,
 #: addresses or import paths. (A ``class_weight='http://.../x.pkl'`` of a loss of MMSegmentation
 #: would be fetched and unpickled.)
@@ -181,9 +178,12 @@ def _forget_origins(value: Any) -> None:
     :func:`rscc.models.pretrained.without_pretrained`.
     """
     if isinstance(value, dict):
-        foreign = '.' in str(value.get('type', ''))
-        for key in [key for key in value if key in _ORIGINS or (foreign and key == 'pretrained')]:
+        kind = str(value.get('type', ''))
+        for key in {'init_cfg', 'checkpoint_path'} & set(value):
             del value[key]
+        # timm fetches unless it is told not to; other backbones take None as well.
+        if kind.endswith('TIMMBackbone') or ('.' in kind and 'pretrained' in value):
+            value['pretrained'] = None
     for item in value.values() if isinstance(value, dict) else (
             value if isinstance(value, list | tuple) else ()):
         _forget_origins(item)
@@ -223,7 +223,7 @@ def _refused_below(value: Any, schema: Schema, where: str, owner: str) -> Iterat
     if value.get('_scope_') not in (None, *SCOPES):
         yield f"{where}._scope_: {value['_scope_']!r} is none of {list(SCOPES)}"
     if schema.opaque:
-        owner = 'fields' if where.startswith('model.') else owner
+        owner = 'fields' if owner == 'ours' and where.startswith('model.') else owner
     elif 'type' in value:
         target = schema.registered(kind)
         if target is None:
@@ -251,7 +251,7 @@ def _refused_string(value: str, schema: Schema, where: str, owner: str) -> Itera
     if owner == 'ours' or schema.registry not in ('MODELS', 'TRANSFORMS', 'TOKENIZERS', ''):
         return
     allowed = _DOTTED_WORD if owner == 'fields' or schema.key == 'model_name' else _WORD
-    if not allowed.fullmatch(value):
+    if not allowed.fullmatch(value) or schema.key == 'class_weight':  # never a name, but of a file
         yield f'{where}: {value!r} may name a file or an address, and is read by no class of rscc'
 
 

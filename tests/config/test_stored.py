@@ -1,13 +1,15 @@
 import pytest
 from mmengine.config import Config
 
-from rscc.config.stored import config_from_text
+from rscc.config.stored import config_from_text, stored_config
 
 
 def test_every_config_of_the_project_survives(repo):
     for path in sorted((repo / 'configs').glob('*.py')):
         cfg = Config.fromfile(path)
-        assert config_from_text(cfg.pretty_text, 'x').to_dict() == cfg.to_dict(), path
+        text = cfg.pretty_text
+        assert config_from_text(text, 'x').to_dict() == cfg.to_dict(), path
+        assert stored_config(dict(meta=dict(cfg=text)), 'x').model.type == cfg.model.type
 
 
 def test_plain_values_of_every_kind_survive():
