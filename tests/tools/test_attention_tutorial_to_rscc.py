@@ -1,5 +1,4 @@
 """Checkpoints of the attention tutorial, converted as a user calls the tool."""
-import importlib.util
 import json
 import sys
 
@@ -34,16 +33,13 @@ test_dataloader = dict(dataset=dict(
 
 
 @pytest.fixture
-def call(repo, monkeypatch, capsys, tmp_path):
+def call(load_tool, monkeypatch, capsys, tmp_path):
     """Return a function that converts in this process and gives what it prints."""
-    path = repo / 'tools/model_converters/attention_tutorial_to_rscc.py'
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('model_converters/attention_tutorial_to_rscc.py')
 
     def run(*options):
         monkeypatch.setattr(sys, 'argv', [
-            path.name, *(str(tmp_path / name) for name in ('original.pth.tar', 'new/out.pth')),
+            'tool.py', *(str(tmp_path / name) for name in ('original.pth.tar', 'new/out.pth')),
             '--config', str(tmp_path / 'config.py'), '--words', str(tmp_path / 'WORDMAP.json'),
             *map(str, options)])
         tool.main()

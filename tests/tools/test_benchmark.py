@@ -1,5 +1,5 @@
 """The command line: a table on the terminal, in both pages, and errors in one line."""
-import importlib.util
+import functools
 import os
 import subprocess
 import sys
@@ -10,25 +10,22 @@ MARKS = '<!-- benchmark:speed -->\n<!-- /benchmark:speed -->\n'
 
 
 @pytest.fixture
-def tool(repo):
-    spec = importlib.util.spec_from_file_location(
-        'benchmark_tool', repo / 'tools/analysis_tools/benchmark.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('analysis_tools/benchmark.py')
 
 
-def benchmark(repo, tmp_path, *arguments):
-    environment = dict(os.environ, RSCC_DATA=str(tmp_path), HF_HUB_OFFLINE='1')
-    return subprocess.run([sys.executable, 'tools/analysis_tools/benchmark.py', *arguments],
-                          cwd=repo, env=environment, capture_output=True, text=True, timeout=600)
+@pytest.fixture
+def benchmark(run_tool, tmp_path, monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    return functools.partial(run_tool, 'analysis_tools/benchmark.py')
 
 
-def test_a_config_alone_means_the_model_benchmark_and_write_fills_both_pages(repo, tmp_path):
+def test_a_config_alone_means_the_model_benchmark_and_write_fills_both_pages(benchmark, repo,
+                                                                             tmp_path):
     for language in ('en', 'zh_cn'):
         (tmp_path / language).mkdir()
         (tmp_path / language / 'benchmarks.md').write_text(MARKS)
-    done = benchmark(repo, tmp_path, 'configs/blip_synth.py', '--random-weights', '--size', '64',
+    done = benchmark('configs/blip_synth.py', '--random-weights', '--size', '64',
                      '--rounds', '1', '--precisions', 'fp32', '--write', '--docs', str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'blip_synth  fp32' in done.stdout
@@ -39,8 +36,10 @@ def test_a_config_alone_means_the_model_benchmark_and_write_fills_both_pages(rep
         assert str(repo) not in page
 
 
-def test_errors_are_one_line(repo, tmp_path):
-    done = benchmark(repo, tmp_path, 'model', 'configs/blip_sinth.py')
+def test_errors_are_one_line(repo):
+    done = subprocess.run([sys.executable, 'tools/analysis_tools/benchmark.py', 'model',
+                           'configs/blip_sinth.py'], cwd=repo, capture_output=True, text=True,
+                          env=dict(os.environ, HF_HUB_OFFLINE='1'))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no config at 'configs/blip_sinth.py'. "
                                                    "Did you mean 'configs/blip_synth.py'?")

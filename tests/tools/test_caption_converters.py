@@ -1,5 +1,4 @@
 """The vocabulary and HDF5 tools as people run them."""
-import importlib.util
 import json
 
 import numpy as np
@@ -10,12 +9,10 @@ from rscc.datasets.hdf5 import HDF5CaptionDataset
 from rscc.text.word_tokenizer import WordTokenizer
 
 
-def call(repo, tool, *arguments):
-    path = repo / 'tools/dataset_converters' / f'{tool}.py'
-    spec = importlib.util.spec_from_file_location(f'{tool}_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([str(part) for part in arguments])
+@pytest.fixture
+def call(load_tool):
+    return lambda tool, *arguments: load_tool(f'dataset_converters/{tool}.py').main(
+        [str(part) for part in arguments])
 
 
 @pytest.fixture
@@ -33,13 +30,13 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize(('name', 'words'), [('ucm', ['a', 'road']), ('ucm_cn', ['一条', '道路'])])
-def test_a_vocabulary_is_written_for_the_tokenizer(repo, root, tmp_path, capsys, name, words):
+def test_a_vocabulary_is_written_for_the_tokenizer(call, root, tmp_path, capsys, name, words):
     if name.endswith('_cn'):
         pytest.importorskip('jieba')
     out = tmp_path / 'vocab.json'
-    call(repo, 'vocabulary', '--dataset', name, '--data-root', root, '--out', out)
+    call('vocabulary', '--dataset', name, '--data-root', root, '--out', out)
     assert '2 words of 1 training samples' in capsys.readouterr().out
-    call(repo, 'vocabulary', '--dataset', name, '--data-root', root)
+    call('vocabulary', '--dataset', name, '--data-root', root)
     usual = root / ('vocab_zh.json' if name.endswith('_cn') else 'vocab_en.json')
     assert usual.read_bytes() == out.read_bytes()
     assert json.loads(out.read_text(encoding='utf-8')) == words
@@ -47,10 +44,10 @@ def test_a_vocabulary_is_written_for_the_tokenizer(repo, root, tmp_path, capsys,
 
 
 @pytest.mark.parametrize('variant', ['blip', 'tutorial'])
-def test_hdf5_files_read_back(repo, root, tmp_path, capsys, variant):
+def test_hdf5_files_read_back(call, root, tmp_path, capsys, variant):
     pytest.importorskip('h5py')
     out = tmp_path / 'out'
-    call(repo, 'hdf5', '--dataset', 'ucm', '--data-root', root, '--out', out, '--size', 32,
+    call('hdf5', '--dataset', 'ucm', '--data-root', root, '--out', out, '--size', 32,
          '--variant', variant, '--min-word-freq', 0)
     base = 'ucm' if variant == 'blip' else 'ucm_5_cap_per_img_0_min_word_freq'
     assert f'TEST_IMAGES_{base}.hdf5' in capsys.readouterr().out
@@ -61,7 +58,7 @@ def test_hdf5_files_read_back(repo, root, tmp_path, capsys, variant):
 
 
 @pytest.mark.parametrize('tool', ['vocabulary', 'hdf5'])
-def test_what_is_wrong_is_one_message(repo, root, tmp_path, tool):
+def test_what_is_wrong_is_one_message(call, root, tmp_path, tool):
     with pytest.raises(SystemExit, match=r"^error: no dataset 'sydny'.*Did you mean 'sydney'\?"):
-        call(repo, tool, '--dataset', 'sydny', '--out', tmp_path / 'x')
+        call(tool, '--dataset', 'sydny', '--out', tmp_path / 'x')
     assert not (tmp_path / 'x').exists()

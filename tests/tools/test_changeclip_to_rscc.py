@@ -1,7 +1,6 @@
 """The converter on recorded weights of the original, called as a user calls it."""
+import functools
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -37,16 +36,15 @@ def original(name, tmp_path):
     return path
 
 
-def convert(repo, *arguments):
-    return subprocess.run(
-        [sys.executable, 'tools/model_converters/changeclip_to_rscc.py', *map(str, arguments)],
-        cwd=repo, capture_output=True, text=True, timeout=300)
+@pytest.fixture
+def convert(run_tool):
+    return functools.partial(run_tool, 'model_converters/changeclip_to_rscc.py')
 
 
 @pytest.mark.parametrize('name', TINY)
-def test_a_converted_checkpoint_answers_with_nothing_else_at_hand(repo, tmp_path, name):
+def test_a_converted_checkpoint_answers_with_nothing_else_at_hand(convert, tmp_path, name):
     source, out = original(name, tmp_path), tmp_path / 'new' / 'converted.pth'
-    done = convert(repo, source, out, '--cfg-options', *TINY[name], *SHARED)
+    done = convert(source, out, '--cfg-options', *TINY[name], *SHARED)
     assert done.returncode == 0, done.stderr
     assert '0 missing, 0 unexpected, 0 of another shape' in done.stdout
     assert f'python tools/test.py {out.with_suffix(".py")} {out}' in done.stdout
@@ -59,9 +57,9 @@ def test_a_converted_checkpoint_answers_with_nothing_else_at_hand(repo, tmp_path
         assert result.mask.shape == (70, 50) and result.classes == ('unchanged', 'changed')
 
 
-def test_weights_that_do_not_fit_are_listed_and_nothing_is_written(repo, tmp_path):
+def test_weights_that_do_not_fit_are_listed_and_nothing_is_written(convert, tmp_path):
     source, out = original('rn50_tiny', tmp_path), tmp_path / 'converted.pth'
-    done = convert(repo, source, out, '--cfg-options', *TINY['rn50_tiny'], *SHARED,
+    done = convert(source, out, '--cfg-options', *TINY['rn50_tiny'], *SHARED,
                    'model.change_head.num_classes=3')
     assert done.returncode == 1
     assert 'error: ' in done.stderr and '2 of another shape' in done.stderr
@@ -69,7 +67,7 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_written(repo, tmp_pat
     assert not out.exists() and not out.with_suffix('.py').exists()
 
 
-def test_a_file_of_something_else_is_told(repo, tmp_path):
+def test_a_file_of_something_else_is_told(convert, tmp_path):
     torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
-    done = convert(repo, tmp_path / 'other.pth', tmp_path / 'out.pth')
+    done = convert(tmp_path / 'other.pth', tmp_path / 'out.pth')
     assert done.returncode == 1 and 'holds no ChangeCLIP weights' in done.stderr

@@ -1,5 +1,4 @@
 """The CLIP confidence tool as people call it, and ChangeCLIP's script around it."""
-import importlib.util
 import json
 import os
 import subprocess
@@ -21,11 +20,9 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture
-def call(repo, file, monkeypatch, capsys):
+def call(load_tool, file, monkeypatch, capsys):
     """Return a function that runs the tool in this process on a tiny CLIP and gives its output."""
-    spec = importlib.util.spec_from_file_location('clip_tool', repo / 'tools/clip_inference.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('clip_inference.py')
     config = dict(embed_dim=32, vision_cfg=dict(layers=2, width=64, patch_size=8), text_cfg={})
     monkeypatch.setitem(compat.import_open_clip('factory')._MODEL_CONFIGS, 'ViT-tiny', config)
 

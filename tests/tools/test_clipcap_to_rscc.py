@@ -1,5 +1,4 @@
 """ClipCap's checkpoint to ours, and ours to one file: the tools as a user calls them."""
-import importlib.util
 import json
 import sys
 
@@ -65,15 +64,12 @@ def clipcap(gpt):
 
 
 @pytest.fixture
-def call(repo, monkeypatch, capsys):
+def call(load_tool, monkeypatch, capsys):
     """Return a function that runs a converter in this process and gives its output."""
 
     def run(name, *arguments):
-        path = repo / f'tools/model_converters/{name}.py'
-        spec = importlib.util.spec_from_file_location(name, path)
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        monkeypatch.setattr(sys, 'argv', [path.name, *map(str, arguments)])
+        tool = load_tool(f'model_converters/{name}.py')
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
         tool.main()
         return capsys.readouterr().out
 

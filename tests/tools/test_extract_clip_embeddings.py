@@ -1,5 +1,4 @@
 """The tool as people run it; what it computes is tested with its parts."""
-import importlib.util
 import json
 
 import numpy as np
@@ -12,11 +11,8 @@ from rscc.datasets.single_image import SydneyCaptionsDataset
 
 
 @pytest.fixture
-def call(repo, capsys):
-    path = repo / 'tools/extract_clip_embeddings.py'
-    spec = importlib.util.spec_from_file_location('extract_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def call(load_tool, capsys):
+    tool = load_tool('extract_clip_embeddings.py')
 
     def run(*arguments):
         tool.main([str(part) for part in arguments])

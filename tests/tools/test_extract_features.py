@@ -1,6 +1,4 @@
 """The tool as people run it; what it computes is tested with its parts."""
-import importlib.util
-
 import pytest
 from fake_data import write_fake_dataset
 from mmengine.config import Config
@@ -12,11 +10,8 @@ PIPELINE = [dict(type='LoadFrames'), dict(type='PackChangeInputs')]
 
 
 @pytest.fixture
-def call(repo, capsys):
-    spec = importlib.util.spec_from_file_location('extract_features_tool',
-                                                  repo / 'tools/extract_features.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def call(load_tool, capsys):
+    tool = load_tool('extract_features.py')
 
     def run(*arguments):
         tool.main([str(part) for part in arguments])

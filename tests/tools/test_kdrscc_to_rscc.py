@@ -1,5 +1,4 @@
 """KD-RSCC's files to ours: the tool as a user calls it."""
-import importlib.util
 import json
 import sys
 
@@ -53,17 +52,14 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def convert(files, repo, monkeypatch, capsys):
+def convert(files, load_tool, monkeypatch, capsys):
     """Return a function that runs the tool in this process and gives its output and its file."""
 
     def run(*options, source='LevirCC_00000010.pth', words='word_encoding.json'):
-        path = repo / 'tools/model_converters/kdrscc_to_rscc.py'
-        spec = importlib.util.spec_from_file_location('kdrscc_to_rscc', path)
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
+        tool = load_tool('model_converters/kdrscc_to_rscc.py')
         given = [files / source, files / 'new.pth', '--config', files / 'config.py', '--words',
                  files / words, '--num-heads', 2, *options]
-        monkeypatch.setattr(sys, 'argv', [path.name, *map(str, given)])
+        monkeypatch.setattr(sys, 'argv', ['kdrscc_to_rscc.py', *map(str, given)])
         tool.main()
         return capsys.readouterr().out, files / 'new.pth'
 

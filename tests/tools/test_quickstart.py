@@ -182,13 +182,11 @@ def wait_for(path, words, seconds=20):
         time.sleep(0.05)
 
 
-def test_the_table_goes_into_the_pages_with_machine_command_and_day(repo, tmp_path):
+def test_the_table_goes_into_the_pages_with_machine_command_and_day(run_tool, repo, tmp_path):
     (tmp_path / 'metrics.json').write_text(json.dumps(
         {'caption/changed/CIDEr': 81.26, 'baseline/changed/CIDEr': 20.0, 'wall_s': 600.4}))
     shutil.copytree(repo / 'docs', tmp_path / 'docs')
-    done = subprocess.run([sys.executable, 'tools/misc/quickstart_metrics.py', str(tmp_path),
-                           '--write-docs', str(tmp_path / 'docs')], cwd=repo, text=True,
-                          capture_output=True, check=False)
+    done = run_tool('misc/quickstart_metrics.py', tmp_path, '--write-docs', tmp_path / 'docs')
     assert done.returncode == 0, done.stderr
     for language, words in (('en', 'CIDEr, changed pairs'), ('zh_cn', 'CIDEr，有变化')):
         page = (tmp_path / 'docs' / language / 'benchmarks.md').read_text()
@@ -198,16 +196,12 @@ def test_the_table_goes_into_the_pages_with_machine_command_and_day(repo, tmp_pa
         assert time.strftime('%Y-%m-%d') in block
 
 
-def test_a_run_without_a_log_or_checkpoint_is_named(repo, tmp_path):
-    call = [sys.executable, 'tools/misc/quickstart_metrics.py', str(tmp_path)]
-    done = subprocess.run([*call, '--find-checkpoint'], cwd=repo, capture_output=True, text=True,
-                          check=False)
-    assert done.returncode != 0
-    assert 'no best_*.pth and no last_checkpoint' in done.stderr
+def test_a_run_without_a_log_or_checkpoint_is_named(run_tool, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no best_\*\.pth and no last_checkpoint'):
+        run_tool('misc/quickstart_metrics.py', tmp_path, '--find-checkpoint')
     (tmp_path / 'predictions.json').write_text('{"metrics": {}}')
-    done = subprocess.run(call, cwd=repo, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert 'no pairs_per_s in' in done.stderr
+    with pytest.raises(FileNotFoundError, match='no pairs_per_s in'):
+        run_tool('misc/quickstart_metrics.py', tmp_path)
 
 
 @pytest.mark.slow

@@ -1,5 +1,4 @@
 """The command line: files, both pages, and errors in one line."""
-import importlib.util
 import sys
 
 import numpy as np
@@ -11,11 +10,8 @@ from tools.benchmark.tables import Picture, Section
 
 
 @pytest.fixture
-def tool(repo, monkeypatch):
-    spec = importlib.util.spec_from_file_location(
-        'sampling_steps_tool', repo / 'tools/analysis_tools/sampling_steps.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def tool(load_tool, monkeypatch):
+    module = load_tool('analysis_tools/sampling_steps.py')
 
     def call(*arguments):
         monkeypatch.setattr(sys, 'argv', ['sampling_steps.py', *map(str, arguments)])

@@ -1,4 +1,6 @@
-"""tools/scores.py, run as a user runs it."""
+"""tools/scores.py as a user runs it."""
+import functools
+import gzip
 import os
 import subprocess
 import sys
@@ -11,13 +13,8 @@ pytest.importorskip('pycocoevalcap')
 
 
 @pytest.fixture
-def scores(repo):
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, str(repo / 'tools' / 'scores.py'), *map(str, arguments)],
-            capture_output=True, text=True, cwd=repo, timeout=120,
-            env={**os.environ, 'PYTHONPATH': str(repo), 'OMP_NUM_THREADS': '1'})
-    return run
+def scores(run_tool):
+    return functools.partial(run_tool, 'scores.py')
 
 
 @pytest.fixture
@@ -45,16 +42,17 @@ def test_our_file_is_scored_without_anything_else(scores, predictions, tmp_path)
     assert (written['protocol'], written['split'], written['samples']) == ('coco', 'val', 2)
 
 
-def test_errors_are_one_line_and_name_the_remedy(scores, tmp_path):
+def test_errors_are_one_line_and_name_the_remedy(repo, tmp_path):
     write_json(tmp_path / 'p.json', {'a': 'a house'})
-    done = scores(tmp_path / 'p.json')
+    done = subprocess.run([sys.executable, 'tools/scores.py', str(tmp_path / 'p.json')], cwd=repo,
+                          capture_output=True, text=True, timeout=120,
+                          env={**os.environ, 'PYTHONPATH': str(repo)})
     assert done.returncode == 1
     assert done.stderr.startswith('error: ') and 'give --references' in done.stderr
     assert 'Traceback' not in done.stderr
 
 
 def test_a_file_of_lines_is_scored_against_the_real_test_split(scores, samples, tmp_path):
-    import gzip
     folder = samples / 'levir_cc_captions'
     if not (folder / 'predictions_test_promptcc-A2B.txt').is_file():
         pytest.skip(f'no LEVIR-CC predictions in {folder}')

@@ -1,16 +1,10 @@
 """The command line of the built-in dataset."""
-import importlib.util
-
 import pytest
 
 
 @pytest.fixture(scope='module')
-def tool(repo):
-    path = repo / 'tools' / 'dataset_converters' / 'synth.py'
-    spec = importlib.util.spec_from_file_location('synth_converter', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('dataset_converters/synth.py')
 
 
 def test_it_writes_the_folder_and_a_contact_sheet_then_has_nothing_to_do(tool, tmp_path, capsys):

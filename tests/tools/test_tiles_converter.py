@@ -1,17 +1,16 @@
 """Tiles as people cut and merge them."""
+import functools
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 
-def tiles(repo, *arguments):
-    return subprocess.run([sys.executable, str(repo / 'tools/dataset_converters/tiles.py'),
-                           *map(str, arguments)], capture_output=True, text=True, timeout=300)
+@pytest.fixture
+def tiles(run_tool):
+    return functools.partial(run_tool, 'dataset_converters/tiles.py')
 
 
 @pytest.fixture
@@ -26,31 +25,31 @@ def pair(tmp_path):
             '--label', tmp_path / 'change.png')
 
 
-def test_cut_and_merge_a_pair(repo, pair, tmp_path):
+def test_cut_and_merge_a_pair(tiles, pair, tmp_path):
     grid = ('--size', 32, '--overlap', 8)
-    done = tiles(repo, 'cut', *pair, '--out', tmp_path / 'cut', *grid)
+    done = tiles('cut', *pair, '--out', tmp_path / 'cut', *grid)
     assert done.returncode == 0, done.stderr
     assert '20 pairs of tiles' in done.stdout
-    done = tiles(repo, 'merge', tmp_path / 'cut/label', '--tiles', tmp_path / 'cut', '--out',
+    done = tiles('merge', tmp_path / 'cut/label', '--tiles', tmp_path / 'cut', '--out',
                  tmp_path / 'out', '--label', tmp_path / 'change.png', '--blend', 'linear')
     assert done.returncode == 0, done.stderr
     assert 'F1_changed          1.0000' in done.stdout and '1 maps written' in done.stdout
     assert json.loads((tmp_path / 'out/metrics.json').read_text())['change/IoU_changed'] == 1
-    done = tiles(repo, 'merge', tmp_path / 'cut/label', '--image-size', 120, 90, *grid, '--out',
+    done = tiles('merge', tmp_path / 'cut/label', '--image-size', 120, 90, *grid, '--out',
                  tmp_path / 'other', '--rule', 'and')
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'other/masks/before.png').read_bytes() == (
         tmp_path / 'out/masks/before.png').read_bytes()
 
 
-def test_wrong_calls_end_with_one_line(repo, pair, tmp_path):
+def test_wrong_calls_end_with_one_line(tiles, pair, tmp_path):
     for arguments, words in (
             (('cut', '--out', tmp_path), 'cut needs a folder, or the files of one pair'),
             (('cut', tmp_path, '--out', tmp_path, '--shares', 0.5, 0.5), '--shares splits one'),
             (('cut', tmp_path / 'gone', '--out', tmp_path), "error: no folder '.*gone"),
             (('merge', tmp_path, '--out', tmp_path), 'error: merge needs --tiles'),
             (('cut', *pair, '--out', tmp_path / 'x', '--overlap', 300), 'overlap of 300')):
-        done = tiles(repo, *arguments)
+        done = tiles(*arguments)
         assert done.returncode and 'Traceback' not in done.stderr
         assert re.search(words, done.stderr), done.stderr
 
