@@ -13,9 +13,7 @@ MOST_LINES_OF_A_LEAF = 40
 MOST_BYTES = 1_000_000
 MOST_MODULES, LEAST_MEDIAN = 190, 110
 #: Path of a longer file -> why it is one file.
-LONG = {
-    'tests/testers.py': 'the base tests of every kind of part, which share their fake samples',
-}
+LONG: dict[str, str] = {}
 #: Path of a shorter module -> why it is a file of its own; packages' ``__init__`` need no reason.
 SHORT = {
     'rscc/version.py': 'setup.py reads it without importing the package',

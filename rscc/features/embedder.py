@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import image_pipeline, image_steps, tested_dataset
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
-from rscc.models.encoders.base import build_encoder
+from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.pretrained import fingerprint, without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils.logging import warn_once
@@ -179,14 +178,13 @@ def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
     return encoder
 
 
-def _initialise(encoder: nn.Module) -> None:
+def _initialise(encoder: Encoder) -> None:
     """Let an encoder read its weights without MMEngine's lines about every tensor of it."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        if isinstance(encoder, BaseModule):
-            encoder.init_weights()
+        encoder.init_weights()
     finally:
         logger.setLevel(level)
 
