@@ -3,6 +3,7 @@
 * A CUDA build of torchvision beside a CPU build of torch: its operators cannot load and importing
   it fails on ``torchvision::nms``. Declaring the two schemas first is enough for all that we use.
 * ``mmcv-lite`` has no compiled extension, which ``mmseg.models`` asks for while it is imported.
+* MMSegmentation 1.2.2's ``DiceLoss`` counts pixels that are to be ignored.
 * MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
 """
 import importlib
@@ -98,20 +99,54 @@ class _MissingExtension(ModuleType):
 
 @cache
 def import_mmseg_models() -> ModuleType:
-    """Import ``mmseg.models`` with the full mmcv or with mmcv-lite.
+    """Import ``mmseg.models`` with the full mmcv or with mmcv-lite, and cure its ``DiceLoss``.
 
     The stand-in is in ``sys.modules`` only during the import: left there, MMEngine would believe
     that the full mmcv is installed.
     """
     prepare_torchvision()
     if importlib.util.find_spec('mmcv._ext') is not None:
-        return importlib.import_module('mmseg.models')
-    stand_in = sys.modules.setdefault('mmcv._ext', _MissingExtension('mmcv._ext'))
-    try:
-        return importlib.import_module('mmseg.models')
-    finally:
-        if sys.modules.get('mmcv._ext') is stand_in:
-            del sys.modules['mmcv._ext']
+        models = importlib.import_module('mmseg.models')
+    else:
+        stand_in = sys.modules.setdefault('mmcv._ext', _MissingExtension('mmcv._ext'))
+        try:
+            models = importlib.import_module('mmseg.models')
+        finally:
+            if sys.modules.get('mmcv._ext') is stand_in:
+                del sys.modules['mmcv._ext']
+    _leave_ignored_pixels_out(models.losses.DiceLoss)
+    return models
+
+
+def _leave_ignored_pixels_out(loss: Any) -> None:
+    """Let MMSegmentation's ``DiceLoss`` see neither probability nor label of ignored pixels.
+
+    It has a gradient there, and is 1 where every pixel is ignored (0 from now on). Without ignored
+    pixels it is as it was.
+    """
+    original = loss.forward
+
+    def forward(self: Any, pred: Any, target: Any, *args: Any, ignore_index: int = 255,
+                **kwargs: Any) -> Any:
+        valid = target != ignore_index  # (N, H, W)
+        if pred.shape == target.shape or bool(valid.all()):
+            return original(self, pred, target, *args, ignore_index=ignore_index, **kwargs)
+        some = valid.flatten(1).any(1)  # (N,), samples of which anything counts
+        if not some.any():
+            return pred.sum() * 0
+        pred, target, valid = pred[some], target[some], valid[some]
+        if self.activate and (self.use_sigmoid or pred.shape[1] > 1):
+            pred = pred.sigmoid() if self.use_sigmoid else pred.softmax(1)
+        pred = pred * valid[:, None]
+        # One more class than there are stands for no class at all in the original.
+        target = target.where(valid, pred.shape[1])
+        active, self.activate = self.activate, False
+        try:
+            return original(self, pred, target, *args, ignore_index=ignore_index, **kwargs)
+        finally:
+            self.activate = active
+
+    loss.forward = forward
 
 
 @cache

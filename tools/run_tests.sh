@@ -10,7 +10,7 @@ set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-markers='not gpu and not network'
+markers='not gpu and not network and not fuzz'
 if [ "${1:-}" = --fast ]; then
   markers="$markers and not slow"
   shift

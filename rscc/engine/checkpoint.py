@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,6 +22,8 @@ RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
 #: Of the files that are named where one is not there.
 ENDINGS = ('.pth', '.pt', '.safetensors')
 _SHOWN = 10
+_CHUNK = 2**20
+_FOLDER = 0x10  # of the attributes of DOS files
 
 
 class ForeignObjectsError(ValueError):
@@ -56,11 +57,11 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
         else:
             loaded = torch.load(_existing(Path(name).expanduser()), map_location=map_location,
                                 weights_only=True)
+    except (FileNotFoundError, MemoryError):
+        raise
     except pickle.UnpicklingError as error:
         raise _unreadable(name, error) from error
-    except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except Exception as error:  # a damaged archive or pickle fails in any way
         raise ValueError(f"checkpoint '{name}' is damaged or cut short: "
                          f'{_first_line(error)}. Use another file of that run, or resume with '
                          '--resume, which skips broken ones') from error
@@ -194,21 +195,41 @@ def checkpoint_candidates(work_dir: str | os.PathLike) -> list[Path]:
                 if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem))]
     ordered = [path for _, path in sorted(numbered, reverse=True)]
     note = work_dir / 'last_checkpoint'
-    recorded = note.read_text(encoding='utf-8').strip() if note.is_file() else ''
-    if recorded:
+    recorded = note.read_bytes().decode(errors='replace').strip() if note.is_file() else ''
+    if recorded and '\0' not in recorded:
         named = work_dir / Path(recorded).name
         last = named if named.is_file() else Path(recorded)
         ordered = [last] + [path for path in ordered if path != last]
     return ordered
 
 
-def _verify_sums(path: Path) -> None:
-    """Compare the check sums inside the file, which torch itself does not."""
-    if zipfile.is_zipfile(path):
+def verify_archive(path: str | os.PathLike) -> None:
+    """Read every entry of a checkpoint and compare name, size and check sum, which torch does not.
+
+    The directory at the end of the file is not trusted: an entry whose name was damaged there would
+    otherwise pass for another, and torch would load that one twice.
+
+    Raises:
+        ValueError: If anything differs; files of torch that are no archives are left alone.
+    """
+    try:
+        with open(path, 'rb') as file:
+            if file.read(2) != b'PK':
+                return
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"check sum of '{damaged}' is wrong")
+            entries = archive.infolist()
+            if len({entry.filename for entry in entries}) < len(entries):
+                raise ValueError('two entries have one name')
+            for entry in entries:
+                # By entry, not by name: this compares the name with the one before the data.
+                with archive.open(entry) as stream:
+                    size = sum(map(len, iter(lambda: stream.read(_CHUNK), b'')))  # and the sum
+                if size != entry.file_size or entry.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"the size of '{entry.filename}' is wrong")
+                if entry.external_attr & _FOLDER:  # for which torch would read nothing
+                    raise ValueError(f"'{entry.filename}' is marked as a folder")
+    except Exception as error:  # damage shows in any way
+        raise ValueError(f'its archive is damaged: {_first_line(error)}') from error
 
 
 def last_good_checkpoint(work_dir: str | os.PathLike) -> Path | None:
@@ -222,12 +243,13 @@ def last_good_checkpoint(work_dir: str | os.PathLike) -> Path | None:
     """
     for path in checkpoint_candidates(work_dir):
         try:
-            _verify_sums(path)
+            verify_archive(_existing(path))
             found = read_checkpoint(path)
-        except (ValueError, FileNotFoundError, zipfile.BadZipFile) as error:
+        except (ValueError, FileNotFoundError) as error:
             print_log(f"skipping broken checkpoint '{path}': {error}", 'current', 30)
             continue
         lacking = [key for key in RESUME_KEYS if key not in found]
+        lacking += [f'meta.{key}' for key in ('epoch', 'iter') if key not in found.get('meta', ())]
         if not lacking:
             return path
         print_log(f"skipping checkpoint '{path}': it lacks {', '.join(lacking)}, so training "

@@ -1,13 +1,19 @@
-"""Runs of several processes, on GPUs or on CPUs."""
+"""Processes of a run: several that train one model, and the only run in its work folder."""
 import os
 import re
-from datetime import timedelta
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import init_dist
 from mmengine.model import is_model_wrapper
 from torch import nn
+
+from rscc.utils.logging import warn_once
 
 _NEEDS = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
@@ -26,6 +32,35 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model):
         model = model.module
     return model
+
+
+@contextmanager
+def only_run(folder: str | os.PathLike) -> Iterator[None]:
+    """Hold a work folder for one training; the system frees it however the process ends.
+
+    Where a file system has no locks, nothing is held, and that is said.
+
+    Raises:
+        BlockingIOError: If another process holds it.
+    """
+    with (Path(folder) / '.lock').open('a+', encoding='utf-8') as file:
+        try:
+            import fcntl
+            # Unlike flock's, this lock does not live on in data workers of a run that was killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            raise BlockingIOError(
+                f"another training is at work in '{folder}' ({file.read().strip()}): wait for it "
+                'or stop it, or choose another folder with --work-dir') from None
+        except (ImportError, OSError) as error:
+            warn_once(f"'{folder}' cannot be locked ({error}): see to it that no other run uses it")
+        else:
+            file.truncate(0)
+            file.write(f'process {os.getpid()} on {socket.gethostname()}, started '
+                       f'{datetime.now():%Y-%m-%d %H:%M}\n')
+            file.flush()
+        yield
 
 
 def check_launcher(launcher: str) -> None:

@@ -1,76 +1,30 @@
-"""MMEngine's runner with verified checkpoints, and the loop of iteration-based training."""
-from collections.abc import Callable, Iterator
+"""MMEngine's runner with verified checkpoints, one run a work folder, and checks at the start."""
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
 
 from rscc.compat import prepare_torchvision
-from rscc.datasets.samplers import InfiniteSampler
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
-from rscc.engine.distributed import start_process_group
-from rscc.registry import LOOPS, RUNNERS
-
-
-@LOOPS.register_module()
-class IterBasedTrainLoop(_IterBasedTrainLoop):
-    """MMEngine's loop, resumed at once and exactly.
-
-    MMEngine's loads and throws away every batch that was trained on before, hours on a large
-    dataset, in the order of the new run's seed rather than the saved one. Here the sampler is told
-    where to start, after the checkpoint has told its seed.
-
-    The sampler must be ours, ``InfiniteSampler``; with others it does as MMEngine's and says so.
-    See MMEngine for the arguments.
-    """
-
-    def run(self) -> nn.Module:
-        """Train up to the last iteration."""
-        self.runner.call_hook('before_train')
-        # The whole run is one epoch to the hooks.
-        self.runner.call_hook('before_train_epoch')
-        batches = self._batches()
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(next(batches))
-            self._decide_current_val_interval()
-            if self._is_time_to_validate():
-                self.runner.val_loop.run()
-        self.runner.call_hook('after_train_epoch')
-        self.runner.call_hook('after_train')
-        return self.runner.model
-
-    def _batches(self) -> Iterator[dict]:
-        """Return the batches that follow the last one trained on."""
-        sampler = self.dataloader.sampler
-        if self._iter and isinstance(sampler, InfiniteSampler) and self.dataloader.batch_size:
-            sampler.start_at(self._iter * self.dataloader.batch_size)
-            # Drops the batches that workers loaded before the checkpoint was read.
-            self.dataloader_iterator = iter(self.dataloader)
-        elif self._iter:
-            self.runner.logger.warning(
-                f'{type(sampler).__name__} cannot start in the middle, so the {self._iter} batches '
-                'trained on before are loaded again. Set train_dataloader.sampler='
-                "dict(type='InfiniteSampler') to go on at once")
-            for _ in range(self._iter):
-                next(self.dataloader_iterator)
-        return self.dataloader_iterator
-
-    def _is_time_to_validate(self) -> bool:
-        return (self.runner.val_loop is not None and self._iter >= self.val_begin
-                and (self._iter % self.val_interval == 0 or self._iter == self._max_iters))
+from rscc.engine.distributed import only_run, start_process_group
+from rscc.engine.loops import ResumableLoop
+from rscc.registry import RUNNERS
 
 
 @RUNNERS.register_module()
 class Runner(_Runner):
     """Train, validate and test by config.
 
-    Three things differ from MMEngine's:
+    These things differ from MMEngine's:
 
+    * One work folder has one training at a time.
     * Checkpoints are read with ``weights_only`` on every torch version.
     * ``resume=True`` without a file takes the last checkpoint that really loads.
     * A checkpoint that does not fit the model is an error when testing and resuming. Starting a
@@ -79,6 +33,7 @@ class Runner(_Runner):
     """
 
     _must_match = False
+    _meta: Mapping = MappingProxyType({})
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start the process group (also without GPUs), then do as MMEngine does."""
@@ -122,6 +77,8 @@ class Runner(_Runner):
         self._must_match = True
         super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
         self._must_match = False
+        if isinstance(self.train_loop, ResumableLoop):
+            self.train_loop.resume_at(self._meta)
         # The loader was built with this run's seed before the checkpoint told the real one.
         sampler = self.train_dataloader.sampler
         if 'seed' in vars(sampler):  # as MMEngine's and ours name it
@@ -145,7 +102,8 @@ class Runner(_Runner):
         """
         checkpoint = read_checkpoint(filename, map_location)
         # MMEngine's resume would execute this text as Python.
-        checkpoint.get('meta', {}).pop('config', None)
+        self._meta = checkpoint.get('meta', {})
+        self._meta.pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         report = load_weights(self.model, checkpoint)
         if strict is None:
@@ -163,14 +121,30 @@ class Runner(_Runner):
     def val(self) -> dict[str, Any]:
         """Validate; a checkpoint must fit exactly."""
         self._must_match = True
+        self._keep_config()
         return super().val()
 
     def test(self) -> dict[str, Any]:
         """Test; a checkpoint must fit exactly."""
         self._must_match = True
+        self._keep_config()
         return super().test()
 
     def train(self) -> nn.Module:
-        """Train; weights of ``load_from`` may fit in part."""
+        """Train; weights of ``load_from`` may fit in part.
+
+        Raises:
+            BlockingIOError: If another training is at work in the work folder.
+        """
         self._must_match = False
-        return super().train()
+        with only_run(self.work_dir) if is_main_process() else nullcontext():
+            super().dump_config()
+            return super().train()
+
+    def dump_config(self) -> None:
+        """Write nothing yet: the config in the folder may be that of a run at work."""
+
+    def _keep_config(self) -> None:
+        """Write the config into the folder of a test, unless that is the folder of a training."""
+        if not (Path(self.work_dir) / '.lock').exists():
+            super().dump_config()

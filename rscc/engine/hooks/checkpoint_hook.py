@@ -11,6 +11,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from rscc.datasets.base import ChangeDataset
+from rscc.engine.hooks.epoch_hooks import innermost
+from rscc.engine.loops import ResumableLoop
 from rscc.registry import HOOKS
 from rscc.utils import atomic_write, did_you_mean
 
@@ -71,6 +74,11 @@ def _explain(path: Path, size: int, error: OSError) -> str:
             'continue with --resume')
 
 
+def is_rendered(dataset: Any) -> bool:
+    """Tell whether a dataset says that its images are rendered."""
+    return isinstance(dataset, ChangeDataset) and dataset.RENDERED
+
+
 def remove_leftovers(folder: str | os.PathLike) -> int:
     """Delete temporary files of checkpoints whose writing was killed, and return their number."""
     leftovers = list(Path(folder).glob('.*.pth.*.tmp'))
@@ -123,8 +131,17 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder and clear away what a killed run left half-written."""
         super().before_train(runner)
-        if is_main_process():
+        # Only in the work folder, which is locked: elsewhere another run may be writing.
+        if is_main_process() and Path(self.out_dir).resolve() == Path(runner.work_dir).resolve():
             remove_leftovers(self.out_dir)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note where the run is, and whether all its images were rendered."""
+        meta = checkpoint['meta']
+        if isinstance(runner.train_loop, ResumableLoop):
+            meta.update(runner.train_loop.progress())
+        rendered = all(map(is_rendered, innermost(runner.train_dataloader.dataset)))
+        meta['dataset_meta'] = {**meta.get('dataset_meta', {}), 'rendered': rendered}
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, note which file is the last one, and only then drop the outdated ones."""

@@ -1,10 +1,11 @@
-"""Hooks that watch training: stop at a non-finite loss, measure the speed."""
+"""Hooks that watch training: stop at a non-finite loss or a plateau, measure the speed."""
 import math
 import time
 from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.hooks import EarlyStoppingHook as _EarlyStoppingHook
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -65,6 +66,50 @@ class FiniteLossHook(Hook):
 
 
 @HOOKS.register_module()
+class EarlyStoppingHook(_EarlyStoppingHook):
+    """MMEngine's hook, for scores from 0 to 1 as well, that goes on counting in a resumed run.
+
+    MMEngine asks for a rise by 0.1, which no score from 0 to 1 makes twice. A name that no
+    validation gives is refused at the start of the training.
+
+    Args:
+        monitor: Score to wait for, ``'change/F1_changed'``.
+        rule: ``'greater'`` or ``'less'`` is better; may be left out for ``caption/...`` and
+            ``change/...``, of which greater is better.
+        min_delta: Change that counts as better, in the score's unit (``change/...`` from 0 to 1,
+            ``caption/...`` mostly from 0 to 100).
+        strict: Whether a validation without that score is an error.
+        check_finite: Whether a score that is no number stops the training.
+        patience: Validations without a better score after which training stops.
+        stopping_threshold: Score at which training stops at once.
+    """
+
+    _default_greater_keys = (*_EarlyStoppingHook._default_greater_keys, 'caption/', 'change/')
+
+    def __init__(self, monitor: str, rule: str | None = None, min_delta: float = 0.001,
+                 strict: bool = False, check_finite: bool = True, patience: int = 5,
+                 stopping_threshold: float | None = None) -> None:
+        super().__init__(monitor, rule, min_delta, strict, check_finite, patience,
+                         stopping_threshold)
+
+    def before_train(self, runner: Runner) -> None:
+        """Say what will be done, and take up what the run had counted."""
+        known = runner.message_hub.runtime_info.get(f'early_stopping/{self.monitor}')
+        if known is not None:
+            self.best_score, self.wait_count = known
+        runner.logger.info(
+            f'training stops early when {self.monitor} has not become {self.rule} by more than '
+            f'{abs(self.min_delta)} in {self.patience} validations (EarlyStoppingHook: min_delta, '
+            'patience)')
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Count this validation, and perhaps stop."""
+        super().after_val_epoch(runner, metrics or {})
+        runner.message_hub.update_info(f'early_stopping/{self.monitor}',
+                                       [float(self.best_score), self.wait_count])
+
+
+@HOOKS.register_module()
 class ThroughputHook(Hook):
     """Measure training speed, data loading included, validation and saving excluded.
 
@@ -89,6 +134,10 @@ class ThroughputHook(Hook):
         """Start the clock (again): what happened between epochs is not training."""
         self._mark = time.perf_counter()
 
+    def after_val(self, runner: Runner) -> None:
+        """Start the clock again where a validation comes between two steps."""
+        self._mark = time.perf_counter()
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Add one step."""
@@ -104,4 +153,4 @@ class ThroughputHook(Hook):
         """Log the figure of the run."""
         if self.rate is not None:
             runner.message_hub.update_info('pairs_per_s', round(self.rate, 3))
-            runner.logger.info(f'training took in {self.rate:.1f} samples/s')
+            runner.logger.info(f'training speed: {self.rate:.1f} samples/s')

@@ -71,6 +71,14 @@ class CaptionMetric(SampleMetric):
         prefix, collect_device: See :class:`SampleMetric`.
     """
 
+    KEYS = (
+        *(f'caption/{part}/{score}' for part in ('all', 'changed', 'unchanged') for score in (
+            'CIDEr', 'Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'METEOR', 'METEOR_id', 'ROUGE_L',
+            'Sm')),
+        *(f'caption/{share}' for share in (
+            'flag_*', 'object_F1', 'direction_accuracy', 'distinct_1', 'distinct_2', 'agreement',
+            'abstained')),
+        'caption/*_low', 'caption/*_high', 'caption_characters/*', 'baseline*/*', 'clipcap_rsic/*')
     nothing_to_score = 'no predicted caption or no reference'
 
     def __init__(self, protocol: str = 'coco', meteor: bool = True, baselines: bool = True,

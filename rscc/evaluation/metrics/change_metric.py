@@ -56,6 +56,9 @@ class ChangeMetric(SampleMetric):
         prefix, collect_device: See :class:`SampleMetric`.
     """
 
+    KEYS = tuple(f'change/{name}' for name in (
+        'F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
+        'Kappa', 'IoU_*'))
     nothing_to_score = 'no change map or no mask'
 
     def __init__(self, ignore_index: int = IGNORE, classes: Sequence[str] | None = None,

@@ -26,6 +26,7 @@ class PredictionDump(SampleMetric):
         prefix, collect_device: See :class:`SampleMetric`.
     """
 
+    KEYS = ()
     nothing_to_score = 'no prediction'
 
     def __init__(self, out_file: str | os.PathLike, config: str | None = None,

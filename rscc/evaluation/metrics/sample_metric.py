@@ -1,7 +1,7 @@
 """Base of metrics that keep one small record a sample, on any number of processes."""
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -25,13 +25,20 @@ class SampleMetric(BaseMetric):
     Attributes:
         nothing_to_score: What a sample lacks for which :meth:`record` returns None, for the
             warning that counts such samples.
+        KEYS: Keys that ``compute_metrics`` can give, ``*`` for any characters. A training refuses
+            to wait for another one; the default says that nothing is known of them.
     """
+    KEYS: ClassVar[tuple[str, ...]] = ('*',)
 
     nothing_to_score = 'nothing to score'
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'none')
         self.prefix = prefix  # MMEngine warns about None in its constructor; our keys need none
+
+    def known_keys(self) -> list[str]:
+        """Return the keys that this metric can give, ``*`` for any characters."""
+        return [f'{self.prefix}/{key}' if self.prefix else key for key in self.KEYS]
 
     @abstractmethod
     def record(self, sample: dict) -> dict | None:

@@ -1,0 +1,202 @@
+"""Resumed runs: another batch size or number of processes, a kill during a validation."""
+import copy
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from engine.toys import ToyMetric, toy_config
+from mmengine.hooks import Hook
+
+from rscc.engine.checkpoint import read_checkpoint
+from rscc.engine.runner import Runner
+from rscc.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class RateHook(Hook):
+    """Learning rate of every step of a run, by iteration."""
+
+    def __init__(self):
+        self.rates = {}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.rates[runner.iter] = runner.optim_wrapper.param_groups[0]['lr']
+
+
+def trained(build, work_dir, **changes):
+    """Train and return the runner with the rates of its steps."""
+    runner = build(work_dir, custom_hooks=[{'type': 'RateHook'}], **changes)
+    runner.train()
+    return runner, next(hook for hook in runner.hooks if isinstance(hook, RateHook)).rates
+
+
+def by_epochs(epochs, batch, **changes):
+    return dict(train_cfg={'max_epochs': epochs, 'val_interval': 9},
+                train_dataloader={'batch_size': batch}, **changes)
+
+
+SCHEDULES = [
+    {'_delete_': True, 'type': 'WarmupCosineLR', 'by_epoch': False, 'warmup': 0.1, 'floor': 0.01},
+    {'_delete_': True, 'type': 'PolyLR', 'by_epoch': True, 'convert_to_iter_based': True,
+     'eta_min': 1e-6},
+    {'_delete_': True, 'type': 'ExponentialLR', 'gamma': 0.5, 'by_epoch': True},
+]
+
+
+@pytest.mark.parametrize('schedule', SCHEDULES, ids=lambda schedule: schedule['type'])
+@pytest.mark.parametrize(('before', 'after'), [(2, 8), (8, 2)])
+def test_another_batch_size_continues_at_the_same_share_and_is_told(
+        build, log_of, before, after, schedule):
+    trained(build, 'parts', **by_epochs(2, before, param_scheduler=dict(schedule)))
+    resumed, ours = trained(build, 'parts', resume=True,
+                            **by_epochs(4, after, param_scheduler=dict(schedule)))
+    _, theirs = trained(build, 'whole', **by_epochs(4, after, param_scheduler=dict(schedule)))
+    steps = 16 // after
+    assert sorted(ours) == list(range(2 * steps, 4 * steps))
+    assert ours == pytest.approx({step: theirs[step] for step in ours})
+    assert (f'steps per epoch have changed from {16 // before} to {steps} (another batch size, '
+            'number of processes or dataset): going on after epoch 2 of 4, that is at step '
+            f'{2 * steps} of {4 * steps}') in log_of(resumed)
+
+
+def test_the_same_batch_size_is_not_told_and_nothing_is_replayed(build, log_of):
+    build('parts', **by_epochs(2, 4)).train()
+    resumed, ours = trained(build, 'parts', resume=True, **by_epochs(4, 4))
+    _, theirs = trained(build, 'whole', **by_epochs(4, 4))
+    assert ours == {step: theirs[step] for step in range(8, 16)}
+    assert 'steps per epoch' not in log_of(resumed)
+
+
+def test_a_checkpoint_within_an_epoch_begins_that_epoch_again(build, log_of):
+    saving = {'checkpoint': {'by_epoch': False, 'interval': 6, 'save_last': False}}
+    build('parts', **by_epochs(2, 4, default_hooks=saving)).train()
+    resumed, ours = trained(build, 'parts', resume=True, **by_epochs(2, 4))
+    assert sorted(ours) == [4, 5, 6, 7]
+    assert 'the checkpoint was saved within epoch 2, which begins again' in log_of(resumed)
+
+
+def test_a_schedule_that_waits_for_scores_is_left_as_it_was(build, log_of):
+    schedule = {'_delete_': True, 'type': 'ReduceOnPlateauLR', 'monitor': 'change/OA',
+                'rule': 'greater'}
+    build('parts', **by_epochs(1, 4, param_scheduler=dict(schedule))).train()
+    resumed = build('parts', resume=True, **by_epochs(2, 8, param_scheduler=dict(schedule)))
+    resumed.train()
+    assert 'a schedule that reads scores goes on by its own count' in log_of(resumed)
+
+
+def by_iterations(most, batch, **changes):
+    return dict(
+        train_cfg={'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': most,
+                   'val_interval': 3},
+        train_dataloader={'sampler': {'type': 'InfiniteSampler'}, 'batch_size': batch},
+        default_hooks={'checkpoint': {'by_epoch': False, 'interval': 3}},
+        log_processor={'by_epoch': False}, **changes)
+
+
+def test_iterations_with_another_batch_size_go_on_with_the_samples_that_come_next(
+        build, tmp_path, log_of, monkeypatch):
+    build('parts', **by_iterations(3, 4)).train()
+    build('parts', resume=True, **by_iterations(6, 2)).train()
+    meta = read_checkpoint(tmp_path / 'parts' / 'iter_6.pth')['meta']
+    assert (meta['samples_seen'], meta['samples_per_step']) == (12 + 6, 2)
+    resumed = build('parts', resume=True, **by_iterations(9, 4))
+    loop = resumed.build_train_loop(resumed._train_loop)
+    places = []
+    monkeypatch.setattr(type(loop.dataloader.sampler), 'start_at',
+                        lambda self, samples: places.append(samples))
+    resumed.train()
+    assert places == [18]
+    assert ('a step takes 4 samples now and took 2 before (another batch size or number of '
+            'processes): going on after iteration 6 of 9') in log_of(resumed)
+
+
+KINDS = {
+    'epochs': dict(train_cfg={'max_epochs': 3, 'val_interval': 1}),
+    'iterations': by_iterations(12, 4),
+}
+
+
+@pytest.mark.parametrize(('kind', 'best'), [
+    ('epochs', 'best_change_OA_epoch_2.pth'), ('iterations', 'best_change_OA_iter_8.pth')])
+def test_a_validation_that_was_killed_is_made_up_for(build, tmp_path, monkeypatch, kind, best):
+    seen, kill = [], []
+
+    def scored(self, results):
+        seen.append(len(seen))
+        if len(seen) == 2 and kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {'OA': scores[len(seen) - 1]}
+
+    def start(folder, **more):
+        changes = copy.deepcopy(KINDS[kind])
+        hook = {'save_best': 'change/OA', 'max_keep_ckpts': 1, 'interval': 1}
+        if kind == 'iterations':
+            changes['train_cfg']['val_interval'] = 4
+            hook |= {'by_epoch': False, 'interval': 4}
+        changes['default_hooks'] = {'checkpoint': hook}
+        seen.clear()
+        build(folder, **changes, **more).train()
+
+    monkeypatch.setattr(ToyMetric, 'compute_metrics', scored)
+    scores = [0.2, 0.9, 0.4]
+    start('whole')
+    kill.append(True)
+    child = multiprocessing.get_context('fork').Process(target=start, args=('parts',))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL and not (tmp_path / 'parts' / best).exists()
+    kill.clear()
+    scores = [0.9, 0.4]
+    start('parts', resume=True)
+    for folder in ('whole', 'parts'):
+        assert [path.name for path in (tmp_path / folder).glob('best_*')] == [best]
+    whole, parts = (read_checkpoint(tmp_path / folder / best)['state_dict']
+                    for folder in ('whole', 'parts'))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_two_runs_in_one_folder_are_refused_and_leave_each_others_files(build, tmp_path):
+    held = subprocess.Popen(
+        [sys.executable, '-c', 'import sys, time\nfrom rscc.engine.distributed import only_run\n'
+         f'with only_run({str(tmp_path / "run")!r}):\n    print("held", flush=True)\n'
+         '    time.sleep(600)'], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, sys.path))})
+    runner = build()
+    half = tmp_path / 'run' / '.epoch_1.pth.abc.tmp'
+    half.write_bytes(b'half')
+    try:
+        assert held.stdout.readline() == 'held\n'
+        before = {path.name for path in (tmp_path / 'run').iterdir()}
+        with pytest.raises(BlockingIOError, match=rf"another training is at work in '.*run' "
+                           rf'\(process {held.pid} on .*\): wait for it or stop it, or choose '
+                           'another folder with --work-dir'):
+            runner.train()
+        assert half.exists() and {path.name for path in (tmp_path / 'run').iterdir()} == before
+    finally:
+        held.kill()
+        held.wait()
+    build().train()
+    assert not half.exists() and (tmp_path / 'run' / 'epoch_1.pth').is_file()
+
+
+def test_a_checkpoint_says_whether_it_has_seen_rendered_images_only(build, tmp_path, monkeypatch):
+    build().train()
+    path = tmp_path / 'run' / 'epoch_1.pth'
+    assert read_checkpoint(path)['meta']['dataset_meta']['rendered'] is False
+    monkeypatch.setattr('rscc.engine.hooks.checkpoint_hook.is_rendered', lambda dataset: True)
+    build().train()
+    assert read_checkpoint(path)['meta']['dataset_meta']['rendered'] is True
+
+
+def test_the_config_of_the_folder_is_that_of_its_training(tmp_path):
+    cfg = toy_config(tmp_path / 'run', train_cfg={'max_epochs': 1})
+    cfg.experiment_name = 'the_config'
+    Runner.from_cfg(cfg)
+    assert not list((tmp_path / 'run').glob('*.py'))
+    Runner.from_cfg(cfg).train()
+    assert len(list(Path(tmp_path / 'run').glob('*.py'))) == 1
