@@ -157,7 +157,7 @@ def explained() -> Iterator[None]:
         rank = os.environ.get('RANK', '0')
         where = _log_traceback()
         raise SystemExit(f'error{"" if rank == "0" else f" (rank {rank})"}: {message}'
-                         + (f'\n(traceback: {where})' if where else '')) from error
+                         + (f' (traceback: {where})' if where else '')) from error
 
 
 def explanation(error: BaseException) -> str | None:

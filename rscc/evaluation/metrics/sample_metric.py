@@ -29,7 +29,6 @@ class SampleMetric(BaseMetric):
             to wait for another one; the default says that nothing is known of them.
     """
     KEYS: ClassVar[tuple[str, ...]] = ('*',)
-
     nothing_to_score = 'nothing to score'
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu') -> None:

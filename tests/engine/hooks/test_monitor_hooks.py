@@ -1,5 +1,6 @@
 import pytest
 import torch
+from engine.toys import ToyMetric
 from torch import nn
 
 from rscc.engine.hooks.monitor_hooks import FiniteLossHook, batch_ids, batch_notes
@@ -76,3 +77,29 @@ def test_nothing_is_reported_before_the_warm_up_is_over(build):
     runner = build(default_hooks={'throughput': {'warm_up': 99}})
     runner.train()
     assert 'pairs_per_s' not in runner.message_hub.runtime_info
+
+
+def early(build, scores, monkeypatch, work_dir='run', **changes):
+    values = iter(scores)
+    monkeypatch.setattr(ToyMetric, 'compute_metrics', lambda *_: {'OA': next(values)})
+    runner = build(work_dir, train_cfg={'max_epochs': len(scores), 'val_interval': 1},
+                   custom_hooks=[{'type': 'EarlyStoppingHook', 'monitor': 'change/OA',
+                                  'patience': 2}], **changes)
+    runner.train()
+    return runner
+
+
+def test_a_score_from_0_to_1_that_rises_goes_on(build, monkeypatch):
+    assert early(build, [0.5, 0.58, 0.66, 0.74], monkeypatch).epoch == 4
+    assert early(build, [0.5, 0.4, 0.4, 0.9], monkeypatch, 'other').epoch == 3
+
+
+def test_a_resumed_run_goes_on_counting(build, monkeypatch, tmp_path):
+    monkeypatch.setattr(ToyMetric, 'compute_metrics', lambda *_: {'OA': 0.5})
+    changes = dict(custom_hooks=[{'type': 'EarlyStoppingHook', 'monitor': 'change/OA',
+                                  'patience': 3}])
+    build(train_cfg={'max_epochs': 3, 'val_interval': 1}, **changes).train()
+    # The first validation is the best, the next two are not better; that of epoch 3 is repeated.
+    resumed = build(train_cfg={'max_epochs': 9, 'val_interval': 1}, resume=True, **changes)
+    resumed.train()
+    assert resumed.epoch == 4
