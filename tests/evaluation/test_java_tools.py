@@ -57,12 +57,14 @@ def test_both_forms_of_several_sets_in_one_call(java):
     assert scores['stem']['METEOR'] > scores['stem']['METEOR_id'] + 10
 
 
-@pytest.mark.slow
-def test_one_form_alone_is_that_of_both(java):
+def test_one_form_alone_starts_one_program(monkeypatch):
+    started = []
+    monkeypatch.setattr(java_tools, '_meteor_command', lambda: ['java'])
+    monkeypatch.setattr(java_tools, '_run_meteor', lambda command, tasks: started.append(
+        (command, tasks)) or {'x': 0.3})
     pair = [('a house is built', ('the houses are built',))]
-    both = java_tools.meteor_scores({'x': pair})['x']
-    assert java_tools.meteor_scores({'x': pair}, ['METEOR_id']) == {'x': {
-        'METEOR_id': both['METEOR_id']}}
+    assert java_tools.meteor_scores({'x': pair}, ['METEOR_id']) == {'x': {'METEOR_id': 30}}
+    assert started == [(['java', *java_tools.EXACT], java_tools._as_numbers({'x': pair}))]
 
 
 def test_words_are_numbered_by_the_alphabet():

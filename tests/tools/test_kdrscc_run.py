@@ -38,6 +38,7 @@ def runner(repo, tmp_path, monkeypatch):
             cfg.model.flag_head.in_channels = 3 * channels
         if cfg.model.get('change_head'):
             cfg.model.change_head.in_channels = [12, 24, 48, 96]
+        cfg.test_evaluator[0].meteor = False  # Java takes longer than all the rest
         names.append(f'{tmp_path.name}_{len(names)}')
         cfg.experiment_name, cfg.work_dir = names[-1], str(tmp_path / 'run')
         root = write_fake_dataset(tmp_path, cfg.train_dataloader.dataset)

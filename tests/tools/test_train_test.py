@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import socket
@@ -14,14 +13,16 @@ from mmengine.config import Config
 
 from rscc.apis.launch import TTA_VIEWS, load_config, use_tta
 from rscc.engine.checkpoint import read_checkpoint
+from rscc.synth.generator import Parameters, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*command, expect=0, **environment):
     """Run a command from the repository root and return its output."""
-    env = {**os.environ, 'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}', 'OMP_NUM_THREADS': '1',
-           'PYTHON': sys.executable, **environment}
+    env = {**os.environ, 'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}',
+           'OMP_NUM_THREADS': str(torch.get_num_threads()), 'PYTHON': sys.executable,
+           **environment}
     env = {name: value for name, value in env.items() if value is not None}
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=env, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=240)
@@ -34,17 +35,14 @@ def train(config, *arguments, **kwargs):
 
 
 @pytest.fixture
-def tool(monkeypatch):
+def tool(load_tool, monkeypatch):
     """Call a tool's main() in this process, which is much faster than starting Python."""
     for name in ('LOCAL_RANK', 'RANK', 'RSCC_DATA', 'TORCHELASTIC_RUN_ID'):
         monkeypatch.delenv(name, raising=False)
 
     def call(name, *arguments):
-        spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / 'tools' / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
         monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, arguments)])
-        module.main()
+        load_tool(f'{name}.py').main()
 
     yield call
     os.environ.pop('LOCAL_RANK', None)
@@ -76,14 +74,13 @@ def weights(folder, name='epoch_3.pth'):
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_bits(config, tmp_path):
-    whole = config('whole')
-    train(whole)
+def test_killed_run_resumes_to_the_same_bits(config, tool, tmp_path):
+    tool('train', config('whole'))
     killed = config('killed', custom_hooks=[{'type': 'KillHook', 'at_iter': 6}])
     train(killed, expect=-9)
     assert not (tmp_path / 'killed' / 'epoch_2.pth').exists()
-    out = train(config('killed'), '--resume')
-    assert 'resumed epoch: 1, iter: 4' in out
+    tool('train', config('killed'), '--resume')
+    assert 'resumed epoch: 1, iter: 4' in log_of(tmp_path / 'killed')
     one, other = weights(tmp_path / 'whole'), weights(tmp_path / 'killed')
     assert one.keys() == other.keys()
     for key in one:
@@ -91,9 +88,8 @@ def test_killed_run_resumes_to_the_same_bits(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_captioner_resumes_to_the_same_bits(tmp_path):
-    run(sys.executable, 'tools/dataset_converters/synth.py', '--out', tmp_path / 'synth',
-        '--train', '12', '--val', '4', '--test', '4', '--seed', '0', '--jobs', '1')
+def test_killed_captioner_resumes_to_the_same_bits(tool, tmp_path):
+    generate(tmp_path / 'synth', Parameters(train=12, val=4, test=4, seed=0), jobs=1)
     for name, hooks in (('whole', []), ('killed', [dict(type='KillHook', at_iter=4)]),
                         ('resumed', [])):
         work_dir = tmp_path / name.replace('resumed', 'killed')
@@ -104,8 +100,10 @@ def test_killed_captioner_resumes_to_the_same_bits(tmp_path):
             train_dataloader=dict(batch_size=4, num_workers=1)))
         path = tmp_path / f'{name}.py'
         path.write_text(cfg.pretty_text)
-        train(path, '--data-root', tmp_path, *(['--resume'] if name == 'resumed' else []),
-              expect=-9 if name == 'killed' else 0)
+        if name == 'killed':
+            train(path, '--data-root', tmp_path, expect=-9)
+        else:
+            tool('train', path, '--data-root', tmp_path, *['--resume'] * (name == 'resumed'))
     one, other = (weights(tmp_path / name, 'epoch_2.pth') for name in ('whole', 'killed'))
     assert one.keys() == other.keys()
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
@@ -227,9 +225,10 @@ def test_launcher_without_torchrun_is_refused(config, tool):
         tool('train', config(), '--launcher', 'pytorch')
 
 
-def test_killed_data_worker_ends_the_run_at_once(config):
+def test_killed_data_worker_ends_the_run_at_once(config, tool):
     loader = dict(num_workers=1, dataset=dict(kill_worker_at=5))
-    assert 'killed by signal' in train(config(train_dataloader=loader), expect=1)
+    with pytest.raises(SystemExit, match='killed by signal'):
+        tool('train', config(train_dataloader=loader))
 
 
 def free_port():
@@ -239,16 +238,18 @@ def free_port():
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_test_on_cpus(config, tmp_path):
+def test_two_processes_train_and_test_on_cpus(config, tool, tmp_path, capsys):
     path = config(train_cfg=dict(max_epochs=1))
     out = run('bash', 'tools/dist_train.sh', path, 2, CDPATH='/tmp')
     assert 'Distributed launcher: pytorch' in out
     assert 'Distributed training: True' in out and 'GPU number: 2' in out
     checkpoint = tmp_path / 'toy' / 'epoch_1.pth'
     out = run('bash', 'tools/dist_test.sh', path, checkpoint, 2)
-    alone = run(sys.executable, 'tools/test.py', path, checkpoint)
-    score = json.loads((tmp_path / 'toy' / 'metrics.json').read_text())['change/OA']
-    assert 'OA' in out and 'OA' in alone and 0 <= score <= 1
+    scores = [json.loads((tmp_path / 'toy' / 'metrics.json').read_text())['change/OA']]
+    tool('test', path, checkpoint)
+    scores.append(json.loads((tmp_path / 'toy' / 'metrics.json').read_text())['change/OA'])
+    assert 'OA' in out and 'OA' in capsys.readouterr().out
+    assert 0 <= scores[0] == scores[1] <= 1
 
 
 def test_port_in_use_is_named():
