@@ -4,12 +4,17 @@
   it fails on ``torchvision::nms``. Declaring the two schemas first is enough for all that we use.
 * ``mmcv-lite`` has no compiled extension, which ``mmseg.models`` asks for while it is imported.
 * MMSegmentation 1.2.2's ``DiceLoss`` counts pixels that are to be ignored.
+* The hub's library asks a server out of reach for a minute or more.
 * MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
 """
 import importlib
 import importlib.util
+import os
 import pickle
+import socket
 import sys
+import urllib.parse
+import urllib.request
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +70,54 @@ def import_open_clip(submodule: str = '') -> ModuleType:
     """
     prepare_torchvision()
     return _explained_import('open_clip', submodule)
+
+
+@cache
+def hub_in_reach(seconds: float = 3.0) -> bool:
+    """Tell whether the hub of models answers; its library works from its cache if not.
+
+    Asked once a process. The library itself tries each file five times, for a minute or more.
+    """
+    from huggingface_hub import constants
+    if constants.is_offline_mode():
+        return False
+    hub = urllib.parse.urlsplit(constants.ENDPOINT)
+    proxies = {} if urllib.request.proxy_bypass(hub.hostname or '') else urllib.request.getproxies()
+    place = urllib.parse.urlsplit(proxies.get(hub.scheme) or proxies.get('all')
+                                  or constants.ENDPOINT)
+    try:
+        port = place.port or (80 if place.scheme == 'http' else 443)
+        socket.create_connection((place.hostname or '', port), seconds).close()
+    except (OSError, ValueError):
+        constants.HF_HUB_OFFLINE = True
+        return False
+    return True
+
+
+def refuse_absent_folder(name: str, remedy: str) -> None:
+    """Refuse a path that is no folder, which a hub would be asked for in vain.
+
+    Raises:
+        FileNotFoundError: With the variable of the environment that holds it, and the remedy.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and (folder.is_absolute() or name.startswith(('.', '~'))
+                                or name.count('/') > 1 or '\\' in name):
+        raise FileNotFoundError(f"no folder '{name}'{_variable_of(name)}: {remedy}")
+
+
+def out_of_reach(name: str) -> str:
+    """Return what to say, and what to do, where a model of the hub cannot be had."""
+    from huggingface_hub import constants
+    return (f"there is no folder '{name}'{_variable_of(name)}, it is not among the models stored "
+            f'on this machine, and the hub {constants.ENDPOINT} is out of reach. Set HF_ENDPOINT '
+            f'to a mirror, or run where there is a network: hf download {name} --local-dir DIR, '
+            'and name DIR instead (for BLIP: export RSCC_BLIP=DIR)')
+
+
+def _variable_of(name: str) -> str:
+    """Return `` (from RSCC_BLIP)`` where that variable holds a name."""
+    return ' (from RSCC_BLIP)' if os.environ.get('RSCC_BLIP') == name else ''
 
 
 def _explained_import(package: str, submodule: str) -> ModuleType:

@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from rscc import compat
+from rscc.models.pretrained import load_blip
+from rscc.registry import MODELS
 
 
 def run(code):
@@ -99,3 +102,58 @@ def test_getattr_gives_out_statistics_only(tmp_path, owner, name):
     torch.save({'x': Reach(owner, name)}, tmp_path / 'x.pth')
     with pytest.raises(Exception, match=r'getattr of .* is not allowed'):
         torch.load(tmp_path / 'x.pth', weights_only=True)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Let the hub be a server of this machine, asked anew; return its socket."""
+    from huggingface_hub import constants
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        monkeypatch.setattr(constants, 'ENDPOINT', f'http://127.0.0.1:{server.getsockname()[1]}')
+        monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
+        for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        compat.hub_in_reach.cache_clear()
+        yield server
+        compat.hub_in_reach.cache_clear()
+
+
+def test_a_hub_that_answers_is_in_reach(hub):
+    from huggingface_hub import constants
+    hub.listen()
+    assert compat.hub_in_reach() and not constants.HF_HUB_OFFLINE
+
+
+def test_a_hub_out_of_reach_is_asked_once_and_its_library_goes_offline(hub, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
+    assert not compat.hub_in_reach() and constants.HF_HUB_OFFLINE
+    with pytest.raises(OSError, match=r"there is no folder 'some/blip', it is not among .* out of "
+                       r'reach\. Set HF_ENDPOINT to a mirror, .*hf download some/blip --local-dir'):
+        load_blip('some/blip')
+
+
+@pytest.mark.parametrize('name', ['/no/such', './none', '~/none', 'a/b/c'])
+def test_a_folder_that_does_not_exist_is_said_to_be_just_that(name, monkeypatch):
+    monkeypatch.setenv('RSCC_BLIP', name)
+    with pytest.raises(FileNotFoundError, match=rf"^no folder '{name}' \(from RSCC_BLIP\): "):
+        load_blip(name)
+    compat.refuse_absent_folder('org/name', 'nothing to remedy')
+
+
+@pytest.mark.parametrize('options', [{}, {'use_sigmoid': False}, {'naive_dice': True}])
+def test_ignored_pixels_have_no_influence_on_mmsegs_dice(options):
+    loss = MODELS.build(dict(type='mmseg.DiceLoss', **options))
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 4))
+    whole = loss(logits, target)
+    # Every ignored pixel cut off gives the same loss as the pixels left in place, labelled 255.
+    target[:, 2:] = 255
+    found, cut = loss(logits, target), loss(logits[:, :, :2], target[:, :2])
+    torch.testing.assert_close(found, cut)
+    found.backward()
+    assert logits.grad[:, :, 2:].abs().max() == 0 < logits.grad[:, :, :2].abs().max()
+    assert whole != found and loss(logits, torch.full_like(target, 255)) == 0

@@ -92,14 +92,17 @@ def _complete(model_class: type, name_or_path: str, kind: str, **options: Any) -
 def _from_pretrained(model_class: type, name_or_path: str, **options: Any
                      ) -> tuple[nn.Module, dict[str, Any]]:
     """Load with the loading report; local files are used where the hub is out of reach."""
+    compat.refuse_absent_folder(name_or_path, 'download the model there (hf download NAME '
+                                '--local-dir DIR), or give its name on the hub')
+    stored = Path(name_or_path).expanduser().is_dir()
+    within_reach = stored or compat.hub_in_reach()
     try:
         return model_class.from_pretrained(name_or_path, output_loading_info=True, **options)
     except OSError as error:
-        kind = 'folder' if Path(name_or_path).exists() else 'hub name'
-        raise OSError(
-            f"cannot load '{name_or_path}' (taken as a {kind}): {error}\n"
-            'Download the model once (huggingface-cli download NAME --local-dir DIR) and give DIR, '
-            'or set HF_HOME to a filled cache.') from error
+        why = (f'{str(error).strip().splitlines()[0]} To fill a folder: hf download NAME '
+               '--local-dir DIR' if within_reach else compat.out_of_reach(name_or_path))
+        raise OSError(f"cannot load '{name_or_path}' (taken as a "
+                      f"{'folder' if stored else 'hub name'}): {why}") from error
 
 
 def without_pretrained(cfg: Any) -> None:

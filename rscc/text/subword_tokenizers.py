@@ -122,8 +122,7 @@ def _find_vocabulary(name: str) -> Path:
                                     f"{', '.join(sorted(os.listdir(folder))[:8]) or 'nothing'}): "
                                     f'{_LOCAL_FOLDER_HINT}')
         return folder / _VOCABULARY
-    if folder.is_absolute() or name.startswith(('.', '~')) or name.count('/') > 1:
-        raise FileNotFoundError(f"no folder '{name}': {_LOCAL_FOLDER_HINT}")
+    compat.refuse_absent_folder(name, _LOCAL_FOLDER_HINT)
     return _vocabulary_from_hub(name)
 
 
@@ -134,12 +133,15 @@ def _vocabulary_from_hub(name: str) -> Path:
     try:
         return Path(hf_hub_download(name, _VOCABULARY, local_files_only=True))
     except Exception:  # not cached: say what happens next, a download can take its time
+        if not compat.hub_in_reach():
+            raise FileNotFoundError(f'no vocabulary: {compat.out_of_reach(name)}; '
+                                    f'{_LOCAL_FOLDER_HINT}') from None
         warn(f"fetching the vocabulary of '{name}' from the hub")
     try:
         return Path(hf_hub_download(name, _VOCABULARY))
     except Exception as error:
         raise FileNotFoundError(
-            f"the vocabulary of hub model '{name}' is neither cached nor reachable "
+            f"the vocabulary of hub model '{name}' cannot be fetched "
             f"({type(error).__name__}), and there is no such local folder; "
             f'{_LOCAL_FOLDER_HINT}') from error
 
@@ -261,10 +263,12 @@ def _check_pairs(vocab: Path, merges: Path) -> None:
 def _byte_pairs_of_model(name: str) -> Any:
     """Load the tokenizer of a model from a folder, the hub's local cache, or the hub."""
     auto = compat.import_transformers().AutoTokenizer
+    within_reach = Path(name).expanduser().is_dir() or compat.hub_in_reach()
     try:
         return auto.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(' .:')
+        reason = (str(error).strip().splitlines()[0].rstrip(' .:') if within_reach
+                  else compat.out_of_reach(name))
         raise FileNotFoundError(
             f"no tokenizer at '{name}' ({reason}): give a folder with tokenizer.json, or with "
             'vocab.json and merges.txt, or these two files as vocab_file and merges_file, which '

@@ -6,6 +6,7 @@ import pytest
 import torch
 from changeclip_records import records
 
+from rscc import compat
 from rscc.registry import TOKENIZERS
 from rscc.text import WordPieceTokenizer, subword_tokenizers
 from rscc.text.subword_tokenizers import BytePairTokenizer, CLIPTokenizer
@@ -86,9 +87,14 @@ def test_an_unreachable_hub_model_is_named_with_the_remedy(monkeypatch):
         raise OSError('no network')
 
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', offline)
+    monkeypatch.setattr(compat, 'hub_in_reach', lambda: True)
     with pytest.raises(FileNotFoundError,
-                       match=r"hub model 'some/blip' is neither cached nor reachable \(OSError\)"
+                       match=r"hub model 'some/blip' cannot be fetched \(OSError\)"
                              r'.*a local folder \(or vocab_file\).*works offline'):
+        WordPieceTokenizer(pretrained='some/blip')
+    monkeypatch.setattr(compat, 'hub_in_reach', lambda: False)
+    with pytest.raises(FileNotFoundError, match=r'hub .* is out of reach\. Set HF_ENDPOINT to a '
+                       r'mirror, .*hf download some/blip .*works offline'):
         WordPieceTokenizer(pretrained='some/blip')
 
 

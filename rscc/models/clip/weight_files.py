@@ -187,8 +187,10 @@ def _published(arch: str, tag: str) -> dict[str, Any]:
 
 
 def _download(source: str, entry: dict[str, Any]) -> Path:
+    library = compat.import_open_clip('pretrained')
+    compat.hub_in_reach()  # its cache is read at once where it is not
     try:
-        return Path(compat.import_open_clip('pretrained').download_pretrained(entry))
+        return Path(library.download_pretrained(entry))
     except Exception as error:  # each transport has errors of its own
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         hub = entry.get('hf_hub', '').rstrip('/')

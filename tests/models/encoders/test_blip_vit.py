@@ -39,5 +39,5 @@ def test_a_layer_that_does_not_exist_is_refused():
 
 
 def test_weights_that_are_not_there_say_how_to_get_them(tmp_path):
-    with pytest.raises(OSError, match='huggingface-cli download'):
+    with pytest.raises(OSError, match='hf download'):
         MODELS.build(dict(type='BlipViT', pretrained=str(tmp_path)))
