@@ -1,8 +1,10 @@
 """Resumed runs: another batch size or number of processes, a kill during a validation."""
+import contextlib
 import copy
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -200,3 +202,67 @@ def test_the_config_of_the_folder_is_that_of_its_training(tmp_path):
     assert not list((tmp_path / 'run').glob('*.py'))
     Runner.from_cfg(cfg).train()
     assert len(list(Path(tmp_path / 'run').glob('*.py'))) == 1
+
+
+PROCESS = """
+import sys
+from engine.toys import toy_config
+from rscc.engine.runner import Runner
+changes = dict(train_cfg={'max_epochs': 2, 'val_interval': 9}, launcher='pytorch')
+Runner.from_cfg(toy_config(sys.argv[1], **changes)).train()
+"""
+
+
+@pytest.mark.slow
+def test_one_process_instead_of_two_continues_at_the_same_share(build, tmp_path, log_of):
+    script = tmp_path / 'process.py'
+    script.write_text(PROCESS)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         '--master_addr=127.0.0.1', f'--master_port={port}', str(script), str(tmp_path / 'parts')],
+        check=False, capture_output=True, text=True, timeout=300,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, sys.path))})
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(tmp_path / 'parts' / 'epoch_2.pth')['meta']['iter'] == 4
+    resumed, ours = trained(build, 'parts', resume=True, **by_epochs(4, 4))
+    _, theirs = trained(build, 'whole', **by_epochs(4, 4))
+    assert ours == pytest.approx({step: theirs[step] for step in range(8, 16)})
+    assert 'steps per epoch have changed from 2 to 4' in log_of(resumed)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB."""
+    folder = tmp_path / 'small'
+    folder.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f'mounting is not possible here: {error}')
+    if done.returncode:
+        pytest.skip(f'mounting is not permitted here: {done.stderr.strip()}')
+    yield folder
+    # The log of the run is still open there.
+    subprocess.run(['umount', '--lazy', str(folder)], check=True)
+
+
+def test_a_full_disk_ends_a_run_with_its_last_checkpoint_whole(build, small_disk):
+    runner = build('small/run', train_cfg={'max_epochs': 1})
+    runner.train()
+    before = read_checkpoint(small_disk / 'run' / 'epoch_1.pth')['state_dict']
+    filling = small_disk / 'filling'
+    with contextlib.suppress(OSError), filling.open('wb', buffering=0) as file:
+        while True:
+            file.write(b'x' * 4096)
+    with pytest.raises(OSError, match=r'No space left on device'):
+        build('small/run', train_cfg={'max_epochs': 2}, resume=True).train()
+    filling.unlink()
+    resumed = build('small/run', train_cfg={'max_epochs': 2}, resume=True)
+    resumed.train()
+    assert resumed.epoch == 2
+    kept = read_checkpoint(small_disk / 'run' / 'epoch_1.pth')['state_dict']
+    assert all(torch.equal(before[key], kept[key]) for key in before)
