@@ -1,8 +1,8 @@
 """Numbers recorded from the original systems: where they lie, how to read and compare them.
 
-Read is the folder ``$RSCC_FIXTURES``, or ``tests/parity/data`` where the variable is not set. The
-answers must be the same on every processor (``tests/rounding.py`` says how). To see what yours can
-show of that, let PyTorch and oneDNN compute as older ones, in one to four threads::
+The folder is ``$RSCC_FIXTURES``, or ``tests/parity/data`` where the variable is not set. The tests
+must pass on every processor (``tests/rounding.py`` says how). To see on one what others compute,
+let PyTorch and oneDNN leave out its newer instructions, in one to four threads::
 
     for threads in 1 2 3 4; do for onednn in DEFAULT AVX2; do for torch in default avx2 avx512; do
         OMP_NUM_THREADS=$threads ONEDNN_MAX_CPU_ISA=$onednn ATEN_CPU_CAPABILITY=$torch \

@@ -17,17 +17,16 @@ LARGEST = 8
 # A formula without sums rounds after each of its operations, at most 32 of them here. An exponent
 # or a power multiplies what is off by up to 16, as exp(t) does with |t| < 16 (sigma from 1e-6 on).
 FORMULA = 32 * 16 * UNIT
-# Simulated roundings are so many times larger than real ones. What lies close enough to a gate for
-# a real rounding to reach it is then missed by neither sign in nine of ten draws, and other gates
-# nearby, which only the larger ones reach, make up for the tenth.
+# Simulated roundings are so many times larger than real ones. A gate that a real one passes is then
+# passed by one of the two signs in nine of ten draws, and other gates of the layer in the tenth.
 SIMULATED = 8
 
 
 def deviation(products):
     """Return the standard deviation of a float32 sum of so many products, as a share of its size.
 
-    Each addition is off by anything up to ``UNIT`` of the sum so far, ``UNIT`` / sqrt(3) on
-    average, to either side. After n of them, the sum growing as sqrt(n), that makes sqrt(n / 6).
+    Each addition is off by anything up to ``UNIT`` of the sum so far, ``UNIT`` / sqrt(3) as
+    a root mean square, to either side. After n of them, the sum growing as sqrt(n), that makes sqrt(n / 6).
     """
     return UNIT * (max(products, 1) / 6)**0.5
 
@@ -96,9 +95,9 @@ class Rounding:
 def moves_of(compute):
     """Return how far simulated rounding moves each tensor of ``compute(rounding)``, as norms.
 
-    No share bounds a result that jumps: where rounding opens or shuts the gate of a ReLU, makes
-    another value the largest of a pool, sends a trajectory to another centre. Both signs are
-    tried, because what a jump is near to is then passed in one of them.
+    No share bounds what jumps: a gradient where rounding opens or shuts the gate of a ReLU or makes
+    another value the largest of a pool, a trajectory between two centres. Both signs are tried,
+    because what lies just beside such a place passes it in only one of them.
 
     Args:
         compute: Function of a ``Rounding``, or of None, that returns tensors by name.
