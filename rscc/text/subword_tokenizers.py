@@ -147,7 +147,8 @@ def _vocabulary_from_hub(name: str) -> Path:
 
 
 def _check_specials(path: Path) -> None:
-    pieces = set(read_text(path, 'word-piece vocabulary').splitlines())
+    text = read_text(path, 'word-piece vocabulary')
+    pieces = {line.rstrip('\r') for line in text.split('\n')}  # as the library splits it
     missing = [name for name in ('[PAD]', '[UNK]', '[SEP]', '[CLS]') if name not in pieces]
     if missing:
         raise ValueError(f"'{path}' is no BERT vocabulary: it lacks {', '.join(missing)} "

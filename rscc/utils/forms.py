@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _TYPES = {str: 'a string', int: 'an integer', float: 'a number', bool: 'true or false',
-          list: 'a list', dict: 'an object', type(None): 'null'}
+          list: 'a list', dict: 'an object', type(None): 'null', object: 'a value'}
 _INTEGERS = range(-2**63, 2**63)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
