@@ -42,14 +42,13 @@ def main() -> None:
     if args.probabilities and not args.show_dir:
         raise SystemExit('error: --probabilities writes below --show-dir: name that folder too')
     # Imported late: help and wrong arguments should not wait for torch.
-    from mmengine.dist import is_main_process
-
     from rscc.apis.launch import (
         build_runner,
         caption_metadata,
         draw_predictions,
         dump_predictions,
         finish,
+        finish_pictures,
         load_config,
         use_amp,
         use_tta,
@@ -69,13 +68,9 @@ def main() -> None:
     with explained():
         runner = build_runner(cfg)
         metrics = runner.test()
-        metadata = caption_metadata(runner, metrics)
-        written = finish(metrics, cfg.work_dir, predictions, args.show_dir, metadata)
-    if is_main_process():
-        from rscc.evaluation.table import format_metadata, format_table
-        stated = f'{format_metadata(metadata)}\n\n' if metadata else ''
-        print(f'\n{stated}{format_table(metrics)}\n')
-        print('written: ' + ', '.join(str(path) for path in written))
+        finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics))
+        if args.show_dir:
+            finish_pictures(runner, predictions, args.show_dir)
 
 
 if __name__ == '__main__':

@@ -187,12 +187,15 @@ def use_tta(cfg: Config) -> None:
 
 
 def dump_predictions(cfg: Config, out_file: str | os.PathLike, checkpoint: str) -> None:
-    """Append the metric that collects every prediction into ``out_file``."""
+    """Put the metric that collects every prediction into ``out_file`` before all others.
+
+    It comes first so that the file is there when another metric fails.
+    """
     evaluator = cfg.get('test_evaluator') or []
     evaluator = list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]
-    cfg.test_evaluator = [*evaluator, {
+    cfg.test_evaluator = [{
         'type': 'PredictionDump', 'out_file': str(out_file), 'checkpoint': checkpoint,
-        'config': cfg.filename}]
+        'config': cfg.filename}, *evaluator]
 
 
 def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool = False) -> None:
@@ -231,30 +234,49 @@ def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, st
 
 
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
-           predictions: str | os.PathLike | None, show_dir: str | os.PathLike | None,
-           metadata: Mapping[str, str] | None = None) -> list[Path]:
-    """Write what a test leaves behind, in the main process.
+           predictions: str | os.PathLike | None, metadata: Mapping[str, str]) -> None:
+    """Write and print the scores of a test, in the main process.
 
     Args:
         metrics: Flat scores of the run.
         work_dir: Gets ``metrics.json``.
         predictions: The file of ``PredictionDump``, which gets the scores too; None without.
-        show_dir: Folder of the pictures, which gets ``report.html``; None without.
         metadata: What :func:`caption_metadata` returned; put beside the scores.
-
-    Returns:
-        The files written.
     """
     if not is_main_process():
-        return []
+        return
+    from rscc.evaluation.predictions import add_metrics
+    from rscc.evaluation.table import format_metadata, format_table
     written = [Path(work_dir) / 'metrics.json']
-    write_json(written[0], {**(metadata or {}), **{k: float(v) for k, v in metrics.items()}})
+    write_json(written[0], {**metadata, **{k: float(v) for k, v in metrics.items()}})
     if predictions is not None:
-        from rscc.evaluation.predictions import add_metrics
         add_metrics(predictions, metrics)
         written.append(Path(predictions))
-    if show_dir is not None:
+    stated = f'{format_metadata(metadata)}\n\n' if metadata else ''
+    print(f'\n{stated}{format_table(metrics)}\n')
+    print('written: ' + ', '.join(map(str, written)))
+
+
+def finish_pictures(runner: Runner, predictions: str | os.PathLike, folder: str | os.PathLike
+                    ) -> None:
+    """Write ``report.html`` and tell of pictures that could not be drawn, after all scores.
+
+    Args:
+        runner: The runner after its test.
+        predictions: The file of ``PredictionDump``.
+        folder: Where :func:`draw_predictions` had the pictures written.
+
+    Raises:
+        RuntimeError: If pictures are missing; predictions and scores are written then.
+    """
+    from rscc.engine.hooks.panel_hook import PanelHook
+    if is_main_process():
         from rscc.visualization.report import write_report
-        written.append(write_report(read_json(predictions), Path(show_dir) / 'report.html',
-                                    mask_dir=Path(show_dir) / 'masks'))
-    return written
+        report = write_report(read_json(predictions), Path(folder) / 'report.html',
+                              mask_dir=Path(folder) / 'masks')
+        print(f'written: {report}')
+    for hook in runner.hooks:
+        if isinstance(hook, PanelHook) and hook.failures:
+            raise RuntimeError(f"{len(hook.failures)} samples have no pictures in '{folder}'; "
+                               f'the first: {hook.failures[0]}. Predictions and scores are '
+                               'complete')

@@ -33,12 +33,14 @@ from rscc.evaluation.records import (
 from rscc.text import normalise
 from rscc.text.caption_files import holds_word
 from rscc.text.normalisation import frequent_caption, warn
+from rscc.text.word_tokenizer import SPECIAL_TOKENS
 from rscc.utils import require
 from rscc.utils.logging import warn_once
 
 #: First part of the keys of protocol ``'clipcap_rsic'``.
 PREFIX = 'clipcap_rsic'
 
+_SPECIAL = re.compile('|'.join(map(re.escape, SPECIAL_TOKENS)))
 _CHINESE = re.compile('[\u3400-\u9fff]')
 _STOPS = ('.', '。')
 
@@ -71,6 +73,8 @@ def score_captions(records: Sequence[CaptionRecord], options: CaptionOptions | N
         raise ValueError(f"sample '{lacking[0]}' has no reference caption ({len(lacking)} such "
                          'samples)')
     _tell_odd_predictions(records, options.language)
+    _tell_special_tokens('predictions', [record.prediction for record in records])
+    _tell_special_tokens('references', [text for record in records for text in record.references])
     if cuts := describe_cuts(records):
         warn_once(cuts)
     scorers = dict(zip(PROTOCOLS, (_score_coco, _score_clipcap_rsic), strict=True))
@@ -90,6 +94,15 @@ def _tell_odd_predictions(records: Sequence[CaptionRecord], language: str) -> No
         warn_once(f"language '{language}', but {'all' if chinese else 'none'} of the {len(said)} "
                   f"predictions are written in Chinese, '{said[0].prediction}' the first: is the "
                   f"language '{meant}' (--language {meant}) meant?")
+
+
+def _tell_special_tokens(what: str, texts: Sequence[str]) -> None:
+    """Warn of ``<start>``, ``<pad>`` and the like, which would be scored as words."""
+    marked = [(found.group(), text) for text in texts if (found := _SPECIAL.search(text))]
+    if marked:
+        warn_once(f"{len(marked)} of {len(texts)} {what} hold special tokens of a tokenizer, "
+                  f"'{marked[0][0]}' in '{marked[0][1]}' the first: they are scored as words. "
+                  'Take them out: decode without special tokens')
 
 
 def _score_coco(records: Sequence[CaptionRecord], options: CaptionOptions
@@ -206,7 +219,7 @@ def _add_meteor(boards: Sequence[_Board]) -> None:
     tasks = {name: pairs for board in boards for name, pairs in board.meteor_tasks.items()}
     try:
         found = meteor_scores(tasks, FORMS[1:] if chinese else FORMS)
-    except (JavaError, ValueError) as error:
+    except Exception as error:  # one score must not cost all others
         warn(f'METEOR and Sm are absent: {error}. All other scores are complete.')
         return
     for board in boards:
@@ -328,7 +341,7 @@ def _meteor(after_ptb: dict[str, tuple[list[str], list[list[str]]]]) -> dict[str
              for name, both in after_ptb.items()}
     try:
         found = meteor_scores(tasks, ('METEOR',))
-    except (JavaError, ValueError) as error:
+    except Exception as error:  # one score must not cost all others
         warn(f'METEOR is absent: {error}. All other scores are complete.')
         return {}
     return {f'{PREFIX}/{name}/METEOR': values['METEOR'] / 100 for name, values in found.items()}

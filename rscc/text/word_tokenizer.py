@@ -24,6 +24,10 @@ SPECIALS = {
     'eos': ('<end>', '<END>', '<eos>', '<EOS>'),
 }
 
+#: All of these, and those of subword tokenizers: none is a word of a caption.
+SPECIAL_TOKENS = (*chain.from_iterable(SPECIALS.values()), '<s>', '</s>', '<mask>', '[CLS]',
+                  '[SEP]', '[MASK]', '[DEC]', '[ENC]', '<|endoftext|>', '<|startoftext|>')
+
 #: Mark of the file that ``tools/dataset_converters/levircc.py --word-encode`` writes.
 ENCODING_FORMAT = 'rscc word encoding'
 

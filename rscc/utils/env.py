@@ -5,7 +5,9 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rscc.utils.paths import data_home
 from rscc.version import __version__
@@ -16,22 +18,32 @@ _PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', '
 
 
 def environment() -> dict[str, str]:
-    """Collect versions, hardware and folders; nothing here can fail.
+    """Collect versions, hardware and folders; what cannot be found out is said to be unknown.
 
     Returns:
         Name -> value, in the order they are printed.
     """
-    found = {'rscc': __version__, 'commit': _commit(), 'python': sys.version.split()[0],
-             'system': platform.platform(), 'processor': _processor(),
-             'cores': str(_cores()), 'memory': _memory()}
-    found |= _accelerators()
+    found = {'rscc': __version__}
+    for name, ask in {'commit': _commit, 'python': lambda: sys.version.split()[0],
+                      'system': platform.platform, 'processor': _processor, 'cores': _cores,
+                      'memory': _memory}.items():
+        found[name] = _answer(ask)
+    torch_says = _answer(_accelerators)
+    found |= torch_says if isinstance(torch_says, dict) else {'GPU': torch_says}
     for package in _PACKAGES:
         found[package] = _version(package)
     found['java'] = shutil.which('java') or 'not found: METEOR is left out'
-    home = data_home()
-    found['data'] = f"{home.resolve()}{'' if home.is_dir() else ' (no such folder)'}"
-    found['free disk'] = f'{shutil.disk_usage(os.curdir).free / 2**30:.1f} GiB'
+    found['data'] = _answer(_data)
+    found['free disk'] = _answer(lambda: f'{shutil.disk_usage(os.curdir).free / 2**30:.1f} GiB')
     return found
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """Return what a function returns; a machine in trouble is what reports are about."""
+    try:
+        return ask()
+    except Exception as error:
+        return f'unknown: {type(error).__name__}: {error}'
 
 
 def environment_report() -> str:
@@ -53,11 +65,8 @@ def _commit() -> str:
     here = Path(__file__).resolve().parents[2]
     if not (here / '.git').exists():
         return 'installed package'
-    try:
-        done = subprocess.run(['git', '-C', str(here), 'describe', '--always', '--dirty'],
-                              capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return 'unknown'
+    done = subprocess.run(['git', '-C', str(here), 'describe', '--always', '--dirty'],
+                          capture_output=True, text=True, timeout=10)
     return done.stdout.strip() or 'unknown'
 
 
@@ -70,27 +79,25 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def _cores() -> str:
     """Return the cores this process may use, which in a container are fewer than the machine's."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if sys.platform == 'linux':
+        return str(len(os.sched_getaffinity(0)))
+    return str(os.cpu_count() or 1)
 
 
 def _memory() -> str:
-    try:
-        total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    except (AttributeError, ValueError, OSError):
-        return 'unknown'
-    return f'{total / 2**30:.1f} GiB'
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+
+
+def _data() -> str:
+    home = data_home()
+    return f"{home.resolve()}{'' if home.is_dir() else ' (no such folder)'}"
 
 
 def _accelerators() -> dict[str, str]:
     """Ask torch for GPUs and for the CPU's instruction set."""
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        return {'GPU': f'unknown, torch does not import: {error}'}
+    import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = sorted({torch.cuda.get_device_name(index) for index in range(count)})
     return {'GPU': f'{count} x {", ".join(names)}' if count else 'none',

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+# Half characters, in a file name for instance, are written as JSON escapes and cost no file.
+_TEXT = {'encoding': 'utf-8', 'errors': 'backslashreplace'}
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO]:
@@ -31,7 +34,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO]:
         OSError: Whatever the file system says (a full disk, say); ``path`` is then as it was.
     """
     with atomic_path(path) as temporary, \
-            open(temporary, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+            open(temporary, mode, **({} if 'b' in mode else _TEXT)) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -1,8 +1,19 @@
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
-from rscc.apis.launch import complete_loaders, draw_predictions, read_config
+from rscc.apis.launch import (
+    complete_loaders,
+    draw_predictions,
+    dump_predictions,
+    finish,
+    finish_pictures,
+    read_config,
+)
+from rscc.engine.hooks.panel_hook import PanelHook
+from rscc.utils import read_json, write_json
 
 
 def test_a_config_that_is_not_python_names_file_and_line(tmp_path):
@@ -45,3 +56,41 @@ def test_drawing_brings_a_hook_where_the_config_has_none():
     draw_predictions(cfg, 'shown')
     assert cfg.custom_hooks == [{'type': 'OtherHook'}, {
         'type': 'PanelHook', 'num_val': 0, 'out_dir': 'shown', 'probabilities': False}]
+
+
+def test_predictions_are_collected_before_any_other_metric_computes():
+    cfg = Config(dict(test_evaluator=dict(type='CaptionMetric')))
+    dump_predictions(cfg, 'p.json', 'best.pth')
+    assert [metric.type for metric in cfg.test_evaluator] == ['PredictionDump', 'CaptionMetric']
+
+
+@pytest.fixture
+def tested(tmp_path, monkeypatch):
+    """A test that left predictions, with a report that cannot be written."""
+    write_json(tmp_path / 'p.json', {'samples': [], 'metrics': {}})
+
+    def fails(*_, **__):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('rscc.visualization.report.write_report', fails)
+    return tmp_path
+
+
+def test_scores_are_written_before_the_report_can_fail(tested, capsys):
+    finish({'change/mF1': 0.5}, tested, tested / 'p.json', {'protocol': 'coco', 'language': 'en',
+                                                            'tokenizer': 'words'})
+    with pytest.raises(OSError, match='No space left on device'):
+        finish_pictures(SimpleNamespace(hooks=[]), tested / 'p.json', tested)
+    assert read_json(tested / 'metrics.json')['change/mF1'] == 0.5
+    assert read_json(tested / 'p.json')['metrics'] == {'change/mF1': 0.5}
+    assert 'mF1' in capsys.readouterr().out
+
+
+def test_missing_pictures_are_an_error_after_everything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr('rscc.visualization.report.write_report', lambda *_, **__: 'r.html')
+    write_json(tmp_path / 'p.json', {})
+    hook = PanelHook()
+    finish_pictures(SimpleNamespace(hooks=[hook]), tmp_path / 'p.json', tmp_path)
+    hook.failures += ["'a.png': OSError: full", "'b.png': OSError: full"]
+    with pytest.raises(RuntimeError, match=r"2 samples have no pictures in .*first: 'a\.png': OSE"):
+        finish_pictures(SimpleNamespace(hooks=[hook]), tmp_path / 'p.json', tmp_path)

@@ -1,9 +1,12 @@
 import shutil
 import subprocess
+import time
 
 import pytest
 
 from rscc.evaluation import java_tools
+from rscc.evaluation.protocols import score_captions
+from rscc.evaluation.records import CaptionOptions, CaptionRecord
 
 pytest.importorskip('pycocoevalcap')
 
@@ -100,3 +103,41 @@ def test_a_crash_is_an_error_with_what_the_program_said(monkeypatch, tmp_path):
 
 def test_separators_inside_a_caption_cannot_break_the_protocol():
     assert java_tools._score_line(('a ||| b', ('c  d',))) == 'SCORE ||| c d ||| a b'
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """A stand-in for METEOR that does as its test says."""
+    def make(script):
+        path = tmp_path / 'program'
+        path.write_text(f'#!/bin/sh\n{script}\n')
+        path.chmod(0o755)
+        monkeypatch.setattr(java_tools, '_meteor_command', lambda: [str(path)])
+    return make
+
+
+def test_a_program_that_hangs_is_stopped_and_the_message_says_so(program, monkeypatch):
+    program('exec sleep 60')
+    monkeypatch.setattr(java_tools, 'TIMEOUT', 0.3)
+    start = time.monotonic()
+    with pytest.raises(java_tools.MeteorError, match=r'was stopped after 0 s with 1 sentence pairs'
+                       r'\. Is the machine busy .* tools/scores\.py'):
+        java_tools.meteor_scores({'x': [PAIR]}, ['METEOR'])
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize('pair', [('a \ud83d', ('b',)), ('a', ('b', '\udce9'))])
+def test_half_a_character_is_refused_before_a_program_starts(program, pair):
+    program('touch started; exec sleep 60')
+    with pytest.raises(ValueError, match='holds half a character, U+'.replace('+', r'\+')):
+        java_tools.meteor_scores({'x': [pair]})
+    with pytest.raises(ValueError, match='holds half a character'):
+        java_tools.ptb_tokenize([pair[0], *pair[1]])
+
+
+def test_a_failing_meteor_leaves_all_other_scores(program):
+    program('echo "out of memory" >&2; exit 3')
+    records = [CaptionRecord('1', 'a house', ['a house is built'], True)]
+    with_it, without = (score_captions(records, CaptionOptions(meteor=meteor))[0]
+                        for meteor in (True, False))
+    assert with_it == without and with_it['caption/all/Bleu_1'] > 0

@@ -269,3 +269,15 @@ def test_predictions_that_cannot_score_are_told_of(monkeypatch):
     score_captions(chinese, CaptionOptions(meteor=False))
     assert said[2] == ("language 'en', but all of the 1 predictions are written in Chinese, "
                        "'一条路' the first: is the language 'zh' (--language zh) meant?")
+
+
+@pytest.mark.parametrize('token', ['<start>', '<pad>', '<unk>', '[SEP]', '<|endoftext|>', '</s>'])
+def test_special_tokens_of_a_tokenizer_are_told(monkeypatch, token):
+    said = []
+    monkeypatch.setattr(protocols, 'warn_once', said.append)
+    made = records()
+    made[1].prediction += token
+    made[2].references = [f'a road {token}', 'a road']
+    score_captions(made, NO_METEOR)
+    assert said[0].startswith(f"1 of 4 predictions hold special tokens of a tokenizer, '{token}' ")
+    assert 'references hold special tokens' in said[1] and len(said) == 2

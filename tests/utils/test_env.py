@@ -32,7 +32,7 @@ def test_absent_packages_and_java_are_said(monkeypatch):
 
 def test_torch_that_does_not_import_is_reported_not_raised(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', None)
-    assert 'torch does not import' in env.environment()['GPU']
+    assert env.environment()['GPU'].startswith('unknown: ModuleNotFoundError: ')
 
 
 def test_git_that_fails_is_unknown(monkeypatch):
@@ -41,4 +41,13 @@ def test_git_that_fails_is_unknown(monkeypatch):
         raise FileNotFoundError('git')
 
     monkeypatch.setattr(subprocess, 'run', absent)
-    assert env._commit() in ('unknown', 'installed package')
+    assert env.environment()['commit'] in ('unknown: FileNotFoundError: git', 'installed package')
+
+
+def test_a_folder_that_is_gone_is_no_reason_to_fail(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ('RSCC_DATA', 'CDPATH'):
+        monkeypatch.delenv(name, raising=False)
+    tmp_path.rmdir()
+    assert env.environment()['data'].startswith('unknown: FileNotFoundError')
+    assert env.environment_report()

@@ -58,3 +58,17 @@ def test_empty_text_is_one_empty_line():
                                                 ('', False), ('café', False)])
 def test_chinese_is_recognised(text, expected):
     assert fonts.has_cjk(text) is expected
+
+
+def test_only_chinese_text_asks_for_a_chinese_font_and_warns_once(monkeypatch):
+    searched, said = [], []
+    monkeypatch.delenv('RSCC_FONT', raising=False)
+    monkeypatch.setattr(fonts, '_system_fonts', lambda: searched.append(1) or [])
+    monkeypatch.setattr(fonts, 'print_log', lambda text, **_: said.append(text))
+    fonts.warn_without_cjk.cache_clear()
+    fonts.font_for('two houses – café', 14, bold=True)
+    assert not searched and not said
+    fonts.font_for('两栋房屋', 14)
+    fonts.font_for('一条路', 14)
+    assert len(said) == 1 and 'RSCC_FONT' in said[0]
+    fonts.warn_without_cjk.cache_clear()

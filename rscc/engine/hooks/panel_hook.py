@@ -40,6 +40,10 @@ class PanelHook(Hook):
         out_dir: Folder for the files of a test; None writes none.
         num_test: Panels per test, all processes together; None draws every sample.
         probabilities: Whether a test writes P(changed), from the ``seg_logits`` of the samples.
+
+    Attributes:
+        failures: What kept samples of the last test from being drawn, one entry a sample. The test
+            goes on without their pictures.
     """
 
     priority = 'LOW'
@@ -53,6 +57,7 @@ class PanelHook(Hook):
         self.out_dir = Path(out_dir) if out_dir is not None else None
         self.probabilities = probabilities
         self._seen, self._chosen = 0, set()
+        self.failures: list[str] = []
         self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps',
                                        *(kind.what for kind in CAPTION_DRAWINGS)), 0)
 
@@ -66,6 +71,7 @@ class PanelHook(Hook):
         count = None if self.num_test is None else math.ceil(self.num_test / get_world_size())
         self._start(runner.test_dataloader, count)
         self._written = dict.fromkeys(self._written, 0)
+        self.failures.clear()
 
     def _start(self, dataloader: object, count: int | None) -> None:
         total = _share(dataloader)
@@ -89,9 +95,24 @@ class PanelHook(Hook):
         meta = runner.test_dataloader.dataset.metainfo
         for position, frames, sample in self._samples(data_batch, outputs):
             name = safe_name(sample.get('sample_id', f'{position:06d}')) + '.png'
-            self._write_maps(name, frames, sample, meta.get('palette'))
-            if position in self._chosen:
-                self._draw(name, frames(), sample, meta)
+            # A model without probabilities is told at the first sample, a fault of drawing after
+            # the last: a picture must not cost the scores of the whole test.
+            probability = changed_probability(sample) if self.probabilities else None
+            try:
+                self._write_maps(name, frames, sample, meta.get('palette'))
+                if probability is not None:
+                    save_probabilities(self.out_dir / 'probabilities' / name, probability)
+                    self._written['probability maps'] += 1
+                if position in self._chosen:
+                    self._draw(name, frames(), sample, meta)
+            except Exception as error:
+                self._note_failure(runner, f"'{name}': {type(error).__name__}: {error}")
+
+    def _note_failure(self, runner: Runner, what: str) -> None:
+        self.failures.append(what)
+        if len(self.failures) == 1:
+            runner.logger.warning(f'no pictures of {what}. The test goes on; later ones are '
+                                  'counted')
 
     def _draw(self, name: str, frames: list[np.ndarray], sample: ChangeDataSample, meta: dict
               ) -> None:
@@ -114,9 +135,6 @@ class PanelHook(Hook):
             save_image(self.out_dir / 'overlays' / name, overlay_mask(frames()[-1], mask, palette))
             self._written['masks'] += 1
             self._written['overlays'] += 1
-        if self.probabilities:
-            save_probabilities(self.out_dir / 'probabilities' / name, changed_probability(sample))
-            self._written['probability maps'] += 1
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Say what was written."""

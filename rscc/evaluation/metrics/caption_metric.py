@@ -15,6 +15,7 @@ from rscc.evaluation.records import (
 )
 from rscc.registry import METRICS
 from rscc.structures import ScoredCaption
+from rscc.text.normalisation import warn
 from rscc.utils import atomic_write
 
 
@@ -125,7 +126,10 @@ class CaptionMetric(SampleMetric):
         self.cuts = describe_cuts(records)
         scores, rows = score_captions(records, self.options())
         if self.out_file is not None:
-            write_table(self.out_file, records, rows, self.protocol)
+            try:
+                write_table(self.out_file, records, rows, self.protocol)
+            except OSError as error:  # a full disk must not cost the scores
+                warn(f'no table of the samples: {error}')
         return scores
 
 

@@ -8,6 +8,7 @@ from rscc.evaluation.metrics.sample_metric import SampleMetric
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.registry import METRICS
+from rscc.text.normalisation import warn
 from rscc.utils import write_json
 
 
@@ -69,7 +70,12 @@ class PredictionDump(SampleMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Write the file; return nothing."""
         results = [dict(result) for result in results]
-        self._add_caption_scores(results)
+        captions = [(result, result.pop('captions')) for result in results if 'captions' in result]
+        try:
+            self._add_caption_scores(captions)
+        except Exception as error:  # hours of answers must not be lost for a score
+            warn(f"'{self.out_file}' is written without the scores of its captions: "
+                 f'{type(error).__name__}: {error}')
         splits = {result.pop('split') for result in results} - {None}
         split = '+'.join(sorted(splits)) or None
         write_json(self.out_file, {
@@ -77,14 +83,13 @@ class PredictionDump(SampleMetric):
             'split': split, **scoring_metadata(self._options()), 'metrics': {}, 'samples': results})
         return {}
 
-    def _add_caption_scores(self, results: list[dict]) -> None:
-        """Put ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` into each record that has captions."""
-        told = [result for result in results if 'captions' in result]
-        if not told:
+    def _add_caption_scores(self, captions: list[tuple[dict, dict]]) -> None:
+        """Put ``Bleu_4``, ``ROUGE_L`` and ``CIDEr`` into each result that has captions."""
+        if not captions:
             return
-        records = [CaptionRecord(result['sample_id'], **result.pop('captions')) for result in told]
+        records = [CaptionRecord(result['sample_id'], **texts) for result, texts in captions]
         rows = score_captions(records, self._options())[1]
-        for result, row in zip(told, rows, strict=True):
+        for (result, _), row in zip(captions, rows, strict=True):
             result['scores'] = {**{k: round(v, 3) for k, v in row.items()}, **result['scores']}
 
     def _options(self) -> CaptionOptions:

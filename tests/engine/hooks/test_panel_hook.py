@@ -211,3 +211,19 @@ def test_stored_features_have_no_picture():
 def test_negative_count_is_refused():
     with pytest.raises(ValueError, match='num_test=-1; expected 0 or more'):
         PanelHook(num_test=-1)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(tmp_path, monkeypatch):
+    draw = panel_hook.panel_of_sample
+
+    def fails_once(frames, sample, meta):
+        if sample.sample_id.endswith('3'):
+            raise OSError(28, 'No space left on device')
+        return draw(frames, sample, meta)
+
+    monkeypatch.setattr(panel_hook, 'panel_of_sample', fails_once)
+    hook = PanelHook(out_dir=str(tmp_path / 'shown'))
+    run(hook, tmp_path, 'test')
+    assert len(list((tmp_path / 'shown' / 'panels').iterdir())) == 9
+    assert len(list((tmp_path / 'shown' / 'masks').iterdir())) == 10
+    assert len(hook.failures) == 1 and 'No space left on device' in hook.failures[0]

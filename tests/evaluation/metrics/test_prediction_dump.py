@@ -1,9 +1,12 @@
 """The predictions file holds what the report and a later scoring need."""
+import json
+
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
+from rscc.evaluation.metrics import prediction_dump
 from rscc.evaluation.predictions import add_metrics, read_predictions
 from rscc.registry import METRICS
 from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
@@ -114,3 +117,27 @@ def test_scores_are_not_added_to_another_file(tmp_path):
     (tmp_path / 'x.json').write_text('[]')
     with pytest.raises(ValueError, match=r"file '.*' is a list .*object with 'samples'"):
         add_metrics(tmp_path / 'x.json', {})
+
+
+def test_the_file_is_written_where_its_captions_cannot_be_scored(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(prediction_dump, 'warn', said.append)
+
+    def fails(*_):
+        raise ImportError("BLEU needs 'pycocoevalcap'")
+
+    monkeypatch.setattr(prediction_dump, 'score_captions', fails)
+    data = dump(tmp_path / 'out.json', [sample('a')])
+    assert data['samples'][0]['prediction'] == 'a house is built'
+    assert set(data['samples'][0]['scores']) == {'F1_changed'}
+    assert "without the scores of its captions: ImportError: BLEU needs 'pyco" in said[0]
+
+
+def test_half_a_character_in_a_path_does_not_cost_the_file(tmp_path):
+    made = sample('a')
+    made.set_metainfo({'img_path_from': 'A/caf\udce9.png'})
+    metric = METRICS.build(dict(type='PredictionDump', out_file=str(tmp_path / 'out.json')))
+    metric.process(None, [made])
+    metric.evaluate(1)
+    assert json.loads((tmp_path / 'out.json').read_text())['samples'][0]['img_path_from'] == (
+        'A/caf\udce9.png')
