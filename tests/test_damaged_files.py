@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from mutations import Mutator, as_json, as_pickle
+from safetensors.torch import save
 
 from rscc.config.stored import config_from_text
 from rscc.datasets import features as feature_files
@@ -31,8 +32,13 @@ from rscc.engine.checkpoint import ForeignObjectsError, read_checkpoint
 from rscc.evaluation.predictions import add_metrics, read_metadata, read_predictions
 from rscc.evaluation.records import CaptionOptions
 from rscc.evaluation.references import read_references
+from rscc.features.clip_scores import RecordFormat
+from rscc.features.extraction import FeatureFormat
 from rscc.features.pickles import convert_pickle
+from rscc.importers.conversion import read_state_dicts
+from rscc.models.clip.weight_files import read_clip
 from rscc.rasters.tiles import read_index
+from rscc.synth.generator import scenes_in
 from rscc.text.class_names import class_names
 from rscc.text.subword_tokenizers import BytePairTokenizer, WordPieceTokenizer
 from rscc.text.word_tokenizer import WordTokenizer, read_word_vectors
@@ -103,10 +109,14 @@ EMBEDDINGS = {'clip_embedding': torch.ones(2, 3), 'captions': [
 PIECES = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'road', '##s', 'house']
 PAIRS = {'a': 0, 'b': 1, 'ab': 2, 'Ġ': 3, 'Ġa': 4, '<|endoftext|>': 5}
 MERGES = '#version: 0.2\na b\nĠ a\n'
+SCORES = [{'image_path': 'A/1.png', 'road': '0.5', 'house': '0.3', 'lake': '0.2'},
+          {'image_path': 'A/2.png', 'lake': '0.5', 'road': '0.3', 'house': '0.2'}]
 TUTORIAL = {'TEST_CAPTIONS_tutorial.json': [[3, 1, 4, 0], [3, 2, 4, 0]],
             'TEST_CAPLENS_tutorial.json': [3, 3],
             'WORDMAP_tutorial.json': {'a': 1, 'b': 2, '<start>': 3, '<end>': 4, '<unk>': 5,
                                       '<pad>': 0}}
+PART = save({'pooled': torch.ones(2, 3)}, {'names': '["a.png", "b.png"]'})
+MODULE = saved({'decoder': torch.nn.Linear(2, 2), 'epoch': 3})
 INDEX, FEATURES = features_of(torch.ones(2, 3))
 CHECKPOINT = saved({'meta': {'cfg': 'a = 1', 'epoch': 3}, 'state_dict': {'w': torch.ones(2)}})
 BLIP = {f'image_{row}': {'captions': ['a road', 'a house'], 'changeflag': row,
@@ -191,6 +201,23 @@ def known_images(folder: Path) -> SydneyCaptionsDataset:
     return SydneyCaptionsDataset(str(folder), 'sound.json', split=None, check_images=False)
 
 
+def use_scores(path: Path) -> None:
+    """Go on with scores of CLIP, whose origin lies beside them."""
+    origin = {'model': 'ViT-B/16', 'class_names': ['road', 'house', 'lake']}
+    beside = path.parent / 'A_clipcls_56_vit16.json.origin'
+    if path != beside:
+        beside.write_bytes(as_json(origin))
+    else:
+        (path.parent / 'A_clipcls_56_vit16.json').write_bytes(as_json(SCORES))
+    RecordFormat().read_finished(path.parent / 'A_clipcls_56_vit16.json', ['A/1.png', 'A/3.png'],
+                                 origin)
+
+
+def use_part(path: Path) -> None:
+    rows = FeatureFormat({}).read_part(path)
+    [row[0].float() for row in rows.values()]
+
+
 def use_config(path: Path) -> None:
     repr(config_from_text(path.read_bytes().decode(errors='replace'), path.name))
 
@@ -264,6 +291,14 @@ READERS = [
     Reader('features', 'features.safetensors', FEATURES, use_features),
     Reader('checkpoint', 'a.pth', CHECKPOINT, read_checkpoint,
            (*DOCUMENTED, ForeignObjectsError)),
+    Reader('scores of CLIP', 'A_clipcls_56_vit16.json', SCORES, use_scores),
+    Reader('origin of scores', 'A_clipcls_56_vit16.json.origin', {
+        'model': 'ViT-B/16', 'class_names': ['road', 'house', 'lake']}, use_scores),
+    Reader('part of features', '000000.safetensors', PART, use_part),
+    Reader('CLIP weights', 'clip.pt', saved({'visual.conv1.weight': torch.ones(2, 3, 2, 2)}),
+           lambda path: read_clip(str(path))),
+    Reader('modules of other code', 'module.pth', MODULE, read_state_dicts),
+    Reader('scenes of pairs', 'LevirCCcaptions.json', KARPATHY, scenes_in),
     Reader('word pieces', 'vocab.txt', '\n'.join(PIECES), use_word_pieces),
     Reader('byte pairs', 'vocab.json', PAIRS, use_byte_pairs),
     Reader('merges of byte pairs', 'merges.txt', MERGES, use_byte_pairs),

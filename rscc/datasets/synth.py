@@ -7,17 +7,10 @@ from rscc.datasets.annotations import Record
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.levir_cc import LEVIRCCDataset
 from rscc.registry import DATASETS
-from rscc.synth.generator import FOLDERS, scene_captions
+from rscc.synth.generator import FOLDERS, scene_captions, scenes_in
 from rscc.synth.objects import CLASSES, PALETTE
-from rscc.synth.scene import BIOMES
 from rscc.text import normalise
-from rscc.utils import check_choice, read_json
-from rscc.utils.forms import check_form
-
-_DATE = {'ground': set(BIOMES), **{f'{thing}?': range(100) for thing in (
-    'house', 'building', 'road', 'parking lot', 'pond')}, 'trees?': int}
-_SCENES = {'images': [{'filename': str, 'split': str,
-                       'scene': dict.fromkeys(FOLDERS, _DATE)}]}
+from rscc.utils import check_choice
 
 
 @DATASETS.register_module()
@@ -88,11 +81,8 @@ class SynthSceneDataset(ChangeDataset):
     def read_records(self) -> list[Record]:
         """Make the captions of the chosen split, and of train, in which words are counted."""
         self.need_file(self.ann_file)
-        data = read_json(self.ann_file)
-        check_form(data, _SCENES, f"annotations with scene metadata '{self.ann_file}'",
-                   'Only folders of tools/dataset_converters/synth.py have them')
-        images = data['images']
-        return [self._record(image, date) for image in images for date in self.dates]
+        return [self._record(image, date) for image in scenes_in(self.ann_file)
+                for date in self.dates]
 
     def _record(self, image: dict, date: str) -> Record:
         folder = FOLDERS[date]

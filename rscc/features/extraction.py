@@ -19,6 +19,7 @@ from rscc.inference.preparation import BatchOptions
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
 from rscc.utils.files import atomic_path
+from rscc.utils.forms import check_form
 
 #: Short names that the published tool knows, and ours.
 SHORT_NAMES = {'sydney': 'SydneyCaptionsDataset', 'ucm': 'UCMCaptionsDataset',
@@ -173,14 +174,19 @@ class FeatureFormat:
         """Return the images of a part."""
         try:
             with safe_open(file, framework='pt') as part:
-                return json.loads(part.metadata()['names'])
-        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+                names = json.loads(part.metadata()['names'])
+        except (SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
             raise ValueError(f"'{file}' is damaged: {error}. {REMEDY}") from error
+        check_form(names, [str], f"the names in '{file}'", REMEDY)
+        return names
 
     def read_part(self, file: Path) -> dict[str, tuple[Tensor, ...]]:
         """Return the rows of a part by image."""
         names, tensors = self.names_in(file), load_file(file)
         columns = [tensors[key] for key in (POOLED, TOKENS) if key in tensors]
+        if POOLED not in tensors or {len(column) for column in columns} != {len(names)}:
+            raise ValueError(f"'{file}' is damaged: it has not one row for each of {len(names)} "
+                             f'images. {REMEDY}')
         return dict(zip(names, zip(*columns, strict=True), strict=True))
 
     def read_finished(self, target: Path, wanted: list[str], origin: Mapping[str, Any]

@@ -60,7 +60,8 @@ class _Shell:
     extend = add = append
 
 
-class _Unpickler(pickle.Unpickler):
+# The unpickler in Python: that in C takes gigabytes of memory when a damaged file asks for them.
+class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what rebuilds tensors, or a shell; nothing is imported."""
@@ -99,16 +100,17 @@ def read_state_dicts(path: str | os.PathLike) -> Mapping[str, Any]:
                 warnings.simplefilter('ignore')  # the shells' source is not that of the modules
                 loaded = torch.load(path, map_location='cpu', pickle_module=_PICKLE,
                                     weights_only=False)
+            if isinstance(loaded, Mapping):
+                kept = {key: state_dict_of(value) if _is_module(value) else value
+                        for key, value in loaded.items()}
+                return {key: value for key, value in kept.items() if not isinstance(value, _Shell)}
+            found = state_dict_of(loaded) if _is_module(loaded) else None
         except Exception as error:  # a malformed pickle fails in any way
             raise ValueError(f"'{path}' cannot be read: {error}") from error
-        if isinstance(loaded, Mapping):
-            kept = {key: state_dict_of(value) if _is_module(value) else value
-                    for key, value in loaded.items()}
-            return {key: value for key, value in kept.items() if not isinstance(value, _Shell)}
-        if not _is_module(loaded):
+        if found is None:
             raise ValueError(f"'{path}' holds a {type(loaded).__name__}, no module: {refused}"
                              ) from refused
-        return state_dict_of(loaded)
+        return found
 
 
 def state_dict_of(shell: _Shell) -> dict[str, Tensor]:

@@ -5,8 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rscc.synth.generator import ANNOTATIONS
-from rscc.utils import read_json
+from rscc.synth.generator import ANNOTATIONS, scenes_in
 
 _GAP, _TEXT = 8, 40
 
@@ -20,7 +19,7 @@ def write_contact_sheet(root: Path, path: Path, count: int = 12, columns: int = 
     Raises:
         ValueError: If the folder has no pair, or OpenCV cannot write the file's type.
     """
-    images = read_json(Path(root) / ANNOTATIONS)['images']
+    images = scenes_in(Path(root) / ANNOTATIONS)
     splits = [image['split'] for image in images]
     split = split or max(('train', 'val', 'test'), key=splits.count)
     pairs = [image for image in images if image['split'] == split]

@@ -27,8 +27,9 @@ from rscc.synth.changes import Change, plan
 from rscc.synth.mask import draw_mask, locate, write_palette_png
 from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
 from rscc.synth.rendering import draw_appearance, render
-from rscc.synth.scene import Scene
+from rscc.synth.scene import BIOMES, Scene
 from rscc.utils import progress, read_json, write_json
+from rscc.utils.forms import check_form
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
 SPLITS = ('train', 'val', 'test')
@@ -146,6 +147,26 @@ def scene_metadata(scene: Scene, date: str) -> dict[str, str | int]:
             amount = len(thing.crowns) if isinstance(thing, Trees) else 1
             metadata[thing.name] = int(metadata.get(thing.name, 0)) + amount
     return metadata
+
+
+#: What one date of a pair shows, and what of its entry in the annotations is read again.
+_DATE = {'ground': set(BIOMES), 'trees?': int, **{f'{thing}?': range(100) for thing in (
+    'house', 'building', 'road', 'parking lot', 'pond')}}
+_PAIR = {'filename': str, 'split': str, 'imgid': int, 'changeflag': {0, 1},
+         'scene': dict.fromkeys(FOLDERS, _DATE)}
+
+
+def scenes_in(path: str | Path) -> list[dict]:
+    """Read the pairs of an annotation file with what stands in their scenes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another dataset, or damaged.
+    """
+    data = read_json(path)
+    check_form(data, {'images': [_PAIR]}, f"annotations with scene metadata '{path}'",
+               'Only folders of tools/dataset_converters/synth.py have them')
+    return data['images']
 
 
 def scene_words(image: Mapping, date: str, language: str = 'en') -> list[tuple[str, ...]]:
@@ -295,7 +316,7 @@ def _write_scene_vocabularies(out: Path, images: list[dict] | None = None) -> No
     """Write the words of scene captions where they are missing: older folders lack these files."""
     for language, name in SCENE_VOCABULARIES.items():
         if images is not None or not (out / name).is_file():
-            images = images or read_json(out / ANNOTATIONS)['images']
+            images = images or scenes_in(out / ANNOTATIONS)
             write_json(out / name, scene_vocabulary(images, language))
 
 
@@ -312,7 +333,10 @@ def _claim(out: Path, parameters: Parameters, overwrite: bool) -> bool:
     wanted = asdict(parameters)
     for name in (MARKER, PARTIAL):
         if (out / name).is_file():
-            found = read_json(out / name).get('parameters')
+            marker = read_json(out / name)
+            check_form(marker, {'parameters?': (dict, None)}, f"'{out / name}'", 'Choose another '
+                       'folder or pass --overwrite')
+            found = marker.get('parameters')
             if found == wanted:
                 if name == MARKER and _is_whole(out, parameters):
                     return True

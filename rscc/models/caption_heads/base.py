@@ -23,6 +23,7 @@ from rscc.models.generation.options import Decoding, DecodingOptions
 from rscc.registry import TOKENIZERS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.text.tokenizer import CaptionTokenizer
+from rscc.utils.forms import check_form
 
 BUFFER = 'vocabulary'
 
@@ -237,8 +238,17 @@ def pack_words(words: list[str]) -> Tensor:
 
 
 def unpack_words(buffer: Tensor) -> list[str]:
-    """Decode what ``pack_words`` encoded."""
-    return json.loads(bytes(buffer.cpu().numpy()).decode())
+    """Decode what ``pack_words`` encoded.
+
+    Raises:
+        ValueError: If it holds anything but a list of words.
+    """
+    try:
+        words = json.loads(bytes(buffer.cpu().numpy()).decode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f'the vocabulary in the checkpoint is damaged: {error}') from error
+    check_form(words, [str], 'the vocabulary in the checkpoint')
+    return words
 
 
 def _first_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:

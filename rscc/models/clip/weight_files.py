@@ -204,8 +204,9 @@ def _download(source: str, entry: dict[str, Any]) -> Path:
 @lru_cache(maxsize=1)
 def _read_file(path: Path, _modified: int, _size: int) -> tuple[dict[str, Tensor], bool]:
     """Return the tensors as they are stored, and whether the file is an OpenAI archive."""
-    archive = _is_archive(path)
+    archive = False
     try:
+        archive = _is_archive(path)
         loaded = _load_archive(path) if archive else _load_tensors(path)
     except pickle.UnpicklingError as error:
         blocked = re.search(r'GLOBAL ([\w.]+)', str(error))
@@ -213,7 +214,7 @@ def _read_file(path: Path, _modified: int, _size: int) -> tuple[dict[str, Tensor
                  if blocked else 'it is no torch file')
         raise ValueError(f"CLIP weights '{path}' cannot be read: {cause}. Expected {_KINDS}"
                          ) from error
-    except (RuntimeError, EOFError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged archive or pickle fails in any way
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"CLIP weights '{path}' are damaged or cut short: {cause}. Fetch the file "
                          'again') from error
