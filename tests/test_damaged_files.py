@@ -46,6 +46,7 @@ from rscc.utils import read_json
 from rscc.utils.paths import read_path_list
 
 h5py = pytest.importorskip('h5py')
+pytestmark = pytest.mark.filterwarnings('ignore')  # torch and numpy warn of damage, too
 COUNT = int(os.environ.get('RSCC_MUTATIONS', 2000))
 FEW = 100
 DOCUMENTED = (ValueError, FileNotFoundError)

@@ -262,13 +262,14 @@ def _vector(line: str, width: int, where: str) -> np.ndarray:
     """Return the numbers after the word of a line."""
     numbers = line.split(' ')[1:]
     try:
-        vector = np.array(line.rsplit(' ', width)[1:], dtype=np.float32)
+        with np.errstate(over='ignore'):
+            vector = np.array(line.rsplit(' ', width)[1:], dtype=np.float32)
         extra = len(numbers) > width and _is_number(numbers[-width - 1])
     except ValueError:
         vector, extra = np.empty(0), False
-    if len(vector) != width or extra:
+    if len(vector) != width or extra or not np.isfinite(vector).all():
         raise ValueError(f'{where}: {len(numbers)} values after the word ({line[:40]!r}), expected '
-                         f'{width} numbers (embed_dims)')
+                         f'{width} finite numbers (embed_dims)')
     return vector
 
 
