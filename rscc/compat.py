@@ -15,6 +15,7 @@ import socket
 import sys
 import urllib.parse
 import urllib.request
+import warnings
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -167,6 +168,8 @@ def import_mmseg_models() -> ModuleType:
         finally:
             if sys.modules.get('mmcv._ext') is stand_in:
                 del sys.modules['mmcv._ext']
+    # Its heads warn about a function that they call themselves.
+    warnings.filterwarnings('ignore', '``build_loss``', module='mmseg')
     _leave_ignored_pixels_out(models.losses.DiceLoss)
     return models
 

@@ -45,6 +45,7 @@ def main() -> None:
     from rscc.apis.launch import (
         build_runner,
         caption_metadata,
+        check_data,
         draw_predictions,
         dump_predictions,
         finish,
@@ -54,6 +55,10 @@ def main() -> None:
         use_tta,
     )
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
+    if args.check:
+        with explained():
+            check_data(cfg, ('test',))
+        return
     if args.tta:
         use_tta(cfg)
     if args.amp:

@@ -28,8 +28,12 @@ def main() -> None:
     """Train as the config says."""
     args = parse_args()
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.launch import build_runner, load_config, use_amp
+    from rscc.apis.launch import build_runner, check_data, load_config, use_amp
     cfg = load_config(args, stages=('train', 'val'))
+    if args.check:
+        with explained():
+            check_data(cfg, ('train', 'val'))
+        return
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:

@@ -49,6 +49,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='reduced precision: bfloat16 on CPUs '
                         'that have it and on newer GPUs, float16 on older ones')
     add_config_options(parser)
+    parser.add_argument('--check', action='store_true', help='check the config, build its datasets '
+                        'and prepare their first samples, and do nothing else; ends with "ok"')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none',
                         help='what started the processes (tools/dist_*.sh pass pytorch)')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0,

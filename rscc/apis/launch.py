@@ -7,13 +7,14 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
-from rscc.registry import RUNNERS
+from rscc.registry import DATASETS, RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
 from rscc.utils.deprecation import warn_deprecated_config
 
@@ -54,6 +55,38 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
     complete_loaders(cfg)
     return cfg
+
+
+def check_data(cfg: Config, stages: Sequence[str]) -> None:
+    """Build the datasets of some stages, prepare the first sample of each, print their sizes.
+
+    Frame caches are neither read nor written.
+
+    Args:
+        cfg: What :func:`load_config` returned.
+        stages: Of ``train``, ``val``, ``test``.
+
+    Raises:
+        FileNotFoundError, ValueError: As the datasets and their transforms say it.
+    """
+    for stage in stages:
+        described = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
+        if described is None:
+            continue
+        with DefaultScope.overwrite_default_scope('rscc'):
+            dataset = DATASETS.build(_without_caches(described.to_dict()))
+        if not len(dataset):
+            raise ValueError(f'the dataset of {stage}_dataloader ({described.type}) is empty')
+        inputs = dataset[0]['inputs']
+        print(f'{stage:6s} {len(dataset)} samples of {described.type}, the first {inputs.dtype} '
+              f'{tuple(inputs.shape)}')
+    print('ok')
+
+
+def _without_caches(described: Any) -> Any:
+    if isinstance(described, dict):
+        return {key: _without_caches(value) for key, value in described.items() if key != 'cache'}
+    return [*map(_without_caches, described)] if isinstance(described, list) else described
 
 
 def complete_loaders(cfg: Config) -> None:

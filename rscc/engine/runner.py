@@ -1,4 +1,5 @@
 """MMEngine's runner with verified checkpoints, one run a work folder, and checks at the start."""
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -16,6 +18,25 @@ from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_chec
 from rscc.engine.distributed import only_run, start_process_group
 from rscc.engine.loops import ResumableLoop
 from rscc.registry import RUNNERS
+
+
+class OnceFilter(logging.Filter):
+    """Log filter: each warning once, and none of those that only MMEngine's authors can heed."""
+
+    _FOR_AUTHORS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is logged."""
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        known = message in self._seen or message.startswith(self._FOR_AUTHORS)
+        self._seen.add(message)
+        return not known
 
 
 @RUNNERS.register_module()
@@ -42,6 +63,12 @@ class Runner(_Runner):
         if self.distributed and not is_distributed():
             start_process_group(self.launcher, **env_cfg.get('dist_cfg') or {})
         super().setup_env(env_cfg)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build MMEngine's logger, which then repeats no warning."""
+        logger = super().build_logger(*args, **kwargs)
+        logger.addFilter(OnceFilter())
+        return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for several processes; on CPUs DDP must not be given a device."""

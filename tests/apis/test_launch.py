@@ -1,10 +1,12 @@
 from types import SimpleNamespace
 
 import pytest
+from fake_data import write_fake_dataset
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from rscc.apis.launch import (
+    check_data,
     complete_loaders,
     draw_predictions,
     dump_predictions,
@@ -94,3 +96,20 @@ def test_missing_pictures_are_an_error_after_everything_is_written(tmp_path, mon
     hook.failures += ["'a.png': OSError: full", "'b.png': OSError: full"]
     with pytest.raises(RuntimeError, match=r"2 samples have no pictures in .*first: 'a\.png': OSE"):
         finish_pictures(SimpleNamespace(hooks=[hook]), tmp_path / 'p.json', tmp_path)
+
+
+def test_the_check_prints_sizes_and_ok_and_leaves_caches_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    dataset = dict(type='LEVIRCCDataset', data_root='LEVIR-CC', split='train',
+                   pipeline=[dict(type='LoadFrames'), dict(type='PackChangeInputs')])
+    write_fake_dataset(tmp_path, dataset)
+    before = sorted(tmp_path.rglob('*'))
+    cached = dict(dataset, cache=dict(size=(8, 8), where=str(tmp_path / 'cache')))
+    cfg = Config(dict(train_dataloader=dict(dataset=cached), val_dataloader=None))
+    check_data(cfg, ('train', 'val'))
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith('train ') and ' samples of LEVIRCCDataset, the first' in first
+    assert last == 'ok' and sorted(tmp_path.rglob('*')) == before
+    cfg.train_dataloader.dataset.data_root = 'gone'
+    with pytest.raises(FileNotFoundError, match='not found at'):
+        check_data(cfg, ('train',))

@@ -122,6 +122,18 @@ def test_test_and_validation_run_without_a_checkpoint_file(build):
     assert 'change/OA' in build().val()
 
 
+def test_warnings_come_once_and_those_for_mmengines_authors_never(build, log_of):
+    runner = build(train_cfg={'max_epochs': 2}, custom_hooks=[{'type': 'EarlyStoppingHook',
+                                                              'monitor': 'change/OA'}])
+    for _ in range(3):
+        runner.logger.warning('the same again')
+        runner.logger.info('news')
+    runner.train()
+    log = log_of(runner)
+    assert log.count('the same again') == 1 and log.count('news') == 3
+    assert 'FileClient' not in log and 'HardDiskBackend' not in log
+
+
 def test_full_disk_while_saving_keeps_the_previous_checkpoint(build, trained, monkeypatch):
     before = read_checkpoint(trained)['state_dict']
     runner = build(load_from=trained, resume=True, train_cfg={'max_epochs': 2},

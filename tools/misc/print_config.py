@@ -14,7 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Print a config with everything inherited.')
     parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
     parser.add_argument('--check', action='store_true',
-                        help='also look up every type, keyword and path')
+                        help='also look up every type, keyword and path; ends with "# ok"')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA first')
     add_config_options(parser)
     return parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
             check_config(cfg, overrides=args.cfg_options)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    print(cfg.pretty_text)
+    print(cfg.pretty_text + ('# ok' if args.check else ''))
 
 
 if __name__ == '__main__':
