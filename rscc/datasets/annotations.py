@@ -1,6 +1,6 @@
 """Caption annotations of every supported style, read into one kind of record and cleaned."""
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NotRequired, TypedDict
 
 from rscc.text import normalise
@@ -9,14 +9,15 @@ from rscc.text.normalisation import check_language, strip_hashes
 from rscc.utils import check_choice
 from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
+from rscc.utils.paths import sample_name
 
 
 class Record(TypedDict):
     """One annotated image or pair.
 
     Attributes:
-        sample_id: File name without its ending.
-        filename: File name.
+        sample_id: File name with its folders, without ending.
+        filename: File name, slashes between its folders.
         filepath: Folder named by the file, or the split.
         split: ``'train'``, ``'val'``, ``'test'``, or None where the file has no splits.
         captions: Normalised sentences, never empty.
@@ -87,10 +88,21 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
 def _record(item: dict, number: int, reading: _Reading) -> Record:
     filename, sentences = sentences_of(item, number, reading.path)
     check_form(item, _FORM, f"'{reading.path}': '{filename}'")
-    flag = item.get('changeflag')
-    return Record(sample_id=Path(filename).stem, filename=filename, filepath=item.get('filepath'),
+    filename = _inside(filename, filename, reading.path)
+    folder, flag = item.get('filepath'), item.get('changeflag')
+    folder = None if folder is None else _inside(folder, filename, reading.path)
+    return Record(sample_id=sample_name(filename), filename=filename, filepath=folder,
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
                   captions=_captions(sentences, filename, reading), imgid=item.get('imgid'))
+
+
+def _inside(name: str, filename: str, path: str | Path) -> str:
+    """Return a path with slashes, which must stay in the folder that it starts from."""
+    name = name.replace('\\', '/')
+    if PureWindowsPath(name).drive or name.startswith('/') or '..' in name.split('/'):
+        raise ValueError(f"'{path}': '{name}' (image '{filename}') leaves the folder of the "
+                         'dataset. Name files by their path below it.')
+    return name
 
 
 def _captions(sentences: list[Any], filename: str, reading: _Reading) -> list[str]:

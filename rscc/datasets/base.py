@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
+from rscc.datasets import checks
 from rscc.datasets.annotations import Record, read_captions
 from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
@@ -16,7 +17,9 @@ from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFra
 from rscc.rasters.image_files import header_size
 from rscc.registry import TRANSFORMS
 from rscc.text.normalisation import check_language, frequent_caption
-from rscc.utils import did_you_mean, resolve_data_root
+from rscc.utils import check_choice, did_you_mean, resolve_data_root
+from rscc.utils.logging import warn_once
+from rscc.utils.paths import sample_name
 
 #: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.
 NO_CHANGE_CAPTIONS = {
@@ -68,6 +71,12 @@ class ChangeDataset(BaseDataset):
             be there (see ``rscc.datasets.features``). The pipeline then loads and changes no
             frames.
         check_images: Whether to check at once that every image exists.
+        check_masks: Whether to read masks before training, so that one of another form, size or
+            class is refused at once: up to 2,000 of them, in scattered order, or ``'all'``.
+        faults: What doubtful samples do (flags that contradict captions or masks, pairs of one
+            image that are flagged changed, images of two splits, ids given twice): ``'report'``
+            counts and names them, ids given twice being an error; ``'drop'`` leaves them out;
+            ``'error'`` refuses them. See ``rscc.datasets.checks``.
         test_mode: Whether randomness stays that of epoch 0.
         **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
@@ -92,15 +101,19 @@ class ChangeDataset(BaseDataset):
                  text_from: str = 'raw', clean_captions: bool = True,
                  pipeline: Sequence[dict | Callable] = (), seed: int = 0,
                  cache: Mapping | None = None, features: Mapping | None = None,
-                 check_images: bool = True, test_mode: bool = False,
+                 check_images: bool = True, check_masks: bool | str = True,
+                 faults: str = 'report', test_mode: bool = False,
                  metainfo: Mapping | None = None, **kwargs):
         check_language(language)
+        check_choice('faults', faults, checks.FAULTS)
+        check_choice('check_masks', check_masks, (True, False, 'all'))
         self.split, self.language, self.seed = split, language, seed
         self.text_from, self.clean_captions = text_from, clean_captions
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
         self.label_map = label_map if label_map is not None else self.LABEL_MAP
         self.cache_options, self.check_images = cache, check_images
+        self.check_masks, self.faults, self.id_prefix = check_masks, faults, ''
         self._cache: FrameCache | None = None
         self.feature_options = features
         self._features: FeatureRows | None = None
@@ -131,15 +144,54 @@ class ChangeDataset(BaseDataset):
                  for text in record['captions']), self.language)
         samples = [self.describe(record) for record in self._of_split(records)]
         self._metainfo['image_size'] = self.image_size(samples)
-        self._check_unique(samples)
-        self._check_splits(records)
+        samples = self.examined(self._unique(samples, records), self._other_splits(records),
+                                [*checks.strange_splits(records),
+                                 *checks.repeated_numbers(samples)])
         if self.feature_options is not None:
             images = [path for item in samples for path in self.images_of(item)]
             self._features = open_features(self.data_root, self.TITLE, images,
                                            **self.feature_options)
-        elif self.check_images:
-            self._check_files(samples)
         return samples
+
+    def examined(self, samples: list[dict], others: Mapping[str, Sequence[Sequence[str]]],
+                 findings: Sequence[checks.Finding] = ()) -> list[dict]:
+        """Check files and masks, report what is doubtful, and return the samples that stay.
+
+        Args:
+            samples: Items of the split.
+            others: Other split -> paths of the dates of each of its samples.
+            findings: What was found before.
+
+        Raises:
+            FileNotFoundError: If files are missing.
+            ValueError: If a mask is not what it must be, or something is doubtful and ``faults``
+                is ``'error'``.
+        """
+        found = [*findings, *checks.against_captions(samples, self.metainfo['no_change_captions'])]
+        if self.check_images and self.feature_options is None:
+            self._check_files(samples)
+            found += [*checks.identical_dates(samples, self.images_of),
+                      *checks.leaks(samples, self.images_of, others), *self._mask_findings(samples)]
+        left_out = checks.settle(found, self.faults, self.ann_file, len(samples))
+        return [item for item in samples if item['sample_id'] not in left_out]
+
+    def _mask_findings(self, samples: Sequence[dict]) -> list[checks.Finding]:
+        loader = next((step for step in self.loaders() if isinstance(step, LoadChangeMask)), None)
+        if not self.check_masks or loader is None:
+            return []
+        return list(checks.masks(
+            samples, lambda item: loader(self.attach(dict(item)))['gt_sem_seg'],
+            self.images_of, self.metainfo['classes'],
+            None if self.check_masks == 'all' else checks.MASKS_READ))
+
+    def _other_splits(self, records: Sequence[Record]) -> dict[str, list[list[str]]]:
+        """Return the images of all splits but this one."""
+        others: dict[str, list[list[str]]] = {}
+        for record in records if self.split is not None else ():
+            if record['split'] not in (None, self.split):
+                others.setdefault(record['split'], []).append(
+                    self.images_of(self._paths_of(record)))
+        return others
 
     def read_records(self) -> list[Record]:
         """Return the records of all splits; override for another annotation style."""
@@ -180,18 +232,22 @@ class ChangeDataset(BaseDataset):
                 'gt_captions': record['captions'], 'language': self.language}
         if record.get('imgid') is not None:
             item['imgid'] = record['imgid']
-        for key, template in self.templates.items():
-            if template is not None:
-                item[key] = str(Path(self.data_root) / self._fill(template, record))
+        item |= self._paths_of(record)
         if self.metainfo['task'] == 'pair':
             flag = record['changeflag']
             item['gt_change_flag'] = (self.tells_change(record['captions']) if flag is None
                                       else flag)
         return item
 
+    def _paths_of(self, record: Record) -> dict[str, str]:
+        """Return the paths of a record's files."""
+        return {key: str(Path(self.data_root) / self._fill(template, record))
+                for key, template in self.templates.items() if template is not None}
+
     def _fill(self, template: str, record: Record) -> str:
-        values = {'filename': record['filename'], 'stem': Path(record['filename']).stem,
-                  'split': record['split'], 'filepath': record['filepath'] or record['split']}
+        filename = record['filename']
+        values = {'filename': filename, 'stem': sample_name(filename), 'split': record['split'],
+                  'filepath': record['filepath'] or record['split']}
         try:
             unknown = [name for name in FIELDS
                        if f'{{{name}}}' in template and values[name] is None]
@@ -211,28 +267,37 @@ class ChangeDataset(BaseDataset):
         """
         return not set(captions) <= set(self.metainfo['no_change_captions'])
 
-    def _check_unique(self, samples: list[dict]) -> None:
-        first: dict[str, str] = {}
-        for item in samples:
-            split = first.get(item['sample_id'])
-            if split is not None:
-                where = (f"twice in split '{split}'" if split == item['split'] else
-                         f"in two splits, '{split}' and '{item['split']}'")
-                raise ValueError(f"'{self.ann_file}' has '{item['sample_id']}' {where}. "
-                                 'Remove one.')
-            first[item['sample_id']] = item['split']
+    def _unique(self, samples: list[dict], records: Sequence[Record] = ()) -> list[dict]:
+        """Return the samples, each id once and no image that another split has too.
 
-    def _check_splits(self, records: list[Record]) -> None:
-        """Refuse a file that puts one image into two splits: the test would repeat the training."""
+        Raises:
+            ValueError: If an id comes twice, or an image is in two splits: the test would repeat
+                the training. With ``faults='drop'`` the first of an id stays, and the later split.
+        """
+        kept: dict[str, dict] = {}
+        for item in samples:
+            other = kept.setdefault(item['sample_id'], item)
+            if other is not item:
+                self._refuse_repeated(item['sample_id'], other['split'], item['split'])
         template = next(filter(None, self.templates.values()), None)
-        first: dict[str, str] = {}
+        splits: dict[str, str] = {}
         for record in records:
             if template is None or record['split'] is None:
                 continue
-            split = first.setdefault(self._fill(template, record), record['split'])
+            split = splits.setdefault(self._fill(template, record), record['split'])
             if split != record['split']:
-                raise ValueError(f"'{self.ann_file}' has '{record['sample_id']}' in two splits, "
-                                 f"'{split}' and '{record['split']}'. Remove one.")
+                self._refuse_repeated(record['sample_id'], split, record['split'])
+                if self.split == min(split, record['split'], key=checks.rank):
+                    kept.pop(record['sample_id'], None)
+        return list(kept.values())
+
+    def _refuse_repeated(self, name: str, first: str, second: str) -> None:
+        where = (f"twice in split '{first}'" if first == second else
+                 f"in two splits, '{first}' and '{second}'")
+        text = f"'{self.ann_file}' has '{name}' {where}."
+        if self.faults != 'drop':
+            raise ValueError(f"{text} Remove one, or pass faults='drop' in the dataset.")
+        warn_once(f'{text} One is left out.')
 
     def _check_files(self, samples: list[dict]) -> None:
         paths = [path for item in samples for path in self.files_of(item)]
@@ -285,6 +350,11 @@ class ChangeDataset(BaseDataset):
         super().full_init()
         if self.cache_options is not None:
             self._cache = open_cache(self, **self.cache_options)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return one item; its id carries ``id_prefix``, by which joined datasets stay apart."""
+        item = super().get_data_info(idx)
+        return {**item, 'sample_id': self.id_prefix + item['sample_id']}
 
     def loaders(self) -> list[LoadFrames | LoadChangeMask]:
         """Return the loading transforms of the pipeline, in order; a cache stores their results."""

@@ -13,6 +13,7 @@ from rscc.text import normalise
 from rscc.text.normalisation import join_words
 from rscc.utils import check_choice, did_you_mean, read_json, require
 from rscc.utils.forms import check_form, shorten
+from rscc.utils.paths import sample_name
 
 VARIANTS = ('blip', 'tutorial')
 #: Task -> axes of one sample before height and width.
@@ -139,7 +140,7 @@ class HDF5CaptionDataset(ChangeDataset):
                              f"'{self.ann_file}' captions of {count}: they are not of one making.")
 
     def _blip_records(self) -> list[Record]:
-        data = read_json(self.ann_file)
+        data = read_json(self.ann_file, unique_keys=True)
         if not isinstance(data, dict) or 'image_0' not in data:
             raise ValueError(f"'{self.ann_file}' is not of the 'blip' variant: an object with the "
                              "keys 'image_0', 'image_1', ... was expected. Try variant='tutorial'.")
@@ -153,7 +154,8 @@ class HDF5CaptionDataset(ChangeDataset):
             raise ValueError(f"'{self.ann_file}': 'image_{row}' must hold a list of non-empty "
                              f'captions; found {shorten(captions)}.')
         name, flag = entry.get('filename') or f'{self.split}_{row:06d}', entry.get('changeflag')
-        return Record(sample_id=Path(name).stem, filename=str(row), filepath=None, split=self.split,
+        return Record(sample_id=sample_name(name), filename=str(row), filepath=None,
+                      split=self.split,
                       captions=[normalise(text, self.language) for text in captions],
                       changeflag=None if flag is None else bool(flag))
 

@@ -2,17 +2,16 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import numpy as np
 from mmengine.logging import print_log
 
 from rscc.datasets.base import ChangeDataset
+from rscc.datasets.checks import SPLITS
 from rscc.datasets.confidence import ConfidenceFiles
-from rscc.datasets.transforms.loading import LoadChangeMask
-from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS
 from rscc.utils import check_choice
 from rscc.utils.paths import ListedPair, read_path_list
@@ -50,8 +49,6 @@ class PathListCDDataset(ChangeDataset):
             from here on are changed, those below are not.
         classes: Class names, the first being "unchanged".
         palette: Colour of each class, [red, green, blue], for pictures.
-        check_masks: Whether to warn at the start if no mask of the list holds any change. Masks
-            are read in scattered order up to the first that does, usually one or two.
         **kwargs: See ``ChangeDataset``.
 
     Raises:
@@ -70,14 +67,14 @@ class PathListCDDataset(ChangeDataset):
                  prompts_missing: str = 'error', classes: Sequence[str] | None = None,
                  palette: Sequence[Sequence[int]] | None = None,
                  label_map: Mapping[int, int] | None = None, label_threshold: int | None = None,
-                 check_masks: bool = True, metainfo: Mapping | None = None, **kwargs):
+                 metainfo: Mapping | None = None, **kwargs):
         if label_threshold is not None:
             if label_map is not None:
                 raise ValueError('label_map and label_threshold both say what label values mean; '
                                  'give one.')
             label_map = {value: int(value >= label_threshold) for value in range(256)}
         check_choice('prompts_missing', prompts_missing, MISSING)
-        self.has_label, self.check_masks, self.prompts_missing = label, check_masks, prompts_missing
+        self.has_label, self.prompts_missing = label, prompts_missing
         self.confidence = None if prompts_from is None else ConfidenceFiles(**prompts_from)
         told: dict[str, Any] = {'no_change_captions': []}
         if classes is not None:
@@ -98,14 +95,23 @@ class PathListCDDataset(ChangeDataset):
         samples = [self._describe(pair, name, base)
                    for pair, name in zip(pairs, sample_ids(pairs), strict=True)]
         self._metainfo['image_size'] = self.image_size(samples)
-        self._check_unique(samples)
-        if self.check_images:
+        samples = self._unique(samples)
+        if self.confidence is not None and self.check_images:
             self._check_files(samples)
         if self.confidence is not None:
             self._add_prompts(samples, pairs, base)
-        if self.check_images and self.check_masks:
-            self._check_change(samples)
-        return samples
+        return self.examined(samples, self._other_lists(base))
+
+    def _other_lists(self, base: Path) -> dict[str, list[tuple[str, str]]]:
+        """Return the pairs of the lists of other splits that lie beside this one."""
+        here, others = Path(self.ann_file), {}
+        for split in SPLITS:
+            path = here.with_name(f'{split}.txt')
+            if path != here and path.is_file() and here.stem in SPLITS:
+                with suppress(ValueError):  # told when that split is read
+                    others[split] = [(str(base / pair.img_from), str(base / pair.img_to))
+                                     for pair in read_path_list(path, label=False)]
+        return others
 
     def _base(self, first: ListedPair) -> Path:
         """Return what relative paths start from: the data root, else the working directory.
@@ -163,38 +169,19 @@ class PathListCDDataset(ChangeDataset):
                              'prompts_from=None to read no such file.')
         print_log(f'{text} Those get no class names.', 'current', logging.WARNING)
 
-    # ---- masks -------------------------------------------------------------------------------
-
-    def _check_change(self, samples: Sequence[dict]) -> None:
-        """Warn where no mask of the split holds a change: nothing can be learnt or scored there."""
-        loader = next((step for step in self.loaders() if isinstance(step, LoadChangeMask)), None)
-        if loader is None or not self.has_label:
-            return
-        pixels = 0
-        # Scattered: lists are often sorted by region, and neighbours are alike.
-        for idx in np.random.default_rng(0).permutation(len(samples)):
-            mask = loader(self.attach(dict(samples[idx])))['gt_sem_seg']
-            if ((mask > 0) & (mask != IGNORE)).any():
-                return
-            pixels += mask.size
-        print_log(f"'{self.ann_file}': none of its {len(samples)} masks ({pixels:,} pixels) holds "
-                  'a changed pixel, so nothing can be learnt from this split and its F1 says '
-                  f"nothing. Is '{Path(samples[0]['seg_map_path']).parent}' the folder of the "
-                  'labels?', 'current', logging.WARNING)
-
 
 def sample_ids(pairs: Sequence[ListedPair]) -> list[str]:
     """Name every pair after its earlier image, with as many folders as tell it from the others.
 
     Returns:
-        File names without ending; folders, where needed, are joined to them by underscores. Pairs
-        of one earlier image are told apart by the later one.
+        File names without ending, below folders where needed. Pairs of one earlier image are told
+        apart by the later one.
     """
     paths = [PurePosixPath(pair.img_from).with_suffix('') for pair in pairs]
     names = [path.name for path in paths]
     for depth in range(2, max(len(path.parts) for path in paths) + 1):
-        names = _longer(names, ['_'.join(path.parts[-depth:]).strip('/') for path in paths])
-    return _longer(names, [f'{name}_{PurePosixPath(pair.img_to).stem}'
+        names = _longer(names, ['/'.join(path.parts[-depth:]).strip('/') for path in paths])
+    return _longer(names, [f'{name}/{PurePosixPath(pair.img_to).stem}'
                            for name, pair in zip(names, pairs, strict=True)])
 
 

@@ -1,6 +1,5 @@
 """Built-in dataset, as pairs with changes and as single images."""
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from rscc.datasets.annotations import Record
@@ -11,6 +10,7 @@ from rscc.synth.generator import FOLDERS, scene_captions, scenes_in
 from rscc.synth.objects import CLASSES, PALETTE
 from rscc.text import normalise
 from rscc.utils import check_choice
+from rscc.utils.paths import sample_name
 
 
 @DATASETS.register_module()
@@ -88,7 +88,7 @@ class SynthSceneDataset(ChangeDataset):
         folder = FOLDERS[date]
         wanted = self.split in (None, image['split']) or image['split'] == 'train'
         captions = scene_captions(image, date, self.language) if wanted else []
-        return Record(sample_id=f'{Path(image["filename"]).stem}_{folder}',
+        return Record(sample_id=f'{sample_name(image["filename"])}_{folder}',
                       filename=image['filename'], filepath=f'{image["split"]}/{folder}',
                       split=image['split'], changeflag=None,
                       captions=[normalise(text, self.language) for text in captions])

@@ -3,7 +3,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rscc.evaluation.records import CaptionRecord, caption_details
@@ -13,6 +13,7 @@ from rscc.text.normalisation import LANGUAGES, warn
 from rscc.utils import did_you_mean, read_json, write_json
 from rscc.utils.files import read_text
 from rscc.utils.forms import check_form, shorten
+from rscc.utils.paths import sample_name
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
 #: Noise level and sentence of every step of a denoising trajectory (once called a strip).
@@ -174,7 +175,7 @@ def _need(path: Path, references: References | None) -> None:
 def _without_endings(path: Path, said: Mapping[str, str]) -> dict[str, str]:
     """Return captions by file name without ending; numbers stay as they are."""
     # Path.stem alone would cut an id such as 'tile_1.5', which is no file name.
-    bare = {Path(key).stem if key.lower().endswith(_ENDINGS) else key: text
+    bare = {sample_name(key) if key.lower().endswith(_ENDINGS) else key: text
             for key, text in said.items()}
     if len(bare) < len(said):
         raise ValueError(f"'{path}' has {len(said)} ids for {len(bare)} images: some are there "
@@ -207,6 +208,12 @@ def _join(path: Path, said: Mapping[str, str], references: References, naming: s
           partial: bool) -> list[CaptionRecord]:
     """Put predictions beside their references; each needs the other unless ``partial``."""
     names = references.ids[naming]
+    if naming == 'name':
+        # Names without the folders of the annotation file, where no other image has that name.
+        alone = Counter(PurePosixPath(name).name for name in names)
+        short = {PurePosixPath(name).name: name for name in names}
+        said = {short[key] if key not in names and alone[key] == 1 else key: text
+                for key, text in said.items()}
     missing = [key for key in names if key not in said]
     extra = [key for key in said if key not in names]
     problems = [text for text in (

@@ -2,7 +2,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rscc.evaluation.functional.content import says_no_change
@@ -10,6 +9,7 @@ from rscc.evaluation.records import CaptionRecord
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of, text_of
 from rscc.text.normalisation import check_language, frequent_caption, warn
 from rscc.utils import did_you_mean
+from rscc.utils.paths import sample_name
 
 #: How a predictions file may name images: file name (the ending may lack) or number.
 NAMINGS = ('name', 'imgid')
@@ -157,7 +157,7 @@ def _add(references: References, image: Mapping, record: CaptionRecord) -> None:
 def _note_elsewhere(references: References, image: Any) -> None:
     """Remember the names of an image of another split, to tell where foreign ids are from."""
     split = str(_split_of(image))
-    references.elsewhere['name'][Path(_name_of(image)).stem] = split
+    references.elsewhere['name'][sample_name(_name_of(image))] = split
     if isinstance(image, Mapping) and image.get('imgid') is not None:
         references.elsewhere['imgid'][str(image['imgid'])] = split
 
@@ -181,4 +181,4 @@ def _sentences(image: Any, number: int, references: References,
     if not kept:
         raise ValueError(f"'{references.path}': none of the captions of '{filename}' holds a word "
                          f"in '{references.language}', {texts[0]!r} the first")
-    return Path(filename).stem, kept
+    return sample_name(filename), kept

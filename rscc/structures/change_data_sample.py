@@ -118,6 +118,12 @@ def caption_from(text: str, score: float, details: Mapping[str, Any]) -> ScoredC
                              [(sigma, text) for sigma, text in steps], details.get('drawn', 1))
 
 
+def source_of(sample: Any) -> tuple[str, ...]:
+    """Return the image paths of a sample (a data sample or a mapping), empty where it has none."""
+    paths = (sample.get(key) for key in ('img_path_from', 'img_path_to', 'img_path'))
+    return tuple(str(path) for path in paths if path)
+
+
 _TEXT_FIELDS = {
     'gt_captions': list,  # list[str], every reference sentence
     'target_captions': list,  # list[str], those drawn for this training visit

@@ -163,7 +163,7 @@ def scenes_in(path: str | Path) -> list[dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is of another dataset, or damaged.
     """
-    data = read_json(path)
+    data = read_json(path, unique_keys=True)
     check_form(data, {'images': [_PAIR]}, f"annotations with scene metadata '{path}'",
                'Only folders of tools/dataset_converters/synth.py have them')
     return data['images']

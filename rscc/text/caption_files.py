@@ -21,7 +21,7 @@ def read_images(path: str | Path) -> list[Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is of neither style.
     """
-    data = read_json(path)
+    data = read_json(path, unique_keys=True)
     images = data.get('images') if isinstance(data, dict) else None
     if not isinstance(images, list):
         raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "

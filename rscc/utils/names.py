@@ -31,6 +31,21 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> None:
                          f'{did_you_mean(str(value), known)}')
 
 
+class DistinctNames:
+    """Names that stay apart: one that comes from another source again gets a number."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, list[object]] = {}
+
+    def of(self, name: str, source: object) -> str:
+        """Return the name of what comes from ``source``: ``'1'``, then ``'1#2'``, ..."""
+        sources = self._sources.setdefault(name, [])
+        if source not in sources:
+            sources.append(source)
+        number = sources.index(source)
+        return f'{name}#{number + 1}' if number else name
+
+
 def group_names(names: Iterable[str]) -> list[str]:
     """Write names that differ in their numbers only as one, with their count.
 

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rscc.utils.files import atomic_write, read_text
 from rscc.utils.names import did_you_mean
@@ -56,6 +56,11 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
     if marker and not (nested / marker).exists() and (home / marker).exists():
         return home
     return nested
+
+
+def sample_name(filename: str) -> str:
+    """Return a sample's id: its file name with folders, without ending, slashes of one kind."""
+    return str(PurePosixPath(filename.replace('\\', '/')).with_suffix(''))
 
 
 def resolve_data_file(path: str | os.PathLike) -> Path:

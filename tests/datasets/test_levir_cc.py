@@ -85,10 +85,11 @@ def test_a_label_can_be_left_out(levir):
 
 
 def test_a_third_value_names_file_and_values(levir):
-    dataset = LEVIRMCIDataset(str(levir), label_map={0: 0, 255: 1}, pipeline=LOAD)
-    with pytest.raises(ValueError, match=r"sample 'train_000000': label .*train_000000\.png' holds "
-                       r'the values \[0, 128, 255\]; \[128\] are not in label_map'):
-        dataset[0]
+    for early in (True, False):
+        with pytest.raises(ValueError, match=r"sample 'train_000000': label .*train_000000\.png' "
+                           r'holds the values \[0, 128, 255\]; \[128\] are not in label_map'):
+            LEVIRMCIDataset(str(levir), label_map={0: 0, 255: 1}, pipeline=LOAD, indices=1,
+                            check_masks=early)[0]
 
 
 def test_real_figure_crops_hold_all_three_classes(samples):

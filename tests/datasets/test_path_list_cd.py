@@ -120,8 +120,8 @@ def test_pairs_of_one_name_get_their_folders():
 
     assert ids(('x/A/1.png', 'x/B/1.png'), ('x/A/2.png', 'x/B/2.png')) == ['1', '2']
     assert ids(('x/A/1.png', 'x/B/1.png'), ('y/A/1.png', 'y/B/1.png'),
-               ('y/A/2.png', 'y/B/2.png')) == ['x_A_1', 'y_A_1', '2']
-    assert ids(('A/1.png', 'B/1.png'), ('A/1.png', 'C/3.png')) == ['A_1_1', 'A_1_3']
+               ('y/A/2.png', 'y/B/2.png')) == ['x/A/1', 'y/A/1', '2']
+    assert ids(('A/1.png', 'B/1.png'), ('A/1.png', 'C/3.png')) == ['A/1/1', 'A/1/3']
 
 
 def test_two_pairs_that_cannot_be_named_apart_are_refused(root):
@@ -129,7 +129,7 @@ def test_two_pairs_that_cannot_be_named_apart_are_refused(root):
         write(root / f'{folder}/0.png', np.zeros((16, 16, 3), np.uint8))
     relist(root, lambda lines: ['train/A/0.png B/0.png train/label/0.png',
                                 'train/A/0.png C/0.png train/label/0.png'])
-    with pytest.raises(ValueError, match=r"has 'train_A_0_0' twice in split 'train'"):
+    with pytest.raises(ValueError, match=r"has 'train/A/0/0' twice in split 'train'"):
         build(root)
 
 
@@ -254,50 +254,55 @@ def test_a_real_pair_with_jpeg_labels(samples, tmp_path):
     assert not sample.gt_sem_seg.data.any()
 
 
-def test_a_split_without_any_change_is_told_with_counts(root, told):
+def test_a_split_without_any_change_is_told_with_counts(root, told, monkeypatch):
+    said = []
+    monkeypatch.setattr('rscc.datasets.checks.warn_once', said.append)
     for number in range(4):
         write(root / f'train/label/{number}.png', mask_of(False))
     build(root, prompts_from=None)
-    ((level, text),) = told
-    assert level == 30
+    (text,) = said
     assert 'none of its 4 masks (1,024 pixels) holds a changed pixel' in text
     assert f"{root / 'train/label'}" in text
-    told.clear()
+    said.clear()
     build(root, prompts_from=None, check_masks=False)
     build(root, prompts_from=None, pipeline=[PIPELINE[0], PIPELINE[2]])
-    assert not told
+    assert not told and not said
 
 
-def test_one_changed_mask_is_enough_and_the_rest_is_not_read(root, told, monkeypatch):
+def test_masks_are_read_up_to_a_number_or_all(root, monkeypatch):
     from rscc.datasets.transforms.loading import LoadChangeMask
     read = []
     original = LoadChangeMask.transform
+    monkeypatch.setattr('rscc.datasets.checks.MASKS_READ', 3)
     monkeypatch.setattr(LoadChangeMask, 'transform',
                         lambda self, results: read.append(1) or original(self, results))
-    for number in range(4):
-        write(root / f'train/label/{number}.png', mask_of(True))
-    build(root, prompts_from=None)
-    assert len(read) == 1 and not told
+    for check_masks, count in ((True, 3), ('all', 4), (False, 0)):
+        read.clear()
+        build(root, check_masks=check_masks)
+        assert len(read) == count
+    with pytest.raises(ValueError, match=r"check_masks='al' is unknown.*Did you mean 'all'"):
+        build(root, check_masks='al')
 
 
-def test_pair_and_mask_of_other_sizes_name_their_files(root):
+@pytest.mark.parametrize('early', [True, False])
+def test_pair_and_mask_of_other_sizes_name_their_files(root, early):
     write(root / 'train/B/1.png', np.zeros((16, 12, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'sizes differ: .*A/1\.png.*B/1\.png.* (Crop|Resize)'):
+        build(root, check_masks=early)[1]
+    write(root / 'train/B/1.png', np.zeros((16, 16, 3), np.uint8))
     write(root / 'train/label/3.png', np.zeros((8, 16), np.uint8))
-    dataset = build(root)
-    with pytest.raises(ValueError, match=r"pair sizes differ: img_from \(16, 16\), img_to "
-                       r"\(16, 12\) in '1' \('.*A/1\.png', '.*B/1\.png'\)\. Crop or resize"):
-        dataset[1]
     with pytest.raises(ValueError, match=r"label '.*label/3\.png' is \(8, 16\) .*\(16, 16\)\. Crop "
                        'or resize'):
-        dataset[3]
+        build(root, check_masks=early)[3]
 
 
-def test_a_truncated_image_names_its_file(root):
+@pytest.mark.parametrize('early', [True, False])
+def test_a_truncated_image_names_its_file(root, early):
     path = root / 'train/A/2.png'
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"sample '2': '.*A/2\.png' cannot be decoded: its end is "
                        'missing.*copy or download it again'):
-        build(root)[2]
+        build(root, check_masks=early)[2]
 
 
 def test_it_builds_from_a_config_and_serves_a_cache(root):

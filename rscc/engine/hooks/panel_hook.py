@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 
 from rscc.registry import HOOKS
 from rscc.structures import ChangeDataSample
+from rscc.structures.change_data_sample import source_of
+from rscc.utils.names import DistinctNames
 from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import mask_of, panel_of_sample
@@ -56,7 +58,7 @@ class PanelHook(Hook):
         self.num_val, self.num_test = num_val, num_test
         self.out_dir = Path(out_dir) if out_dir is not None else None
         self.probabilities = probabilities
-        self._seen, self._chosen = 0, set()
+        self._seen, self._chosen, self._names = 0, set(), DistinctNames()
         self.failures: list[str] = []
         self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps',
                                        *(kind.what for kind in CAPTION_DRAWINGS)), 0)
@@ -76,7 +78,7 @@ class PanelHook(Hook):
     def _start(self, dataloader: object, count: int | None) -> None:
         total = _share(dataloader)
         count = total if count is None else min(count, total)
-        self._seen = 0
+        self._seen, self._names = 0, DistinctNames()
         self._chosen = set(np.linspace(0, total - 1, count).round().astype(int).tolist())
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
@@ -94,7 +96,8 @@ class PanelHook(Hook):
             return
         meta = runner.test_dataloader.dataset.metainfo
         for position, frames, sample in self._samples(data_batch, outputs):
-            name = safe_name(sample.get('sample_id', f'{position:06d}')) + '.png'
+            name = self._names.of(sample.get('sample_id', f'{position:06d}'), source_of(sample))
+            name = safe_name(name) + '.png'
             # A model without probabilities is told at the first sample, a fault of drawing after
             # the last: a picture must not cost the scores of the whole test.
             probability = changed_probability(sample) if self.probabilities else None

@@ -7,7 +7,9 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
+from rscc.structures.change_data_sample import source_of
 from rscc.text.normalisation import warn
+from rscc.utils.names import DistinctNames
 
 
 class SampleMetric(BaseMetric):
@@ -15,7 +17,8 @@ class SampleMetric(BaseMetric):
 
     A sampler pads the last round so that all processes get equally many samples, and MMEngine then
     cuts the gathered list to the dataset's length, which is right for its own samplers only. Here
-    every record carries its ``sample_id``: all are gathered and repeated ones dropped.
+    every record carries its ``sample_id``: all are gathered and repeated ones dropped. Samples of
+    one id and different images are no repetition: the second is called ``<id>#2``.
 
     Args:
         prefix: Put before every key as ``prefix/``. By default keys are as documented
@@ -60,7 +63,10 @@ class SampleMetric(BaseMetric):
                                'sample (PackChangeInputs puts it there)')
             record = self.record(sample)
             # Samples without anything to score are kept too: all names are needed to count them.
-            self.results.append({'sample_id': sample['sample_id'], **(record or {'empty': True})})
+            paths = source_of(sample)
+            self.results.append({'sample_id': sample['sample_id'],
+                                 **({'source': paths} if paths else {}),
+                                 **(record or {'empty': True})})
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather the records of all processes and compute.
@@ -86,7 +92,11 @@ class SampleMetric(BaseMetric):
     def _unique(self, gathered: list[dict], size: int) -> list[dict]:
         """Drop repeated samples, sort by name, and tell of a wrong number of samples."""
         # Reversed, so that of repeated samples the first one stays.
-        records = {record['sample_id']: record for record in reversed(gathered)}
+        names, records = DistinctNames(), {}
+        for record in gathered:
+            name = names.of(record['sample_id'], record.get('source', ()))
+            records.setdefault(name, {key: value for key, value in record.items()
+                                      if key != 'source'} | {'sample_id': name})
         if len(records) != size:
             warn(f'{type(self).__name__}: the dataset has {size} samples, and {len(records)} '
                  f'different sample_ids arrived ({len(gathered)} with repetitions). The scores are '

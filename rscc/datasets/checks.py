@@ -1,0 +1,244 @@
+"""Checks of a dataset before its first batch: doubtful samples, leaks between splits, masks.
+
+A finding names what is the matter and with which samples. Dataset and option decide what follows:
+a warning with the count and the first three, samples that are left out, or an error.
+"""
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rscc.rasters.labels import IGNORE
+from rscc.rasters.pair_check import check_pair
+from rscc.utils import did_you_mean
+from rscc.utils.logging import warn_once
+
+#: What may be done about doubtful samples.
+FAULTS = ('report', 'drop', 'error')
+SPLITS = ('train', 'val', 'test')
+#: Masks that are read before training, in scattered order; ``check_masks='all'`` reads every one.
+MASKS_READ = 2000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is doubtful about some samples.
+
+    Attributes:
+        what: What they do or are: ``'are flagged changed, and ...'``.
+        samples: Their ids.
+        dropped: Which of them ``faults='drop'`` leaves out.
+    """
+
+    what: str
+    samples: Sequence[str]
+    dropped: Sequence[str] = ()
+
+
+def settle(findings: Iterable[Finding], faults: str, source: str, total: int) -> set[str]:
+    """Report findings, or refuse them.
+
+    Args:
+        findings: Those without samples are passed over.
+        faults: One of :data:`FAULTS`.
+        source: The annotation file, for the messages.
+        total: Number of samples examined.
+
+    Returns:
+        Ids of the samples to leave out.
+
+    Raises:
+        ValueError: If there is a finding and ``faults`` is ``'error'``.
+    """
+    left_out: set[str] = set()
+    for finding in findings:
+        if not finding.samples:
+            continue
+        text = (f"'{source}': {len(finding.samples)} of {total} samples {finding.what}; the first: "
+                f'{", ".join(map(repr, finding.samples[:3]))}.')
+        if faults == 'error':
+            raise ValueError(text)
+        if faults == 'drop' and finding.dropped:
+            left_out.update(finding.dropped)
+            text += f' {len(set(finding.dropped))} are left out.'
+        elif finding.dropped:
+            text += " faults='drop' in the dataset leaves such samples out."
+        warn_once(text)
+    return left_out
+
+
+def rank(split: str) -> int:
+    """Return which split keeps what two have, the highest: what is tested on is not trained on."""
+    return SPLITS.index(split) if split in SPLITS else -1
+
+
+def repeated_numbers(samples: Sequence[Mapping]) -> Iterable[Finding]:
+    """Find samples that share their number ``imgid``."""
+    counts = Counter(item['imgid'] for item in samples if 'imgid' in item)
+    yield Finding('share their imgid with another',
+                  [item['sample_id'] for item in samples if counts[item.get('imgid')] > 1])
+
+
+def strange_splits(records: Sequence[Mapping]) -> Iterable[Finding]:
+    """Find splits that are written like a known one, and samples without any."""
+    splits: dict[str, list[str]] = {}
+    for record in records:
+        splits.setdefault(record['split'] or '', []).append(record['sample_id'])
+    for split, samples in splits.items():
+        meant = '' if split in ('restval', *SPLITS) else did_you_mean(split, SPLITS)
+        if split and meant:
+            yield Finding(f"are of a split '{split}', which nothing trains or tests on.{meant}",
+                          samples)
+    if '' in splits and len(splits) > 1:
+        yield Finding('are of no split, though others are', splits[''])
+
+
+def against_captions(samples: Sequence[Mapping], stock: Iterable[str]) -> Iterable[Finding]:
+    """Find change flags that contradict the captions.
+
+    Args:
+        samples: Items with ``gt_captions`` and ``gt_change_flag``.
+        stock: Sentences that deny a change.
+    """
+    stock = set(stock)
+    kinds = [(item['sample_id'], item.get('gt_change_flag'), stock & set(item['gt_captions']),
+              stock >= set(item['gt_captions'])) for item in samples if item.get('gt_captions')]
+    changed = [name for name, flag, _, denied in kinds if flag is True and denied]
+    yield Finding('are flagged changed, and all their captions deny a change', changed, changed)
+    unchanged = [name for name, flag, denials, _ in kinds if flag is False and not denials]
+    # Annotators with denials of their own wording are no contradiction.
+    if 2 * len(unchanged) < sum(flag is False for _, flag, *_ in kinds):
+        yield Finding('are flagged unchanged, and none of their captions says so', unchanged,
+                      unchanged)
+
+
+def identical_dates(samples: Sequence[Mapping], images_of: Callable[[Mapping], list[str]]
+                    ) -> Iterable[Finding]:
+    """Find pairs that are flagged changed and have one image for both dates."""
+    same = [item['sample_id'] for item in samples
+            if item.get('gt_change_flag') and _same_content(images_of(item))]
+    yield Finding('are flagged changed, and the files of both dates are the same', same, same)
+
+
+def leaks(samples: Sequence[Mapping], images_of: Callable[[Mapping], list[str]],
+          others: Mapping[str, Sequence[Sequence[str]]]) -> Iterable[Finding]:
+    """Find samples whose images are files of the same content as those of another split.
+
+    Args:
+        samples: Items of one split.
+        images_of: Item -> paths of its dates.
+        others: Other split -> paths of the dates of each of its samples.
+    """
+    own = {item['sample_id']: tuple(images_of(item)) for item in samples}
+    for split, images in others.items():
+        theirs, mine = {tuple(paths) for paths in images}, dict(own)
+        # Sizes first, then a few bytes, then everything: hardly a file is read whole.
+        for describe in (_size, _middle, _digest):
+            known = {key for paths in theirs if None not in (key := _each(describe, paths))}
+            mine = {name: paths for name, paths in mine.items()
+                    if _each(describe, paths) in known}
+            keys = {_each(describe, paths) for paths in mine.values()}
+            theirs = {paths for paths in theirs if _each(describe, paths) in keys}
+        drop = [item['sample_id'] for item in samples
+                if item['sample_id'] in mine and rank(item['split']) < rank(split)]
+        yield Finding(f"show the same pixels as samples of split '{split}'", list(mine), drop)
+
+
+def _each(describe: Callable[[str], object], paths: Sequence[str]) -> tuple:
+    return tuple(map(describe, paths))
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def _middle(path: str, count: int = 2048) -> bytes | None:
+    try:
+        with open(path, 'rb') as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size // 2 - count))
+            return file.read(count)
+    except OSError:
+        return None
+
+
+def _digest(path: str) -> bytes | None:
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
+    except OSError:
+        return None
+
+
+def _same_content(paths: Sequence[str]) -> bool:
+    return len(paths) > 1 and all(
+        None not in (keys := {describe(path) for path in paths}) and len(keys) == 1
+        for describe in (_size, _middle, _digest))
+
+
+def masks(samples: Sequence[Mapping], load: Callable[[Mapping], np.ndarray],
+          images_of: Callable[[Mapping], list[str]], classes: Sequence[str] | None,
+          most: int | None = MASKS_READ) -> Iterable[Finding]:
+    """Read masks before training, and find flags that contradict them.
+
+    Args:
+        samples: Items with ``seg_map_path``.
+        load: Item -> class indices (H, W).
+        images_of: Item -> paths of its dates, which must fit each other and the mask.
+        classes: Class names of the dataset, None where they are not known.
+        most: How many masks are read at most, in scattered order; None reads all.
+
+    Raises:
+        FileNotFoundError: If a mask is missing.
+        ValueError: If one cannot be read, is of another size or holds classes without a name.
+    """
+    labelled = [item for item in samples if item.get('seg_map_path')]
+    # Scattered: lists are often sorted by region, and neighbours are alike.
+    scattered = np.random.default_rng(0).permutation(len(labelled))[:most]
+    chosen = [labelled[index] for index in sorted(scattered)]
+
+    def changed_pixels(item: Mapping) -> tuple[int, int]:
+        mask = load(item)
+        _check_mask(item, mask, images_of(item), classes)
+        return int(((mask > 0) & (mask != IGNORE)).sum()), mask.size
+
+    # Decoders let go of the interpreter, so threads share the work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = list(pool.map(changed_pixels, chosen))
+    for flag, what in ((True, 'are flagged changed, and their masks hold no change'),
+                       (False, 'are flagged unchanged, and their masks hold a change')):
+        wrong = [item['sample_id'] for item, (changed, _) in zip(chosen, counts, strict=True)
+                 if item.get('gt_change_flag') is flag and flag != bool(changed)]
+        yield Finding(what, wrong, wrong)
+    if chosen and not any(changed for changed, _ in counts):
+        part = 'its' if len(chosen) == len(samples) else f'{len(chosen)} of its'
+        warn_once(f'none of {part} {len(samples)} masks ({sum(size for _, size in counts):,} '
+                  'pixels) holds a changed pixel, so nothing can be learnt from this split and its '
+                  f"F1 says nothing. Is '{Path(chosen[0]['seg_map_path']).parent}' the folder of "
+                  'the labels?')
+
+
+def _check_mask(item: Mapping, mask: np.ndarray, images: Sequence[str],
+                classes: Sequence[str] | None) -> None:
+    name, path = item['sample_id'], item['seg_map_path']
+    if images:
+        try:
+            header = check_pair(images)
+        except ValueError as error:
+            raise ValueError(f"sample '{name}': {error}") from error
+        if mask.shape != (header.height, header.width):
+            raise ValueError(f"sample '{name}': label '{path}' is {mask.shape} (H, W), the image "
+                             f"'{images[0]}' is {(header.height, header.width)}. Crop or resize "
+                             'them to one grid first.')
+    found = np.unique(mask[mask != IGNORE]).tolist()
+    if classes is not None and found and found[-1] >= len(classes):
+        raise ValueError(
+            f"sample '{name}': label '{path}' holds the classes {found}, and the dataset has "
+            f'{len(classes)}: {list(classes)}. Name all of them (classes=...), or map the values '
+            'of the file to fewer: label_map={value: class index, ...} (255 = ignore).')
