@@ -25,8 +25,9 @@ SIMULATED = 8
 def deviation(products):
     """Return the standard deviation of a float32 sum of so many products, as a share of its size.
 
-    Each addition is off by anything up to ``UNIT`` of the sum so far, ``UNIT`` / sqrt(3) as
-    a root mean square, to either side. After n of them, the sum growing as sqrt(n), that makes sqrt(n / 6).
+    Each addition is off by anything up to ``UNIT`` of the sum so far to either side, in root mean
+    square by ``UNIT`` / sqrt(3). Over n of them, while the sum grows as sqrt(n), that makes
+    sqrt(n / 6).
     """
     return UNIT * (max(products, 1) / 6)**0.5
 
