@@ -14,7 +14,7 @@ from fake_data import write_fake_dataset
 from mmengine.structures import PixelData
 from testers import CAPTIONS, data_samples
 
-from rscc.evaluation.metrics import sample_metric
+from rscc.evaluation import metrics
 from rscc.registry import DATASETS, METRICS, TRANSFORMS
 from rscc.structures import ChangeDataSample, ScoredCaption
 
@@ -174,7 +174,7 @@ class MetricTester:
         parts[0].process(None, samples[::2])
         parts[1].process(None, [*samples[1::2], samples[0]])  # padded to the same length
         gathered = [part.results.copy() for part in parts]
-        monkeypatch.setattr(sample_metric, 'all_gather_object', lambda own: gathered)
+        monkeypatch.setattr(metrics, 'all_gather_object', lambda own: gathered)
         two = parts[0].evaluate(5)
         monkeypatch.undo()
         assert two == self.scores(samples)
@@ -188,7 +188,7 @@ class MetricTester:
 
     def test_nothing_to_score_is_said(self, monkeypatch):
         said = []
-        monkeypatch.setattr(sample_metric, 'warn', said.append)
+        monkeypatch.setattr(metrics, 'warn', said.append)
         bare = [ChangeDataSample(metainfo=dict(sample_id=name)) for name in 'ab']
         assert not self.scores(bare)
         assert len(said) == 1 and '2 of 2 samples have ' in said[0]

@@ -21,7 +21,7 @@ from rscc.inference.loading import load_model
 from rscc.registry import DATASETS, HOOKS, METRICS, MODELS
 from rscc.structures import ChangeDataSample
 from rscc.synth.generator import scene_captions
-from rscc.utils import deprecation
+from rscc.utils import logging
 
 ROOT = Path(__file__).resolve().parent.parent
 # Old names of configs; each is another file in two lines and is not built a second time.
@@ -180,7 +180,7 @@ def test_an_old_name_gives_the_same_config(load, name):
 
 def test_training_and_inference_say_that_a_name_is_old(monkeypatch, tmp_path):
     said = []
-    monkeypatch.setattr(deprecation, 'warn_once', said.append)
+    monkeypatch.setattr(logging, 'warn_once', said.append)
     monkeypatch.chdir(tmp_path)
     old = str(ROOT / 'configs' / ALIASES[0])
     read_config(old)

@@ -11,7 +11,7 @@ Examples::
 import argparse
 from pathlib import Path
 
-from rscc.evaluation.metrics.caption_metric import write_table
+from rscc.evaluation.metrics import write_table
 from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.protocols import final_stop, score_captions
 from rscc.evaluation.records import (

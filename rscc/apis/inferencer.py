@@ -14,8 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from rscc.config.stored import building
-from rscc.engine.hooks.autocast_hook import to_float32
-from rscc.engine.precision import keep_freed_memory, reduced_precision
+from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
 from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
 from rscc.inference.loading import load_model
 from rscc.inference.preparation import existing_device, image_pipeline

@@ -16,7 +16,7 @@ from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import DATASETS, RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
-from rscc.utils.deprecation import warn_deprecated_config
+from rscc.utils.logging import warn_deprecated_config
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
 LOADER_TIMEOUT = 600
@@ -260,7 +260,7 @@ def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, st
     """
     if not any(key.endswith('/all/Bleu_1') for key in metrics):
         return {}
-    from rscc.evaluation.metrics.sample_metric import SampleMetric
+    from rscc.evaluation.metrics import SampleMetric
     found = (metric.metadata for metric in runner.test_evaluator.metrics
              if isinstance(metric, SampleMetric))
     return next(filter(None, found), {})

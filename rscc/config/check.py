@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rscc.config.classes import class_problems
-from rscc.config.paths import missing_paths
+from rscc.config.data import class_problems, missing_paths
 from rscc.config.schema import BUILDER_KEYS, Schema, loader_keywords, runner_keys, schema_of
 from rscc.utils.names import did_you_mean
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rscc.engine.distributed import unwrapped
-from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.evaluation.metrics import SampleMetric
 from rscc.utils import did_you_mean
 
 

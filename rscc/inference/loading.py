@@ -23,7 +23,7 @@ from rscc.models.change_heads.base import as_change_head
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
-from rscc.utils.deprecation import warn_deprecated_config
+from rscc.utils.logging import warn_deprecated_config
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
 

@@ -9,7 +9,7 @@ import numpy as np
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.utils import write_json
-from rscc.visualization.caption_drawings import drawings_of, find_drawing
+from rscc.visualization.attention import drawings_of, find_drawing
 from rscc.visualization.denoising_trajectory import denoising_rows
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import draw_panel

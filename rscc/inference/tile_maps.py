@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from rscc.evaluation.functional.segmentation import change_scores, confusion_matrix
 from rscc.rasters.blending import check_rule, merge_rows, read_tile
-from rscc.rasters.map_writer import write_map
-from rscc.rasters.row_reader import TIFF, Reading, open_raster
+from rscc.rasters.rows import TIFF, Reading, open_raster, write_map
 from rscc.rasters.tiles import WHOLE, Scene, TileIndex
 from rscc.rasters.windows import stem_of_tile, tile_name
 from rscc.utils import progress

@@ -1,7 +1,6 @@
 """Image files of any size: strict reading, windows, tiles, blending and writing of maps."""
 from rscc.rasters.blending import merge_rows, read_tile
-from rscc.rasters.map_writer import write_map
-from rscc.rasters.row_reader import open_raster
+from rscc.rasters.rows import open_raster, write_map
 from rscc.rasters.tiles import Scene, TileIndex, cut, read_index
 
 __all__ = [

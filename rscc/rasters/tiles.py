@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from rscc.rasters.image_files import NeedsMapping
 from rscc.rasters.pair_check import check_pair
-from rscc.rasters.row_reader import Raster, Reading, open_raster
+from rscc.rasters.rows import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
 from rscc.utils import atomic_write, progress, read_json, write_json
 from rscc.utils.forms import check_form

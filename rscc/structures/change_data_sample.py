@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from rscc.utils.deprecation import warn_deprecated
+from rscc.utils.logging import warn_deprecated
 
 
 class _TextAndScore(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rscc.text.normalisation import check_language, warn
-from rscc.utils.deprecation import warn_deprecated
+from rscc.utils.logging import warn_deprecated
 
 if TYPE_CHECKING:
     from torch import Tensor

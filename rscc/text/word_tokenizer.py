@@ -12,9 +12,9 @@ from rscc.text.caption_files import read_images, string_of
 from rscc.text.normalisation import join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
-from rscc.utils.deprecation import warn_deprecated
 from rscc.utils.files import check_text
 from rscc.utils.forms import check_form
+from rscc.utils.logging import warn_deprecated
 
 #: Names that vocabularies in the wild give the four specials; ours come first.
 SPECIALS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rscc.utils.deprecation import renamed_keywords
+from rscc.utils.logging import renamed_keywords
 from rscc.utils.names import did_you_mean
 
 

@@ -1,16 +1,24 @@
-"""File names and atomic writing of pictures."""
+"""Names, files and thumbnails of pictures; a kill leaves nothing half written."""
+import base64
 import hashlib
 import io
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from rscc.utils import atomic_write
-from rscc.visualization.overlays import check_mask, class_palette
+from rscc.visualization.overlays import (
+    ERROR_PALETTE,
+    check_mask,
+    class_palette,
+    error_mask,
+    mask_layer,
+)
 
 _LONGEST = 120
 
@@ -85,3 +93,114 @@ def _save_png(path: str | os.PathLike, image: Image.Image) -> Path:
     with atomic_write(path, 'wb') as file:
         file.write(encoded.getvalue())
     return Path(path)
+
+
+#: Longest side in pixels and quality, best first.
+_LADDER = ((512, 85), (384, 80), (320, 78), (256, 75), (256, 60), (192, 60), (160, 50), (128, 40))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one sample's pictures.
+
+    Attributes:
+        frames: Paths of the dates, earliest first.
+        pred_mask: Palette PNG of the prediction, or None.
+        gt_mask: Palette PNG of the reference, or None.
+    """
+    frames: tuple[Path, ...]
+    pred_mask: Path | None = None
+    gt_mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One sample's pictures as ``data:`` addresses.
+
+    Attributes:
+        frames: One address per date; for a file that cannot be shown, None.
+        problems: Why, per date; None where all is well.
+        layers: Transparent overlays by name: ``pred``, ``gt``, ``errors``.
+    """
+    frames: tuple[str | None, ...]
+    problems: tuple[str | None, ...]
+    layers: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes that these pictures take in the file."""
+        return sum(len(address) for address in (*self.frames, *self.layers.values()) if address)
+
+
+class Thumbnails:
+    """Encodes samples' pictures, all with one size and quality that fit a budget.
+
+    Args:
+        sources: Every sample of the report.
+        palette: RGB per class.
+        budget: Bytes for all pictures together.
+    """
+
+    def __init__(self, sources: Sequence[Source], palette: Sequence | None, budget: float):
+        self.palette = palette
+        probes = [sources[i] for i in
+                  np.unique(np.linspace(0, len(sources) - 1, 8).astype(int))] if sources else []
+        for self.longest, self.quality in _LADDER:
+            sizes = [self(source).size for source in probes]
+            # A tenth is kept back because a few probes only estimate the mean.
+            if not sizes or sum(sizes) / len(sizes) * len(sources) <= 0.9 * budget:
+                break
+
+    def __call__(self, source: Source) -> Pictures:
+        """Encode the pictures of one sample; missing files are reported, not raised."""
+        frames, problems, size = [], [], None
+        for path in source.frames:
+            image, problem = self._frame(path)
+            size = size if image is None else image.size
+            frames.append(None if image is None else _encode(image, self.quality))
+            problems.append(problem)
+        layers = self._layers(source, size) if size else {}
+        return Pictures(tuple(frames), tuple(problems), layers)
+
+    def _frame(self, path: Path) -> tuple[Image.Image | None, str | None]:
+        if not path.is_file():
+            return None, f'image not found: {path}'
+        try:
+            with Image.open(path) as file:
+                image = file.convert('RGB')
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            return None, f'image cannot be read: {path} ({error})'
+        image.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)
+        return image, None
+
+    def _layers(self, source: Source, size: tuple[int, int]) -> dict[str, str]:
+        masks = {name: mask for name, path in (('pred', source.pred_mask), ('gt', source.gt_mask))
+                 if (mask := _read_mask(path)) is not None}
+        layers = {name: self._layer(mask, size, self.palette) for name, mask in masks.items()}
+        if len(masks) == 2 and masks['pred'].shape == masks['gt'].shape:
+            errors = error_mask(masks['pred'], masks['gt'])
+            layers['errors'] = self._layer(errors, size, ERROR_PALETTE)
+        return layers
+
+    def _layer(self, mask: np.ndarray, size: tuple[int, int], palette: Sequence | None) -> str:
+        return _encode(Image.fromarray(mask_layer(mask, size[::-1], palette)), None)
+
+
+def _read_mask(path: Path | None) -> np.ndarray | None:
+    if path is None or not path.is_file():
+        return None
+    with Image.open(path) as file:
+        return np.asarray(file)
+
+
+def _encode(image: Image.Image, quality: int | None) -> str:
+    """Return a ``data:`` address; ``quality`` None keeps every value and transparency."""
+    encoded = io.BytesIO()
+    webp = features.check('webp')
+    if quality is None:
+        kind = 'webp' if webp else 'png'
+        image.save(encoded, kind, **({'lossless': True} if webp else {'optimize': True}))
+    else:
+        kind = 'webp' if webp else 'jpeg'
+        image.save(encoded, kind, quality=quality)
+    return f'data:image/{kind};base64,{base64.b64encode(encoded.getvalue()).decode()}'

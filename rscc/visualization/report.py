@@ -16,8 +16,7 @@ from rscc.visualization.denoising_trajectory import Run, denoising_rows
 from rscc.visualization.fonts import has_cjk
 from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
 from rscc.visualization.panels import LABELS
-from rscc.visualization.picture_files import safe_name
-from rscc.visualization.thumbnails import Pictures, Source, Thumbnails
+from rscc.visualization.picture_files import Pictures, Source, Thumbnails, safe_name
 
 _LAYERS = {'pred': 'prediction', 'gt': 'reference', 'errors': 'errors'}
 _FACTS = ('split', 'protocol', 'config', 'checkpoint')

@@ -227,7 +227,7 @@ def test_class_objects_as_types_are_checked(cfg):
 
 
 def test_published_annotation_names_are_looked_for_by_language(tmp_path, monkeypatch):
-    from rscc.config.paths import missing_paths
+    from rscc.config.data import missing_paths
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
     cfg = dict(train_dataloader=dict(dataset=dict(type='UCMCaptionsDataset', language='zh')))
     assert 'no folder' in dict(missing_paths(cfg, ['train']))['train_dataloader.dataset.data_root']

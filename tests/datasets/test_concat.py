@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from rscc.datasets.concat import ConcatDataset
 from rscc.datasets.levir_cc import LEVIRCCDataset, LEVIRMCIDataset
-from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.evaluation.metrics import SampleMetric
 from rscc.registry import DATASETS
 from rscc.utils.names import DistinctNames
 from tests.datasets.conftest import make_levir

@@ -13,7 +13,7 @@ from recordings import doubles, recording, skip_without
 from rounding import FORMULA, assert_within, gradients_and_errors, products_of, rounding
 from torch.nn import functional
 
-from rscc.importers.clipcap import HEAD, read_shape, rename, rename_clipcap
+from rscc.importers.clip_gpt import HEAD, read_shape, rename, rename_clipcap
 from rscc.models.caption_heads.mappers import AMHTMapper
 from rscc.models.generation.beam_search import search
 from rscc.models.generation.decoders import CausalLMStep

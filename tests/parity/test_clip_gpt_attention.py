@@ -7,7 +7,7 @@ from recordings import doubles, recording
 from rounding import assert_within, gradients_and_errors, products_of, rounding
 
 from rscc import compat
-from rscc.importers.attention_tutorial import rename_decoder, sizes_of
+from rscc.importers.clip_gpt import rename_decoder, sizes_of
 from rscc.models.caption_heads.attention_lstm import AttentionLSTMStep, SentenceGrid
 from rscc.models.caption_heads.attention_lstm_head import unevenness
 from rscc.models.generation.beam_search import search

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from rscc.rasters.headers import read_header, upright
 from rscc.rasters.image_files import read_frame, read_frame_and_nodata
 from rscc.rasters.labels import read_mask, read_stored
-from rscc.rasters.row_reader import Reading, open_raster
+from rscc.rasters.rows import Reading, open_raster
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from rscc.rasters.labels import IGNORE, read_mask, read_stored
-from rscc.rasters.row_reader import Reading, open_raster
+from rscc.rasters.rows import Reading, open_raster
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 CHANGED = np.zeros((8, 8), np.uint8)

@@ -10,7 +10,7 @@ from recordings import recording, tensors
 from torch import nn
 
 from rscc.apis.inferencer import ChangeInferencer
-from rscc.importers.attention_tutorial import DECODER
+from rscc.importers.clip_gpt import DECODER
 from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rscc.datasets.annotations import read_captions
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
-from rscc.evaluation.metrics.caption_metric import CaptionMetric
+from rscc.evaluation.metrics import CaptionMetric
 from rscc.synth.generator import annotate, plan_pair
 from rscc.utils import progress
 from tools.benchmark.machine import describe_machine

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from rscc.apis.inferencer import ChangeInferencer
 from rscc.apis.launch import expect_checkpoint, read_config
 from rscc.config.check import check_config
-from rscc.evaluation.metrics.caption_metric import CaptionMetric
+from rscc.evaluation.metrics import CaptionMetric
 from rscc.registry import DATASETS
 from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
 from rscc.utils import progress

@@ -49,12 +49,7 @@ def main() -> None:
     args = parse_args()
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import read_config
-    from rscc.importers.attention_tutorial import (
-        decoder_of,
-        published_habits,
-        rename_tutorial,
-        sizes_of,
-    )
+    from rscc.importers.clip_gpt import decoder_of, rename_tutorial, sizes_of, tutorial_habits
     from rscc.importers.conversion import convert, read_state_dicts
     from rscc.text import WordTokenizer
     with explained():
@@ -68,7 +63,7 @@ def main() -> None:
         cfg = read_config(args.config)
         head = cfg.model.caption_head
         head.tokenizer = dict(type='WordTokenizer', vocab_file=args.words)
-        for name, value in (sizes_of(decoder) | published_habits()).items():
+        for name, value in (sizes_of(decoder) | tutorial_habits()).items():
             head[name] = value
         show_images_at(cfg, args.size)
         cfg.merge_from_dict(args.cfg_options or {})

@@ -42,7 +42,7 @@ def main() -> None:
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import read_config
     from rscc.engine.checkpoint import read_checkpoint
-    from rscc.importers.clipcap import published_habits, read_shape, rename_clipcap
+    from rscc.importers.clip_gpt import published_habits, read_shape, rename_clipcap
     from rscc.importers.conversion import convert
     with explained():
         state = read_checkpoint(args.source)

@@ -12,7 +12,7 @@ from rscc.registry import HOOKS
 from rscc.structures import ChangeDataSample
 from rscc.structures.change_data_sample import source_of
 from rscc.utils.names import DistinctNames
-from rscc.visualization.caption_drawings import CAPTION_DRAWINGS, drawings_of
+from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import mask_of, panel_of_sample
 from rscc.visualization.picture_files import safe_name, save_image, save_mask, save_probabilities

@@ -12,7 +12,7 @@ from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
 from rscc.models.caption_heads.base import CaptionHead
-from rscc.models.diffusion.caption_loss import CaptionRows, DenoisingLoss, Estimate
+from rscc.models.diffusion.caption_loss import CaptionRows, DenoisingLoss, Estimate, WordSpace
 from rscc.models.diffusion.caption_sampling import (
     DiffusionDecoding,
     Estimator,
@@ -23,7 +23,6 @@ from rscc.models.diffusion.denoiser import Memory
 from rscc.models.diffusion.noise_levels import stratified
 from rscc.models.diffusion.preconditioning import denoise, precondition
 from rscc.models.diffusion.samplers import choose
-from rscc.models.diffusion.word_space import WordSpace
 from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.utils import did_you_mean

@@ -22,7 +22,7 @@ from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text.minimum_bayes_risk import choose_by_risk
 from rscc.text.normalisation import split_words
 from rscc.text.tokenizer import CaptionTokenizer
-from rscc.utils.deprecation import renamed_keyword
+from rscc.utils.logging import renamed_keyword
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from rscc.utils import did_you_mean
-from rscc.utils.deprecation import renamed_keywords
+from rscc.utils.logging import renamed_keywords
 
 
 class DecodingOptions:

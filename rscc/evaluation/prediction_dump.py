@@ -2,9 +2,7 @@
 import os
 
 from rscc.evaluation.functional.segmentation import changed_f1
-from rscc.evaluation.metrics.caption_metric import best_caption, caption_record
-from rscc.evaluation.metrics.change_metric import sample_matrix
-from rscc.evaluation.metrics.sample_metric import SampleMetric
+from rscc.evaluation.metrics import SampleMetric, best_caption, caption_record, sample_matrix
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.registry import METRICS

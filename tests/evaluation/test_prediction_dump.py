@@ -6,7 +6,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
-from rscc.evaluation.metrics import prediction_dump
+from rscc.evaluation import prediction_dump
 from rscc.evaluation.predictions import add_metrics, read_predictions
 from rscc.registry import METRICS
 from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption

@@ -1,6 +1,0 @@
-"""MMEngine metrics over the functions of ``evaluation.functional``."""
-import sys
-
-from rscc.utils.imports import import_siblings
-
-import_siblings(sys.modules[__name__])
