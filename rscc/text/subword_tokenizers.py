@@ -147,8 +147,9 @@ def _vocabulary_from_hub(name: str) -> Path:
 
 
 def _check_specials(path: Path) -> None:
-    text = read_text(path, 'word-piece vocabulary')
-    pieces = {line.rstrip('\r') for line in text.split('\n')}  # as the library splits it
+    # Split at line feeds alone, as the library does.
+    lines = read_text(path, 'word-piece vocabulary').rstrip('\n').split('\n')
+    pieces = {line.rstrip('\r') for line in lines}
     missing = [name for name in ('[PAD]', '[UNK]', '[SEP]', '[CLS]') if name not in pieces]
     if missing:
         raise ValueError(f"'{path}' is no BERT vocabulary: it lacks {', '.join(missing)} "

@@ -226,7 +226,7 @@ def test_a_relative_path_is_one_below_the_datasets(write, monkeypatch):
 
 
 @pytest.mark.parametrize('line, width, message', [
-    ('the 1 2 3', 2, r"3 values after the word \('the 1 2 3'\), expected 2 finite numbers"),
+    ('the 1 2 3', 2, r"vector 1: 3 values after the word \('the 1 2 3'\), expected 2 finite"),
     ('the 1 2 3', 4, '3 values after the word .* expected 4 finite numbers'),
     ('the one two', 2, '2 values after the word .* expected 2 finite numbers'),
     ('the 1 nan', 2, 'expected 2 finite numbers'), ('the 1 9e99', 2, 'expected 2 finite numbers'),
