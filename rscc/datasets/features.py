@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rscc.utils import did_you_mean, read_json, resolve_data_file, write_json
-from rscc.utils.files import atomic_path
+from rscc.utils.files import atomic_path, reserve
 from rscc.utils.forms import check_form
 
 FORMAT = 'rscc image features'
@@ -286,6 +286,6 @@ def _map(path: Path, shapes: Mapping[str, Sequence[int]], dtype: np.dtype,
     text += b' ' * (-len(text) % 8)
     with path.open('wb') as stream:
         stream.write(len(text).to_bytes(8, 'little') + text)
-        stream.truncate(8 + len(text) + end)
+    reserve(path, 8 + len(text) + end)
     return {name: np.memmap(path, dtype, 'r+', 8 + len(text) + header[name]['data_offsets'][0],
                             tuple(shape)) for name, shape in shapes.items()}

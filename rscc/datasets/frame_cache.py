@@ -2,10 +2,16 @@
 
 PNG decoding is what limits small models: three files a sample, every epoch. A cache holds what the
 loading transforms of a dataset give, resized to one size, as plain ``.npy`` files that worker and
-training processes map into memory together.
+training processes map into memory together. Room on the disk is reserved before anything is
+written, and checksums tell whether a sample is still what was written: when a cache is opened some
+are probed (a damaged cache is built anew), and each process compares every sample at its first
+visit.
 """
 import hashlib
+import logging
 import os
+import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,12 +20,16 @@ from typing import Protocol
 
 import numpy as np
 from mmengine.dist import barrier
+from mmengine.logging import print_log
 
 from rscc.datasets.transforms.geometry import resize_frame, resize_mask
 from rscc.utils import progress
+from rscc.utils.files import locked, reserve
 
-VERSION = 1
-PARTS = ('shapes', 'masks', 'frames')
+VERSION = 2
+#: Arrays in the order in which their files get their names; the last one marks a complete cache.
+PARTS = ('shapes', 'masks', 'sums', 'frames')
+_PROBED = 16  # samples whose checksums are compared when a cache is opened
 
 
 class Cacheable(Protocol):
@@ -47,16 +57,27 @@ class FrameCache:
     """Cached arrays of all samples of one dataset.
 
     Args:
-        arrays: ``frames`` uint8 (N, T, H, W, 3), ``shapes`` int32 (N, 2) sizes on disk, and
-            optionally ``masks`` uint8 (N, H, W); none in test mode.
+        arrays: ``frames`` uint8 (N, T, H, W, 3), ``shapes`` int32 (N, 2) sizes on disk, ``sums``
+            uint32 (N,) checksums, and optionally ``masks`` uint8 (N, H, W); none in test mode.
         stem: Path the arrays were read from, without ``.<part>.npy``; None for arrays in memory.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], stem: Path | None = None):
         self.arrays, self.stem = arrays, stem
+        self._compared = np.full(len(arrays['frames']), stem is None)
 
     def fill(self, item: dict, idx: int) -> None:
-        """Put frames, sizes and mask of sample ``idx`` into ``item`` as read-only views."""
+        """Put frames, sizes and mask of sample ``idx`` into ``item`` as read-only views.
+
+        Raises:
+            ValueError: If the files do not hold any more what was written.
+        """
+        if not self._compared[idx]:
+            if checksum(self.arrays, idx) != self.arrays['sums'][idx]:
+                raise ValueError(f"sample '{item.get('sample_id')}' is damaged in the frame cache "
+                                 f"'{self.stem}.*.npy': delete these files, and the next start "
+                                 'writes them anew')
+            self._compared[idx] = True
         item['frames'] = [_plain(frame) for frame in self.arrays['frames'][idx]]
         item['ori_shape'] = tuple(int(size) for size in self.arrays['shapes'][idx])
         if 'masks' in self.arrays and item.get('seg_map_path'):
@@ -67,8 +88,17 @@ class FrameCache:
         return {'stem': self.stem, 'arrays': None if self.stem else self.arrays}
 
     def __setstate__(self, state: dict) -> None:
-        self.stem = state['stem']
-        self.arrays = state['arrays'] if self.stem is None else _open(self.stem)
+        stem = state['stem']
+        self.__init__(state['arrays'] if stem is None else _open(stem), stem)
+
+
+def checksum(arrays: Mapping[str, np.ndarray], idx: int) -> int:
+    """Return the checksum of everything that is cached of one sample."""
+    total = zlib.crc32(arrays['shapes'][idx])
+    for part in ('masks', 'frames'):
+        if part in arrays:
+            total = zlib.crc32(arrays[part][idx], total)
+    return total
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -78,11 +108,12 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 def open_cache(dataset: Cacheable, size: tuple[int, int] | None = None,
                where: str | None = None) -> FrameCache:
-    """Open the cache of a dataset, building it first if there is none.
+    """Open the cache of a dataset, building it first if there is none, or a damaged one.
 
     The first process of each machine builds, the others wait; a kill while building leaves nothing
-    behind that could be taken for a cache. The name holds a fingerprint of every file (path, size,
-    time), of the loading transforms and of the size, so a changed dataset gets a new cache.
+    behind that could be taken for a cache, and its drafts are removed by the next build. The name
+    holds a fingerprint of every file (path, size, time), of the loading transforms and of the size,
+    so a changed dataset gets a new cache.
 
     Args:
         dataset: Fully initialised dataset.
@@ -92,7 +123,7 @@ def open_cache(dataset: Cacheable, size: tuple[int, int] | None = None,
             copy), or None for ``.rscc_cache`` in the dataset's folder.
 
     Raises:
-        OSError: If the folder cannot be written.
+        OSError: If the folder cannot be written, or the disk has not the room.
         ValueError: If ``size`` is None and sizes differ.
     """
     size = None if size is None else (int(size[0]), int(size[1]))
@@ -101,13 +132,17 @@ def open_cache(dataset: Cacheable, size: tuple[int, int] | None = None,
     folder = Path(where) if where else Path(dataset.data_root) / '.rscc_cache'
     shape = 'full' if size is None else f'{size[0]}x{size[1]}'
     title = f'{type(dataset).__name__}-{dataset.split or "all"}-{shape}'
-    name = f'{title}-{_fingerprint(dataset, size)}'
-    stem = folder / name
+    stem = folder / f'{title}-{_fingerprint(dataset, size)}'
     first_here = int(os.environ.get('LOCAL_RANK', 0)) == 0
-    if first_here and not _path(stem, 'frames').exists():
+    if first_here and _fault(dataset, size, stem):
         _make_folder(folder)
-        with _locked(stem.with_name(f'.{name}.lock')):
-            if not _path(stem, 'frames').exists():
+        with locked(_lock(stem)):
+            fault = _fault(dataset, size, stem)  # another process may have built it meanwhile
+            if fault:
+                if _path(stem, 'frames').exists():
+                    print_log(f"the frame cache '{stem}' is damaged ({fault}) and built anew",
+                              'current', logging.WARNING)
+                _remove_drafts(stem)
                 _build(dataset, size, stem)
     barrier()
     return FrameCache(_open(stem), stem)
@@ -121,6 +156,10 @@ def _make_folder(folder: Path) -> None:
                       "folder, cache=dict(where='/some/folder'), or where='memory'.") from error
 
 
+def _lock(stem: Path) -> Path:
+    return stem.with_name(f'.{stem.name}.lock')
+
+
 def _path(stem: Path, part: str) -> Path:
     return stem.with_name(f'{stem.name}.{part}.npy')
 
@@ -128,6 +167,48 @@ def _path(stem: Path, part: str) -> Path:
 def _open(stem: Path) -> dict[str, np.ndarray]:
     return {part: np.load(_path(stem, part), mmap_mode='r')
             for part in PARTS if _path(stem, part).exists()}
+
+
+def _fault(dataset: Cacheable, size: tuple[int, int] | None, stem: Path) -> str | None:
+    """Say why the files of a cache cannot be used: missing, cut short, of other form, damaged."""
+    wanted = [part for part in PARTS if part != 'masks' or _stores_masks(dataset)]
+    missing = [part for part in wanted if not _path(stem, part).exists()]
+    if missing:
+        return f'without {missing}'
+    try:
+        arrays = _open(stem)
+    except (OSError, ValueError, EOFError) as error:
+        return str(error)
+    count, frames = len(dataset), arrays['frames']
+    expected = {'shapes': (count, 2), 'sums': (count,),
+                'masks': (count, *frames.shape[2:4]),
+                'frames': (count, frames.shape[1] if frames.ndim == 5 else 0,
+                           *(size or frames.shape[2:4]), 3)}
+    for part in wanted:
+        if arrays[part].shape != expected[part]:
+            return f'{part} of shape {arrays[part].shape}, expected {expected[part]}'
+    probed = np.unique(np.linspace(0, count - 1, _PROBED).astype(int)) if count else []
+    if any(checksum(arrays, idx) != arrays['sums'][idx] for idx in probed):
+        return 'checksums do not agree'
+    return None
+
+
+def _stores_masks(dataset: Cacheable) -> bool:
+    """Tell whether masks are cached; a test compares maps at the size on disk, so not there."""
+    return len(dataset.loaders()) > 1 and not dataset.test_mode and any(
+        dataset.get_data_info(idx).get('seg_map_path') for idx in range(len(dataset)))
+
+
+def _remove_drafts(stem: Path) -> None:
+    """Remove what killed builds left: of this cache, and of others that nobody builds."""
+    for draft in stem.parent.glob('.*.tmp'):
+        owner = stem.with_name(draft.name[1:].rsplit('.', 3)[0])
+        if owner == stem:
+            draft.unlink(missing_ok=True)
+        elif _lock(owner).exists():
+            with locked(_lock(owner), wait=False) as idle:
+                if idle:
+                    draft.unlink(missing_ok=True)
 
 
 def _fingerprint(dataset: Cacheable, size: tuple[int, int] | None) -> str:
@@ -143,28 +224,15 @@ def _fingerprint(dataset: Cacheable, size: tuple[int, int] | None) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file that the system releases when the process ends, however it ends."""
-    with path.open('w') as file:
-        try:
-            import fcntl
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # Windows: two builders do the work twice and the last rename stays
-            pass
-        yield
-
-
 def _build(dataset: Cacheable, size: tuple[int, int] | None,
            stem: Path | None) -> dict[str, np.ndarray]:
     """Load every sample once, into files next to ``stem`` or into memory."""
     first = _resized(dataset.load_sample(0), size)
     count, frames = len(dataset), first['frames']
     layout = {'shapes': ((count, 2), np.int32)}
-    # A test compares maps at the size on disk, so its masks are read from there.
-    if len(dataset.loaders()) > 1 and not dataset.test_mode and any(
-            dataset.get_data_info(idx).get('seg_map_path') for idx in range(count)):
+    if _stores_masks(dataset):
         layout['masks'] = ((count, *frames[0].shape[:2]), np.uint8)
+    layout['sums'] = ((count,), np.uint32)
     layout['frames'] = ((count, len(frames), *frames[0].shape), np.uint8)
     with _writing(layout, stem) as arrays:
 
@@ -188,6 +256,7 @@ def _store(arrays: dict[str, np.ndarray], idx: int, loaded: dict) -> None:
     arrays['shapes'][idx] = loaded['ori_shape']
     if 'masks' in arrays:
         arrays['masks'][idx] = loaded.get('gt_sem_seg', 255)
+    arrays['sums'][idx] = checksum(arrays, idx)
 
 
 def _resized(loaded: dict, size: tuple[int, int] | None) -> dict:
@@ -207,12 +276,33 @@ def _writing(layout: dict[str, tuple[tuple[int, ...], type]],
         return
     drafts = {part: stem.with_name(f'.{stem.name}.{part}.{os.getpid()}.tmp') for part in layout}
     try:
-        arrays = {part: np.lib.format.open_memmap(drafts[part], 'w+', dtype, shape)
-                  for part, (shape, dtype) in layout.items()}
+        arrays = {part: _reserved(drafts[part], layout) for part in layout}
         yield arrays
-        for part, array in arrays.items():
-            array.flush()
+        for array in arrays.values():
+            array.flush()  # to the disk, so that a power cut leaves no file of zeros
+        for part in layout:
             os.replace(drafts[part], _path(stem, part))
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
+
+
+def _reserved(draft: Path, layout: dict[str, tuple[tuple[int, ...], type]]) -> np.ndarray:
+    """Write the head of one array's file, reserve its room, and map it into memory."""
+    shape, dtype = layout[draft.name.rsplit('.', 3)[1]]
+    with draft.open('wb') as file:
+        np.lib.format.write_array_header_1_0(file, {
+            'descr': np.lib.format.dtype_to_descr(np.dtype(dtype)), 'fortran_order': False,
+            'shape': shape})
+        start = file.tell()
+    try:
+        reserve(draft, start + int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    except OSError as error:
+        needed = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize
+                     for shape, dtype in layout.values())
+        raise OSError(
+            error.errno, f'the frame cache needs {needed / 1e6:,.0f} MB and '
+            f'{shutil.disk_usage(draft.parent).free / 1e6:,.0f} MB are free ({error.strerror}): '
+            "use another folder, cache=dict(where='/some/folder'), where='memory', or a smaller "
+            'size', str(draft.parent)) from error
+    return np.load(draft, mmap_mode='r+')

@@ -2,10 +2,13 @@
 
 Every file appears whole or not at all; the images, in which faults are found, come first.
 """
+import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.hdf5 import BASE_NAMES
 from rscc.text import split_words
 from rscc.utils import progress, require, write_json
-from rscc.utils.files import atomic_path
+from rscc.utils.files import locked, reserve
 from rscc.utils.logging import warn_once
 
 CAPTIONS_PER_IMAGE, MAX_WORDS, SHUFFLE_SEED = 5, 50, 123
@@ -168,16 +171,18 @@ def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
     """Write the frames of one split as ``images`` uint8 (N, 2, 3, H, W), or (N, 3, H, W).
 
     Raises:
+        OSError: If the disk has not the room, or another process writes the file.
         ValueError: If frames are not of one size.
     """
     h5py = require('h5py', 'writing HDF5 files')
     first = np.stack(dataset[0]['frames'])
     path = Path(out) / f'{dataset.split.upper()}_IMAGES_{base}.hdf5'
-    with atomic_path(path) as draft, h5py.File(draft, 'w') as file:
+    with _new_hdf5(path, h5py) as file:
         file.attrs['captions_per_image'] = CAPTIONS_PER_IMAGE
         dates = () if len(first) == 1 else (len(first),)
         shape = (len(dataset), *dates, 3, *first.shape[1:3])
         images = file.create_dataset('images', shape, dtype=np.uint8)
+        reserve(file.filename, images.nbytes)
         for row in progress(range(len(dataset)), f'{dataset.split} images', unit='sample'):
             loaded = dataset[row]
             frames = np.stack(loaded['frames'])
@@ -186,3 +191,24 @@ def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
                                  f'first one {first.shape[1:3]}: HDF5 files hold one size.')
             images[row] = frames.transpose(0, 3, 1, 2).reshape(shape[1:])
     return path
+
+
+@contextmanager
+def _new_hdf5(path: Path, h5py: ModuleType) -> Iterator[Any]:
+    """Open a draft that takes its name when the block ends without error.
+
+    What a kill left of an earlier draft is overwritten.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft, lock = (path.with_name(f'.{path.name}.{ending}') for ending in ('tmp', 'lock'))
+    with locked(lock, wait=False) as mine:
+        if not mine:
+            raise OSError(f"another process is writing '{path}': wait for it, or choose another "
+                          'folder')
+        try:
+            with h5py.File(draft, 'w') as file:
+                yield file
+            os.replace(draft, path)
+        finally:
+            for left in (draft, lock):
+                left.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 Writing goes to a temporary sibling first, so that a kill leaves the previous version. Reading lets
 out ``FileNotFoundError`` and ``ValueError`` alone, with the file and the place in their messages.
 """
+import errno
 import gzip
 import json
 import os
@@ -17,6 +18,8 @@ from typing import IO, Any
 
 # Half characters, in a file name for instance, are written as JSON escapes and cost no file.
 _TEXT = {'encoding': 'utf-8', 'errors': 'backslashreplace'}
+
+_BLOCK = 2**20  # bytes written at a time where a file system cannot reserve
 
 
 @contextmanager
@@ -70,6 +73,68 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
             error.filename = str(path)  # the temporary name says nothing; a full disk not even that
         raise
+
+
+def reserve(path: str | os.PathLike, size: int) -> None:
+    """Make a file ``size`` bytes long, for which the disk really has the room.
+
+    A file that is merely long gets its room when it is written: through a memory map a full disk
+    then ends the process by a signal.
+
+    Args:
+        path: An existing file.
+        size: Bytes, no fewer than it has.
+
+    Raises:
+        OSError: If there is no room; the file is then as long as it was.
+    """
+    with open(path, 'r+b') as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if not _allocate(file.fileno(), size):
+                for start in range(before, size, _BLOCK):
+                    file.write(bytes(min(_BLOCK, size - start)))
+                file.flush()
+        except OSError as error:
+            file.truncate(before)
+            error.filename = str(path)
+            raise
+
+
+def _allocate(descriptor: int, size: int) -> bool:
+    """Let the file system reserve the room; False where it knows no such call."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except AttributeError:  # Windows, macOS
+        return False
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def locked(path: str | os.PathLike, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file that the system releases when the process ends, however it ends.
+
+    Args:
+        path: The lock file, which stays there, empty.
+        wait: Wait for another holder; else give up at once.
+
+    Yields:
+        Whether the lock is held. Windows has no such locks: always.
+    """
+    with open(path, 'a') as file:
+        try:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except ImportError:
+            pass
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _umask() -> int:

@@ -160,7 +160,7 @@ def test_numbers_given_twice_or_not_at_all_are_told(levir, edit_annotations, war
     assert 'samples share their imgid with another' in warned[0]
     path = levir / 'LevirCCcaptions.json'
     path.write_text(path.read_text().replace('"imgid": 2', '"imgid": NaN', 1))
-    with pytest.raises(ValueError, match=r"imgid of 'train_000002\.png' is nan; a whole number"):
+    with pytest.raises(ValueError, match=r"train_000002\.png': imgid is a number \(nan\)"):
         LEVIRCCDataset(str(levir))
 
 

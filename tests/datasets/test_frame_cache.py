@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from rscc.datasets import frame_cache
 from rscc.datasets.levir_cc import LEVIRCCDataset, LEVIRMCIDataset
 from rscc.rasters.image_files import read_rgb
+from rscc.utils.files import locked
 
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'LoadChangeMask'},
             {'type': 'FramesResize', 'size': 16}, {'type': 'FramesColorJitter'},
@@ -102,6 +105,123 @@ def test_one_size_is_needed(levir):
 def test_a_folder_that_cannot_be_made_suggests_others(levir):
     with pytest.raises(OSError, match=r"cannot be written to .*cache=dict\(where='/some/folder'\)"):
         build(levir, {'size': (16, 16), 'where': str(levir / 'LevirCCcaptions.json')})
+
+
+def files_of(root, part):
+    (found,) = (root / '.rscc_cache').glob(f'*.{part}.npy')
+    return found
+
+
+def damage(path, how):
+    data = path.read_bytes()
+    if how == 'truncated':
+        path.write_bytes(data[:len(data) // 2])
+    elif how == 'zeroed':
+        path.write_bytes(bytes(len(data)))
+    elif how == 'zeroed body':
+        path.write_bytes(data[:128] + bytes(len(data) - 128))
+    elif how == 'emptied':
+        path.write_bytes(b'')
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize('how', ['truncated', 'zeroed', 'zeroed body', 'emptied', 'missing'])
+@pytest.mark.parametrize('part', ['frames', 'masks', 'shapes', 'sums'])
+def test_a_damaged_cache_is_built_anew(levir, monkeypatch, part, how):
+    whole = build(levir, {'size': (16, 16)})
+    expected = [whole[idx] for idx in range(4)]
+    damage(files_of(levir, part), how)
+    said = []
+    monkeypatch.setattr(frame_cache, 'print_log', lambda text, *rest: said.append(text))
+    found = build(levir, {'size': (16, 16)})
+    assert (part, how) == ('frames', 'missing') or 'is damaged (' in said[0]
+    for idx in range(4):
+        assert torch.equal(expected[idx]['inputs'], found[idx]['inputs'])
+        assert torch.equal(expected[idx]['data_samples'].gt_sem_seg.data,
+                           found[idx]['data_samples'].gt_sem_seg.data)
+
+
+def test_a_cache_of_another_form_is_built_anew(levir):
+    build(levir, {'size': (16, 16)})
+    np.save(files_of(levir, 'frames'), np.zeros((4, 2, 8, 8, 3), np.uint8))
+    assert build(levir, {'size': (16, 16)})[0]['inputs'].shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize('part', ['frames', 'masks', 'shapes'])
+def test_damage_that_comes_later_is_found_at_the_sample(levir, part):
+    dataset = build(levir, {'size': (16, 16)})
+    path = files_of(levir, part)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)  # in place: the open maps see it
+    for idx in range(3):
+        dataset[idx]
+    with pytest.raises(ValueError, match=r"sample 'train_000003' is damaged in the frame cache .*"
+                       'delete these files'):
+        dataset[3]
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert dataset[3]['inputs'].shape == (2, 3, 16, 16)
+
+
+def test_drafts_of_killed_builds_are_removed_unless_someone_builds(levir):
+    folder = levir / '.rscc_cache'
+    folder.mkdir()
+    stale, busy = folder / '.Old-train-8x8-abc.frames.99.tmp', folder / '.New.frames.98.tmp'
+    for draft in (stale, busy):
+        draft.write_bytes(bytes(100))
+    (folder / '.Old-train-8x8-abc.lock').touch()
+    with locked(folder / '.New.lock'):
+        build(levir, {'size': (16, 16)})
+    assert not stale.exists() and busy.exists()
+    (own,) = folder.glob('LEVIRMCI*.frames.npy')
+    left = folder / f'.{own.name.removesuffix(".frames.npy")}.frames.97.tmp'
+    left.write_bytes(b'half')
+    own.unlink()
+    build(levir, {'size': (16, 16)})
+    assert not left.exists() and own.exists()
+
+
+FULL = """
+import resource, sys
+from rscc.datasets.levir_cc import LEVIRMCIDataset
+if sys.argv[3] == 'limit':
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    LEVIRMCIDataset(sys.argv[1], cache={'size': (64, 64), 'where': sys.argv[2]},
+                    pipeline=[{'type': 'LoadFrames'}])
+except OSError as error:
+    print('told:', error)
+"""
+
+
+@pytest.fixture(params=['tmpfs', 'limit'])
+def full(request, tmp_path):
+    """A folder with less room than a cache needs, and how it came to that."""
+    folder = tmp_path / 'full'
+    folder.mkdir()
+    if request.param == 'limit':
+        pytest.importorskip('resource')
+        yield folder, 'limit'
+        return
+    done = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(folder)],
+                          capture_output=True, text=True) if shutil.which('mount') else None
+    if done is None or done.returncode:
+        pytest.skip('a tmpfs cannot be mounted here: '
+                    f'{done.stderr.strip() if done else "no mount command"}')
+    yield folder, 'tmpfs'
+    subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_message_not_a_signal(levir, repo, full):
+    done = subprocess.run([sys.executable, '-c', FULL, str(levir), str(full[0]), full[1]],
+                          capture_output=True, text=True, env={**os.environ,
+                                                               'PYTHONPATH': str(repo)})
+    assert done.returncode == 0, done.stderr
+    assert 'told:' in done.stdout and 'the frame cache needs 0 MB and' in done.stdout
+    assert "where='memory', or a smaller size" in done.stdout
+    assert not [path for path in full[0].iterdir() if not path.name.endswith('.lock')]
 
 
 def free_port():

@@ -10,6 +10,7 @@ from rscc.datasets.hdf5_writer import encode, five_of, word_map, write_blip, wri
 from rscc.datasets.levir_cc import LEVIRCCDataset
 from rscc.datasets.single_image import UCMCaptionsDataset
 from rscc.rasters.image_files import read_rgb
+from rscc.utils.files import locked
 
 h5py = pytest.importorskip('h5py')
 PIPELINE = [{'type': 'LoadFrames'}, {'type': 'PickCaptions', 'mode': 'all'},
@@ -273,3 +274,38 @@ def test_thresholds_that_leave_no_word_are_refused(levir, tmp_path):
 def test_an_unknown_task_names_the_nearest(tmp_path):
     with pytest.raises(ValueError, match=r"task='singel' is unknown.*Did you mean 'single'\?"):
         HDF5CaptionDataset(str(tmp_path), task='singel')
+
+
+def test_a_stale_draft_is_overwritten_and_a_busy_one_refused(levir, tmp_path):
+    draft = tmp_path / '.TRAIN_IMAGES_LEVIR_CC.hdf5.tmp'
+    draft.write_bytes(b'half of an earlier file' * 1000)
+    (written,) = [path for path in write_blip(splits(levir)[:1], tmp_path)
+                  if path.suffix == '.hdf5']
+    assert HDF5CaptionDataset(str(tmp_path), pipeline=[])[0]['frames'][0].shape == (32, 32, 3)
+    assert not draft.exists() and not list(tmp_path.glob('.*'))
+    before = written.read_bytes()
+    with locked(tmp_path / '.TRAIN_IMAGES_LEVIR_CC.hdf5.lock'), \
+            pytest.raises(OSError, match='another process is writing'):
+        write_blip(splits(levir)[:1], tmp_path)
+    assert written.read_bytes() == before
+
+
+def test_room_is_reserved_before_images_are_written(levir, tmp_path, monkeypatch):
+    def full(path, size):
+        assert size == 4 * 2 * 3 * 32 * 32
+        raise OSError(28, 'No space left on device', str(path))
+
+    monkeypatch.setattr('rscc.datasets.hdf5_writer.reserve', full)
+    with pytest.raises(OSError, match='No space left on device'):
+        write_blip(splits(levir)[:1], tmp_path / 'h5')
+    assert not list((tmp_path / 'h5').iterdir())
+
+
+@pytest.mark.parametrize('how', ['truncated', 'zeroed'])
+def test_damaged_files_are_named(blip, how):
+    path = blip / 'TRAIN_IMAGES_LEVIR_CC.hdf5'
+    data = path.read_bytes()
+    path.write_bytes(data[:len(data) // 2] if how == 'truncated' else bytes(len(data)))
+    with pytest.raises(ValueError, match=r"TRAIN_IMAGES_LEVIR_CC\.hdf5' is no HDF5 file with a "
+                       r"dataset 'images'.*levircc\.py"):
+        HDF5CaptionDataset(str(blip))

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from rscc.utils import atomic_write, read_json, write_json
-from rscc.utils.files import atomic_path
+from rscc.utils.files import atomic_path, locked, reserve
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -106,3 +106,36 @@ def test_a_mark_of_utf8_is_no_fault_and_an_empty_file_is(tmp_path):
     path.write_text(' \n')
     with pytest.raises(ValueError, match='is empty: JSON was expected'):
         read_json(path)
+
+
+@pytest.mark.parametrize('call', ['there', 'lacking'])
+def test_reserved_room_is_as_long_as_asked_and_keeps_what_was_there(tmp_path, monkeypatch, call):
+    if call == 'lacking':
+        def refused(*arguments):
+            raise OSError(errno.EOPNOTSUPP, 'Operation not supported')
+
+        monkeypatch.setattr(os, 'posix_fallocate', refused, raising=False)
+    path = tmp_path / 'a'
+    path.write_bytes(b'head')
+    reserve(path, 3_000_000)
+    assert path.read_bytes() == b'head' + bytes(2_999_996)
+    assert os.stat(path).st_blocks * 512 >= 3_000_000
+
+
+def test_room_that_is_not_there_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    def full(descriptor, start, size):
+        os.truncate(descriptor, size)
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'posix_fallocate', full, raising=False)
+    (tmp_path / 'a').write_bytes(b'head')
+    with pytest.raises(OSError, match=r"No space left on device: '.*a'"):
+        reserve(tmp_path / 'a', 1000)
+    assert (tmp_path / 'a').read_bytes() == b'head'
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+    with locked(tmp_path / 'lock') as first, locked(tmp_path / 'lock', wait=False) as second:
+        assert first and not second
+    with locked(tmp_path / 'lock', wait=False) as free:
+        assert free
