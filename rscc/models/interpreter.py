@@ -148,9 +148,9 @@ class ChangeInterpreter(Part, BaseModel):
             TypeError: If a part does not derive from the base class of its kind.
             ValueError: If two parts do not fit; it names both, both widths and the option to set.
         """
-        kinds = dict(encoder=Encoder, fusion=Fusion, prompter=Prompter)
-        for name, kind in kinds.items():
-            part = getattr(self, name)  # one of the three above
+        for name, part, kind in (('encoder', self.encoder, Encoder),
+                                 ('fusion', self.fusion, Fusion),
+                                 ('prompter', self.prompter, Prompter)):
             if part is not None and not isinstance(part, kind):
                 raise TypeError(f'{name}={type(part).__name__} does not derive from '
                                 f'{kind.__module__}.{kind.__name__}, which says what such a part '

@@ -54,7 +54,7 @@ class SwinTextHead(ChangeHead, nn.Module):
             raise ValueError(f'SwinTextHead(num_classes={num_classes}): its softmax needs '
                              '"unchanged" too, so 2 for plain change detection')
         self.num_classes, self.ignore_index = num_classes, ignore_index
-        self.text_channels, self.in_channels, self.count = text_channels, in_channels, levels
+        self.text_channels, self.in_channels, self.levels = text_channels, in_channels, levels
         self.text_projections = nn.ModuleList(
             nn.Sequential(nn.Linear(text_channels, channels), nn.LayerNorm(channels))
             for _ in range(dates))
@@ -73,7 +73,7 @@ class SwinTextHead(ChangeHead, nn.Module):
     def needs(self) -> Sequence[Need]:
         """Return the texts, and ``levels`` maps of one width."""
         return [Need('text', self.text_channels, 'text_channels'),
-                Need('maps', (self.in_channels, ) * self.count, 'in_channels')]
+                Need('maps', (self.in_channels, ) * self.levels, 'in_channels')]
 
     def misfit(self, given: FeatureSpec) -> str:
         """Also compare the dates, and ask for maps each of twice the stride of the one before."""
