@@ -253,7 +253,8 @@ class ChangeDataset(BaseDataset):
                        if f'{{{name}}}' in template and values[name] is None]
             if unknown:
                 raise ValueError(f"path template '{template}' needs {unknown}, but "
-                                 f"'{self.ann_file}' does not say it for '{record['filename']}'.")
+                                 f"the entry of '{record['filename']}' in '{self.ann_file}' has no "
+                                 'such field.')
             return template.format(**values)
         except KeyError as error:
             raise ValueError(f"unknown field {error} in the path template '{template}': use "

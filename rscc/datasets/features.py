@@ -46,7 +46,7 @@ class FeatureRows:
 
     Raises:
         FileNotFoundError: If one of the two files is missing.
-        ValueError: If one is of another kind, both are not of one making, or there are no tokens.
+        ValueError: If one is of another kind, index and file differ, or there are no tokens.
     """
 
     def __init__(self, file: str | Path, root: str | Path = '', tokens: bool = False) -> None:
@@ -87,8 +87,8 @@ class FeatureRows:
     def _check(self) -> None:
         handle = self._open()
         if (handle.metadata() or {}).get('images') != digest_of(self.index['images']):
-            raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' are not of one "
-                             f'making. Write them again: {_TOOLS}')
+            raise ValueError(f"'{self.file}' and '{index_path(self.file).name}' do not belong "
+                             f'together. Write both again: {_TOOLS}')
         shapes = {name: tuple(handle.get_slice(name).get_shape())
                   for name in handle.keys()}  # noqa: SIM118, the handle is no dict
         if shapes.get(POOLED) != (len(self._rows), self.index['width']):

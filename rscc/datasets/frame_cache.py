@@ -250,8 +250,8 @@ def _store(arrays: dict[str, np.ndarray], idx: int, loaded: dict) -> None:
     frames = np.stack(loaded['frames'])
     if frames.shape != arrays['frames'].shape[1:]:
         raise ValueError(f"sample '{loaded['sample_id']}' has frames {frames.shape}, the first "
-                         f"sample {arrays['frames'].shape[1:]}: a cache needs one size, pass "
-                         'cache=dict(size=(H, W)).')
+                         f"sample {arrays['frames'].shape[1:]}: all images of a cache must have "
+                         'one size: pass cache=dict(size=(H, W)).')
     arrays['frames'][idx] = frames
     arrays['shapes'][idx] = loaded['ori_shape']
     if 'masks' in arrays:

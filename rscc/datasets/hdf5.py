@@ -137,7 +137,8 @@ class HDF5CaptionDataset(ChangeDataset):
                 + (f" They are of task='{other}'." if other else ''))
         if len(images) != count:
             raise ValueError(f"'{self._images.path}' holds {len(images)} samples, "
-                             f"'{self.ann_file}' captions of {count}: they are not of one making.")
+                             f"'{self.ann_file}' captions of {count}: they do not belong "
+                             'together. Convert the dataset again.')
 
     def _blip_records(self) -> list[Record]:
         data = read_json(self.ann_file, unique_keys=True)
@@ -200,7 +201,8 @@ class HDF5CaptionDataset(ChangeDataset):
         number = int(attributes['captions_per_image'])
         if number < 1 or rows % number:
             raise ValueError(f"'{self._images.path}' says captions_per_image={number}, and "
-                             f"'{self.ann_file}' has {rows} rows: they are not of one making.")
+                             f"'{self.ann_file}' has {rows} rows: they do not belong "
+                             'together. Convert the dataset again.')
         return number
 
     def describe(self, record: Record) -> dict:

@@ -86,8 +86,8 @@ class EncoderEmbedder(nn.Module):
         features = self._encode(pixels[None].to(self.device))
         self.read = ImageReader(self.read.load, self.read.steps, tuple(pixels.shape[-2:]))
         if features.tokens is None:
-            raise ValueError(f"the encoder '{self.facts['model']}' returns no tokens: there is "
-                             'nothing here that a caption head could look at')
+            raise ValueError(f"the encoder '{self.facts['model']}' returns no tokens, which "
+                             'caption heads read')
         self.token_grid, self.channels = features.token_grid, features.tokens.shape[-1]
 
     def train(self, mode: bool = True) -> 'EncoderEmbedder':

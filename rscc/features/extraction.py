@@ -144,8 +144,8 @@ def _storable(features: Tensor, dtype: torch.dtype, images: list[str]) -> Tensor
     if not finite.all():
         image = images[int(finite.logical_not().nonzero()[0])]
         largest = float(features.abs().max())
-        raise ValueError(f"features of '{image}' are no numbers in {dtype}: the largest is "
-                         f'{largest:.4g}. float16 ends at 65504: --dtype float32')
+        raise ValueError(f"features of '{image}' exceed the range of {dtype}: the largest "
+                         f'is {largest:.4g}, float16 ends at 65504. Use --dtype float32')
     return stored
 
 

@@ -107,8 +107,8 @@ def _mapper(state: Mapping[str, Tensor], width: int, num_heads: int | None
         if adaptive is not None:
             own = adaptive.shape[0]
             if num_heads not in (None, own):
-                raise ValueError(f'num_heads={num_heads}, and the adaptive matrices are those of '
-                                 f'{own} heads: leave it out')
+                raise ValueError(f'num_heads={num_heads}, but the file has {own} heads: leave '
+                                 'num_heads out')
             options['num_heads'] = own
         kind = 'TransformerMapper' if adaptive is None else 'AMHTMapper'
         length = state['clip_project.prefix_const'].shape[0]

@@ -190,8 +190,8 @@ def convert(weights: Mapping[str, Tensor], cfg: Config, out: str | os.PathLike, 
     for part in {name.split('.')[0] for name in elsewhere}:
         if not _load_published(model.get_submodule(part), cfg.model[part]):
             raise ValueError(f"'{source}' holds no {part}, and 'model.{part}' of '{cfg.filename}' "
-                             'names no pretrained weights: it would stay random. Nothing was '
-                             'written; set its pretrained')
+                             'names no pretrained weights: it would keep random values. Nothing '
+                             'was written; set its pretrained')
     report.missing = [name for name in report.missing if name not in elsewhere]
     if not report.exact:
         raise ValueError(f"'{source}' does not fit the model of '{cfg.filename}': {report}\n"

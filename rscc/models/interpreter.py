@@ -200,7 +200,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Encode and fuse normalised frames (N, T, 3, H, W) with the class names of each."""
         steps = inputs.shape[1]
         if steps not in self.time_steps and steps in self.fusion.time_steps:
-            raise ValueError(f'the heads are as wide as what {self.fusion.title} makes of '
+            raise ValueError(f'the heads were built for what {self.fusion.title} makes of '
                              f'{self.time_steps[-1]} dates, found samples of {steps}')
         features = self.encoder(inputs)
         return self.fusion(replace(features, prompts=prompts) if prompts else features)

@@ -69,8 +69,8 @@ class LanguageModel(Part, nn.Module):
                              f'tokens and the tokenizer {tokenizer.vocab_size}: use the tokenizer '
                              'it came with')
         if reads_ahead(self.model):
-            raise ValueError(f"the language model '{pretrained or config}' is not causal: what it "
-                             'says of an id depends on later ones, as in BERT; take another model, '
+            raise ValueError(f"the language model '{pretrained or config}' is not causal: it "
+                             'attends to later tokens, as BERT does; take another model, '
                              'or set is_decoder=True in its configuration')
 
         # What is trained: nothing, everything, or adapters beside everything.

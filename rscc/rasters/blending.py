@@ -53,7 +53,7 @@ def check_rule(rule: str, blend: str) -> None:
     check_choice('rule', rule, RULES)
     check_choice('blend', blend, BLENDS)
     if blend != 'none' and rule in ('and', 'or'):
-        raise ValueError(f"blend '{blend}' weighs tiles, and rule '{rule}' knows no weights: use "
+        raise ValueError(f"blend '{blend}' weighs tiles, which rule '{rule}' cannot do: use "
                          "rule 'mean' or 'vote', or blend 'none'")
 
 

@@ -136,7 +136,7 @@ def test_files_that_do_not_belong_together_are_refused(root):
     index = index_path(root / 'clip.safetensors')
     data = json.loads(index.read_text())
     index.write_text(json.dumps({**data, 'images': data['images'][::-1]}))
-    with pytest.raises(ValueError, match=r"'clip\.json' are not of one making"):
+    with pytest.raises(ValueError, match=r"'clip\.json' do not belong together"):
         build(root)
     index.write_text('{"images": []}')
     with pytest.raises(ValueError, match=r"index of features '.*clip\.json' lacks 'format'"):

@@ -192,7 +192,7 @@ def test_features_beyond_float16_are_refused_with_the_image(root, embedder, monk
     monkeypatch.setattr(CLIPEmbedder, 'forward', lambda self, pixels: tuple(
         1e6 * part for part in plain(self, pixels)))
     target = root / 'x.safetensors'
-    with pytest.raises(ValueError, match=r"features of '.*0\.tif' are no numbers in torch\.float16"
+    with pytest.raises(ValueError, match=r"'.*0\.tif' exceed the range of torch\.float16"
                        r': the largest is .*--dtype float32'):
         extract(dataset_of(root), embedder, target, OPTIONS)
     assert extract(dataset_of(root), embedder, target, OPTIONS, dtype='float32') == 5

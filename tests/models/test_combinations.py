@@ -249,6 +249,6 @@ def test_a_model_of_two_dates_says_so_to_samples_of_one():
     model = build('BlipViT', FUSIONS['ConcatFusion'],
                   flag_head=dict(type='ChangeFlagHead', in_channels=32))
     assert model.time_steps == (2, )
-    with pytest.raises(ValueError, match='as wide as what ConcatFusion makes of 2 dates, found '
+    with pytest.raises(ValueError, match='built for what ConcatFusion makes of 2 dates, found '
                        'samples of 1'):
         model(torch.zeros(1, 1, 3, 64, 64))

@@ -188,7 +188,7 @@ def test_merging_keeps_the_answers_and_saves_everything(tokenizer, published):
     (dict(config=SIZES, tune='frosen'), "no tune='frosen'.*Did you mean 'frozen'"),
     (dict(config=SIZES, lora=LORA), "lora={.*} and tune='frozen': set tune='lora'"),
     (dict(config=SIZES | dict(vocab_size=5)), 'knows 5 tokens and the tokenizer 11'),
-    (dict(config=BERT), 'is not causal: .* as in BERT; .* set is_decoder=True'),
+    (dict(config=BERT), 'is not causal: .* as BERT does; .* set is_decoder=True'),
     (dict(config=dict(model_type='blip')), "no causal language model .* model_type='blip'"),
 ])
 def test_contradictions_are_refused(tokenizer, options, message):

@@ -234,8 +234,9 @@ class PackChangeInputs(BaseTransform):
 def _inputs(results: dict) -> torch.Tensor:
     frames, features = results.get('frames'), results.get('features')
     if frames is None and features is None:
-        raise ValueError(f"sample '{results.get('sample_id')}' has nothing to look at: begin the "
-                         "pipeline with dict(type='LoadFrames'), or give the dataset features.")
+        raise ValueError(f"sample '{results.get('sample_id')}' has neither images nor "
+                         "stored features: begin the pipeline with dict(type='LoadFrames'), or "
+                         'give the dataset features.')
     if frames is not None and features is not None:
         raise ValueError(f"sample '{results.get('sample_id')}' has both frames and stored "
                          'features: leave LoadFrames and the transforms of frames out of the '

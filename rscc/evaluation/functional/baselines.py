@@ -84,8 +84,8 @@ def human_leave_one_out(references: Sequence[Sequence[Words]],
     """
     single = [i for i, flag in enumerate(flags) if flag and len(references[i]) < 2]
     if single:
-        raise ValueError(f'leaving one caption out needs two: sample {single[0]} has '
-                         f'{len(references[single[0]])}')
+        raise ValueError(f'leave-one-out scores need two references a sample: sample '
+                         f'{single[0]} has {len(references[single[0]])}')
     # Stock sentences of unchanged samples are all right: none is taken out.
     left = [list(sentences[1:] if flag else sentences)
             for sentences, flag in zip(references, flags, strict=True)]

@@ -51,8 +51,8 @@ class SwinTextHead(ChangeHead, nn.Module):
                  ignore_index: int = 255) -> None:
         super().__init__()
         if num_classes < 2:
-            raise ValueError(f'SwinTextHead(num_classes={num_classes}): its softmax needs '
-                             '"unchanged" too, so 2 for plain change detection')
+            raise ValueError(f'SwinTextHead(num_classes={num_classes}): classes include '
+                             '"unchanged", so 2 for plain change detection')
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.text_channels, self.in_channels, self.levels = text_channels, in_channels, levels
         self.text_projections = nn.ModuleList(

@@ -231,8 +231,8 @@ class _Search:
         for sample, ends in enumerate(self.finished.ends()):
             if not ends:
                 raise ValueError(f'no sentence for sample {sample // self.copies}: the scores of '
-                                 'the next token are not numbers; check the weights and, under '
-                                 'mixed precision, the range of the activations')
+                                 'the next token are not numbers (NaN); check the weights, or '
+                                 'run without --amp')
             everything.append([self.history.read(step, slot, stops) for step, slot in ends])
         if self.copies == 1:
             return everything

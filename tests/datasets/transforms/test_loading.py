@@ -137,5 +137,5 @@ def test_stored_features_take_the_place_of_frames():
     assert packed['inputs'] is features and packed['data_samples'].gt_captions == ['x']
     with pytest.raises(ValueError, match="sample 's' has both frames and stored features"):
         PackChangeInputs()(results_packed(features=features))
-    with pytest.raises(ValueError, match="sample 's' has nothing to look at"):
+    with pytest.raises(ValueError, match="sample 's' has neither images nor stored features"):
         PackChangeInputs()({'sample_id': 's'})

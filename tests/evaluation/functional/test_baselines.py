@@ -25,5 +25,5 @@ def test_leaving_one_out_needs_two_captions():
     predictions, left = baselines.human_leave_one_out(REFERENCES, [True, True, False])
     assert predictions[0] == ['a', 'house', 'is', 'built'] and left[0] == [['a', 'road']]
     assert left[2] == SAME
-    with pytest.raises(ValueError, match='leaving one caption out needs two: sample 0 has 1'):
+    with pytest.raises(ValueError, match='need two references a sample: sample 0 has 1'):
         baselines.human_leave_one_out([[['a']]], [True])
