@@ -9,7 +9,7 @@ from typing import Any
 
 #: Stand-ins that JSON cannot hold as Python values; replaced in the text.
 _RAW = {'@huge@': '9' * 5000, '@large@': '9' * 400, '@deep@': '[' * 20000 + ']' * 20000,
-        '@float@': '1e999', '@half@': '\\ud83d', '@nan@': 'NaN'}
+        '@nested@': '[' * 300 + ']' * 300, '@float@': '1e999', '@half@': '\\ud83d', '@nan@': 'NaN'}
 _VALUES = (None, True, False, 0, -1, 3, 2.5, 10**18, '', ' ', '#', '.', '\x00', '<pad>',
            '../../x', '一座桥', 'a\nb\tc', '😀', 'x' * 3000, [], {}, [[]], [None], ['a', 1],
            {'a': 1}, {'': []}, [{}], *(raw for raw in _RAW if raw != '@half@'), 'a@half@b')

@@ -10,7 +10,7 @@ from rscc.evaluation.records import CaptionRecord, caption_details
 from rscc.evaluation.references import NAMINGS, References
 from rscc.structures import caption_from
 from rscc.text.normalisation import LANGUAGES, warn
-from rscc.utils import did_you_mean, read_json, write_json
+from rscc.utils import check_choice, read_json, write_json
 from rscc.utils.files import read_text
 from rscc.utils.forms import check_form, shorten
 from rscc.utils.paths import sample_name
@@ -69,9 +69,8 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
             match them.
     """
     path = Path(path)
-    if naming not in (None, *NAMINGS):
-        raise ValueError(f"unknown naming '{naming}': expected one of {', '.join(NAMINGS)}."
-                         f'{did_you_mean(naming, NAMINGS)}')
+    if naming is not None:
+        check_choice('naming', naming, NAMINGS)
     # The form is told by the ending and the layout; each branch ends with both sides joined.
     if path.suffix.lower() == '.txt':
         return _from_lines(path, references)

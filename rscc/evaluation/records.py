@@ -7,7 +7,7 @@ from rscc.evaluation.functional.bootstrap import check_resamples
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text import split_words
 from rscc.text.normalisation import check_language, strip_hashes
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 
 PROTOCOLS = ('coco', 'clipcap_rsic')
 
@@ -86,9 +86,7 @@ class CaptionOptions:
     def __post_init__(self) -> None:
         check_language(self.language)
         check_resamples(self.bootstrap)
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"unknown protocol '{self.protocol}': expected one of "
-                             f"{', '.join(PROTOCOLS)}.{did_you_mean(self.protocol, PROTOCOLS)}")
+        check_choice('protocol', self.protocol, PROTOCOLS)
 
 
 def coco_words(language: str) -> Callable[[str], list[str]]:

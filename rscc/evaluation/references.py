@@ -8,7 +8,7 @@ from rscc.evaluation.functional.content import says_no_change
 from rscc.evaluation.records import CaptionRecord
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of, text_of
 from rscc.text.normalisation import check_language, frequent_caption, warn
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice, did_you_mean
 from rscc.utils.paths import sample_name
 
 #: How a predictions file may name images: file name (the ending may lack) or number.
@@ -67,9 +67,8 @@ def read_references(path: str | os.PathLike, split: str | None = None, language:
             number, or an image without sentences in that language.
     """
     check_language(language)
-    if task not in (None, *TASKS):
-        raise ValueError(f"unknown task '{task}': expected one of {', '.join(TASKS)}."
-                         f'{did_you_mean(task, TASKS)}')
+    if task is not None:
+        check_choice('task', task, TASKS)
     images = read_images(path)
     split = _chosen_split(images, split, path)
     if task is None:

@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice, did_you_mean
 from rscc.utils.files import read_text
 
 LANGUAGES = {'en': 0, 'zh': 1}
@@ -26,9 +26,7 @@ def class_names(name_or_path: str, language: str = 'en') -> list[str]:
         FileNotFoundError: If there is no such list and no such file.
         ValueError: If the file is not UTF-8, is empty, lacks names of that language or repeats one.
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"class names have no language '{language}'; expected one of "
-                         f'{sorted(LANGUAGES)}.{did_you_mean(language, LANGUAGES)}')
+    check_choice('language', language, LANGUAGES)
     rows = _rows(_read(name_or_path))
     if not rows:
         raise ValueError(f"class list '{name_or_path}' is empty; expected lines 'english, chinese'")

@@ -6,7 +6,7 @@ operation where none can be given safely. The top of the picture is north.
 """
 from rscc.text import directions_en, directions_zh
 from rscc.text.normalisation import check_language
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 
 #: Where each side of the picture lands. ``rot90`` is counter-clockwise, as ``numpy.rot90`` (k=1).
 SIDES = {
@@ -53,9 +53,7 @@ def swap(sentence: str, operation: str, language: str = 'en') -> str | None:
         ValueError: If the operation or the language is unknown.
     """
     check_language(language)
-    if operation not in OPERATIONS:
-        raise ValueError(f"unknown operation '{operation}': expected one of "
-                         f"{', '.join(OPERATIONS)}.{did_you_mean(operation, OPERATIONS)}")
+    check_choice('operation', operation, OPERATIONS)
     rules = _RULES[language]
     if rules.is_unsafe(sentence, operation):
         return None

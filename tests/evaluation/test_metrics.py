@@ -222,7 +222,7 @@ def test_sentences_cut_at_the_limit_are_counted(monkeypatch):
 
 
 def test_wrong_settings_are_told_at_once():
-    with pytest.raises(ValueError, match="unknown protocol 'coc0'"):
+    with pytest.raises(ValueError, match="protocol='coc0' is unknown"):
         METRICS.build(dict(type='CaptionMetric', protocol='coc0'))
 
 

@@ -115,7 +115,7 @@ def test_ids_that_may_be_either_are_never_guessed(tmp_path, numbered):
     for naming, image in (('imgid', 4), ('name', 3)):
         found = read_predictions(tmp_path / 'p.json', numbered, naming, partial=True)
         assert [r.references for r in found] == [[f'image {image} .']]
-    with pytest.raises(ValueError, match=r"unknown naming 'imgids'.* Did you mean 'imgid'"):
+    with pytest.raises(ValueError, match=r"naming='imgids' is unknown.* Did you mean 'imgid'"):
         read_predictions(tmp_path / 'p.json', numbered, 'imgids')
 
 

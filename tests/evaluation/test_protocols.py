@@ -242,7 +242,7 @@ def test_coco_caption_main_module_is_never_imported():
 
 
 def test_bad_settings_and_records_are_named():
-    with pytest.raises(ValueError, match=r"unknown protocol 'coc': expected one of .*'coco'"):
+    with pytest.raises(ValueError, match=r"protocol='coc' is unknown: use one of .*'coco'"):
         CaptionOptions(protocol='coc')
     with pytest.raises(ValueError, match="unknown language 'english'"):
         CaptionOptions(language='english')

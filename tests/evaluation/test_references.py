@@ -41,7 +41,7 @@ def test_files_without_any_flag_or_no_change_are_of_single_images(tmp_path):
                  image('b', 'train', 'no change has occurred .'))
     assert read_references(path, 'test').records['a'].changed is True
     assert read_references(path, 'test', task='single').records['a'].changed is None
-    with pytest.raises(ValueError, match=r"unknown task 'singel'.* Did you mean 'single'"):
+    with pytest.raises(ValueError, match=r"task='singel' is unknown.* Did you mean 'single'"):
         read_references(path, 'test', task='singel')
 
 

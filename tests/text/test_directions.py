@@ -97,7 +97,7 @@ def test_chinese_on_top_and_about_are_no_places():
 
 
 def test_unknown_operation_names_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown operation 'hflp'.*Did you mean 'hflip'"):
+    with pytest.raises(ValueError, match=r"operation='hflp' is unknown.*Did you mean 'hflip'"):
         swap('a house', 'hflp')
     with pytest.raises(ValueError, match="unknown language 'de'"):
         swap('ein Haus', 'hflip', 'de')

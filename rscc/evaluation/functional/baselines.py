@@ -63,30 +63,3 @@ def trivial_predictions(flags: Sequence[bool], change: Words, no_change: Words) 
     """
     return {'true_flag': [list(change if flag else no_change) for flag in flags],
             'no_change': [list(no_change) for _ in flags]}
-
-
-def human_leave_one_out(references: Sequence[Sequence[Words]],
-                        flags: Sequence[bool]) -> tuple[list[Words], list[list[Words]]]:
-    """Take one reference of each sample as a prediction, and return what to score it against.
-
-    On changed samples the first reference is the prediction and is taken from the references; on
-    unchanged ones it stays among them, for the stock sentences are all right.
-
-    Args:
-        references: N lists of at least two reference sentences, each a list of words.
-        flags: Whether each sample changed.
-
-    Returns:
-        N predictions and N lists of references.
-
-    Raises:
-        ValueError: If a changed sample has a single reference.
-    """
-    single = [i for i, flag in enumerate(flags) if flag and len(references[i]) < 2]
-    if single:
-        raise ValueError(f'leave-one-out scores need two references a sample: sample '
-                         f'{single[0]} has {len(references[single[0]])}')
-    # Stock sentences of unchanged samples are all right: none is taken out.
-    left = [list(sentences[1:] if flag else sentences)
-            for sentences, flag in zip(references, flags, strict=True)]
-    return [sentences[0] for sentences in references], left

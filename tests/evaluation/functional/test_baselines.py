@@ -19,11 +19,3 @@ def test_the_constant_sentences_are_the_best_of_their_kind():
 def test_blind_models_answer_by_flag_or_not_at_all():
     blind = baselines.trivial_predictions([True, False], ['a', 'house'], SAME[1])
     assert blind == {'true_flag': [['a', 'house'], SAME[1]], 'no_change': [SAME[1], SAME[1]]}
-
-
-def test_leaving_one_out_needs_two_captions():
-    predictions, left = baselines.human_leave_one_out(REFERENCES, [True, True, False])
-    assert predictions[0] == ['a', 'house', 'is', 'built'] and left[0] == [['a', 'road']]
-    assert left[2] == SAME
-    with pytest.raises(ValueError, match='need two references a sample: sample 0 has 1'):
-        baselines.human_leave_one_out([[['a']]], [True])
