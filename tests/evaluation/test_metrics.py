@@ -268,7 +268,7 @@ def test_a_split_without_changed_pixels_works():
 
 
 def test_bad_maps_name_their_sample():
-    with pytest.raises(ValueError, match=r"mapped 'a': change map and mask differ in size"):
+    with pytest.raises(ValueError, match=r"sample 'a': change map and mask differ in size"):
         evaluate_maps([mapped('a', [[0, 1]], [[0], [1]])])
-    with pytest.raises(ValueError, match=r"mapped 'a': mask holds \[7\]"):
+    with pytest.raises(ValueError, match=r"sample 'a': mask holds \[7\]"):
         evaluate_maps([mapped('a', [[0, 1]], [[0, 7]])])
