@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.logging import print_log
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,8 +26,13 @@ def check_monitored_names(runner: Any) -> None:
     """
     for setting, name in _monitored(runner):
         if runner.val_loop is None:
-            raise ValueError(f"{setting} waits for the score '{name}' of a validation, and this "
-                             'run has none: set val_dataloader, val_cfg and val_evaluator')
+            # Who switches validation off keeps the config's best checkpoint, which then never is.
+            remedy = 'set val_dataloader, val_cfg and val_evaluator'
+            said = f"{setting} waits for the score '{name}' of a validation, and this run has none"
+            if 'save_best' not in setting:
+                raise ValueError(f'{said}: {remedy}')
+            print_log(f'{said}: no best checkpoint will be kept ({remedy})', 'current', 30)
+            continue
         metrics = runner.val_loop.evaluator.metrics
         if not all(isinstance(metric, SampleMetric) for metric in metrics):
             continue

@@ -59,8 +59,12 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
 
 
 def sample_name(filename: str) -> str:
-    """Return a sample's id: its file name with folders, without ending, slashes of one kind."""
-    return str(PurePosixPath(filename.replace('\\', '/')).with_suffix(''))
+    """Return a sample's id: its file name with folders, without ending, slashes of one kind.
+
+    What names no file (``'.'``) stays as it is, to be missed when the file is looked for.
+    """
+    path = PurePosixPath(filename.replace('\\', '/'))
+    return str(path.with_suffix('') if path.name else path)
 
 
 def resolve_data_file(path: str | os.PathLike) -> Path:

@@ -33,6 +33,13 @@ def test_a_score_that_will_never_be_is_refused(build, changes, message):
         build(**changes).train()
 
 
+def test_training_without_validation_says_that_it_keeps_no_best_checkpoint(build, log_of):
+    runner = build(val_cfg=None, val_dataloader=None, val_evaluator=None,
+                   default_hooks={'checkpoint': {'save_best': 'change/mIoU'}})
+    runner.train()
+    assert 'this run has none: no best checkpoint will be kept' in log_of(runner)
+
+
 def test_scores_that_there_are_and_those_of_unknown_metrics_pass(build, log_of):
     changes = stopping('change/OA', min_delta=0.01, patience=2)
     changes['val_evaluator'] = {'type': 'ToyMetric'}

@@ -212,7 +212,7 @@ def test_other_names_of_a_field_are_known(tokenizer):
 
 
 def test_what_is_no_causal_language_model_is_told(tokenizer, tmp_path):
-    with pytest.raises(OSError, match=r'cannot load .* \(taken as a hub name\)'):
+    with pytest.raises(OSError, match=r'no folder .*: download the model there'):
         LanguageModel(tokenizer, pretrained=str(tmp_path / 'none'))
     with pytest.raises(ValueError, match='is not a causal language model: Unrecognized model'):
         LanguageModel(tokenizer, pretrained=str(tmp_path))

@@ -54,14 +54,14 @@ def test_wrong_calls_end_with_one_line(tiles, pair, tmp_path):
         assert re.search(words, done.stderr), done.stderr
 
 
-def test_geotiffs_that_lie_apart_are_no_pair(repo, tmp_path):
+def test_geotiffs_that_lie_apart_are_no_pair(tiles, tmp_path):
     rasterio = pytest.importorskip('rasterio')
     for name, left in (('before', 1000), ('after', 1010)):
         with rasterio.open(tmp_path / f'{name}.tif', 'w', driver='GTiff', height=90, width=120,
                            count=3, dtype='uint8', crs='EPSG:32633',
                            transform=rasterio.Affine(0.5, 0, left, 0, -0.5, 2000)) as file:
             file.write(np.zeros((3, 90, 120), np.uint8))
-    done = tiles(repo, 'cut', '--from', tmp_path / 'before.tif', '--to', tmp_path / 'after.tif',
+    done = tiles('cut', '--from', tmp_path / 'before.tif', '--to', tmp_path / 'after.tif',
                  '--out', tmp_path / 'cut')
     assert done.returncode and not (tmp_path / 'cut').exists()
     assert re.search(r'different grids: their corners are up to 20\.0 pixels apart.*rio warp',
