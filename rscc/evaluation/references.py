@@ -164,8 +164,10 @@ def _note_elsewhere(references: References, image: Any) -> None:
 def _found(image: Any, language: str) -> list[str]:
     """Return the sentences an image has in a language, as they are written."""
     image = image if isinstance(image, Mapping) else {}
-    texts = (text_of(sentence, language) for sentence in
-             image.get('sentences', image.get('captions')) or ())
+    sentences = image.get('sentences', image.get('captions'))
+    # What is no list of sentences is refused by name where the image's references are read.
+    texts = (text_of(sentence, language)
+             for sentence in (sentences if isinstance(sentences, list) else ()))
     return [text for text in texts if isinstance(text, str)]
 
 
