@@ -72,7 +72,7 @@ class ChangeDataset(BaseDataset):
             frames.
         check_images: Whether to check at once that every image exists.
         check_masks: Whether to read masks before training, so that one of another form, size or
-            class is refused at once: up to 2,000 of them, in scattered order, or ``'all'``.
+            class is refused at once: up to 500 of them, in scattered order, or ``'all'``.
         faults: What doubtful samples do (flags that contradict captions or masks, pairs of one
             image that are flagged changed, images of two splits, ids given twice): ``'report'``
             counts and names them, ids given twice being an error; ``'drop'`` leaves them out;

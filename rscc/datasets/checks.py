@@ -22,7 +22,7 @@ from rscc.utils.logging import warn_once
 FAULTS = ('report', 'drop', 'error')
 SPLITS = ('train', 'val', 'test')
 #: Masks that are read before training, in scattered order; ``check_masks='all'`` reads every one.
-MASKS_READ = 2000
+MASKS_READ = 500
 
 
 @dataclass(frozen=True)

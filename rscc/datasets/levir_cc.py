@@ -42,7 +42,7 @@ class LEVIRMCIDataset(LEVIRCCDataset):
 
     * Pictured, splits, captions: see ``LEVIRCCDataset``. 44,380 changed objects are annotated.
     * Layout: that of LEVIR-CC and ``images/{split}/label/*.png``.
-    * Label values (grey, or the first channel of RGB): 0 unchanged, 128 road, 255 building; here
+    * Label values (grey): 0 unchanged, 128 road, 255 building; here
       classes 0, 1, 2.
     * Licence: academic use. Cite Liu et al., "Change-Agent: Toward Interactive Comprehensive Remote
       Sensing Change Interpretation and Analysis", TGRS 2024.

@@ -219,6 +219,18 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, Header]]:
         yield image, header
 
 
+def upright_pixels(image: Image.Image, header: Header, mode: str | None = None) -> np.ndarray:
+    """Return the pixels of a decoded picture, upright; Pillow itself turns TIFFs.
+
+    Args:
+        image: As :func:`opened` yields it.
+        header: Its header.
+        mode: Pillow's name of the kind to convert to; None converts nothing.
+    """
+    pixels = np.asarray(image.convert(mode) if mode else image)
+    return pixels if header.kind == 'TIFF' else upright(pixels, header.orientation)
+
+
 def _decode(path: Path, data: bytes, header: Header, bands: Sequence[int] | None) -> np.ndarray:
     """Decode to the file's own depth, upright, channels in RGB order, (H, W) or (H, W, C)."""
     if header.kind == 'TIFF':

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rscc.rasters.headers import Header, upright
-from rscc.rasters.image_files import nodata_mask, opened
+from rscc.rasters.image_files import nodata_mask, opened, upright_pixels
 
 IGNORE = 255
 #: Largest difference between the channels of a grey label: JPEG and WebP tint what is grey.
@@ -65,7 +64,7 @@ def read_stored(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     with opened(path) as (image, header):
-        values, colours = _pixels(image, header), _palette_of(image)
+        values, colours = upright_pixels(image, header), _palette_of(image)
     return stored_values(values, colours, path)
 
 
@@ -146,9 +145,9 @@ def _read_values(path: Path, label_map: Mapping[int, int] | None
                  ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the values of a grey or palette file, uint8 (H, W), and where it has no data."""
     with opened(path) as (image, header):
-        mode, colours, values = image.mode, _palette_of(image), _pixels(image, header)
+        mode, colours, values = image.mode, _palette_of(image), upright_pixels(image, header)
         clear = mode in _ALPHA or 'transparency' in image.info
-        clear = clear and bool((_pixels(image, header, 'RGBA')[..., 3] != 255).any())
+        clear = clear and bool((upright_pixels(image, header, 'RGBA')[..., 3] != 255).any())
     if mode in _ALPHA:
         values = values[..., 0] if values.shape[2] == 2 else values[..., :3]
     if values.ndim == 3:
@@ -202,7 +201,7 @@ def _match_colours(path: Path, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Read a label as places in a palette of colours with or without alpha."""
     depth = max(len(colour) for colour in palette)
     with opened(path) as (image, header):
-        colours = _pixels(image, header, 'RGBA')
+        colours = upright_pixels(image, header, 'RGBA')
     codes = _codes(colours)
     if depth < 4 and (colours[..., 3] != 255).any():
         found = np.unique(codes)[:6, None].view(np.uint8).tolist()
@@ -217,12 +216,6 @@ def _match_colours(path: Path, palette: Sequence[Sequence[int]]) -> np.ndarray:
         raise ValueError(f"label '{path}' holds colours outside the palette: {strange}. "
                          'Complete the palette, or pass label_map for grey labels.')
     return indices.astype(np.uint8)
-
-
-def _pixels(image: Image.Image, header: Header, mode: str | None = None) -> np.ndarray:
-    """Return the upright pixels of a decoded picture; Pillow itself turns TIFFs."""
-    pixels = np.asarray(image.convert(mode) if mode else image)
-    return pixels if header.kind == 'TIFF' else upright(pixels, header.orientation)
 
 
 def _palette_of(image: Image.Image) -> np.ndarray | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
+from rscc.rasters.image_files import opened, upright_pixels
 from rscc.utils import atomic_write
 from rscc.visualization.overlays import (
     ERROR_PALETTE,
@@ -166,9 +167,9 @@ class Thumbnails:
         if not path.is_file():
             return None, f'image not found: {path}'
         try:
-            with Image.open(path) as file:
-                image = file.convert('RGB')
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            with opened(path) as (file, header):
+                image = Image.fromarray(upright_pixels(file, header, 'RGB'))
+        except (OSError, ValueError) as error:
             return None, f'image cannot be read: {path} ({error})'
         image.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)
         return image, None
@@ -189,7 +190,7 @@ class Thumbnails:
 def _read_mask(path: Path | None) -> np.ndarray | None:
     if path is None or not path.is_file():
         return None
-    with Image.open(path) as file:
+    with opened(path) as (file, _):
         return np.asarray(file)
 
 

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rscc.datasets import checks
 from rscc.datasets.levir_cc import LEVIRCCDataset, LEVIRMCIDataset
@@ -203,3 +204,72 @@ def test_real_samples_hold_no_fault_of_form(samples, tmp_path):
     text = json.dumps(PathListCDDataset(str(tmp_path), 'all.txt', pipeline=LOAD,
                                         check_masks='all').metainfo['classes'])
     assert text == '["unchanged", "changed"]'
+
+
+def paint(kind, path):
+    changed = np.zeros((32, 32), np.uint8)
+    changed[4:9] = 1
+    if kind == 'missing':
+        path.unlink()
+    elif kind == 'colours':
+        write_png(path, np.array([[0, 0, 0], [200, 0, 0]], np.uint8)[changed])
+    elif kind == 'size':
+        write_png(path, np.zeros((32, 31), np.uint8))
+    elif kind == 'postscript':
+        path.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0')
+    elif kind == 'third value':
+        write_png(path, changed * 100)
+    else:
+        picture = Image.fromarray(1 - changed, mode='P')
+        picture.putpalette([255, 255, 255, 0, 0, 0])
+        picture.save(path, **({'transparency': 1} if kind == 'transparent' else {}))
+
+
+@pytest.mark.parametrize(('kind', 'match'), [
+    ('missing', 'image files are missing'), ('colours', r'LoadChangeMask\(palette='),
+    ('size', r'is \(32, 31\) \(H, W\)'), ('postscript', 'is no PNG, JPEG'),
+    ('third value', r'Pass label_map='), ('reversed palette', r'label_map=\{0: 1, 1: 0\}'),
+    ('transparent', 'has transparent pixels')])
+@pytest.mark.parametrize('cache', [None, {'size': (16, 16), 'where': 'memory'}])
+def test_one_bad_label_is_refused_before_the_first_batch(levir, kind, match, cache):
+    lines = ['  '.join(f'images/train/{folder}/train_{number:06d}.png'
+                       for folder in ('A', 'B', 'label')) for number in range(4)]
+    (levir / 'train.txt').write_text('\n'.join(lines))
+    for number in range(4):
+        write_png(levir / f'images/train/label/train_{number:06d}.png',
+                  np.uint8(255 * (np.arange(1024).reshape(32, 32) % 7 == number)))
+    PathListCDDataset(str(levir), pipeline=LOAD, cache=cache, prompts_from=None)
+    paint(kind, levir / 'images/train/label/train_000002.png')
+    error = FileNotFoundError if kind == 'missing' else ValueError
+    with pytest.raises(error, match=match):
+        PathListCDDataset(str(levir), pipeline=LOAD, cache=cache, prompts_from=None)
+
+
+def test_a_mask_that_vanishes_is_file_not_found(levir):
+    dataset = LEVIRMCIDataset(str(levir), pipeline=LOAD)
+    (levir / 'images/train/label/train_000002.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r"sample 'train_000002': no such image"):
+        dataset[2]
+
+
+def test_orientation_is_honoured_in_caches_and_hdf5_files(levir, tmp_path):
+    pytest.importorskip('h5py')
+    from rscc.datasets.hdf5 import HDF5CaptionDataset
+    from rscc.datasets.hdf5_writer import write_blip
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    expected = {}
+    for number in range(4):
+        for folder in ('A', 'B', 'label'):
+            path = levir / f'images/train/{folder}/train_{number:06d}.png'
+            upright = np.asarray(Image.open(path))
+            expected[folder, number] = upright
+            Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(path, exif=tag)
+    for cache in (None, {'size': None, 'where': 'memory'}):
+        loaded = LEVIRMCIDataset(str(levir), pipeline=LOAD, cache=cache)[2]
+        assert np.array_equal(loaded['inputs'][0].permute(1, 2, 0), expected['A', 2])
+        assert np.array_equal(loaded['data_samples'].gt_sem_seg.data[0] > 0,
+                              expected['label', 2] > 0)
+    write_blip([LEVIRCCDataset(str(levir), pipeline=LOAD[:1])], tmp_path / 'h5')
+    frames = HDF5CaptionDataset(str(tmp_path / 'h5'), pipeline=LOAD[:1])[1]['frames']
+    assert np.array_equal(frames[1], expected['B', 1])

@@ -1,0 +1,58 @@
+import pytest
+
+from rscc.config.data import class_problems
+
+LABELLED = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
+SYNTH = dict(type='SynthChangeDataset', pipeline=LABELLED)
+
+
+def config(head, dataset):
+    return dict(model=dict(change_head=dict(type='SwinTextHead', **head)),
+                train_dataloader=dict(dataset=dataset))
+
+
+def problems(head, dataset=SYNTH):
+    return list(class_problems(config(head, dataset), ('train', 'val')))
+
+
+def test_labels_of_more_classes_than_the_head_has_are_a_problem():
+    ((where, what),) = problems({'num_classes': 2})
+    assert where == 'model.change_head.num_classes'
+    assert what.startswith('2, and the labels of train_dataloader.dataset hold 6 classes, 0 to 5 '
+                           '(unchanged, building, road, vegetation, water, parking lot). Set '
+                           'model.change_head.num_classes=6, or map')
+    assert not problems({'num_classes': 6}) and not problems({'num_classes': 7})
+    assert problems({})  # the head's own default, 2
+
+
+@pytest.mark.parametrize(('dataset', 'classes'), [
+    ({**SYNTH, 'label_map': {0: 0, 1: 1, 2: 1, 3: 255, 4: 255, 5: 255}}, 2),
+    ({**SYNTH, 'pipeline': [dict(type='LoadChangeMask', label_map={0: 0, 1: 1, 2: 2})]}, 3),
+    ({**SYNTH, 'pipeline': [dict(type='LoadChangeMask', palette=[[0, 0, 0]] * 4)]}, 4),
+    (dict(type='PathListCDDataset', pipeline=LABELLED), 2),
+    (dict(type='PathListCDDataset', pipeline=LABELLED, label_threshold=128), 2),
+    (dict(type='PathListCDDataset', pipeline=LABELLED, label_map={0: 0, 7: 3}), 4),
+    (dict(type='LEVIRMCIDataset', pipeline=LABELLED), 3),
+    (dict(type='RepeatDataset', times=2, dataset=SYNTH), 6),
+    (dict(type='ConcatDataset', datasets=[
+        SYNTH, dict(type='LEVIRMCIDataset', pipeline=LABELLED)]), 6)])
+def test_classes_are_those_that_the_masks_will_hold(dataset, classes):
+    assert not problems({'num_classes': classes}, dataset)
+    if classes > 2:
+        assert f'hold {classes} classes' in problems({'num_classes': classes - 1}, dataset)[0][1]
+
+
+def test_datasets_whose_masks_are_not_loaded_do_not_count():
+    assert not problems({'num_classes': 2}, {**SYNTH, 'pipeline': LABELLED[::2]})
+    assert not list(class_problems(dict(model=dict(caption_head={}), train_dataloader=dict(
+        dataset=SYNTH)), ('train',)))
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_weights_of_another_number_of_classes_are_a_problem(several):
+    loss = dict(type='CrossEntropyLoss', class_weight=[0.3, 1.0, 2.0])
+    losses = [dict(type='FocalLoss'), loss] if several else loss
+    ((where, what),) = problems({'num_classes': 6, 'loss_decode': losses})
+    assert where == 'model.change_head.loss_decode.class_weight'
+    assert what == ('3 weights, and change_head.num_classes is 6: give one weight a class')
+    assert not problems({'num_classes': 6, 'loss_decode': dict(class_weight=[1.0] * 6)})
