@@ -181,7 +181,7 @@ def mutate(data, rng):
 
 
 @pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('count', [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('count', [2000, pytest.param(100_000, marks=pytest.mark.fuzz)])
 def test_damaged_files_raise_nothing_but_what_is_documented(tmp_path, monkeypatch, count):
     # Absurd sizes are decoded in the seconds they take; here they only cost time.
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100_000)

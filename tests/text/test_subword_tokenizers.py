@@ -202,7 +202,7 @@ def test_sources_are_checked(files, tmp_path):
         BytePairTokenizer(tmp_path)
     (tmp_path / 'vocab.json').write_text('{}')
     (tmp_path / 'merges.txt').write_text('nonsense\n')
-    with pytest.raises(ValueError, match=r"line 1: 'nonsense' is no pair of entries of the byte-pair"):
+    with pytest.raises(ValueError, match=r"'nonsense' is no pair of entries of the byte-pair"):
         BytePairTokenizer(vocab_file=tmp_path / 'vocab.json', merges_file=tmp_path / 'merges.txt')
 
 
