@@ -93,7 +93,9 @@ class ChangeInferencer:
             batch_size: Windows that are answered at once; halved where memory does not suffice.
             **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
                 sentences with attention maps, ``return_trajectory=True`` those with a denoising
-                trajectory, which ``InferenceResult.drawing`` shows.
+                trajectory, which ``InferenceResult.drawing`` shows. Of an image in several windows
+                only the sentences in ``InferenceResult.windows`` have them, and only those are
+                ``num_captions`` many.
 
         Returns:
             One result, or a list of them for lists.
@@ -101,8 +103,8 @@ class ChangeInferencer:
         Raises:
             FileNotFoundError: If an image is not there.
             TypeError: If something else than an image is given.
-            ValueError: If sizes differ, one list is longer, the model reads another number of
-                dates, or its caption head cannot do what is asked.
+            ValueError: If sizes or grids differ, one list is longer, the model reads another number
+                of dates, its caption head cannot do what is asked, or ``batch_size`` is below 1.
         """
         if is_image(img_from):
             if img_to is not None and not is_image(img_to):
@@ -123,6 +125,8 @@ class ChangeInferencer:
                 first one ends the loop.
             **decoding: See :meth:`__call__`.
         """
+        if not (isinstance(batch_size, int) and batch_size >= 1):
+            raise ValueError(f'batch_size={batch_size!r}: expected a whole number, at least 1')
         if decoding and self._loaded.caption_head is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
@@ -154,7 +158,7 @@ class ChangeInferencer:
         samples = iter(samples)
         with ThreadPoolExecutor(_READERS) as pool:
             def start(count: int) -> list[tuple]:
-                return [(sample, pool.submit(self._read, sample))
+                return [(sample, pool.submit(self._read, self._dates(sample)))
                         for sample in islice(samples, count)]
 
             reading = start(ahead)
@@ -170,17 +174,22 @@ class ChangeInferencer:
                     continue
                 yield from ((image, frames, image.name) for frames in image.windows())
 
-    def _read(self, sample: tuple[Image, Image | None]) -> WindowedImage:
-        """Read the dates of a sample as the model's dataset would."""
+    def _dates(self, sample: tuple[Image, Image | None]) -> list[Image]:
+        """Return the images of a sample; another number than the model's is no unreadable file."""
         images = [image for image in sample if image is not None]
         expected = {'pair': 2, 'single': 1}.get(self.meta.get('task'), len(images))
         if len(images) != expected:
             wanted, given = ('pairs', 'img_to is missing') if expected == 2 else (
                 'single images', 'img_to was given too')
             raise ValueError(f'this model reads {wanted}; {given}')
+        return images
+
+    def _read(self, images: list[Image]) -> WindowedImage:
+        """Read the dates of a sample as the model's dataset would."""
         name = name_of(images)
-        return WindowedImage(read_images(images, name, self._load), self.window,
-                             self._loaded.threshold, name, sources_of(images))
+        frames, nodata = read_images(images, name, self._load)
+        return WindowedImage(frames, self.window, self._loaded.threshold, name,
+                             sources_of(images), nodata)
 
     def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
         """Run the test pipeline."""

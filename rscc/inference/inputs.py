@@ -1,7 +1,8 @@
 """Images of any kind as frames: paths, encoded bytes, arrays, PIL pictures and tensors."""
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from torch import Tensor
 
-from rscc.rasters.image_files import as_frame, as_rgb, read_frame
+from rscc.rasters.image_files import NeedsMapping, as_frame, as_rgb, read_frame
 from rscc.utils.paths import SUFFIXES, read_path_list
 
 Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor
@@ -25,7 +26,7 @@ def is_image(image: object) -> bool:
 
 
 def read_images(images: Sequence[Image], name: str, load: Callable[[dict], dict]
-                ) -> list[np.ndarray]:
+                ) -> tuple[list[np.ndarray], int]:
     """Read the dates of one sample as a dataset reads them.
 
     Args:
@@ -34,25 +35,63 @@ def read_images(images: Sequence[Image], name: str, load: Callable[[dict], dict]
         load: The config's ``LoadFrames``, which knows bands and scale.
 
     Returns:
-        Frames uint8 RGB (H, W, 3), all of one size.
+        Frames uint8 RGB (H, W, 3), all of one size; and the number of pixels that hold no data at
+        some date, 0 where that is not known (arrays, pictures and tensors do not say).
 
     Raises:
         FileNotFoundError: If a file is not there.
         TypeError: If something is no image; the message says what is accepted.
-        ValueError: If a file cannot be read, or the dates differ in size or kind.
+        ValueError: If a file cannot be read, or the dates differ in size, kind or grid.
     """
-    images = [_checked(image) for image in images]
+    with _as_files([_checked(image) for image in images]) as (images, folder):
+        try:
+            loaded = _load(images, name, load)
+        except ValueError as error:
+            raise ValueError(_message(error, name).replace(folder, '')) from error
+    return loaded['frames'], loaded.get('nodata_pixels', 0)
+
+
+@contextmanager
+def _as_files(images: list[Path | Image]) -> Iterator[tuple[list[Path | Image], str]]:
+    """Give bytes a file, so that the reader of files checks their grids and nodata values too.
+
+    Yields the images, and the folder of these files, which no message should name; else ``''``.
+    """
+    if not any(isinstance(image, bytes | bytearray) for image in images):
+        yield images, ''
+        return
+    with tempfile.TemporaryDirectory(prefix='rscc-') as folder:
+        for number, image in enumerate(images):
+            if isinstance(image, bytes | bytearray):
+                # The ending makes the reader compare grids, which only TIFFs have.
+                ending = '.tif' if image[:2] in (b'II', b'MM') else ''
+                images[number] = Path(folder) / f'bytes of image {number + 1}{ending}'
+                images[number].write_bytes(image)
+        yield images, f'{folder}{os.sep}'
+
+
+def _message(error: ValueError, name: str) -> str:
+    """Return an error's text, with the options of inference where bands or scale are missing."""
+    cause = error if isinstance(error, NeedsMapping) else error.__cause__
+    if not isinstance(cause, NeedsMapping):
+        return str(error)
+    return (f"sample '{name}': {cause.flags} (in Python, bands and scale of ChangeInferencer). "
+            'Bands are counted from 1 in the order red, green, blue; --scale takes the two values '
+            "that become black and white, or 'percentile'.")
+
+
+def _load(images: list[Path | Image], name: str, load: Callable[[dict], dict]) -> dict:
+    """Return what ``LoadFrames`` makes of files, or of frames of any kind."""
     sample = {'sample_id': name}
     if all(isinstance(image, Path) for image in images):
         keys = ('img_path',) if len(images) == 1 else ('img_path_from', 'img_path_to')
-        return load(sample | {key: str(path) for key, path in zip(keys, images, strict=True)}
-                    )['frames']
+        return load(sample | {key: str(path) for key, path in zip(keys, images, strict=True)})
     frames = [_read(image, load.bands, load.scale) for image in images]
     if len({frame.ndim for frame in frames}) > 1:
         kinds = ' and the later one '.join('grey' if frame.ndim == 2 else 'RGB' for frame in frames)
         raise ValueError(f"the dates of sample '{name}' are of different kinds: the earlier one is "
                          f'{kinds}. Convert both to grey, or get the RGB version.')
-    return load(sample | {'frames': [as_rgb(frame) for frame in frames]})['frames']
+    return load(sample | {'frames': [as_rgb(frame) for frame in frames]})
 
 
 def samples_of(img_from: str | None, img_to: str | None = None, path_list: str | None = None
@@ -92,11 +131,14 @@ def _matched(img_from: str, img_to: str) -> list[tuple[str, str]]:
         raise ValueError(f"'{img_from}' is a folder and '{img_to}' is none: give two files or two "
                          'folders')
     earlier, later = _images_in(img_from), _images_in(img_to)
-    alone = sorted(set(earlier) ^ set(later))
-    if alone:
-        raise ValueError(f'{len(alone)} images are in one of the folders only, first: '
-                         f"{', '.join(alone[:3])}. Names must agree, endings may differ: "
-                         f"'{img_from}' and '{img_to}'")
+    alone = [sorted(set(earlier) - set(later)), sorted(set(later) - set(earlier))]
+    if any(alone):
+        found = ' and '.join(
+            f"{len(names)} of {len(images)} images in '{folder}' ({', '.join(names[:3])}"
+            f"{', ...' if len(names) > 3 else ''})" for names, images, folder
+            in zip(alone, (earlier, later), (img_from, img_to), strict=True) if names)
+        raise ValueError(f'{found} have no image of the same name in the other folder. Names must '
+                         'agree, endings may differ')
     return [(str(earlier[key]), str(later[key])) for key in sorted(earlier)]
 
 
@@ -104,7 +146,8 @@ def _images_in(folder: str) -> dict[str, Path]:
     """Return the images below a folder by their path in it without ending."""
     root = Path(folder)
     found = sorted(path for path in root.rglob('*')
-                   if path.suffix.lower() in SUFFIXES and path.name[0] != '.')
+                   if path.suffix.lower() in SUFFIXES and path.name[0] != '.'
+                   and not path.is_dir())
     if not found:
         raise ValueError(f"no image in '{folder}': expected files ending in {sorted(SUFFIXES)}")
     by_name = {str(path.relative_to(root).with_suffix('')): path for path in found}
@@ -148,12 +191,6 @@ def _read(image: Path | Image, bands: Sequence[int] | None, scale: Sequence[floa
     """Return one frame in its own kind, uint8 (H, W, 3) or (H, W)."""
     if isinstance(image, Path):
         return read_frame(image, bands, scale)
-    if isinstance(image, bytes | bytearray):
-        # Through a file, so that bytes are read by the one reader of files.
-        with tempfile.TemporaryDirectory(prefix='rscc-') as folder:
-            path = Path(folder) / 'bytes'
-            path.write_bytes(image)
-            return read_frame(path, bands, scale)
     if isinstance(image, PILImage.Image):
         image = _of_picture(image)
     elif isinstance(image, Tensor):

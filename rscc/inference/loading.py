@@ -26,6 +26,7 @@ from rscc.utils import did_you_mean
 from rscc.utils.logging import warn_deprecated_config
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
+_CONFIGS = ('.py', '.json', '.yaml', '.yml')
 
 
 @runtime_checkable
@@ -96,6 +97,10 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         ValueError: If they do not fit each other, or an override names no setting.
     """
     config, checkpoint = (model, checkpoint) if checkpoint is not None else _resolve(model)
+    if isinstance(config, str | os.PathLike) and Path(config).is_file() and (
+            Path(config).suffix not in _CONFIGS):
+        raise ValueError(f"'{config}' is no config: a file ending in {', '.join(_CONFIGS)} was "
+                         f"expected, and after it the checkpoint; found '{checkpoint}' there")
     stored = read_checkpoint(checkpoint)
     cfg = _config(config, stored, str(checkpoint))
     if overrides:
@@ -107,7 +112,11 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
         without_pretrained(cfg.model)
         settle_sources(cfg)
-        built = MODELS.build(cfg.model)
+        try:
+            built = MODELS.build(cfg.model)
+        except TypeError as error:  # a setting of another type than its part expects
+            raise ValueError(f"the model of '{checkpoint}' cannot be built with these settings"
+                             f'{f" ({dict(overrides)})" if overrides else ""}: {error}') from error
     report = load_weights(built, stored)
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rscc.rasters.image_files import read_rgb
 from rscc.registry import TRANSFORMS
-from rscc.utils import did_you_mean, progress
+from rscc.utils import progress
 
 #: Transforms that look at annotations, which new images do not have.
 _NEED_ANSWERS = ('LoadChangeMask', 'PickCaptions')
@@ -86,7 +86,7 @@ def existing_device(device: str | None) -> torch.device:
         found = torch.device(device or get_device())
     except RuntimeError as error:
         raise ValueError(f"device '{device}' is unknown; use 'cpu', 'cuda' or 'cuda:N'"
-                         f'{did_you_mean(str(device), ("cpu", "cuda"))}') from error
+                         ) from error
     if found.type == 'cuda' and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device '{device}' is not there: torch sees "
                          f'{torch.cuda.device_count()} CUDA devices; use --device cpu')

@@ -34,6 +34,8 @@ class Processing:
         scale: Values that became 0 and 255; None for 8-bit files.
         covered: (H, W) in pixels that a training image covered; None where that is not known.
         told_by: Number of windows whose sentences the merged sentence is drawn from.
+        nodata: Number of pixels that hold no data at some date. The model sees them black, and its
+            answer there means nothing.
     """
     size: tuple[int, int]
     windows: int
@@ -44,6 +46,7 @@ class Processing:
     scale: Any = None
     covered: tuple[int, int] | None = None
     told_by: int = 1
+    nodata: int = 0
 
     @classmethod
     def of(cls, image: WindowedImage, window: Window, bands: Any, scale: Any) -> 'Processing':
@@ -51,7 +54,8 @@ class Processing:
         size = (image.height, image.width)
         whole = image.grid is None
         return cls(size, len(image), size if whole else window.size,
-                   (0, 0) if whole else window.overlap, window.resized, bands, scale, window.size)
+                   (0, 0) if whole else window.overlap, window.resized, bands, scale, window.size,
+                   nodata=image.nodata)
 
     def __str__(self) -> str:
         def pixels(size: tuple[int, int]) -> str:
@@ -69,7 +73,9 @@ class Processing:
         bands = 'bands as in the file' if self.bands is None else (
             f'bands {", ".join(map(str, self.bands))}')
         scale = 'values as in the file' if self.scale is None else f'scale {self.scale}'
-        return f'{text}; {bands}, {scale}'
+        lacking = self.nodata and (f'; {self.nodata} pixels hold no data at some date: the answer '
+                                   'means nothing there')
+        return f'{text}; {bands}, {scale}{lacking or ""}'
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ inference goes through this file.
 """
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -67,8 +68,12 @@ def training_window(cfg: Config, meta: Mapping, size: int | None = None,
         overlap: Pixels that neighbours share; a quarter of the window unless given.
 
     Raises:
-        ValueError: If the overlap is not below the size of the window.
+        ValueError: If the size is no whole number above 0, or the overlap none below the size.
     """
+    for name, value, least in (('window', size, 1), ('overlap', overlap, 0)):
+        if value is not None and not (isinstance(value, Integral) and value >= least):
+            raise ValueError(f'{name}={value!r}: expected a whole number of pixels, at least '
+                             f'{least}')
     resized = _resized(image_steps(cfg))
     covered = (size, size) if size is not None else _covered(cfg, meta, resized)
     if covered is None:
@@ -130,6 +135,7 @@ class WindowedImage:
         threshold: P(changed) above which a pixel is changed, for maps of one or two classes.
         name: Name of the sample for messages.
         sources: Paths of the files, where they are files.
+        nodata: Number of pixels that hold no data at some date.
 
     Attributes:
         answers: One for every window so far.
@@ -137,8 +143,9 @@ class WindowedImage:
     """
 
     def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5,
-                 name: str = '', sources: tuple[str, ...] = ()) -> None:
+                 name: str = '', sources: tuple[str, ...] = (), nodata: int = 0) -> None:
         self.frames, self.threshold, self.name, self.sources = frames, threshold, name, sources
+        self.nodata = nodata
         self.height, self.width = frames[0].shape[:2]
         self.grid = window.grid(self.height, self.width)
         self.answers: list[WindowAnswer] = []

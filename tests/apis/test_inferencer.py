@@ -356,3 +356,40 @@ def test_fused_batch_norms_give_the_same_answers(tmp_path):
         answers.append(inferencer(*frames))
     np.testing.assert_array_equal(answers[0].mask, answers[1].mask)
     assert answers[0].change_probability == pytest.approx(answers[1].change_probability, abs=1e-5)
+
+
+@pytest.mark.parametrize('size', [0, -1, 1.5])
+def test_batches_of_no_windows_are_refused(inferencer, size):
+    with pytest.raises(ValueError, match=rf'batch_size={size}: expected a whole number'):
+        inferencer(*pair(), batch_size=size)
+
+
+def test_another_number_of_dates_is_no_unreadable_file(inferencer):
+    skipped = []
+    with pytest.raises(ValueError, match='this model reads pairs; img_to is missing'):
+        list(inferencer.answers([(pair()[0], None)], on_error=lambda *told: skipped.append(told)))
+    assert not skipped
+
+
+def test_pixels_without_data_are_said(inferencer, tmp_path):
+    import rasterio
+    for name, frame in zip('ab', pair(), strict=True):
+        with rasterio.open(tmp_path / f'{name}.tif', 'w', driver='GTiff', height=48, width=64,
+                           count=3, dtype='uint8', nodata=20) as file:
+            file.write(np.moveaxis(frame, -1, 0))
+    done = inferencer(tmp_path / 'a.tif', tmp_path / 'b.tif').processing
+    assert done.nodata == 48 * 64
+    assert '3072 pixels hold no data at some date: the answer means nothing there' in str(done)
+    done = inferencer(*pair()).processing
+    assert done.nodata == 0 and 'no data' not in str(done)
+
+
+def test_config_and_checkpoint_in_the_wrong_order_are_told(checkpoint):
+    with pytest.raises(ValueError, match=r"fake\.pth' is no config: a file ending in \.py.*after "
+                                         r"it the checkpoint; found 'x\.py' there"):
+        ChangeInferencer(checkpoint, 'x.py', device='cpu')
+
+
+def test_a_setting_of_another_type_is_one_message(checkpoint):
+    with pytest.raises(ValueError, match=r"cannot be built with these settings \(\{'model\.width'"):
+        ChangeInferencer(checkpoint, device='cpu', cfg_options={'model.width': 'wide'})

@@ -44,6 +44,17 @@ def test_size_and_overlap_may_be_given():
         training_window(config(), {}, size=100, overlap=100)
 
 
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(size=0), r'^window=0: expected a whole number of pixels, at least 1$'),
+    (dict(size=-5), 'window=-5: '), (dict(size=2.5), r'window=2\.5: '),
+    (dict(size=(64, 64)), r'window=\(64, 64\): '),
+    (dict(size=64, overlap=-1), 'overlap=-1: expected a whole number of pixels, at least 0'),
+    (dict(size=64, overlap=0.25), r'overlap=0\.25: ')])
+def test_sizes_that_are_no_pixels_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        training_window(config(), {}, **options)
+
+
 def frames(height, width, dates=2):
     rng = np.random.default_rng(0)
     return list(rng.integers(0, 256, (dates, height, width, 3), dtype=np.uint8))
