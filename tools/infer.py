@@ -14,7 +14,9 @@ Examples::
 An image larger than those of the training is answered in windows; the line "answered" tells how.
 """
 import argparse
+import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,12 +107,25 @@ def _checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
             low, high = map(float, args.scale)
         except ValueError:
             parser.error(f"--scale {' '.join(args.scale)}: expected two numbers, or 'percentile'")
+        if not (math.isfinite(low) and math.isfinite(high)):
+            parser.error(f"--scale {' '.join(args.scale)}: expected two finite numbers")
         args.scale = (low, high)
     elif args.scale is not None:
         args.scale = 'percentile'
     if args.batch_size < 1:
         parser.error(f'--batch-size {args.batch_size}: expected at least 1')
+    if args.out:
+        _check_folder(parser, Path(args.out))
     return args
+
+
+def _check_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Refuse a folder that cannot be written before the model is loaded and has answered."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        parser.error(f"--out '{folder}': '{there}' is a file; a folder was expected")
+    if not os.access(there, os.W_OK | os.X_OK):
+        parser.error(f"--out '{folder}': no permission to write in '{there}'")
 
 
 def decoding_of(args: argparse.Namespace, known: dict) -> dict:
@@ -142,12 +157,17 @@ def names_of(samples: Sequence[tuple[str, str | None]]) -> dict[tuple, str]:
     if len(samples) == 1:
         files = [path for path in samples[0] if path]
         return {tuple(files): safe_name('_'.join(dict.fromkeys(Path(path).stem for path in files)))}
-    root = os.path.commonpath([str(Path(first).parent) for first, _ in samples])
-    stems = [Path(os.path.relpath(first, root or '.')) for first, _ in samples]
-    twice = Counter(stem.with_suffix('') for stem in stems)
-    return {tuple(filter(None, sample)): safe_name(
-        (stem if twice[stem.with_suffix('')] > 1 else stem.with_suffix('')).as_posix())
-        for stem, sample in zip(stems, samples, strict=True)}
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(first)) for first, _ in samples])
+
+    def candidates(sample: tuple[str, str | None]) -> list[str]:
+        """Return names from short to long; the last one is the sample's alone."""
+        path = Path(os.path.relpath(sample[0], root))
+        return [path.with_suffix('').as_posix(), path.as_posix(), ' '.join(filter(None, sample))]
+
+    names = {tuple(filter(None, sample)): candidates(sample) for sample in samples}
+    used = Counter(name for own in names.values() for name in set(own))
+    return {sample: safe_name(next((name for name in own if used[name] == 1), own[-1]))
+            for sample, own in names.items()}
 
 
 def main() -> None:
@@ -188,6 +208,13 @@ def answer_all(args: argparse.Namespace, inferencer: Any, samples: list[tuple[st
         if several:
             print(f"\n{' -> '.join(result.sources)}")
         print(describe(result, args.per_window))
+        asked = [f'--{flag}' for flag in ('attention', 'trajectory') if getattr(args, flag)]
+        asked += ['--nbest'] if (args.nbest or 1) > 1 else []
+        if asked and len(result.windows) > 1:
+            print(f"note         {' and '.join(asked)}: for single windows only; the sentence "
+                  'above is put together from several. '
+                  f'--window {max(result.processing.size)} takes the image whole, with smaller '
+                  'objects than in training')
         if args.out:
             files = write(result, args.out, names[result.sources], inferencer.checkpoint)
             print('written      ' + '\n             '.join(map(str, files)))
@@ -204,4 +231,8 @@ def write(result: Any, folder: str, name: str, checkpoint: str) -> list[Path]:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print('\ninterrupted: the files written so far are whole', file=sys.stderr)
+        raise SystemExit(130) from None

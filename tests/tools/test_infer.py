@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -84,6 +85,15 @@ def test_folders_and_lists_are_answered_and_a_bad_file_ends_nothing(call, tmp_pa
     assert [path.name for path in (tmp_path / 'listed').glob('*.json')] == ['1.json']
 
 
+def test_answers_about_the_same_earlier_image_have_files_of_their_own(call, tmp_path):
+    (tmp_path / 'list.txt').write_text(
+        f'before.png  after.png\nbefore.png  before.png\n{tmp_path}/after.png  gone.png\n')
+    with pytest.raises(SystemExit, match=r'1 of 3 samples cannot be read; first: .*gone\.png'):
+        call('--list', 'list.txt', '--out', 'out')
+    stored = [json.loads(path.read_text()) for path in (tmp_path / 'out').glob('*.json')]
+    assert sorted(one['images'][1] for one in stored) == ['after.png', 'before.png']
+
+
 def test_reading_and_settings_reach_the_model(call, tmp_path):
     deep = np.zeros((32, 48, 4), np.uint16)
     later = deep.copy()
@@ -123,6 +133,14 @@ def test_attention_is_drawn_beside_the_panel(call, tmp_path):
     assert warm.sum() >= 3 * 10, 'each word has a hot edge'
     call(*PAIR, '--out', 'plain')
     assert not (tmp_path / 'plain/before_after_attention.png').exists()
+
+
+def test_what_only_single_windows_have_is_said_of_a_large_image(call):
+    out = call(*PAIR, '--attention', '--nbest', '2', '--out', 'out', '--window', '32')
+    assert 'note         --attention and --nbest: for single windows only' in out
+    assert '--window 48 takes the image whole' in out and 'attention.png' not in out
+    assert 'single windows' not in call(*PAIR, '--nbest', '2', '--window', '48')
+    assert 'single windows' not in call(*PAIR, '--nbest', '1', '--window', '32')
 
 
 def test_attention_needs_a_folder_to_draw_in(call, capsys):
@@ -240,7 +258,44 @@ def test_no_beams_at_all_is_refused_like_any_other_number(call):
     assert 'changed 0 0' in call(*PAIR, '--beams', '0')  # the fake repeats what reaches the head
 
 
-def test_an_unwritable_folder_is_one_line(call, tmp_path):
+@pytest.mark.parametrize('out', ['out', 'out/deeper'])
+def test_a_file_in_place_of_the_folder_is_refused_before_the_model_is_loaded(call, tmp_path, out,
+                                                                             capsys):
     (tmp_path / 'out').write_text('a file')
-    with pytest.raises(SystemExit, match=r"^error: the pictures cannot be written to 'out': "):
+    with pytest.raises(SystemExit, match='2'):
+        call(*PAIR, '--out', out, '--device', 'there is no such device')
+    assert 'is a file; a folder was expected' in capsys.readouterr().err
+
+
+def test_a_folder_without_permission_is_refused_at_once(call, monkeypatch, capsys):
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    with pytest.raises(SystemExit, match='2'):
+        call(*PAIR, '--out', 'out/deeper')
+    assert "--out 'out/deeper': no permission to write in " in capsys.readouterr().err
+
+
+def test_a_failure_to_write_is_one_line(call, monkeypatch):
+    def full(*_args, **_facts):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('rscc.inference.result.InferenceResult.save', full)
+    with pytest.raises(SystemExit, match=r"^error: the pictures cannot be written to 'out': .*No "):
         call(*PAIR, '--out', 'out')
+
+
+@pytest.mark.parametrize('scale', [('0', 'inf'), ('nan', '1')])
+def test_a_scale_without_end_is_refused(call, capsys, scale):
+    with pytest.raises(SystemExit, match='2'):
+        call(*PAIR, '--scale', *scale)
+    assert 'expected two finite numbers' in capsys.readouterr().err
+
+
+def test_an_interruption_is_one_line_and_status_130(repo, call, monkeypatch, capsys):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('rscc.apis.ChangeInferencer', interrupted)
+    monkeypatch.setattr(sys, 'argv', ['infer.py', 'fake.pth', *PAIR])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(repo / 'tools/infer.py'), run_name='__main__')
+    assert ended.value.code == 130 and 'interrupted: the files' in capsys.readouterr().err
