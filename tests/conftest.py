@@ -16,10 +16,10 @@ def repo() -> Path:
 @pytest.fixture(scope='session')
 def samples() -> Path:
     """Real images and annotations; the test is skipped where they are absent."""
-    folder = Path(os.environ.get('RSCC_SAMPLES', ROOT.parent / 'shared' / 'data'))
-    if not folder.is_dir():
-        pytest.skip(f"no real samples at '{folder}' (set RSCC_SAMPLES)")
-    return folder
+    folder = os.environ.get('RSCC_SAMPLES')
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"no real samples at '{folder or ''}' (set RSCC_SAMPLES)")
+    return Path(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
