@@ -183,7 +183,7 @@ def read_json(path: str | os.PathLike, unique_keys: bool = False) -> Any:
         raise ValueError(f"'{path}' holds a number that is too long: {error}") from error
     # Only an escape can put half a character into text that was UTF-8.
     if _HALF_ESCAPE.search(text):
-        _check_strings(data, str(path))
+        _check_strings(data, f"'{path}'")
     return data
 
 
@@ -248,12 +248,12 @@ def _check_strings(data: Any, place: str) -> None:
     while waiting:
         value, place = waiting.pop()
         if isinstance(value, str):
-            check_text(value, f"'{place}'")
+            check_text(value, place)
         elif isinstance(value, list):
             waiting += [(item, f'{place}: {index}') for index, item in enumerate(value)]
         elif isinstance(value, dict):
             for key, item in value.items():
-                check_text(key, f"a key of '{place}'")
+                check_text(key, f'a key of {place}')
                 waiting.append((item, f'{place}: {key}'))
 
 

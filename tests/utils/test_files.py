@@ -1,5 +1,6 @@
 import errno
 import gzip
+import json
 import os
 import stat
 
@@ -139,3 +140,25 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
         assert first and not second
     with locked(tmp_path / 'lock', wait=False) as free:
         assert free
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('{"images": [{"raw": "a"}, {"raw": "a road \\ud83d near"}]}',
+     r"a\.json': images: 1: raw holds half a character, U\+D83D after 'a road ', which cannot be"),
+    ('[{"\\udce9t\\u00e9": 1}]', r"a key of '.*a\.json': 0 holds half a character, U\+DCE9"),
+    ('[' * 20000 + ']' * 20000, r"a\.json' is nested too deeply"),
+    ('[1, ' + '9' * 5000 + ']', r"a\.json' holds a number that is too long: .*limit")])
+def test_what_no_reader_expects_is_refused_with_its_place(tmp_path, text, message):
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_json(tmp_path / 'a.json')
+
+
+def test_whole_characters_in_two_escapes_are_text(tmp_path):
+    (tmp_path / 'a.json').write_text('["\\ud83d\\ude00", "\\\\ud83d"]')
+    assert read_json(tmp_path / 'a.json') == ['😀', '\\ud83d']
+
+
+def test_half_a_character_is_written_as_json_escapes_it(tmp_path):
+    write_json(tmp_path / 'a.json', ['caf\udce9'])
+    assert json.loads((tmp_path / 'a.json').read_text(encoding='utf-8')) == ['caf\udce9']
