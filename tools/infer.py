@@ -162,7 +162,9 @@ def names_of(samples: Sequence[tuple[str, str | None]]) -> dict[tuple, str]:
     def candidates(sample: tuple[str, str | None]) -> list[str]:
         """Return names from short to long; the last one is the sample's alone."""
         path = Path(os.path.relpath(sample[0], root))
-        return [path.with_suffix('').as_posix(), path.as_posix(), ' '.join(filter(None, sample))]
+        short = path.with_suffix('').as_posix()
+        return [short, path.as_posix(), f'{short} {Path(sample[1] or "").stem}',
+                ' '.join(filter(None, sample))]
 
     names = {tuple(filter(None, sample)): candidates(sample) for sample in samples}
     used = Counter(name for own in names.values() for name in set(own))

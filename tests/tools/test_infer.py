@@ -92,6 +92,8 @@ def test_answers_about_the_same_earlier_image_have_files_of_their_own(call, tmp_
         call('--list', 'list.txt', '--out', 'out')
     stored = [json.loads(path.read_text()) for path in (tmp_path / 'out').glob('*.json')]
     assert sorted(one['images'][1] for one in stored) == ['after.png', 'before.png']
+    names = sorted(path.stem for path in (tmp_path / 'out').glob('*.json'))
+    assert [name.rsplit('-', 1)[0] for name in names] == ['before_after', 'before_before']
 
 
 def test_reading_and_settings_reach_the_model(call, tmp_path):
