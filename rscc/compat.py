@@ -95,12 +95,13 @@ def hub_in_reach(seconds: float = 3.0) -> bool:
     return True
 
 
-def refuse_absent_folder(name: str, remedy: str) -> None:
+def refuse_absent_folder(name: str | os.PathLike, remedy: str) -> None:
     """Refuse a path that is no folder, which a hub would be asked for in vain.
 
     Raises:
         FileNotFoundError: With the variable of the environment that holds it, and the remedy.
     """
+    name = str(name)
     folder = Path(name).expanduser()
     if not folder.is_dir() and (folder.is_absolute() or name.startswith(('.', '~'))
                                 or name.count('/') > 1 or '\\' in name):
@@ -117,8 +118,9 @@ def out_of_reach(name: str) -> str:
 
 
 def _variable_of(name: str) -> str:
-    """Return `` (from RSCC_BLIP)`` where that variable holds a name."""
-    return ' (from RSCC_BLIP)' if os.environ.get('RSCC_BLIP') == name else ''
+    """Return `` (from RSCC_BLIP)`` where such a variable of ours holds a name."""
+    return next((f' (from {variable})' for variable, value in os.environ.items()
+                 if variable.startswith('RSCC_') and value == name), '')
 
 
 def _explained_import(package: str, submodule: str) -> ModuleType:

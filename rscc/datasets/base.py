@@ -88,8 +88,6 @@ class ChangeDataset(BaseDataset):
     METAINFO: ClassVar[dict[str, Any]] = {'task': 'pair', 'classes': None, 'palette': None}
     TITLE = 'dataset'
     ANCHOR = ''
-    #: Whether the images are rendered; a checkpoint that has seen no others says so.
-    RENDERED = False
     LABEL_MAP: ClassVar[dict[int, int] | None] = None
     #: File in the dataset's folder for the words of its training captions.
     VOCABULARY = 'vocab_{language}.json'

@@ -31,7 +31,6 @@ class SynthChangeDataset(LEVIRCCDataset):
                                 'image_size': (256, 256), 'rendered': True}
     TITLE = 'built-in dataset'
     ANCHOR = 'built-in-dataset'
-    RENDERED = True
     LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
@@ -64,7 +63,6 @@ class SynthSceneDataset(ChangeDataset):
                                 'image_size': (256, 256), 'rendered': True}
     TITLE = 'built-in dataset (single images)'
     ANCHOR = 'built-in-dataset'
-    RENDERED = True
     VOCABULARY = 'vocab_scene_{language}.json'
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,

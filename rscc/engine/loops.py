@@ -40,13 +40,15 @@ class ResumableLoop:
         """
         raise NotImplementedError
 
+    _validation_due = True
+
     def make_up_for_validation(self) -> None:
         """Validate at the start of a resumed run if that was due at its checkpoint.
 
         A checkpoint is saved before the validation of its epoch; nothing tells whether that ended.
         Done again, it gives the same scores and changes nothing.
         """
-        if self._iter and self._is_time_to_validate():
+        if self._iter and self._validation_due and self._is_time_to_validate():
             self.runner.logger.info('validating the checkpoint again: the run may have been '
                                     'stopped before this validation ended')
             self.runner.val_loop.run()
@@ -86,17 +88,22 @@ class EpochBasedTrainLoop(ResumableLoop, _EpochBasedTrainLoop):
         """Begin the epoch after the last whole one, at its place in the schedule."""
         self._epoch, length = meta['epoch'], len(self.dataloader)
         self._iter = self._epoch * length
-        if self._iter == meta['iter']:
-            return
         before = meta.get('steps_per_epoch', meta['iter'] / max(self._epoch, 1))
-        what = (f'the checkpoint was saved within epoch {self._epoch + 1}, which begins again'
-                if before == length else
-                f'steps per epoch have changed from {before:.4g} to {length} (another batch size, '
-                'number of processes or dataset)')
+        what = []
+        if meta['iter'] != self._epoch * before:
+            self._validation_due = False  # its weights are not those of the end of an epoch
+            what.append(f'the checkpoint was saved within epoch {self._epoch + 1}, which begins '
+                        'again')
+        if before != length:
+            what.append(f'steps per epoch have changed from {before:.4g} to {length} (another '
+                        'batch size, number of processes or dataset)')
+        if not what:
+            return
         self.runner.logger.warning(
-            f'{what}: going on after epoch {self._epoch} of {self._max_epochs}, that is at step '
-            f'{self._iter} of {self._max_iters} instead of {meta["iter"]}. The schedule goes on at '
-            'that share of the run; the peak of the learning rate stays that of the checkpoint')
+            f'{"; ".join(what)}: going on after epoch {self._epoch} of {self._max_epochs}, that is '
+            f'at step {self._iter} of {self._max_iters} instead of {meta["iter"]}. The schedule '
+            'goes on at that share of the run; the peak of the learning rate stays that of the '
+            'checkpoint')
         replay_schedules(self.runner, self._epoch, length)
 
 

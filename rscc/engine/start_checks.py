@@ -127,7 +127,8 @@ def _untouched(model: nn.Module) -> Iterator[None]:
     kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
     modes = {module: module.training for module in model.modules()}
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices), torch.no_grad():
             model.train()
             for module in model.modules():  # frozen ones are not trained, see FreezeHook
                 if isinstance(module, _BatchNorm) and not _learns(module):

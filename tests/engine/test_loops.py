@@ -77,9 +77,12 @@ def test_the_same_batch_size_is_not_told_and_nothing_is_replayed(build, log_of):
 def test_a_checkpoint_within_an_epoch_begins_that_epoch_again(build, log_of):
     saving = {'checkpoint': {'by_epoch': False, 'interval': 6, 'save_last': False}}
     build('parts', **by_epochs(2, 4, default_hooks=saving)).train()
-    resumed, ours = trained(build, 'parts', resume=True, **by_epochs(2, 4))
+    changes = by_epochs(2, 4)
+    changes['train_cfg']['val_interval'] = 1
+    resumed, ours = trained(build, 'parts', resume=True, **changes)
     assert sorted(ours) == [4, 5, 6, 7]
     assert 'the checkpoint was saved within epoch 2, which begins again' in log_of(resumed)
+    assert 'validating the checkpoint again' not in log_of(resumed)
 
 
 def test_a_schedule_that_waits_for_scores_is_left_as_it_was(build, log_of):
@@ -186,13 +189,17 @@ def test_two_runs_in_one_folder_are_refused_and_leave_each_others_files(build, t
     assert not half.exists() and (tmp_path / 'run' / 'epoch_1.pth').is_file()
 
 
-def test_a_checkpoint_says_whether_it_has_seen_rendered_images_only(build, tmp_path, monkeypatch):
-    build().train()
-    path = tmp_path / 'run' / 'epoch_1.pth'
-    assert read_checkpoint(path)['meta']['dataset_meta']['rendered'] is False
-    monkeypatch.setattr('rscc.engine.hooks.checkpoint_hook.is_rendered', lambda dataset: True)
-    build().train()
-    assert read_checkpoint(path)['meta']['dataset_meta']['rendered'] is True
+@pytest.mark.parametrize(('kinds', 'rendered'), [
+    ([True], True), ([True, True], True), ([True, False], False), ([False], None)])
+def test_a_checkpoint_says_whether_it_has_seen_rendered_images_only(
+        build, tmp_path, kinds, rendered):
+    parts = [{'type': 'ToyPairs', 'metainfo': {'rendered': True} if kind else {}}
+             for kind in kinds]
+    build(train_dataloader={'dataset': {
+        '_delete_': True, 'type': 'ConcatDataset', 'datasets': parts,
+        'ignore_keys': 'rendered'}}).train()
+    meta = read_checkpoint(tmp_path / 'run' / 'epoch_1.pth')['meta']['dataset_meta']
+    assert meta.get('rendered') is rendered
 
 
 def test_the_config_of_the_folder_is_that_of_its_training(tmp_path):

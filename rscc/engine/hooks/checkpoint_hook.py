@@ -11,7 +11,6 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from rscc.datasets.base import ChangeDataset
 from rscc.engine.hooks.epoch_hooks import innermost
 from rscc.engine.loops import ResumableLoop
 from rscc.registry import HOOKS
@@ -74,11 +73,6 @@ def _explain(path: Path, size: int, error: OSError) -> str:
             'continue with --resume')
 
 
-def is_rendered(dataset: Any) -> bool:
-    """Tell whether a dataset says that its images are rendered."""
-    return isinstance(dataset, ChangeDataset) and dataset.RENDERED
-
-
 def remove_leftovers(folder: str | os.PathLike) -> int:
     """Delete temporary files of checkpoints whose writing was killed, and return their number."""
     leftovers = list(Path(folder).glob('.*.pth.*.tmp'))
@@ -136,12 +130,14 @@ class SafeCheckpointHook(CheckpointHook):
             remove_leftovers(self.out_dir)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note where the run is, and whether all its images were rendered."""
+        """Note where the run is; one that has also seen other images is no longer ``rendered``."""
         meta = checkpoint['meta']
         if isinstance(runner.train_loop, ResumableLoop):
             meta.update(runner.train_loop.progress())
-        rendered = all(map(is_rendered, innermost(runner.train_dataloader.dataset)))
-        meta['dataset_meta'] = {**meta.get('dataset_meta', {}), 'rendered': rendered}
+        # Of several datasets in one, metainfo is that of the first.
+        if 'rendered' in meta.get('dataset_meta', ()) and not all(
+                one.metainfo.get('rendered') for one in innermost(runner.train_dataloader.dataset)):
+            meta['dataset_meta'] = {**meta['dataset_meta'], 'rendered': False}
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, note which file is the last one, and only then drop the outdated ones."""
