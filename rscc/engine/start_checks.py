@@ -48,8 +48,7 @@ def check_monitored_names(runner: Any) -> None:
 def _monitored(runner: Any) -> Iterator[tuple[str, str]]:
     """Yield the setting and the name of every score that something waits for."""
     for hook in runner.hooks:
-        # Without validations no best checkpoint is kept, which is a choice.
-        if isinstance(hook, CheckpointHook) and runner.val_loop is not None:
+        if isinstance(hook, CheckpointHook):
             yield from (('default_hooks.checkpoint.save_best', name)
                         for name in hook.save_best or () if name != 'auto')
         if isinstance(hook, EarlyStoppingHook):
