@@ -112,7 +112,7 @@ def test_annotations_without_splits_ask_for_none(levir, edit_annotations):
     edit_annotations(levir, lambda images: [image.pop('split') for image in images])
     with pytest.raises(ValueError, match=r'has no splits.*pass split=None'):
         build(levir)
-    with pytest.raises(ValueError, match=r"needs \['split'\].*does not say"):
+    with pytest.raises(ValueError, match=r"needs \['split'\], but the entry of"):
         build(levir, split=None, img_from='{split}/A/{filename}')
 
 

@@ -92,7 +92,7 @@ def test_the_originals_rule_needs_all_masks_to_agree():
 @pytest.mark.parametrize(('options', 'words'), [
     (dict(rule='maen'), r"rule='maen' is unknown.*Did you mean 'mean'"),
     (dict(blend='lin'), "blend='lin' is unknown: use one of"),
-    (dict(rule='and', blend='linear'), "blend 'linear' weighs tiles, and rule 'and' knows no")])
+    (dict(rule='and', blend='linear'), "blend 'linear' weighs tiles, which rule 'and' cannot do")])
 def test_unknown_rules_and_senseless_blends_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         next(merge_rows(None, GRIDS[0], **options))
