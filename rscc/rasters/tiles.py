@@ -16,6 +16,7 @@ from rscc.rasters.pair_check import check_pair
 from rscc.rasters.rows import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
 from rscc.utils import atomic_write, progress, read_json, write_json
+from rscc.utils.files import check_path
 from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
 from rscc.utils.paths import PathList, find_pairs, write_path_list
@@ -136,6 +137,8 @@ def read_index(path: str | Path) -> TileIndex:
     index = TileIndex(data['size'], data['overlap'], tuple(scenes), data.get('bands'),
                       data.get('scale'))
     for scene in scenes:
+        for file in scene.files.values():
+            check_path(file, f"index of tiles '{path}': a file of '{scene.stem[:100]}'")
         if scene.stem != _safe(scene.stem):
             raise ValueError(f"index of tiles '{path}': '{scene.stem}' cannot be the beginning of "
                              'file names. Cut the images again')

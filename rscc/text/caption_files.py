@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rscc.utils import read_json
+from rscc.utils.files import check_path
 from rscc.utils.forms import shorten
 
 #: Language -> keys of a sentence: the sentence, its words.
@@ -43,6 +44,7 @@ def sentences_of(item: Any, number: int, path: str | Path) -> tuple[str, list[An
     filename = item.get('filename') if isinstance(item, Mapping) else None
     if not isinstance(filename, str) or not filename:
         raise ValueError(f"'{path}': image {number} has no 'filename': found {_describe(item)}.")
+    check_path(filename, f"'{path}': 'filename' of image {number}")
     sentences = item.get('sentences', item.get('captions'))
     if not isinstance(sentences, list) or not sentences:
         raise ValueError(f"'{path}': '{filename}' has no captions: a non-empty list 'sentences' or "

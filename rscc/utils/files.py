@@ -242,6 +242,28 @@ def check_text(text: str, where: str) -> str:
     return text
 
 
+def check_path(path: str, where: str) -> str:
+    """Refuse a path that no file can have: empty, a folder's, with a NUL, or with a name too long.
+
+    Args:
+        path: The path as it is written somewhere; slashes of either kind part its names.
+        where: Where it is written, the subject of the message.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ValueError: If no file can have it.
+    """
+    names = path.replace('\\', '/').split('/')
+    long = len(path.encode(errors='replace')) > 4000 or any(
+        len(name.encode(errors='replace')) > 255 for name in names)
+    if '\0' in path or names[-1] in ('', '.', '..') or long:
+        shown = repr(path if len(path) < 100 else path[:100] + '...')
+        raise ValueError(f'{where} is no path of a file: {shown}')
+    return path
+
+
 def _check_strings(data: Any, place: str) -> None:
     """Refuse half characters in any string of JSON data, keys too, and name the place."""
     waiting = [(data, place)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from rscc.utils.files import atomic_write, read_text
+from rscc.utils.files import atomic_write, check_path, read_text
 from rscc.utils.names import did_you_mean
 
 #: Endings of image files, in small letters.
@@ -285,6 +285,8 @@ def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
         raise ValueError(f"'{path}' line {number} has {len(columns)} column(s): '{line.strip()}'. "
                          f"Write '{_FORM}', blanks or tabs between; put paths with blanks in "
                          'double quotes.')
+    for column in columns:
+        check_path(column, f"'{path}' line {number}: a column")
     return ListedPair(number, *columns[:3 if label else 2])
 
 

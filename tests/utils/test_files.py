@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from rscc.utils import atomic_write, read_json, write_json
-from rscc.utils.files import atomic_path, locked, reserve
+from rscc.utils.files import atomic_path, check_path, locked, reserve
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -162,3 +162,15 @@ def test_whole_characters_in_two_escapes_are_text(tmp_path):
 def test_half_a_character_is_written_as_json_escapes_it(tmp_path):
     write_json(tmp_path / 'a.json', ['caf\udce9'])
     assert json.loads((tmp_path / 'a.json').read_text(encoding='utf-8')) == ['caf\udce9']
+
+
+@pytest.mark.parametrize('path', ['', '.', 'A/', 'A/..', 'a\0.png', 'A/' + 'x' * 256, '桥' * 86,
+                                  'A\\', 'a/' * 2000 + 'b'])
+def test_what_no_file_can_be_called_is_no_path(path):
+    with pytest.raises(ValueError, match='c.json is no path of a file: '):
+        check_path(path, 'c.json')
+
+
+@pytest.mark.parametrize('path', ['a.png', 'A/1.png', r'C:\A\1.png', '/x/桥.tif', '...'])
+def test_usual_paths_pass(path):
+    assert check_path(path, 'c.json') == path
