@@ -167,7 +167,7 @@ def test_half_a_character_is_written_as_json_escapes_it(tmp_path):
 @pytest.mark.parametrize('path', ['', '.', 'A/', 'A/..', 'a\0.png', 'A/' + 'x' * 256, '桥' * 86,
                                   'A\\', 'a/' * 2000 + 'b'])
 def test_what_no_file_can_be_called_is_no_path(path):
-    with pytest.raises(ValueError, match='c.json is no path of a file: '):
+    with pytest.raises(ValueError, match=r'c.json is no path of a file: '):
         check_path(path, 'c.json')
 
 
