@@ -16,8 +16,12 @@ PARTS = [
     ['datasets', 'models', 'evaluation', 'visualization'],
     ['engine'],
     ['inference', 'importers'],
-    ['features'],
+    ['features', 'scenes'],
+    ['deployment'],
     ['apis'],
+    ['commands'],
+    ['cli'],
+    ['__main__'],
 ]
 FLOORS = {part: floor for floor, parts in enumerate(PARTS) for part in parts}
 TOOLS = len(PARTS)

@@ -1,0 +1,232 @@
+"""What the parts of scene interpretation hand to each other: grid, blocks, model, answers."""
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+#: Class of pixels without data, and nodata value of ``change.tif``.
+NODATA = 255
+Box = tuple[int, int, int, int]
+#: When a window is put into words: never (only its map counts), where it changed, in any case.
+Describe = Literal['never', 'changed', 'always']
+
+
+@dataclass(frozen=True)
+class SceneGrid:
+    """The pixels of a scene and their place on the map: those of its earlier date.
+
+    Attributes:
+        width, height: In pixels.
+        crs: Coordinate reference system as WKT; None for images without a place.
+        transform: (a, b, c, d, e, f), x = a * column + b * row + c and y = d * column + e * row + f
+            at the upper left corner of a pixel; None for images without a place.
+    """
+    width: int
+    height: int
+    crs: str | None = None
+    transform: tuple[float, ...] | None = None
+
+    @property
+    def box(self) -> Box:
+        """Left, top, right, bottom in pixels; right and bottom are not inside."""
+        return 0, 0, self.width, self.height
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle of a scene that is answered at once and stored as one file.
+
+    Attributes:
+        scene: Name of the scene.
+        number: Place among the scene's blocks, row by row, from 0.
+        box: The pixels that the block answers.
+        halo: Extent of the windows that cover them, inside the scene.
+        nodata: Share of pixels without data at some date, 0 to 1, from a reduced image.
+    """
+    scene: str
+    number: int
+    box: Box
+    halo: Box
+    nodata: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Name of the block, and of its file: row and column of its first pixel."""
+        return f'{self.scene}_{self.box[1]:07d}_{self.box[0]:07d}'
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        left, top, right, bottom = self.box
+        return bottom - top, right - left
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and its score (mean log-probability of its tokens, usually)."""
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """What a model says of one window.
+
+    Attributes:
+        probabilities: P(changed) float32 (h, w) of a model of one or two classes, else the
+            probability of each class (C, h, w); None without a mask head.
+        sentences: Best first; empty where none was asked for or there is no caption head.
+        change_probability: Of any change, 0 to 1; None without a flag head.
+    """
+    probabilities: np.ndarray | None = None
+    sentences: tuple[Sentence, ...] = ()
+    change_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class WindowSentence:
+    """A window that was put into words; a row of the layer ``sentences``.
+
+    Attributes:
+        box: Its pixels in the scene.
+        sentence, score: The best sentence.
+        flag: Whether the model says that something changed there: by its flag head, else by its
+            map, else by the sentence. Always False for models of single images.
+        probability: Of any change, by the flag head; None without one.
+        change_share: Share of changed pixels, 0 to 1; None without a mask head.
+        sampled: Described although nothing changed, as a sample.
+    """
+    box: Box
+    sentence: str
+    score: float
+    flag: bool
+    probability: float | None = None
+    change_share: float | None = None
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Pixels that could not be read, and why."""
+    box: Box
+    reason: str
+
+
+@dataclass
+class BlockAnswer:
+    """The answer to one block.
+
+    Attributes:
+        block: Which.
+        classes: uint8 (h, w), 0 = unchanged, :data:`NODATA` without data; None without a mask head.
+        probability: P(changed) as uint8 (h, w), 255 = 1, 0 without data; None without a mask head.
+        nodata_pixels: Pixels without data at some date or outside the area of interest.
+        sentences: Windows whose centre lies in the block and that were put into words.
+        gaps: What could not be read.
+        windows: Windows that the model computed.
+    """
+    block: Block
+    classes: np.ndarray | None = None
+    probability: np.ndarray | None = None
+    nodata_pixels: int = 0
+    sentences: list[WindowSentence] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    windows: int = 0
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's file tells of it; part of every summary.
+
+    Attributes:
+        task: ``'pair'`` or ``'single'``.
+        window: (H, W) in pixels of the scene that the model sees at once; None where it is not
+            known what a training image covered.
+        overlap: (rows, columns) that neighbouring windows share.
+        heads: Of ``'change_head'``, ``'caption_head'``, ``'flag_head'``.
+        classes: Names of the map's values, 0 first; empty where unknown.
+        palette: RGB per class; None for default colours.
+        threshold: P(changed) above which a pixel of a map of one or two classes is changed.
+        language: ``'en'`` or ``'zh'``; None without sentences.
+        no_change_captions: The dataset's sentences for unchanged pairs.
+        bands: Bands shown as red, green and blue, counted from 1, as in training; None for RGB.
+        scale: Values that become 0 and 255, as in training; None for 8-bit files.
+        ground_resolution: Metres of a pixel of the training images; None where unknown.
+        rendered: Whether the model has seen rendered images only.
+        weights: Name of the weights' file.
+        weights_hash: SHA-256 of the weights' file.
+        config: Name of the config.
+    """
+    task: str = 'pair'
+    window: tuple[int, int] | None = None
+    overlap: tuple[int, int] = (0, 0)
+    heads: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    palette: Sequence[Sequence[int]] | None = None
+    threshold: float = 0.5
+    language: str | None = None
+    no_change_captions: tuple[str, ...] = ()
+    bands: tuple[int, ...] | None = None
+    scale: Any = None
+    ground_resolution: float | None = None
+    rendered: bool = False
+    weights: str = ''
+    weights_hash: str = ''
+    config: str = ''
+
+    @property
+    def dates(self) -> int:
+        """Number of images of a sample."""
+        return 1 if self.task == 'single' else 2
+
+
+class Predictor(ABC):
+    """A model that answers windows of a scene.
+
+    Attributes:
+        facts: What its file tells.
+    """
+    #: Whether windows of other sizes than ``facts.window`` can be asked.
+    any_size: ClassVar[bool] = True
+
+    facts: ModelFacts
+
+    @abstractmethod
+    def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
+                ) -> list[WindowPrediction]:
+        """Answer a batch of windows.
+
+        Args:
+            windows: Of each its dates, uint8 RGB (h, w, 3), earliest first.
+            describe: Of each when it is put into words.
+        """
+
+
+class SceneReader(ABC):
+    """Pixels of a scene: every date on the grid of the earliest.
+
+    Attributes:
+        grid: That grid.
+        sources: Paths as they were given, one a date.
+    """
+    grid: SceneGrid
+    sources: tuple[str, ...]
+
+    @abstractmethod
+    def read(self, box: Box, shape: tuple[int, int] | None = None
+             ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Read a rectangle.
+
+        Args:
+            box: In pixels, inside the scene.
+            shape: (h, w) to read it at, reduced (from overviews where the files have them); None
+                for the pixels themselves.
+
+        Returns:
+            Frames uint8 RGB (h, w, 3), one a date, and where every date holds data, bool (h, w).
+
+        Raises:
+            OSError: If the file is damaged there.
+        """
