@@ -230,3 +230,42 @@ class SceneReader(ABC):
         Raises:
             OSError: If the file is damaged there.
         """
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which files are written, and how.
+
+    Attributes:
+        probability: ``probability.tif`` too.
+        geoparquet: ``changes.parquet`` and ``sentences.parquet`` too.
+        min_area: Smaller regions are left out of the polygons (not of ``change.tif``), in square
+            metres; in pixels where the scene has no place on the map.
+        simplify: Furthest that a simplified outline may lie from the pixels', in pixels; 0 follows
+            them.
+        language: Of the summary and the report; None takes the model's.
+    """
+    probability: bool = False
+    geoparquet: bool = False
+    min_area: float = 0.0
+    simplify: float = 0.0
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene whose blocks are all answered, as the writers of its files see it.
+
+    Attributes:
+        name: Of the scene.
+        reader: Its pixels, for thumbnails and crops.
+        facts: Of the model.
+        blocks: All of them, row by row.
+        provenance: JSON values that ``summary.json`` repeats: ``pair_check``, ``options``,
+            ``versions`` and others.
+    """
+    name: str
+    reader: SceneReader
+    facts: ModelFacts
+    blocks: tuple[Block, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
