@@ -17,7 +17,7 @@ from mmengine.config import Config
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.preparation import image_steps, trained_dataset
 from rscc.rasters.blending import RowBlender
-from rscc.rasters.windows import Axis, Grid
+from rscc.rasters.windows import Grid, window_grid
 from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.minimum_bayes_risk import similarity_matrix
 
@@ -47,11 +47,7 @@ class Window:
 
     def grid(self, height: int, width: int) -> Grid | None:
         """Return the windows over an image; None where it is taken whole."""
-        if self.size is None or (height <= self.size[0] and width <= self.size[1]):
-            return None
-        # Along an axis that one window covers there is no neighbour to overlap with.
-        return Grid(*(Axis(length, size, overlap if length > size else 0) for length, size, overlap
-                      in zip((height, width), self.size, self.overlap, strict=True)))
+        return window_grid(height, width, self.size, self.overlap)
 
 
 def training_window(cfg: Config, meta: Mapping, size: int | None = None,

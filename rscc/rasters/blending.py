@@ -17,6 +17,7 @@ RULES = {
 }
 BLENDS = {'none': 'all pixels of a tile count alike',
           'linear': 'pixels count less towards the border of their tile, which knows less'}
+_SMALL = np.float32(1e-30)  # below every weight: 0 / 0 where no tile says anything
 _WIDTHS = {'L': 255, 'I;16': 65535, 'I': 65535}
 
 
@@ -77,17 +78,21 @@ class RowBlender:
         self.sums: np.ndarray | None = None
         self._places = grid.places()
 
-    def add(self, tile: np.ndarray) -> tuple[int, np.ndarray] | None:
+    def add(self, tile: np.ndarray | None) -> tuple[int, np.ndarray] | None:
         """Take in the next tile, in the order of ``grid.places()``.
 
         Args:
-            tile: Values (h, w), or (C, h, w) of C classes.
+            tile: Values (h, w), or (C, h, w) of C classes; None for a tile that says nothing, whose
+                pixels are those of its neighbours, or 0 (rules ``'mean'`` and ``'vote'``).
 
         Returns:
             After the last tile of a row, the first image row that no further tile changes and the
-            values of all such rows, float32 (n, W) or (C, n, W); else None.
+            values of all such rows, float32 (n, W) or (C, n, W); None before, and where no tile
+            has said anything so far.
         """
         column, row = next(self._places)
+        if tile is None:
+            return self._finish(row) if column + 1 == self.grid.columns.count else None
         if self.sums is None:
             self.sums = np.full((*tile.shape[:-2], *self.weights.shape), self.start, np.float32)
         # The part of the tile that lies inside the image; mirrored pixels beyond it are dropped.
@@ -106,15 +111,17 @@ class RowBlender:
             self.sums[place] += weight * ((tile > 0.5) if self.rule == 'vote' else tile)
             self.weights[place] += weight
 
-    def _finish(self, row: int) -> tuple[int, np.ndarray]:
+    def _finish(self, row: int) -> tuple[int, np.ndarray] | None:
         """Return the rows above the next row of tiles, and keep those that it shares."""
+        if self.sums is None:
+            return None
         rows = self.grid.rows
         top = rows.start(row)
         first = max(top, 0)
         end = rows.length if row + 1 == rows.count else rows.start(row + 1)
         done = np.s_[..., first - top:end - top, :]
         values = (self.sums[done].copy() if self.rule in ('and', 'or')
-                  else self.sums[done] / self.weights[done])
+                  else self.sums[done] / np.maximum(self.weights[done], _SMALL))
         for kept, start in ((self.sums, self.start), (self.weights, 0)):
             kept[..., :rows.overlap, :] = kept[..., rows.step:, :].copy()
             kept[..., rows.overlap:, :] = start

@@ -74,6 +74,71 @@ class Axis:
         return [mirror(position, self.length) for position in range(start, start + self.tile)]
 
 
+@dataclass(frozen=True)
+class AxisPart:
+    """The windows of an axis that cover some of its pixels, as an axis of these pixels alone.
+
+    The windows are those of the whole axis: a part is answered as it would be within the whole.
+
+    Attributes:
+        axis: The whole axis.
+        first, end: Its pixels that the part keeps.
+    """
+
+    axis: Axis
+    first: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """Pixels of the part."""
+        return self.end - self.first
+
+    @property
+    def tile(self) -> int:
+        """Pixels of a window."""
+        return self.axis.tile
+
+    @property
+    def overlap(self) -> int:
+        """Pixels that neighbours share."""
+        return self.axis.overlap
+
+    @property
+    def step(self) -> int:
+        """Pixels from one window to the next."""
+        return self.axis.step
+
+    @property
+    def lowest(self) -> int:
+        """Number, on the whole axis, of the first window that reaches into the part."""
+        return max((self.first + self.axis.before - self.tile) // self.step + 1, 0)
+
+    @property
+    def count(self) -> int:
+        """How many windows reach into the part."""
+        last = min((self.end - 1 + self.axis.before) // self.step, self.axis.count - 1)
+        return last - self.lowest + 1
+
+    def start(self, index: int) -> int:
+        """Return where window ``index`` of the part (from 0) begins, in pixels of the part."""
+        return self.axis.start(self.lowest + index) - self.first
+
+    def inside(self, index: int) -> tuple[int, int]:
+        """Return first and end pixel of the part that window ``index`` covers."""
+        start = self.start(index)
+        return max(start, 0), min(start + self.tile, self.length)
+
+    def source(self, index: int) -> list[int]:
+        """Return, for every pixel of window ``index``, the pixel of the whole that fills it."""
+        return self.axis.source(self.lowest + index)
+
+    def owned(self, index: int) -> bool:
+        """Return whether the centre of window ``index`` lies in the part: it does in one only."""
+        centre = self.axis.start(self.lowest + index) + self.tile // 2
+        return self.first <= min(max(centre, 0), self.axis.length - 1) < self.end
+
+
 def mirror(position: int, length: int) -> int:
     """Return the pixel that a position outside of 0 to length - 1 shows.
 
@@ -95,8 +160,8 @@ class Grid:
         columns: The horizontal axis.
     """
 
-    rows: Axis
-    columns: Axis
+    rows: Axis | AxisPart
+    columns: Axis | AxisPart
 
     @property
     def height(self) -> int:
@@ -121,6 +186,23 @@ class Grid:
         left, right = self.columns.inside(column)
         top, bottom = self.rows.inside(row)
         return left, top, right, bottom
+
+
+def window_grid(height: int, width: int, size: tuple[int, int] | None,
+                overlap: tuple[int, int] = (0, 0)) -> Grid | None:
+    """Return the windows over an image; None where it is taken whole.
+
+    Args:
+        height: Rows of the image.
+        width: Columns of the image.
+        size: (H, W) of a window in pixels; None takes every image whole.
+        overlap: (rows, columns) that neighbours share.
+    """
+    if size is None or (height <= size[0] and width <= size[1]):
+        return None
+    # Along an axis that one window covers there is no neighbour to overlap with.
+    return Grid(*(Axis(length, side, shared if length > side else 0) for length, side, shared
+                  in zip((height, width), size, overlap, strict=True)))
 
 
 class TileGrid(Grid):

@@ -1,0 +1,254 @@
+"""Both dates of a scene on one grid, read in rectangles and, for the model, in bands ahead of it.
+
+Pixels that lack data at some date, or lie outside the area of interest, are black at every date: a
+model should see no change there, and its answer there does not count.
+"""
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
+from rscc.scenes.grids import on_grid
+from rscc.scenes.sources import STATISTICS_SIDE, DateImage
+from rscc.utils import require
+
+#: Threads that read ahead of the model.
+READERS = 2
+#: Rows that are read at once, at least: more are taken where the file stores more together.
+_ROWS = 256
+
+
+class PairReader(SceneReader):
+    """The dates of a scene on the grid of the first.
+
+    Args:
+        dates: One or two dates, see :func:`rscc.scenes.sources.open_date`.
+        assume_same_grid: Take images of which only one has a place as lying on its grid.
+        offset: Where the later date shows things relative to the earlier one, (columns, rows) in
+            pixels; it is read that much displaced.
+        match_histogram: Bring the later date's values to the distribution of the earlier one's.
+        area: Area of interest, see :class:`Area`.
+
+    Attributes:
+        dates: The dates on one grid.
+        overlap: Rectangle of the grid that all dates cover.
+        remarks: What was done to the dates, in sentences; nothing is done in silence.
+
+    Raises:
+        ValueError: If the dates do not overlap, only one has a place, or sizes of images without a
+            place differ.
+    """
+
+    def __init__(self, dates: Sequence[DateImage], assume_same_grid: bool = False,
+                 offset: tuple[float, float] = (0.0, 0.0), match_histogram: bool = False,
+                 area: 'Area | None' = None) -> None:
+        self.remarks: list[str] = []
+        self.grid = dates[0].grid
+        self.sources = tuple(date.name for date in dates)
+        self.dates = [dates[0]]
+        self.overlap = self.grid.box
+        if len(dates) > 1:
+            later, self.overlap = on_grid(dates[0], dates[1], assume_same_grid, offset,
+                                          self.remarks)
+            self.dates.append(later)
+        self.area = area
+        self._tables: np.ndarray | None = None
+        if match_histogram and len(dates) > 1:
+            self._tables = self._matching()
+            self.remarks.append(f"values of '{self.sources[1]}' were brought to the distribution "
+                                f"of those of '{self.sources[0]}' (--match-histogram)")
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(h, w) that the earlier date stores together."""
+        return self.dates[0].block
+
+    def read(self, box: Box, shape: tuple[int, int] | None = None
+             ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Read a rectangle, see :meth:`SceneReader.read`."""
+        read = [date.read(box, shape) for date in self.dates]
+        frames = [frame for frame, _ in read]
+        valid = np.logical_and.reduce([mask for _, mask in read])
+        if self.area is not None:
+            valid = valid & self.area.mask(self.grid, box, valid.shape)
+        if self._tables is not None:
+            frames[1] = np.stack([self._tables[band][frames[1][..., band]] for band in range(3)], 2)
+        if not valid.all():
+            frames = [np.where(valid[..., None], frame, 0).astype(np.uint8) for frame in frames]
+        return frames, valid
+
+    def reduced(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], np.ndarray]:
+        """Read the whole scene with at most ``side`` pixels along its longer side."""
+        width, height = self.grid.width, self.grid.height
+        factor = min(1.0, side / max(width, height))
+        return self.read(self.grid.box, (max(1, round(height * factor)),
+                                         max(1, round(width * factor))))
+
+    def _matching(self) -> np.ndarray:
+        """Return, for every band (3, 256), the value that each value of the later date becomes."""
+        frames, valid = self.reduced()
+        tables = []
+        for band in range(3):
+            earlier, later = (
+                np.cumsum(np.bincount(frame[..., band][valid], minlength=256)) / max(valid.sum(), 1)
+                for frame in frames)
+            tables.append(np.interp(later, earlier, np.arange(256)))
+        return np.rint(tables).astype(np.uint8)
+
+
+class Area:
+    """Polygons that limit the work; pixels whose centre lies outside count as without data.
+
+    Args:
+        path: A file that GDAL reads (GeoPackage, GeoJSON, Shapefile, ...).
+        grid: Grid of the scene.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no polygons, they lie outside, or a place on the map is missing.
+    """
+
+    def __init__(self, path: str | Path, grid: SceneGrid) -> None:
+        geopandas = require('geopandas', f"reading the polygons of '{path}'")
+        self._features = require('rasterio.features', 'an area of interest')
+        self._affine = require('affine', 'an area of interest').Affine
+        if grid.crs is None:
+            raise ValueError(f"the area of interest '{path}' cannot be laid over images without a "
+                             'place on the map')
+        if not Path(path).is_file() and '://' not in str(path):
+            raise FileNotFoundError(f"no polygons at '{path}'")
+        try:
+            table = geopandas.read_file(path)
+        except Exception as error:  # pyogrio raises many kinds
+            raise ValueError(f"'{path}' cannot be read as polygons: {error}") from error
+        if table.crs is None:
+            raise ValueError(f"the polygons of '{path}' name no coordinate system")
+        shapes = table.to_crs(grid.crs).geometry
+        self.shapes = shapes[shapes.geom_type.isin(('Polygon', 'MultiPolygon'))]
+        if not len(self.shapes):
+            raise ValueError(f"'{path}' holds no polygon ({len(table)} geometries)")
+        if not self.mask(grid, grid.box, (min(grid.height, 2048), min(grid.width, 2048))).any():
+            raise ValueError(f"no polygon of '{path}' covers a pixel of the scene")
+
+    def mask(self, grid: SceneGrid, box: Box, shape: tuple[int, int]) -> np.ndarray:
+        """Return which pixels of a rectangle, read at ``shape``, lie inside, bool (h, w)."""
+        left, top, right, bottom = box
+        place = (self._affine(*grid.transform) * self._affine.translation(left, top)
+                 * self._affine.scale((right - left) / shape[1], (bottom - top) / shape[0]))
+        return self._features.geometry_mask(self.shapes, shape, place, invert=True)
+
+
+class Bands:
+    """Rows of a rectangle, from top to bottom, read by threads ahead of who asks for them.
+
+    What is read at once ends where the file's stored blocks end, so that none is decoded twice.
+
+    Args:
+        reader: The scene.
+        box: The rectangle.
+        pool: Threads that read.
+        ahead: Pieces that are read before they are asked for.
+
+    Attributes:
+        gaps: What could not be read so far; it counts as without data.
+    """
+
+    def __init__(self, reader: PairReader, box: Box, pool: ThreadPoolExecutor, ahead: int = 2
+                 ) -> None:
+        self._reader, self._box, self._pool = reader, box, pool
+        self.gaps: list[Gap] = []
+        self._pieces = deque(self._cuts())
+        self._reading: deque[Future] = deque()
+        self._ahead = ahead
+        self._first = box[1]
+        self._rows: list[tuple[list[np.ndarray], np.ndarray]] = []
+        self._fill()
+
+    def _cuts(self) -> Iterator[Box]:
+        left, top, right, bottom = self._box
+        step = self._reader.block[0]
+        step *= -(-_ROWS // step)
+        if step > 8 * _ROWS:  # a file that is stored as a whole
+            step = _ROWS
+        edges = [top, *range((top // step + 1) * step, bottom, step), bottom]
+        return ((left, first, right, end) for first, end in itertools.pairwise(edges))
+
+    def _fill(self) -> None:
+        while self._pieces and len(self._reading) < self._ahead:
+            piece = self._pieces.popleft()
+            self._reading.append(self._pool.submit(read_around_gaps, self._reader, piece))
+
+    def rows(self, first: int, end: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return frames (n, W, 3) and where there is data (n, W) of some rows of the scene.
+
+        Args:
+            first, end: Rows, ``first`` never less than before.
+        """
+        have = self._first + sum(len(valid) for _, valid in self._rows)
+        while have < end:
+            frames, valid, gaps = self._reading.popleft().result()
+            self._fill()
+            self._rows.append((frames, valid))
+            self.gaps += gaps
+            have += len(valid)
+        while self._rows and self._first + len(self._rows[0][1]) <= first:
+            self._first += len(self._rows.pop(0)[1])
+        if len(self._rows) > 1:
+            frames = [np.concatenate([piece[date] for piece, _ in self._rows])
+                      for date in range(len(self._reader.dates))]
+            self._rows = [(frames, np.concatenate([valid for _, valid in self._rows]))]
+        frames, valid = self._rows[0]
+        part = slice(first - self._first, end - self._first)
+        return [frame[part] for frame in frames], valid[part]
+
+    def close(self) -> None:
+        """Let go of what was read ahead."""
+        for future in self._reading:
+            future.cancel()
+
+
+def read_around_gaps(reader: PairReader, box: Box
+                     ) -> tuple[list[np.ndarray], np.ndarray, list[Gap]]:
+    """Read a rectangle; what is damaged counts as without data and is listed.
+
+    Args:
+        reader: The scene.
+        box: The rectangle.
+
+    Returns:
+        Frames and where there is data, see :meth:`SceneReader.read`, and the damaged parts, as
+        small as the blocks that the file stores.
+    """
+    try:
+        return (*reader.read(box), [])
+    except OSError as error:
+        left, top, right, bottom = box
+        height, width = reader.block
+        rows = [top, *range((top // height + 1) * height, bottom, height), bottom]
+        columns = [left, *range((left // width + 1) * width, right, width), right]
+        if len(rows) == 2 and len(columns) == 2:
+            shape = (bottom - top, right - left)
+            return ([np.zeros((*shape, 3), np.uint8) for _ in reader.dates],
+                    np.zeros(shape, bool), [Gap(box, str(error))])
+    return _patched(reader, rows, columns)
+
+
+def _patched(reader: PairReader, rows: Sequence[int], columns: Sequence[int]
+             ) -> tuple[list[np.ndarray], np.ndarray, list[Gap]]:
+    """Read stored block by stored block, so that a damaged one costs its own pixels alone."""
+    shape = (rows[-1] - rows[0], columns[-1] - columns[0])
+    frames = [np.zeros((*shape, 3), np.uint8) for _ in reader.dates]
+    valid, gaps = np.zeros(shape, bool), []
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
+            parts, there, found = read_around_gaps(reader, (left, top, right, bottom))
+            place = np.s_[top - rows[0]:bottom - rows[0], left - columns[0]:right - columns[0]]
+            for frame, part in zip(frames, parts, strict=True):
+                frame[place] = part
+            valid[place] = there
+            gaps += found
+    return frames, valid, gaps

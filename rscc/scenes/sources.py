@@ -1,0 +1,322 @@
+"""One date of a scene: a georeferenced raster, a mosaic of such, or a picture without a place.
+
+Rasters are read through GDAL in rectangles; a date on another grid than the earlier one is warped
+by a virtual raster while it is read. Pictures (PNG, JPEG, ...) are decoded once, strictly, as
+everywhere in the package. Bands, values and statistics are settled once a scene: no window is
+stretched by its own brightness.
+"""
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from rscc.rasters.headers import read_header, unreadable
+from rscc.rasters.image_files import (
+    NeedsMapping,
+    as_rgb,
+    check_bands,
+    frame_and_nodata,
+    read_frame_and_nodata,
+)
+from rscc.rasters.rows import gdal
+from rscc.scenes.contracts import Box, SceneGrid
+from rscc.scenes.mosaics import mosaic
+from rscc.utils import require
+
+#: Longer side of the reduced image that statistics of a scene come from.
+STATISTICS_SIDE = 1024
+#: First bytes of the formats read in rectangles, and GDAL's driver of each: a file is never
+#: handed to another one, whatever its name.
+_MAGIC = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff',
+          b'<VRTDataset': 'VRT', b'\0\0\0\x0cjP': 'JP2OpenJPEG', b'EHFA_HEADER_TAG': 'HFA'}
+_ENDINGS = {'.vrt': 'VRT', '.jp2': 'JP2OpenJPEG', '.img': 'HFA'}  # of remote files
+_PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.gif')
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the values of a date become an 8-bit RGB image.
+
+    Attributes:
+        bands: Bands that become red, green and blue, counted from 1; None for RGB or grey files.
+        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` for the 2nd and
+            98th percentile of each band over the whole scene; None for 8-bit files.
+    """
+    bands: tuple[int, ...] | None = None
+    scale: Any = None
+
+
+class DateImage(ABC):
+    """One date: pixels as RGB, where they hold data, and their place.
+
+    Attributes:
+        name: As the user gave it.
+        grid: Size and place.
+        block: (h, w) that the file stores together.
+        dtype: Of the stored values.
+        count: Number of bands, without alpha.
+    """
+    name: str
+    grid: SceneGrid
+    block: tuple[int, int]
+    dtype: str
+    count: int
+
+    @abstractmethod
+    def read(self, box: Box, shape: tuple[int, int] | None = None
+             ) -> tuple[np.ndarray, np.ndarray]:
+        """Return RGB uint8 (h, w, 3) and where there is data, bool (h, w).
+
+        Args:
+            box: Left, top, right, bottom in pixels.
+            shape: (h, w) to read it at, reduced; None for the pixels themselves.
+
+        Raises:
+            OSError: If the file is damaged there.
+            ValueError: If its values cannot be shown; the message says what to give.
+        """
+
+
+class Picture(DateImage):
+    """An image file without a place on the map, decoded once."""
+
+    def __init__(self, path: str | Path, reading: Reading) -> None:
+        self.name, self.count = str(path), 3
+        frame, empty = read_frame_and_nodata(path, reading.bands, reading.scale)
+        self._frame = as_rgb(frame)
+        self._valid = None if empty is None else ~empty
+        height, width = self._frame.shape[:2]
+        self.grid, self.block, self.dtype = SceneGrid(width, height), (height, width), 'uint8'
+
+    def read(self, box: Box, shape: tuple[int, int] | None = None
+             ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a part of the decoded image."""
+        left, top, right, bottom = box
+        frame = self._frame[top:bottom, left:right]
+        valid = (np.ones(frame.shape[:2], bool) if self._valid is None
+                 else self._valid[top:bottom, left:right])
+        if shape is None:
+            return frame, valid
+        return (cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA),
+                cv2.resize(valid.astype(np.uint8), shape[::-1],
+                           interpolation=cv2.INTER_NEAREST) > 0)
+
+    def shifted(self, columns: float, rows: float) -> 'Picture':
+        """Return the picture moved right and down by some pixels; nothing enters at the border."""
+        moved = object.__new__(Picture)
+        moved.__dict__.update(self.__dict__)
+        height, width = self._frame.shape[:2]
+        matrix = np.float64([[1, 0, columns], [0, 1, rows]])
+        moved._frame = cv2.warpAffine(self._frame, matrix, (width, height))
+        valid = np.ones((height, width), np.uint8) if self._valid is None else (
+            self._valid.astype(np.uint8))
+        moved._valid = cv2.warpAffine(255 * valid, matrix, (width, height)) == 255
+        return moved
+
+
+class RasterDate(DateImage):
+    """A raster, or a mosaic of rasters, read in rectangles; each thread has its own handle.
+
+    Args:
+        name: As the user gave it.
+        source: What GDAL opens: a path, or the text of a virtual raster.
+        reading: Bands and scale.
+        target: Grid to warp it to while reading; None keeps its own.
+        resampling: Name of rasterio's resampling for that.
+    """
+
+    def __init__(self, name: str, source: str, reading: Reading, target: SceneGrid | None = None,
+                 resampling: str = 'bilinear') -> None:
+        self._rasterio = require('rasterio', f"reading '{name}'")
+        self._vrt = require('rasterio.vrt', f"reading '{name}'")
+        self.name, self._source, self.reading = name, source, reading
+        self._target, self._resampling = target, resampling
+        self._local = threading.local()
+        file = self._open()
+        self.own_grid = _grid_of(file, self._rasterio)
+        self.grid = target or self.own_grid
+        self.block, self.dtype = tuple(map(int, file.block_shapes[0])), file.dtypes[0]
+        self.nodata, self.bits = file.nodata, np.dtype(file.dtypes[0]).itemsize * 8
+        self.interpretation = tuple(kind.name for kind in file.colorinterp)
+        colours = [number for number, kind in enumerate(self.interpretation, 1) if kind != 'alpha']
+        self.count = len(colours)
+        if reading.bands is not None:
+            check_bands(reading.bands, file.count, name)
+        self._bands = list(reading.bands or colours)
+        self._check_placed(file)
+
+    def warped(self, target: SceneGrid, resampling: str) -> 'RasterDate':
+        """Return this date on another grid."""
+        return RasterDate(self.name, self._source, self.reading, target, resampling)
+
+    def read(self, box: Box, shape: tuple[int, int] | None = None
+             ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a rectangle as RGB, and where there is data."""
+        pixels, valid = self._stored(box, shape)
+        if self._colours is not None:
+            return self._colours[np.minimum(pixels[..., 0], 255)], valid
+        pixels = np.ascontiguousarray(pixels)
+        if np.issubdtype(pixels.dtype, np.floating):
+            valid &= np.isfinite(pixels).all(2)
+            pixels = np.where(valid[..., None], pixels, 0)
+        frame, _ = frame_and_nodata(pixels, self.name, None, self.scale)
+        return as_rgb(frame), valid
+
+    @cached_property
+    def scale(self) -> Any:
+        """``(low, high)``, numbers or one a band; None where values are shown as they are."""
+        if self.reading.scale != 'percentile':
+            return self.reading.scale
+        side = STATISTICS_SIDE / max(self.own_grid.width, self.own_grid.height)
+        shape = [max(1, round(length * min(side, 1)))
+                 for length in (self.own_grid.height, self.own_grid.width)]
+        # Of the file's own pixels: what the other date covers does not change it.
+        own = RasterDate(self.name, self._source, self.reading) if self._target else self
+        pixels, valid = own._stored(own.grid.box, tuple(shape))
+        seen = pixels[valid & np.isfinite(pixels).all(2)].astype(np.float32)
+        if not len(seen):
+            raise ValueError(f"'{self.name}' holds no data: no pixel gives a percentile")
+        low, high = np.percentile(seen, [2, 98], axis=0)
+        return low.astype(np.float32), high.astype(np.float32)
+
+    def _stored(self, box: Box, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return stored values (h, w, bands), and where there is data."""
+        left, top, right, bottom = box
+        window = self._rasterio.windows.Window(left, top, right - left, bottom - top)
+        options = {} if shape is None else dict(
+            out_shape=(len(self._bands), *shape),
+            resampling=self._rasterio.enums.Resampling.average)
+        with gdal(self._rasterio):
+            file = self._handle()
+            pixels = file.read(self._bands, window=window, **options)
+            masks = file.read_masks(self._bands, window=window, **options | (
+                {} if shape is None else {'resampling': self._rasterio.enums.Resampling.nearest}))
+        # A pixel holds data where any of its bands does.
+        return np.moveaxis(pixels, 0, -1), masks.any(0)
+
+    def _handle(self) -> Any:
+        """Return this thread's handle: GDAL's are not for several threads at once."""
+        if getattr(self._local, 'file', None) is None:
+            self._local.file = self._open()
+        return self._local.file
+
+    def _open(self) -> Any:
+        with gdal(self._rasterio):
+            try:
+                file = self._rasterio.open(self._source, driver=_driver(self._source))
+            except self._rasterio.errors.RasterioIOError as error:
+                if Path(self.name).exists():
+                    raise unreadable(self.name, error) from error
+                raise FileNotFoundError(f"no image at '{self.name}': {error}") from error
+            if self._target is None:
+                return file
+            return self._vrt.WarpedVRT(file, **self._warping(file))
+
+    def _warping(self, file: Any) -> dict[str, Any]:
+        """Return the options of the virtual raster that lays the file onto the target grid."""
+        target, options = self._target, {}
+        masked = file.nodata is not None or 'alpha' in [kind.name for kind in file.colorinterp]
+        if not masked:  # beyond the file's border there is no data either
+            options['add_alpha'] = True
+        return options | dict(
+            crs=target.crs, transform=self._rasterio.Affine(*target.transform), width=target.width,
+            height=target.height, resampling=self._rasterio.enums.Resampling[self._resampling],
+            src_crs=file.crs or target.crs)
+
+    @cached_property
+    def _colours(self) -> np.ndarray | None:
+        """RGB of every value of a palette file; None for others."""
+        if self.interpretation[0] != 'palette' or self.reading.bands is not None:
+            return None
+        with gdal(self._rasterio), self._rasterio.open(self._source) as file:
+            colours = file.colormap(1)
+        return np.array([colours.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
+
+    def _check_placed(self, file: Any) -> None:
+        points = [] if self._target else file.gcps[0]
+        if points and self.grid.transform is None:
+            raise ValueError(f"'{self.name}' is placed by {len(points)} ground control points and "
+                             'not by a grid. Lay it on one first: gdalwarp '
+                             f"'{self.name}' placed.tif")
+
+    def check_values(self) -> None:
+        """Refuse values that cannot be shown, before anything is computed.
+
+        Raises:
+            NeedsMapping: If bands or a scale have to be given.
+        """
+        if self._colours is None:
+            frame_and_nodata(np.zeros((1, 1, len(self._bands)), self.dtype), self.name, None,
+                             None if self.reading.scale is None else (0, 1))
+
+
+def _driver(source: str) -> str:
+    """Return GDAL's driver of a raster, by its first bytes where it is a file of this machine.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another format.
+    """
+    if source.startswith('<VRTDataset'):
+        return 'VRT'
+    if '://' in source or source.startswith('/vsi'):
+        return _ENDINGS.get(Path(source).suffix.lower(), 'GTiff')
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"no image at '{source}'")
+    with open(source, 'rb') as file:
+        start = file.read(64).lstrip()
+    for magic, driver in _MAGIC.items():
+        if start.startswith(magic):
+            return driver
+    raise unreadable(source, f'it begins with {start[:8]!r} and is no GeoTIFF, VRT, JPEG 2000 or '
+                     'Erdas Imagine file')
+
+
+def _grid_of(file: Any, rasterio: Any) -> SceneGrid:
+    crs = file.crs.to_wkt() if file.crs else None
+    placed = crs is not None or file.transform != rasterio.Affine.identity()
+    return SceneGrid(file.width, file.height, crs, tuple(file.transform)[:6] if placed else None)
+
+
+def open_date(given: str | Path | Sequence[str | Path], reading: Reading) -> DateImage:
+    """Open one date of a scene.
+
+    Args:
+        given: GeoTIFF, COG, VRT, a remote path as rasterio takes them (``s3://``, ``https://``,
+            ``/vsi...``), a picture; or a folder or list of rasters, which are one mosaic.
+        reading: Bands and scale.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or its values need bands or a scale.
+        ImportError: If rasterio is needed and not installed.
+    """
+    if not isinstance(given, str | Path) or Path(given).is_dir():
+        name, source = mosaic(given)
+        date = RasterDate(name, source, reading)
+    elif Path(given).suffix.lower() in _PICTURES or _turned(given):
+        return Picture(given, reading)
+    else:
+        date = RasterDate(str(given), str(given), reading)
+    try:
+        date.check_values()
+    except NeedsMapping as error:
+        raise ValueError(f'{error.flags} (in Python, bands and scale). Bands are counted from 1 in '
+                         'the order red, green, blue; --scale takes the two values that become '
+                         "black and white, or 'percentile'") from error
+    return date
+
+
+def _turned(path: str | Path) -> bool:
+    """Tell TIFFs without a place that are not stored as they are shown."""
+    if not Path(path).is_file() or Path(path).suffix.lower() not in ('.tif', '.tiff'):
+        return False
+    header = read_header(path)
+    return header.transform is None and (header.orientation != 1 or header.inverted
+                                         or header.bits < 8)
