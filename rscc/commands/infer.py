@@ -1,0 +1,241 @@
+"""The inference command: image pairs, or single images, of any size, answered by a trained model.
+
+Masks, sentences and pictures come out; ``tools/infer.py`` has examples.
+"""
+import argparse
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rscc.apis.command_line import add_config_options
+
+#: Decoding option that a flag sets.
+OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
+           'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
+           'attention': 'return_attention', 'trajectory': 'return_trajectory'}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what inference is told: model, images, how to read them, how to write sentences."""
+    parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
+                        help='config and checkpoint; the checkpoint alone where it holds its '
+                        'config (those of tools/train.py do); or the name of a config, of which '
+                        'the checkpoint in work_dirs/ is taken')
+    parser.add_argument('--img-from', metavar='A', help='earlier image of a pair, or a folder')
+    parser.add_argument('--img-to', metavar='B', help='later image of the pair, or a folder with '
+                        'files of the same names')
+    parser.add_argument('--img', metavar='A', help='the image, or a folder, for models of single '
+                        'images')
+    parser.add_argument('--list', metavar='FILE', help='path list of pairs, as '
+                        'tools/general/write_path.py writes it')
+    parser.add_argument('--out', metavar='DIR', help='write mask, overlay, panel and JSON there')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
+    parser.add_argument('--amp', action='store_true', help='reduced precision')
+    add_config_options(parser)
+    _add_reading(parser)
+    _add_decoding(parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('reading')
+    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                       help='bands to show, counted from 1, for files that are not RGB')
+    group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
+                       "and white, for files of more than 8 bits; or 'percentile'")
+    group.add_argument('--window', type=int, metavar='PIXELS', help='side of the windows, in '
+                       'place of what an image of the training covered')
+    group.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
+                       'windows share (default: a quarter of the window)')
+    group.add_argument('--batch-size', type=int, default=8, metavar='N',
+                       help='windows answered at once (%(default)s)')
+    group.add_argument('--per-window', action='store_true', help='print the sentence of every '
+                       'window too (the JSON below --out always has them)')
+
+
+def _add_decoding(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('sentences', "defaults: the config's")
+    group.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
+    group.add_argument('--beams', type=int, metavar='N', help='width of the search')
+    group.add_argument('--max-tokens', type=int, metavar='N', help='longest sentence')
+    group.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
+                       'what the model looked at when it wrote each word (caption heads with '
+                       'attention maps)')
+    group = parser.add_argument_group('diffusion caption heads', "defaults: the config's")
+    group.add_argument('--samples', type=int, metavar='K',
+                       help='sentences to draw; the one most like the others is the answer')
+    group.add_argument('--steps', type=int, metavar='N', help='noise levels from noise to words')
+    group.add_argument('--guidance', type=float, metavar='G',
+                       help='weight of the image against no image, 1 for the plain estimate')
+    group.add_argument('--seed', type=int, metavar='S', help='of the noise')
+    group.add_argument('--trajectory', '--strip', action='store_const', const=True,
+                       help='show what the sentence was at every noise level; with --out as a '
+                       'picture too')
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what contradicts itself, and turn ``args.scale`` into numbers or 'percentile'."""
+    if len(args.model) > 2:
+        parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
+    if args.attention and not args.out:
+        parser.error('--attention draws a picture below --out: name that folder too')
+    pair = (args.img_from is not None, args.img_to is not None)
+    ways = [args.img is not None, any(pair), args.list is not None]
+    if sum(ways) != 1 or (any(pair) and not all(pair)):
+        parser.error('give either --img-from and --img-to, or --img, or --list')
+    if args.scale is not None and args.scale != ['percentile']:
+        try:
+            low, high = map(float, args.scale)
+        except ValueError:
+            parser.error(f"--scale {' '.join(args.scale)}: expected two numbers, or 'percentile'")
+        if not (math.isfinite(low) and math.isfinite(high)):
+            parser.error(f"--scale {' '.join(args.scale)}: expected two finite numbers")
+        args.scale = (low, high)
+    elif args.scale is not None:
+        args.scale = 'percentile'
+    if args.batch_size < 1:
+        parser.error(f'--batch-size {args.batch_size}: expected at least 1')
+    if args.out:
+        _check_folder(parser, Path(args.out))
+
+
+def _check_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Refuse a folder that cannot be written before the model is loaded and has answered."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        parser.error(f"--out '{folder}': '{there}' is a file; a folder was expected")
+    if not os.access(there, os.W_OK | os.X_OK):
+        parser.error(f"--out '{folder}': no permission to write in '{there}'")
+
+
+def decoding_of(args: argparse.Namespace, known: dict) -> dict:
+    """Return the decoding options that were given; n-best needs as many beams or samples.
+
+    Args:
+        args: The command line.
+        known: Options of the caption head with the config's values; empty without a caption head.
+    """
+    given = {option: getattr(args, flag) for flag, option in OPTIONS.items()
+             if getattr(args, flag) is not None}
+    for flag, option in OPTIONS.items():
+        if known and option in given and option not in known:
+            raise SystemExit(f"error: --{flag.replace('_', '-')} sets the decoding option "
+                             f"'{option}', which this model's caption head does not have. It has: "
+                             f"{', '.join(known)}")
+    if 'seed' in given and known.get('sample') is False:
+        raise SystemExit("error: --seed has no effect: this model's caption head searches and "
+                         'draws nothing (decoding option sample=False)')
+    width = 'num_beams' if 'num_beams' in known else 'num_samples'
+    if 'num_captions' in given and width in known:
+        given.setdefault(width, max(known[width], given['num_captions']))
+    return given
+
+
+def names_of(samples: Sequence[tuple[str, str | None]]) -> dict[tuple, str]:
+    """Return a file name for the answer to every sample; no two are the same."""
+    from rscc.visualization.picture_files import safe_name
+    if len(samples) == 1:
+        files = [path for path in samples[0] if path]
+        return {tuple(files): safe_name('_'.join(dict.fromkeys(Path(path).stem for path in files)))}
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(first)) for first, _ in samples])
+
+    def candidates(sample: tuple[str, str | None]) -> list[str]:
+        """Return names from short to long; the last one is the sample's alone."""
+        path = Path(os.path.relpath(sample[0], root))
+        short = path.with_suffix('').as_posix()
+        return [short, path.as_posix(), f'{short} {Path(sample[1] or "").stem}',
+                ' '.join(filter(None, sample))]
+
+    names = {tuple(filter(None, sample)): candidates(sample) for sample in samples}
+    used = Counter(name for own in names.values() for name in set(own))
+    return {sample: safe_name(next((name for name in own if used[name] == 1), own[-1]))
+            for sample, own in names.items()}
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Read the command line, answer and report.
+
+    Args:
+        arguments: The command line without the name of the program; None for that of the process.
+        prog: Name of the program in usage and messages; None for that of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description='Answer pairs, or single images, of any size with a trained model.',
+        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A | --list FILE) [options]')
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    check_arguments(parser, args)
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        print('\ninterrupted: the files written so far are whole', file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def run(args: argparse.Namespace) -> None:
+    """Answer and report.
+
+    Args:
+        args: Those of :func:`add_arguments`, checked by :func:`check_arguments`.
+
+    Raises:
+        SystemExit: With what is wrong with the images, the model or the decoding options.
+    """
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.inference.inputs import samples_of
+    try:
+        samples = samples_of(args.img or args.img_from, args.img_to, args.list)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    from rscc.apis import ChangeInferencer
+    config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
+    try:
+        inferencer = ChangeInferencer(
+            config, checkpoint, args.device, args.amp, cfg_options=args.cfg_options,
+            bands=args.bands, scale=args.scale, window=args.window, overlap=args.overlap)
+        failed = answer_all(args, inferencer, samples)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    if failed:
+        raise SystemExit(f'error: {len(failed)} of {len(samples)} samples cannot be read; first: '
+                         f'{failed[0]}')
+
+
+def answer_all(args: argparse.Namespace, inferencer: Any, samples: list[tuple[str, str | None]]
+               ) -> list[str]:
+    """Print and write every answer; return the messages about samples that cannot be read."""
+    from rscc.inference.result import describe
+    names, failed, several = names_of(samples), [], len(samples) > 1
+
+    def skip(_sample: tuple, error: Exception) -> None:
+        failed.append(str(error))
+        print(f'skipped      {error}')
+
+    for result in inferencer.answers(samples, args.batch_size, skip if several else None,
+                                     **decoding_of(args, inferencer.decoding)):
+        if several:
+            print(f"\n{' -> '.join(result.sources)}")
+        print(describe(result, args.per_window))
+        asked = [f'--{flag}' for flag in ('attention', 'trajectory') if getattr(args, flag)]
+        asked += ['--nbest'] if (args.nbest or 1) > 1 else []
+        if asked and len(result.windows) > 1:
+            print(f"note         {' and '.join(asked)}: for single windows only; the sentence "
+                  'above is put together from several. '
+                  f'--window {max(result.processing.size)} takes the image whole, with smaller '
+                  'objects than in training')
+        if args.out:
+            files = write(result, args.out, names[result.sources], inferencer.checkpoint)
+            print('written      ' + '\n             '.join(map(str, files)))
+    return failed
+
+
+def write(result: Any, folder: str, name: str, checkpoint: str) -> list[Path]:
+    """Write the files of one answer."""
+    try:
+        return result.save(folder, name, images=list(result.sources), checkpoint=checkpoint)
+    except OSError as error:
+        raise SystemExit(f"error: the pictures cannot be written to '{folder}': {error}"
+                         ) from error
