@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.preparation import image_steps, trained_dataset
-from rscc.rasters.blending import RowBlender
+from rscc.rasters.blending import RowBlender, decided
 from rscc.rasters.windows import Grid, window_grid
 from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.minimum_bayes_risk import similarity_matrix
@@ -190,8 +190,7 @@ class WindowedImage:
         band = self._blender.add(class_probabilities(answer))
         if band is not None:
             first, values = band
-            self.mask[first:first + values.shape[-2]] = (
-                values > self.threshold if values.ndim == 2 else values.argmax(0))
+            self.mask[first:first + values.shape[-2]] = decided(values, self.threshold)
 
 
 def _cut(frame: np.ndarray, rows: list[int], columns: list[int]) -> np.ndarray:

@@ -2,12 +2,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 #: Class of pixels without data, and nodata value of ``change.tif``.
 NODATA = 255
+#: Share of changed pixels from which on a window has changed, where no flag head tells.
+CHANGED_SHARE = 0.001
 Box = tuple[int, int, int, int]
 #: When a window is put into words: never (only its map counts), where it changed, in any case.
 Describe = Literal['never', 'changed', 'always']
@@ -188,9 +190,6 @@ class Predictor(ABC):
     Attributes:
         facts: What its file tells.
     """
-    #: Whether windows of other sizes than ``facts.window`` can be asked.
-    any_size: ClassVar[bool] = True
-
     facts: ModelFacts
 
     @abstractmethod
@@ -200,8 +199,14 @@ class Predictor(ABC):
 
         Args:
             windows: Of each its dates, uint8 RGB (h, w, 3), earliest first.
-            describe: Of each when it is put into words.
+            describe: Of each when it is put into words. ``'changed'`` means a flag probability of
+                at least 0.5, else at least :data:`CHANGED_SHARE` changed pixels; of a model with
+                neither flag nor map, and of one of single images, every window.
         """
+
+    def tells_of_change(self, sentence: str) -> bool:
+        """Return whether a sentence says that something changed."""
+        return sentence.strip() not in self.facts.no_change_captions
 
 
 class SceneReader(ABC):

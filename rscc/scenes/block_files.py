@@ -1,0 +1,131 @@
+"""Answers to blocks as files: each appears under its final name only when it is whole.
+
+A folder of blocks belongs to one run: what it was computed from stands in its ``run.json``, and
+another run's blocks are never mixed in. Two processes may do the same block: the later file takes
+the place of the earlier, equal one.
+"""
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.scenes.contracts import Block, BlockAnswer, Gap, WindowSentence
+from rscc.utils import read_json
+from rscc.utils.files import atomic_path, atomic_write
+
+RECORD = 'run.json'
+_LISTED = 10  # missing blocks that a message names
+
+
+class OtherRun(ValueError):
+    """Error for a folder that holds the blocks of another run."""
+
+
+class BlockFolder:
+    """The answered blocks of one run.
+
+    Args:
+        folder: Made if needed.
+        record: What the answers depend on, JSON values: inputs, weights, options.
+
+    Raises:
+        OtherRun: If the folder holds blocks of another run; the message names what differs.
+    """
+
+    def __init__(self, folder: str | Path, record: dict[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.record = json.loads(json.dumps(record))
+        stored = self._stored()
+        differing = sorted(key for key in {*stored, *self.record}
+                           if stored.get(key) != self.record.get(key))
+        if stored and differing:
+            first = differing[0]
+            raise OtherRun(
+                f"'{self.folder}' holds blocks of another run, which differs in "
+                f"{', '.join(differing)} ({first}: {_short(stored.get(first))} there, "
+                f'{_short(self.record.get(first))} now). Give another --out, or --overwrite')
+        if not stored:
+            with atomic_write(self.folder / RECORD) as file:
+                json.dump(self.record, file, indent=1, ensure_ascii=False)
+
+    def _stored(self) -> dict[str, Any]:
+        path = self.folder / RECORD
+        return read_json(path) if path.is_file() else {}
+
+    def path(self, block: Block) -> Path:
+        """Return the file of a block."""
+        return self.folder / f'{block.id}.npz'
+
+    def has(self, block: Block) -> bool:
+        """Return whether a block is answered."""
+        return self.path(block).is_file()
+
+    def missing(self, blocks: Sequence[Block]) -> list[Block]:
+        """Return the blocks that are not answered."""
+        there = {path.name for path in self.folder.glob('*.npz')}
+        return [block for block in blocks if self.path(block).name not in there]
+
+    def check_complete(self, blocks: Sequence[Block]) -> None:
+        """Refuse to go on while blocks are missing.
+
+        Raises:
+            FileNotFoundError: The message names them.
+        """
+        missing = self.missing(blocks)
+        if missing:
+            names = ', '.join(block.id for block in missing[:_LISTED])
+            more = f' and {len(missing) - _LISTED} more' if len(missing) > _LISTED else ''
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(blocks)} blocks are missing in '{self.folder}': {names}"
+                f'{more}. Run their parts (--part i/n), or the command without --combine, which '
+                'does the rest')
+
+    def write(self, answer: BlockAnswer) -> Path:
+        """Write the answer to a block; it appears whole, or not at all.
+
+        Raises:
+            OSError: If the disk is full, for instance; what was there before is kept.
+        """
+        arrays = {name: value for name, value in (('classes', answer.classes),
+                                                  ('probability', answer.probability))
+                  if value is not None}
+        facts = dict(
+            block=asdict(answer.block), nodata_pixels=answer.nodata_pixels, windows=answer.windows,
+            sentences=[asdict(row) for row in answer.sentences],
+            gaps=[asdict(gap) for gap in answer.gaps])
+        path = self.path(answer.block)
+        with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+            np.savez_compressed(file, facts=np.frombuffer(
+                json.dumps(facts, ensure_ascii=False).encode(), np.uint8), **arrays)
+            file.flush()
+        return path
+
+    def read(self, block: Block) -> BlockAnswer:
+        """Read the answer to a block.
+
+        Raises:
+            FileNotFoundError: If it is missing.
+            ValueError: If the file is damaged; it has to be deleted and computed again.
+        """
+        path = self.path(block)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                facts = json.loads(file['facts'].tobytes())
+                arrays = {name: file[name] for name in ('classes', 'probability') if name in file}
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            raise ValueError(f"the block '{path}' is damaged ({error}). Delete it and run its part "
+                             'again') from error
+        return BlockAnswer(
+            block, nodata_pixels=facts['nodata_pixels'], windows=facts['windows'],
+            sentences=[WindowSentence(**row | {'box': tuple(row['box'])})
+                       for row in facts['sentences']],
+            gaps=[Gap(tuple(gap['box']), gap['reason']) for gap in facts['gaps']], **arrays)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + '...'

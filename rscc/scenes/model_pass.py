@@ -1,0 +1,201 @@
+"""A block through the model: windows in batches, maps blended, sentences where something changed.
+
+Batches never cross blocks, so that the answer to a block depends on nothing but its own pixels.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rscc.rasters.blending import RowBlender, decided
+from rscc.rasters.windows import Grid
+from rscc.scenes.blocks import part_of
+from rscc.scenes.contracts import (
+    CHANGED_SHARE,
+    NODATA,
+    Block,
+    BlockAnswer,
+    Box,
+    Describe,
+    Predictor,
+    WindowPrediction,
+    WindowSentence,
+)
+from rscc.scenes.reading import Bands
+
+#: Of the windows without change every so manieth is described too, as a sample.
+SAMPLE_EVERY = 50
+#: A window with less data is not put into words: its sentence would be about the border.
+_LEAST_DATA = 0.5
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """How blocks go through the model.
+
+    Attributes:
+        batch_size: Windows that are answered at once.
+        sample_every: Of the unchanged windows every so manieth is described too; 0 for none.
+    """
+    batch_size: int = 8
+    sample_every: int = SAMPLE_EVERY
+
+
+@dataclass
+class _Window:
+    """A window on its way through the model: its place, and its pixels where it has data."""
+    box: Box
+    frames: list[np.ndarray]
+    data: np.ndarray
+    describe: Describe
+
+
+class BlockPass:
+    """The way of one block through the model.
+
+    Args:
+        block: The block.
+        lattice: Windows over the whole scene; None where one window takes it whole.
+        bands: Pixels of the block's halo.
+        predictor: The model.
+        options: Batch size, and which windows are described.
+        advance: Told the number of windows that are done.
+    """
+
+    def __init__(self, block: Block, lattice: Grid | None, bands: Bands, predictor: Predictor,
+                 options: PassOptions, advance: Callable[[int], object] = lambda count: None
+                 ) -> None:
+        self.block, self.lattice, self.bands = block, lattice, bands
+        self.predictor, self.options, self.advance = predictor, options, advance
+        self.grid = None if lattice is None else part_of(lattice, block.box)
+        self.answer = BlockAnswer(block)
+        self._blender = None if self.grid is None else RowBlender(self.grid, blend='linear')
+        self._waiting: list[_Window | None] = []
+        self._data = np.zeros(block.shape, bool)
+        self._described = 'caption_head' in predictor.facts.heads
+
+    def run(self) -> BlockAnswer:
+        """Answer the block."""
+        if self.grid is None:
+            self._whole()
+        else:
+            for row in range(self.grid.rows.count):
+                self._row(row)
+        self._flush()
+        self.answer.gaps = list(self.bands.gaps)
+        self.answer.nodata_pixels = int(self._data.size - self._data.sum())
+        if 'change_head' in self.predictor.facts.heads:
+            self._finish_maps()
+        return self.answer
+
+    def _whole(self) -> None:
+        """Queue the block as one window."""
+        frames, self._data = self.bands.rows(self.block.box[1], self.block.box[3])
+        if self._data.any():
+            self._waiting.append(_Window(self.block.box, frames, self._data,
+                                         self._when(0, True, self._data)))
+
+    def _row(self, row: int) -> None:
+        """Queue the windows of one row, and answer what fills a batch."""
+        left = self.block.halo[0]
+        rows = np.array(self.grid.rows.source(row))
+        first, end = int(rows.min()), int(rows.max()) + 1
+        frames, data = self.bands.rows(first, end)
+        self._keep_data(first, end, data)
+        number = (self.grid.rows.lowest + row) * self.lattice.columns.count
+        for column in range(self.grid.columns.count):
+            columns = np.array(self.grid.columns.source(column)) - left
+            inside = cut(data, rows - first, columns)
+            if not inside.any():
+                self._waiting.append(None)  # costs nothing
+                continue
+            owned = self.grid.rows.owned(row) and self.grid.columns.owned(column)
+            index = self.grid.columns.lowest + column
+            self._waiting.append(_Window(
+                self.lattice.box(index, self.grid.rows.lowest + row),
+                [cut(frame, rows - first, columns) for frame in frames], inside,
+                self._when(number + index, owned, inside)))
+            if sum(window is not None for window in self._waiting) >= self.options.batch_size:
+                self._flush()
+
+    def _keep_data(self, first: int, end: int, data: np.ndarray) -> None:
+        """Remember where the block has data, of rows that were read with its halo."""
+        left, top, right, bottom = self.block.box
+        top_row, bottom_row = max(first, top), min(end, bottom)
+        if top_row < bottom_row:
+            shift = self.block.halo[0]
+            self._data[top_row - top:bottom_row - top] = data[
+                top_row - first:bottom_row - first, left - shift:right - shift]
+
+    def _when(self, number: int, owned: bool, data: np.ndarray) -> Describe:
+        """Return when a window is put into words; ``number`` counts those of the whole scene."""
+        if not (self._described and owned) or data.mean() < _LEAST_DATA:
+            return 'never'
+        every = self.options.sample_every
+        return 'always' if every and number % every == 0 else 'changed'
+
+    def _flush(self) -> None:
+        """Answer the waiting windows, and take in their answers in order."""
+        asked = [window for window in self._waiting if window is not None]
+        answers = iter(self.predictor.predict([window.frames for window in asked],
+                                              [window.describe for window in asked])
+                       if asked else ())
+        for window in self._waiting:
+            self._take(window, None if window is None else next(answers))
+        self._waiting = []
+        self.answer.windows += len(asked)
+        self.advance(len(asked))
+
+    def _take(self, window: _Window | None, answer: WindowPrediction | None) -> None:
+        values = None if answer is None else answer.probabilities
+        if self._blender is None:
+            band = None if values is None else (0, values)
+        else:
+            band = self._blender.add(values)
+        if band is not None:
+            self._draw(*band)
+        if answer is not None and answer.sentences:
+            self.answer.sentences.append(self._sentence(window, answer))
+
+    def _draw(self, first: int, values: np.ndarray) -> None:
+        """Put finished rows into the maps of the block."""
+        if self.answer.classes is None:
+            self.answer.classes = np.zeros(self.block.shape, np.uint8)
+            self.answer.probability = np.zeros(self.block.shape, np.uint8)
+        place = slice(first, first + values.shape[-2])
+        self.answer.classes[place] = decided(values, self.predictor.facts.threshold)
+        changed = values if values.ndim == 2 else 1 - values[0]
+        self.answer.probability[place] = np.rint(np.clip(changed, 0, 1) * 255)
+
+    def _finish_maps(self) -> None:
+        """Leave out pixels without data; a block without any has never met the model."""
+        if self.answer.classes is None:
+            self._draw(0, np.zeros(self.block.shape, np.float32))
+        self.answer.classes[~self._data] = NODATA
+        self.answer.probability[~self._data] = 0
+
+    def _sentence(self, window: _Window, answer: WindowPrediction) -> WindowSentence:
+        best, facts = answer.sentences[0], self.predictor.facts
+        changed = None
+        if answer.probabilities is not None:
+            drawn = decided(answer.probabilities, facts.threshold) != 0
+            changed = float(drawn[window.data].mean())
+        if facts.task == 'single':
+            flag = False
+        elif answer.change_probability is not None:
+            flag = answer.change_probability >= 0.5
+        elif changed is not None:
+            flag = changed >= CHANGED_SHARE
+        else:
+            flag = self.predictor.tells_of_change(best.text)
+        told = answer.change_probability is not None or changed is not None
+        return WindowSentence(window.box, best.text, best.score, bool(flag),
+                              answer.change_probability, changed,
+                              sampled=facts.task == 'pair' and told and not flag)
+
+
+def cut(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return pixels (h, w, ...) of some rows and columns; a view where they follow each other."""
+    if rows[-1] - rows[0] == len(rows) - 1 and columns[-1] - columns[0] == len(columns) - 1:
+        return pixels[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return pixels[np.ix_(rows, columns)]
