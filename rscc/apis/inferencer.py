@@ -7,24 +7,15 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 
-from rscc.config.stored import building
-from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
 from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
-from rscc.inference.loading import load_model
-from rscc.inference.preparation import existing_device, image_pipeline
+from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
-from rscc.inference.windows import Window, WindowedImage, merge_captions, training_window
-from rscc.structures import ChangeDataSample
+from rscc.inference.windows import WindowedImage, merge_captions
 
 #: Images that are read while the model computes.
 _READERS = 2
-_OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
 
 
 class ChangeInferencer:
@@ -67,15 +58,11 @@ class ChangeInferencer:
                  cfg_options: Mapping[str, Any] | None = None, bands: Sequence[int] | None = None,
                  scale: Sequence[float] | str | None = None, window: int | None = None,
                  overlap: int | None = None) -> None:
-        self.device, self.amp = existing_device(device), amp
-        if self.device.type == 'cpu':
-            keep_freed_memory()
-        self._loaded = load_model(model, checkpoint, self.device, cfg_options, fuse_conv_bn)
+        self._pass = ModelPass.of(model, checkpoint, device, amp, fuse_conv_bn, cfg_options,
+                                  bands=bands, scale=scale, window=window, overlap=overlap)
+        self._loaded = self._pass.loaded
+        self.device, self.window = self._pass.device, self._pass.window
         self.model, self.meta = self._loaded.model, self._loaded.meta
-        cfg = self._loaded.cfg
-        self.window: Window = training_window(cfg, self.meta, window, overlap)
-        with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
-            self._load, self._steps = image_pipeline(cfg, bands, scale)
 
     def __repr__(self) -> str:
         return (f"ChangeInferencer('{self._loaded.source}', {self.meta.get('task', 'pair')}, "
@@ -132,8 +119,9 @@ class ChangeInferencer:
                              f'{sorted(decoding)} have nothing to act on')
         jobs, waiting = self._windows(samples, batch_size, on_error), []
         while chunk := list(islice(jobs, batch_size)):
-            prepared = [self._prepare(frames, name) for _, frames, name in chunk]
-            for (image, *_), answer in zip(chunk, self._predict(prepared, decoding), strict=True):
+            prepared = [self._pass.prepare(frames, name) for _, frames, name in chunk]
+            answers = self._pass.answer(prepared, decoding)
+            for (image, *_), answer in zip(chunk, answers, strict=True):
                 if not waiting or waiting[-1] is not image:
                     waiting.append(image)
                 image.add(answer)
@@ -187,48 +175,9 @@ class ChangeInferencer:
     def _read(self, images: list[Image]) -> WindowedImage:
         """Read the dates of a sample as the model's dataset would."""
         name = name_of(images)
-        frames, nodata = read_images(images, name, self._load)
+        frames, nodata = read_images(images, name, self._pass.load)
         return WindowedImage(frames, self.window, self._loaded.threshold, name,
                              sources_of(images), nodata)
-
-    def _prepare(self, frames: list[np.ndarray], name: str) -> dict:
-        """Run the test pipeline."""
-        results = self._load({
-            'sample_id': name, 'split': 'inference', 'frames': list(frames), 'gt_captions': [],
-            'language': self.meta.get('language', 'en'), 'rng': np.random.default_rng(0)})
-        for step in self._steps:
-            results = step(results)
-        return results
-
-    def _predict(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
-        """Answer a batch, in halves where the memory does not suffice for the whole."""
-        try:
-            return self._predict_at_once(prepared, decoding)
-        except (MemoryError, RuntimeError) as error:
-            lacking = isinstance(error, MemoryError) or any(
-                sign in str(error).lower() for sign in _OUT_OF_MEMORY)
-            if not lacking or len(prepared) == 1:
-                raise
-        half = len(prepared) // 2
-        print_log(f'memory does not suffice for {len(prepared)} windows at once: answering {half} '
-                  'at a time', 'current', 30)
-        return [answer for part in (prepared[:half], prepared[half:])
-                for answer in self._predict(part, decoding)]
-
-    def _predict_at_once(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
-        # Autocast keeps cast weights from call to call, which inference mode forbids.
-        if self.amp:
-            with torch.no_grad(), reduced_precision(self.device.type):
-                return to_float32(self._run(prepared, decoding))
-        with torch.inference_mode():
-            return self._run(prepared, decoding)
-
-    def _run(self, prepared: list[dict], decoding: dict) -> list[ChangeDataSample]:
-        batch = pseudo_collate(prepared)
-        if not decoding:
-            return self.model.test_step(batch)
-        data = self.model.data_preprocessor(batch, False)
-        return self.model.predict(data['inputs'], data['data_samples'], **decoding)
 
     def _result(self, image: WindowedImage) -> InferenceResult:
         captions, merged = image.answers[0].captions, 1
@@ -238,7 +187,8 @@ class ChangeInferencer:
                 self.meta.get('no_change_captions') or (), self.meta.get('task') != 'single')
         flags = [answer.change_probability for answer in image.answers
                  if answer.change_probability is not None]
-        processing = Processing.of(image, self.window, self._load.bands, self._load.scale)
+        processing = Processing.of(image, self.window, self._pass.load.bands,
+                                   self._pass.load.scale)
         return InferenceResult(
             frames=image.frames, mask=image.mask, captions=captions,
             change_probability=max(flags) if flags else None,

@@ -3,7 +3,7 @@
 Parts are built from their configs, compared with each other, and run in one order:
 ``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import ClassVar
 
@@ -268,12 +268,16 @@ class ChangeInterpreter(Part, BaseModel):
         return replace(features, maps=list(self.neck(features.maps)))
 
     def predict(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
+                describe: Sequence[Callable[[ChangeDataSample], bool]] | None = None,
                 **decoding) -> list[ChangeDataSample]:
         """Fill ``data_samples`` with what the heads say and return them.
 
         Args:
             inputs: Normalised frames (N, T, 3, H, W).
             data_samples: N samples; made here where there are none.
+            describe: Of each sample, whether it gets sentences, told from its map and flag, which
+                are there by then; None for all. Where most of a scene is unchanged, words cost most
+                of the time.
             **decoding: Passed to the caption head.
         """
         samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
@@ -288,10 +292,13 @@ class ChangeInterpreter(Part, BaseModel):
                       average_views(lambda images: self._view_logits(images, prompts, options),
                                     inputs, options.views))
             self._write_masks(logits, samples)
-        if self.caption_head is not None:
-            self._write_captions(features, samples, decoding)
         if self.flag_head is not None:
             self._write_flags(features, samples)
+        if self.caption_head is not None:
+            rows = [row for row, sample in enumerate(samples)
+                    if describe is None or describe[row](sample)]
+            self._write_captions(select_rows(features, rows, len(samples)),
+                                 [samples[row] for row in rows], decoding)
         return samples
 
     def _view_logits(self, inputs: Tensor, prompts: Prompts | None, options: TestTime) -> Tensor:
@@ -324,6 +331,8 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                         decoding: Mapping) -> None:
+        if not data_samples:
+            return
         # N lists of sentences, best first.
         every = self.caption_head.generate(features, **decoding)
         for sample, captions in zip(data_samples, every, strict=True):

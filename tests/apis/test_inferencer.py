@@ -104,19 +104,19 @@ def test_the_window_may_be_chosen(checkpoint):
 
 
 def test_a_batch_that_outgrows_the_memory_is_halved(inferencer, monkeypatch):
-    whole, sizes = inferencer._predict_at_once, []
+    whole, sizes = inferencer.model.test_step, []
 
-    def scarce(prepared, decoding):
-        sizes.append(len(prepared))
-        if len(prepared) > 2:
+    def scarce(batch):
+        sizes.append(len(batch['inputs']))
+        if sizes[-1] > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
-        return whole(prepared, decoding)
+        return whole(batch)
 
-    monkeypatch.setattr(inferencer, '_predict_at_once', scarce)
+    monkeypatch.setattr(inferencer.model, 'test_step', scarce)
     pairs = [pair() for _ in range(5)]
     results = inferencer([a for a, _ in pairs], [b for _, b in pairs], batch_size=5)
     assert len(results) == 5 and sizes == [5, 2, 3, 1, 2]
-    monkeypatch.setattr(inferencer, '_predict_at_once', lambda *_: 1 / 0)
+    monkeypatch.setattr(inferencer.model, 'test_step', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         inferencer(*pair())
 

@@ -1,0 +1,120 @@
+"""Batches of windows through a trained model: preparation as in testing, precision, memory."""
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+
+from rscc.config.stored import building
+from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
+from rscc.inference.loading import HasHeads, LoadedModel, load_model
+from rscc.inference.preparation import existing_device, image_pipeline
+from rscc.inference.windows import Window, training_window
+from rscc.structures import ChangeDataSample
+
+_OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
+Chooser = Callable[[ChangeDataSample], bool]
+
+
+class ModelPass:
+    """A trained model with its preparation, its window and its precision.
+
+    Args:
+        loaded: The model.
+        device: Where it computes.
+        amp: Reduced precision where the device gains from it.
+        bands: Bands that become red, green and blue, counted from 1; None for the config's.
+        scale: Values that become 0 and 255; None for the config's.
+        window: Side of the windows in pixels of the image; None for what a training image covered.
+        overlap: Pixels that neighbouring windows share; None for a quarter of the window.
+
+    Attributes:
+        loaded: The model.
+        window: What the model sees at once.
+        load: The first step of the preparation, which knows bands and scale.
+    """
+
+    def __init__(self, loaded: LoadedModel, device: torch.device, amp: bool = False,
+                 bands: Sequence[int] | None = None, scale: Sequence[float] | str | None = None,
+                 window: int | None = None, overlap: int | None = None) -> None:
+        self.loaded, self.device, self.amp = loaded, device, amp
+        self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
+        with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
+            self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)
+
+    @classmethod
+    def of(cls, model: str | Path | Config | None, checkpoint: str | Path | None = None,
+           device: str | None = None, amp: bool = False, fuse_conv_bn: bool = True,
+           cfg_options: Mapping[str, Any] | None = None, **reading: Any) -> 'ModelPass':
+        """Load a model; see :class:`rscc.apis.ChangeInferencer` for the arguments."""
+        place = existing_device(device)
+        if place.type == 'cpu':
+            keep_freed_memory()
+        return cls(load_model(model, checkpoint, place, cfg_options, fuse_conv_bn), place, amp,
+                   **reading)
+
+    def prepare(self, frames: Sequence[np.ndarray], name: str) -> dict:
+        """Run the test pipeline over the frames (H, W, 3) of one window."""
+        results = self.load({
+            'sample_id': name, 'split': 'inference', 'frames': list(frames), 'gt_captions': [],
+            'language': self.loaded.meta.get('language', 'en'), 'rng': np.random.default_rng(0)})
+        for step in self._steps:
+            results = step(results)
+        return results
+
+    def answer(self, prepared: list[dict], decoding: Mapping[str, Any],
+               describe: Sequence[Chooser] | None = None) -> list[ChangeDataSample]:
+        """Answer a batch, in halves where the memory does not suffice for the whole.
+
+        Args:
+            prepared: From :meth:`prepare`.
+            decoding: Over the config's options of the caption head.
+            describe: Of each window, whether it is put into words, told from its map and flag; None
+                for all.
+        """
+        try:
+            return self._at_once(prepared, decoding, describe)
+        except (MemoryError, RuntimeError) as error:
+            lacking = isinstance(error, MemoryError) or any(
+                sign in str(error).lower() for sign in _OUT_OF_MEMORY)
+            if not lacking or len(prepared) == 1:
+                raise
+        half = len(prepared) // 2
+        print_log(f'memory does not suffice for {len(prepared)} windows at once: answering {half} '
+                  'at a time', 'current', 30)
+        return [answer for part in (slice(half), slice(half, None)) for answer in self.answer(
+            prepared[part], decoding, None if describe is None else describe[part])]
+
+    def _at_once(self, prepared: list[dict], decoding: Mapping[str, Any],
+                 describe: Sequence[Chooser] | None) -> list[ChangeDataSample]:
+        # Autocast keeps cast weights from call to call, which inference mode forbids.
+        if self.amp:
+            with torch.no_grad(), reduced_precision(self.device.type):
+                return to_float32(self._run(prepared, decoding, describe))
+        with torch.inference_mode():
+            return self._run(prepared, decoding, describe)
+
+    def _run(self, prepared: list[dict], decoding: Mapping[str, Any],
+             describe: Sequence[Chooser] | None) -> list[ChangeDataSample]:
+        batch, model = pseudo_collate(prepared), self.loaded.model
+        # A model of the user's own describes every window.
+        choice = {} if describe is None or not isinstance(model, HasHeads) else dict(
+            describe=describe)
+        if not decoding and not choice:
+            return model.test_step(batch)
+        data = model.data_preprocessor(batch, False)
+        return model.predict(data['inputs'], data['data_samples'], **choice, **decoding)
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file; empty where it is none of this machine."""
+    if not Path(path).is_file():
+        return ''
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

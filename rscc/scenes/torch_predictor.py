@@ -1,0 +1,112 @@
+"""A trained checkpoint as the predictor of scenes."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from rscc.evaluation.functional.content import says_no_change
+from rscc.inference.model_pass import Chooser, ModelPass, file_hash
+from rscc.inference.windows import class_probabilities
+from rscc.scenes.contracts import (
+    CHANGED_SHARE,
+    Describe,
+    ModelFacts,
+    Predictor,
+    Sentence,
+    WindowPrediction,
+)
+from rscc.structures import ChangeDataSample
+
+
+class TorchPredictor(Predictor):
+    """A checkpoint that answers windows of scenes as it answers images.
+
+    Args:
+        model, checkpoint, device, amp, cfg_options: See :class:`rscc.apis.ChangeInferencer`.
+        decoding: Options of the caption head, over the config's.
+        **reading: ``bands``, ``scale``, ``window``, ``overlap``.
+
+    Raises:
+        ValueError: If decoding options are given to a model without a caption head.
+    """
+
+    def __init__(self, model: str | Path | Config | None, checkpoint: str | Path | None = None,
+                 device: str | None = None, amp: bool = False,
+                 cfg_options: Mapping[str, Any] | None = None,
+                 decoding: Mapping[str, Any] | None = None, **reading: Any) -> None:
+        self._pass = ModelPass.of(model, checkpoint, device, amp, cfg_options=cfg_options,
+                                  **reading)
+        self._decoding = dict(decoding or {})
+        loaded = self._pass.loaded
+        if self._decoding and loaded.caption_head is None:
+            raise ValueError('this model has no caption_head: the decoding options '
+                             f'{sorted(self._decoding)} have nothing to act on')
+        self.device = str(self._pass.device)
+        self.facts = facts_of(self._pass)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """Decoding options of the caption head with the config's values; none without a head."""
+        head = self._pass.loaded.caption_head
+        return {} if head is None else head.decoding.as_dict()
+
+    def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
+                ) -> list[WindowPrediction]:
+        """Answer a batch of windows; only those put into words pass through the caption head."""
+        prepared = [self._pass.prepare(frames, f'window {number}')
+                    for number, frames in enumerate(windows)]
+        choosers = [_CHOOSERS[when] for when in describe]
+        return [_prediction(answer) for answer in self._pass.answer(
+            prepared, self._decoding, choosers)]
+
+    def tells_of_change(self, sentence: str) -> bool:
+        """Return whether a sentence says that something changed."""
+        return not says_no_change(sentence, self.facts.no_change_captions,
+                                  self.facts.language or 'en')
+
+
+def facts_of(model_pass: ModelPass) -> ModelFacts:
+    """Return what a loaded model's checkpoint tells of it."""
+    loaded, meta = model_pass.loaded, model_pass.loaded.meta
+    heads = tuple(loaded.heads)
+    ground = meta.get('ground_resolution')
+    return ModelFacts(
+        task='single' if meta.get('task') == 'single' else 'pair',
+        window=model_pass.window.size, overlap=model_pass.window.overlap, heads=heads,
+        classes=tuple(meta.get('classes') or ()) if 'change_head' in heads else (),
+        palette=meta.get('palette'), threshold=loaded.threshold,
+        language=(meta.get('language') or 'en') if 'caption_head' in heads else None,
+        no_change_captions=tuple(meta.get('no_change_captions') or ()),
+        bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
+        scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
+        rendered=bool(meta.get('rendered')), weights=Path(loaded.source).name,
+        weights_hash=file_hash(loaded.source), config=config_name(loaded.cfg))
+
+
+def config_name(cfg: Config) -> str:
+    """Return the name of a config, without folder and ending; empty where it has none."""
+    return Path(cfg.filename or '').stem
+
+
+def _changed(sample: ChangeDataSample) -> bool:
+    """Tell by the flag, else by the map; a model without either describes every window."""
+    if 'pred_change_score' in sample:
+        return float(sample.pred_change_score) >= 0.5
+    if 'pred_sem_seg' in sample:
+        return float((sample.pred_sem_seg.data != 0).float().mean()) >= CHANGED_SHARE
+    return True
+
+
+_CHOOSERS: dict[Describe, Chooser] = {
+    'never': lambda sample: False, 'always': lambda sample: True, 'changed': _changed}
+
+
+def _prediction(answer: ChangeDataSample) -> WindowPrediction:
+    probability = answer.get('pred_change_score')
+    return WindowPrediction(
+        class_probabilities(answer) if 'pred_sem_seg' in answer else None,
+        tuple(Sentence(caption.text, float(caption.score))
+              for caption in answer.get('pred_captions') or ()),
+        None if probability is None else float(probability))
