@@ -135,8 +135,8 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'rscc.engine')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'rscc.engine')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'rscc.engine')
 FUNCTIONS = _child('FUNCTIONS', 'rscc.engine')
-VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization')
-VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization')
+VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization.panels')
+VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization.panels')
 #: Caption tokenizers; there is no such registry above ours.
 TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text'])
 # Plain functions of the diffusion mathematics, chosen by name (rscc.models.diffusion.samplers); no

@@ -15,6 +15,7 @@ A config's old name stays as a file that says where it went::
 import ast
 import functools
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -33,7 +34,11 @@ def warn_once(message: str, level: int = 30) -> None:
         message: What to say.
         level: As in ``logging``: 20 for information, 30 for a warning.
     """
-    from mmengine.logging import print_log  # late: rscc.utils is free of heavy packages
+    try:
+        from mmengine.logging import print_log  # late: rscc.utils is free of heavy packages
+    except ImportError:  # a process that answers with an exported model needs none of them
+        logging.getLogger('rscc').log(level, message)
+        return
     print_log(message, 'current', level)
 
 

@@ -1,6 +1,5 @@
-"""Panels, overlays and the HTML report."""
-import sys
+"""Panels, overlays and the HTML report.
 
-from rscc.utils.imports import import_siblings
-
-import_siblings(sys.modules[__name__])
+Nothing is imported here: overlays, fonts and picture files serve processes without torch, and the
+registry of visualizers imports ``panels`` itself.
+"""

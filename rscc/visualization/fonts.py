@@ -4,8 +4,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from mmengine.logging import print_log
 from PIL import ImageFont
+
+from rscc.utils.logging import warn_once
 
 #: Parts of font file names that hold Chinese, best looking first.
 _CJK_NAMES = ('notosanscjk', 'notosanssc', 'sourcehansans', 'pingfang', 'msyh', 'hiraginosansgb',
@@ -70,10 +71,10 @@ def _draws_chinese(path: Path) -> bool:
 @cache
 def warn_without_cjk() -> None:
     """Warn once that Chinese cannot be drawn, and say how to change that."""
-    print_log(
+    warn_once(
         'no font with Chinese characters was found: pictures keep English labels and show Chinese '
         'sentences as boxes. Install one (Debian: apt install fonts-noto-cjk) or set RSCC_FONT '
-        'to a font file.', logger='current', level=30)
+        'to a font file.')
 
 
 @cache

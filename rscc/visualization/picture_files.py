@@ -158,7 +158,7 @@ class Thumbnails:
         for path in source.frames:
             image, problem = self._frame(path)
             size = size if image is None else image.size
-            frames.append(None if image is None else _encode(image, self.quality))
+            frames.append(None if image is None else data_address(image, self.quality))
             problems.append(problem)
         layers = self._layers(source, size) if size else {}
         return Pictures(tuple(frames), tuple(problems), layers)
@@ -184,7 +184,7 @@ class Thumbnails:
         return layers
 
     def _layer(self, mask: np.ndarray, size: tuple[int, int], palette: Sequence | None) -> str:
-        return _encode(Image.fromarray(mask_layer(mask, size[::-1], palette)), None)
+        return data_address(Image.fromarray(mask_layer(mask, size[::-1], palette)), None)
 
 
 def _read_mask(path: Path | None) -> np.ndarray | None:
@@ -194,8 +194,13 @@ def _read_mask(path: Path | None) -> np.ndarray | None:
         return np.asarray(file)
 
 
-def _encode(image: Image.Image, quality: int | None) -> str:
-    """Return a ``data:`` address; ``quality`` None keeps every value and transparency."""
+def data_address(image: Image.Image, quality: int | None) -> str:
+    """Return a picture as a ``data:`` address, WebP where Pillow writes it.
+
+    Args:
+        image: RGB or RGBA.
+        quality: 1 to 100; None keeps every value and transparency.
+    """
     encoded = io.BytesIO()
     webp = features.check('webp')
     if quality is None:

@@ -20,6 +20,14 @@ def test_a_message_is_logged_once(monkeypatch):
     assert said == [('one', 'current', 30), ('two', 'current', 30), ('three', 'current', 20)]
 
 
+def test_a_message_is_logged_where_mmengine_cannot_be_imported(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, 'mmengine.logging', None)
+    warn_once.cache_clear()
+    warn_once('no font was found')
+    assert [(record.name, record.levelno, record.message) for record in caplog.records] == [
+        ('rscc', 30, 'no font was found')]
+
+
 def test_items_pass_through_and_the_bar_says_what_is_done(capsys):
     assert list(progress(range(3), 'reading', unit='pair')) == [0, 1, 2]
     shown = capsys.readouterr().err

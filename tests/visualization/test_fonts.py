@@ -64,7 +64,7 @@ def test_only_chinese_text_asks_for_a_chinese_font_and_warns_once(monkeypatch):
     searched, said = [], []
     monkeypatch.delenv('RSCC_FONT', raising=False)
     monkeypatch.setattr(fonts, '_system_fonts', lambda: searched.append(1) or [])
-    monkeypatch.setattr(fonts, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(fonts, 'warn_once', said.append)
     fonts.warn_without_cjk.cache_clear()
     fonts.font_for('two houses – café', 14, bold=True)
     assert not searched and not said

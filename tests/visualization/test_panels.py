@@ -90,7 +90,7 @@ def test_unknown_language_is_refused():
 
 def test_chinese_without_a_font_keeps_english_labels_and_warns_once(without_chinese, monkeypatch):
     said = []
-    monkeypatch.setattr(fonts, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(fonts, 'warn_once', said.append)
     pair = [frame(40), frame(200)]
     chinese = draw_panel(pair, prediction='a', language='zh')
     english = draw_panel(pair, prediction='a', language='en')
