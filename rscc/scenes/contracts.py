@@ -2,9 +2,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
 
 #: Class of pixels without data, and nodata value of ``change.tif``.
 NODATA = 255
@@ -274,3 +277,43 @@ class Scene:
     facts: ModelFacts
     blocks: tuple[Block, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SceneFindings:
+    """What the answers to a scene's blocks say together: regions, sentences, areas, counts.
+
+    Attributes:
+        regions: A row per connected region of one changed class, by its first pixel (top row, then
+            left column). Columns ``class`` (name), ``area_m2`` (of its pixels; missing where the
+            scene has no place on the map), ``pixels``, ``score`` (mean P(changed), 0 to 1),
+            ``sentence`` (None where no window was described), ``geometry`` (polygon in the
+            scene's CRS), and for crops ``value`` (of the map) and ``left``, ``top``, ``right``,
+            ``bottom`` (bounds in pixels). Those smaller than ``min_area`` are not in it.
+        sentences: A row per window that was put into words, by its place. Columns ``sentence``,
+            ``score``, ``flag``, ``probability``, ``change_share``, ``sampled``, ``geometry`` and
+            ``left``, ``top``, ``right``, ``bottom``.
+        area_by: ``'plane'`` where areas are those of the map projection, ``'ellipsoid'`` where
+            that would be more than 0.5 % wrong or the CRS is in degrees; None without areas.
+        classes: Value of the map -> name of the class, of every value that the model can give or
+            the map holds, 0 (unchanged) first, without :data:`NODATA`.
+        pixels_by_class: Name -> pixels of the map, 0 (unchanged) and small regions included;
+            empty for models without a map.
+        area_by_class: Name -> square metres of the map likewise; empty without areas.
+        left_out: Regions that are smaller than ``min_area``.
+        pixels: Of the scene.
+        nodata_pixels: Of them without data.
+        gaps: What could not be read.
+        windows: Windows that the model computed.
+    """
+    regions: 'GeoDataFrame'
+    sentences: 'GeoDataFrame'
+    area_by: Literal['plane', 'ellipsoid'] | None = None
+    classes: dict[int, str] = field(default_factory=dict)
+    pixels_by_class: dict[str, int] = field(default_factory=dict)
+    area_by_class: dict[str, float] = field(default_factory=dict)
+    left_out: int = 0
+    pixels: int = 0
+    nodata_pixels: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    windows: int = 0

@@ -9,6 +9,12 @@ EXTRAS = {
     'timm': 'timm',
     'h5py': 'hdf5',
     'rasterio': 'geo',
+    'pyogrio': 'geo',
+    'geopandas': 'geo',
+    'shapely': 'geo',
+    'pyproj': 'geo',
+    'pyarrow': 'geo',
+    'skimage': 'geo',
     'tensorboard': 'logging',
     'wandb': 'logging',
 }
