@@ -59,7 +59,7 @@ class BlockPass:
         bands: Pixels of the block's halo.
         predictor: The model.
         options: Batch size, and which windows are described.
-        advance: Told the number of windows that are done.
+        advance: Told the number of windows that are done, those without data among them.
     """
 
     def __init__(self, block: Block, lattice: Grid | None, bands: Bands, predictor: Predictor,
@@ -142,9 +142,9 @@ class BlockPass:
                        if asked else ())
         for window in self._waiting:
             self._take(window, None if window is None else next(answers))
+        self.advance(len(self._waiting))
         self._waiting = []
         self.answer.windows += len(asked)
-        self.advance(len(asked))
 
     def _take(self, window: _Window | None, answer: WindowPrediction | None) -> None:
         values = None if answer is None else answer.probabilities
