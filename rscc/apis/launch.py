@@ -10,13 +10,13 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config
+from rscc.config.files import existing_config
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import DATASETS, RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
-from rscc.utils.logging import warn_deprecated_config
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
 LOADER_TIMEOUT = 600
@@ -128,21 +128,11 @@ def set_data_root(folder: str | None) -> None:
     os.environ['RSCC_DATA'] = str(path)
 
 
-def existing_config(path: str) -> str:
-    """Return ``path`` if there is such a file.
-
-    Raises:
-        FileNotFoundError: Naming the nearest config of the same folder.
-    """
-    if Path(path).is_file():
-        warn_deprecated_config(path)
-        return path
-    beside = [str(found) for found in sorted(Path(path).parent.glob('*.py'))]
-    raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(path, beside)}")
-
-
-def read_config(path: str) -> Config:
+def read_config(path: str | os.PathLike) -> Config:
     """Read a config file with its bases.
+
+    Args:
+        path: The file, or the name of a config (see :func:`rscc.config.files.find_config`).
 
     Raises:
         FileNotFoundError: If it, or one of its bases, is not there.

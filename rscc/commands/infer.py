@@ -21,10 +21,11 @@ OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tok
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what inference is told: model, images, how to read them, how to write sentences."""
-    parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
-                        help='config and checkpoint; the checkpoint alone where it holds its '
-                        'config (those of tools/train.py do); or the name of a config, of which '
-                        'the checkpoint in work_dirs/ is taken')
+    model = parser.add_argument(
+        'model', nargs='+', metavar='CONFIG CKPT', help='config and checkpoint; the checkpoint '
+        'alone where it holds its config (those of this project do); or the name of a config, of '
+        'which the checkpoint in work_dirs/ is taken')
+    model.required = False  # check_arguments says more about it than argparse would
     parser.add_argument('--img-from', metavar='A', help='earlier image of a pair, or a folder')
     parser.add_argument('--img-to', metavar='B', help='later image of the pair, or a folder with '
                         'files of the same names')
@@ -77,7 +78,10 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse what contradicts itself, and turn ``args.scale`` into numbers or 'percentile'."""
+    """Refuse what is missing or contradicts itself; ``args.scale`` becomes numbers."""
+    if not args.model:
+        from rscc.config.files import GET_CHECKPOINT
+        parser.error(f'no CKPT is given. {GET_CHECKPOINT}')
     if len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
     if args.attention and not args.out:

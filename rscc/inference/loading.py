@@ -14,6 +14,12 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from rscc.config.check import check_overrides
+from rscc.config.files import (
+    ENDINGS,
+    GET_CHECKPOINT,
+    config_names,
+    existing_config,
+)
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
 from rscc.engine.checkpoint import load_weights, read_checkpoint
@@ -23,10 +29,8 @@ from rscc.models.change_heads.base import as_change_head
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
-from rscc.utils.logging import warn_deprecated_config
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
-_CONFIGS = ('.py', '.json', '.yaml', '.yml')
 
 
 @runtime_checkable
@@ -84,7 +88,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     """Build a model with the weights of a checkpoint.
 
     Args:
-        model: Config file, ``Config``, or None for the config in the checkpoint. Without a
+        model: Config file or name, ``Config``, or None for the config in the checkpoint. Without a
             checkpoint: the checkpoint itself, a work folder, or a config's path or name, of which
             the checkpoint in ``work_dirs`` is taken.
         checkpoint: A file or address that ``tools/train.py`` wrote.
@@ -98,8 +102,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     """
     config, checkpoint = (model, checkpoint) if checkpoint is not None else _resolve(model)
     if isinstance(config, str | os.PathLike) and Path(config).is_file() and (
-            Path(config).suffix not in _CONFIGS):
-        raise ValueError(f"'{config}' is no config: a file ending in {', '.join(_CONFIGS)} was "
+            Path(config).suffix not in ENDINGS):
+        raise ValueError(f"'{config}' is no config: a file ending in {', '.join(ENDINGS)} was "
                          f"expected, and after it the checkpoint; found '{checkpoint}' there")
     stored = read_checkpoint(checkpoint)
     cfg = _config(config, stored, str(checkpoint))
@@ -131,21 +135,18 @@ def _resolve(model: str | os.PathLike | Config | None
              ) -> tuple[str | os.PathLike | None, str | os.PathLike]:
     """Return config and checkpoint behind a single argument."""
     if model is None or isinstance(model, Config):
-        raise ValueError('no checkpoint is given; give its file, or a config whose checkpoint lies '
-                         'in work_dirs/')
+        raise ValueError(f'no checkpoint is given. {GET_CHECKPOINT}')
     path = Path(model)
     if path.suffix == '.py':
-        return _existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
+        return existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
     if path.is_dir():
         return None, _checkpoint_in(path, str(model))
     if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model):
         return None, model
-    config = Path('configs') / f'{path.name}.py'
-    if str(model) == path.name and config.is_file():
-        return config, _checkpoint_in(Path('work_dirs') / path.name, str(model))
-    known = [found.stem for found in Path('configs').glob('*.py')]
+    if str(model) in config_names():
+        return existing_config(path), _checkpoint_in(Path('work_dirs') / path.name, str(model))
     raise FileNotFoundError(f"'{model}' is no checkpoint, work folder or config."
-                            f'{did_you_mean(path.name, known)} Expected a file such as '
+                            f'{did_you_mean(path.name, config_names())} Expected a file such as '
                             'work_dirs/blip_synth/epoch_8.pth, or the name of a trained config')
 
 
@@ -155,16 +156,8 @@ def _checkpoint_in(folder: Path, asked: str) -> Path:
         found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
         if found:
             return found[-1]
-    raise FileNotFoundError(f"'{asked}' has no checkpoint in '{folder}'. Train it (python "
-                            'tools/train.py CONFIG), or give the checkpoint too')
-
-
-def _existing_config(path: Path) -> Path:
-    if path.is_file():
-        warn_deprecated_config(path)
-        return path
-    beside = [str(found) for found in path.parent.glob('*.py')]
-    raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
+    raise FileNotFoundError(f"'{asked}' has no checkpoint in '{folder}'; give its file. "
+                            f'{GET_CHECKPOINT}')
 
 
 def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, source: str) -> Config:
@@ -172,7 +165,7 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, sour
     if isinstance(config, Config):
         return copy.deepcopy(config)
     if config is not None:
-        return Config.fromfile(_existing_config(Path(config)))
+        return Config.fromfile(existing_config(config))
     return stored_config(checkpoint, source)
 
 

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from rscc.apis.launch import existing_config
 from rscc.config.check import check_config
+from rscc.config.files import existing_config
 from rscc.engine.precision import keep_freed_memory
 from rscc.registry import DATASETS, MODELS
 from tools.benchmark.fakes import noise_batch, replace_pretrained, vocabulary

@@ -1,0 +1,114 @@
+"""Config files by path or name: those of the working folder, and those that come with the package.
+
+A clone has them in ``configs`` beside the package, an installed package in ``rscc/configs``::
+
+    find_config('configs/blip_synth.py')  # this file, if the working folder has it
+    find_config('blip_synth')             # the same, else the file that comes with rscc
+"""
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import rscc
+from rscc.utils.logging import warn_deprecated_config, warn_once
+from rscc.utils.names import did_you_mean
+
+#: Endings of the files that MMEngine reads as configs.
+ENDINGS = ('.py', '.json', '.yaml', '.yml')
+#: Where a checkpoint comes from, for messages about an absent one.
+GET_CHECKPOINT = (
+    'rscc comes without trained weights. Train a model (rscc train CONFIG, in a clone python '
+    'tools/train.py CONFIG), or convert the checkpoint of an original (rscc convert, in a clone '
+    'tools/model_converters); a config that was trained in this folder is enough by its name')
+
+
+def packaged_configs() -> Path:
+    """Return the folder of the configs that come with this package."""
+    package = Path(rscc.__file__).resolve().parent
+    inside = package / 'configs'
+    return inside if inside.is_dir() else package.parent / 'configs'
+
+
+def config_names() -> list[str]:
+    """Return the names of the configs that can be given by name, those of both folders."""
+    return sorted({path.stem for folder in (Path('configs'), packaged_configs())
+                   for path in folder.glob('*.py')})
+
+
+def find_config(config: str | os.PathLike) -> Path:
+    """Return the file of a config.
+
+    Args:
+        config: A file; or a name such as ``blip_synth``, with or without ``configs/`` before it and
+            ``.py`` after it, which is looked for in ``configs`` of the working folder, then among
+            the configs that come with the package.
+
+    Raises:
+        FileNotFoundError: If there is none; names the nearest.
+    """
+    path = Path(config)
+    if path.is_file():
+        return path
+    name = path if path.suffix in ENDINGS else path.with_name(f'{path.name}.py')
+    if name.parts[:1] == ('configs',):
+        name = name.relative_to('configs')
+    elif len(name.parts) > 1:
+        beside = [str(found) for found in sorted(path.parent.glob('*.py'))]
+        raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
+    for folder in (Path('configs'), packaged_configs()):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"no config at '{path}'.{_nearest(path)} Expected a file, or a "
+                            'name that "rscc configs" lists')
+
+
+def _nearest(path: Path) -> str:
+    """Name the nearest known config as ``path`` was written: bare, or as a file of ``configs``."""
+    bare = len(path.parts) == 1 and path.suffix not in ENDINGS
+    before = '' if len(path.parts) == 1 else 'configs/'
+    return did_you_mean(str(path), [name if bare else f'{before}{name}.py'
+                                    for name in config_names()])
+
+
+def existing_config(config: str | os.PathLike) -> Path:
+    """Return the file of a config that is about to be read, and tell what the user should know.
+
+    One line is logged where the file is not the one that was named but comes with the package, and
+    one where the config has a new name.
+
+    Args:
+        config: As in :func:`find_config`.
+
+    Raises:
+        FileNotFoundError: If there is none; names the nearest.
+    """
+    path = find_config(config)
+    if path.is_absolute() and path != Path(config):
+        warn_once(f"'{config}' is no file of this folder; the config that comes with rscc is read: "
+                  f'{path}', 20)
+    warn_deprecated_config(path)
+    return path
+
+
+def bases_of(path: Path) -> Iterator[Path]:
+    """Yield the files that a Python config inherits from, at any depth, each once."""
+    seen: set[Path] = set()
+    rest = [path.resolve()]
+    while rest:
+        file = rest.pop()
+        bases = assigned(file, '_base_')
+        for base in [bases] if isinstance(bases, str) else bases or []:
+            found = (file.parent / base).resolve()
+            if found not in seen:
+                seen.add(found)
+                rest.append(found)
+                yield found
+
+
+def assigned(path: Path, name: str) -> object:
+    """Return the literal that a Python config assigns to a name, None without one."""
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    return None
