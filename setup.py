@@ -3,8 +3,42 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+
+
+class BuildWithConfigs(build_py):
+    """Puts ``configs/`` into the built package, as ``rscc/configs``, where commands find them.
+
+    An editable install reads them where they are, beside the package.
+    """
+
+    def configs(self) -> dict[str, str]:
+        """Return built file -> source for every config."""
+        if self.editable_mode:
+            return {}
+        return {str(Path(self.build_lib, 'rscc', source)): str(source) for source in
+                (path.relative_to(ROOT) for path in sorted((ROOT / 'configs').rglob('*.py')))}
+
+    def run(self) -> None:
+        """Build the package, then copy the configs."""
+        super().run()
+        for target, source in self.configs().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(str(ROOT / source), target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return every file that :meth:`run` writes."""
+        return [*super().get_outputs(include_bytecode), *self.configs()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """Return built file -> source."""
+        return {**super().get_output_mapping(), **self.configs()}
+
+    def get_source_files(self) -> list[str]:
+        """Return the sources, for the archive of sources."""
+        return [*super().get_source_files(), *self.configs().values()]
 
 
 def read_version() -> str:
@@ -43,6 +77,8 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['rscc', 'rscc.*']),
     package_data={'rscc': ['**/*.css', '**/*.j2', '**/*.js', '**/*.json', '**/*.txt']},
+    cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['rscc = rscc.cli:main']},
     python_requires='>=3.11,<3.13',
     install_requires=read_blocks('mminstall')[''] + read_blocks('runtime')[''],
     extras_require=EXTRAS,

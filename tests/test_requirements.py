@@ -42,7 +42,7 @@ def metadata(repo, tmp_path_factory):
             'setuptools.setup = lambda **kwargs: kept.update(kwargs)\n'
             'exec(compile(open("setup.py").read(), "setup.py", "exec"), '
             '{"__file__": "setup.py", "__name__": "__main__"})\n'
-            'print(json.dumps(kept))\n')
+            'print(json.dumps(kept, default=str))\n')
     done = subprocess.run([sys.executable, '-c', code], cwd=repo, capture_output=True, text=True,
                           check=True)
     import json

@@ -17,6 +17,7 @@ LONG: dict[str, str] = {}
 #: Path of a shorter module -> why it is a file of its own; packages' ``__init__`` need no reason.
 SHORT = {
     'rscc/version.py': 'setup.py reads it without importing the package',
+    'rscc/__main__.py': 'python -m rscc asks for a file of this name',
     'rscc/datasets/image_files.py': 'an old name of rscc.rasters.image_files that stays importable',
 }
 

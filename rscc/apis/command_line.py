@@ -5,19 +5,55 @@ imports torch and MMEngine when its arguments have been read.
 """
 import argparse
 import errno
+import importlib
 import linecache
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import rscc
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def choose_command(commands: Mapping[str, tuple[str, str]], arguments: Sequence[str] | None,
+                   prog: str | None, description: str, what: str = 'command') -> None:
+    """Run the command that the first argument names, with the arguments after it.
+
+    Without arguments, or with ``--help``, the commands are listed. Only the module of the chosen
+    command is imported.
+
+    Args:
+        commands: Name -> (place, one line of help). The place is a module, whose ``main`` is
+            called, or ``module:function``; both take ``arguments`` and ``prog``.
+        arguments: The command line without the name of the program; None for that of the process.
+        prog: Name of the program in usage and messages; None for that of the process.
+        description: What stands above the list.
+        what: What a name is called.
+
+    Raises:
+        SystemExit: With code 2 if there is no such command; the message names the nearest.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ['--help']
+    prog = prog or Path(sys.argv[0]).name
+    if name in ('-h', '--help'):
+        width = max(map(len, commands))
+        lines = [f'  {name:{width}}  {text}' for name, (_, text) in commands.items()]
+        print(f'usage: {prog} {what.upper()} [arguments]\n\n{description}\n\n{what}s:\n'
+              + '\n'.join(lines) + f'\n\n"{prog} {what.upper()} --help" shows the arguments of one')
+        return
+    if name not in commands:
+        from rscc.utils.names import did_you_mean
+        print(f"{prog}: error: no {what} '{name}'.{did_you_mean(name, commands)} There are "
+              f'{", ".join(commands)}', file=sys.stderr)
+        raise SystemExit(2)
+    module, _, function = commands[name][0].partition(':')
+    getattr(importlib.import_module(module), function or 'main')(rest, f'{prog} {name}')
 
 
 class ConfigOptions(argparse.Action):

@@ -30,10 +30,19 @@ def packaged_configs() -> Path:
     return inside if inside.is_dir() else package.parent / 'configs'
 
 
+def config_folders() -> list[Path]:
+    """Return the folders in which configs are found by name, those that have any.
+
+    The working folder's ``configs`` comes first; in a clone it is the package's own.
+    """
+    own, packaged = Path('configs'), packaged_configs()
+    folders = [own] if own.resolve() == packaged else [own, packaged]
+    return [folder for folder in folders if any(folder.glob('*.py'))]
+
+
 def config_names() -> list[str]:
-    """Return the names of the configs that can be given by name, those of both folders."""
-    return sorted({path.stem for folder in (Path('configs'), packaged_configs())
-                   for path in folder.glob('*.py')})
+    """Return the names of the configs that can be given by name."""
+    return sorted({path.stem for folder in config_folders() for path in folder.glob('*.py')})
 
 
 def find_config(config: str | os.PathLike) -> Path:
@@ -56,7 +65,7 @@ def find_config(config: str | os.PathLike) -> Path:
     elif len(name.parts) > 1:
         beside = [str(found) for found in sorted(path.parent.glob('*.py'))]
         raise FileNotFoundError(f"no config at '{path}'.{did_you_mean(str(path), beside)}")
-    for folder in (Path('configs'), packaged_configs()):
+    for folder in config_folders():
         if (folder / name).is_file():
             return folder / name
     raise FileNotFoundError(f"no config at '{path}'.{_nearest(path)} Expected a file, or a "
@@ -85,20 +94,29 @@ def existing_config(config: str | os.PathLike) -> Path:
     """
     path = find_config(config)
     if path.is_absolute() and path != Path(config):
-        warn_once(f"'{config}' is no file of this folder; the config that comes with rscc is read: "
+        warn_once(f"'{config}' is not in this folder; reading the config that comes with rscc: "
                   f'{path}', 20)
     warn_deprecated_config(path)
     return path
 
 
 def bases_of(path: Path) -> Iterator[Path]:
-    """Yield the files that a Python config inherits from, at any depth, each once."""
+    """Yield the files that a Python config inherits from, at any depth, each once.
+
+    Raises:
+        ValueError: If one of them computes its bases, or is not valid Python.
+    """
     seen: set[Path] = set()
     rest = [path.resolve()]
     while rest:
         file = rest.pop()
-        bases = assigned(file, '_base_')
-        for base in [bases] if isinstance(bases, str) else bases or []:
+        try:
+            node = assigned(file, '_base_')
+            bases = [] if node is None else ast.literal_eval(node)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"what '{file}' inherits from cannot be read: {error}. Expected a "
+                             "path, or a list of paths, as its _base_") from error
+        for base in [bases] if isinstance(bases, str) else bases:
             found = (file.parent / base).resolve()
             if found not in seen:
                 seen.add(found)
@@ -106,9 +124,9 @@ def bases_of(path: Path) -> Iterator[Path]:
                 yield found
 
 
-def assigned(path: Path, name: str) -> object:
-    """Return the literal that a Python config assigns to a name, None without one."""
+def assigned(path: Path, name: str) -> ast.expr | None:
+    """Return what a Python config assigns to a name, as the parser sees it; None without it."""
     for node in ast.parse(path.read_text(encoding='utf-8')).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return ast.literal_eval(node.value)
+            return node.value
     return None

@@ -21,7 +21,7 @@ def test_it_writes_the_folder_and_a_contact_sheet_then_has_nothing_to_do(tool, t
 def test_other_parameters_end_with_advice(tool, tmp_path):
     arguments = ['--out', str(tmp_path), '--val', '0', '--test', '0', '--jobs', '1']
     tool.main([*arguments, '--train', '2'])
-    with pytest.raises(SystemExit, match=r'synth.py: .*pass --overwrite'):
+    with pytest.raises(SystemExit, match=r'^error: .*pass --overwrite'):
         tool.main([*arguments, '--train', '4'])
     tool.main([*arguments, '--train', '4', '--overwrite'])
     assert (tmp_path / 'images' / 'train' / 'A' / 'train_000003.png').is_file()
@@ -29,5 +29,5 @@ def test_other_parameters_end_with_advice(tool, tmp_path):
 
 def test_a_folder_is_required(tool, capsys):
     with pytest.raises(SystemExit):
-        tool.parse_args(['--train', '2'])
+        tool.main(['--train', '2'])
     assert '--out' in capsys.readouterr().err
