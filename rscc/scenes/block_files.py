@@ -31,30 +31,45 @@ class BlockFolder:
     Args:
         folder: Made if needed.
         record: What the answers depend on, JSON values: inputs, weights, options.
+        overwrite: Delete the blocks of another run first.
+
+    Attributes:
+        new: Whether the folder held no blocks of this run.
 
     Raises:
         OtherRun: If the folder holds blocks of another run; the message names what differs.
     """
 
-    def __init__(self, folder: str | Path, record: dict[str, Any]) -> None:
+    def __init__(self, folder: str | Path, record: dict[str, Any], overwrite: bool = False
+                 ) -> None:
         self.folder = Path(folder)
         self.record = json.loads(json.dumps(record))
         stored = self._stored()
         differing = sorted(key for key in {*stored, *self.record}
                            if stored.get(key) != self.record.get(key))
-        if stored and differing:
+        if stored and differing and overwrite:
+            self._clear()
+            stored = {}
+        elif stored and differing:
             first = differing[0]
             raise OtherRun(
                 f"'{self.folder}' holds blocks of another run, which differs in "
                 f"{', '.join(differing)} ({first}: {_short(stored.get(first))} there, "
                 f'{_short(self.record.get(first))} now). Give another --out, or --overwrite')
-        if not stored:
+        self.new = not stored
+        if self.new:
             with atomic_write(self.folder / RECORD) as file:
                 json.dump(self.record, file, indent=1, ensure_ascii=False)
 
     def _stored(self) -> dict[str, Any]:
         path = self.folder / RECORD
         return read_json(path) if path.is_file() else {}
+
+    def _clear(self) -> None:
+        """Delete the blocks, their record last: what is left is known as the other run's."""
+        for path in self.folder.glob('*.npz'):
+            path.unlink()
+        (self.folder / RECORD).unlink()
 
     def path(self, block: Block) -> Path:
         """Return the file of a block."""

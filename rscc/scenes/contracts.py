@@ -1,7 +1,8 @@
 """What the parts of scene interpretation hand to each other: grid, blocks, model, answers."""
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -192,8 +193,12 @@ class Predictor(ABC):
 
     Attributes:
         facts: What its file tells.
+        decoding: Options of the caption head that were given, over the file's; JSON values.
+        amp: Whether it computes in reduced precision.
     """
     facts: ModelFacts
+    decoding: Mapping[str, Any] = MappingProxyType({})
+    amp: bool = False
 
     @abstractmethod
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]

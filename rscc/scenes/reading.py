@@ -35,6 +35,7 @@ class PairReader(SceneReader):
 
     Attributes:
         dates: The dates on one grid.
+        offset: As given.
         overlap: Rectangle of the grid that all dates cover.
         remarks: What was done to the dates, in sentences; nothing is done in silence.
 
@@ -49,7 +50,7 @@ class PairReader(SceneReader):
         self.remarks: list[str] = []
         self.grid = dates[0].grid
         self.sources = tuple(date.name for date in dates)
-        self.dates = [dates[0]]
+        self.dates, self.offset = [dates[0]], offset
         self.overlap = self.grid.box
         if len(dates) > 1:
             later, self.overlap = on_grid(dates[0], dates[1], assume_same_grid, offset,
@@ -66,6 +67,11 @@ class PairReader(SceneReader):
     def block(self) -> tuple[int, int]:
         """(h, w) that the earlier date stores together."""
         return self.dates[0].block
+
+    @property
+    def scales(self) -> list:
+        """Of every date, ``(low, high)`` that become 0 and 255; None where values stay."""
+        return [date.scale for date in self.dates]
 
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[list[np.ndarray], np.ndarray]:

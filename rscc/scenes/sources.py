@@ -61,12 +61,15 @@ class DateImage(ABC):
         block: (h, w) that the file stores together.
         dtype: Of the stored values.
         count: Number of bands, without alpha.
+        scale: ``(low, high)`` that become 0 and 255, numbers or one a band; None where values are
+            shown as they are.
     """
     name: str
     grid: SceneGrid
     block: tuple[int, int]
     dtype: str
     count: int
+    scale: Any = None
 
     @abstractmethod
     def read(self, box: Box, shape: tuple[int, int] | None = None
@@ -87,7 +90,7 @@ class Picture(DateImage):
     """An image file without a place on the map, decoded once."""
 
     def __init__(self, path: str | Path, reading: Reading) -> None:
-        self.name, self.count = str(path), 3
+        self.name, self.count, self.scale = str(path), 3, reading.scale
         frame, empty = read_frame_and_nodata(path, reading.bands, reading.scale)
         self._frame = as_rgb(frame)
         self._valid = None if empty is None else ~empty

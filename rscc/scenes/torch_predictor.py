@@ -38,19 +38,12 @@ class TorchPredictor(Predictor):
                  decoding: Mapping[str, Any] | None = None, **reading: Any) -> None:
         self._pass = ModelPass.of(model, checkpoint, device, amp, cfg_options=cfg_options,
                                   **reading)
-        self._decoding = dict(decoding or {})
-        loaded = self._pass.loaded
-        if self._decoding and loaded.caption_head is None:
+        self.decoding, self.amp = dict(decoding or {}), amp
+        if self.decoding and self._pass.loaded.caption_head is None:
             raise ValueError('this model has no caption_head: the decoding options '
-                             f'{sorted(self._decoding)} have nothing to act on')
+                             f'{sorted(self.decoding)} have nothing to act on')
         self.device = str(self._pass.device)
         self.facts = facts_of(self._pass)
-
-    @property
-    def decoding(self) -> dict[str, Any]:
-        """Decoding options of the caption head with the config's values; none without a head."""
-        head = self._pass.loaded.caption_head
-        return {} if head is None else head.decoding.as_dict()
 
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
                 ) -> list[WindowPrediction]:
@@ -59,7 +52,7 @@ class TorchPredictor(Predictor):
                     for number, frames in enumerate(windows)]
         choosers = [_CHOOSERS[when] for when in describe]
         return [_prediction(answer) for answer in self._pass.answer(
-            prepared, self._decoding, choosers)]
+            prepared, self.decoding, choosers)]
 
     def tells_of_change(self, sentence: str) -> bool:
         """Return whether a sentence says that something changed."""

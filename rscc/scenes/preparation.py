@@ -1,0 +1,231 @@
+"""A scene made ready: files opened, dates on one grid, checked, divided into windows and blocks."""
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.rasters.windows import Grid, window_grid
+from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
+from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
+from rscc.scenes.model_pass import SAMPLE_EVERY, PassOptions
+from rscc.scenes.pair_check import PairCheck, check_pair
+from rscc.scenes.reading import Area, PairReader
+from rscc.scenes.sources import Reading, open_date
+from rscc.utils import require
+from rscc.version import __version__
+
+#: Longest side of a scene that is taken whole where nothing tells what a training image covered.
+_WHOLE_SIDE = 1024
+_SAMPLED = 65536  # bytes read at each of some places of a file to know it again
+
+Given = str | Path | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScenePair:
+    """A scene by name and files.
+
+    Attributes:
+        name: Names its folder and its blocks.
+        img_from: Earlier date, or the only one: a raster, a picture, or tiles of one mosaic (a
+            folder or a tuple of paths).
+        img_to: Later date; None for models of single images.
+    """
+    name: str
+    img_from: Given
+    img_to: Given | None = None
+
+    @property
+    def dates(self) -> list[Given]:
+        """The dates that are given."""
+        return [date for date in (self.img_from, self.img_to) if date is not None]
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """How scenes are read, checked, answered and written.
+
+    Attributes:
+        bands: Bands that become red, green and blue; None for the model's.
+        scale: ``(low, high)`` or ``'percentile'``; None for the model's.
+        area: File of polygons that limit the work.
+        assume_same_grid: Take images of which only one has a place as lying on its grid.
+        align: Move the later date by the shift that the pair check estimates.
+        match_histogram: Bring the later date's values to the earlier one's distribution.
+        force: Go on where the pair check refuses.
+        batch_size: Windows that are answered at once.
+        sample_every: Of the unchanged windows every so manieth is described too; 0 for none.
+        block_pixels: Pixels of a block, about.
+        outputs: Which files are written.
+    """
+    bands: tuple[int, ...] | None = None
+    scale: Any = None
+    area: str | None = None
+    assume_same_grid: bool = False
+    align: bool = False
+    match_histogram: bool = False
+    force: bool = False
+    batch_size: int = 8
+    sample_every: int = SAMPLE_EVERY
+    block_pixels: int = BLOCK_PIXELS
+    outputs: OutputOptions = field(default_factory=OutputOptions)
+
+    @property
+    def passing(self) -> PassOptions:
+        """What the model pass needs of them."""
+        return PassOptions(self.batch_size, self.sample_every)
+
+
+class Refused(ValueError):
+    """Error for a pair that the check refuses.
+
+    Attributes:
+        check: The check.
+    """
+
+    def __init__(self, check: PairCheck, name: str) -> None:
+        super().__init__(f"the pair '{name}' is refused:\n{check}\n--force goes on all the same")
+        self.check = check
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """A scene ready to be answered.
+
+    Attributes:
+        pair: Its name and files.
+        reader: Its pixels.
+        lattice: Its windows; None where one window takes it whole.
+        blocks: Its blocks, row by row.
+        check: The pair check; None for single images.
+    """
+    pair: ScenePair
+    reader: PairReader
+    lattice: Grid | None
+    blocks: tuple[Block, ...]
+    check: PairCheck | None
+
+    @property
+    def name(self) -> str:
+        """Name of the scene."""
+        return self.pair.name
+
+    def windows(self) -> int:
+        """Return the number of windows over the whole scene."""
+        return 1 if self.lattice is None else len(self.lattice)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the pixels of the scene come from, as JSON values."""
+        return dict(
+            grid=[self.reader.grid.width, self.reader.grid.height, self.reader.grid.transform],
+            sources=[[fingerprint(file) for file in files_of(date)] for date in self.pair.dates],
+            scale=[_listed(date_scale) for date_scale in self.reader.scales],
+            offset=list(self.reader.offset))
+
+    def scene(self, facts: ModelFacts, options: dict[str, Any]) -> Scene:
+        """Return the scene as the writers of its files see it."""
+        provenance = dict(options=options, remarks=list(self.reader.remarks),
+                          versions=versions(), scale=[_listed(scale) for scale
+                                                      in self.reader.scales])
+        if self.check is not None:
+            provenance['pair_check'] = self.check.to_dict()
+        return Scene(self.name, self.reader, facts, self.blocks, provenance)
+
+
+def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
+                  say: Callable[[str], object] = lambda text: None) -> PreparedScene:
+    """Open, check and divide a scene.
+
+    Args:
+        pair: Its files.
+        facts: Of the model: what it was trained on decides bands, scale and windows.
+        options: Over these.
+        say: Told what was done to the dates.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        Refused: If the pair check refuses and ``force`` does not go on.
+        ValueError: If the files cannot be read, do not fit, or are too few or many.
+    """
+    _check_dates(pair, facts)
+    reading = Reading(options.bands or facts.bands,
+                      facts.scale if options.scale is None else options.scale)
+    dates = [open_date(date, reading) for date in pair.dates]
+    shared = dict(assume_same_grid=options.assume_same_grid,
+                  match_histogram=options.match_histogram)
+    if options.area is not None:
+        shared['area'] = Area(options.area, dates[0].grid)
+    reader = PairReader(dates, **shared)
+    check = check_pair(reader, facts)
+    if options.align and check.shift is not None and any(check.shift):
+        reader = PairReader(dates, offset=check.shift, **shared)
+    for remark in reader.remarks:
+        say(remark)
+    if check.verdict == 'refuse' and not options.force:
+        raise Refused(check, pair.name)
+    lattice, blocks = _divide(pair, reader, facts, options)
+    return PreparedScene(pair, reader, lattice, blocks, check)
+
+
+def _check_dates(pair: ScenePair, facts: ModelFacts) -> None:
+    if len(pair.dates) != facts.dates:
+        wanted, given = ('pairs', 'the later date is missing') if facts.dates == 2 else (
+            'single images', 'two dates were given')
+        raise ValueError(f"scene '{pair.name}': this model reads {wanted}; {given}")
+
+
+def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: SceneOptions
+            ) -> tuple[Grid | None, tuple[Block, ...]]:
+    grid = reader.grid
+    if facts.window is None and max(grid.width, grid.height) > _WHOLE_SIDE:
+        raise ValueError(f"scene '{pair.name}' has {grid.width} x {grid.height} pixels, and "
+                         f"'{facts.weights}' does not tell what its training images covered: give "
+                         'the side of the windows in pixels (--window)')
+    lattice = window_grid(grid.height, grid.width, facts.window, facts.overlap)
+    _, valid = reader.reduced()
+    blocks = plan_blocks(pair.name, grid, lattice, valid, reader.block, options.block_pixels)
+    return lattice, tuple(blocks)
+
+
+def files_of(date: Given) -> Iterator[str]:
+    """Yield the files of one date."""
+    if isinstance(date, tuple):
+        yield from date
+    elif Path(date).is_dir():
+        yield from sorted(str(path) for path in Path(date).iterdir() if path.is_file())
+    else:
+        yield str(date)
+
+
+def fingerprint(path: str) -> str:
+    """Return a hash by which a file is known again, wherever it lies.
+
+    Its length and a hundred places of it are read, not all of it: scenes have gigabytes. A remote
+    file is known by its address alone.
+    """
+    if not Path(path).is_file():
+        return path
+    length = Path(path).stat().st_size
+    digest = hashlib.sha256(str(length).encode())
+    with open(path, 'rb') as file:
+        for place in np.unique(np.linspace(0, max(length - _SAMPLED, 0), 100).astype(np.int64)):
+            file.seek(int(place))
+            digest.update(file.read(_SAMPLED))
+    return digest.hexdigest()[:32]
+
+
+def _listed(scale: Any) -> Any:
+    """Return a scale as JSON values."""
+    if scale is None or isinstance(scale, str):
+        return scale
+    return [np.asarray(value, np.float64).round(4).tolist() for value in scale]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    rasterio = require('rasterio', 'a scene')
+    return {'rscc': __version__, 'rasterio': rasterio.__version__,
+            'gdal': rasterio.__gdal_version__, 'numpy': np.__version__}

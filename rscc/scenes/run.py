@@ -1,0 +1,238 @@
+"""Scenes from files to files: blocks through the model, then the maps, tables and reports.
+
+A run without parts does all. ``part`` does a share of the blocks and leaves them as files;
+``combine`` makes the results of them and refuses while blocks are missing. Blocks that are there
+are never computed again, so that a run that ended early goes on where it was.
+"""
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rscc.scenes.block_files import BlockFolder
+from rscc.scenes.blocks import part_of, share, write_table
+from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
+from rscc.scenes.map_files import write_maps
+from rscc.scenes.model_pass import BlockPass
+from rscc.scenes.preparation import (
+    SceneOptions,
+    ScenePair,
+    fingerprint,
+    prepare_scene,
+    versions,
+)
+from rscc.scenes.reading import READERS, Bands
+from rscc.scenes.report import write_report
+from rscc.scenes.summary import write_summary
+from rscc.utils import progress
+
+#: Folder of the blocks, and the table of them, below that of a run.
+BLOCKS, TABLE = 'blocks', 'blocks.parquet'
+
+
+@dataclass
+class Done:
+    """What one call has done.
+
+    Attributes:
+        blocks: Blocks answered now.
+        found: Blocks that were there.
+        windows: Windows that the model computed now.
+        megapixels: Of the blocks answered now, those with data.
+        seconds: That took.
+        files: Written by combining.
+        summaries: Of each combined scene, by name.
+        gaps: Places that could not be read, in all blocks of the combined scenes, or answered now.
+    """
+    blocks: int = 0
+    found: int = 0
+    windows: int = 0
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    files: list[Path] = field(default_factory=list)
+    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gaps: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Megapixels a second."""
+        return self.megapixels / self.seconds if self.seconds else 0.0
+
+
+class SceneRun:
+    """The work on one or several scenes with one model, in one folder.
+
+    Args:
+        pairs: The scenes.
+        predictor: The model.
+        out: Folder of the results; those of several scenes go to a folder of each one's name.
+        options: How scenes are read, answered and written.
+        say: Told what was done to the dates, and other remarks.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`rscc.scenes.preparation.prepare_scene`.
+    """
+
+    def __init__(self, pairs: Sequence[ScenePair], predictor: Predictor, out: str | Path,
+                 options: SceneOptions | None = None,
+                 say: Callable[[str], object] = lambda text: None) -> None:
+        self.options, self.predictor, self.out = options or SceneOptions(), predictor, Path(out)
+        self.say = say
+        names = [pair.name for pair in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f'several scenes are called {twice[:3]}: give each its own name')
+        self.scenes = {pair.name: prepare_scene(pair, predictor.facts, self.options, say)
+                       for pair in pairs}
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the model's file tells."""
+        return self.predictor.facts
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks of all scenes."""
+        return [block for scene in self.scenes.values() for block in scene.blocks]
+
+    def record(self) -> dict[str, Any]:
+        """Return what the answers depend on, as JSON values."""
+        facts, options = self.facts, self.options
+        return dict(
+            weights=facts.weights_hash or facts.weights, config=facts.config,
+            window=facts.window, overlap=facts.overlap, bands=options.bands or facts.bands,
+            sample_every=options.sample_every, block_pixels=options.block_pixels,
+            match_histogram=options.match_histogram,
+            area=None if options.area is None else fingerprint(options.area),
+            decoding=dict(self.predictor.decoding), amp=self.predictor.amp, rscc=versions()['rscc'],
+            scenes={name: scene.record() for name, scene in self.scenes.items()})
+
+    def folder(self, overwrite: bool = False) -> BlockFolder:
+        """Return the folder of the blocks, and write the table of them.
+
+        Args:
+            overwrite: Delete the blocks of another run first.
+
+        Raises:
+            OtherRun: If it holds blocks of another run.
+        """
+        folder = BlockFolder(self.out / BLOCKS, self.record(), overwrite)
+        if not (self.out / TABLE).is_file() or folder.new:
+            write_table(self.out / TABLE, self.blocks, {
+                name: scene.reader.grid for name, scene in self.scenes.items()})
+        return folder
+
+    def answer(self, folder: BlockFolder, part: tuple[int, int] | None = None) -> Done:
+        """Answer the blocks that are not there yet, all or those of one part.
+
+        Args:
+            folder: From :meth:`folder`.
+            part: (i, n) for the i-th of n parts, from 1.
+
+        Raises:
+            ValueError: If there is no such part.
+            OSError: If a block cannot be written; those before it are kept.
+        """
+        wanted = self.blocks if part is None else share(self.blocks, *part)
+        todo = folder.missing(wanted)
+        done = Done(found=len(wanted) - len(todo))
+        total = sum(self._windows(block) for block in todo)
+        began = time.perf_counter()
+        with progress(None, 'scene', total, 'window') as bar:
+            for answer in self._answers(todo, bar.update):
+                folder.write(answer)
+                done.blocks += 1
+                done.windows += answer.windows
+                done.gaps += len(answer.gaps)
+                height, width = answer.block.shape
+                done.megapixels += (height * width - answer.nodata_pixels) / 1e6
+                done.seconds = time.perf_counter() - began
+                bar.set_postfix_str(f'{done.rate:.2f} Mpx/s', refresh=False)
+        return done
+
+    def _windows(self, block: Block) -> int:
+        lattice = self.scenes[block.scene].lattice
+        return 1 if lattice is None else len(part_of(lattice, block.box))
+
+    def _answers(self, blocks: Sequence[Block], advance: Callable[[int], object]) -> Iterator:
+        """Yield the answers; the next block is read while the model computes."""
+        with ThreadPoolExecutor(READERS) as pool:
+            def start(block: Block) -> Bands:
+                return Bands(self.scenes[block.scene].reader, block.halo, pool)
+
+            following = None
+            try:
+                for place, block in enumerate(blocks):
+                    bands = following or start(block)
+                    later = blocks[place + 1:place + 2]
+                    following = start(later[0]) if later else None
+                    yield BlockPass(block, self.scenes[block.scene].lattice, bands, self.predictor,
+                                    self.options.passing, advance).run()
+            finally:
+                if following is not None:
+                    following.close()
+
+    def combine(self, folder: BlockFolder, done: Done | None = None) -> Done:
+        """Make the results of the blocks.
+
+        Args:
+            folder: From :meth:`folder`.
+            done: Gets the files and summaries; a new one unless given.
+
+        Raises:
+            FileNotFoundError: If blocks are missing; the message names them.
+        """
+        folder.check_complete(self.blocks)
+        done = done or Done(found=len(self.blocks))
+        done.gaps = 0
+        for scene in self.scenes.values():
+            into = self.out if len(self.scenes) == 1 else self.out / scene.name
+            files, summary = self._write(scene.scene(self.facts, self._told()), folder, into)
+            done.files += files
+            done.summaries[scene.name] = summary
+            done.gaps += len(summary['gaps'])
+        return done
+
+    def _write(self, scene: Scene, folder: BlockFolder, into: Path
+               ) -> tuple[list[Path], dict[str, Any]]:
+        """Write the files of one scene."""
+        outputs = self.options.outputs
+        maps = write_maps(scene, folder.read, into, outputs)
+        for remark in maps.remarks:
+            self.say(remark)
+        summary = write_summary(scene, maps.findings, into, outputs)
+        report = write_report(scene, folder.read, maps.findings, summary, into, outputs)
+        return [*maps.files, into / 'summary.json', report], summary
+
+    def _told(self) -> dict[str, Any]:
+        """Return the options as JSON values, for the summary."""
+        told = asdict(self.options) | dict(decoding=dict(self.predictor.decoding),
+                                           amp=self.predictor.amp)
+        return {name: value for name, value in told.items() if value not in (None, False, {})}
+
+
+def run_scenes(pairs: Iterable[ScenePair], predictor: Predictor, out: str | Path,
+               options: SceneOptions | None = None, part: tuple[int, int] | None = None,
+               combine: bool = False, overwrite: bool = False,
+               say: Callable[[str], object] = lambda text: None) -> Done:
+    """Answer scenes: all, or the share of one part, or the combination of what parts have done.
+
+    Args:
+        pairs, predictor, out, options, say: See :class:`SceneRun`.
+        part: (i, n) does the i-th of n parts of the blocks and combines nothing.
+        combine: Only make the results of blocks that are there.
+        overwrite: Delete the blocks of another run in ``out`` first.
+
+    Raises:
+        FileNotFoundError: If a file, or for ``combine`` a block, is missing.
+        OtherRun: If ``out`` holds blocks of another run.
+        ValueError: If files or options do not fit.
+    """
+    if part is not None and combine:
+        raise ValueError('--part and --combine exclude each other: parts first, then --combine')
+    run = SceneRun(list(pairs), predictor, out, options, say)
+    folder = run.folder(overwrite)
+    done = None if combine else run.answer(folder, part)
+    return done if part is not None else run.combine(folder, done)
