@@ -75,6 +75,33 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Name a file in a temporary folder that replaces ``path`` when the block ends without error.
+
+    As :func:`atomic_path`, for libraries that go by the ending of a name, refuse a file that is
+    there already, or leave other files beside it. The folder goes with all that is in it.
+
+    Args:
+        path: The file to write; its folder is made if needed.
+
+    Yields:
+        Where to write it: a file of the same name, which does not exist.
+
+    Raises:
+        OSError: Whatever the file system says; ``path`` is then as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
+                                     suffix='.tmp') as folder:
+        temporary = Path(folder, path.name)
+        yield temporary
+        with open(temporary, 'rb') as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
 def reserve(path: str | os.PathLike, size: int) -> None:
     """Make a file ``size`` bytes long, for which the disk really has the room.
 
