@@ -4,7 +4,9 @@
 """
 import argparse
 import ast
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from rscc.apis.command_line import add_config_options, explained
@@ -115,7 +117,8 @@ def print_config(arguments: Sequence[str] | None = None, prog: str | None = None
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import read_config, set_data_root
     from rscc.config.check import check_config
-    with explained():
+    # Notices of the logger go to standard error: the output is a config and may be kept as one.
+    with explained(), redirect_stdout(sys.stderr):
         set_data_root(args.data_root)
         cfg = read_config(args.config)
         if args.check:
