@@ -14,7 +14,7 @@ PAIRS = [('README.md', 'README_zh-CN.md')] + [
     (f'docs/en/{path.name}', f'docs/zh_cn/{path.name}')
     for path in sorted((ROOT / 'docs' / 'en').glob('*.md'))]
 PAGES = sorted({name for pair in PAIRS for name in pair})
-COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export)\s')
+COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export|rscc)\s')
 # The Python tool that a shell script hands its further arguments to.
 FORWARDS = {'dist_train.sh': 'train.py', 'slurm_train.sh': 'train.py',
             'dist_test.sh': 'test.py', 'slurm_test.sh': 'test.py'}
@@ -104,6 +104,16 @@ def tool_commands():
     return [(page, line) for line, page in seen.items()]
 
 
+def console_commands():
+    """Return every (page, command) that calls ``rscc``, each command once."""
+    seen = {}
+    for page in PAGES:
+        for line in commands(read(page)) if (ROOT / page).is_file() else ():
+            if line.startswith('rscc '):
+                seen.setdefault(line, page)
+    return [(page, line) for line, page in seen.items()]
+
+
 @pytest.mark.parametrize(('english', 'chinese'), PAIRS)
 def test_both_languages_exist_with_the_same_headings(english, chinese):
     assert (ROOT / chinese).is_file(), f'{english} has no Chinese counterpart'
@@ -132,6 +142,27 @@ def test_a_quoted_command_exists_and_takes_its_flags(page, line):
         assert re.search(re.escape(flag) + r'(?![\w-])', known), f'{page}: {script} has no {flag}'
     for config in [word for word in words if re.fullmatch(r'configs/\S+\.py', word)]:
         assert (ROOT / config).is_file(), f'{page}: {config} does not exist'
+
+
+@pytest.mark.parametrize(('page', 'line'), console_commands())
+def test_a_quoted_console_command_exists_and_takes_its_flags(page, line, capsys):
+    from rscc import cli
+    words = shlex.split(line)[1:]
+    depth = 2 if words[0] == 'convert' else 1
+    with pytest.raises(SystemExit, match='0'):
+        cli.main([*words[:depth], '--help'])
+    known = capsys.readouterr().out
+    for flag in [word for word in words[depth:] if word.startswith('--')]:
+        assert re.search(re.escape(flag) + r'(?![\w-])', known), f'{page}: {line}: no {flag}'
+
+
+@pytest.mark.parametrize('page', ['docs/en/install.md', 'docs/zh_cn/install.md'])
+def test_the_table_of_console_commands_has_all_of_them(page):
+    from rscc.cli import COMMANDS
+    from rscc.commands.convert import KINDS
+    rows = re.findall(r'^\| (`rscc .+) \| .+ \|$', read(page), re.M)
+    listed = {name for row in rows for name in re.findall(r'`rscc ([\w -]+)`', row)}
+    assert listed == {*COMMANDS} - {'convert'} | {f'convert {kind}' for kind in KINDS}
 
 
 @pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.name)

@@ -79,7 +79,8 @@ def test_the_command_is_installed_and_finds_its_package(run, site):
 def test_configs_are_found_by_name_and_old_name(run, site, tmp_path):
     assert run('configs', 'attend_synth') == f'{site}/rscc/configs/attend_synth.py\n'
     assert run('configs').startswith(f'{site}/rscc/configs:\n')
-    assert run('configs', 'blip_levirmci', '--copy', 'configs').startswith('configs/blip_levirmci.py')
+    copied = run('configs', 'blip_levirmci', '--copy', 'configs')
+    assert copied.startswith('configs/blip_levirmci.py\n')
     assert (tmp_path / 'configs/_base_/runtime.py').is_file()
 
 

@@ -11,10 +11,11 @@ from rscc.utils.signatures import keywords_of
 
 _WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
 _FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors')
-#: What writes a vocabulary, by the beginning of its name.
-_WRITERS = {'word_encoding': 'tools/dataset_converters/levircc.py --word-encode',
-            'vocab_scene': 'tools/dataset_converters/synth.py',
-            'vocab': 'tools/dataset_converters/vocabulary.py'}
+#: Command of rscc that writes a vocabulary, and tool, by the beginning of the file's name.
+_WRITERS = {'word_encoding': 'levircc --word-encode, or python '
+                             'tools/dataset_converters/levircc.py --word-encode',
+            'vocab_scene': 'synth, or python tools/dataset_converters/synth.py',
+            'vocab': 'vocabulary, or python tools/dataset_converters/vocabulary.py'}
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 
 
@@ -94,7 +95,7 @@ def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:
 def _writer(name: str) -> str:
     """Say what writes a vocabulary, where its name tells."""
     tool = next((tool for start, tool in _WRITERS.items() if Path(name).name.startswith(start)), '')
-    return f'python {tool} writes it. ' if tool else ''
+    return f'rscc {tool} writes it. ' if tool else ''
 
 
 def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:
