@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rscc.apis.command_line import add_config_options
+from rscc.commands import scene
 
 #: Decoding option that a flag sets.
 OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
@@ -26,19 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'alone where it holds its config (those of this project do); or the name of a config, of '
         'which the checkpoint in work_dirs/ is taken')
     model.required = False  # check_arguments says more about it than argparse would
-    parser.add_argument('--img-from', metavar='A', help='earlier image of a pair, or a folder')
-    parser.add_argument('--img-to', metavar='B', help='later image of the pair, or a folder with '
-                        'files of the same names')
-    parser.add_argument('--img', metavar='A', help='the image, or a folder, for models of single '
-                        'images')
+    parser.add_argument('--img-from', nargs='+', metavar='A', help='earlier image of a pair, a '
+                        'folder, or tiles of one mosaic')
+    parser.add_argument('--img-to', nargs='+', metavar='B', help='later image of the pair; of a '
+                        'folder, one with files of the same names')
+    parser.add_argument('--img', nargs='+', metavar='A', help='the image, or a folder, for models '
+                        'of single images')
     parser.add_argument('--list', metavar='FILE', help='path list of pairs, as '
                         'tools/general/write_path.py writes it')
-    parser.add_argument('--out', metavar='DIR', help='write mask, overlay, panel and JSON there')
+    parser.add_argument('--out', metavar='DIR', help='write the files of the answer there')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
     add_config_options(parser)
     _add_reading(parser)
     _add_decoding(parser)
+    scene.add_arguments(parser)
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -79,17 +82,20 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse what is missing or contradicts itself; ``args.scale`` becomes numbers."""
-    if not args.model:
+    if not args.model and not args.onnx:
         from rscc.config.files import GET_CHECKPOINT
         parser.error(f'no CKPT is given. {GET_CHECKPOINT}')
-    if len(args.model) > 2:
+    if args.model and args.onnx:
+        parser.error(f"--onnx holds the model; found '{args.model[0]}' beside it")
+    if args.model and len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
     if args.attention and not args.out:
         parser.error('--attention draws a picture below --out: name that folder too')
     pair = (args.img_from is not None, args.img_to is not None)
-    ways = [args.img is not None, any(pair), args.list is not None]
+    ways = [args.img is not None, any(pair), args.list is not None, args.scenes is not None]
     if sum(ways) != 1 or (any(pair) and not all(pair)):
-        parser.error('give either --img-from and --img-to, or --img, or --list')
+        parser.error('give either --img-from and --img-to, or --img, --list or --scenes')
+    scene.check_arguments(parser, args)
     if args.scale is not None and args.scale != ['percentile']:
         try:
             low, high = map(float, args.scale)
@@ -168,7 +174,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     """
     parser = argparse.ArgumentParser(
         prog=prog, description='Answer pairs, or single images, of any size with a trained model.',
-        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A | --list FILE) [options]')
+        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A | --list FILE | --scenes '
+              'FILE) [options]')
     add_arguments(parser)
     args = parser.parse_args(arguments)
     check_arguments(parser, args)
@@ -188,10 +195,14 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SystemExit: With what is wrong with the images, the model or the decoding options.
     """
+    if scene.wanted(args):
+        scene.run(args)
+        return
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.inference.inputs import samples_of
     try:
-        samples = samples_of(args.img or args.img_from, args.img_to, args.list)
+        samples = samples_of(scene.names(args.img or args.img_from), scene.names(args.img_to),
+                             args.list)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     from rscc.apis import ChangeInferencer
