@@ -95,7 +95,8 @@ def mask_layer(mask: np.ndarray,
                size: tuple[int, int],
                palette: Sequence | None = None,
                alpha: float = 0.45,
-               outline: bool = True) -> np.ndarray:
+               outline: bool = True,
+               edge_width: float | None = None) -> np.ndarray:
     """Draw a mask as a transparent layer.
 
     Args:
@@ -105,6 +106,7 @@ def mask_layer(mask: np.ndarray,
             for greys (:func:`tint_palette`).
         alpha: Opacity of the fill, 0 to 1.
         outline: Whether to trace each region's edge.
+        edge_width: Of the edges, in pixels of the layer; None takes 1/170 of its shorter side.
 
     Returns:
         uint8 RGBA (H, W, 4), not premultiplied.
@@ -115,7 +117,7 @@ def mask_layer(mask: np.ndarray,
     colour = np.zeros((*size, 3), np.float32)
     opacity = np.zeros(size, np.float32)
     for index in classes:
-        fill, edge = _coverage(mask == index, size)
+        fill, edge = _coverage(mask == index, size, edge_width)
         strength = fill * alpha
         if outline:
             strength = np.maximum(strength, edge * 0.95)
@@ -127,7 +129,8 @@ def mask_layer(mask: np.ndarray,
     return np.rint(layer).clip(0, 255).astype(np.uint8)
 
 
-def _coverage(region: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _coverage(region: np.ndarray, size: tuple[int, int], edge_width: float | None
+              ) -> tuple[np.ndarray, np.ndarray]:
     """Return how much of each output pixel the region fills and its edge covers, 0 to 1."""
     fine = (size[1] * _SUPERSAMPLING, size[0] * _SUPERSAMPLING)
     inside = cv2.resize(region.astype(np.float32), fine, interpolation=cv2.INTER_LINEAR) >= 0.5
@@ -135,7 +138,7 @@ def _coverage(region: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np
     # Regions go on beyond the image: its border is no edge of theirs.
     padded = np.pad(inside, 1, mode='edge')
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    width = max(1.5, min(size) / 170) * _SUPERSAMPLING
+    width = (edge_width or max(1.5, min(size) / 170)) * _SUPERSAMPLING
     edge = np.clip(width + 0.5 - depth, 0, 1) * inside
     output = (size[1], size[0])
     return (cv2.resize(inside.astype(np.float32), output, interpolation=cv2.INTER_AREA),

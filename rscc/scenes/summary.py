@@ -1,0 +1,187 @@
+"""The numbers of an interpreted scene as ``summary.json``, and a few sentences made from them."""
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rscc.scenes.contracts import OutputOptions, Scene, SceneFindings
+from rscc.scenes.wording import RENDERED_NOTE, summary_sentences
+from rscc.utils import write_json
+
+SUMMARY_FILE = 'summary.json'
+_MOST_SENTENCES = 10
+#: What ``model`` repeats of the model's facts.
+_MODEL = ('task', 'heads', 'classes', 'language', 'window', 'overlap', 'ground_resolution',
+          'rendered', 'weights', 'weights_hash', 'config')
+
+
+def write_summary(scene: Scene, findings: SceneFindings, folder: str | os.PathLike,
+                  options: OutputOptions) -> dict[str, Any]:
+    """Write ``summary.json``.
+
+    Args:
+        scene: The scene, all of whose blocks are answered.
+        findings: Its regions, sentences and counts.
+        folder: Made if needed; the file is replaced only when the new one is whole.
+        options: ``language`` and ``min_area`` count.
+
+    Returns:
+        What was written, as :func:`summarise` describes it.
+
+    Raises:
+        ValueError: If the language is neither ``'en'`` nor ``'zh'``.
+    """
+    summary = summarise(scene, findings, options)
+    write_json(Path(folder) / SUMMARY_FILE, summary)
+    return summary
+
+
+def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> dict[str, Any]:
+    """Count what was found in a scene and put it into words.
+
+    Every key is always there. Areas are in square metres, rounded to 0.1, and None where the scene
+    has no place on the map; shares run from 0 to 1.
+
+    Args:
+        scene: The scene.
+        findings: Its regions, sentences and counts.
+        options: ``language`` and ``min_area`` count.
+
+    Returns:
+        - ``scene``, ``sources``: name; paths of the dates, earliest first.
+        - ``language``, ``verdict``, ``text``: ``'en'`` or ``'zh'``; the result in a few words; the
+          result in sentences.
+        - ``note``: that the model has seen rendered images only; None of another.
+        - ``grid``: ``width``, ``height``, ``crs`` (WKT) and ``transform`` of ``change.tif``.
+        - ``pixels``: ``total``; ``nodata`` (without data at some date, outside the area of interest
+          or not readable); ``examined``, the others; ``changed`` of them, None without a map.
+        - ``nodata_share`` of all pixels; ``changed_share`` of the examined, None without a map.
+        - ``area_of_interest``: whether the work was limited to one.
+        - ``area_by``: how areas were measured, ``'plane'`` (of the map projection) or
+          ``'ellipsoid'``; None where the scene has no place on the map. ``examined_area_m2``:
+          of the examined pixels, None without a map of changes too.
+        - ``regions``: ``count``, ``pixels``, ``area_m2`` and ``share`` of the examined pixels, all
+          regions together; ``left_out``, the number of those smaller than ``min_area`` (square
+          metres, pixels where there is no place on the map), which nothing else counts.
+        - ``classes``: of every changed class that occurs, largest first: ``class``, ``value`` in
+          ``change.tif``, and of its regions ``regions`` (how many), ``pixels``, ``area_m2``; with
+          small ones, ``map_pixels`` and ``map_area_m2``.
+        - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those.
+        - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
+          ``changed_windows`` (of those), ``mean_score``; those of changed windows first.
+        - ``gaps``: ``box`` (left, top, right, bottom in pixels) and ``reason`` of what could not be
+          read.
+        - ``model``: what its file tells: ``task``, ``heads``, ``classes``, ``language``,
+          ``window``, ``overlap``, ``ground_resolution``, ``rendered``, ``weights``,
+          ``weights_hash`` and ``config``.
+        - ``provenance``: what the run tells of itself: ``pair_check``, ``options``, ``versions``.
+
+    Raises:
+        ValueError: If the language is neither ``'en'`` nor ``'zh'``.
+    """
+    facts = scene.facts
+    language = options.language or facts.language or 'en'
+    pixels = _pixels(scene, findings)
+    summary = {'scene': scene.name, 'sources': list(scene.reader.sources), 'language': language,
+               'verdict': '', 'text': [],
+               'note': RENDERED_NOTE.get(language) if facts.rendered else None, **pixels,
+               **_regions(findings, options, pixels['pixels']['examined']),
+               'windows': _windows(findings), 'best_sentences': _best_sentences(findings),
+               'gaps': [_plain(asdict(gap)) for gap in findings.gaps],
+               'model': {key: _plain(getattr(facts, key)) for key in _MODEL},
+               'provenance': _plain(scene.provenance)}
+    summary['verdict'], summary['text'] = summary_sentences(summary, language)
+    return summary
+
+
+def _pixels(scene: Scene, findings: SceneFindings) -> dict[str, Any]:
+    grid, nodata = scene.reader.grid, int(findings.nodata_pixels)
+    total = grid.width * grid.height
+    changed = None
+    if 'change_head' in scene.facts.heads:
+        changed = sum(int(findings.pixels_by_class.get(name, 0))
+                      for value, name in findings.classes.items() if value)
+    return {
+        'grid': {'width': grid.width, 'height': grid.height, 'crs': grid.crs,
+                 'transform': _plain(grid.transform)},
+        'pixels': {'total': total, 'nodata': nodata, 'examined': total - nodata,
+                   'changed': changed},
+        'nodata_share': _share(nodata, total),
+        'changed_share': None if changed is None else _share(changed, total - nodata),
+        'area_of_interest': bool((scene.provenance.get('options') or {}).get('aoi')),
+    }
+
+
+def _regions(findings: SceneFindings, options: OutputOptions, examined: int) -> dict[str, Any]:
+    """Count regions and measure them, all together and class by class."""
+    regions = findings.regions
+
+    def measured(chosen: Any) -> dict[str, Any]:
+        pixels = int(chosen['pixels'].sum())
+        return {'pixels': pixels, 'area_m2': _area(chosen['area_m2'].sum(), findings)}
+
+    classes = []
+    for value, name in findings.classes.items():
+        chosen = regions[regions['class'] == name]
+        if value and findings.pixels_by_class.get(name):
+            classes.append({'class': name, 'value': int(value), 'regions': len(chosen),
+                            **measured(chosen),
+                            'map_pixels': int(findings.pixels_by_class[name]),
+                            'map_area_m2': _area(findings.area_by_class.get(name), findings)})
+    classes.sort(key=lambda row: (-row['pixels'], -row['map_pixels'], row['value']))
+    together = measured(regions)
+    together |= {'share': _share(together['pixels'], examined),
+                 'left_out': int(findings.left_out), 'min_area': float(options.min_area)}
+    examined_area = sum(findings.area_by_class.values()) if findings.area_by_class else None
+    return {'area_by': findings.area_by, 'examined_area_m2': _area(examined_area, findings),
+            'regions': {'count': len(regions), **together},
+            'classes': classes}
+
+
+def _area(square_metres: float | None, findings: SceneFindings) -> float | None:
+    if findings.area_by is None or square_metres is None:
+        return None
+    return round(float(square_metres), 1)
+
+
+def _windows(findings: SceneFindings) -> dict[str, int]:
+    said = findings.sentences
+    return {'computed': int(findings.windows), 'described': len(said),
+            'changed': int(np.count_nonzero(said['flag']))}
+
+
+def _best_sentences(findings: SceneFindings) -> list[dict[str, Any]]:
+    """Group windows that say the same, those of change first, then the most frequent."""
+    groups: dict[str, list[tuple[float, bool]]] = {}
+    columns = (findings.sentences[name] for name in ('sentence', 'score', 'flag'))
+    for text, score, flag in zip(*columns, strict=True):
+        groups.setdefault(' '.join(text.split()), []).append((float(score), bool(flag)))
+    rows = [{'sentence': text, 'windows': len(windows),
+             'changed_windows': sum(flag for _, flag in windows),
+             'mean_score': round(float(np.mean([score for score, _ in windows])), 4)}
+            for text, windows in groups.items() if text]
+    rows.sort(key=lambda row: (-row['changed_windows'], -row['windows'], -row['mean_score'],
+                               row['sentence']))
+    return rows[:_MOST_SENTENCES]
+
+
+def _share(part: float, whole: float) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON takes it: lists for tuples and arrays, no NaN, text for the rest."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, str | bool | int) else str(value)
