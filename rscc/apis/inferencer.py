@@ -47,6 +47,9 @@ class ChangeInferencer:
             covered.
         overlap: Pixels that neighbouring windows share; a quarter of the window unless given.
 
+    Attributes:
+        model_pass: Preparation, model and precision, which the scene path shares.
+
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
         ValueError: If they do not fit each other, an option is unknown, or the device not there.
@@ -58,10 +61,10 @@ class ChangeInferencer:
                  cfg_options: Mapping[str, Any] | None = None, bands: Sequence[int] | None = None,
                  scale: Sequence[float] | str | None = None, window: int | None = None,
                  overlap: int | None = None) -> None:
-        self._pass = ModelPass.of(model, checkpoint, device, amp, fuse_conv_bn, cfg_options,
+        self.model_pass = ModelPass.of(model, checkpoint, device, amp, fuse_conv_bn, cfg_options,
                                   bands=bands, scale=scale, window=window, overlap=overlap)
-        self._loaded = self._pass.loaded
-        self.device, self.window = self._pass.device, self._pass.window
+        self._loaded = self.model_pass.loaded
+        self.device, self.window = self.model_pass.device, self.model_pass.window
         self.model, self.meta = self._loaded.model, self._loaded.meta
 
     def __repr__(self) -> str:
@@ -119,8 +122,8 @@ class ChangeInferencer:
                              f'{sorted(decoding)} have nothing to act on')
         jobs, waiting = self._windows(samples, batch_size, on_error), []
         while chunk := list(islice(jobs, batch_size)):
-            prepared = [self._pass.prepare(frames, name) for _, frames, name in chunk]
-            answers = self._pass.answer(prepared, decoding)
+            prepared = [self.model_pass.prepare(frames, name) for _, frames, name in chunk]
+            answers = self.model_pass.answer(prepared, decoding)
             for (image, *_), answer in zip(chunk, answers, strict=True):
                 if not waiting or waiting[-1] is not image:
                     waiting.append(image)
@@ -175,7 +178,7 @@ class ChangeInferencer:
     def _read(self, images: list[Image]) -> WindowedImage:
         """Read the dates of a sample as the model's dataset would."""
         name = name_of(images)
-        frames, nodata = read_images(images, name, self._pass.load)
+        frames, nodata = read_images(images, name, self.model_pass.load)
         return WindowedImage(frames, self.window, self._loaded.threshold, name,
                              sources_of(images), nodata)
 
@@ -187,8 +190,8 @@ class ChangeInferencer:
                 self.meta.get('no_change_captions') or (), self.meta.get('task') != 'single')
         flags = [answer.change_probability for answer in image.answers
                  if answer.change_probability is not None]
-        processing = Processing.of(image, self.window, self._pass.load.bands,
-                                   self._pass.load.scale)
+        processing = Processing.of(image, self.window, self.model_pass.load.bands,
+                                   self.model_pass.load.scale)
         return InferenceResult(
             frames=image.frames, mask=image.mask, captions=captions,
             change_probability=max(flags) if flags else None,

@@ -70,7 +70,7 @@ def predictor_of(model: Any, checkpoint: str | os.PathLike | None = None, **sett
 
     Args:
         model, checkpoint: See :func:`interpret_scene`.
-        **settings: Of :class:`rscc.scenes.torch_predictor.TorchPredictor`.
+        **settings: Of :class:`rscc.scenes.torch_predictor.TorchPredictor.load`.
     """
     return factory_of(model, checkpoint, **settings)()
 
@@ -82,7 +82,7 @@ def factory_of(model: Any, checkpoint: str | os.PathLike | None = None, **settin
         from rscc.deployment.onnx_predictor import OnnxPredictor
         return partial(OnnxPredictor, model, **settings)
     from rscc.scenes.torch_predictor import TorchPredictor
-    return partial(TorchPredictor, model, checkpoint, **settings)
+    return partial(TorchPredictor.load, model, checkpoint, **settings)
 
 
 def scene_of(img_from: str | os.PathLike | Sequence[str | os.PathLike],

@@ -211,6 +211,11 @@ def run(args: argparse.Namespace) -> None:
         inferencer = ChangeInferencer(
             config, checkpoint, args.device, args.amp, cfg_options=args.cfg_options,
             bands=args.bands, scale=args.scale, window=args.window, overlap=args.overlap)
+        if len(samples) == 1 and scene.larger_than_window(args, samples[0][0], inferencer.window):
+            from rscc.scenes.torch_predictor import TorchPredictor
+            scene.run(args, TorchPredictor(inferencer.model_pass,
+                                           decoding_of(args, inferencer.decoding)))
+            return
         failed = answer_all(args, inferencer, samples)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error

@@ -115,6 +115,25 @@ def wanted(args: argparse.Namespace) -> bool:
     return len(args.img or args.img_from) > 1 or placed(given)
 
 
+def larger_than_window(args: argparse.Namespace, path: str, window: Any) -> bool:
+    """Tell whether a picture without a place is answered in windows, whose files are a scene's.
+
+    Without the packages of the extra ``geo`` such a picture is answered as the smaller ones are.
+    """
+    from importlib.util import find_spec
+
+    from rscc.rasters.image_files import header_size
+    size = header_size(path)
+    if not args.out or args.list or size is None or window.grid(*size) is None or any(
+            getattr(args, name) for name in _PICTURES):
+        return False
+    lacking = [name for name in ('rasterio', 'geopandas', 'pyogrio') if find_spec(name) is None]
+    if lacking:
+        print(f"note         without {', '.join(lacking)} there is no change.tif and no "
+              'changes.gpkg: pip install "rscc[geo]"')
+    return not lacking
+
+
 def placed(given: str) -> bool:
     """Tell whether a file, or the first raster of a folder, has a place on the map."""
     from rscc.rasters.headers import read_header

@@ -18,32 +18,43 @@ from rscc.scenes.contracts import (
     WindowPrediction,
 )
 from rscc.structures import ChangeDataSample
+from rscc.utils import did_you_mean
 
 
 class TorchPredictor(Predictor):
     """A checkpoint that answers windows of scenes as it answers images.
 
     Args:
-        model, checkpoint, device, amp, cfg_options: See :class:`rscc.apis.ChangeInferencer`.
+        model_pass: The loaded model.
         decoding: Options of the caption head, over the config's.
-        **reading: ``bands``, ``scale``, ``window``, ``overlap``.
 
     Raises:
-        ValueError: If decoding options are given to a model without a caption head.
+        ValueError: If decoding options are given to a model without a caption head, or it does not
+            know one of them.
     """
 
-    def __init__(self, model: str | Path | Config | None, checkpoint: str | Path | None = None,
-                 device: str | None = None, amp: bool = False,
-                 cfg_options: Mapping[str, Any] | None = None,
-                 decoding: Mapping[str, Any] | None = None, **reading: Any) -> None:
-        self._pass = ModelPass.of(model, checkpoint, device, amp, cfg_options=cfg_options,
-                                  **reading)
-        self.decoding, self.amp = dict(decoding or {}), amp
-        if self.decoding and self._pass.loaded.caption_head is None:
+    def __init__(self, model_pass: ModelPass, decoding: Mapping[str, Any] | None = None) -> None:
+        self._pass, self.amp = model_pass, model_pass.amp
+        self.decoding = dict(decoding or {})
+        head = model_pass.loaded.caption_head
+        if self.decoding and head is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(self.decoding)} have nothing to act on')
-        self.device = str(self._pass.device)
-        self.facts = facts_of(self._pass)
+        known = () if head is None else tuple(head.decoding.as_dict())
+        for name in self.decoding:
+            if name not in known:
+                raise ValueError(f"this model's caption head has no decoding option '{name}'."
+                                 f"{did_you_mean(name, known)} It has: {', '.join(known)}")
+        self.facts = facts_of(model_pass)
+
+    @classmethod
+    def load(cls, model: str | Path | Config | None, checkpoint: str | Path | None = None,
+             device: str | None = None, amp: bool = False,
+             cfg_options: Mapping[str, Any] | None = None,
+             decoding: Mapping[str, Any] | None = None, **reading: Any) -> 'TorchPredictor':
+        """Load a checkpoint; see :class:`rscc.apis.ChangeInferencer` for the arguments."""
+        return cls(ModelPass.of(model, checkpoint, device, amp, cfg_options=cfg_options,
+                                **reading), decoding)
 
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
                 ) -> list[WindowPrediction]:
