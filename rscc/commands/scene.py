@@ -257,7 +257,7 @@ def describe(done: Any, args: argparse.Namespace) -> str:
     for name, summary in done.summaries.items():
         label = 'answer' if len(done.summaries) == 1 else name[:12]
         lines += [f'{label if not place else "":12s} {sentence}'
-                  for place, sentence in enumerate(summary['sentences'])]
+                  for place, sentence in enumerate(summary['text'])]
     if done.files:
         lines.append('written      ' + '\n             '.join(map(os.fspath, done.files)))
     return '\n'.join(lines)

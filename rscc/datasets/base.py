@@ -40,7 +40,8 @@ class ChangeDataset(BaseDataset):
     A subclass gives ``METAINFO``, the class attributes below and its defaults; readers of other
     annotation styles override ``read_records``.
 
-    ``metainfo['image_size']`` is (H, W) of most image files in pixels, None where not known.
+    ``metainfo['image_size']`` is (H, W) of most image files in pixels, None where not known;
+    ``metainfo['ground_resolution']`` the metres that a pixel covers, absent where they vary.
     ``metainfo['frequent_caption']`` of single images is the sentence most often written in the
     training split, which captions of all splits are measured against; None where it is not known.
 

@@ -12,7 +12,7 @@ from rscc.utils.logging import warn_once
 
 #: Metainfo in which datasets may differ and yet be trained and scored together.
 MAY_DIFFER = ('split', 'dataset_type', 'name', 'release', 'palette', 'image_size',
-              'no_change_captions', 'frequent_caption')
+              'ground_resolution', 'no_change_captions', 'frequent_caption')
 
 
 @DATASETS.register_module()

@@ -49,7 +49,7 @@ class DubaiCCDataset(ChangeDataset):
         **kwargs: See ``ChangeDataset``.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': None, 'palette': None,
-                                'image_size': (50, 50)}
+                                'image_size': (50, 50), 'ground_resolution': 30.0}
     TITLE = 'DUBAI-CC'
     ANCHOR = 'dubai-cc'
 

@@ -26,7 +26,8 @@ class LEVIRCCDataset(ChangeDataset):
 
     See ``ChangeDataset`` for the arguments.
     """
-    METAINFO: ClassVar[dict] = ChangeDataset.METAINFO | {'image_size': (256, 256)}
+    METAINFO: ClassVar[dict] = ChangeDataset.METAINFO | {'image_size': (256, 256),
+                                                          'ground_resolution': 0.5}
     TITLE = 'LEVIR-CC'
     ANCHOR = 'levir-cc'
 
@@ -51,7 +52,7 @@ class LEVIRMCIDataset(LEVIRCCDataset):
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': ('unchanged', 'road', 'building'),
                                 'palette': [[0, 0, 0], [245, 200, 60], [230, 60, 50]],
-                                'image_size': (256, 256)}
+                                'image_size': (256, 256), 'ground_resolution': 0.5}
     TITLE = 'LEVIR-MCI'
     ANCHOR = 'levir-mci'
     LABEL_MAP: ClassVar[dict[int, int]] = {0: 0, 128: 1, 255: 2}

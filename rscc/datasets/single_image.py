@@ -111,7 +111,8 @@ class SydneyCaptionsDataset(SingleImageDataset):
 
     See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
     """
-    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (500, 500)}
+    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (500, 500),
+                                                               'ground_resolution': 0.5}
     TITLE = 'Sydney-captions'
     ANCHOR = 'sydney-captions'
     KEY = 'sydney'
@@ -144,7 +145,8 @@ class UCMCaptionsDataset(SingleImageDataset):
 
     See ``SingleImageDataset`` and ``ChangeDataset`` for the arguments.
     """
-    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (256, 256)}
+    METAINFO: ClassVar[dict] = SingleImageDataset.METAINFO | {'image_size': (256, 256),
+                                                               'ground_resolution': 0.3}
     TITLE = 'UCM-captions'
     ANCHOR = 'ucm-captions'
     KEY = 'ucm'

@@ -28,7 +28,8 @@ class SynthChangeDataset(LEVIRCCDataset):
     See ``ChangeDataset`` for the arguments.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': CLASSES, 'palette': list(PALETTE),
-                                'image_size': (256, 256), 'rendered': True}
+                                'image_size': (256, 256), 'rendered': True,
+                                'ground_resolution': 0.5}
     TITLE = 'built-in dataset'
     ANCHOR = 'built-in-dataset'
     LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
@@ -60,7 +61,8 @@ class SynthSceneDataset(ChangeDataset):
         ValueError: If a date is unknown, or the annotations hold no scene metadata.
     """
     METAINFO: ClassVar[dict] = {'task': 'single', 'classes': None, 'palette': None,
-                                'image_size': (256, 256), 'rendered': True}
+                                'image_size': (256, 256), 'rendered': True,
+                                'ground_resolution': 0.5}
     TITLE = 'built-in dataset (single images)'
     ANCHOR = 'built-in-dataset'
     VOCABULARY = 'vocab_scene_{language}.json'

@@ -1,6 +1,7 @@
 """A trained model out of a checkpoint, a config, or a name."""
 import copy
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,13 @@ class LoadedModel:
         cfg: Its config.
         meta: Classes, palette, language, task, and what else the checkpoint tells of its data.
         source: The checkpoint's path, for messages.
+        name: Of the config it was trained with; empty where it is not known.
     """
     model: nn.Module
     cfg: Config
     meta: dict[str, Any]
     source: str
+    name: str = ''
 
     @property
     def heads(self) -> list[str]:
@@ -128,7 +131,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     built.to(device).eval()
     if fuse_conv_bn:
         mmcv.cnn.fuse_conv_bn(built)
-    return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint))
+    return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
+                       _name(cfg, stored))
 
 
 def _resolve(model: str | os.PathLike | Config | None
@@ -167,6 +171,12 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, sour
     if config is not None:
         return Config.fromfile(existing_config(config))
     return stored_config(checkpoint, source)
+
+
+def _name(cfg: Config, checkpoint: Mapping) -> str:
+    """Return the config's name: of its file, else what the runner called the training."""
+    trained = str((checkpoint.get('meta') or {}).get('experiment_name') or '')
+    return Path(cfg.filename or re.sub(r'_\d{8}_\d{6}$', '', trained)).stem
 
 
 def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:

@@ -86,12 +86,7 @@ def facts_of(model_pass: ModelPass) -> ModelFacts:
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
         rendered=bool(meta.get('rendered')), weights=Path(loaded.source).name,
-        weights_hash=file_hash(loaded.source), config=config_name(loaded.cfg))
-
-
-def config_name(cfg: Config) -> str:
-    """Return the name of a config, without folder and ending; empty where it has none."""
-    return Path(cfg.filename or '').stem
+        weights_hash=file_hash(loaded.source), config=loaded.name)
 
 
 def _changed(sample: ChangeDataSample) -> bool:

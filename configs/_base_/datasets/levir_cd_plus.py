@@ -1,6 +1,6 @@
 """LEVIR-CD+ cut into 256x256 tiles; selection on val (a part of train), test once on test."""
 _base_ = './sysu_cd.py'
-dataset = dict(data_root='LEVIR_CD_PLUS/cut_data')
+dataset = dict(data_root='LEVIR_CD_PLUS/cut_data', metainfo=dict(ground_resolution=0.5))
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)
