@@ -97,7 +97,7 @@ def _render(**values: Any) -> Iterator[str]:
 
 def _lead(summary: Mapping[str, Any], words: Mapping[str, Any]) -> str:
     """Return the sentences that the verdict, the legend and the note leave to be said."""
-    said = [sentence for sentence in summary['text'][1:] if sentence != summary['note']]
+    said = [sentence for sentence in summary['sentences'][1:] if sentence != summary['note']]
     return words['between'].join(said)
 
 

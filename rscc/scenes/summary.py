@@ -52,8 +52,8 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
 
     Returns:
         - ``scene``, ``sources``: name; paths of the dates, earliest first.
-        - ``language``, ``verdict``, ``text``: ``'en'`` or ``'zh'``; the result in a few words; the
-          result in sentences.
+        - ``language``, ``verdict``, ``sentences``: ``'en'`` or ``'zh'``; the result in a few words;
+          the result in whole sentences.
         - ``note``: that the model has seen rendered images only; None of another.
         - ``grid``: ``width``, ``height``, ``crs`` (WKT) and ``transform`` of ``change.tif``.
         - ``pixels``: ``total``; ``nodata`` (without data at some date, outside the area of interest
@@ -86,14 +86,14 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
     language = options.language or facts.language or 'en'
     pixels = _pixels(scene, findings)
     summary = {'scene': scene.name, 'sources': list(scene.reader.sources), 'language': language,
-               'verdict': '', 'text': [],
+               'verdict': '', 'sentences': [],
                'note': RENDERED_NOTE.get(language) if facts.rendered else None, **pixels,
                **_regions(findings, options, pixels['pixels']['examined']),
                'windows': _windows(findings), 'best_sentences': _best_sentences(findings),
                'gaps': [_plain(asdict(gap)) for gap in findings.gaps],
                'model': {key: _plain(getattr(facts, key)) for key in _MODEL},
                'provenance': _plain(scene.provenance)}
-    summary['verdict'], summary['text'] = summary_sentences(summary, language)
+    summary['verdict'], summary['sentences'] = summary_sentences(summary, language)
     return summary
 
 
@@ -111,7 +111,7 @@ def _pixels(scene: Scene, findings: SceneFindings) -> dict[str, Any]:
                    'changed': changed},
         'nodata_share': _share(nodata, total),
         'changed_share': None if changed is None else _share(changed, total - nodata),
-        'area_of_interest': bool((scene.provenance.get('options') or {}).get('aoi')),
+        'area_of_interest': bool((scene.provenance.get('options') or {}).get('area')),
     }
 
 

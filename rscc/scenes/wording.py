@@ -35,7 +35,7 @@ def area_text(square_metres: float, language: str, like: float | None = None) ->
     size, decimals = _UNITS[unit]
     value = square_metres / size
     if unit == 0 and value < 10:
-        decimals = 1 if value >= 1 else 2
+        return f'{value:.2g} {_UNIT_NAMES[language][unit]}'
     if unit == 2 and value >= 10:
         decimals = 1 if value < 1000 else 0
     return f'{value:,.{decimals}f} {_UNIT_NAMES[language][unit]}'

@@ -12,7 +12,7 @@ from rscc.scenes.wording import RENDERED_NOTE, area_text, pixels_text, share_tex
 
 pytest.importorskip('geopandas')
 HOUSE, ROAD, SAME = 'a new house is built', 'a road is paved', 'nothing has changed'
-KEYS = ['scene', 'sources', 'language', 'verdict', 'text', 'note', 'grid', 'pixels',
+KEYS = ['scene', 'sources', 'language', 'verdict', 'sentences', 'note', 'grid', 'pixels',
         'nodata_share', 'changed_share', 'area_of_interest', 'area_by', 'examined_area_m2',
         'regions', 'classes', 'windows', 'best_sentences', 'gaps', 'model', 'provenance']
 
@@ -46,10 +46,10 @@ def summary_of(classes=None, said=(), options=None, count=2, pixel=1.0, crs='EPS
 def test_numbers_become_sentences(town):
     town[390:, :] = NODATA
     said = windows(*[(HOUSE, -0.2, True)] * 12, (ROAD, -0.1, True))
-    assert summary_of(town, said)['text'] == [
+    assert summary_of(town, said)['sentences'] == [
         '4 regions changed, 1.3 ha together: 3 building (1.1 ha), 1 road (0.2 ha).',
         '2.5 % of the scene holds no data.', "Most said: 'a new house is built' (12 windows)."]
-    assert summary_of(town, said, OutputOptions(language='zh'))['text'] == [
+    assert summary_of(town, said, OutputOptions(language='zh'))['sentences'] == [
         '发现 4 处变化区域，合计 1.3 公顷：建筑物 3 处（1.1 公顷），道路 1 处（0.2 公顷）。',
         '场景中 2.5% 的像素没有数据。', '出现最多的描述：“a new house is built”（12 个窗口）。']
 
@@ -59,21 +59,22 @@ def test_one_region_is_singular(town):
     town[10:80, :50] = 1
     found = summary_of(town, windows((HOUSE, -0.2, True)))
     assert found['verdict'] == '1 region changed, 3,500 m²'
-    assert found['text'] == ['1 region changed, 3,500 m²: building.',
+    assert found['sentences'] == ['1 region changed, 3,500 m²: building.',
                              "Most said: 'a new house is built' (1 window)."]
-    assert summary_of(town, language='zh')['text'] == [
+    assert summary_of(town, language='zh')['sentences'] == [
         '发现 1 处变化区域，面积 3,500 平方米，类别为建筑物。']
 
 
 def test_regions_of_one_class_are_not_counted_twice(town):
     town[town == 2] = 0
-    assert summary_of(town)['text'] == ['3 regions changed, 1.1 ha together, all of them building.']
+    assert summary_of(town)['sentences'] == [
+        '3 regions changed, 1.1 ha together, all of them building.']
 
 
 def test_map_that_only_tells_changed_names_no_class(town):
     scene = scene_of(frames(), pixel=1.0, classes=('unchanged', 'changed'))
     found = summarise(scene, findings_of(scene, np.minimum(town, 1)), OutputOptions())
-    assert found['text'] == ['4 regions changed, 1.3 ha together.']
+    assert found['sentences'] == ['4 regions changed, 1.3 ha together.']
 
 
 @pytest.mark.parametrize(('facts', 'said', 'expected'), [
@@ -111,15 +112,15 @@ def test_nothing_changed(town, facts, said, expected):
 ])
 def test_captioner_without_a_map(said, english, chinese):
     found = summary_of(said=said, heads=('caption_head',))
-    assert found['text'] == english
+    assert found['sentences'] == english
     assert found['changed_share'] is None and found['pixels']['changed'] is None
     if chinese:
-        assert summary_of(said=said, heads=('caption_head',), language='zh')['text'] == chinese
+        assert summary_of(said=said, heads=('caption_head',), language='zh')['sentences'] == chinese
 
 
 def test_detector_without_sentences(town):
     found = summary_of(town, heads=('change_head',))
-    assert found['text'] == ['4 regions changed, 1.3 ha together: 3 building (1.1 ha), '
+    assert found['sentences'] == ['4 regions changed, 1.3 ha together: 3 building (1.1 ha), '
                              '1 road (0.2 ha).']
     assert found['best_sentences'] == []
 
@@ -128,7 +129,7 @@ def test_captioner_of_single_images_tells_what_the_scene_shows():
     said = windows(('a river runs through a town', -0.1, False), ('a port', -0.2, False),
                    ('a port', -0.3, False))
     facts = {'heads': ('caption_head',), 'task': 'single', 'count': 1}
-    assert summary_of(said=said, **facts)['text'] == [
+    assert summary_of(said=said, **facts)['sentences'] == [
         '3 windows were described.',
         "Most said: 'a port' (2 windows), 'a river runs through a town' (1 window)."]
     assert summary_of(said=said[:1], language='zh', **facts)['verdict'] == '共为 1 个窗口生成了描述'
@@ -136,8 +137,9 @@ def test_captioner_of_single_images_tells_what_the_scene_shows():
 
 def test_scene_without_a_place_is_told_in_pixels(town):
     found = summary_of(town, crs=None)
-    assert found['text'][0] == ('4 regions changed, 13,000 pixels together, 8.1 % of the scene: '
-                                '3 building (10,500 pixels), 1 road (2,500 pixels).')
+    assert found['sentences'] == [
+        '4 regions changed, 13,000 pixels together, 8.1 % of the scene: 3 building '
+        '(10,500 pixels), 1 road (2,500 pixels).']
     assert found['area_by'] is None and found['regions']['area_m2'] is None
     assert found['classes'][0]['area_m2'] is None and found['classes'][0]['pixels'] == 10_500
     town[350:] = NODATA
@@ -149,9 +151,9 @@ def test_scene_without_a_place_is_told_in_pixels(town):
 def test_gaps_small_regions_and_the_area_of_interest_are_told(town):
     town[200:] = NODATA
     found = {'gaps': [Gap((0, 0, 9, 9), 'damaged'), Gap((20, 0, 29, 9), 'damaged')], 'left_out': 1}
-    options, provenance = OutputOptions(min_area=40), {'options': {'aoi': 'harbour.gpkg'}}
+    options, provenance = OutputOptions(min_area=40), {'options': {'area': 'harbour.gpkg'}}
     summary = summary_of(town, found=found, options=options, provenance=provenance)
-    assert summary['text'][1:] == [
+    assert summary['sentences'][1:] == [
         '50.0 % of the scene lies outside the area of interest or holds no data.',
         '2 parts of the scene could not be read and have no answer.',
         '1 region smaller than 40 m² is not counted.']
@@ -159,7 +161,7 @@ def test_gaps_small_regions_and_the_area_of_interest_are_told(town):
     assert summary['regions']['left_out'] == 1 and summary['regions']['min_area'] == 40.0
     chinese = summary_of(town, found=found, options=replace(options, language='zh'),
                          provenance=provenance)
-    assert chinese['text'][1:] == ['场景中 50.0% 的像素位于感兴趣区之外或没有数据。',
+    assert chinese['sentences'][1:] == ['场景中 50.0% 的像素位于感兴趣区之外或没有数据。',
                                    '场景中有 2 处无法读取，这些位置没有结果。',
                                    '另有 1 处小于 40 平方米的区域未计入。']
 
@@ -169,9 +171,9 @@ def test_gaps_small_regions_and_the_area_of_interest_are_told(town):
     ('a.gpkg', 'en', 'No data lies in the area of interest'),
     ('a.gpkg', 'zh', '感兴趣区内没有数据')])
 def test_scene_without_data(town, aoi, language, expected):
-    found = summary_of(np.full_like(town, NODATA), provenance={'options': {'aoi': aoi}},
+    found = summary_of(np.full_like(town, NODATA), provenance={'options': {'area': aoi}},
                        language=language)
-    assert found['verdict'] == expected and len(found['text']) == 1
+    assert found['verdict'] == expected and len(found['sentences']) == 1
     assert found['nodata_share'] == 1.0 and found['changed_share'] == 0.0
 
 
@@ -179,7 +181,7 @@ def test_answers_of_a_model_of_rendered_images_are_a_demonstration(town):
     assert RENDERED_NOTE['en'] == RENDERED[0].upper() + RENDERED[1:] + '.'
     for language in ('en', 'zh'):
         found = summary_of(town, rendered=True, language=language)
-        assert found['note'] == found['text'][-1] == RENDERED_NOTE[language]
+        assert found['note'] == found['sentences'][-1] == RENDERED_NOTE[language]
     assert summary_of(town)['note'] is None
 
 
@@ -234,7 +236,8 @@ def test_unknown_language_is_refused(town):
 
 
 @pytest.mark.parametrize(('square_metres', 'expected'), [
-    (0, '0.00 m²'), (0.25, '0.25 m²'), (4.04, '4.0 m²'), (850, '850 m²'), (9999.4, '9,999 m²'),
+    (0, '0 m²'), (0.25, '0.25 m²'), (4.04, '4 m²'), (4.26, '4.3 m²'), (850, '850 m²'),
+    (9999.4, '9,999 m²'),
     (9999.6, '1.0 ha'), (13_000, '1.3 ha'), (999_400, '99.9 ha'), (999_600, '1.00 km²'),
     (1_260_000, '1.26 km²'), (25_000_000, '25.0 km²'), (1_234_567e6, '1,234,567 km²')])
 def test_areas_take_the_unit_of_their_size(square_metres, expected):

@@ -46,6 +46,12 @@ def test_outline_is_stronger_than_the_fill_and_only_at_the_edge(grey, square):
     assert (traced[32, 32] == plain[32, 32]).all()
 
 
+def test_width_of_the_outline_can_be_given(square):
+    thin, thick = (mask_layer(square, (640, 640), alpha=0.3, edge_width=width)[320, :, 3]
+                   for width in (2, 10))
+    assert 2 * 2 <= (thin > 200).sum() < 2 * 4 < 2 * 9 <= (thick > 200).sum() < 2 * 12
+
+
 def test_region_at_the_image_border_is_not_framed_there(grey):
     drawn = overlay_mask(grey, np.ones((64, 64), np.uint8), [(0, 0, 0), RED], alpha=0.4)
     assert (drawn == drawn[32, 32]).all()
