@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is drawn: config, split, samples, and where the panels go."""
-    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('config', help='config file or name, e.g. configs/blip_synth.py')
     parser.add_argument('--split', choices=SPLITS, default='train',
                         help='whose dataloader to look at (%(default)s)')
     parser.add_argument('--number', type=int, default=10, help='how many samples (%(default)s)')

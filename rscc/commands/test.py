@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a test is told: config, checkpoint, what to write, what training takes too."""
-    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('config', help='config file or name, e.g. configs/blip_synth.py')
     parser.add_argument('checkpoint', help='checkpoint file, e.g. work_dirs/blip_synth/epoch_8.pth')
     parser.add_argument('--out', metavar='FILE.json',
                         help='write all predictions with their scores; tools/scores.py reads them')

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what training is told: config, what to resume, what testing takes too."""
-    parser.add_argument('config', help='config file, e.g. configs/blip_synth.py')
+    parser.add_argument('config', help='config file or name, e.g. configs/blip_synth.py')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT',
                         help='continue from CKPT, or from the last good checkpoint of the work '
                         'folder; starts fresh where there is none')

@@ -59,7 +59,7 @@ def find_config(config: str | os.PathLike) -> Path:
     path = Path(config)
     if path.is_file():
         return path
-    name = path if path.suffix in ENDINGS else path.with_name(f'{path.name}.py')
+    name = path if path.suffix in ENDINGS else Path(f'{path}.py')
     if name.parts[:1] == ('configs',):
         name = name.relative_to('configs')
     elif len(name.parts) > 1:

@@ -147,11 +147,14 @@ def _resolve(model: str | os.PathLike | Config | None
         return None, _checkpoint_in(path, str(model))
     if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model):
         return None, model
-    if str(model) in config_names():
-        return existing_config(path), _checkpoint_in(Path('work_dirs') / path.name, str(model))
-    raise FileNotFoundError(f"'{model}' is no checkpoint, work folder or config."
-                            f'{did_you_mean(path.name, config_names())} Expected a file such as '
-                            'work_dirs/blip_synth/epoch_8.pth, or the name of a trained config')
+    try:
+        config = existing_config(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"'{model}' is no checkpoint, work folder or config."
+            f'{did_you_mean(path.name, config_names())} Expected a file such as '
+            'work_dirs/blip_synth/epoch_8.pth, or the name of a trained config') from error
+    return config, _checkpoint_in(Path('work_dirs') / config.stem, str(model))
 
 
 def _checkpoint_in(folder: Path, asked: str) -> Path:

@@ -56,6 +56,12 @@ def test_a_mistyped_name_names_the_nearest_as_it_was_written(own, name, nearest)
     assert str(raised.value).startswith(f"no config at '{name}'. Did you mean '{nearest}'?")
 
 
+@pytest.mark.parametrize('odd', ['', '.', '..', '/', 'configs', 'configs/'])
+def test_what_is_no_name_at_all_is_no_config(own, odd):
+    with pytest.raises(FileNotFoundError, match='no config at'):
+        find_config(odd)
+
+
 def test_a_file_of_another_folder_is_never_replaced_by_a_packaged_one(own):
     for path in ('elsewhere/blip_synth.py', own / 'elsewhere/configs/blip_synth.py'):
         with pytest.raises(FileNotFoundError, match='no config at'):
