@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,7 +20,7 @@ from rscc.scenes.pictures import (
     thumbnails,
 )
 from rscc.scenes.wording import area_text, class_text, pixels_text, share_text
-from rscc.utils import atomic_write, progress
+from rscc.utils import atomic_write, check_choice, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import tint_palette
 
@@ -29,11 +28,14 @@ REPORT_FILE = 'report.html'
 _MOST_PLACES = 200
 _MOST_GAPS = 100
 
+
 @cache
 def _words(language: str) -> dict[str, Any]:
     """Return the words of the page in a language."""
     file = resources.files('rscc.scenes') / 'templates' / 'words.json'
-    return json.loads(file.read_text(encoding='utf-8'))[language]
+    words = json.loads(file.read_text(encoding='utf-8'))
+    check_choice('language', language, words)
+    return words[language]
 
 
 def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
@@ -76,8 +78,7 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
             sentences=summary['best_sentences'], check=_check(summary, words),
             gaps=summary['gaps'][:_MOST_GAPS], more_gaps=len(summary['gaps']) - _MOST_GAPS,
             origin=_origin(scene, findings, summary),
-            written=words['written'].format(datetime.now().strftime('%Y-%m-%d %H:%M'),
-                                            __version__)))
+            written=words['written'].format(__version__)))  # no time: a rerun gives equal bytes
     return path
 
 

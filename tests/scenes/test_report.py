@@ -337,6 +337,21 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     assert scene.reader.largest <= 1600 * 1600 * 3
 
 
+def test_same_findings_give_the_same_bytes(tmp_path, town):
+    first, second = (written(tmp_path / name, town, SAID).html for name in 'ab')
+    assert first == second
+    assert (tmp_path / 'a/summary.json').read_bytes() == (tmp_path / 'b/summary.json').read_bytes()
+
+
+def test_report_in_an_unknown_language_is_refused(tmp_path, town):
+    scene = scene_of(frames())
+    findings = findings_of(scene, town)
+    summary = write_summary(scene, findings, tmp_path, OutputOptions())
+    with pytest.raises(ValueError, match="language='fr' is unknown: use one of"):
+        write_report(scene, answers_of(scene, town), findings, summary, tmp_path,
+                     OutputOptions(language='fr'))
+
+
 def test_failing_report_leaves_the_old_one(tmp_path, town):
     (tmp_path / 'report.html').write_text('old')
 
