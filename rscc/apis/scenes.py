@@ -29,7 +29,7 @@ def interpret_scene(model: Any, img_from: str | os.PathLike | Sequence[str | os.
     Example:
         >>> done = interpret_scene('work_dirs/blip_synth/epoch_20.pth', 'before.tif', 'after.tif',
         ...                        'out/', bands=(3, 2, 1), scale=(0, 3000))
-        >>> done.summaries['before_after']['text']
+        >>> done.summaries['before_after']['sentences']
 
     Args:
         model: A checkpoint, work folder, config or name as :class:`rscc.apis.ChangeInferencer`

@@ -121,6 +121,12 @@ def _check_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
         parser.error(f"--out '{folder}': no permission to write in '{there}'")
 
 
+def given_decoding(args: argparse.Namespace) -> dict:
+    """Return the decoding options that were given, whatever the model knows."""
+    return {option: getattr(args, flag) for flag, option in OPTIONS.items()
+            if getattr(args, flag) is not None}
+
+
 def decoding_of(args: argparse.Namespace, known: dict) -> dict:
     """Return the decoding options that were given; n-best needs as many beams or samples.
 
@@ -128,8 +134,7 @@ def decoding_of(args: argparse.Namespace, known: dict) -> dict:
         args: The command line.
         known: Options of the caption head with the config's values; empty without a caption head.
     """
-    given = {option: getattr(args, flag) for flag, option in OPTIONS.items()
-             if getattr(args, flag) is not None}
+    given = given_decoding(args)
     for flag, option in OPTIONS.items():
         if known and option in given and option not in known:
             raise SystemExit(f"error: --{flag.replace('_', '-')} sets the decoding option "
@@ -196,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
         SystemExit: With what is wrong with the images, the model or the decoding options.
     """
     if scene.wanted(args):
-        scene.run(args)
+        scene.run(args, given_decoding(args))
         return
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.inference.inputs import samples_of
@@ -213,8 +218,8 @@ def run(args: argparse.Namespace) -> None:
             bands=args.bands, scale=args.scale, window=args.window, overlap=args.overlap)
         if len(samples) == 1 and scene.larger_than_window(args, samples[0][0], inferencer.window):
             from rscc.scenes.torch_predictor import TorchPredictor
-            scene.run(args, TorchPredictor(inferencer.model_pass,
-                                           decoding_of(args, inferencer.decoding)))
+            decoding = decoding_of(args, inferencer.decoding)
+            scene.run(args, decoding, TorchPredictor(inferencer.model_pass, decoding))
             return
         failed = answer_all(args, inferencer, samples)
     except (OSError, ValueError) as error:

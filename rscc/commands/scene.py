@@ -155,11 +155,12 @@ def placed(given: str) -> bool:
     return header.transform is not None or header.crs is not None
 
 
-def run(args: argparse.Namespace, predictor: Any = None) -> None:
+def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = None) -> None:
     """Answer scenes and report.
 
     Args:
         args: The command line.
+        decoding: Options of the caption head that were given.
         predictor: Where a model is loaded already.
 
     Raises:
@@ -167,7 +168,7 @@ def run(args: argparse.Namespace, predictor: Any = None) -> None:
     """
     from rscc.scenes.run import Done, SceneRun
     try:
-        make = None if predictor is not None else _factory(args)
+        make = _factory(args, decoding)
         model = make() if predictor is None else predictor
         task = SceneRun(_pairs(args), model, args.out, _options(args), _remark)
         if args.dry_run:
@@ -193,15 +194,12 @@ def _answer(args: argparse.Namespace, task: Any, folder: Any, make: Any) -> Any:
     if args.engine != 'ray':
         return task.answer(folder, args.part)
     from rscc.scenes.ray_engine import answer_with_ray
-    return answer_with_ray(task, folder, make or _factory(args), args.part, args.workers or 2)
+    return answer_with_ray(task, folder, make, args.part, args.workers or 2)
 
 
-def _factory(args: argparse.Namespace) -> Any:
-    """Return what loads the model; decoding options that were given and no others."""
+def _factory(args: argparse.Namespace, decoding: dict[str, Any]) -> Any:
+    """Return what loads the model."""
     from rscc.apis.scenes import factory_of
-    from rscc.commands.infer import OPTIONS
-    decoding = {option: getattr(args, flag) for flag, option in OPTIONS.items()
-                if getattr(args, flag) is not None}
     if args.onnx:
         settings = dict(window=args.window, overlap=args.overlap, decoding=decoding)
         return factory_of(args.onnx, **settings)
@@ -257,7 +255,7 @@ def describe(done: Any, args: argparse.Namespace) -> str:
     for name, summary in done.summaries.items():
         label = 'answer' if len(done.summaries) == 1 else name[:12]
         lines += [f'{label if not place else "":12s} {sentence}'
-                  for place, sentence in enumerate(summary['text'])]
+                  for place, sentence in enumerate(summary['sentences'])]
     if done.files:
         lines.append('written      ' + '\n             '.join(map(os.fspath, done.files)))
     return '\n'.join(lines)

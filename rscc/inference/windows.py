@@ -17,7 +17,7 @@ from mmengine.config import Config
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.preparation import image_steps, trained_dataset
 from rscc.rasters.blending import RowBlender, decided
-from rscc.rasters.windows import Grid, window_grid
+from rscc.rasters.windows import Grid, cut, window_grid
 from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.minimum_bayes_risk import similarity_matrix
 
@@ -163,7 +163,7 @@ class WindowedImage:
             return
         for column, row in self.grid.places():
             rows, columns = self.grid.rows.source(row), self.grid.columns.source(column)
-            yield [_cut(frame, rows, columns) for frame in self.frames]
+            yield [cut(frame, rows, columns) for frame in self.frames]
 
     def add(self, answer: ChangeDataSample) -> None:
         """Take in the answer to the next window, in the order of :meth:`windows`."""
@@ -191,13 +191,6 @@ class WindowedImage:
         if band is not None:
             first, values = band
             self.mask[first:first + values.shape[-2]] = decided(values, self.threshold)
-
-
-def _cut(frame: np.ndarray, rows: list[int], columns: list[int]) -> np.ndarray:
-    """Return the pixels (h, w, 3) of some rows and columns; a view where they follow each other."""
-    if rows[-1] - rows[0] == len(rows) - 1 and columns[-1] - columns[0] == len(columns) - 1:
-        return frame[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    return frame[np.ix_(rows, columns)]
 
 
 def class_probabilities(answer: ChangeDataSample) -> np.ndarray:

@@ -42,7 +42,7 @@ def merge_rows(read: Callable[[int, int], np.ndarray], grid: Grid, rule: str = '
     for column, row in grid.places():
         band = blender.add(read(column, row))
         if band is not None:
-            yield band
+            yield band[0], band[1].copy()
 
 
 def check_rule(rule: str, blend: str) -> None:
@@ -76,6 +76,8 @@ class RowBlender:
         self.start = {'and': np.inf, 'or': -np.inf}.get(rule, 0)
         self.weights = np.zeros((grid.rows.tile, grid.width), np.float32)
         self.sums: np.ndarray | None = None
+        self._scratch: np.ndarray | None = None
+        self._out: np.ndarray | None = None
         self._places = grid.places()
 
     def add(self, tile: np.ndarray | None) -> tuple[int, np.ndarray] | None:
@@ -87,8 +89,8 @@ class RowBlender:
 
         Returns:
             After the last tile of a row, the first image row that no further tile changes and the
-            values of all such rows, float32 (n, W) or (C, n, W); None before, and where no tile
-            has said anything so far.
+            values of all such rows, float32 (n, W) or (C, n, W), which the next call overwrites;
+            None before, and where no tile has said anything so far.
         """
         column, row = next(self._places)
         if tile is None:
@@ -108,8 +110,23 @@ class RowBlender:
         elif self.rule == 'or':
             np.maximum(self.sums[place], tile, out=self.sums[place])
         else:
-            self.sums[place] += weight * ((tile > 0.5) if self.rule == 'vote' else tile)
+            # Into memory that is there: new arrays of this size cost more than the arithmetic.
+            if self._scratch is None or self._scratch.shape != tile.shape:
+                self._scratch = np.empty(tile.shape, np.float32)
+            np.multiply(tile > 0.5 if self.rule == 'vote' else tile, weight, out=self._scratch)
+            self.sums[place] += self._scratch
             self.weights[place] += weight
+
+    def _values(self, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return finished rows, in memory that the next ones take again."""
+        if self._out is None or self._out.shape[-2] < sums.shape[-2]:
+            self._out = np.empty(sums.shape, np.float32)
+        out = self._out[..., :sums.shape[-2], :]
+        if self.rule in ('and', 'or'):
+            out[...] = sums
+        else:
+            np.divide(sums, np.maximum(weights, _SMALL), out=out)
+        return out
 
     def _finish(self, row: int) -> tuple[int, np.ndarray] | None:
         """Return the rows above the next row of tiles, and keep those that it shares."""
@@ -120,8 +137,7 @@ class RowBlender:
         first = max(top, 0)
         end = rows.length if row + 1 == rows.count else rows.start(row + 1)
         done = np.s_[..., first - top:end - top, :]
-        values = (self.sums[done].copy() if self.rule in ('and', 'or')
-                  else self.sums[done] / np.maximum(self.weights[done], _SMALL))
+        values = self._values(self.sums[done], self.weights[done])
         for kept, start in ((self.sums, self.start), (self.weights, 0)):
             kept[..., :rows.overlap, :] = kept[..., rows.step:, :].copy()
             kept[..., rows.overlap:, :] = start

@@ -1,7 +1,9 @@
-"""Grid of overlapping windows over an image: arithmetic alone, without images or files."""
+"""Grid of overlapping windows over an image: arithmetic alone, without files."""
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 _NAME = re.compile(r'(?P<stem>.+)_(?P<column>\d+)_(?P<row>\d+)')
 
@@ -186,6 +188,17 @@ class Grid:
         left, right = self.columns.inside(column)
         top, bottom = self.rows.inside(row)
         return left, top, right, bottom
+
+
+def cut(pixels: np.ndarray, rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
+    """Return pixels (h, w, ...) of some rows and columns; a view where they follow each other."""
+    for axis, places in enumerate((rows, columns)):
+        if places[-1] - places[0] == len(places) - 1:
+            part = slice(places[0], places[-1] + 1)
+            pixels = pixels[part] if axis == 0 else pixels[:, part]
+        else:
+            pixels = pixels.take(places, axis)
+    return pixels
 
 
 def window_grid(height: int, width: int, size: tuple[int, int] | None,

@@ -127,7 +127,8 @@ class BlockAnswer:
     Attributes:
         block: Which.
         classes: uint8 (h, w), 0 = unchanged, :data:`NODATA` without data; None without a mask head.
-        probability: P(changed) as uint8 (h, w), 255 = 1, 0 without data; None without a mask head.
+        probability: P(changed) as uint8 (h, w), 255 = 1, 0 without data, and 0 of unchanged pixels
+            unless ``probability.tif`` is wanted; None without a mask head.
         nodata_pixels: Pixels without data at some date or outside the area of interest.
         sentences: Windows whose centre lies in the block and that were put into words.
         gaps: What could not be read.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rscc.rasters.windows import cut
 from rscc.scenes.blocks import part_of, share
 from rscc.scenes.contracts import Block, Describe
-from rscc.scenes.model_pass import cut
 from rscc.scenes.run import SceneRun
 
 #: Bytes of disk a pixel: its block (two maps, compressed), change.tif and its uncompressed draft.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rscc.rasters.blending import RowBlender, decided
-from rscc.rasters.windows import Grid
+from rscc.rasters.windows import Grid, cut
 from rscc.scenes.blocks import part_of
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
@@ -36,9 +36,12 @@ class PassOptions:
     Attributes:
         batch_size: Windows that are answered at once.
         sample_every: Of the unchanged windows every so manieth is described too; 0 for none.
+        probability: Keep P(changed) of unchanged pixels too; without it they are 0, and blocks a
+            tenth of the size.
     """
     batch_size: int = 8
     sample_every: int = SAMPLE_EVERY
+    probability: bool = False
 
 
 @dataclass
@@ -73,6 +76,9 @@ class BlockPass:
         self._waiting: list[_Window | None] = []
         self._data = np.zeros(block.shape, bool)
         self._described = 'caption_head' in predictor.facts.heads
+        self._columns = [] if self.grid is None else [
+            np.array(self.grid.columns.source(column)) - block.halo[0]
+            for column in range(self.grid.columns.count)]
 
     def run(self) -> BlockAnswer:
         """Answer the block."""
@@ -97,14 +103,12 @@ class BlockPass:
 
     def _row(self, row: int) -> None:
         """Queue the windows of one row, and answer what fills a batch."""
-        left = self.block.halo[0]
         rows = np.array(self.grid.rows.source(row))
         first, end = int(rows.min()), int(rows.max()) + 1
         frames, data = self.bands.rows(first, end)
         self._keep_data(first, end, data)
         number = (self.grid.rows.lowest + row) * self.lattice.columns.count
-        for column in range(self.grid.columns.count):
-            columns = np.array(self.grid.columns.source(column)) - left
+        for column, columns in enumerate(self._columns):
             inside = cut(data, rows - first, columns)
             if not inside.any():
                 self._waiting.append(None)  # costs nothing
@@ -163,9 +167,12 @@ class BlockPass:
             self.answer.classes = np.zeros(self.block.shape, np.uint8)
             self.answer.probability = np.zeros(self.block.shape, np.uint8)
         place = slice(first, first + values.shape[-2])
-        self.answer.classes[place] = decided(values, self.predictor.facts.threshold)
+        classes = decided(values, self.predictor.facts.threshold)
+        self.answer.classes[place] = classes
         changed = values if values.ndim == 2 else 1 - values[0]
-        self.answer.probability[place] = np.rint(np.clip(changed, 0, 1) * 255)
+        shares = np.rint(np.clip(changed, 0, 1) * 255).astype(np.uint8)
+        self.answer.probability[place] = shares if self.options.probability else (
+            shares * (classes != 0))
 
     def _finish_maps(self) -> None:
         """Leave out pixels without data; a block without any has never met the model."""
@@ -193,9 +200,3 @@ class BlockPass:
                               answer.change_probability, changed,
                               sampled=facts.task == 'pair' and told and not flag)
 
-
-def cut(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return pixels (h, w, ...) of some rows and columns; a view where they follow each other."""
-    if rows[-1] - rows[0] == len(rows) - 1 and columns[-1] - columns[0] == len(columns) - 1:
-        return pixels[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    return pixels[np.ix_(rows, columns)]

@@ -76,7 +76,7 @@ class SceneOptions:
     @property
     def passing(self) -> PassOptions:
         """What the model pass needs of them."""
-        return PassOptions(self.batch_size, self.sample_every)
+        return PassOptions(self.batch_size, self.sample_every, self.outputs.probability)
 
 
 class Refused(ValueError):

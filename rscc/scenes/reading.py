@@ -165,13 +165,15 @@ class Bands:
 
     def __init__(self, reader: PairReader, box: Box, pool: ThreadPoolExecutor, ahead: int = 2
                  ) -> None:
-        self._reader, self._box, self._pool = reader, box, pool
+        self._reader, self._box, self._pool, self._ahead = reader, box, pool, ahead
         self.gaps: list[Gap] = []
+        # Memory of the whole rectangle is taken as its rows arrive, and never copied.
+        left, top, right, bottom = box
+        self._frames = [np.empty((bottom - top, right - left, 3), np.uint8) for _ in reader.dates]
+        self._valid = np.empty((bottom - top, right - left), bool)
         self._pieces = deque(self._cuts())
-        self._reading: deque[Future] = deque()
-        self._ahead = ahead
-        self._first = box[1]
-        self._rows: list[tuple[list[np.ndarray], np.ndarray]] = []
+        self._reading: deque[tuple[int, Future]] = deque()
+        self._have = top
         self._fill()
 
     def _cuts(self) -> Iterator[Box]:
@@ -186,34 +188,33 @@ class Bands:
     def _fill(self) -> None:
         while self._pieces and len(self._reading) < self._ahead:
             piece = self._pieces.popleft()
-            self._reading.append(self._pool.submit(read_around_gaps, self._reader, piece))
+            self._reading.append((piece[3], self._pool.submit(self._read, piece)))
+
+    def _read(self, piece: Box) -> list[Gap]:
+        """Read a piece into its place."""
+        frames, valid, gaps = read_around_gaps(self._reader, piece)
+        place = slice(piece[1] - self._box[1], piece[3] - self._box[1])
+        for whole, part in zip(self._frames, frames, strict=True):
+            whole[place] = part
+        self._valid[place] = valid
+        return gaps
 
     def rows(self, first: int, end: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Return frames (n, W, 3) and where there is data (n, W) of some rows of the scene.
 
         Args:
-            first, end: Rows, ``first`` never less than before.
+            first, end: Rows inside the rectangle.
         """
-        have = self._first + sum(len(valid) for _, valid in self._rows)
-        while have < end:
-            frames, valid, gaps = self._reading.popleft().result()
+        while self._have < end:
+            self._have, reading = self._reading.popleft()
+            self.gaps += reading.result()
             self._fill()
-            self._rows.append((frames, valid))
-            self.gaps += gaps
-            have += len(valid)
-        while self._rows and self._first + len(self._rows[0][1]) <= first:
-            self._first += len(self._rows.pop(0)[1])
-        if len(self._rows) > 1:
-            frames = [np.concatenate([piece[date] for piece, _ in self._rows])
-                      for date in range(len(self._reader.dates))]
-            self._rows = [(frames, np.concatenate([valid for _, valid in self._rows]))]
-        frames, valid = self._rows[0]
-        part = slice(first - self._first, end - self._first)
-        return [frame[part] for frame in frames], valid[part]
+        part = slice(first - self._box[1], end - self._box[1])
+        return [frame[part] for frame in self._frames], self._valid[part]
 
     def close(self) -> None:
         """Let go of what was read ahead."""
-        for future in self._reading:
+        for _, future in self._reading:
             future.cancel()
 
 

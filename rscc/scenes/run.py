@@ -105,6 +105,7 @@ class SceneRun:
             window=facts.window, overlap=facts.overlap, bands=options.bands or facts.bands,
             sample_every=options.sample_every, block_pixels=options.block_pixels,
             match_histogram=options.match_histogram,
+            probability=options.outputs.probability,
             area=None if options.area is None else fingerprint(options.area),
             decoding=dict(self.predictor.decoding), amp=self.predictor.amp, rscc=versions()['rscc'],
             scenes={name: scene.record() for name, scene in self.scenes.items()})
