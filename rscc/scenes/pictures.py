@@ -1,6 +1,7 @@
 """Pictures of a scene for its report: the reduced dates, the reduced map, and crops of places."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from rscc.scenes.contracts import NODATA, Block, BlockAnswer, Box, Scene, SceneGrid
-from rscc.visualization.overlays import mask_layer
-from rscc.visualization.picture_files import data_address
+from rscc.visualization.overlays import mask_layer, overlay_mask
+from rscc.visualization.picture_files import data_address, save_image, save_mask
 
 ReadBlock = Callable[[Block], BlockAnswer]
 _THUMBNAIL, _CROP = 1600, 256  # longer side in pixels
@@ -18,6 +19,7 @@ _CONTEXT = 1.6  # side of a crop in sides of its place
 _QUALITIES = (82, 70, 55, 40, 25)
 # Characters of a picture in the file; with 400 crops the whole stays below 15 MB.
 _THUMBNAIL_SIZE, _CROP_SIZE = 1_700_000, 26_000
+_MOST_PIXELS = 25_000_000  # of a scene that is drawn as a picture too
 _LEAST_PART = 32  # pixels of the scene; smaller parts of a damaged file are not looked for
 _UNREAD = 200  # grey of what cannot be read
 # RGBA of the hatching over pixels without an answer.
@@ -89,6 +91,29 @@ def _halves(box: Box) -> list[Box]:
         return [(left, top, middle, bottom), (middle, top, right, bottom)]
     middle = (top + bottom) // 2
     return [(left, top, right, middle), (left, middle, right, bottom)]
+
+
+def write_pictures(scene: Scene, read_block: ReadBlock, folder: Path) -> list[Path]:
+    """Write the map of a picture as a picture: ``mask.png`` and ``overlay.png``.
+
+    Programs for pictures know no GeoTIFF, and images without a place are pictures.
+
+    Returns:
+        The files; none of scenes with a place, larger than 25 megapixels, or without a map.
+    """
+    grid = scene.reader.grid
+    if grid.transform is not None or grid.width * grid.height > _MOST_PIXELS or (
+            'change_head' not in scene.facts.heads):
+        return []
+    mask = np.zeros((grid.height, grid.width), np.uint8)
+    for block in scene.blocks:
+        left, top, right, bottom = block.box
+        mask[top:bottom, left:right] = read_block(block).classes
+    shown = np.where(mask == NODATA, 0, mask)
+    frames, _ = scene.reader.read(grid.box)
+    return [save_mask(folder / 'mask.png', mask, scene.facts.palette),
+            save_image(folder / 'overlay.png', overlay_mask(frames[-1], shown,
+                                                            scene.facts.palette))]
 
 
 def map_picture(scene: Scene, read_block: ReadBlock) -> str | None:

@@ -16,6 +16,7 @@ from rscc.scenes.blocks import part_of, share, write_table
 from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
 from rscc.scenes.map_files import write_maps
 from rscc.scenes.model_pass import BlockPass
+from rscc.scenes.pictures import write_pictures
 from rscc.scenes.preparation import (
     SceneOptions,
     ScenePair,
@@ -205,7 +206,8 @@ class SceneRun:
             self.say(remark)
         summary = write_summary(scene, maps.findings, into, outputs)
         report = write_report(scene, folder.read, maps.findings, summary, into, outputs)
-        return [*maps.files, into / 'summary.json', report], summary
+        pictures = write_pictures(scene, folder.read, into)
+        return [*maps.files, *pictures, into / 'summary.json', report], summary
 
     def _told(self) -> dict[str, Any]:
         """Return the options as JSON values, for the summary."""

@@ -89,7 +89,7 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
                'verdict': '', 'sentences': [],
                'note': RENDERED_NOTE.get(language) if facts.rendered else None, **pixels,
                **_regions(findings, options, pixels['pixels']['examined']),
-               'windows': _windows(findings), 'best_sentences': _best_sentences(findings),
+               'windows': _windows(findings), 'best_sentences': _best_sentences(scene, findings),
                'gaps': [_plain(asdict(gap)) for gap in findings.gaps],
                'model': {key: _plain(getattr(facts, key)) for key in _MODEL},
                'provenance': _plain(scene.provenance)}
@@ -153,8 +153,12 @@ def _windows(findings: SceneFindings) -> dict[str, int]:
             'changed': int(np.count_nonzero(said['flag']))}
 
 
-def _best_sentences(findings: SceneFindings) -> list[dict[str, Any]]:
-    """Group windows that say the same, those of change first, then the most frequent."""
+def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any]]:
+    """Group windows that say the same, those of change first, then the most frequent.
+
+    The dataset's sentences for unchanged pairs come last, whatever a flag says beside them.
+    """
+    stock = {' '.join(text.split()) for text in scene.facts.no_change_captions}
     groups: dict[str, list[tuple[float, bool]]] = {}
     columns = (findings.sentences[name] for name in ('sentence', 'score', 'flag'))
     for text, score, flag in zip(*columns, strict=True):
@@ -163,7 +167,7 @@ def _best_sentences(findings: SceneFindings) -> list[dict[str, Any]]:
              'changed_windows': sum(flag for _, flag in windows),
              'mean_score': round(float(np.mean([score for score, _ in windows])), 4)}
             for text, windows in groups.items() if text]
-    rows.sort(key=lambda row: (-row['changed_windows'], -row['windows'], -row['mean_score'],
+    rows.sort(key=lambda row: (row['sentence'] in stock, -row['changed_windows'], -row['windows'], -row['mean_score'],
                                row['sentence']))
     return rows[:_MOST_SENTENCES]
 
