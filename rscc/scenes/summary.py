@@ -167,8 +167,8 @@ def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any
              'changed_windows': sum(flag for _, flag in windows),
              'mean_score': round(float(np.mean([score for score, _ in windows])), 4)}
             for text, windows in groups.items() if text]
-    rows.sort(key=lambda row: (row['sentence'] in stock, -row['changed_windows'], -row['windows'], -row['mean_score'],
-                               row['sentence']))
+    rows.sort(key=lambda row: (row['sentence'] in stock, -row['changed_windows'],
+                               -row['windows'], -row['mean_score'], row['sentence']))
     return rows[:_MOST_SENTENCES]
 
 
