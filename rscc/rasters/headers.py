@@ -40,7 +40,7 @@ class Header:
         orientation: EXIF / TIFF orientation, 1 (stored upright) to 8.
         grey: Whether it is stored as grey, of any depth.
         inverted: Whether 0 is white (some TIFFs).
-        bits: Of a TIFF's values; 8 of other formats, whose decoders see to it.
+        bits: Of a TIFF's values; of other formats 16, or 8 where the decoder sees to it.
         nodata: Value of pixels without data (GeoTIFFs), None where there is none.
         crs: ``'EPSG:32633'`` or, where the system has no code, its definition; None without.
         transform: Affine coefficients (a, b, c, d, e, f), x = a * column + b * row + c and
@@ -118,13 +118,13 @@ def _header(stream: IO[bytes], path: Path) -> Header:
 
 def _png(stream: IO[bytes], start: bytes) -> Header | None:
     """Read a PNG's header by hand, which is quick, where no EXIF asks for more."""
-    width, height, _, colour = struct.unpack('>IIBB', start[16:26])
+    width, height, depth, colour = struct.unpack('>IIBB', start[16:26])
     kinds = list(_chunks(stream))
     if kinds[-1:] != [b'IEND']:
         raise ValueError('its end is missing (no IEND)')
     if {b'eXIf', b'zTXt', b'tEXt', b'iTXt'} & set(kinds):
         return None
-    return Header('PNG', width, height, grey=colour in (0, 4))
+    return Header('PNG', width, height, grey=colour in (0, 4), bits=max(depth, 8))
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -150,7 +150,8 @@ def _by_pillow(stream: IO[bytes], kind: str) -> Header:
             except Exception:
                 turn = 1  # a damaged remark on a good picture; viewers pass over it too
         header = Header(kind, width, height, turn if turn in range(1, 9) else 1,
-                        image.mode in ('1', 'L', 'LA', 'I;16', 'I', 'F'))
+                        image.mode in ('1', 'L', 'LA', 'I;16', 'I', 'F'),
+                        bits=16 if image.mode in ('I;16', 'I') else 8)
     return replace(header, width=height, height=width) if header.orientation > 4 else header
 
 

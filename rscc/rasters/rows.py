@@ -27,7 +27,9 @@ from rscc.utils import require
 from rscc.utils.files import atomic_path
 
 TIFF = ('.tif', '.tiff')
-_CACHE = 64 * 2**20  # bytes; GDAL would take 5 % of the machine's memory
+#: GDAL writes no files beside those it reads, and keeps 64 MiB of what it has decoded: by itself it
+#: would take 5 % of the machine's memory.
+GDAL_OPTIONS = {'GDAL_PAM_ENABLED': 'NO', 'GDAL_CACHEMAX': 64 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -270,8 +272,11 @@ def open_raster(path: str | Path, reading: Reading | None = None,
 
 @contextmanager
 def gdal(rasterio: ModuleType) -> Iterator[None]:
-    """Keep GDAL's cache small, its side files away and its remark on plain pictures quiet."""
-    with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED='NO', GDAL_CACHEMAX=_CACHE):
+    """Keep GDAL's cache small, its side files away and its remark on plain pictures quiet.
+
+    Not for several threads at once: the filters of warnings belong to the process.
+    """
+    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
         yield
 

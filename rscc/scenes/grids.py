@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from rscc.scenes.contracts import Box, SceneGrid
-from rscc.scenes.sources import DateImage, Picture
+from rscc.scenes.sources import DateImage, pixel_step
 from rscc.utils import require
 
 _CLOSE = 0.01  # pixels: rounding of origins, no shift
@@ -82,9 +82,6 @@ def _displaced(later: DateImage, offset: tuple[float, float], remarks: list[str]
     """Move an image without a place."""
     if not any(offset):
         return later
-    if not isinstance(later, Picture):
-        raise ValueError(f"'{later.name}' has no place on the map and cannot be moved while "
-                         'reading; align the files first')
     remarks.append(_moved(later, offset))
     return later.shifted(-offset[0], -offset[1])
 
@@ -97,23 +94,15 @@ def _moved(later: DateImage, offset: tuple[float, float]) -> str:
 def _relation(one: SceneGrid, other: SceneGrid) -> tuple[tuple[float, float], float, bool]:
     """Return the other's corner in pixels of one, its pixel size in them, and whether grids fit."""
     rasterio = require('rasterio', 'comparing the grids of two dates')
-    affine = rasterio.Affine
-    mine, theirs = affine(*one.transform), affine(*other.transform)
-    same_system = one.crs is None or other.crs is None or (
-        rasterio.crs.CRS.from_wkt(one.crs) == rasterio.crs.CRS.from_wkt(other.crs))
-    if same_system:
-        relative = ~mine * theirs
-        fits = all(abs(found - wanted) * max(other.width, other.height) < _CLOSE * 10
-                   for found, wanted in zip((relative.a, relative.b, relative.d, relative.e),
-                                            (1, 0, 0, 1), strict=True))
-        return (relative.c, relative.f), abs(relative.a) or abs(relative.b), fits
-    warp = require('rasterio.warp', 'comparing the grids of two dates')
-    middle = theirs * (other.width / 2, other.height / 2)
-    beside = theirs * (other.width / 2 + 1, other.height / 2)
-    xs, ys = warp.transform(other.crs, one.crs, *zip(middle, beside, strict=True))
-    first, second = ((~mine) * place for place in zip(xs, ys, strict=True))
-    size = float(np.hypot(second[0] - first[0], second[1] - first[1]))
-    return (np.nan, np.nan), size, False
+    step = pixel_step(other, one)
+    if one.crs and other.crs and (rasterio.crs.CRS.from_wkt(one.crs)
+                                  != rasterio.crs.CRS.from_wkt(other.crs)):
+        return (np.nan, np.nan), step, False
+    relative = ~rasterio.Affine(*one.transform) * rasterio.Affine(*other.transform)
+    fits = all(abs(found - wanted) * max(other.width, other.height) < _CLOSE * 10
+               for found, wanted in zip((relative.a, relative.b, relative.d, relative.e),
+                                        (1, 0, 0, 1), strict=True))
+    return (relative.c, relative.f), step, fits
 
 
 def _covered(one: SceneGrid, other: SceneGrid) -> Box | None:

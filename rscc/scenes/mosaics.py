@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from rscc.rasters.headers import unreadable
 from rscc.rasters.rows import gdal
 from rscc.utils import require
 
@@ -15,6 +16,11 @@ ENDINGS = ('.tif', '.tiff', '.vrt', '.jp2', '.img')
 _TYPES = {'uint8': 'Byte', 'int8': 'Int8', 'uint16': 'UInt16', 'int16': 'Int16',
           'uint32': 'UInt32', 'int32': 'Int32', 'float32': 'Float32', 'float64': 'Float64'}
 _CLOSE = 0.01  # pixels: rounding of origins, no shift
+#: First bytes of the formats read in rectangles, and GDAL's driver of each: a file is never
+#: handed to another one, whatever its name.
+_MAGIC = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff',
+          b'<VRTDataset': 'VRT', b'\0\0\0\x0cjP': 'JP2OpenJPEG', b'EHFA_HEADER_TAG': 'HFA'}
+_DRIVERS = {'.vrt': 'VRT', '.jp2': 'JP2OpenJPEG', '.img': 'HFA'}  # of remote files
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,32 @@ class _Tile:
     dtypes: tuple[str, ...]
     nodata: float | None
     kinds: tuple[str, ...]
-    block: tuple[int, int]
+    colours: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def driver_of(source: str) -> str:
+    """Return GDAL's driver of a raster, by its first bytes where it is a file of this machine.
+
+    Args:
+        source: What GDAL opens: a path, an address, or the text of a virtual raster.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another format.
+    """
+    if source.startswith('<VRTDataset'):
+        return 'VRT'
+    if '://' in source or source.startswith('/vsi'):
+        return _DRIVERS.get(Path(source).suffix.lower(), 'GTiff')
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"no image at '{source}'")
+    with open(source, 'rb') as file:
+        start = file.read(64).lstrip()
+    for magic, driver in _MAGIC.items():
+        if start.startswith(magic):
+            return driver
+    raise unreadable(source, f'it begins with {start[:8]!r} and is no GeoTIFF, VRT, JPEG 2000 or '
+                     'Erdas Imagine file')
 
 
 def mosaic(given: str | Path | Sequence[str | Path]) -> tuple[str, str]:
@@ -68,7 +99,7 @@ def _look(path: str) -> _Tile:
     rasterio = require('rasterio', f"reading '{path}'")
     with gdal(rasterio):
         try:
-            file = rasterio.open(path)
+            file = rasterio.open(path, driver=driver_of(path))
         except rasterio.errors.RasterioIOError as error:
             raise ValueError(f"tile '{path}' cannot be read: {error}") from error
         with file:
@@ -76,9 +107,10 @@ def _look(path: str) -> _Tile:
                 raise ValueError(f"tile '{path}' has no place on the map, so nothing tells where "
                                  'it belongs in the mosaic. Folders of pairs of pictures are '
                                  'answered one by one with --pairs')
+            kinds = tuple(kind.name for kind in file.colorinterp)
+            colours = sorted(file.colormap(1).items()) if kinds[0] == 'palette' else ()
             return _Tile(path, file.width, file.height, tuple(file.transform)[:6], file.crs,
-                         file.dtypes, file.nodata, tuple(kind.name for kind in file.colorinterp),
-                         tuple(map(int, file.block_shapes[0])))
+                         file.dtypes, file.nodata, kinds, tuple(colours))
 
 
 def _check(first: _Tile, tile: _Tile) -> None:
@@ -91,6 +123,9 @@ def _check(first: _Tile, tile: _Tile) -> None:
             raise ValueError(f"tiles of one mosaic differ in their {what}: '{first.path}' has "
                              f"{one}, '{tile.path}' has {other}. Bring them together first: "
                              'gdalwarp -t_srs EPSG:... tiles*.tif mosaic.vrt -of VRT')
+    if first.colours != tile.colours:
+        raise ValueError(f"tiles of one mosaic differ in their palette: '{first.path}' and "
+                         f"'{tile.path}'. Turn them into RGB first: gdal_translate -expand rgb")
     if not all(math.isclose(step[i], tile.transform[i], rel_tol=1e-6, abs_tol=1e-12)
                for i in (0, 1, 3, 4)):
         raise ValueError(f"tiles of one mosaic differ in their pixel size: '{first.path}' has "
@@ -135,6 +170,11 @@ def _virtual_raster(tiles: Sequence[_Tile]) -> str:
         if tiles[0].nodata is not None:
             ElementTree.SubElement(node, 'NoDataValue').text = repr(float(tiles[0].nodata))
         ElementTree.SubElement(node, 'ColorInterp').text = kind.capitalize()
+        if band == 1 and tiles[0].colours:
+            table = ElementTree.SubElement(node, 'ColorTable')
+            for _, colour in tiles[0].colours:  # GDAL names every number from 0 on
+                ElementTree.SubElement(table, 'Entry', {
+                    f'c{place}': str(value) for place, value in enumerate(colour, 1)})
         for tile, place in zip(tiles, places, strict=True):
             _source(node, tile, band, place[0] - left, place[1] - top)
     if tiles[0].nodata is None and 'alpha' not in tiles[0].kinds:

@@ -76,23 +76,41 @@ class PairReader(SceneReader):
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[list[np.ndarray], np.ndarray]:
         """Read a rectangle, see :meth:`SceneReader.read`."""
-        read = [date.read(box, shape) for date in self.dates]
-        frames = [frame for frame, _ in read]
-        valid = np.logical_and.reduce([mask for _, mask in read])
-        if self.area is not None:
-            valid = valid & self.area.mask(self.grid, box, valid.shape)
-        if self._tables is not None:
-            frames[1] = np.stack([self._tables[band][frames[1][..., band]] for band in range(3)], 2)
+        frames, masks = self.read_each(box, shape)
+        valid = np.logical_and.reduce(masks)
         if not valid.all():
             frames = [np.where(valid[..., None], frame, 0).astype(np.uint8) for frame in frames]
         return frames, valid
 
+    def read_each(self, box: Box, shape: tuple[int, int] | None = None
+                  ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Read a rectangle of every date by itself.
+
+        Args:
+            box, shape: See :meth:`read`.
+
+        Returns:
+            Frames uint8 RGB (h, w, 3), what lies where there is no data included, and of each date
+            where it holds data inside the area of interest, bool (h, w).
+        """
+        read = [date.read(box, shape) for date in self.dates]
+        frames, masks = [frame for frame, _ in read], [mask for _, mask in read]
+        if self.area is not None:
+            inside = self.area.mask(self.grid, box, masks[0].shape)
+            masks = [mask & inside for mask in masks]
+        if self._tables is not None:
+            frames[1] = np.stack([self._tables[band][frames[1][..., band]] for band in range(3)], 2)
+        return frames, masks
+
     def reduced(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], np.ndarray]:
         """Read the whole scene with at most ``side`` pixels along its longer side."""
+        return self.read(self.grid.box, self.reduced_shape(side))
+
+    def reduced_shape(self, side: int = STATISTICS_SIDE) -> tuple[int, int]:
+        """Return (h, w) of the whole scene with at most ``side`` pixels along its longer side."""
         width, height = self.grid.width, self.grid.height
         factor = min(1.0, side / max(width, height))
-        return self.read(self.grid.box, (max(1, round(height * factor)),
-                                         max(1, round(width * factor))))
+        return max(1, round(height * factor)), max(1, round(width * factor))
 
     def _matching(self) -> np.ndarray:
         """Return, for every band (3, 256), the value that each value of the later date becomes."""

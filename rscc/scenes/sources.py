@@ -8,7 +8,7 @@ stretched by its own brightness.
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rscc.rasters.headers import read_header, unreadable
+from rscc.rasters.headers import Header, read_header, unreadable
 from rscc.rasters.image_files import (
     NeedsMapping,
     as_rgb,
@@ -24,18 +24,16 @@ from rscc.rasters.image_files import (
     frame_and_nodata,
     read_frame_and_nodata,
 )
-from rscc.rasters.rows import gdal
+from rscc.rasters.rows import GDAL_OPTIONS, gdal
 from rscc.scenes.contracts import Box, SceneGrid
-from rscc.scenes.mosaics import mosaic
+from rscc.scenes.mosaics import driver_of, mosaic
 from rscc.utils import require
 
 #: Longer side of the reduced image that statistics of a scene come from.
 STATISTICS_SIDE = 1024
-#: First bytes of the formats read in rectangles, and GDAL's driver of each: a file is never
-#: handed to another one, whatever its name.
-_MAGIC = {b'II*\0': 'GTiff', b'MM\0*': 'GTiff', b'II+\0': 'GTiff', b'MM\0+': 'GTiff',
-          b'<VRTDataset': 'VRT', b'\0\0\0\x0cjP': 'JP2OpenJPEG', b'EHFA_HEADER_TAG': 'HFA'}
-_ENDINGS = {'.vrt': 'VRT', '.jp2': 'JP2OpenJPEG', '.img': 'HFA'}  # of remote files
+#: Transform of images without a place, where one is needed to move them.
+NOWHERE = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+_OPENING = threading.Lock()  # warnings are silenced for the whole process while a file is opened
 _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.gif')
 
 
@@ -63,12 +61,16 @@ class DateImage(ABC):
         count: Number of bands, without alpha.
         scale: ``(low, high)`` that become 0 and 255, numbers or one a band; None where values are
             shown as they are.
+        own_grid: Size and place of the file itself, whatever grid it is read on.
+        reading: As given.
     """
     name: str
     grid: SceneGrid
     block: tuple[int, int]
     dtype: str
     count: int
+    own_grid: SceneGrid
+    reading: Reading
     scale: Any = None
 
     @abstractmethod
@@ -85,17 +87,22 @@ class DateImage(ABC):
             ValueError: If its values cannot be shown; the message says what to give.
         """
 
+    @abstractmethod
+    def shifted(self, columns: float, rows: float) -> 'DateImage':
+        """Return the image moved right and down by some pixels; nothing enters at the border."""
+
 
 class Picture(DateImage):
     """An image file without a place on the map, decoded once."""
 
     def __init__(self, path: str | Path, reading: Reading) -> None:
-        self.name, self.count, self.scale = str(path), 3, reading.scale
+        self.name, self.reading, self.scale = str(path), reading, reading.scale
         frame, empty = read_frame_and_nodata(path, reading.bands, reading.scale)
-        self._frame = as_rgb(frame)
+        self._frame, self.count = as_rgb(frame), 1 if frame.ndim == 2 else 3
         self._valid = None if empty is None else ~empty
         height, width = self._frame.shape[:2]
-        self.grid, self.block, self.dtype = SceneGrid(width, height), (height, width), 'uint8'
+        self.grid = self.own_grid = SceneGrid(width, height)
+        self.block, self.dtype = (height, width), _depth(read_header(path))
 
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[np.ndarray, np.ndarray]:
@@ -131,32 +138,39 @@ class RasterDate(DateImage):
         source: What GDAL opens: a path, or the text of a virtual raster.
         reading: Bands and scale.
         target: Grid to warp it to while reading; None keeps its own.
-        resampling: Name of rasterio's resampling for that.
+        resampling: Name of rasterio's resampling for that; palettes take the nearest pixel.
+        overview: Number of the file's overview to read in place of its pixels.
     """
 
     def __init__(self, name: str, source: str, reading: Reading, target: SceneGrid | None = None,
-                 resampling: str = 'bilinear') -> None:
+                 resampling: str = 'bilinear', overview: int | None = None) -> None:
         self._rasterio = require('rasterio', f"reading '{name}'")
         self._vrt = require('rasterio.vrt', f"reading '{name}'")
         self.name, self._source, self.reading = name, source, reading
-        self._target, self._resampling = target, resampling
+        self._target, self._resampling, self._overview = target, resampling, overview
         self._local = threading.local()
         file = self._open()
-        self.own_grid = _grid_of(file, self._rasterio)
+        own = file if target is None else file.src_dataset
+        self.own_grid = _grid_of(own, self._rasterio)
         self.grid = target or self.own_grid
-        self.block, self.dtype = tuple(map(int, file.block_shapes[0])), file.dtypes[0]
-        self.nodata, self.bits = file.nodata, np.dtype(file.dtypes[0]).itemsize * 8
-        self.interpretation = tuple(kind.name for kind in file.colorinterp)
-        colours = [number for number, kind in enumerate(self.interpretation, 1) if kind != 'alpha']
+        self.block, self.dtype = tuple(map(int, file.block_shapes[0])), own.dtypes[0]
+        self.nodata, kinds = own.nodata, [kind.name for kind in own.colorinterp]
+        colours = [number for number, kind in enumerate(kinds, 1) if kind != 'alpha']
         self.count = len(colours)
         if reading.bands is not None:
-            check_bands(reading.bands, file.count, name)
+            check_bands(reading.bands, own.count, name)
         self._bands = list(reading.bands or colours)
-        self._check_placed(file)
+        self._check_placed(own)
 
     def warped(self, target: SceneGrid, resampling: str) -> 'RasterDate':
         """Return this date on another grid."""
         return RasterDate(self.name, self._source, self.reading, target, resampling)
+
+    def shifted(self, columns: float, rows: float) -> 'RasterDate':
+        """Return the raster moved right and down by some pixels; beyond its border is no data."""
+        affine = self._rasterio.Affine
+        place = affine(*self.grid.transform or NOWHERE) * affine.translation(-columns, -rows)
+        return self.warped(replace(self.grid, transform=tuple(place)[:6]), 'bilinear')
 
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[np.ndarray, np.ndarray]:
@@ -190,18 +204,51 @@ class RasterDate(DateImage):
 
     def _stored(self, box: Box, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
         """Return stored values (h, w, bands), and where there is data."""
+        if shape is not None and self._target is not None:
+            return self._part(box, shape)._stored((0, 0, *shape[::-1]), None)
         left, top, right, bottom = box
         window = self._rasterio.windows.Window(left, top, right - left, bottom - top)
-        options = {} if shape is None else dict(
-            out_shape=(len(self._bands), *shape),
-            resampling=self._rasterio.enums.Resampling.average)
-        with gdal(self._rasterio):
-            file = self._handle()
-            pixels = file.read(self._bands, window=window, **options)
-            masks = file.read_masks(self._bands, window=window, **options | (
-                {} if shape is None else {'resampling': self._rasterio.enums.Resampling.nearest}))
+        options, kinds = {}, self._rasterio.enums.Resampling
+        if shape is not None:
+            options = dict(out_shape=(len(self._bands), *shape), resampling=kinds.average)
+        try:
+            with self._rasterio.Env(**GDAL_OPTIONS):
+                file = self._handle()
+                pixels = file.read(self._bands, window=window, **options)
+                masks = file.read_masks(self._bands, window=window, **(
+                    options and options | dict(resampling=kinds.nearest)))
+        except self._rasterio.errors.RasterioIOError as error:
+            if self._target is not None and tuple(box) != self.grid.box:
+                # A virtual raster is computed in blocks, larger than what is damaged.
+                return self._part(box, (bottom - top, right - left))._stored(
+                    (0, 0, right - left, bottom - top), None)
+            raise OSError(f"'{self.name}' is damaged: {error.__cause__ or error}") from error
         # A pixel holds data where any of its bands does.
         return np.moveaxis(pixels, 0, -1), masks.any(0)
+
+    def _part(self, box: Box, shape: tuple[int, int]) -> 'RasterDate':
+        """Return a rectangle of a warped date, as an image of any reduced size.
+
+        Its pixels are means. GDAL, asked for fewer pixels of a virtual raster that has a value for
+        nodata, takes single ones.
+        """
+        left, top, right, bottom = box
+        affine = self._rasterio.Affine
+        across, down = (right - left) / shape[1], (bottom - top) / shape[0]
+        place = (affine(*self._target.transform) * affine.translation(left, top)
+                 * affine.scale(across, down))
+        grid = SceneGrid(shape[1], shape[0], self._target.crs, tuple(place)[:6])
+        if max(across, down) <= 1:
+            return self.warped(grid, self._resampling)
+        return RasterDate(self.name, self._source, self.reading, grid, 'average',
+                          self._overview_for(grid))
+
+    def _overview_for(self, grid: SceneGrid) -> int | None:
+        """Return the coarsest overview that is at least as fine as a grid."""
+        step = pixel_step(grid, self.own_grid)
+        factors = self._handle().src_dataset.overviews(1)
+        return max((number for number, factor in enumerate(factors) if factor <= 1.01 * step),
+                   default=None)
 
     def _handle(self) -> Any:
         """Return this thread's handle: GDAL's are not for several threads at once."""
@@ -210,9 +257,10 @@ class RasterDate(DateImage):
         return self._local.file
 
     def _open(self) -> Any:
-        with gdal(self._rasterio):
+        options = {} if self._overview is None else dict(overview_level=self._overview)
+        with _OPENING, gdal(self._rasterio):
             try:
-                file = self._rasterio.open(self._source, driver=_driver(self._source))
+                file = self._rasterio.open(self._source, driver=driver_of(self._source), **options)
             except self._rasterio.errors.RasterioIOError as error:
                 if Path(self.name).exists():
                     raise unreadable(self.name, error) from error
@@ -223,22 +271,27 @@ class RasterDate(DateImage):
 
     def _warping(self, file: Any) -> dict[str, Any]:
         """Return the options of the virtual raster that lays the file onto the target grid."""
-        target, options = self._target, {}
-        masked = file.nodata is not None or 'alpha' in [kind.name for kind in file.colorinterp]
-        if not masked:  # beyond the file's border there is no data either
-            options['add_alpha'] = True
+        target, options, kinds = self._target, {}, [kind.name for kind in file.colorinterp]
+        how = self._resampling
+        if kinds[0] == 'palette' and self.reading.bands is None:
+            how = 'nearest' if how != 'average' else 'mode'  # numbers of colours have no means
+        if file.nodata is None and 'alpha' not in kinds:
+            options['add_alpha'] = True  # beyond the file's border there is no data either
         return options | dict(
             crs=target.crs, transform=self._rasterio.Affine(*target.transform), width=target.width,
-            height=target.height, resampling=self._rasterio.enums.Resampling[self._resampling],
-            src_crs=file.crs or target.crs)
+            height=target.height, resampling=self._rasterio.enums.Resampling[how],
+            src_crs=file.crs or target.crs, src_transform=self._rasterio.Affine(
+                *_grid_of(file, self._rasterio).transform or NOWHERE))
 
     @cached_property
     def _colours(self) -> np.ndarray | None:
         """RGB of every value of a palette file; None for others."""
-        if self.interpretation[0] != 'palette' or self.reading.bands is not None:
+        if self.reading.bands is not None:
             return None
-        with gdal(self._rasterio), self._rasterio.open(self._source) as file:
-            colours = file.colormap(1)
+        own = self._handle() if self._target is None else self._handle().src_dataset
+        if own.colorinterp[0].name != 'palette':
+            return None
+        colours = own.colormap(1)
         return np.array([colours.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
 
     def _check_placed(self, file: Any) -> None:
@@ -259,32 +312,24 @@ class RasterDate(DateImage):
                              None if self.reading.scale is None else (0, 1))
 
 
-def _driver(source: str) -> str:
-    """Return GDAL's driver of a raster, by its first bytes where it is a file of this machine.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is of another format.
-    """
-    if source.startswith('<VRTDataset'):
-        return 'VRT'
-    if '://' in source or source.startswith('/vsi'):
-        return _ENDINGS.get(Path(source).suffix.lower(), 'GTiff')
-    if not Path(source).is_file():
-        raise FileNotFoundError(f"no image at '{source}'")
-    with open(source, 'rb') as file:
-        start = file.read(64).lstrip()
-    for magic, driver in _MAGIC.items():
-        if start.startswith(magic):
-            return driver
-    raise unreadable(source, f'it begins with {start[:8]!r} and is no GeoTIFF, VRT, JPEG 2000 or '
-                     'Erdas Imagine file')
-
-
 def _grid_of(file: Any, rasterio: Any) -> SceneGrid:
     crs = file.crs.to_wkt() if file.crs else None
     placed = crs is not None or file.transform != rasterio.Affine.identity()
     return SceneGrid(file.width, file.height, crs, tuple(file.transform)[:6] if placed else None)
+
+
+def pixel_step(grid: SceneGrid, other: SceneGrid) -> float:
+    """Return the side of a grid's pixels in pixels of another grid, at the first one's centre."""
+    rasterio, warp = (require(name, 'comparing the grids of two dates')
+                      for name in ('rasterio', 'rasterio.warp'))
+    columns, rows = np.array([[0, 1, 0], [0, 0, 1]]) + [[grid.width / 2], [grid.height / 2]]
+    xs, ys = rasterio.Affine(*grid.transform or NOWHERE) * (columns, rows)
+    if grid.crs and other.crs and grid.crs != other.crs:
+        xs, ys = map(np.asarray, warp.transform(grid.crs, other.crs, xs, ys))
+    columns, rows = ~rasterio.Affine(*other.transform or NOWHERE) * (xs, ys)
+    sides = np.array([columns[1:] - columns[0], rows[1:] - rows[0]])
+    step = float(np.sqrt(abs(np.linalg.det(sides))))
+    return step if np.isfinite(step) and step else 1.0
 
 
 def open_date(given: str | Path | Sequence[str | Path], reading: Reading) -> DateImage:
@@ -314,6 +359,10 @@ def open_date(given: str | Path | Sequence[str | Path], reading: Reading) -> Dat
                          'the order red, green, blue; --scale takes the two values that become '
                          "black and white, or 'percentile'") from error
     return date
+
+
+def _depth(header: Header) -> str:
+    return {8: 'uint8', 16: 'uint16'}.get(header.bits, f'{header.bits}-bit')
 
 
 def _turned(path: str | Path) -> bool:
