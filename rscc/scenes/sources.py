@@ -322,7 +322,8 @@ def pixel_step(grid: SceneGrid, other: SceneGrid) -> float:
     """Return the side of a grid's pixels in pixels of another grid, at the first one's centre."""
     rasterio, warp = (require(name, 'comparing the grids of two dates')
                       for name in ('rasterio', 'rasterio.warp'))
-    columns, rows = np.array([[0, 1, 0], [0, 0, 1]]) + [[grid.width / 2], [grid.height / 2]]
+    columns = np.array([0, 1, 0]) + grid.width / 2
+    rows = np.array([0, 0, 1]) + grid.height / 2
     xs, ys = rasterio.Affine(*grid.transform or NOWHERE) * (columns, rows)
     if grid.crs and other.crs and grid.crs != other.crs:
         xs, ys = map(np.asarray, warp.transform(grid.crs, other.crs, xs, ys))
