@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from rscc.scenes.contracts import NODATA, Block, BlockAnswer, Box, Scene, SceneGrid
+from rscc.scenes.damage import read_reduced
 from rscc.visualization.overlays import mask_layer, overlay_mask
 from rscc.visualization.picture_files import data_address, save_image, save_mask
 
@@ -20,7 +21,6 @@ _QUALITIES = (82, 70, 55, 40, 25)
 # Characters of a picture in the file; with 400 crops the whole stays below 15 MB.
 _THUMBNAIL_SIZE, _CROP_SIZE = 1_700_000, 26_000
 _MOST_PIXELS = 25_000_000  # of a scene that is drawn as a picture too
-_LEAST_PART = 32  # pixels of the scene; smaller parts of a damaged file are not looked for
 _UNREAD = 200  # grey of what cannot be read
 # RGBA of the hatching over pixels without an answer.
 _GROUND, _STRIPES = (226, 229, 233, 190), (120, 127, 134, 230)
@@ -60,37 +60,10 @@ def thumbnails(scene: Scene) -> list[str]:
 
 
 def _read(scene: Scene, box: Box, shape: tuple[int, int]) -> list[np.ndarray]:
-    """Read a box at a shape (h, w); where a file is damaged, halve it and leave out what stays."""
+    """Read a box at a shape (h, w); grey where the files are damaged."""
     frames = [np.full((*shape, 3), _UNREAD, np.uint8) for _ in range(scene.facts.dates)]
-    size = (box[2] - box[0], box[3] - box[1]) * 2
-    parts = [box]
-    while parts:
-        part = parts.pop()
-        left, top, right, bottom = (
-            round((edge - origin) * reduced / full) for edge, origin, reduced, full in zip(
-                part, box[:2] * 2, shape[::-1] * 2, size, strict=True))
-        if right <= left or bottom <= top:
-            continue
-        try:
-            pixels, _ = scene.reader.read(part, (bottom - top, right - left))
-        except OSError:
-            parts += _halves(part)
-            continue
-        for frame, found in zip(frames, pixels, strict=True):
-            frame[top:bottom, left:right] = found
+    read_reduced(lambda part, size: scene.reader.read(part, size)[0], box, frames)
     return frames
-
-
-def _halves(box: Box) -> list[Box]:
-    """Divide a box across its longer side; nothing is left of a small one."""
-    left, top, right, bottom = box
-    if max(right - left, bottom - top) <= _LEAST_PART:
-        return []
-    if right - left >= bottom - top:
-        middle = (left + right) // 2
-        return [(left, top, middle, bottom), (middle, top, right, bottom)]
-    middle = (top + bottom) // 2
-    return [(left, top, right, middle), (left, middle, right, bottom)]
 
 
 def write_pictures(scene: Scene, read_block: ReadBlock, folder: Path) -> list[Path]:
@@ -110,7 +83,7 @@ def write_pictures(scene: Scene, read_block: ReadBlock, folder: Path) -> list[Pa
         left, top, right, bottom = block.box
         mask[top:bottom, left:right] = read_block(block).classes
     shown = np.where(mask == NODATA, 0, mask)
-    frames, _ = scene.reader.read(grid.box)
+    frames = _read(scene, grid.box, mask.shape)
     return [save_mask(folder / 'mask.png', mask, scene.facts.palette),
             save_image(folder / 'overlay.png', overlay_mask(frames[-1], shown,
                                                             scene.facts.palette))]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
+from rscc.scenes.damage import read_around_gaps, read_reduced
 from rscc.scenes.grids import on_grid
 from rscc.scenes.sources import STATISTICS_SIDE, DateImage
 from rscc.utils import require
@@ -58,8 +59,10 @@ class PairReader(SceneReader):
             self.dates.append(later)
         self.area = area
         self._tables: np.ndarray | None = None
+        self._reduced: dict[int, tuple[list[np.ndarray], np.ndarray]] = {}
         if match_histogram and len(dates) > 1:
             self._tables = self._matching()
+            self._reduced = {}
             self.remarks.append(f"values of '{self.sources[1]}' were brought to the distribution "
                                 f"of those of '{self.sources[0]}' (--match-histogram)")
 
@@ -103,8 +106,21 @@ class PairReader(SceneReader):
         return frames, masks
 
     def reduced(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], np.ndarray]:
-        """Read the whole scene with at most ``side`` pixels along its longer side."""
-        return self.read(self.grid.box, self.reduced_shape(side))
+        """Read the whole scene with at most ``side`` pixels along its longer side.
+
+        Damaged places are black and count as without data.
+        """
+        if side not in self._reduced:  # asked for by the check, the blocks and more
+            shape = self.reduced_shape(side)
+            frames = [np.zeros((*shape, 3), np.uint8) for _ in self.dates]
+            valid = np.zeros(shape, bool)
+            read_reduced(self._read, self.grid.box, [*frames, valid])
+            self._reduced[side] = frames, valid
+        return self._reduced[side]
+
+    def _read(self, box: Box, shape: tuple[int, int]) -> list[np.ndarray]:
+        frames, valid = self.read(box, shape)
+        return [*frames, valid]
 
     def reduced_shape(self, side: int = STATISTICS_SIDE) -> tuple[int, int]:
         """Return (h, w) of the whole scene with at most ``side`` pixels along its longer side."""
@@ -234,46 +250,3 @@ class Bands:
         """Let go of what was read ahead."""
         for _, future in self._reading:
             future.cancel()
-
-
-def read_around_gaps(reader: PairReader, box: Box
-                     ) -> tuple[list[np.ndarray], np.ndarray, list[Gap]]:
-    """Read a rectangle; what is damaged counts as without data and is listed.
-
-    Args:
-        reader: The scene.
-        box: The rectangle.
-
-    Returns:
-        Frames and where there is data, see :meth:`SceneReader.read`, and the damaged parts, as
-        small as the blocks that the file stores.
-    """
-    try:
-        return (*reader.read(box), [])
-    except OSError as error:
-        left, top, right, bottom = box
-        height, width = reader.block
-        rows = [top, *range((top // height + 1) * height, bottom, height), bottom]
-        columns = [left, *range((left // width + 1) * width, right, width), right]
-        if len(rows) == 2 and len(columns) == 2:
-            shape = (bottom - top, right - left)
-            return ([np.zeros((*shape, 3), np.uint8) for _ in reader.dates],
-                    np.zeros(shape, bool), [Gap(box, str(error))])
-    return _patched(reader, rows, columns)
-
-
-def _patched(reader: PairReader, rows: Sequence[int], columns: Sequence[int]
-             ) -> tuple[list[np.ndarray], np.ndarray, list[Gap]]:
-    """Read stored block by stored block, so that a damaged one costs its own pixels alone."""
-    shape = (rows[-1] - rows[0], columns[-1] - columns[0])
-    frames = [np.zeros((*shape, 3), np.uint8) for _ in reader.dates]
-    valid, gaps = np.zeros(shape, bool), []
-    for top, bottom in itertools.pairwise(rows):
-        for left, right in itertools.pairwise(columns):
-            parts, there, found = read_around_gaps(reader, (left, top, right, bottom))
-            place = np.s_[top - rows[0]:bottom - rows[0], left - columns[0]:right - columns[0]]
-            for frame, part in zip(frames, parts, strict=True):
-                frame[place] = part
-            valid[place] = there
-            gaps += found
-    return frames, valid, gaps

@@ -26,6 +26,7 @@ from rscc.rasters.image_files import (
 )
 from rscc.rasters.rows import GDAL_OPTIONS, gdal
 from rscc.scenes.contracts import Box, SceneGrid
+from rscc.scenes.damage import read_reduced
 from rscc.scenes.mosaics import driver_of, mosaic
 from rscc.utils import require
 
@@ -195,7 +196,9 @@ class RasterDate(DateImage):
                  for length in (self.own_grid.height, self.own_grid.width)]
         # Of the file's own pixels: what the other date covers does not change it.
         own = RasterDate(self.name, self._source, self.reading) if self._target else self
-        pixels, valid = own._stored(own.grid.box, tuple(shape))
+        pixels = np.zeros((*shape, len(self._bands)), self.dtype)
+        valid = np.zeros(shape, bool)
+        read_reduced(own._stored, own.grid.box, [pixels, valid])
         seen = pixels[valid & np.isfinite(pixels).all(2)].astype(np.float32)
         if not len(seen):
             raise ValueError(f"'{self.name}' holds no data: no pixel gives a percentile")
