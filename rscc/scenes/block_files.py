@@ -5,6 +5,7 @@ another run's blocks are never mixed in. Two processes may do the same block: th
 the place of the earlier, equal one.
 """
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -67,9 +68,8 @@ class BlockFolder:
 
     def _clear(self) -> None:
         """Delete the blocks, their record last: what is left is known as the other run's."""
-        for path in self.folder.glob('*.npz'):
-            path.unlink()
-        (self.folder / RECORD).unlink()
+        for path in [*self.folder.glob('*.npz'), self.folder / RECORD]:
+            path.unlink(missing_ok=True)  # another part may be doing the same
 
     def path(self, block: Block) -> Path:
         """Return the file of a block."""
@@ -116,13 +116,15 @@ class BlockFolder:
         path = self.path(answer.block)
         # Level 1: half of the size costs a tenth of the default level's time. No dates, so that
         # equal answers are equal files.
-        with atomic_path(path) as temporary, zipfile.ZipFile(
-                temporary, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, value in arrays.items():
-                entry = zipfile.ZipInfo(f'{name}.npy')
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, 'w', force_zip64=True) as file:
-                    np.lib.format.write_array(file, value, allow_pickle=False)
+        with atomic_path(path) as temporary, open(temporary, 'wb') as stream:
+            with zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                for name, value in arrays.items():
+                    entry = zipfile.ZipInfo(f'{name}.npy')
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    with archive.open(entry, 'w', force_zip64=True) as file:
+                        np.lib.format.write_array(file, value, allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())  # a network disk says only here that it is full
         return path
 
     def read(self, block: Block) -> BlockAnswer:
@@ -137,14 +139,16 @@ class BlockFolder:
             with np.load(path, allow_pickle=False) as file:
                 facts = json.loads(file['facts'].tobytes())
                 arrays = {name: file[name] for name in ('classes', 'probability') if name in file}
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            return BlockAnswer(
+                block, nodata_pixels=facts['nodata_pixels'], windows=facts['windows'],
+                sentences=[WindowSentence(**row | {'box': tuple(row['box'])})
+                           for row in facts['sentences']],
+                gaps=[Gap(tuple(gap['box']), gap['reason']) for gap in facts['gaps']], **arrays)
+        except OSError:
+            raise
+        except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise ValueError(f"the block '{path}' is damaged ({error}). Delete it and run its part "
                              'again') from error
-        return BlockAnswer(
-            block, nodata_pixels=facts['nodata_pixels'], windows=facts['windows'],
-            sentences=[WindowSentence(**row | {'box': tuple(row['box'])})
-                       for row in facts['sentences']],
-            gaps=[Gap(tuple(gap['box']), gap['reason']) for gap in facts['gaps']], **arrays)
 
 
 def _short(value: Any) -> str:

@@ -142,6 +142,12 @@ class BlockAnswer:
     gaps: list[Gap] = field(default_factory=list)
     windows: int = 0
 
+    @property
+    def data_pixels(self) -> int:
+        """Pixels with data."""
+        height, width = self.block.shape
+        return height * width - self.nodata_pixels
+
 
 @dataclass(frozen=True)
 class ModelFacts:

@@ -9,6 +9,7 @@ import numpy as np
 from rscc.rasters.windows import cut
 from rscc.scenes.blocks import part_of, share
 from rscc.scenes.contracts import Block, Describe
+from rscc.scenes.damage import read_around_gaps
 from rscc.scenes.run import SceneRun
 
 #: Bytes of disk a pixel: its block (two maps, compressed), change.tif and its uncompressed draft.
@@ -69,7 +70,7 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     """
     blocks = run.blocks if part is None else share(run.blocks, *part)
     blocks = [block for block in blocks if block.nodata < 1]
-    windows = sum(_windows(run, block) * (1 - block.nodata) for block in blocks)
+    windows = sum(run.windows(block) * (1 - block.nodata) for block in blocks)
     pixels = [block.shape[0] * block.shape[1] for block in blocks]
     plain, worded = _trial(run, min(blocks, key=lambda block: block.nodata)) if blocks else (0, 0)
     captions = 'caption_head' in run.facts.heads
@@ -86,14 +87,9 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
         peak + _BLOCK * max(pixels, default=0) + strips, _DISK * sum(pixels))
 
 
-def _windows(run: SceneRun, block: Block) -> int:
-    lattice = run.scenes[block.scene].lattice
-    return 1 if lattice is None else len(part_of(lattice, block.box))
-
-
 def _trial(run: SceneRun, block: Block) -> tuple[float, float]:
     """Return seconds a window, reading included: without, and with sentences."""
-    count = min(run.options.batch_size, _windows(run, block))
+    count = min(run.options.batch_size, run.windows(block))
     frames = _some_windows(run, block, 1)
     run.predictor.predict(frames, ['never'])  # the first call sets up more than it computes
     began = time.perf_counter()
@@ -113,12 +109,13 @@ def _some_windows(run: SceneRun, block: Block, count: int) -> list[list[np.ndarr
     """Return the frames of some windows in the middle of a block."""
     scene = run.scenes[block.scene]
     if scene.lattice is None:
-        return [scene.reader.read(block.box)[0]]
+        return [read_around_gaps(scene.reader, block.box)[0]]
     grid = part_of(scene.lattice, block.box)
     row = grid.rows.count // 2
     rows = np.array(grid.rows.source(row))
     halo = block.halo
-    frames, _ = scene.reader.read((halo[0], int(rows.min()), halo[2], int(rows.max()) + 1))
+    frames, *_ = read_around_gaps(
+        scene.reader, (halo[0], int(rows.min()), halo[2], int(rows.max()) + 1))
     columns = [np.array(grid.columns.source(column % grid.columns.count)) - halo[0]
                for column in range(count)]
     return [[cut(frame, rows - int(rows.min()), place) for frame in frames] for place in columns]

@@ -17,6 +17,7 @@ from rscc.scenes.contracts import (
     BlockAnswer,
     Box,
     Describe,
+    Gap,
     Predictor,
     WindowPrediction,
     WindowSentence,
@@ -88,7 +89,8 @@ class BlockPass:
             for row in range(self.grid.rows.count):
                 self._row(row)
         self._flush()
-        self.answer.gaps = list(self.bands.gaps)
+        self.answer.gaps = [Gap(part, gap.reason) for gap in self.bands.gaps
+                            if (part := _inside(gap.box, self.block.box)) is not None]
         self.answer.nodata_pixels = int(self._data.size - self._data.sum())
         if 'change_head' in self.predictor.facts.heads:
             self._finish_maps()
@@ -200,3 +202,10 @@ class BlockPass:
                               answer.change_probability, changed,
                               sampled=facts.task == 'pair' and told and not flag)
 
+
+
+def _inside(box: Box, limits: Box) -> Box | None:
+    """Return the part of a rectangle inside another, None where they do not meet."""
+    left, top = max(box[0], limits[0]), max(box[1], limits[1])
+    right, bottom = min(box[2], limits[2]), min(box[3], limits[3])
+    return (left, top, right, bottom) if right > left and bottom > top else None

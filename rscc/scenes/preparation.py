@@ -92,6 +92,35 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True)
+class SceneRecipe:
+    """How a prepared scene is opened again, in another process: nothing is estimated twice.
+
+    Attributes:
+        pair: Its name and files.
+        bands: Bands that become red, green and blue; None for RGB or grey files.
+        scales: Of every date, the values that become 0 and 255; None where values stay.
+        offset: By which the later date is displaced, (columns, rows) in pixels.
+        tables: See :class:`rscc.scenes.reading.PairReader`.
+        area: File of polygons that limit the work.
+        assume_same_grid: Take images of which only one has a place as lying on its grid.
+    """
+    pair: ScenePair
+    bands: tuple[int, ...] | None
+    scales: tuple
+    offset: tuple[float, float]
+    tables: np.ndarray | None
+    area: str | None
+    assume_same_grid: bool
+
+    def open(self) -> PairReader:
+        """Open the scene."""
+        dates = [open_date(date, Reading(self.bands, scale))
+                 for date, scale in zip(self.pair.dates, self.scales, strict=True)]
+        area = None if self.area is None else Area(self.area, dates[0].grid)
+        return PairReader(dates, self.assume_same_grid, self.offset, area=area, tables=self.tables)
+
+
+@dataclass(frozen=True)
 class PreparedScene:
     """A scene ready to be answered.
 
@@ -112,6 +141,12 @@ class PreparedScene:
     def name(self) -> str:
         """Name of the scene."""
         return self.pair.name
+
+    def recipe(self, facts: ModelFacts, options: SceneOptions) -> SceneRecipe:
+        """Return how the scene is opened again, given the options that it was prepared with."""
+        return SceneRecipe(self.pair, options.bands or facts.bands, tuple(self.reader.scales),
+                           self.reader.offset, self.reader.tables, options.area,
+                           options.assume_same_grid)
 
     def windows(self) -> int:
         """Return the number of windows over the whole scene."""
@@ -167,6 +202,7 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
     if check.verdict == 'refuse' and not options.force:
         raise Refused(check, pair.name)
     lattice, blocks = _divide(pair, reader, facts, options)
+    reader.release()
     return PreparedScene(pair, reader, lattice, blocks, check)
 
 

@@ -33,10 +33,14 @@ class PairReader(SceneReader):
             pixels; it is read that much displaced.
         match_histogram: Bring the later date's values to the distribution of the earlier one's.
         area: Area of interest, see :class:`Area`.
+        tables: What ``match_histogram`` found in an earlier reader of the same scene; it is not
+            estimated again.
 
     Attributes:
         dates: The dates on one grid.
         offset: As given.
+        tables: For every band (3, 256), the value that each value of the later date becomes; None
+            where values stay.
         overlap: Rectangle of the grid that all dates cover.
         remarks: What was done to the dates, in sentences; nothing is done in silence.
 
@@ -47,7 +51,7 @@ class PairReader(SceneReader):
 
     def __init__(self, dates: Sequence[DateImage], assume_same_grid: bool = False,
                  offset: tuple[float, float] = (0.0, 0.0), match_histogram: bool = False,
-                 area: 'Area | None' = None) -> None:
+                 area: 'Area | None' = None, tables: np.ndarray | None = None) -> None:
         self.remarks: list[str] = []
         self.grid = dates[0].grid
         self.sources = tuple(date.name for date in dates)
@@ -58,10 +62,10 @@ class PairReader(SceneReader):
                                           self.remarks)
             self.dates.append(later)
         self.area = area
-        self._tables: np.ndarray | None = None
+        self.tables = tables
         self._reduced: dict[int, tuple[list[np.ndarray], np.ndarray]] = {}
-        if match_histogram and len(dates) > 1:
-            self._tables = self._matching()
+        if match_histogram and tables is None and len(dates) > 1:
+            self.tables = self._matching()
             self._reduced = {}
             self.remarks.append(f"values of '{self.sources[1]}' were brought to the distribution "
                                 f"of those of '{self.sources[0]}' (--match-histogram)")
@@ -101,8 +105,8 @@ class PairReader(SceneReader):
         if self.area is not None:
             inside = self.area.mask(self.grid, box, masks[0].shape)
             masks = [mask & inside for mask in masks]
-        if self._tables is not None:
-            frames[1] = np.stack([self._tables[band][frames[1][..., band]] for band in range(3)], 2)
+        if self.tables is not None:
+            frames[1] = np.stack([self.tables[band][frames[1][..., band]] for band in range(3)], 2)
         return frames, masks
 
     def reduced(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], np.ndarray]:
@@ -127,6 +131,11 @@ class PairReader(SceneReader):
         width, height = self.grid.width, self.grid.height
         factor = min(1.0, side / max(width, height))
         return max(1, round(height * factor)), max(1, round(width * factor))
+
+    def release(self) -> None:
+        """Close the files, which are opened again when they are read."""
+        for date in self.dates:
+            date.release()
 
     def _matching(self) -> np.ndarray:
         """Return, for every band (3, 256), the value that each value of the later date becomes."""

@@ -7,6 +7,7 @@ are never computed again, so that a run that ended early goes on where it was.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,21 @@ class Done:
     def rate(self) -> float:
         """Megapixels a second."""
         return self.megapixels / self.seconds if self.seconds else 0.0
+
+    def add(self, windows: int, gaps: int, pixels: int, seconds: float) -> None:
+        """Count a block.
+
+        Args:
+            windows: That the model computed.
+            gaps: Places that could not be read.
+            pixels: With data.
+            seconds: Since the call began.
+        """
+        self.blocks += 1
+        self.windows += windows
+        self.gaps += gaps
+        self.megapixels += pixels / 1e6
+        self.seconds = seconds
 
 
 class SceneRun:
@@ -137,24 +153,47 @@ class SceneRun:
             ValueError: If there is no such part.
             OSError: If a block cannot be written; those before it are kept.
         """
-        wanted = self.blocks if part is None else share(self.blocks, *part)
-        todo = folder.missing(wanted)
-        done = Done(found=len(wanted) - len(todo))
-        total = sum(self._windows(block) for block in todo)
-        began = time.perf_counter()
-        with progress(None, 'scene', total, 'window') as bar:
-            for answer in self._answers(todo, bar.update):
+        todo, done = self.todo(folder, part)
+        with self.counting(todo, done) as (count, advance):
+            for answer in self._answers(todo, advance):
                 folder.write(answer)
-                done.blocks += 1
-                done.windows += answer.windows
-                done.gaps += len(answer.gaps)
-                height, width = answer.block.shape
-                done.megapixels += (height * width - answer.nodata_pixels) / 1e6
-                done.seconds = time.perf_counter() - began
-                bar.set_postfix_str(f'{done.rate:.2f} Mpx/s', refresh=False)
+                count(answer.windows, len(answer.gaps), answer.data_pixels)
         return done
 
-    def _windows(self, block: Block) -> int:
+    def todo(self, folder: BlockFolder, part: tuple[int, int] | None = None
+             ) -> tuple[list[Block], Done]:
+        """Return the blocks that are not there yet, and the count of those that are.
+
+        Args:
+            folder, part: See :meth:`answer`.
+        """
+        wanted = self.blocks if part is None else share(self.blocks, *part)
+        todo = folder.missing(wanted)
+        return todo, Done(found=len(wanted) - len(todo))
+
+    @contextmanager
+    def counting(self, blocks: Sequence[Block], done: Done) -> Iterator[tuple[Callable, Callable]]:
+        """Show a bar with rate and remaining time while blocks are answered.
+
+        Args:
+            blocks: Those that will be.
+            done: Counts them.
+
+        Yields:
+            What to call after each block, with its windows, gaps and pixels with data; and what to
+            call with a number of windows that are done.
+        """
+        began = time.perf_counter()
+        total = sum(map(self.windows, blocks))
+        with progress(None, 'scene', total, 'window') as bar:
+            def count(windows: int, gaps: int, pixels: int) -> None:
+                done.add(windows, gaps, pixels, time.perf_counter() - began)
+                bar.set_postfix_str(f'{done.rate:.2f} Mpx/s', refresh=False)
+
+            yield count, bar.update
+
+    def windows(self, block: Block) -> int:
+        """Return the number of windows that reach into a block."""
         lattice = self.scenes[block.scene].lattice
         return 1 if lattice is None else len(part_of(lattice, block.box))
 
@@ -172,6 +211,8 @@ class SceneRun:
                     following = start(later[0]) if later else None
                     yield BlockPass(block, self.scenes[block.scene].lattice, bands, self.predictor,
                                     self.options.passing, advance).run()
+                    if not later or later[0].scene != block.scene:
+                        self.scenes[block.scene].reader.release()
             finally:
                 if following is not None:
                     following.close()
@@ -192,6 +233,7 @@ class SceneRun:
         for scene in self.scenes.values():
             into = self.out if len(self.scenes) == 1 else self.out / scene.name
             files, summary = self._write(scene.scene(self.facts, self._told()), folder, into)
+            scene.reader.release()
             done.files += files
             done.summaries[scene.name] = summary
             done.gaps += len(summary['gaps'])

@@ -92,6 +92,10 @@ class DateImage(ABC):
     def shifted(self, columns: float, rows: float) -> 'DateImage':
         """Return the image moved right and down by some pixels; nothing enters at the border."""
 
+    @abstractmethod
+    def release(self) -> None:
+        """Close what is open: a list of scenes has more files than a process may hold open."""
+
 
 class Picture(DateImage):
     """An image file without a place on the map, decoded once."""
@@ -117,6 +121,9 @@ class Picture(DateImage):
         return (cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA),
                 cv2.resize(valid.astype(np.uint8), shape[::-1],
                            interpolation=cv2.INTER_NEAREST) > 0)
+
+    def release(self) -> None:
+        """Keep the pixels: no file is open."""
 
     def shifted(self, columns: float, rows: float) -> 'Picture':
         """Return the picture moved right and down by some pixels; nothing enters at the border."""
@@ -191,11 +198,11 @@ class RasterDate(DateImage):
         """``(low, high)``, numbers or one a band; None where values are shown as they are."""
         if self.reading.scale != 'percentile':
             return self.reading.scale
-        side = STATISTICS_SIDE / max(self.own_grid.width, self.own_grid.height)
-        shape = [max(1, round(length * min(side, 1)))
-                 for length in (self.own_grid.height, self.own_grid.width)]
         # Of the file's own pixels: what the other date covers does not change it.
         own = RasterDate(self.name, self._source, self.reading) if self._target else self
+        side = STATISTICS_SIDE / max(own.grid.width, own.grid.height)
+        shape = [max(1, round(length * min(side, 1)))
+                 for length in (own.grid.height, own.grid.width)]
         pixels = np.zeros((*shape, len(self._bands)), self.dtype)
         valid = np.zeros(shape, bool)
         read_reduced(own._stored, own.grid.box, [pixels, valid])
@@ -258,6 +265,10 @@ class RasterDate(DateImage):
         if getattr(self._local, 'file', None) is None:
             self._local.file = self._open()
         return self._local.file
+
+    def release(self) -> None:
+        """Close the handles of all threads."""
+        self._local = threading.local()
 
     def _open(self) -> Any:
         options = {} if self._overview is None else dict(overview_level=self._overview)
