@@ -322,11 +322,14 @@ def _most_covering(found: PixelRegions, boxes: np.ndarray, tree: Any) -> np.ndar
     # Pixels are counted only where no window holds the whole region.
     entire = np.zeros(len(found.values), bool)
     entire[region[holds]] = True
-    kept = holds | ~entire[region]
+    kept = np.flatnonzero(holds | ~entire[region])
+    kept = kept[np.argsort(region[kept], kind='stable')]
     region, box, holds = region[kept], box[kept], holds[kept]
     pixels = np.where(holds, found.pixels[region], 0)
-    for pair in np.flatnonzero(~holds).tolist():
-        pixels[pair] = pixels_inside(found.outlines[region[pair]], boxes[box[pair]])
+    numbers, begins = np.unique(region, return_index=True)
+    for number, begin, end in zip(numbers, begins, np.append(begins[1:], len(region)), strict=True):
+        if not holds[begin]:
+            pixels[begin:end] = pixels_inside(found.outlines[number], boxes[box[begin:end]])
     away = boxes[box].reshape(-1, 2, 2).sum(1) - found.bounds[region].reshape(-1, 2, 2).sum(1)
     order = np.lexsort((box, (away**2).sum(1), -pixels, region))
     order = order[pixels[order] > 0]
@@ -336,20 +339,34 @@ def _most_covering(found: PixelRegions, boxes: np.ndarray, tree: Any) -> np.ndar
     return best
 
 
-def pixels_inside(outline: Any, box: Sequence[int]) -> int:
-    """Count the pixels of a region that lie in a box.
+def pixels_inside(outline: Any, boxes: np.ndarray) -> np.ndarray:
+    """Count the pixels of a region that lie in boxes.
 
     Args:
         outline: Polygon that follows the sides of pixels, clockwise with rows downwards.
-        box: Left, top, right, bottom in pixels.
+        boxes: Left, top, right, bottom in pixels (n, 4).
+
+    Returns:
+        Counts, int64 (n,).
     """
-    left, top, right, bottom = box
-    total = 0
-    for ring in (outline.exterior, *outline.interiors):
-        x, y = np.asarray(ring.coords).T
-        rows = np.diff(np.clip(y, top, bottom))  # that a vertical side passes, downwards positive
-        total += (rows * (np.clip(x[1:], left, right) - left)).sum()
-    return int(total)
+    shapely = require('shapely', 'polygons')
+    points, ring = shapely.get_coordinates(shapely.get_rings(outline), return_index=True)
+    points = points.astype(np.int64)
+    vertical = (ring[1:] == ring[:-1]) & (points[1:, 0] == points[:-1, 0])
+    x, start, end = points[1:, 0][vertical], points[:-1, 1][vertical], points[1:, 1][vertical]
+    # Sides by their upper end, so that a box looks only at those that may reach its rows.
+    upper = np.minimum(start, end)
+    order = np.argsort(upper)
+    x, start, end, upper = x[order], start[order], end[order], upper[order]
+    longest = np.abs(end - start).max()
+    counts = np.zeros(len(boxes), np.int64)
+    for index, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        near = slice(*np.searchsorted(upper, [top - longest, bottom]))
+        # Between a right side, which runs downwards, and the box's left side lie pixels of the
+        # region; between a left side, which runs upwards, and the box's left side those before it.
+        rows = np.clip(end[near], top, bottom) - np.clip(start[near], top, bottom)
+        counts[index] = (rows * (np.clip(x[near], left, right) - left)).sum()
+    return counts
 
 
 def _inside(windows: Sequence[WindowSentence], grid: SceneGrid) -> np.ndarray:
