@@ -137,8 +137,10 @@ WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'rscc.engine')
 FUNCTIONS = _child('FUNCTIONS', 'rscc.engine')
 VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization.panels')
 VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization.panels')
-#: Caption tokenizers; there is no such registry above ours.
-TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text'])
+#: Caption tokenizers; there is no such registry above ours. The package itself fills nothing: its
+#: other modules are used where MMEngine is absent.
+TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text.word_tokenizer',
+                                                           'rscc.text.subword_tokenizers'])
 # Plain functions of the diffusion mathematics, chosen by name (rscc.models.diffusion.samplers); no
 # such registries above ours either.
 NOISE_DENSITIES = Registry('noise density', scope=SCOPE, locations=['rscc.models.diffusion'])

@@ -22,7 +22,7 @@ import numpy as np
 from mmengine.dist import barrier
 from mmengine.logging import print_log
 
-from rscc.datasets.transforms.geometry import resize_frame, resize_mask
+from rscc.rasters.resizing import resize_frame, resize_mask
 from rscc.utils import progress
 from rscc.utils.files import locked, reserve
 

@@ -1,16 +1,23 @@
-"""Tokenizers, normalisation and direction words; importing the package fills TOKENIZERS."""
-import sys
+"""Normalisation and direction words, and tokenizers, which are imported when they are first used.
+
+Tokenizers register themselves and need MMEngine for it; normalisation does not, so that exported
+models answer without it. TOKENIZERS knows the modules that fill it.
+"""
+import importlib
 
 from rscc.text import directions
 from rscc.text.normalisation import LANGUAGES, join_words, normalise, split_words
-from rscc.text.subword_tokenizers import WordPieceTokenizer
-from rscc.text.tokenizer import CaptionTokenizer
-from rscc.text.word_tokenizer import WordTokenizer
-from rscc.utils.imports import import_siblings
 
 __all__ = [
     'LANGUAGES', 'CaptionTokenizer', 'WordPieceTokenizer', 'WordTokenizer', 'directions',
     'join_words', 'normalise', 'split_words'
 ]
 
-import_siblings(sys.modules[__name__])
+_LATE = {'CaptionTokenizer': 'tokenizer', 'WordPieceTokenizer': 'subword_tokenizers',
+         'WordTokenizer': 'word_tokenizer'}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f'{__name__}.{_LATE[name]}'), name)

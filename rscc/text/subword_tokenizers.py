@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rscc import compat
 from rscc.registry import TOKENIZERS
+from rscc.text.detokenizer import BROKEN, Detokenizer, join_pieces
 from rscc.text.normalisation import normalise, warn
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 _VOCABULARY = 'vocab.txt'
 _LOCAL_FOLDER_HINT = f"a local folder (or vocab_file) with BERT's {_VOCABULARY} works offline"
-#: What a character turns into whose bytes are not all there.
-_BROKEN = '\N{REPLACEMENT CHARACTER}'
 
 
 @TOKENIZERS.register_module()
@@ -85,15 +84,23 @@ class WordPieceTokenizer(CaptionTokenizer):
 
     def _ids_to_text(self, ids: list[int]) -> str:
         pieces = self._pieces.convert_ids_to_tokens(ids, skip_special_tokens=True)
-        text = ' '.join(pieces).replace(' ##', '')
-        # Pieces part "t-shaped" and "road's"; the words of the captions keep them together.
-        for mark in ("'", '-'):
-            text = text.replace(f' {mark} ', mark)
-        return normalise(text, self.language, self.lower_case)
+        return join_pieces(pieces, self.language, self.lower_case)
+
+    def detokenizer(self) -> Detokenizer:
+        """Return the pieces with the rules that join them."""
+        return self._detokenizer('pieces', _entries(self._pieces, self.vocab_size),
+                                 self.lower_case)
 
     def __repr__(self) -> str:
         return (f"WordPieceTokenizer({self.vocab_size} pieces, language='{self.language}', "
                 f'prompt={self.prompt!r})')
+
+
+def _entries(tokenizer: Any, count: int) -> list[str | None]:
+    """Return the entry of every id of a tokenizer of transformers; None for its specials."""
+    specials = set(tokenizer.all_special_ids)
+    return [None if number in specials else entry for number, entry in
+            enumerate(tokenizer.convert_ids_to_tokens(list(range(count))))]
 
 
 def _word_pieces(path: Path, lower_case: bool, with_blip: bool) -> Any:
@@ -216,13 +223,17 @@ class BytePairTokenizer(CaptionTokenizer):
     def _cut(self, body: list[int], room: int) -> list[int]:
         """Return the ids that fit, without those of a character whose last bytes do not."""
         kept = body[:room]
-        while kept and self._pairs.decode(kept).endswith(_BROKEN):
+        while kept and self._pairs.decode(kept).endswith(BROKEN):
             kept.pop()
         return kept or body[:room]
 
     def _ids_to_text(self, ids: list[int]) -> str:
         text = self._pairs.decode(ids, clean_up_tokenization_spaces=False)
-        return normalise(text.replace(_BROKEN, ''), self.language, self.lower_case)
+        return normalise(text.replace(BROKEN, ''), self.language, self.lower_case)
+
+    def detokenizer(self) -> Detokenizer:
+        """Return the byte pairs with the rules that join them; GPT-2's, whatever the model is."""
+        return self._detokenizer('bytes', _entries(self._pairs, self.vocab_size), self.lower_case)
 
     def __repr__(self) -> str:
         return (f"BytePairTokenizer({self.vocab_size} ids, language='{self.language}', "

@@ -3,6 +3,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rscc.text.detokenizer import Detokenizer, sentence_ids
 from rscc.text.normalisation import check_language, warn
 from rscc.utils.logging import warn_deprecated
 
@@ -139,14 +140,17 @@ class CaptionTokenizer(ABC):
         Args:
             ids: Token ids, with or without bos, prompt, eos and padding.
         """
-        ids = [int(i) for i in ids]
-        if self.eos_id in ids:
-            ids = ids[:ids.index(self.eos_id)]
-        ids = [i for i in ids if i not in self._specials]
-        prompt = list(self.prompt_ids)
-        if prompt and ids[:len(prompt)] == prompt:
-            ids = ids[len(prompt):]
-        return self._ids_to_text(ids)
+        return self._ids_to_text(
+            sentence_ids([int(i) for i in ids], self.eos_id, self._specials, self.prompt_ids))
+
+    def detokenizer(self) -> Detokenizer | None:
+        """Return what decodes without this tokenizer and its files, or None where nothing can."""
+        return None
+
+    def _detokenizer(self, kind: str, entries: Sequence[str | None], lower_case: bool = False
+                     ) -> Detokenizer:
+        return Detokenizer(kind, tuple(entries), self.eos_id, tuple(sorted(self._specials)),
+                           tuple(self.prompt_ids), self.language, lower_case)
 
     @property
     def _specials(self) -> frozenset[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from rscc.registry import TOKENIZERS
 from rscc.text.caption_files import read_images, string_of
+from rscc.text.detokenizer import Detokenizer
 from rscc.text.normalisation import join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
@@ -170,6 +171,10 @@ class WordTokenizer(CaptionTokenizer):
 
     def _ids_to_text(self, ids: list[int]) -> str:
         return join_words([self._entries[i] for i in ids], self.language)
+
+    def detokenizer(self) -> Detokenizer:
+        """Return the words with the rules that join them."""
+        return self._detokenizer('words', self._entries)
 
     def __repr__(self) -> str:
         return f"WordTokenizer({self.vocab_size} entries, language='{self.language}')"

@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.rasters.labels import IGNORE
+from rscc.rasters.resizing import resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
 
@@ -12,22 +13,6 @@ TRIALS = 10  # windows drawn by a crop that must keep changed pixels
 AXES = {'horizontal': ('hflip', 1), 'vertical': ('vflip', 0)}
 BORDERS = {'reflect': cv2.BORDER_REFLECT_101, 'black': cv2.BORDER_CONSTANT}
 Box = tuple[int, int]
-
-
-def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an image (H, W, 3) to ``size`` (H, W): area average down, bicubic up."""
-    if frame.shape[:2] == tuple(size):
-        return frame
-    shrinks = size[0] <= frame.shape[0] and size[1] <= frame.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(frame, (size[1], size[0]), interpolation=method)
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a label map (H, W) to ``size`` (H, W) by the nearest pixel centre."""
-    if mask.shape == tuple(size):
-        return mask
-    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 @TRANSFORMS.register_module()
@@ -53,8 +38,7 @@ class FramesResize(BaseTransform):
         height, width = results['frames'][0].shape[:2]
         size = self.size
         if self.keep_ratio:
-            factor = min(size[0] / height, size[1] / width)
-            size = (max(1, round(height * factor)), max(1, round(width * factor)))
+            size = size_within(size, height, width)
         results['frames'] = [resize_frame(frame, size) for frame in results['frames']]
         if 'gt_sem_seg' in results:
             results['gt_sem_seg'] = resize_mask(results['gt_sem_seg'], size)

@@ -219,14 +219,17 @@ class SwinTextBlock(nn.Module):
         """Attend inside windows of the map, padded with zeros at the right and bottom."""
         # Positions as a map (N, H, W, C), its sides multiples of the window.
         height, width = size
-        padded = tuple(-(-length // self.window) * self.window for length in size)
+        # Rounded up without negative numbers, which // of an exported model rounds another way.
+        padded = tuple((length + self.window - 1) // self.window * self.window for length in size)
         maps = F.pad(tokens.unflatten(1, size),
                      (0, 0, 0, padded[1] - width, 0, padded[0] - height))
         # Every second block moves the windows, so that neighbours across their borders meet.
         mask = None
         if self.shift:
             maps = maps.roll((-self.shift, -self.shift), (1, 2))
-            mask = shift_mask(padded, self.window, self.shift, tokens.device)
+            # An export follows the size of the image, which no memory can hold for it.
+            make = shift_mask.__wrapped__ if torch.compiler.is_compiling() else shift_mask
+            mask = make(padded, self.window, self.shift, tokens.device)
         # Attention inside windows (N, W, window**2, C), and back to the map.
         windows = self.attn(_to_windows(maps, self.window), mask)
         maps = _from_windows(windows, padded, self.window)
@@ -324,12 +327,9 @@ def shift_mask(padded: Size, window: int, shift: int, device: torch.device | str
         device: Where the mask, made once, stays.
     """
     # Along each axis three stretches: moved windows join the last two, which are not neighbours.
-    labels = []
-    for length in padded:
-        axis = torch.zeros(length)
-        axis[length - window:length - shift] = 1
-        axis[length - shift:] = 2
-        labels.append(axis)
+    places = [torch.arange(length) for length in padded]
+    labels = [(axis >= length - window).float() + (axis >= length - shift).float()
+              for axis, length in zip(places, padded, strict=True)]
     # Nine regions of the map; inside a window, pairs of different regions are kept apart.
     region = (3 * labels[0][:, None] + labels[1])[None, :, :, None]
     regions = _to_windows(region, window)[0, :, :, 0]

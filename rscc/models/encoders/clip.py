@@ -210,7 +210,7 @@ class CLIPViT(FrameEncoder):
         positions = resize_position_table(visual.positional_embedding, grid)
         # The class token leads, (M, 1, width); the original adds its embedding twice.
         times = 2 if self.double_class_embedding else 1
-        leading = (times * visual.class_embedding + positions[0]).expand(len(images), 1, -1)
+        leading = (times * visual.class_embedding + positions[0]).expand(images.shape[0], 1, -1)
         patches = patches.flatten(2).transpose(1, 2) + positions[1:]
         return visual.ln_pre(torch.cat([leading, patches], 1)), grid
 

@@ -210,6 +210,18 @@ class LanguageGuidedFusion(Fusion):
             num_outs=len(widths)))
         self.levels = nn.ModuleList(
             DifferenceCompensation(width, channels, reduction) for width in widths)
+        self.register_buffer('fixed_texts', None, persistent=False)
+
+    @torch.no_grad()
+    def fix_texts(self, names: list[list[str]]) -> None:
+        """Embed the class names of every date once, for all samples to come: no text is read again.
+
+        Args:
+            names: Class names [T][any number].
+        """
+        if self.prompts_at_test == 'from':
+            names = [names[0]] * len(names)
+        self.fixed_texts = self.prompt_encoder([names]).clone()
 
     def needs(self) -> Sequence[Need]:
         """Return maps, and tokens and pooled vectors in the space of the texts."""
@@ -284,13 +296,16 @@ class LanguageGuidedFusion(Fusion):
             (N, T, 2, C), background first.
         """
         # text + gamma * decoder(text, [pooled, tokens]); dates are samples to the decoder.
-        text = self.prompt_encoder(prompts)
+        text = (self.prompt_encoder(prompts) if self.fixed_texts is None else
+                self.fixed_texts.expand(tokens.shape[0], -1, -1, -1))
         visual = torch.cat([pooled[:, :, None], tokens], dim=2)
         update = self.context_decoder(text.flatten(0, 1), visual.flatten(0, 1))
         return text + self.gamma * update.unflatten(0, text.shape[:2])
 
     def _names(self, features: FrameFeatures) -> list[list[list[str]]]:
         """Return the class names to use, none where nobody named any."""
+        if self.fixed_texts is not None:
+            return []
         count, dates = features.tokens.shape[:2]
         # Without a prompter both sentences stand alone: background, foreground.
         if features.prompts is None:
