@@ -37,6 +37,10 @@ class Prompter(nn.Module, metaclass=ABCMeta):
             Class names [N][T][K_i], likeliest first; an empty list says nothing about a date.
         """
 
+    def answers_for_all(self) -> list[str] | None:
+        """Return the class names that every new image gets; None where they depend on the image."""
+        return None
+
 
 @MODELS.register_module()
 class FixedPrompts(Prompter):
@@ -60,6 +64,10 @@ class FixedPrompts(Prompter):
         samples, dates = size
         return [[list(self.names) for _ in range(dates)] for _ in range(samples)]
 
+    def answers_for_all(self) -> list[str]:
+        """Return the names."""
+        return list(self.names)
+
     def extra_repr(self) -> str:
         """Show the names when the model is printed."""
         return f'names={list(self.names)}'
@@ -78,6 +86,10 @@ class StoredPrompts(Prompter):
         super().__init__()
         self.fallback = MODELS.build(fallback or dict(type='FixedPrompts'))
         self.needs_images = self.fallback.needs_images
+
+    def answers_for_all(self) -> list[str] | None:
+        """Return the fallback's: new images bring no names."""
+        return self.fallback.answers_for_all()
 
     def forward(self, images: Tensor | None, data_samples: list[ChangeDataSample] | None,
                 size: tuple[int, int]) -> Prompts:

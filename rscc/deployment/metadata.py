@@ -1,0 +1,179 @@
+"""The record in an exported file: everything but weights that answering needs, as JSON.
+
+It stands under the key ``rscc`` of the file's ``metadata_props``. A captioner is three files that
+belong together: ``NAME.onnx`` holds the record, ``NAME.start.onnx`` and ``NAME.step.onnx`` beside
+it hold the decoder and name the record that they belong to.
+"""
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from rscc.deployment.greedy import GreedyRules
+from rscc.scenes.contracts import ModelFacts
+from rscc.text.detokenizer import Detokenizer
+from rscc.utils.forms import check_form
+from rscc.version import __version__
+
+#: Key of the record, and of what a decoder's file says of itself.
+KEY, PART_KEY = 'rscc', 'rscc_part'
+#: Version of the form of the record; files of a later one are refused.
+FORMAT = 1
+#: Opset of the graphs unless another is asked for.
+OPSET = 18
+#: The decoder's files beside the main one.
+PARTS = ('start', 'step')
+
+_NUMBERS = [float, float, float]
+_SIZE = ([int, int], None)
+_FACTS = {
+    'task': {'pair', 'single'}, 'window': _SIZE, 'overlap': [int, int], 'heads': [str],
+    'classes': [str], 'palette': ([[int]], None), 'threshold': float, 'language': (str, None),
+    'no_change_captions': [str], 'bands': ([int], None), 'scale': (str, [float, float], None),
+    'ground_resolution': (float, None), 'rendered': bool, 'weights': str, 'weights_hash': str,
+    'config': str}
+_FORM = {
+    'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
+    'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': _NUMBERS,
+                    'std': _NUMBERS, 'size_divisor': range(1, 4097)},
+    'caption': ({'rules': object, 'detokenizer': object}, None)}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a window becomes what the graph reads, as in the model's test pipeline.
+
+    Attributes:
+        resize: Resizings one after the other, (H, W) and whether proportions are kept.
+        mean, std: Of red, green and blue on the 0-1 scale.
+        size_divisor: Height and width are filled up with the mean colour to a multiple of it.
+    """
+    resize: tuple[tuple[tuple[int, int], bool], ...] = ()
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    size_divisor: int = 1
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(H, W) that every window gets, filled up; None where it follows the window."""
+        if not self.resize or self.resize[-1][1]:
+            return None
+        return self.filled(*self.resize[-1][0])
+
+    def filled(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width rounded up to multiples of the divisor."""
+        return tuple(-(-side // self.size_divisor) * self.size_divisor for side in (height, width))
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """How the decoder's files write sentences.
+
+    Attributes:
+        rules: Of the greedy search.
+        detokenizer: Ids to sentence.
+    """
+    rules: GreedyRules
+    detokenizer: Detokenizer
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an exported file says of itself.
+
+    Attributes:
+        facts: What the checkpoint tells of the model.
+        preparation: Window to input.
+        caption: None without sentences.
+        kind: ``'model'``, or ``'six-band'`` for other programs.
+        opset: Of its graphs.
+        version: Of rscc that wrote it.
+    """
+    facts: ModelFacts
+    preparation: Preparation
+    caption: CaptionRecord | None = None
+    kind: str = 'model'
+    opset: int = OPSET
+    version: str = __version__
+
+    def to_json(self) -> str:
+        """Return the record as it stands in the file."""
+        resize = [dict(size=list(size), keep_ratio=kept) for size, kept in self.preparation.resize]
+        caption = self.caption and dict(rules=asdict(self.caption.rules),
+                                        detokenizer=self.caption.detokenizer.to_dict())
+        return json.dumps(dict(
+            format=FORMAT, kind=self.kind, rscc=self.version, opset=self.opset,
+            facts=asdict(self.facts), caption=caption,
+            preparation=asdict(self.preparation) | dict(resize=resize)), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Self:
+        """Read a record.
+
+        Args:
+            text: As :meth:`to_json` wrote it.
+            where: The file, for messages.
+
+        Raises:
+            ValueError: If it is of another form, or of a later version of it.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the record '{KEY}' of {where} is damaged ({error}); export the "
+                             'model again') from error
+        check_form(data, {'format': int, 'rscc': str}, f"the record '{KEY}' of {where}")
+        if data['format'] != FORMAT:
+            raise ValueError(f"{where} was written by rscc {data['rscc']} in format "
+                             f"{data['format']} and this rscc ({__version__}) reads format "
+                             f'{FORMAT}: update rscc, or export the model again')
+        check_form(data, _FORM, f"the record '{KEY}' of {where}", 'Export the model again')
+        return cls(_facts(data['facts']), _preparation(data['preparation']),
+                   data['caption'] and _caption(data['caption'], where), data['kind'],
+                   data['opset'], data['rscc'])
+
+
+def digest(text: str) -> str:
+    """Return what the decoder's files name a record by."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plugin_metadata(facts: ModelFacts, side: int, channels: int) -> dict[str, str]:
+    """Return what Deepness, a QGIS plugin, reads of a segmentation model: keys to JSON values.
+
+    Args:
+        facts: Of the model.
+        side: Of the graph's input in pixels.
+        channels: Of its output; one alone is that of "changed".
+    """
+    names = list(facts.classes) or ['unchanged', *(f'class {k}' for k in range(1, channels))]
+    names = names[1:] or ['changed'] if channels == 1 else names
+    values = {'model_type': 'Segmentor', 'class_names': dict(enumerate(names)), 'tile_size': side,
+              'seg_thresh': facts.threshold}
+    if facts.window is not None:
+        values['tiles_overlap'] = round(100 * facts.overlap[0] / facts.window[0])
+    if facts.ground_resolution is not None:  # in centimetres of a pixel that the graph sees
+        shrunk = facts.window[0] / side if facts.window else 1
+        values['resolution'] = 100 * facts.ground_resolution * shrunk
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists as tuples, those inside too."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _facts(data: Mapping[str, Any]) -> ModelFacts:
+    known = {field.name for field in fields(ModelFacts)}
+    return ModelFacts(**{key: _tuples(value) for key, value in data.items() if key in known})
+
+
+def _preparation(data: Mapping[str, Any]) -> Preparation:
+    resize = tuple((tuple(step['size']), step['keep_ratio']) for step in data['resize'])
+    return Preparation(resize, tuple(data['mean']), tuple(data['std']), data['size_divisor'])
+
+
+def _caption(data: Mapping[str, Any], where: str) -> CaptionRecord:
+    return CaptionRecord(GreedyRules.from_dict(data['rules'], f'the decoding rules of {where}'),
+                         Detokenizer.from_dict(data['detokenizer'], f'the vocabulary of {where}'))

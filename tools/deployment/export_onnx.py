@@ -1,0 +1,63 @@
+"""Write a trained model as ONNX, which answers without torch.
+
+A detector becomes one file. A captioner becomes three that belong together: NAME.onnx, and its
+decoder in NAME.start.onnx and NAME.step.onnx beside it.
+
+Examples::
+
+    python tools/deployment/export_onnx.py work_dirs/blip_synth/epoch_20.pth --out blip.onnx
+    python tools/deployment/export_onnx.py configs/changeclip_rn50_synth.py epoch_4.pth \
+        --out detector.onnx
+    python tools/deployment/export_onnx.py epoch_4.pth --out qgis.onnx --six-band
+"""
+import argparse
+
+from rscc.apis.command_line import add_config_options, explained
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage='%(prog)s [CONFIG] CKPT --out FILE.onnx [options]')
+    parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
+                        help='config and checkpoint; the checkpoint alone where it holds its '
+                        'config (those of tools/train.py do)')
+    parser.add_argument('--out', required=True, metavar='FILE.onnx', help='the main file')
+    parser.add_argument('--six-band', action='store_true', help='change map alone, from one input '
+                        'of six bands (red, green, blue of the earlier date, then of the later '
+                        'one, 0 to 1) to class probabilities, for QGIS plugins')
+    parser.add_argument('--no-captions', action='store_true', help='leave the sentences out')
+    parser.add_argument('--opset', type=int, default=18, metavar='N',
+                        help='ONNX operator set, 18 to 23 (%(default)s)')
+    parser.add_argument('--window', type=int, metavar='PIXELS', help='side of the windows in '
+                        'pixels of the image, in place of what an image of the training covered')
+    parser.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
+                        'windows share (default: a quarter of the window)')
+    add_config_options(parser)
+    args = parser.parse_args()
+    if len(args.model) > 2:
+        parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
+    return args
+
+
+def main() -> None:
+    """Export and report."""
+    args = parse_args()
+    # Imported late: help and wrong arguments should not wait for torch.
+    from rscc.deployment.export import ExportOptions, export_onnx
+    config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
+    with explained():
+        done = export_onnx(config, checkpoint, args.out, ExportOptions(
+            args.opset, args.six_band, not args.no_captions, args.window, args.overlap,
+            overrides=args.cfg_options))
+    for path in done.files:
+        print(f'written      {path} ({path.stat().st_size / 2**20:.1f} MiB)')
+    print(f'heads        {", ".join(done.record.facts.heads)}; opset {done.record.opset}')
+    for name, axes in done.axes.items():
+        print(f'{name:<12} {axes}')
+    print(f'against torch: scores within {done.difference:.1g} of the largest')
+
+
+if __name__ == '__main__':
+    main()
