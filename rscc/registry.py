@@ -3,6 +3,7 @@
 A config says ``default_scope = 'rscc'`` and names our classes plainly, those of MMSegmentation as
 ``mmseg.FCNHead``.
 """
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.registry import Registry as _Registry
 
 from rscc import compat
+from rscc.utils.imports import import_siblings
 from rscc.utils.names import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
@@ -73,6 +75,18 @@ class Registry(_Registry):
             names.update(level.module_dict)
             level = level.parent
         return sorted(names)
+
+    def import_from_location(self) -> None:
+        """Import the locations, and of a package every module inside.
+
+        A package whose other modules answer without MMEngine need not import all of them itself.
+        """
+        first = not self._imported
+        super().import_from_location()
+        for location in self._locations if first else ():
+            module = sys.modules[location]
+            if hasattr(module, '__path__'):
+                import_siblings(module)
 
     def get(self, key: str) -> Any:
         """Return what is registered as ``key``, MMSegmentation's classes by scope among them."""
@@ -137,10 +151,8 @@ WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'rscc.engine')
 FUNCTIONS = _child('FUNCTIONS', 'rscc.engine')
 VISUALIZERS = _child('VISUALIZERS', 'rscc.visualization.panels')
 VISBACKENDS = _child('VISBACKENDS', 'rscc.visualization.panels')
-#: Caption tokenizers; there is no such registry above ours. The package itself fills nothing: its
-#: other modules are used where MMEngine is absent.
-TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text.word_tokenizer',
-                                                           'rscc.text.subword_tokenizers'])
+#: Caption tokenizers; there is no such registry above ours.
+TOKENIZERS = Registry('tokenizer', scope=SCOPE, locations=['rscc.text'])
 # Plain functions of the diffusion mathematics, chosen by name (rscc.models.diffusion.samplers); no
 # such registries above ours either.
 NOISE_DENSITIES = Registry('noise density', scope=SCOPE, locations=['rscc.models.diffusion'])

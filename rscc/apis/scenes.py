@@ -80,9 +80,23 @@ def factory_of(model: Any, checkpoint: str | os.PathLike | None = None, **settin
     """Return a function that loads the predictor, which other processes can be given."""
     if checkpoint is None and str(model).lower().endswith('.onnx'):
         from rscc.deployment.onnx_predictor import OnnxPredictor
-        return partial(OnnxPredictor, model, **settings)
+        return partial(OnnxPredictor, model, **_of_exported(settings))
     from rscc.scenes.torch_predictor import TorchPredictor
     return partial(TorchPredictor.load, model, checkpoint, **settings)
+
+
+def _of_exported(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that exported models have.
+
+    Raises:
+        ValueError: If another one is given.
+    """
+    known = ('window', 'overlap', 'decoding')
+    for name, value in settings.items():
+        if name not in known and value and not (name == 'device' and value == 'cpu'):
+            raise ValueError(f'{name}={value!r} is for checkpoints: an exported model computes on '
+                             f'the CPU as it was exported, and takes {", ".join(known)}')
+    return {name: settings[name] for name in known if name in settings}
 
 
 def scene_of(img_from: str | os.PathLike | Sequence[str | os.PathLike],

@@ -4,13 +4,12 @@ The graphs are written by torch's exporter (``torch.export`` and onnxscript). Wh
 exported is refused with the reason before anything is written; what was exported is run and
 compared with torch before it gets its name.
 """
-import hashlib
 import json
 import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +39,16 @@ from rscc.deployment.metadata import (
     plugin_metadata,
 )
 from rscc.deployment.onnx_predictor import axes_of, open_session, part_path
-from rscc.inference.loading import LoadedModel, load_model
+from rscc.inference.loading import LoadedModel
+from rscc.inference.model_pass import ModelPass
 from rscc.inference.preparation import image_steps
-from rscc.inference.windows import Window, training_window
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import CaptionHead
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import StoredFeatures
 from rscc.models.fusion.language_guided_fusion import LanguageGuidedFusion
 from rscc.models.interpreter import ChangeInterpreter
-from rscc.scenes.contracts import ModelFacts
+from rscc.scenes.torch_predictor import facts_of
 from rscc.utils import require
 
 #: Furthest that a score may be from torch's, relative to the largest.
@@ -119,10 +118,12 @@ def export_onnx(model: str | os.PathLike | Config | None,
         raise ValueError(f"the exported file '{out}' must end in .onnx")
     if options.opset not in _OPSETS:
         raise ValueError(f'opset {options.opset}: expected {_OPSETS.start} to {_OPSETS.stop - 1}')
-    loaded = load_model(model, checkpoint, torch.device('cpu'), options.overrides)
+    model_pass = ModelPass.of(model, checkpoint, 'cpu', cfg_options=options.overrides,
+                              window=options.window, overlap=options.overlap)
+    loaded = model_pass.loaded
     check_exportable(loaded, options)
-    record = record_of(loaded, options)
-    prepare_model(loaded, record.facts.dates)
+    record = record_of(model_pass, options)
+    prepare_model(loaded.model, record.facts.dates)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Whole files only: the main one, which the others belong to, last.
     with torch.no_grad(), tempfile.TemporaryDirectory(prefix='.onnx-', dir=out.parent) as folder:
@@ -168,9 +169,8 @@ def check_exportable(loaded: LoadedModel, options: ExportOptions) -> None:
                          'head than caption_head')
 
 
-def prepare_model(loaded: LoadedModel, dates: int) -> None:
+def prepare_model(model: ChangeInterpreter, dates: int) -> None:
     """Make the model one that can be traced, in place: texts fixed, adapters merged."""
-    model = loaded.model
     merge_lora(model)
     names = [[]] * dates if model.prompter is None else [model.prompter.answers_for_all()] * dates
     with torch.no_grad():
@@ -181,12 +181,13 @@ def prepare_model(loaded: LoadedModel, dates: int) -> None:
     make_traceable(model)
 
 
-def record_of(loaded: LoadedModel, options: ExportOptions) -> Record:
+def record_of(model_pass: ModelPass, options: ExportOptions) -> Record:
     """Return what the exported file will say of itself.
 
     Raises:
         ValueError: If the test pipeline or the decoding options cannot be followed without torch.
     """
+    loaded, facts = model_pass.loaded, facts_of(model_pass)
     steps = image_steps(loaded.cfg)
     unknown = [step['type'] for step in steps if step['type'] not in _STEPS]
     if unknown:
@@ -201,43 +202,16 @@ def record_of(loaded: LoadedModel, options: ExportOptions) -> Record:
                               preprocessor.size_divisor)
     captions = options.captions and not options.six_band and loaded.model.caption_head is not None
     caption = _caption_record(loaded.model.caption_head) if captions else None
-    return Record(_facts_of(loaded, steps[0], options, caption is not None), preparation, caption,
-                  'six-band' if options.six_band else 'model', options.opset)
+    if caption is None:
+        kept = [name for name in facts.heads if name != 'caption_head' and not (
+            options.six_band and name != 'change_head')]
+        facts = replace(facts, heads=tuple(kept), language=None, no_change_captions=())
+    return Record(facts, preparation, caption, 'six-band' if options.six_band else 'model',
+                  options.opset)
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _facts_of(loaded: LoadedModel, reading: Mapping[str, Any], options: ExportOptions,
-              captions: bool) -> ModelFacts:
-    """Return what the checkpoint tells of the model."""
-    meta, file = loaded.meta, Path(loaded.source)
-    window: Window = training_window(loaded.cfg, meta, options.window, options.overlap)
-    heads = [name for name in loaded.heads if captions or name != 'caption_head']
-    bands, scale = reading.get('bands'), reading.get('scale')
-    palette = meta.get('palette')
-    return ModelFacts(
-        task=meta.get('task', 'pair'), window=window.size, overlap=tuple(window.overlap),
-        heads=('change_head', ) if options.six_band else tuple(heads),
-        classes=tuple(meta.get('classes') or ()),
-        palette=palette and [[int(value) for value in colour] for colour in palette],
-        threshold=float(loaded.threshold),
-        language=(meta.get('language') or 'en') if captions else None,
-        no_change_captions=tuple(meta.get('no_change_captions') or ()),
-        bands=None if bands is None else tuple(bands),
-        scale=scale if scale is None or isinstance(scale, str) else tuple(map(float, scale)),
-        ground_resolution=meta.get('ground_resolution'), rendered=bool(meta.get('rendered')),
-        weights=file.name, weights_hash=_file_hash(file),
-        config=Path(loaded.cfg.filename).name if loaded.cfg.filename else '')
-
-
-def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, '' of what is none (an address, say)."""
-    if not path.is_file():
-        return ''
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _caption_record(head: CaptionHead) -> CaptionRecord:

@@ -4,11 +4,12 @@
 the other, option by option. R rows of text, V ids.
 """
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 
+from rscc.utils import did_you_mean
 from rscc.utils.forms import check_form
 
 _FORM = {'first_ids': [int], 'given_ids': [int], 'stop_ids': [int], 'banned_ids': [int],
@@ -45,6 +46,31 @@ class GreedyRules:
         check_form(values, _FORM, where)
         return cls(**{key: tuple(values[key]) if isinstance(values[key], list) else values[key]
                       for key in _FORM})
+
+
+    def updated(self, options: Mapping[str, Any]) -> Self:
+        """Return a copy with decoding options of torch's search changed.
+
+        Raises:
+            ValueError: If one asks for more than a greedy search can do, or is impossible.
+        """
+        known = [name for name in _FORM if not name.endswith('_ids')]
+        # Asking for what a greedy search does anyway changes nothing.
+        changed = {name: value for name, value in options.items()
+                   if name not in ('num_beams', 'num_captions') or value != 1}
+        for name in changed:
+            if name not in known:
+                raise ValueError(f"exported models search greedily and have no decoding option "
+                                 f"'{name}'.{did_you_mean(name, known)} They have: "
+                                 f"{', '.join(known)}")
+        values = {name: getattr(self, name) for name in known} | changed
+        check_form(values, {name: _FORM[name] for name in known}, 'the decoding options')
+        if not 0 <= values['min_tokens'] <= values['max_tokens'] or (
+                values['max_tokens'] > self.max_tokens) or values['repetition_penalty'] <= 0:
+            raise ValueError(f'the decoding options {dict(changed)}: expected 0 <= min_tokens <= '
+                             f'max_tokens <= {self.max_tokens} (the limit of the export) and '
+                             'repetition_penalty > 0')
+        return replace(self, **changed)
 
 
 class StepDecoder(Protocol):

@@ -63,7 +63,8 @@ class Preparation:
 
     def filled(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width rounded up to multiples of the divisor."""
-        return tuple(-(-side // self.size_divisor) * self.size_divisor for side in (height, width))
+        divisor = self.size_divisor
+        return -(-height // divisor) * divisor, -(-width // divisor) * divisor
 
 
 @dataclass(frozen=True)

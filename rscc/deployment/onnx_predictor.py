@@ -5,7 +5,8 @@ by the same functions; maps are brought back to the size of the window as the mo
 """
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rscc.deployment.metadata import (
     Record,
     digest,
 )
+from rscc.evaluation.functional.content import says_no_change
 from rscc.rasters.resizing import resize_frame, resize_scores, size_within
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
@@ -93,20 +95,26 @@ class OnnxPredictor(Predictor):
     Args:
         path: ``NAME.onnx``, written by ``tools/deployment/export_onnx.py``; the decoder of a
             captioner is expected beside it.
+        window: Side of the windows in pixels of the image, in place of the file's.
+        overlap: Pixels that neighbouring windows share; a quarter of a window that is given.
+        decoding: Options of the greedy search, over the file's.
         options: onnxruntime's session options; :func:`session_options` unless given.
         providers: What computes; the CPU unless given.
 
     Attributes:
-        any_size: Whether windows of other sizes than ``facts.window`` can be asked.
+        record: What the file says of itself.
 
     Raises:
         FileNotFoundError: If the file, or a part beside it, is not there.
-        ValueError: If a file is no export, damaged, or belongs to another one.
+        ImportError: If onnxruntime is not installed.
+        ValueError: If a file is no export, damaged, or belongs to another one; or if an option is
+            impossible.
     """
 
-    def __init__(self, path: str | os.PathLike, options: Any = None,
-                 providers: Sequence[str] | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike, *, window: int | None = None,
+                 overlap: int | None = None, decoding: Mapping[str, Any] | None = None,
+                 options: Any = None, providers: Sequence[str] | None = None) -> None:
+        self.path, self.decoding = Path(path), dict(decoding or {})
         self._session = open_session(self.path, options, providers)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
@@ -117,16 +125,19 @@ class OnnxPredictor(Predictor):
         if self.record.kind != 'model':
             raise ValueError(f"'{path}' has one input of six bands, which is for other programs; "
                              'export the model without --six-band to use it here')
-        self.facts: ModelFacts = self.record.facts
+        self.facts: ModelFacts = with_window(self.record.facts, window, overlap)
         self._outputs = [value.name for value in self._session.get_outputs()]
         sides = self._session.get_inputs()[0].shape[-2:]
         self._fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
-        self.any_size = self._fixed is None or self.record.preparation.fixed_size is not None
-        self._decoder = None
-        if self.record.caption is not None:
+        self._decoder, caption = None, self.record.caption
+        if caption is None and self.decoding:
+            raise ValueError(f"'{path}' writes no sentences: the decoding options "
+                             f'{sorted(self.decoding)} have nothing to act on')
+        if caption is not None:
+            caption = replace(caption, rules=caption.rules.updated(self.decoding))
             parts = {part: self._open_part(part, digest(text), options, providers)
                      for part in PARTS}
-            self._decoder = SessionDecoder(parts['start'], parts['step'], self.record.caption)
+            self._decoder = SessionDecoder(parts['start'], parts['step'], caption)
 
     def _part_hint(self) -> str:
         """Say so where a part of a decoder was taken for the main file."""
@@ -156,8 +167,7 @@ class OnnxPredictor(Predictor):
 
         Args:
             windows: Of each its dates, uint8 RGB (h, w, 3), earliest first.
-            describe: Of each when it is put into words; ``'changed'`` goes by the flag head, else
-                by the share of changed pixels, and without both means always.
+            describe: Of each when it is put into words, see ``Predictor``.
 
         Raises:
             ValueError: If a window has another number of dates than the model reads, or a size that
@@ -223,14 +233,40 @@ class OnnxPredictor(Predictor):
 
     def _to_tell(self, when: Describe, flag: float | None, values: np.ndarray | None) -> bool:
         """Whether a window is put into words."""
-        if when != 'changed':
-            return when == 'always'
+        if when != 'changed' or self.facts.task == 'single':
+            return when != 'never'
         if flag is not None:
             return flag >= 0.5
         if values is None:
             return True
         changed = values > self.facts.threshold if values.ndim == 2 else values.argmax(0) != 0
         return bool(changed.mean() >= CHANGED_SHARE)
+
+
+    def tells_of_change(self, sentence: str) -> bool:
+        """Return whether a sentence says that something changed."""
+        return not says_no_change(sentence, self.facts.no_change_captions,
+                                  self.facts.language or 'en')
+
+
+def with_window(facts: ModelFacts, window: int | None, overlap: int | None) -> ModelFacts:
+    """Return the facts with another window.
+
+    Raises:
+        ValueError: If it is no whole number above 0, or the overlap none below it.
+    """
+    if window is None and overlap is None:
+        return facts
+    size = facts.window if window is None else (window, window)
+    if size is None or min(size) < 1:
+        raise ValueError(f'window={window}, overlap={overlap}: expected a window of at least 1 '
+                         'pixel; this file does not say what its training images covered'
+                         if size is None else f'window={window}: expected at least 1 pixel')
+    own = tuple(side // 4 for side in size) if overlap is None else (overlap, overlap)
+    if not all(0 <= shared < side for shared, side in zip(own, size, strict=True)):
+        raise ValueError(f'windows of {size[0]} x {size[1]} pixels cannot overlap by {overlap}: '
+                         f'give an overlap from 0 to {min(size) - 1}, or a larger window')
+    return replace(facts, window=size, overlap=own)
 
 
 def prepare(frames: Sequence[np.ndarray], preparation: Preparation

@@ -1,6 +1,4 @@
-"""Metrics; importing the package fills the METRICS registry."""
-import sys
+"""Metrics and scores; the METRICS registry imports every module here when it is first asked.
 
-from rscc.utils.imports import import_siblings
-
-import_siblings(sys.modules[__name__])
+What scores words alone (``functional``) needs neither torch nor MMEngine.
+"""

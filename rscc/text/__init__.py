@@ -1,7 +1,7 @@
 """Normalisation and direction words, and tokenizers, which are imported when they are first used.
 
 Tokenizers register themselves and need MMEngine for it; normalisation does not, so that exported
-models answer without it. TOKENIZERS knows the modules that fill it.
+models answer without it. TOKENIZERS imports every module here when it is first asked.
 """
 import importlib
 

@@ -9,18 +9,15 @@ EXTRAS = {
     'timm': 'timm',
     'h5py': 'hdf5',
     'rasterio': 'geo',
-<<<<<<< HEAD
     'pyogrio': 'geo',
     'geopandas': 'geo',
     'shapely': 'geo',
     'pyproj': 'geo',
     'pyarrow': 'geo',
     'skimage': 'geo',
-=======
     'onnx': 'onnx',
     'onnxruntime': 'onnx',
     'onnxscript': 'onnx',
->>>>>>> 9ce3c05 (Decode captions and resize images without torch; let models be traced at any size)
     'tensorboard': 'logging',
     'wandb': 'logging',
 }
