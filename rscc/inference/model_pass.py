@@ -13,9 +13,10 @@ from mmengine.registry import DefaultScope
 
 from rscc.config.stored import building
 from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
-from rscc.inference.loading import HasHeads, LoadedModel, load_model
+from rscc.inference.loading import LoadedModel, load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
+from rscc.models.interpreter import ChangeInterpreter
 from rscc.structures import ChangeDataSample
 
 _OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
@@ -104,7 +105,7 @@ class ModelPass:
              describe: Sequence[Chooser] | None) -> list[ChangeDataSample]:
         batch, model = pseudo_collate(prepared), self.loaded.model
         # A model of the user's own describes every window.
-        choice = {} if describe is None or not isinstance(model, HasHeads) else dict(
+        choice = {} if describe is None or not isinstance(model, ChangeInterpreter) else dict(
             describe=describe)
         if not decoding and not choice:
             return model.test_step(batch)

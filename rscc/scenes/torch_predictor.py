@@ -74,7 +74,7 @@ class TorchPredictor(Predictor):
 def facts_of(model_pass: ModelPass) -> ModelFacts:
     """Return what a loaded model's checkpoint tells of it."""
     loaded, meta = model_pass.loaded, model_pass.loaded.meta
-    heads = tuple(loaded.heads)
+    heads = tuple(loaded.heads) or answered(model_pass)
     ground = meta.get('ground_resolution')
     return ModelFacts(
         task='single' if meta.get('task') == 'single' else 'pair',
@@ -87,6 +87,16 @@ def facts_of(model_pass: ModelPass) -> ModelFacts:
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
         rendered=bool(meta.get('rendered')), weights=Path(loaded.source).name,
         weights_hash=file_hash(loaded.source), config=loaded.name)
+
+
+def answered(model_pass: ModelPass) -> tuple[str, ...]:
+    """Return the heads that a model of the user's own seems to have, from its answer to grey."""
+    dates = 1 if model_pass.loaded.meta.get('task') == 'single' else 2
+    grey = np.full((*(model_pass.window.size or (256, 256)), 3), 128, np.uint8)
+    answer, = model_pass.answer([model_pass.prepare([grey] * dates, 'grey')], {})
+    keys = {'change_head': 'pred_sem_seg', 'caption_head': 'pred_captions',
+            'flag_head': 'pred_change_score'}
+    return tuple(head for head, key in keys.items() if key in answer)
 
 
 def _changed(sample: ChangeDataSample) -> bool:

@@ -62,12 +62,19 @@ def test_files_are_written_and_listed(call, tmp_path):
 
 
 def test_what_was_done_stands_in_one_line(call, tmp_path):
-    out = call(*PAIR, '--out', 'out', '--window', '32', '--overlap', '8')
+    out = call(*PAIR, '--out', 'out', '--window', '32', '--overlap', '8', '--nbest', '1')
     line = next(line for line in out.splitlines() if line.startswith('answered'))
     assert '48 x 32 pixels in 2 windows of 32 x 32 that overlap by 8; bands as in the file' in line
     stored = json.loads((tmp_path / 'out/before_after.json').read_text())
     assert stored['processing']['windows'] == len(stored['windows']) == 2
     assert 'x 0-' not in out and 'x 0-' in call(*PAIR, '--window', '32', '--per-window')
+
+
+def test_a_picture_larger_than_a_window_becomes_a_scene(call, tmp_path):
+    out = call(*PAIR, '--out', 'out', '--window', '32', '--overlap', '8')
+    assert '2 windows in 1 blocks' in out and 'report.html' in out
+    names = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert {'change.tif', 'changes.gpkg', 'mask.png', 'overlay.png', 'summary.json'} <= names
 
 
 def test_folders_and_lists_are_answered_and_a_bad_file_ends_nothing(call, tmp_path):
@@ -153,15 +160,15 @@ def test_attention_needs_a_folder_to_draw_in(call, capsys):
 
 def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_path):
     refuse = 'caption head has no attention maps to return'
-    import rscc.apis.inferencer as inferencer
+    from rscc.inference.model_pass import ModelPass
 
-    def answer(self, batch, decoding):
+    def answer(self, prepared, decoding, describe):
         from rscc.models.caption_heads.base import AutoregressiveHead
         from rscc.models.generation.options import Decoding
         head = AutoregressiveHead(dict(type='WordTokenizer', words=['a']))
         head.check_decoding(Decoding().updated(decoding))
 
-    monkeypatch.setattr(inferencer.ChangeInferencer, '_predict', answer)
+    monkeypatch.setattr(ModelPass, '_run', answer)
     with pytest.raises(SystemExit, match=f'^error: return_attention=True, and this {refuse}'):
         call(*PAIR, '--attention', '--out', 'out')
     assert not (tmp_path / 'out').exists()
