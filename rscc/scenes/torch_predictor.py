@@ -9,6 +9,7 @@ from mmengine.config import Config
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.model_pass import Chooser, ModelPass, file_hash
 from rscc.inference.windows import class_probabilities
+from rscc.models.interpreter import ChangeInterpreter
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
     Describe,
@@ -74,7 +75,8 @@ class TorchPredictor(Predictor):
 def facts_of(model_pass: ModelPass) -> ModelFacts:
     """Return what a loaded model's checkpoint tells of it."""
     loaded, meta = model_pass.loaded, model_pass.loaded.meta
-    heads = tuple(loaded.heads) or answered(model_pass)
+    heads = (tuple(loaded.heads) if isinstance(loaded.model, ChangeInterpreter)
+             else answered(model_pass))
     ground = meta.get('ground_resolution')
     return ModelFacts(
         task='single' if meta.get('task') == 'single' else 'pair',
