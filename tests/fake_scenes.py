@@ -57,7 +57,7 @@ class Difference(Predictor):
     def _answer(self, dates, when):
         earlier, later = dates[0], dates[-1]
         differing = np.abs(later.astype(np.float32) - earlier).mean(2) / 255
-        probability = differing * np.linspace(0.6, 1, differing.shape[1], dtype=np.float32)
+        probability = differing * np.linspace(0.3, 1, differing.shape[1], dtype=np.float32)
         share = float((probability > 0.5).mean())
         has_map = 'change_head' in self.facts.heads
         told = when == 'always' or (when == 'changed' and (not has_map or share >= 0.001))

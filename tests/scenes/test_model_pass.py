@@ -46,7 +46,7 @@ def divided(reader, predictor, pixels):
 
 def answered(reader, predictor, pool, pixels=128**2, **options):
     lattice, blocks = divided(reader, predictor, pixels)
-    passing = PassOptions(**dict(sample_every=0) | options)
+    passing = PassOptions(**dict(sample_every=0, probability=True) | options)
     return [BlockPass(block, lattice, Bands(reader, block.halo, pool), predictor, passing).run()
             for block in blocks]
 
@@ -99,6 +99,14 @@ def test_what_the_file_stores_together_does_not_matter(stored, pool):
     reader = Arrays(frames, block=stored)
     maps, _ = put_together(reader, answered(reader, predictor, pool))
     assert np.array_equal(maps, whole(frames, predictor))
+
+
+def test_the_probability_of_unchanged_pixels_is_kept_where_it_is_asked_for(pool):
+    frames, predictor = list(pictures()), Difference()
+    reader, (classes, probability) = Arrays(frames), whole(frames, predictor)
+    maps, _ = put_together(reader, answered(reader, predictor, pool, probability=False))
+    assert np.array_equal(maps, [classes, np.where(classes, probability, 0)])
+    assert (probability[classes == 0] > 0).any()
 
 
 def test_sentences_do_not_depend_on_the_blocks(pool):
@@ -248,7 +256,7 @@ class Classes(Difference):
     def _answer(self, dates, when):
         answer = super()._answer(dates, when)
         changed = answer.probabilities
-        left = np.linspace(1, 0, changed.shape[1], dtype=np.float32)
+        left = (np.linspace(0, 1, changed.shape[1]) < 0.7).astype(np.float32)
         return replace(answer, probabilities=np.stack(
             [1 - changed, changed * left, changed * (1 - left)]))
 
