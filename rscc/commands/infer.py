@@ -50,14 +50,25 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
                        help='bands to show, counted from 1, for files that are not RGB')
     group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
                        "and white, for files of more than 8 bits; or 'percentile'")
-    group.add_argument('--window', type=int, metavar='PIXELS', help='side of the windows, in '
-                       'place of what an image of the training covered')
+    group.add_argument('--window', type=_window, metavar='PIXELS', help='side of the windows, in '
+                       "place of what an image of the training covered; 'auto' tries larger ones "
+                       'on a scene first')
     group.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
                        'windows share (default: a quarter of the window)')
     group.add_argument('--batch-size', type=int, default=8, metavar='N',
                        help='windows answered at once (%(default)s)')
     group.add_argument('--per-window', action='store_true', help='print the sentence of every '
                        'window too (the JSON below --out always has them)')
+
+
+def _window(text: str) -> int | str:
+    if text == 'auto':
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no side of a window; expected a number of "
+                                         "pixels, or 'auto'") from None
 
 
 def _add_decoding(parser: argparse.ArgumentParser) -> None:

@@ -80,6 +80,7 @@ def _part(text: str) -> tuple[int, int]:
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse what is missing or contradicts itself."""
     own = [name for name in _OWN if getattr(args, name)]
+    own += ['window'] if args.window == 'auto' else []
     if own and not args.out:
         parser.error(f'{_flag(own[0])} concerns scenes, whose files need a folder: --out DIR')
     pictures = [name for name in _PICTURES if getattr(args, name)]
@@ -107,7 +108,7 @@ def wanted(args: argparse.Namespace) -> bool:
     Pictures without a place that are larger than a window are told once the model is there, see
     :func:`larger_than_window`.
     """
-    if any(getattr(args, name) for name in _OWN):
+    if args.window == 'auto' or any(getattr(args, name) for name in _OWN):
         return True
     if not args.out or args.list or any(getattr(args, name) for name in _PICTURES):
         return False
@@ -201,11 +202,11 @@ def _factory(args: argparse.Namespace, decoding: dict[str, Any]) -> Any:
     """Return what loads the model."""
     from rscc.apis.scenes import factory_of
     if args.onnx:
-        settings = dict(window=args.window, overlap=args.overlap, decoding=decoding)
+        settings = dict(window=_side(args), overlap=args.overlap, decoding=decoding)
         return factory_of(args.onnx, **settings)
     config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
     return factory_of(config, checkpoint, device=args.device, amp=args.amp,
-                      cfg_options=args.cfg_options, window=args.window, overlap=args.overlap,
+                      cfg_options=args.cfg_options, window=_side(args), overlap=args.overlap,
                       decoding=decoding, bands=args.bands, scale=args.scale)
 
 
@@ -233,7 +234,12 @@ def _options(args: argparse.Namespace) -> Any:
         bands=None if args.bands is None else tuple(args.bands), scale=args.scale, area=args.aoi,
         assume_same_grid=args.assume_same_grid, align=args.align,
         match_histogram=args.match_histogram, force=args.force, batch_size=args.batch_size,
-        block_pixels=args.block_size**2 if args.block_size else BLOCK_PIXELS, outputs=outputs)
+        block_pixels=args.block_size**2 if args.block_size else BLOCK_PIXELS,
+        choose_window=args.window == 'auto', outputs=outputs)
+
+
+def _side(args: argparse.Namespace) -> int | None:
+    return None if args.window == 'auto' else args.window
 
 
 def _remark(text: str) -> None:

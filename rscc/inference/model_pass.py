@@ -1,4 +1,5 @@
 """Batches of windows through a trained model: preparation as in testing, precision, memory."""
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,29 @@ class ModelPass:
         self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
             self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)
+
+    def enlarged(self, factor: int) -> 'ModelPass':
+        """Return the same model with windows ``factor`` times as high and wide.
+
+        Objects keep their size: what the preparation resizes windows to grows with them. The
+        overlap stays.
+
+        Raises:
+            ValueError: If it is not known what a training image covered.
+        """
+        if self.window.size is None:
+            raise ValueError('windows cannot be enlarged: their size is not known')
+        larger = copy.copy(self)
+        resized = self.window.resized
+        larger.window = Window(
+            tuple(side * factor for side in self.window.size),
+            None if resized is None else tuple(side * factor for side in resized),
+            self.window.overlap)
+        cfg = self.loaded.cfg
+        with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
+            larger.load, larger._steps = image_pipeline(cfg, self.load.bands, self.load.scale,
+                                                        factor)
+        return larger
 
     @classmethod
     def of(cls, model: str | Path | Config | None, checkpoint: str | Path | None = None,

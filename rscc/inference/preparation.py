@@ -37,7 +37,8 @@ def _innermost(loader: dict | None) -> dict:
 
 
 def image_steps(cfg: Config, bands: Sequence[int] | None = None,
-                scale: Sequence[float] | str | None = None) -> list[dict[str, Any]]:
+                scale: Sequence[float] | str | None = None, factor: int = 1
+                ) -> list[dict[str, Any]]:
     """Return the test pipeline's steps for an image without annotations.
 
     The resizing of the dataset's cache is among them: frames that it stores smaller are what the
@@ -47,6 +48,8 @@ def image_steps(cfg: Config, bands: Sequence[int] | None = None,
         cfg: A model's config.
         bands: Bands that become red, green and blue, in place of the config's.
         scale: Values that become 0 and 255, in place of the config's.
+        factor: By which windows are larger than in training: fixed sizes grow with them, so that a
+            pixel still covers what it covered.
 
     Raises:
         ValueError: If they do not begin with LoadFrames and end with PackChangeInputs.
@@ -62,14 +65,20 @@ def image_steps(cfg: Config, bands: Sequence[int] | None = None,
     size = (tested_dataset(cfg).get('cache') or {}).get('size')
     if size is not None:
         steps.insert(1, {'type': 'FramesResize', 'size': tuple(size)})
+    for step in steps if factor != 1 else ():
+        if step['type'] == 'FramesResize' and not step.get('keep_ratio'):
+            size = step['size']
+            step['size'] = size * factor if isinstance(size, int) else tuple(
+                side * factor for side in size)
     return steps
 
 
 def image_pipeline(cfg: Config, bands: Sequence[int] | None = None,
-                   scale: Sequence[float] | str | None = None
+                   scale: Sequence[float] | str | None = None, factor: int = 1
                    ) -> tuple[Callable[[dict], dict], list[Callable[[dict], dict]]]:
     """Build the loading transform and the steps after it, see :func:`image_steps`."""
-    load, *rest = [TRANSFORMS.build(step) for step in image_steps(cfg, bands, scale)]
+    load, *rest = [TRANSFORMS.build(step) for step in image_steps(cfg, bands, scale,
+                                                                       factor)]
     return load, rest
 
 

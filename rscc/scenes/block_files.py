@@ -45,7 +45,7 @@ class BlockFolder:
                  ) -> None:
         self.folder = Path(folder)
         self.record = json.loads(json.dumps(record))
-        stored = self._stored()
+        stored = stored_record(self.folder)
         differing = sorted(key for key in {*stored, *self.record}
                            if stored.get(key) != self.record.get(key))
         if stored and differing and overwrite:
@@ -61,10 +61,6 @@ class BlockFolder:
         if self.new:
             with atomic_write(self.folder / RECORD) as file:
                 json.dump(self.record, file, indent=1, ensure_ascii=False)
-
-    def _stored(self) -> dict[str, Any]:
-        path = self.folder / RECORD
-        return read_json(path) if path.is_file() else {}
 
     def _clear(self) -> None:
         """Delete the blocks, their record last: what is left is known as the other run's."""
@@ -149,6 +145,12 @@ class BlockFolder:
         except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise ValueError(f"the block '{path}' is damaged ({error}). Delete it and run its part "
                              'again') from error
+
+
+def stored_record(folder: Path) -> dict[str, Any]:
+    """Return what the blocks of a folder were computed from; empty where there are none."""
+    path = folder / RECORD
+    return read_json(path) if path.is_file() else {}
 
 
 def _short(value: Any) -> str:

@@ -202,10 +202,12 @@ class Predictor(ABC):
         facts: What its file tells.
         decoding: Options of the caption head that were given, over the file's; JSON values.
         amp: Whether it computes in reduced precision.
+        factor: How many times as high and wide as usual its windows are.
     """
     facts: ModelFacts
     decoding: Mapping[str, Any] = MappingProxyType({})
     amp: bool = False
+    factor: int = 1
 
     @abstractmethod
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
@@ -218,6 +220,14 @@ class Predictor(ABC):
                 at least 0.5, else at least :data:`CHANGED_SHARE` changed pixels; of a model with
                 neither flag nor map, and of one of single images, every window.
         """
+
+    def enlarged(self, factor: int) -> 'Predictor':
+        """Return a predictor whose windows are ``factor`` times as high and wide.
+
+        Raises:
+            ValueError: If this model answers windows of one size only.
+        """
+        raise ValueError('this model answers windows of one size only')
 
     def tells_of_change(self, sentence: str) -> bool:
         """Return whether a sentence says that something changed."""

@@ -73,6 +73,8 @@ class BlockPass:
         self.predictor, self.options, self.advance = predictor, options, advance
         self.grid = None if lattice is None else part_of(lattice, block.box)
         self.answer = BlockAnswer(block)
+        # Of larger windows, as many as hold the same number of pixels.
+        self._batch_size = max(1, options.batch_size // predictor.factor**2)
         self._blender = None if self.grid is None else RowBlender(self.grid, blend='linear')
         self._waiting: list[_Window | None] = []
         self._data = np.zeros(block.shape, bool)
@@ -121,7 +123,7 @@ class BlockPass:
                 self.lattice.box(index, self.grid.rows.lowest + row),
                 [cut(frame, rows - first, columns) for frame in frames], inside,
                 self._when(number + index, owned, inside)))
-            if sum(window is not None for window in self._waiting) >= self.options.batch_size:
+            if sum(window is not None for window in self._waiting) >= self._batch_size:
                 self._flush()
 
     def _keep_data(self, first: int, end: int, data: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """A scene made ready: files opened, dates on one grid, checked, divided into windows and blocks."""
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class SceneOptions:
         batch_size: Windows that are answered at once.
         sample_every: Of the unchanged windows every so manieth is described too; 0 for none.
         block_pixels: Pixels of a block, about.
+        choose_window: Try larger windows first, see :mod:`rscc.scenes.window_probe`.
         outputs: Which files are written.
     """
     bands: tuple[int, ...] | None = None
@@ -71,6 +72,7 @@ class SceneOptions:
     batch_size: int = 8
     sample_every: int = SAMPLE_EVERY
     block_pixels: int = BLOCK_PIXELS
+    choose_window: bool = False
     outputs: OutputOptions = field(default_factory=OutputOptions)
 
     @property
@@ -147,6 +149,11 @@ class PreparedScene:
         return SceneRecipe(self.pair, options.bands or facts.bands, tuple(self.reader.scales),
                            self.reader.offset, self.reader.tables, options.area,
                            options.assume_same_grid)
+
+    def divided(self, facts: ModelFacts, options: SceneOptions) -> 'PreparedScene':
+        """Return the scene divided for other windows."""
+        lattice, blocks = _divide(self.pair, self.reader, facts, options)
+        return replace(self, lattice=lattice, blocks=blocks)
 
     def windows(self) -> int:
         """Return the number of windows over the whole scene."""

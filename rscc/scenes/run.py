@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rscc.scenes.block_files import BlockFolder
+from rscc.scenes.block_files import BlockFolder, stored_record
 from rscc.scenes.blocks import part_of, share, write_table
 from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
 from rscc.scenes.map_files import write_maps
@@ -28,6 +28,7 @@ from rscc.scenes.preparation import (
 from rscc.scenes.reading import READERS, Bands
 from rscc.scenes.report import write_report
 from rscc.scenes.summary import write_summary
+from rscc.scenes.window_probe import choose_windows
 from rscc.utils import progress
 
 #: Folder of the blocks, and the table of them, below that of a run.
@@ -103,6 +104,21 @@ class SceneRun:
             raise ValueError(f'several scenes are called {twice[:3]}: give each its own name')
         self.scenes = {pair.name: prepare_scene(pair, predictor.facts, self.options, say)
                        for pair in pairs}
+        if self.options.choose_window and self.scenes:
+            self._choose_window()
+
+    def _choose_window(self) -> None:
+        """Take the windows of the blocks that are there, so that all parts have the same."""
+        usual, found = self.facts.window, stored_record(self.out / BLOCKS).get('window')
+        if found and usual:
+            factor = found[0] // usual[0]
+            self.predictor = self.predictor.enlarged(factor) if factor > 1 else self.predictor
+        else:
+            reader = next(iter(self.scenes.values())).reader
+            self.predictor, why = choose_windows(self.predictor, reader, self.options.batch_size)
+            self.say(why)
+        self.scenes = {name: scene.divided(self.facts, self.options)
+                       for name, scene in self.scenes.items()}
 
     @property
     def facts(self) -> ModelFacts:

@@ -66,6 +66,12 @@ class TorchPredictor(Predictor):
         return [_prediction(answer) for answer in self._pass.answer(
             prepared, self.decoding, choosers)]
 
+    def enlarged(self, factor: int) -> 'TorchPredictor':
+        """Return a predictor of the same model with larger windows, see ``ModelPass.enlarged``."""
+        larger = TorchPredictor(self._pass.enlarged(factor), self.decoding)
+        larger.factor = factor
+        return larger
+
     def tells_of_change(self, sentence: str) -> bool:
         """Return whether a sentence says that something changed."""
         return not says_no_change(sentence, self.facts.no_change_captions,
