@@ -321,7 +321,8 @@ class SceneFindings:
             the map holds, 0 (unchanged) first, without :data:`NODATA`.
         pixels_by_class: Name -> pixels of the map, 0 (unchanged) and small regions included;
             empty for models without a map.
-        area_by_class: Name -> square metres of the map likewise; empty without areas.
+        area_by_class: Name -> square metres of the map likewise; empty without areas. Unchanged
+            pixels and the smallest regions count with the scene's mean.
         left_out: Regions that are smaller than ``min_area``.
         pixels: Of the scene.
         nodata_pixels: Of them without data.

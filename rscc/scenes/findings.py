@@ -327,7 +327,7 @@ def _most_covering(found: PixelRegions, boxes: np.ndarray, tree: Any) -> np.ndar
     region, box, holds = region[kept], box[kept], holds[kept]
     pixels = np.where(holds, found.pixels[region], 0)
     numbers, begins = np.unique(region, return_index=True)
-    for number, begin, end in zip(numbers, begins, np.append(begins[1:], len(region)), strict=True):
+    for number, begin, end in zip(numbers, begins, np.append(begins, len(region))[1:], strict=True):
         if not holds[begin]:
             pixels[begin:end] = pixels_inside(found.outlines[number], boxes[box[begin:end]])
     away = boxes[box].reshape(-1, 2, 2).sum(1) - found.bounds[region].reshape(-1, 2, 2).sum(1)

@@ -108,9 +108,9 @@ def _write_vectors(result: MapFiles, folder: Path, options: OutputOptions,
     if not findings.classes:
         result.remarks.append('change.tif, probability.tif and changes.geojson were not written: '
                               'the model has no change head, so it draws no map')
-    elif findings.regions.crs is None:
+    elif findings.regions.crs is None or findings.regions.crs.geodetic_crs is None:
         result.remarks.append('changes.geojson was not written: it holds longitudes and latitudes, '
-                              'and the scene has no coordinate reference system')
+                              'and the scene has no place on the globe')
     else:
         with failing(folder / 'changes.geojson'):
             result.files.append(write_geojson(findings, folder / 'changes.geojson'))

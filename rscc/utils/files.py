@@ -4,10 +4,12 @@ Writing goes to a temporary sibling first, so that a kill leaves the previous ve
 out ``FileNotFoundError`` and ``ValueError`` alone, with the file and the place in their messages.
 """
 import errno
+import glob
 import gzip
 import json
 import os
 import re
+import shutil
 import tempfile
 import zlib
 from collections import Counter
@@ -19,6 +21,7 @@ from typing import IO, Any
 # Half characters, in a file name for instance, are written as JSON escapes and cost no file.
 _TEXT = {'encoding': 'utf-8', 'errors': 'backslashreplace'}
 
+_IN_USE = 'in_use.lock'  # held by the process that a temporary folder belongs to
 _BLOCK = 2**20  # bytes written at a time where a file system cannot reserve
 
 
@@ -80,7 +83,8 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Name a file in a temporary folder that replaces ``path`` when the block ends without error.
 
     As :func:`atomic_path`, for libraries that go by the ending of a name, refuse a file that is
-    there already, or leave other files beside it. The folder goes with all that is in it.
+    there already, or leave other files beside it. The folder goes with all that is in it; one that
+    a killed process left goes with the next call for the same path.
 
     Args:
         path: The file to write; its folder is made if needed.
@@ -93,13 +97,23 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
-                                     suffix='.tmp') as folder:
-        temporary = Path(folder, path.name)
-        yield temporary
-        with open(temporary, 'rb') as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+    for left in path.parent.glob(f'.{glob.escape(path.name)}.*.tmp/{_IN_USE}'):
+        with locked(left, wait=False) as unused:
+            if unused:
+                shutil.rmtree(left.parent, ignore_errors=True)
+    temporary = None
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}.',
+                                         suffix='.tmp') as folder, locked(Path(folder, _IN_USE)):
+            temporary = Path(folder, path.name)
+            yield temporary
+            with open(temporary, 'rb') as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and (temporary is None or error.filename in (None, str(temporary))):
+            error.filename = str(path)
+        raise
 
 
 def reserve(path: str | os.PathLike, size: int) -> None:

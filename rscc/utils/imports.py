@@ -11,6 +11,7 @@ EXTRAS = {
     'rasterio': 'geo',
     'pyogrio': 'geo',
     'geopandas': 'geo',
+    'pandas': 'geo',
     'shapely': 'geo',
     'pyproj': 'geo',
     'pyarrow': 'geo',

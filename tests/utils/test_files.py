@@ -3,11 +3,12 @@ import gzip
 import json
 import os
 import stat
+import sys
 
 import pytest
 
 from rscc.utils import atomic_write, read_json, write_json
-from rscc.utils.files import atomic_path, check_path, locked, reserve
+from rscc.utils.files import atomic_folder, atomic_path, check_path, locked, reserve
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -90,6 +91,44 @@ def test_an_error_names_the_file_and_not_its_temporary_sibling(tmp_path):
             atomic_path(tmp_path / 'map.tif') as temporary:
         raise OSError(errno.ENOSPC, 'No space left on device', str(temporary))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_a_library_lands_whole_and_its_side_files_go(tmp_path):
+    path = tmp_path / 'new' / 'map.tif'
+    with atomic_folder(path) as temporary:
+        assert temporary.name == 'map.tif' and not temporary.exists()
+        temporary.write_text('whole')
+        temporary.with_name('map.tif.ovr').write_text('beside')
+        assert not path.exists()
+    assert path.read_text() == 'whole' and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt('now'), ValueError('now'), None])
+def test_a_library_that_fails_or_writes_nothing_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / 'map.tif'
+    path.write_text('old')
+    with pytest.raises(type(error) if error else FileNotFoundError,
+                       match='now' if error else r"'.*/map\.tif'$") as caught, \
+            atomic_folder(path) as temporary:
+        if error:
+            temporary.write_text('half')
+            raise error
+    assert '.tmp' not in str(caught.value)
+    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no such locks')
+def test_folders_of_killed_processes_are_cleared_and_those_in_use_stay(tmp_path):
+    killed = tmp_path / '.map.tif.killed.tmp'
+    killed.mkdir()
+    (killed / 'in_use.lock').touch()
+    with atomic_folder(tmp_path / 'map.tif') as one:
+        assert not killed.exists()
+        with atomic_folder(tmp_path / 'map.tif') as other:
+            assert one.parent.is_dir()
+            other.write_text('other')
+        one.write_text('one')
+    assert (tmp_path / 'map.tif').read_text() == 'one'
 
 
 def test_repeated_keys_are_refused_on_request(tmp_path):
