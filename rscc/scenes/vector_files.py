@@ -5,7 +5,8 @@ file of the same name beside another file.
 """
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CHANGES = ('class', 'area_m2', 'pixels', 'score', 'sentence')
 SENTENCES = ('sentence', 'score', 'flag', 'probability', 'change_share', 'sampled')
 _NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
+_DATE = '2000-01-01T00:00:00Z'  # in every GeoPackage: equal findings are equal files
 _QGIS = '3.28.0'  # the oldest version whose way of writing styles is used here
 
 
@@ -36,13 +38,24 @@ def write_geopackage(findings: SceneFindings, path: Path,
         colours: RGB by value of the map.
     """
     changes, sentences = _layers(findings)
-    with atomic_folder(path) as temporary:
+    with atomic_folder(path) as temporary, _dated():
         for name, table in (('changes', changes), ('sentences', sentences)):
             _write(table, temporary, driver='GPKG', layer=name, geometry_type='Polygon')
         styles = {'changes': region_style(findings.classes, colours),
                   'sentences': sentence_style()}
         _write_layer_styles(temporary, {name: _text(style) for name, style in styles.items()})
     return path
+
+
+@contextmanager
+def _dated() -> Iterator[None]:
+    """Let GDAL write a fixed date for that of the last change."""
+    pyogrio = require('pyogrio', 'writing GeoPackages')
+    pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': _DATE})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
 
 
 def write_geojson(findings: SceneFindings, path: Path) -> Path:
@@ -91,7 +104,7 @@ def _write_layer_styles(path: Path, styles: Mapping[str, str]) -> None:
         {'f_table_catalog': '', 'f_table_schema': '', 'f_table_name': name,
          'f_geometry_column': 'geom', 'styleName': name, 'styleQML': style, 'styleSLD': '',
          'useAsDefault': True, 'description': f'Style of {name}', 'owner': '', 'ui': '',
-         'update_time': pandas.Timestamp.now()} for name, style in styles.items()])
+         'update_time': pandas.Timestamp(_DATE)} for name, style in styles.items()])
     require('pyogrio', 'writing styles').write_dataframe(rows, path, driver='GPKG',
                                                          layer='layer_styles', FID='id')
 
