@@ -36,6 +36,7 @@ class BlockFolder:
 
     Attributes:
         new: Whether the folder held no blocks of this run.
+        replaced: Whether blocks of another run were deleted.
 
     Raises:
         OtherRun: If the folder holds blocks of another run; the message names what differs.
@@ -48,7 +49,8 @@ class BlockFolder:
         stored = stored_record(self.folder)
         differing = sorted(key for key in {*stored, *self.record}
                            if stored.get(key) != self.record.get(key))
-        if stored and differing and overwrite:
+        self.replaced = bool(stored and differing and overwrite)
+        if self.replaced:
             self._clear()
             stored = {}
         elif stored and differing:

@@ -33,6 +33,10 @@ from rscc.utils import progress
 
 #: Folder of the blocks, and the table of them, below that of a run.
 BLOCKS, TABLE = 'blocks', 'blocks.parquet'
+#: Files of a scene.
+RESULTS = ('change.tif', 'probability.tif', 'change.qml', 'changes.gpkg', 'changes.qml',
+           'changes.geojson', 'changes.parquet', 'sentences.parquet', 'mask.png', 'overlay.png',
+           'summary.json', 'report.html')
 
 
 @dataclass
@@ -153,6 +157,10 @@ class SceneRun:
             OtherRun: If it holds blocks of another run.
         """
         folder = BlockFolder(self.out / BLOCKS, self.record(), overwrite)
+        if folder.replaced:  # what is not written anew would pass for a result of this run
+            for path in [self.out / name for name in RESULTS] + [
+                    self.out / scene / name for scene in self.scenes for name in RESULTS]:
+                path.unlink(missing_ok=True)
         if not (self.out / TABLE).is_file() or folder.new:
             write_table(self.out / TABLE, self.blocks, {
                 name: scene.reader.grid for name, scene in self.scenes.items()})
