@@ -263,6 +263,22 @@ class SceneReader(ABC):
 
 
 @dataclass(frozen=True)
+class CheckFinding:
+    """One finding of the pair check.
+
+    Attributes:
+        name: Of the check.
+        status: ``'ok'``, ``'warn'`` or ``'refuse'``.
+        value: What was measured, JSON values; None where nothing was.
+        text: In plain words, with what to do next.
+    """
+    name: str
+    status: Literal['ok', 'warn', 'refuse']
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Which files are written, and how.
 

@@ -14,7 +14,7 @@ import numpy as np
 from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
 from rscc.scenes.damage import read_around_gaps, read_reduced
 from rscc.scenes.grids import on_grid
-from rscc.scenes.sources import STATISTICS_SIDE, DateImage
+from rscc.scenes.sources import STATISTICS_SIDE, DateImage, read_reduced
 from rscc.utils import require
 
 #: Threads that read ahead of the model.
@@ -63,7 +63,7 @@ class PairReader(SceneReader):
             self.dates.append(later)
         self.area = area
         self.tables = tables
-        self._reduced: dict[int, tuple[list[np.ndarray], np.ndarray]] = {}
+        self._reduced: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {}
         if match_histogram and tables is None and len(dates) > 1:
             self.tables = self._matching()
             self._reduced = {}
@@ -83,11 +83,7 @@ class PairReader(SceneReader):
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[list[np.ndarray], np.ndarray]:
         """Read a rectangle, see :meth:`SceneReader.read`."""
-        frames, masks = self.read_each(box, shape)
-        valid = np.logical_and.reduce(masks)
-        if not valid.all():
-            frames = [np.where(valid[..., None], frame, 0).astype(np.uint8) for frame in frames]
-        return frames, valid
+        return _shared(*self.read_each(box, shape))
 
     def read_each(self, box: Box, shape: tuple[int, int] | None = None
                   ) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -99,9 +95,16 @@ class PairReader(SceneReader):
         Returns:
             Frames uint8 RGB (h, w, 3), what lies where there is no data included, and of each date
             where it holds data inside the area of interest, bool (h, w).
+
+        Raises:
+            OSError: If a file is damaged there.
         """
         read = [date.read(box, shape) for date in self.dates]
-        frames, masks = [frame for frame, _ in read], [mask for _, mask in read]
+        return self._finished([frame for frame, _ in read], [mask for _, mask in read], box)
+
+    def _finished(self, frames: list[np.ndarray], masks: list[np.ndarray], box: Box
+                  ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Apply the area of interest and the histogram."""
         if self.area is not None:
             inside = self.area.mask(self.grid, box, masks[0].shape)
             masks = [mask & inside for mask in masks]
@@ -114,17 +117,18 @@ class PairReader(SceneReader):
 
         Damaged places are black and count as without data.
         """
+        return _shared(*self.reduced_each(side))
+
+    def reduced_each(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Read every date by itself, reduced: see :meth:`reduced` and :meth:`read_each`."""
         if side not in self._reduced:  # asked for by the check, the blocks and more
             shape = self.reduced_shape(side)
             frames = [np.zeros((*shape, 3), np.uint8) for _ in self.dates]
-            valid = np.zeros(shape, bool)
-            read_reduced(self._read, self.grid.box, [*frames, valid])
-            self._reduced[side] = frames, valid
+            masks = [np.zeros(shape, bool) for _ in self.dates]
+            for date, frame, mask in zip(self.dates, frames, masks, strict=True):
+                read_reduced(date.read, self.grid.box, [frame, mask])
+            self._reduced[side] = self._finished(frames, masks, self.grid.box)
         return self._reduced[side]
-
-    def _read(self, box: Box, shape: tuple[int, int]) -> list[np.ndarray]:
-        frames, valid = self.read(box, shape)
-        return [*frames, valid]
 
     def reduced_shape(self, side: int = STATISTICS_SIDE) -> tuple[int, int]:
         """Return (h, w) of the whole scene with at most ``side`` pixels along its longer side."""
@@ -147,6 +151,15 @@ class PairReader(SceneReader):
                 for frame in frames)
             tables.append(np.interp(later, earlier, np.arange(256)))
         return np.rint(tables).astype(np.uint8)
+
+
+def _shared(frames: list[np.ndarray], masks: list[np.ndarray]
+            ) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return frames that are black where a date lacks data, and where none does."""
+    valid = np.logical_and.reduce(masks)
+    if not valid.all():
+        frames = [np.where(valid[..., None], frame, 0).astype(np.uint8) for frame in frames]
+    return frames, valid
 
 
 class Area:

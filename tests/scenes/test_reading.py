@@ -246,3 +246,27 @@ def test_gaps_are_collected_while_rows_are_read(damaged):
         bands = Bands(reader, reader.grid.box, pool)
         _, valid = bands.rows(0, 192)
     assert [gap.box for gap in bands.gaps] == [(64, 64, 128, 128)] and not valid[64, 64]
+
+
+def test_a_reduced_image_of_a_damaged_file_lacks_what_is_damaged(damaged):
+    image, whole, path = damaged
+    reader = reader_of(whole, path)
+    frames, valid = reader.reduced(64)
+    assert not valid[16:32, 16:32].any() and valid.sum() >= 48 * 64 - 24 * 24
+    means = image.reshape(48, 4, 64, 4, 3).mean((1, 3))
+    assert np.abs(frames[1] - means)[valid].max() <= 1
+    moved = reader_of(whole, path, offset=(0.5, 0)).reduced(64)[1]
+    assert not moved[17:31, 17:31].any() and moved.sum() > 48 * 64 / 2
+
+
+def test_percentiles_of_a_damaged_file_are_those_of_what_can_be_read(damaged):
+    scale = open_date(damaged[2], Reading(None, 'percentile')).scale
+    whole = open_date(damaged[1], Reading(None, 'percentile')).scale
+    assert np.abs(np.subtract(scale, whole)).max() < 8
+
+
+def test_damage_of_one_date_leaves_the_other_as_it_is(damaged):
+    reader = reader_of(damaged[1], damaged[2])
+    frames, masks = reader.reduced_each(64)
+    assert masks[0].all() and not masks[1].all() and frames[0][20, 20].any()
+    assert np.array_equal(reader.reduced(64)[1], masks[1])

@@ -1,0 +1,136 @@
+"""Checks of where dates lie and how large their pixels are on the ground."""
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rscc.scenes.contracts import CheckFinding, ModelFacts, SceneGrid
+from rscc.scenes.reading import PairReader
+from rscc.scenes.sources import DateImage
+from rscc.utils import require
+
+#: Side of a pixel, over that of the training images, from which on (or below whose inverse) it is
+#: worth a warning: things cover half or twice as many pixels as those that the weights know.
+SIZE = math.sqrt(2)
+#: Side of the later date's own pixels, over the earlier one's, from which on details that the
+#: earlier date shows are missing in the later one: a pixel of it covers four.
+DETAIL = 2.0
+_AXIS, _FLAT = 6378137.0, 0.00669437999  # of WGS 84: metres, squared eccentricity
+_TRUE = 0.01  # a projection that stretches less is as good as true
+
+
+def check_system(reader: PairReader) -> CheckFinding:
+    """Look whether the dates are in one coordinate system.
+
+    Args:
+        reader: The dates.
+    """
+    grids = [date.own_grid for date in reader.dates]
+    names = [system_name(grid) for grid in grids]
+    placed = [grid.transform is not None for grid in grids]
+    text, status = ' and '.join(dict.fromkeys(names)), 'ok'
+    if len(set(placed)) > 1 or len({grid.crs is None for grid in grids}) > 1:
+        status, text = 'warn', f'{text}: taken to be the same, as you said (--assume-same-grid)'
+    elif len(set(names)) > 1:
+        text += ': the later date is warped onto the earlier one while it is read'
+    elif not any(placed):
+        text += '; the dates are compared pixel by pixel, and results have no place either'
+    return CheckFinding('crs', status, names, text)
+
+
+def system_name(grid: SceneGrid) -> str:
+    """Return the name of a grid's coordinate system for people."""
+    if grid.crs is None:
+        return 'no place on the map' if grid.transform is None else 'no coordinate system'
+    crs = _system(grid)
+    return f'EPSG:{crs.to_epsg()}' if crs.to_epsg() else crs.to_wkt().split('"')[1]
+
+
+def check_pixel_size(reader: PairReader, facts: ModelFacts) -> CheckFinding:
+    """Compare the size of pixels with that of the training images, and between the dates.
+
+    Args:
+        reader: The dates.
+        facts: Of the model.
+    """
+    dates = reader.dates
+    sizes, trained = [ground_resolution(date.own_grid) for date in dates], facts.ground_resolution
+    value = dict(metres=[None if size is None else float(f'{size:.4g}') for size in sizes],
+                 trained=trained)
+    if sizes[0] is None:
+        return CheckFinding('pixel_size', 'ok', value, 'unknown' + (
+            '' if trained is None else f'; the weights were trained on pixels of {trained:g} m'))
+    text = ' and '.join(dict.fromkeys(f'{size:.3g} m' for size in sizes if size is not None))
+    worries = []
+    if trained is None:
+        text += '; what the weights were trained on is not known'
+    else:
+        text += f'; the weights were trained on {trained:g} m'
+        if not 1 / SIZE <= sizes[0] / trained <= SIZE:
+            worries.append(f'things look {_times(trained / sizes[0])} than those that the weights '
+                           f'know. {_resampling(dates[0], sizes[0], trained)}')
+    if len(dates) > 1 and sizes[1] is not None and sizes[1] / sizes[0] > DETAIL:
+        worries.append(f'pixels of the later date are {sizes[1] / sizes[0]:.3g} times as wide: '
+                       'details that it lacks may look like changes. Bring the earlier date to '
+                       f'{sizes[1]:.3g} m first')
+    return CheckFinding('pixel_size', 'warn' if worries else 'ok', value,
+                        '; '.join([text, *worries]))
+
+
+def ground_resolution(grid: SceneGrid) -> float | None:
+    """Return the side of a pixel on the ground in metres, at the centre; None where unknown.
+
+    It is measured on the ellipsoid, whatever the projection: Web Mercator, for instance, calls a
+    pixel at 60 degrees north twice as wide as it is.
+    """
+    if grid.crs is None or grid.transform is None:
+        return None
+    rasterio = require('rasterio', 'the pixel size of a scene')
+    warp = require('rasterio.warp', 'the pixel size of a scene')
+    affine = rasterio.Affine(*grid.transform)
+    column, row = grid.width / 2, grid.height / 2
+    corners = [affine * place for place in ((column, row), (column + 1, row), (column, row + 1))]
+    longitudes, latitudes = warp.transform(grid.crs, 'EPSG:4326', *zip(*corners, strict=True))
+    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+        return None
+    latitude = math.radians(latitudes[0])
+    bent = 1 - _FLAT * math.sin(latitude) ** 2
+    east, north = _AXIS / bent**0.5 * math.cos(latitude), _AXIS * (1 - _FLAT) / bent**1.5
+    (right, up), (beside, below) = (
+        (math.radians(longitudes[i] - longitudes[0]), math.radians(latitudes[i] - latitudes[0]))
+        for i in (1, 2))
+    return math.sqrt(abs(right * below - up * beside) * east * north) or None
+
+
+def _times(factor: float) -> str:
+    return f'{factor:.2g} times larger' if factor > 1 else f'{1 / factor:.2g} times smaller'
+
+
+def _resampling(date: DateImage, size: float, trained: float) -> str:
+    """Return the command that brings a date to the pixel size of the training images."""
+    path = Path(date.name)
+    if not path.is_file():
+        return f'Bring the tiles to pixels of {trained:g} m first'
+    how = 'average' if trained > size else 'cubic'
+    system, unit = _metric_system(date.own_grid)
+    files = ' '.join(map(shlex.quote, (str(path), f'{path.stem}_{trained:g}m.tif')))
+    return (f'This brings it to theirs: rio warp {files}{system} --res {trained / unit:.10g} '
+            f'--resampling {how}')
+
+
+def _metric_system(grid: SceneGrid) -> tuple[str, float]:
+    """Return the option of a system in which pixels have that size, and metres of its unit."""
+    crs, affine = _system(grid), require('rasterio', 'the pixel size').Affine(*grid.transform)
+    if crs.is_projected:
+        unit = float(crs.linear_units_factor[1])
+        if abs(ground_resolution(grid) / (abs(affine.determinant)**0.5 * unit) - 1) < _TRUE:
+            return '', unit
+    warp = require('rasterio.warp', 'the pixel size of a scene')
+    x, y = affine * (grid.width / 2, grid.height / 2)
+    (longitude,), (latitude,) = warp.transform(grid.crs, 'EPSG:4326', [x], [y])
+    zone = min(60, int((longitude + 180) // 6) + 1)
+    return f' --dst-crs EPSG:{(32600 if latitude >= 0 else 32700) + zone}', 1.0
+
+
+def _system(grid: SceneGrid) -> Any:
+    return require('rasterio', 'comparing the grids of two dates').crs.CRS.from_wkt(grid.crs)

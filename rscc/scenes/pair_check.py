@@ -1,0 +1,153 @@
+"""Pair check: whether two dates of a scene fit each other and the weights, before any model runs.
+
+Headers, one reduced image a date and a few windows at full resolution are looked at. Every finding
+says ok, warn or refuse, what was found, and what to do. Nothing is changed here.
+"""
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rscc.scenes.appearance import (
+    check_bands,
+    check_depth,
+    compare_light,
+    hint_clouds,
+    hint_haze,
+    percent,
+)
+from rscc.scenes.contracts import CheckFinding, ModelFacts
+from rscc.scenes.ground import check_pixel_size, check_system
+from rscc.scenes.reading import PairReader
+from rscc.scenes.shift import ACCURACY, Shift, estimate_shift
+
+#: Share of the earlier date that the later one covers, below which it is worth a second look: more
+#: than half of the scene gets no answer.
+OVERLAP = 0.5
+#: Share of pixels without data from which on it is worth a look. The tilted footprint of a
+#: satellite's scene fills more than half of its rectangle.
+NODATA = 0.5
+#: Shift in pixels from which on outlines of unchanged things look like changes: rendered training
+#: pairs are up to 1.5 pixels apart, and models learn to pass over that.
+SHIFT = 1.5
+_RANK = ('ok', 'warn', 'refuse')
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """The result of a pair check.
+
+    Attributes:
+        verdict: ``'ok'``, ``'warn'`` or ``'refuse'``: the worst status of the findings.
+        findings: One a check.
+        shift: Where the later date shows things relative to the earlier one, (columns, rows) in
+            pixels; (0, 0) within the accuracy of the estimate, None without a sure one.
+    """
+    verdict: str
+    findings: tuple[CheckFinding, ...]
+    shift: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, findings: list[CheckFinding],
+           shift: tuple[float, float] | None = None) -> 'PairCheck':
+        """Return the check whose verdict is the worst of its findings."""
+        verdict = max((finding.status for finding in findings), key=_RANK.index)
+        return cls(verdict, tuple(findings), shift)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Texts of the findings that are not ok."""
+        return [finding.text for finding in self.findings if finding.status != 'ok']
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as JSON values."""
+        return dict(verdict=self.verdict, shift=None if self.shift is None else list(self.shift),
+                    findings=[asdict(finding) for finding in self.findings])
+
+    def __str__(self) -> str:
+        width = max(len(finding.name) for finding in self.findings)
+        lines = [f'{finding.name:{width}}  {finding.status:6}  {finding.text}'
+                 for finding in self.findings]
+        return '\n'.join([*lines, f"{'verdict':{width}}  {self.verdict}"])
+
+
+def check_pair(reader: PairReader, facts: ModelFacts | None = None) -> PairCheck:
+    """Check the dates of a scene.
+
+    Args:
+        reader: The dates on one grid; one date alone gets the checks that apply to it.
+        facts: Of the model: the pixel size, bands and values that its weights know.
+
+    Raises:
+        ValueError: If a date without data has no percentiles, see ``scale``.
+    """
+    facts = facts or ModelFacts()
+    frames, masks = reader.reduced_each()
+    valid = np.logical_and.reduce(masks)
+    findings = [check_system(reader), check_pixel_size(reader, facts), _check_nodata(masks, valid),
+                check_bands(reader, frames, masks, facts)]
+    if not valid.any():
+        return PairCheck.of(findings)
+    findings.append(check_depth(reader, frames, masks, facts))
+    if len(frames) == 1:
+        return PairCheck.of(findings)
+    findings.insert(2, _check_overlap(reader))
+    shift = estimate_shift(reader, frames, valid)
+    findings += [_check_shift(shift), compare_light(frames, valid),
+                 hint_clouds(frames, valid), hint_haze(frames, valid)]
+    return PairCheck.of(findings, _usable(shift))
+
+
+def refused(reason: str) -> PairCheck:
+    """Return the check of dates that cannot even be laid on one grid."""
+    return PairCheck.of([CheckFinding('grids', 'refuse', None, reason)])
+
+
+def _check_overlap(reader: PairReader) -> CheckFinding:
+    left, top, right, bottom = reader.overlap
+    share = (right - left) * (bottom - top) / (reader.grid.width * reader.grid.height)
+    text = f'the later date covers {percent(share)} of the earlier one'
+    if share < OVERLAP:
+        text += '; the rest gets no answer. Are these the right files?'
+    return CheckFinding('overlap', 'ok' if share >= OVERLAP else 'warn', round(share, 4), text)
+
+
+def _check_nodata(masks: list[np.ndarray], valid: np.ndarray) -> CheckFinding:
+    shares = [1 - float(mask.mean()) for mask in masks]
+    lacking = 1 - float(valid.mean())
+    text, status = ' and '.join(map(percent, shares)) + ' of the pixels lack data or are damaged', 'ok'
+    if len(masks) > 1:
+        text += f' (earlier and later), {percent(lacking)} at one date or the other'
+    if not valid.any():
+        status = 'refuse'
+        text += ('. None holds data at both dates' if max(shares) < 1 else '')
+        text += ': look at the files, their nodata value and alpha band, and the area of interest'
+    elif lacking > NODATA:
+        status, text = 'warn', f'{text}; they get no answer'
+    return CheckFinding('nodata', status, [round(share, 4) for share in [*shares, lacking]], text)
+
+
+def _check_shift(shift: Shift | None) -> CheckFinding:
+    if shift is None:
+        return CheckFinding('shift', 'warn', None,
+                            'nowhere is there enough texture or data to tell')
+    value = asdict(shift)
+    agree = f'{shift.agreeing} of {shift.windows} windows agree'
+    if not shift.sure:
+        return CheckFinding('shift', 'warn', value, f'unsure: {agree}. Look whether both dates '
+                            'show the same place; --align would move nothing')
+    if shift.length < ACCURACY:
+        return CheckFinding('shift', 'ok', value, f'less than {ACCURACY} pixels ({agree})')
+    where = (f"{abs(shift.columns):.2f} pixels {'right' if shift.columns > 0 else 'left'} and "
+             f"{abs(shift.rows):.2f} {'down' if shift.rows > 0 else 'up'}")
+    text = f'the later date shows things {where} ({agree})'
+    if shift.length > SHIFT:
+        return CheckFinding('shift', 'warn', value, f'{text}: outlines of what stayed may look '
+                            'like changes. --align moves it back')
+    return CheckFinding('shift', 'ok', value, text)
+
+
+def _usable(shift: Shift | None) -> tuple[float, float] | None:
+    if shift is None or not shift.sure:
+        return None
+    return (0.0, 0.0) if shift.length < ACCURACY else (shift.columns, shift.rows)
