@@ -109,15 +109,15 @@ def test_overwriting_deletes_the_blocks_of_another_run_only(folder):
 
 def test_overwriting_goes_on_where_another_part_has_overwritten(folder, monkeypatch):
     folder.write(answer_of())
-    stored = BlockFolder._stored
+    stored = block_files.stored_record
 
-    def overtaken(self):
-        found = stored(self)
+    def overtaken(path):
+        found = stored(path)
         for path in folder.folder.iterdir():
             path.unlink()
         return found
 
-    monkeypatch.setattr(BlockFolder, '_stored', overtaken)
+    monkeypatch.setattr(block_files, 'stored_record', overtaken)
     assert BlockFolder(folder.folder, {'weights': 'xyz'}, overwrite=True).new
 
 
