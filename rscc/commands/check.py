@@ -3,7 +3,6 @@
 No model runs. ``tools/analysis_tools/check_pair.py`` has examples.
 """
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -116,11 +115,10 @@ def _check(args: argparse.Namespace) -> tuple['PairCheck', list[str]]:
 def _facts(args: argparse.Namespace) -> 'ModelFacts':
     """Return what the weights tell of their training images, as far as the check needs it."""
     from rscc.scenes.contracts import ModelFacts
-    meta: dict[str, Any] = {}
-    bands = scale = None
+    data: dict[str, Any] = {}
     if args.ckpt is not None:
-        from rscc.inference.preparation import training_reading
-        meta, bands, scale = training_reading(args.ckpt)
-    ground = args.ground_resolution or meta.get('ground_resolution')
-    return ModelFacts(bands=bands, scale=scale,
+        from rscc.inference.loading import training_data
+        data = training_data(args.ckpt)
+    ground = args.ground_resolution or data.get('ground_resolution')
+    return ModelFacts(bands=data.get('bands'), scale=data.get('scale'),
                       ground_resolution=None if ground is None else float(ground))

@@ -24,7 +24,7 @@ from rscc.config.files import (
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
 from rscc.engine.checkpoint import load_weights, read_checkpoint
-from rscc.inference.preparation import tested_dataset, trained_dataset
+from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
 from rscc.models.pretrained import without_pretrained
@@ -133,6 +133,30 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         mmcv.cnn.fuse_conv_bn(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored))
+
+
+def training_data(model: str | os.PathLike) -> dict[str, Any]:
+    """Return what a checkpoint tells of its training images; no model is built.
+
+    Args:
+        model: A checkpoint that holds its config, a work folder, or the name of a config, see
+            :func:`load_model`.
+
+    Returns:
+        The metadata of the dataset (``ground_resolution``, ``classes``, ...), and ``bands`` and
+        ``scale`` as frames are loaded with.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or does not hold its config.
+    """
+    _, checkpoint = _resolve(model)
+    stored = read_checkpoint(checkpoint)
+    cfg = _config(None, stored, str(checkpoint))
+    load = image_steps(cfg)[0]
+    bands, scale = load.get('bands'), load.get('scale')
+    return _dataset_meta(cfg, stored) | dict(
+        bands=None if bands is None else tuple(bands), scale=scale)
 
 
 def _resolve(model: str | os.PathLike | Config | None

@@ -115,13 +115,14 @@ def _check_overlap(reader: PairReader) -> CheckFinding:
 def _check_nodata(masks: list[np.ndarray], valid: np.ndarray) -> CheckFinding:
     shares = [1 - float(mask.mean()) for mask in masks]
     lacking = 1 - float(valid.mean())
-    text, status = ' and '.join(map(percent, shares)) + ' of the pixels lack data or are damaged', 'ok'
+    status = 'ok'
+    text = f"{' and '.join(map(percent, shares))} of the pixels lack data or are damaged"
     if len(masks) > 1:
         text += f' (earlier and later), {percent(lacking)} at one date or the other'
     if not valid.any():
         status = 'refuse'
         text += ('. None holds data at both dates' if max(shares) < 1 else '')
-        text += ': look at the files, their nodata value and alpha band, and the area of interest'
+        text += ': look at the files, their nodata value and alpha band, and any area of interest'
     elif lacking > NODATA:
         status, text = 'warn', f'{text}; they get no answer'
     return CheckFinding('nodata', status, [round(share, 4) for share in [*shares, lacking]], text)

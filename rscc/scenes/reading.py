@@ -14,7 +14,7 @@ import numpy as np
 from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
 from rscc.scenes.damage import read_around_gaps, read_reduced
 from rscc.scenes.grids import on_grid
-from rscc.scenes.sources import STATISTICS_SIDE, DateImage, read_reduced
+from rscc.scenes.sources import STATISTICS_SIDE, DateImage
 from rscc.utils import require
 
 #: Threads that read ahead of the model.
@@ -119,7 +119,8 @@ class PairReader(SceneReader):
         """
         return _shared(*self.reduced_each(side))
 
-    def reduced_each(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def reduced_each(self, side: int = STATISTICS_SIDE
+                     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Read every date by itself, reduced: see :meth:`reduced` and :meth:`read_each`."""
         if side not in self._reduced:  # asked for by the check, the blocks and more
             shape = self.reduced_shape(side)
