@@ -138,8 +138,8 @@ def larger_than_window(args: argparse.Namespace, path: str, window: Any) -> bool
 def placed(given: str) -> bool:
     """Tell whether a file, or the first raster of a folder, has a place on the map."""
     from rscc.rasters.headers import read_header
-    from rscc.scenes.mosaics import ENDINGS
-    if '://' in given or given.startswith('/vsi') or Path(given).suffix.lower() == '.vrt':
+    from rscc.scenes.mosaics import ENDINGS, driver_of
+    if '://' in given or given.startswith('/vsi'):
         return True
     path = Path(given)
     if path.is_dir():
@@ -147,11 +147,11 @@ def placed(given: str) -> bool:
         return bool(rasters) and placed(str(rasters[0]))
     if not path.is_file():
         return False
-    if path.suffix.lower() in ('.jp2', '.img'):
-        return True
     try:
+        if driver_of(given) != 'GTiff':
+            return True
         header = read_header(path)
-    except ValueError:
+    except ValueError:  # a picture, or what its reader refuses with more words
         return False
     return header.transform is not None or header.crs is not None
 

@@ -58,8 +58,20 @@ def driver_of(source: str) -> str:
     for magic, driver in _MAGIC.items():
         if start.startswith(magic):
             return driver
-    raise unreadable(source, f'it begins with {start[:8]!r} and is no GeoTIFF, VRT, JPEG 2000 or '
-                     'Erdas Imagine file')
+    if _described(Path(source)):
+        return 'ENVI'
+    raise unreadable(source, f'it begins with {start[:8]!r} and is no GeoTIFF, VRT, JPEG 2000, '
+                     'Erdas Imagine or ENVI file')
+
+
+def _described(path: Path) -> bool:
+    """Tell whether an ENVI header lies beside a file of bare values."""
+    for beside in (path.with_suffix('.hdr'), path.with_suffix('.HDR'),
+                   Path(f'{path}.hdr'), Path(f'{path}.HDR')):
+        if beside.is_file() and beside != path:
+            with open(beside, 'rb') as file:
+                return file.read(4) == b'ENVI'
+    return False
 
 
 def mosaic(given: str | Path | Sequence[str | Path]) -> tuple[str, str]:

@@ -208,6 +208,9 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
         say(remark)
     if check.verdict == 'refuse' and not options.force:
         raise Refused(check, pair.name)
+    for finding in check.findings:
+        if finding.status != 'ok':
+            say(f'pair check, {finding.name}: {finding.text}')
     lattice, blocks = _divide(pair, reader, facts, options)
     reader.release()
     return PreparedScene(pair, reader, lattice, blocks, check)
