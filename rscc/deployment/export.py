@@ -5,10 +5,12 @@ exported is refused with the reason before anything is written; what was exporte
 compared with torch before it gets its name.
 """
 import json
+import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -249,6 +251,20 @@ def _caption_record(head: CaptionHead) -> CaptionRecord:
     return CaptionRecord(rules, detokenizer)
 
 
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what the exporter says about its own inside."""
+    logger = logging.getLogger('onnxscript')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 class Writer:
     """Writes the graphs of one model and compares them with torch.
 
@@ -351,8 +367,7 @@ class Writer:
     def _write(self, path: Path, module: nn.Module, arguments: list, inputs: list[str],
                outputs: list[str], shapes: dict, says: Mapping[str, str]) -> Any:
         """Write one graph, compare it with torch, and return its session."""
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of the exporter about its own inside
+        with _quiet_exporter():
             program = torch.onnx.export(
                 module, tuple(arguments), input_names=inputs, output_names=outputs,
                 dynamic_shapes=shapes, opset_version=self.record.opset, dynamo=True,
@@ -370,7 +385,11 @@ class Writer:
         known = {value.name for value in session.get_inputs()}
         feed = {name: tensor.numpy() for name, tensor in zip(inputs, flat, strict=True)
                 if name in known}
-        found = session.run(None, feed)
+        try:
+            found = session.run(None, feed)
+        except Exception as error:  # onnxruntime raises kinds of its own
+            raise ValueError('the exported graph does not run: '
+                             f'{str(error).strip().splitlines()[0][:300]}') from error
         for output, own, true in zip(session.get_outputs(), found, module(*arguments),
                                      strict=True):
             scale = max(float(true.abs().max()) if true.numel() else 0.0, 1e-3)
