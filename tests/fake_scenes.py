@@ -96,6 +96,17 @@ def write_pair(folder, name='town', dates=None, **options):
     return ScenePair(name, *paths)
 
 
+def damage(path, row, column):
+    """Overwrite a tile of 64 x 64 pixels, counted from 0, in a file of :func:`write_tiff`."""
+    import rasterio
+    with rasterio.open(path) as file:
+        place, size = (int(file.get_tag_item(f'BLOCK_{what}_{column}_{row}', 'TIFF', bidx=1))
+                       for what in ('OFFSET', 'SIZE'))
+    data = bytearray(Path(path).read_bytes())
+    data[place:place + size] = b'\xff' * size
+    Path(path).write_bytes(data)
+
+
 def block_files(folder):
     """Return the bytes of every block of a run, by name."""
     return {path.name: path.read_bytes() for path in sorted(Path(folder, 'blocks').glob('*.npz'))}

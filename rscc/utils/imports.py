@@ -16,6 +16,7 @@ EXTRAS = {
     'pyproj': 'geo',
     'pyarrow': 'geo',
     'skimage': 'geo',
+    'ray': 'ray',
     'onnx': 'onnx',
     'onnxruntime': 'onnx',
     'onnxscript': 'onnx',

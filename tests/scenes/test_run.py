@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_scenes import SMALL, Difference, block_files, pictures, write_pair, write_tiff
+from fake_scenes import SMALL, Difference, block_files, damage, pictures, write_pair, write_tiff
 
 from rscc.scenes import block_files as files
 from rscc.scenes import run as run_module
@@ -225,13 +225,7 @@ def test_windows_without_data_never_meet_the_model(tmp_path):
 
 
 def test_a_damaged_tile_is_masked_counted_and_listed(pair, whole, tmp_path):
-    path = Path(pair.img_to)
-    with rasterio.open(path) as file:
-        # Where the tile of rows 64 to 127 and columns 128 to 191 lies in the file.
-        offset = int(file.get_tag_item('BLOCK_OFFSET_2_1', 'TIFF', bidx=1))
-    data = bytearray(path.read_bytes())
-    data[offset + 20:offset + 400] = os.urandom(380)
-    path.write_bytes(data)
+    damage(pair.img_to, 1, 2)
     done = run_scenes([pair], Difference(), tmp_path / 'out', SMALL)
     gaps = done.summaries['town']['gaps']
     assert done.gaps == len(gaps) > 0
@@ -248,9 +242,7 @@ def test_a_damaged_tile_is_masked_counted_and_listed(pair, whole, tmp_path):
 
 
 def test_a_damaged_tile_does_not_stop_percentiles(pair, tmp_path):
-    data = bytearray(Path(pair.img_to).read_bytes())
-    data[len(data) // 2:len(data) // 2 + 300] = os.urandom(300)
-    Path(pair.img_to).write_bytes(data)
+    damage(pair.img_to, 2, 3)
     done = run_scenes([pair], Difference(), tmp_path / 'out', replace(SMALL, scale='percentile'))
     assert done.gaps > 0
 
