@@ -1,6 +1,6 @@
 """Changed regions of a scene as rows: place on the map, area on the ground, score, sentence."""
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -235,7 +235,8 @@ class FindingsCollector:
 
     def _region_rows(self, found: PixelRegions, areas: np.ndarray, names: dict[int, str],
                      windows: Sequence[WindowSentence]) -> 'GeoDataFrame':
-        chosen = best_windows(found, windows)
+        unchanged = frozenset(self.scene.facts.no_change_captions)
+        chosen = best_windows(found, windows, unchanged)
         outlines = found.outlines
         if self.options.simplify > 0:
             outlines = require('shapely', 'polygons').simplify(outlines, self.options.simplify,
@@ -283,23 +284,27 @@ def class_names(known: Sequence[str], counts: np.ndarray) -> dict[int, str]:
     return names
 
 
-def best_windows(found: PixelRegions, windows: Sequence[WindowSentence]) -> np.ndarray:
+def best_windows(found: PixelRegions, windows: Sequence[WindowSentence],
+                 unchanged: Collection[str] = ()) -> np.ndarray:
     """Choose the window whose sentence a region gets.
 
-    Of windows that the model calls changed, else of the others, it is the one that holds most of
-    the region's pixels; of several, the one in whose middle it lies best.
+    Of windows that the model calls changed, in its sentence too before those whose sentence denies
+    it, else of the others, it is the one that holds most of the region's pixels; of several, the
+    one in whose middle it lies best.
 
     Args:
         found: The regions.
         windows: What was put into words.
+        unchanged: Sentences of the training data for pairs without change.
 
     Returns:
         Index of each region's window, int64 (n,); -1 where none holds any of it.
     """
     best = np.full(len(found.values), -1, np.int64)
-    for flag in (True, False):
-        chosen = np.array([index for index, window in enumerate(windows) if window.flag == flag],
-                          np.int64)
+    ranks = np.array([2 if not window.flag else window.sentence in unchanged
+                      for window in windows], np.int64)
+    for rank in range(3):
+        chosen = np.flatnonzero(ranks == rank)
         if not len(chosen):
             continue
         boxes = np.array([windows[index].box for index in chosen], np.int64)
