@@ -54,6 +54,14 @@ class PairCheck:
         verdict = max((finding.status for finding in findings), key=_RANK.index)
         return cls(verdict, tuple(findings), shift)
 
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> 'PairCheck':
+        """Return the check that :meth:`to_dict` described."""
+        shift = stored['shift']
+        return cls(stored['verdict'],
+                   tuple(CheckFinding(**finding) for finding in stored['findings']),
+                   None if shift is None else tuple(shift))
+
     @property
     def reasons(self) -> list[str]:
         """Texts of the findings that are not ok."""

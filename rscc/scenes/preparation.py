@@ -1,6 +1,6 @@
 """A scene made ready: files opened, dates on one grid, checked, divided into windows and blocks."""
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
 from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
 from rscc.scenes.model_pass import SAMPLE_EVERY, PassOptions
 from rscc.scenes.pair_check import PairCheck, check_pair
+from rscc.scenes.plans import Plans, findings_of, scale_of, stored_scale
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import Reading, open_date
 from rscc.utils import require
@@ -178,7 +179,8 @@ class PreparedScene:
 
 
 def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
-                  say: Callable[[str], object] = lambda text: None) -> PreparedScene:
+                  say: Callable[[str], object] = lambda text: None,
+                  plans: Plans | None = None) -> PreparedScene:
     """Open, check and divide a scene.
 
     Args:
@@ -186,6 +188,7 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
         facts: Of the model: what it was trained on decides bands, scale and windows.
         options: Over these.
         say: Told what was done to the dates.
+        plans: Findings of other processes about the same scene, which are not looked for again.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -193,6 +196,40 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
         ValueError: If the files cannot be read, do not fit, or are too few or many.
     """
     _check_dates(pair, facts)
+    key = _key(pair, facts, options)
+    found = None if plans is None else plans.find(key)
+    if found is None:
+        reader, check = _looked_at(pair, facts, options)
+    else:
+        reader, check = _opened(pair, facts, options, found), PairCheck.from_dict(found['check'])
+    for remark in reader.remarks:
+        say(remark)
+    if check.verdict == 'refuse' and not options.force:
+        raise Refused(check, pair.name)
+    for finding in check.findings:
+        if finding.status != 'ok':
+            say(f'pair check, {finding.name}: {finding.text}')
+    lattice, blocks = _divide(pair, reader, facts, options, found and found['nodata'])
+    if plans is not None and found is None:
+        plans.keep(key, findings_of(reader, check, [block.nodata for block in blocks]))
+    reader.release()
+    return PreparedScene(pair, reader, lattice, blocks, check)
+
+
+def _key(pair: ScenePair, facts: ModelFacts, options: SceneOptions) -> dict[str, Any]:
+    """Return what the findings about a scene depend on."""
+    return dict(
+        sources=[[fingerprint(file) for file in files_of(date)] for date in pair.dates],
+        area=None if options.area is None else fingerprint(options.area),
+        options=[options.bands, stored_scale(options.scale), options.assume_same_grid,
+                 options.align, options.match_histogram, options.block_pixels],
+        facts=[facts.window, facts.overlap, facts.bands, stored_scale(facts.scale),
+               facts.ground_resolution], versions=versions())
+
+
+def _looked_at(pair: ScenePair, facts: ModelFacts, options: SceneOptions
+               ) -> tuple[PairReader, PairCheck]:
+    """Open a scene and look at all of it."""
     reading = Reading(options.bands or facts.bands,
                       facts.scale if options.scale is None else options.scale)
     dates = [open_date(date, reading) for date in pair.dates]
@@ -204,16 +241,18 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
     check = check_pair(reader, facts)
     if options.align and check.shift is not None and any(check.shift):
         reader = PairReader(dates, offset=check.shift, **shared)
-    for remark in reader.remarks:
-        say(remark)
-    if check.verdict == 'refuse' and not options.force:
-        raise Refused(check, pair.name)
-    for finding in check.findings:
-        if finding.status != 'ok':
-            say(f'pair check, {finding.name}: {finding.text}')
-    lattice, blocks = _divide(pair, reader, facts, options)
-    reader.release()
-    return PreparedScene(pair, reader, lattice, blocks, check)
+    return reader, check
+
+
+def _opened(pair: ScenePair, facts: ModelFacts, options: SceneOptions, found: dict[str, Any]
+            ) -> PairReader:
+    """Open a scene as another process found it."""
+    tables = None if found['tables'] is None else np.array(found['tables'], np.uint8)
+    reader = SceneRecipe(
+        pair, options.bands or facts.bands, tuple(map(scale_of, found['scales'])),
+        tuple(found['offset']), tables, options.area, options.assume_same_grid).open()
+    reader.remarks = list(found['remarks'])
+    return reader
 
 
 def _check_dates(pair: ScenePair, facts: ModelFacts) -> None:
@@ -223,16 +262,19 @@ def _check_dates(pair: ScenePair, facts: ModelFacts) -> None:
         raise ValueError(f"scene '{pair.name}': this model reads {wanted}; {given}")
 
 
-def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: SceneOptions
-            ) -> tuple[Grid | None, tuple[Block, ...]]:
+def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: SceneOptions,
+            nodata: Sequence[float] | None = None) -> tuple[Grid | None, tuple[Block, ...]]:
     grid = reader.grid
     if facts.window is None and max(grid.width, grid.height) > _WHOLE_SIDE:
         raise ValueError(f"scene '{pair.name}' has {grid.width} x {grid.height} pixels, and "
                          f"'{facts.weights}' does not tell what its training images covered: give "
                          'the side of the windows in pixels (--window)')
     lattice = window_grid(grid.height, grid.width, facts.window, facts.overlap)
-    _, valid = reader.reduced()
+    valid = np.ones((1, 1), bool) if nodata else reader.reduced()[1]
     blocks = plan_blocks(pair.name, grid, lattice, valid, reader.block, options.block_pixels)
+    if nodata:
+        blocks = [replace(block, nodata=share) for block, share
+                  in zip(blocks, nodata, strict=True)]
     return lattice, tuple(blocks)
 
 

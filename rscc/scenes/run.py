@@ -18,6 +18,7 @@ from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
 from rscc.scenes.map_files import write_maps
 from rscc.scenes.model_pass import BlockPass
 from rscc.scenes.pictures import write_pictures
+from rscc.scenes.plans import Plans
 from rscc.scenes.preparation import (
     SceneOptions,
     ScenePair,
@@ -106,7 +107,8 @@ class SceneRun:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f'several scenes are called {twice[:3]}: give each its own name')
-        self.scenes = {pair.name: prepare_scene(pair, predictor.facts, self.options, say)
+        plans = Plans(self.out / BLOCKS)
+        self.scenes = {pair.name: prepare_scene(pair, predictor.facts, self.options, say, plans)
                        for pair in pairs}
         if self.options.choose_window and self.scenes:
             self._choose_window()

@@ -157,7 +157,8 @@ class RasterDate(DateImage):
         self.name, self._source, self.reading = name, source, reading
         self._target, self._resampling, self._overview = target, resampling, overview
         self._local = threading.local()
-        file = self._open()
+        self._handles: list[Any] = []
+        file = self._handle()
         own = file if target is None else file.src_dataset
         self.own_grid = _grid_of(own, self._rasterio)
         self.grid = target or self.own_grid
@@ -264,11 +265,17 @@ class RasterDate(DateImage):
         """Return this thread's handle: GDAL's are not for several threads at once."""
         if getattr(self._local, 'file', None) is None:
             self._local.file = self._open()
+            self._handles.append(self._local.file)
         return self._local.file
 
     def release(self) -> None:
         """Close the handles of all threads."""
         self._local = threading.local()
+        while self._handles:
+            handle = self._handles.pop()
+            handle.close()
+            if self._target is not None:
+                handle.src_dataset.close()
 
     def _open(self) -> Any:
         options = {} if self._overview is None else dict(overview_level=self._overview)
