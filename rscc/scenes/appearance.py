@@ -199,6 +199,8 @@ def hint_haze(frames: Sequence[np.ndarray], valid: np.ndarray) -> CheckFinding:
 
 
 def percent(share: float) -> str:
-    """Return a share for people: whole per cents, or one decimal near 0 and 100."""
+    """Return a share for people: whole per cents, more exact near 0 and 100."""
     number = 100 * share
+    if 0 < number < 0.1 or 99.9 < number < 100:
+        return '< 0.1 %' if number < 1 else '> 99.9 %'
     return f'{number:.0f} %' if number in (0, 100) or 1 <= number <= 99 else f'{number:.1f} %'
