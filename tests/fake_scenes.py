@@ -1,8 +1,9 @@
 """Georeferenced pairs of dates, and stand-in models that answer them without weights.
 
-``python tests/fake_scenes.py FROM TO OUT [I/N] [SECONDS]`` answers a pair in a process of its own,
-and computes each batch for at least that long.
+``python tests/fake_scenes.py FROM TO --out DIR [--part I/N | --combine] [--pause SECONDS]`` answers
+a pair in a process of its own, and ends with code 3 where places could not be read.
 """
+import argparse
 import os
 import sys
 import time
@@ -112,7 +113,21 @@ def block_files(folder):
     return {path.name: path.read_bytes() for path in sorted(Path(folder, 'blocks').glob('*.npz'))}
 
 
+def main():
+    """Answer a pair in a process of its own."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('dates', nargs=2)
+    parser.add_argument('--out', required=True)
+    parser.add_argument('--part')
+    parser.add_argument('--combine', action='store_true')
+    parser.add_argument('--pause', type=float, default=0.0)
+    args = parser.parse_args()
+    part = args.part and tuple(map(int, args.part.split('/')))
+    done = run_scenes([ScenePair('town', *args.dates)], Difference(pause=args.pause), args.out,
+                      SMALL, part, args.combine)
+    print(f'OMP_NUM_THREADS={os.environ.get("OMP_NUM_THREADS")}')
+    sys.exit(3 if done.gaps else 0)
+
+
 if __name__ == '__main__':
-    pair, out, rest = ScenePair('town', *sys.argv[1:3]), sys.argv[3], sys.argv[4:]
-    part = tuple(map(int, rest[0].split('/'))) if rest and '/' in rest[0] else None
-    run_scenes([pair], Difference(pause=float(rest[-1]) if rest else 0.0), out, SMALL, part)
+    main()

@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'change.tif, changes.gpkg, summary.json and report.html')
     group.add_argument('--scenes', metavar='FILE', help='list of scenes: CSV or GeoParquet with '
                        'the columns name, from, to, or STAC items')
+    group.add_argument('--asset', metavar='NAME', help="asset of STAC items that have none named "
+                       "'from' and 'to' (visual)")
     group.add_argument('--dry-run', action='store_true', help='say windows, minutes, memory and '
                        'disk, and compute nothing')
     group.add_argument('--aoi', metavar='FILE', help='polygons that limit the work')
@@ -89,6 +91,8 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
                      'one of them')
     if args.part and args.combine:
         parser.error('--part and --combine exclude each other: parts first, then --combine')
+    if args.asset and not args.scenes:
+        parser.error('--asset concerns lists of scenes: --scenes FILE')
     for name in ('min_area', 'simplify'):
         if (getattr(args, name) or 0) < 0:
             parser.error(f'{_flag(name)} {getattr(args, name)}: expected 0 or more')
@@ -213,7 +217,7 @@ def _factory(args: argparse.Namespace, decoding: dict[str, Any]) -> Any:
 def _pairs(args: argparse.Namespace) -> list:
     if args.scenes:
         from rscc.scenes.scene_lists import read_scenes
-        return read_scenes(args.scenes)
+        return read_scenes(args.scenes, args.asset or 'visual')
     from rscc.apis.scenes import scene_of
     pair = scene_of(args.img or args.img_from, args.img_to)
     for date in pair.dates:

@@ -52,7 +52,7 @@ def same_results(one, other):
 def in_process(repo, pair, out, *arguments):
     """Answer the pair in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, repo / 'tests/fake_scenes.py', pair.img_from, pair.img_to, out,
+        [sys.executable, repo / 'tests/fake_scenes.py', pair.img_from, pair.img_to, '--out', out,
          *map(str, arguments)], cwd=repo, env=os.environ | {'PYTHONPATH': str(repo)},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -182,7 +182,7 @@ def test_a_model_that_fails_keeps_the_blocks_before(pair, tmp_path):
 
 def test_two_processes_on_the_same_part_do_no_damage(repo, pair, whole, tmp_path):
     out = tmp_path / 'twice'
-    processes = [in_process(repo, pair, out, '1/2', 0.02) for _ in range(2)]
+    processes = [in_process(repo, pair, out, '--part', '1/2', '--pause', 0.02) for _ in range(2)]
     for process in processes:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said.decode()
@@ -194,7 +194,7 @@ def test_two_processes_on_the_same_part_do_no_damage(repo, pair, whole, tmp_path
 def test_a_killed_run_goes_on_where_it_was(repo, pair, whole, tmp_path):
     out, draw, kills = tmp_path / 'killed', random.Random(0), []
     for wanted in (0, 1, 3, 6):  # blocks that are there when the process is killed, at least
-        process = in_process(repo, pair, out, 0.03)
+        process = in_process(repo, pair, out, '--pause', 0.03)
         try:
             deadline = time.monotonic() + 60
             while len(list(out.glob('blocks/*.npz'))) < wanted or not out.exists():
