@@ -17,7 +17,8 @@ PAGES = sorted({name for pair in PAIRS for name in pair})
 COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export|rscc)\s')
 # The Python tool that a shell script hands its further arguments to.
 FORWARDS = {'dist_train.sh': 'train.py', 'slurm_train.sh': 'train.py',
-            'dist_test.sh': 'test.py', 'slurm_test.sh': 'test.py'}
+            'dist_test.sh': 'test.py', 'slurm_test.sh': 'test.py',
+            'parallel_scene.sh': 'infer.py', 'slurm_scene.sh': 'infer.py'}
 
 
 def read(name):
@@ -218,6 +219,20 @@ def test_the_layers_of_the_package_are_those_of_the_imports(page):
              for layer, cell in re.findall(r'^\| (\d+) \| ([^|]+) \|', read(page), re.M)
              for name in re.findall(r'`rscc/(\w+(?:\.py)?)`', cell)}
     assert shown == {part: floor for part, floor in FLOORS.items() if part}
+
+
+@pytest.mark.parametrize('page', ['docs/en/scaling.md', 'docs/zh_cn/scaling.md'])
+def test_the_cost_of_a_country_follows_from_the_formula(page):
+    rows = re.findall(r'^\| \S+ \| ([\d,]+) \| ([\d.]+) \| ([\d,]+) \| ([\d.,]+) \| ([\d.,]+) \| '
+                      r'([\d.,]+) \|$', read(page), re.M)
+    assert len(rows) == 4
+    for row in rows:
+        area, resolution, megapixels, core_hours, hours, disk = (
+            float(cell.replace(',', '')) for cell in row)
+        assert megapixels == area / resolution**2
+        for shown, exact in ((core_hours, megapixels / 3600), (hours, megapixels / 360000),
+                             (disk, megapixels * 2.5 / 1000)):
+            assert shown == pytest.approx(exact, rel=0.07)
 
 
 def test_the_example_of_a_new_part_works():
