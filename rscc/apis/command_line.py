@@ -242,6 +242,8 @@ def _on_purpose(file: str, code: str) -> bool:
 
 def _log_traceback() -> str | None:
     """Append the current traceback to the run's log file and return that file's name."""
+    if 'mmengine' not in sys.modules:  # then there is no log, and exported models do without it
+        return None
     from mmengine.logging import MMLogger  # late, see above
     logger = MMLogger.get_current_instance()
     files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]

@@ -47,7 +47,7 @@ class Drawn:
 
 
 @pytest.mark.parametrize('options', [
-    dict(), dict(max_tokens=1), dict(max_tokens=3), dict(min_tokens=4),
+    {}, dict(max_tokens=1), dict(max_tokens=3), dict(min_tokens=4),
     dict(repetition_penalty=1.7), dict(repetition_penalty=0.6), dict(no_repeat_ngram=1),
     dict(no_repeat_ngram=2), dict(no_repeat_ngram=3, min_tokens=9, repetition_penalty=2.0)])
 def test_ids_and_scores_are_those_of_torchs_search(options):

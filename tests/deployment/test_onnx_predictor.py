@@ -140,7 +140,7 @@ def test_one_and_two_classes_have_one_probability():
 class TestWrongFiles:
 
     def test_no_file_and_no_onnx(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="no exported model at '.*none.onnx'"):
+        with pytest.raises(FileNotFoundError, match=r"no exported model at '.*none.onnx'"):
             OnnxPredictor(tmp_path / 'none.onnx')
         (tmp_path / 'text.onnx').write_text('no graph')
         with pytest.raises(ValueError, match=r"cannot read '.*text.onnx': .*no ONNX file or damag"):
@@ -171,7 +171,7 @@ class TestWrongFiles:
         (None, "is no export of rscc: it has no record 'rscc'"),
         (dict(format=9), 'in format 9 and this rscc .* update rscc'),
         (dict(kind='six-band'), 'export the model without --six-band'),
-        (dict(facts=dict()), "lacks 'task'")])
+        (dict(facts={}), "lacks 'task'")])
     def test_another_record_is_refused(self, joint, change, message):
         import onnx
         model = onnx.load(joint)
