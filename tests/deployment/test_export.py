@@ -204,3 +204,19 @@ def test_a_graph_unlike_torch_gets_no_name(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="does not answer as torch does: 'change_logits'"):
         export_onnx(None, checkpoint, tmp_path / 'out' / 'm.onnx')
     assert list(Path(tmp_path / 'out').iterdir()) == []
+
+
+@pytest.mark.slow
+def test_weights_beside_the_graph_move_with_it(tmp_path, monkeypatch):
+    save = torch.onnx.ONNXProgram.save
+    monkeypatch.setattr(torch.onnx.ONNXProgram, 'save',
+                        lambda program, path: save(program, path, external_data=True))
+    checkpoint = tiny.save(tmp_path / 'm.pth', dict(tiny.JOINT, caption_head=None),
+                           steps=(dict(type='FramesResize', size=32), ))
+    done = export_onnx(None, checkpoint, tmp_path / 'out' / 'm.onnx')
+    assert [path.name for path in done.files] == ['m.onnx', 'm.onnx.data']
+    answer, = OnnxPredictor(done.files[0]).predict(tiny.windows(1, 32, 32), ['never'])
+    assert np.isfinite(answer.probabilities).all()
+    done.files[1].unlink()
+    with pytest.raises(ValueError, match=r'cannot read .*m\.onnx'):
+        OnnxPredictor(done.files[0])

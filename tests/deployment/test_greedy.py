@@ -103,7 +103,7 @@ def test_decoding_options_change_the_rules_as_far_as_greedy_search_goes():
         (), (), (3, ), max_tokens=5, min_tokens=2)
     with pytest.raises(ValueError, match="greedily and have no decoding option 'num_beams'"):
         rules.updated(dict(num_beams=3))
-    with pytest.raises(ValueError, match="no decoding option 'max_token'. Did you mean"):
+    with pytest.raises(ValueError, match=r"no decoding option 'max_token'\. Did you mean"):
         rules.updated(dict(max_token=3))
     with pytest.raises(ValueError, match='max_tokens <= 20'):
         rules.updated(dict(max_tokens=21))
