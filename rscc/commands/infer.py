@@ -98,6 +98,10 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error(f'no CKPT is given. {GET_CHECKPOINT}')
     if args.model and args.onnx:
         parser.error(f"--onnx holds the model; found '{args.model[0]}' beside it")
+    for flag in ('amp', 'device', 'cfg_options') if args.onnx else ():
+        if getattr(args, flag):
+            parser.error(f"--{flag.replace('_', '-')} is for checkpoints: an exported model "
+                         'computes on the CPU as it was exported')
     if args.model and len(args.model) > 2:
         parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
     if args.attention and not args.out:

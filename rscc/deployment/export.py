@@ -265,6 +265,14 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _reason(error: BaseException) -> str:
+    """Return the first line of what an exporter's error comes from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {lines[0][:300]}'
+
+
 class Writer:
     """Writes the graphs of one model and compares them with torch.
 
@@ -313,12 +321,12 @@ class Writer:
             session = self._write(self.path, graph, [frames], ['frames'], graph.names, shapes,
                                   record)
             self._compare(session, graph, [self._frames((4 * unit, 2 * unit), 1)], ['frames'])
-        except (torch.onnx.OnnxExporterError, ValueError) as error:
+        except ValueError as error:
             size = self.record.facts.window
             if size is None:
                 raise ValueError('the model cannot be traced for images of any size, and it is '
                                  'not known what a training image covered: give --window PIXELS '
-                                 f'({str(error).strip().splitlines()[-1]})') from error
+                                 f'({error})') from error
             size = self.record.preparation.filled(*size)
             print_log('the model cannot be traced for images of any size; the exported file takes '
                       f'windows of up to {size[0]} x {size[1]} pixels', 'current', 30)
@@ -358,20 +366,24 @@ class Writer:
                              + ('it is not known what a training image covered'
                                 if size is None else f'this model reads {size[0]} x {size[1]}')
                              + ': give --window PIXELS')
+        graph = SixBandGraph(self.model).eval()
         bands = torch.rand(2, 6, *size, generator=torch.Generator().manual_seed(0))
-        self._write(self.path, SixBandGraph(self.model).eval(), [bands], ['bands'],
-                    ['probabilities'], {'bands': {0: 'batch'}},
-                    {KEY: self.record.to_json()} | plugin_metadata(
-                        facts, size[0], self.model.change_head.num_classes))
+        says = plugin_metadata(facts, size[0], channels=graph(bands)[0].shape[1])
+        self._write(self.path, graph, [bands], ['bands'], ['probabilities'],
+                    {'bands': {0: 'batch'}}, says | {KEY: self.record.to_json()})
 
     def _write(self, path: Path, module: nn.Module, arguments: list, inputs: list[str],
                outputs: list[str], shapes: dict, says: Mapping[str, str]) -> Any:
         """Write one graph, compare it with torch, and return its session."""
-        with _quiet_exporter():
-            program = torch.onnx.export(
-                module, tuple(arguments), input_names=inputs, output_names=outputs,
-                dynamic_shapes=shapes, opset_version=self.record.opset, dynamo=True,
-                verbose=False)
+        try:
+            with _quiet_exporter():
+                program = torch.onnx.export(
+                    module, tuple(arguments), input_names=inputs, output_names=outputs,
+                    dynamic_shapes=shapes, opset_version=self.record.opset, dynamo=True,
+                    verbose=False)
+        except torch.onnx.OnnxExporterError as error:
+            raise ValueError(f"torch's exporter cannot write '{path.name}': {_reason(error)}"
+                             ) from error
         program.model.metadata_props.update(says)
         program.save(path)
         session = open_session(path)
@@ -392,10 +404,18 @@ class Writer:
                              f'{str(error).strip().splitlines()[0][:300]}') from error
         for output, own, true in zip(session.get_outputs(), found, module(*arguments),
                                      strict=True):
-            scale = max(float(true.abs().max()) if true.numel() else 0.0, 1e-3)
-            difference = (float(np.abs(own - true.numpy()).max()) / scale if true.numel() else 0.0)
-            self.differences.append(difference)
-            if own.shape != tuple(true.shape) or not difference <= TOLERANCE:
+            self.differences.append(_difference(own, true.numpy()))
+            if not self.differences[-1] <= TOLERANCE:
                 raise ValueError(f"the exported graph does not answer as torch does: '{output.name}"
-                                 f"' {list(own.shape)} differs by {difference:.2g} of its largest "
-                                 f'value, at most {TOLERANCE:g} was expected; try another --opset')
+                                 f"' {list(own.shape)} differs by {self.differences[-1]:.2g} of "
+                                 f'its largest value, at most {TOLERANCE:g} was expected; try '
+                                 'another --opset')
+
+
+def _difference(own: np.ndarray, true: np.ndarray) -> float:
+    """Return the largest difference over the largest value; infinite between other shapes."""
+    if own.shape != true.shape:
+        return float('inf')
+    if not true.size:
+        return 0.0
+    return float(np.abs(own - true).max() / max(np.abs(true).max(), 1e-3))

@@ -242,7 +242,6 @@ class OnnxPredictor(Predictor):
         changed = values > self.facts.threshold if values.ndim == 2 else values.argmax(0) != 0
         return bool(changed.mean() >= CHANGED_SHARE)
 
-
     def tells_of_change(self, sentence: str) -> bool:
         """Return whether a sentence says that something changed."""
         return not says_no_change(sentence, self.facts.no_change_captions,

@@ -49,7 +49,7 @@ def test_exported_models_answer_as_torch_does_at_every_size(exported, name):
     for number, size in enumerate(SIZES):
         windows = tiny.windows(6, *size, dates=predictor.facts.dates, seed=number)
         for true in assert_answers_are_torchs(inferencer, predictor, windows):
-            sentences.add(true.caption if true.captions else None)
+            sentences |= {(said.text, round(said.score, 3)) for said in true.captions}
             classes |= set(np.unique(true.mask).tolist()) if true.mask is not None else {0, 1}
     # The images matter: answers differ from each other.
     assert len(classes) > 1
