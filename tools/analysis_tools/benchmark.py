@@ -11,6 +11,7 @@ Examples::
     python tools/analysis_tools/benchmark.py frozen
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
+    python tools/analysis_tools/benchmark.py scene --sides 2500 5000
     python tools/analysis_tools/benchmark.py all --write
 
 ``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
@@ -34,7 +35,7 @@ ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'], ['frozen'],
-    ['denoiser'], ['loader'], ['metric'])
+    ['denoiser'], ['loader'], ['metric'], ['scene'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -106,6 +107,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--predictions', metavar='FILE', help='one sentence a line')
     sub.add_argument('--split', default='test', help='of the references (%(default)s)')
     sub.add_argument('--pairs', type=int, default=1929, help='made-up captions (%(default)s)')
+    sub = add('scene', rounds, text='scenes from files to files: throughput, memory, parts')
+    sub.add_argument('--sides', type=int, nargs='+', default=[2500, 5000, 10000], metavar='PIXELS',
+                     help='of the scenes, two or more (2500 5000 10000)')
+    sub.add_argument('--detectors', nargs='+', metavar='D', help='of resnet18, quickstart (both)')
+    sub.add_argument('--batch-size', type=int, default=8, help='windows at once (%(default)s)')
+    sub.add_argument('--block-size', type=int, default=4096, metavar='PIXELS',
+                     help='side of a block, about (%(default)s)')
     add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)
 
