@@ -94,7 +94,8 @@ class ModelPass:
         return results
 
     def answer(self, prepared: list[dict], decoding: Mapping[str, Any],
-               describe: Sequence[Chooser] | None = None) -> list[ChangeDataSample]:
+               describe: Sequence[Chooser] | None = None, classes: bool = True
+               ) -> list[ChangeDataSample]:
         """Answer a batch, in halves where the memory does not suffice for the whole.
 
         Args:
@@ -102,9 +103,10 @@ class ModelPass:
             decoding: Over the config's options of the caption head.
             describe: Of each window, whether it is put into words, told from its map and flag; None
                 for all.
+            classes: Whether ``pred_sem_seg`` is wanted beside ``seg_logits``.
         """
         try:
-            return self._at_once(prepared, decoding, describe)
+            return self._at_once(prepared, decoding, describe, classes)
         except (MemoryError, RuntimeError) as error:
             lacking = isinstance(error, MemoryError) or any(
                 sign in str(error).lower() for sign in _OUT_OF_MEMORY)
@@ -114,23 +116,24 @@ class ModelPass:
         print_log(f'memory does not suffice for {len(prepared)} windows at once: answering {half} '
                   'at a time', 'current', 30)
         return [answer for part in (slice(half), slice(half, None)) for answer in self.answer(
-            prepared[part], decoding, None if describe is None else describe[part])]
+            prepared[part], decoding, None if describe is None else describe[part], classes)]
 
     def _at_once(self, prepared: list[dict], decoding: Mapping[str, Any],
-                 describe: Sequence[Chooser] | None) -> list[ChangeDataSample]:
+                 describe: Sequence[Chooser] | None, classes: bool) -> list[ChangeDataSample]:
         # Autocast keeps cast weights from call to call, which inference mode forbids.
         if self.amp:
             with torch.no_grad(), reduced_precision(self.device.type):
-                return to_float32(self._run(prepared, decoding, describe))
+                return to_float32(self._run(prepared, decoding, describe, classes))
         with torch.inference_mode():
-            return self._run(prepared, decoding, describe)
+            return self._run(prepared, decoding, describe, classes)
 
     def _run(self, prepared: list[dict], decoding: Mapping[str, Any],
-             describe: Sequence[Chooser] | None) -> list[ChangeDataSample]:
+             describe: Sequence[Chooser] | None, classes: bool) -> list[ChangeDataSample]:
         batch, model = pseudo_collate(prepared), self.loaded.model
-        # A model of the user's own describes every window.
-        choice = {} if describe is None or not isinstance(model, ChangeInterpreter) else dict(
-            describe=describe)
+        choice = {}  # a model of the user's own describes every window, and draws every map
+        if isinstance(model, ChangeInterpreter):
+            choice = {} if describe is None else dict(describe=describe)
+            choice |= {} if classes else dict(classes=False)
         if not decoding and not choice:
             return model.test_step(batch)
         data = model.data_preprocessor(batch, False)

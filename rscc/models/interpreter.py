@@ -51,17 +51,22 @@ def masks_at_original_size(logits: Tensor, metas: list[dict]) -> list[Tensor]:
     Returns:
         N tensors (classes, H_i, W_i), float32.
     """
-    sized = []
-    for scores, meta in zip(logits.float(), metas, strict=True):
-        # Padding lies at the bottom and right; what is left has the size before it.
-        height, width = meta['img_shape']
-        scores = scores[:, :height, :width]
-        original = tuple(meta.get('ori_shape', (height, width)))
-        if tuple(scores.shape[-2:]) != original:
-            scores = F.interpolate(scores[None], original, mode='bilinear',
-                                   align_corners=False)[0]
-        sized.append(scores)
-    return sized
+    logits = logits.float()
+    sizes = [(tuple(meta['img_shape']), tuple(meta.get('ori_shape', meta['img_shape'])))
+             for meta in metas]
+    if len(set(sizes)) == 1 and len(sizes) == len(logits):  # windows: all in one call
+        return list(_resized(logits, *sizes[0]).contiguous())
+    return [_resized(scores[None], *size)[0]
+            for scores, size in zip(logits, sizes, strict=True)]
+
+
+def _resized(logits: Tensor, shown: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Cut (N, classes, H, W) to what shows the image and bring that to a size."""
+    # Padding lies at the bottom and right; what is left has the size before it.
+    logits = logits[..., :shown[0], :shown[1]]
+    if shown == size:
+        return logits
+    return F.interpolate(logits, size, mode='bilinear', align_corners=False)
 
 
 def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
@@ -269,7 +274,7 @@ class ChangeInterpreter(Part, BaseModel):
 
     def predict(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
                 describe: Sequence[Callable[[ChangeDataSample], bool]] | None = None,
-                **decoding) -> list[ChangeDataSample]:
+                classes: bool = True, **decoding) -> list[ChangeDataSample]:
         """Fill ``data_samples`` with what the heads say and return them.
 
         Args:
@@ -278,6 +283,7 @@ class ChangeInterpreter(Part, BaseModel):
             describe: Of each sample, whether it gets sentences, told from its map and flag, which
                 are there by then; None for all. Where most of a scene is unchanged, words cost most
                 of the time.
+            classes: Draw the map (``pred_sem_seg``); without it ``seg_logits`` alone tell of it.
             **decoding: Passed to the caption head.
         """
         samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
@@ -291,7 +297,7 @@ class ChangeInterpreter(Part, BaseModel):
             logits = (self._mask_logits(features, inputs.shape[-2:]) if options.plain else
                       average_views(lambda images: self._view_logits(images, prompts, options),
                                     inputs, options.views))
-            self._write_masks(logits, samples)
+            self._write_masks(logits, samples, classes)
         if self.flag_head is not None:
             self._write_flags(features, samples)
         if self.caption_head is not None:
@@ -321,13 +327,15 @@ class ChangeInterpreter(Part, BaseModel):
         count = len(features.maps[0]) if features.maps else 0
         return self._change().predict(self._behind_neck(features), [meta] * count)
 
-    def _write_masks(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> None:
+    def _write_masks(self, logits: Tensor, data_samples: list[ChangeDataSample],
+                     classes: bool) -> None:
         metas = [sample.metainfo for sample in data_samples]
         threshold = self._change().threshold
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
             sample.seg_logits = PixelData(data=scores)
-            sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
+            if classes:
+                sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
 
     def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                         decoding: Mapping) -> None:

@@ -110,11 +110,14 @@ class RowBlender:
         elif self.rule == 'or':
             np.maximum(self.sums[place], tile, out=self.sums[place])
         else:
-            # Into memory that is there: new arrays of this size cost more than the arithmetic.
-            if self._scratch is None or self._scratch.shape != tile.shape:
-                self._scratch = np.empty(tile.shape, np.float32)
-            np.multiply(tile > 0.5 if self.rule == 'vote' else tile, weight, out=self._scratch)
-            self.sums[place] += self._scratch
+            # Class by class, into memory that is there: it stays in the processor's cache, and new
+            # arrays of this size cost more than the arithmetic.
+            if self._scratch is None or self._scratch.shape != weight.shape:
+                self._scratch = np.empty(weight.shape, np.float32)
+            for number in np.ndindex(tile.shape[:-2]):
+                values = tile[number] > 0.5 if self.rule == 'vote' else tile[number]
+                np.multiply(values, weight, out=self._scratch)
+                self.sums[number][place] += self._scratch
             self.weights[place] += weight
 
     def _values(self, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:

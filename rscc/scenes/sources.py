@@ -219,23 +219,33 @@ class RasterDate(DateImage):
             return self._part(box, shape)._stored((0, 0, *shape[::-1]), None)
         left, top, right, bottom = box
         window = self._rasterio.windows.Window(left, top, right - left, bottom - top)
-        options, kinds = {}, self._rasterio.enums.Resampling
-        if shape is not None:
-            options = dict(out_shape=(len(self._bands), *shape), resampling=kinds.average)
+        kinds = self._rasterio.enums.Resampling
+        size = shape or (bottom - top, right - left)
+        # Bands beside each other, as they are wanted: turned round later, they cost a copy.
+        pixels = np.empty((*size, len(self._bands)), self.dtype)
         try:
             with self._rasterio.Env(**GDAL_OPTIONS):
                 file = self._handle()
-                pixels = file.read(self._bands, window=window, **options)
-                masks = file.read_masks(self._bands, window=window, **(
-                    options and options | dict(resampling=kinds.nearest)))
+                file.read(self._bands, np.moveaxis(pixels, -1, 0), window=window, **(
+                    {} if shape is None else dict(resampling=kinds.average)))
+                valid = self._valid(file, window, shape)
         except self._rasterio.errors.RasterioIOError as error:
             if self._target is not None and tuple(box) != self.grid.box:
                 # A virtual raster is computed in blocks, larger than what is damaged.
                 return self._part(box, (bottom - top, right - left))._stored(
                     (0, 0, right - left, bottom - top), None)
             raise OSError(f"'{self.name}' is damaged: {error.__cause__ or error}") from error
-        # A pixel holds data where any of its bands does.
-        return np.moveaxis(pixels, 0, -1), masks.any(0)
+        return pixels, valid
+
+    def _valid(self, file: Any, window: Any, shape: tuple[int, int] | None) -> np.ndarray:
+        """Return where there is data: a pixel holds some where any of its bands does."""
+        whole = self._rasterio.enums.MaskFlags.all_valid
+        if all(whole in file.mask_flag_enums[band - 1] for band in self._bands):
+            return np.ones(shape or (window.height, window.width), bool)
+        options = {} if shape is None else dict(
+            out_shape=(len(self._bands), *shape),
+            resampling=self._rasterio.enums.Resampling.nearest)
+        return file.read_masks(self._bands, window=window, **options).any(0)
 
     def _part(self, box: Box, shape: tuple[int, int]) -> 'RasterDate':
         """Return a rectangle of a warped date, as an image of any reduced size.

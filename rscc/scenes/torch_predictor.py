@@ -1,5 +1,6 @@
 """A trained checkpoint as the predictor of scenes."""
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from mmengine.config import Config
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.model_pass import Chooser, ModelPass, file_hash
 from rscc.inference.windows import class_probabilities
-from rscc.models.interpreter import ChangeInterpreter
+from rscc.models.interpreter import ChangeInterpreter, classes_of
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
     Describe,
@@ -47,6 +48,9 @@ class TorchPredictor(Predictor):
                 raise ValueError(f"this model's caption head has no decoding option '{name}'."
                                  f"{did_you_mean(name, known)} It has: {', '.join(known)}")
         self.facts = facts_of(model_pass)
+        self._choosers: dict[Describe, Chooser] = {
+            'never': lambda sample: False, 'always': lambda sample: True,
+            'changed': partial(_changed, threshold=self.facts.threshold)}
 
     @classmethod
     def load(cls, model: str | Path | Config | None, checkpoint: str | Path | None = None,
@@ -62,9 +66,10 @@ class TorchPredictor(Predictor):
         """Answer a batch of windows; only those put into words pass through the caption head."""
         prepared = [self._pass.prepare(frames, f'window {number}')
                     for number, frames in enumerate(windows)]
-        choosers = [_CHOOSERS[when] for when in describe]
+        choosers = [self._choosers[when] for when in describe]
+        # The maps of windows are blended as probabilities: nobody looks at their classes.
         return [_prediction(answer) for answer in self._pass.answer(
-            prepared, self.decoding, choosers)]
+            prepared, self.decoding, choosers, classes=False)]
 
     def enlarged(self, factor: int) -> 'TorchPredictor':
         """Return a predictor of the same model with larger windows, see ``ModelPass.enlarged``."""
@@ -107,23 +112,21 @@ def answered(model_pass: ModelPass) -> tuple[str, ...]:
     return tuple(head for head, key in keys.items() if key in answer)
 
 
-def _changed(sample: ChangeDataSample) -> bool:
+def _changed(sample: ChangeDataSample, threshold: float) -> bool:
     """Tell by the flag, else by the map; a model without either describes every window."""
     if 'pred_change_score' in sample:
         return float(sample.pred_change_score) >= 0.5
-    if 'pred_sem_seg' in sample:
-        return float((sample.pred_sem_seg.data != 0).float().mean()) >= CHANGED_SHARE
+    if 'seg_logits' in sample:
+        classes = classes_of(sample.seg_logits.data, threshold)
+        return float((classes != 0).float().mean()) >= CHANGED_SHARE
     return True
-
-
-_CHOOSERS: dict[Describe, Chooser] = {
-    'never': lambda sample: False, 'always': lambda sample: True, 'changed': _changed}
 
 
 def _prediction(answer: ChangeDataSample) -> WindowPrediction:
     probability = answer.get('pred_change_score')
     return WindowPrediction(
-        class_probabilities(answer) if 'pred_sem_seg' in answer else None,
+        class_probabilities(answer) if 'seg_logits' in answer or 'pred_sem_seg' in answer
+        else None,
         tuple(Sentence(caption.text, float(caption.score))
               for caption in answer.get('pred_captions') or ()),
         None if probability is None else float(probability))
