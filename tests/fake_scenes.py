@@ -46,6 +46,13 @@ class Difference(Predictor):
         self.pause, self.marks = pause, marks
         self.seen, self.asked = [], []
 
+    def enlarged(self, factor):
+        """Return the same with larger windows."""
+        (side, _), (overlap, _), heads = self.facts.window, self.facts.overlap, self.facts.heads
+        larger = Difference(factor * side, overlap, heads)
+        larger.factor = factor
+        return larger
+
     def predict(self, windows, describe):
         """Answer windows by their pixels."""
         if self.marks is not None:

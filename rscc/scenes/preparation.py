@@ -230,8 +230,9 @@ def _key(pair: ScenePair, facts: ModelFacts, options: SceneOptions) -> dict[str,
 def _looked_at(pair: ScenePair, facts: ModelFacts, options: SceneOptions
                ) -> tuple[PairReader, PairCheck]:
     """Open a scene and look at all of it."""
-    reading = Reading(options.bands or facts.bands,
-                      facts.scale if options.scale is None else options.scale)
+    scale = facts.scale if options.scale is None else options.scale
+    # By way of what a plan keeps, so that who takes it has the same numbers to the last digit.
+    reading = Reading(options.bands or facts.bands, scale_of(stored_scale(scale)))
     dates = [open_date(date, reading) for date in pair.dates]
     shared = dict(assume_same_grid=options.assume_same_grid,
                   match_histogram=options.match_histogram)

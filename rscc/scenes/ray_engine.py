@@ -50,6 +50,7 @@ class Work:
         lattices: Name -> its windows; None where one takes the scene whole.
         passing: How blocks go through the model.
         weights: Hash of the weights that the driver has loaded.
+        factor: By which the driver's windows are enlarged.
         place: Working folder of the driver, which relative paths start from.
     """
     name: str
@@ -58,6 +59,7 @@ class Work:
     lattices: Mapping[str, Grid | None]
     passing: PassOptions
     weights: str
+    factor: int
     place: Path
 
     def enter(self) -> None:
@@ -145,7 +147,7 @@ def work_of(run: SceneRun, folder: BlockFolder) -> Work:
     return Work(uuid.uuid4().hex, own,
                 {name: scene.recipe(run.facts, run.options) for name, scene in run.scenes.items()},
                 {name: scene.lattice for name, scene in run.scenes.items()}, run.options.passing,
-                run.facts.weights_hash, Path.cwd())
+                run.facts.weights_hash, run.predictor.factor, Path.cwd())
 
 
 def shares(resources: Mapping[str, float], workers: int) -> tuple[float, float]:
@@ -244,6 +246,8 @@ class BlockAnswerer:
         if weights != work.weights:
             raise ValueError(f"the weights of this worker have the hash '{weights}', those of the "
                              f"driver '{work.weights}': all machines need the same file")
+        if work.factor != 1:
+            self._predictor = self._predictor.enlarged(work.factor)
 
     def __call__(self, batch: Batch) -> Batch:
         """Answer a block.

@@ -173,6 +173,18 @@ def test_reading_and_answering_apart_give_the_same_files(pair, whole, tmp_path):
     assert not any(row['error'][0] for row in rows)
 
 
+def test_workers_enlarge_their_windows_as_the_driver_did(pair, tmp_path):
+    predictor = Difference().enlarged(2)
+    run_scenes([pair], predictor, tmp_path / 'local', SMALL)
+    run = SceneRun([pair], predictor, tmp_path / 'out', SMALL)
+    work = work_of(run, run.folder())
+    answerer = BlockAnswerer(work, Difference)
+    assert answerer._predictor.facts == predictor.facts
+    for batch in batches(run, work):
+        answerer(read_block(batch, work))
+    assert block_files(tmp_path / 'out') == block_files(tmp_path / 'local')
+
+
 def test_gaps_pass_from_reader_to_answer(pair, tmp_path):
     damage(pair.img_to, 1, 2)
     run_scenes([pair], Difference(), tmp_path / 'local', SMALL)

@@ -67,6 +67,25 @@ def test_four_parts_in_any_order_equal_one_run(pair, whole, tmp_path):
     assert same_results(whole, out)
 
 
+@pytest.mark.parametrize('scale', [
+    'percentile', (100, 9000), ([101.7, 3.3, 250.1], [8000.9, 9000.3, 12000.7])])
+def test_parts_read_alike_whether_they_look_at_the_scene_or_are_told(tmp_path, scale):
+    """The first part finds out about the scene, the others take what it found."""
+    earlier, later = (date.astype(np.uint16) * 37 + 11 for date in pictures())
+    pair = write_pair(tmp_path / 'data', dates=(earlier, later + 500))
+    options = replace(SMALL, scale=scale, match_histogram=True, force=True)
+    run_scenes([pair], Difference(), tmp_path / 'whole', options)
+    for number in (1, 2):
+        run_scenes([pair], Difference(), tmp_path / 'parts', options, part=(number, 2))
+    run_scenes([pair], Difference(), tmp_path / 'parts', options, combine=True)
+    assert same_results(tmp_path / 'whole', tmp_path / 'parts')
+    again = SceneRun([pair], Difference(), tmp_path / 'whole', options)
+    first = SceneRun([pair], Difference(), tmp_path / 'new', options)
+    assert again.record() == first.record() and again.blocks == first.blocks
+    pixels = [run.scenes['town'].reader.read((0, 0, 420, 300))[0] for run in (first, again)]
+    assert np.array_equal(*pixels)
+
+
 def test_a_run_says_what_it_did(pair, tmp_path):
     predictor = Difference()
     done = run_scenes([pair], predictor, tmp_path / 'out', SMALL)
