@@ -121,19 +121,20 @@ def _check_overlap(reader: PairReader) -> CheckFinding:
 
 
 def _check_nodata(masks: list[np.ndarray], valid: np.ndarray) -> CheckFinding:
-    shares = [1 - float(mask.mean()) for mask in masks]
-    lacking = 1 - float(valid.mean())
-    status = 'ok'
-    text = f"{' and '.join(map(percent, shares))} of the pixels lack data or are damaged"
+    shares, lacking = [1 - float(mask.mean()) for mask in masks], 1 - float(valid.mean())
+    value = [round(share, 4) for share in [*shares, lacking]]
+    if not lacking:
+        return CheckFinding('nodata', 'ok', value, 'every pixel holds data')
+    text = f'{percent(shares[0])} of the pixels lack data or are damaged'
     if len(masks) > 1:
-        text += f' (earlier and later), {percent(lacking)} at one date or the other'
+        text = (f'{percent(shares[0])} of the pixels of the earlier date and {percent(shares[1])} '
+                f'of the later one lack data or are damaged, {percent(lacking)} in all')
     if not valid.any():
-        status = 'refuse'
-        text += ('. None holds data at both dates' if max(shares) < 1 else '')
-        text += ': look at the files, their nodata value and alpha band, and any area of interest'
-    elif lacking > NODATA:
-        status, text = 'warn', f'{text}; they get no answer'
-    return CheckFinding('nodata', status, [round(share, 4) for share in [*shares, lacking]], text)
+        return CheckFinding('nodata', 'refuse', value, f'{text}: look at the files, their nodata '
+                            'value and alpha band, and any area of interest')
+    if lacking > NODATA:
+        return CheckFinding('nodata', 'warn', value, f'{text}; they get no answer')
+    return CheckFinding('nodata', 'ok', value, text)
 
 
 def _check_shift(shift: Shift | None) -> CheckFinding:

@@ -101,9 +101,10 @@ def test_nothing_in_common_is_refused_and_nothing_else_is_looked_at(check):
     first[:, :100], second[:, 100:] = 0, 0
     result = check(first, second, nodata=0)
     assert result.verdict == 'refuse' and result.shift is None
-    assert 'None holds data at both dates' in finding(result, 'nodata').text
+    assert '50 % of the later one' in finding(result, 'nodata').text
+    assert '100 % in all: look at' in finding(result, 'nodata').text
     empty = check(BANDS, np.zeros_like(BANDS), nodata=0)
-    assert empty.verdict == 'refuse' and '0 % and 100 %' in finding(empty, 'nodata').text
+    assert empty.verdict == 'refuse' and '100 % of the later one' in finding(empty, 'nodata').text
 
 
 def test_an_area_of_interest_limits_the_check(tmp_path):
