@@ -64,9 +64,9 @@ def test_the_command_alone_lists_all_of_them_in_one_line_each(asked):
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (['infr'], "rscc: error: no command 'infr'. Did you mean 'infer'? There are infer, train"),
+    (['infr'], "rscc: error: no command 'infr'. Did you mean 'infer'? There are infer, check"),
     (['convert', 'clipkap'], "rscc convert: error: no kind 'clipkap'. Did you mean 'clipcap'?"),
-    (['--varsion'], "rscc: error: no command '--varsion'. There are infer, train, test"),
+    (['--varsion'], "rscc: error: no command '--varsion'. There are infer, check, train, test"),
     (['train'], 'rscc train: error: the following arguments are required: config'),
     (['infer'], 'rscc infer: error: no CKPT is given. rscc comes without trained weights. Train')])
 def test_mistakes_are_told_with_status_2(arguments, message, capsys):
