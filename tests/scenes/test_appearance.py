@@ -190,7 +190,7 @@ def test_a_brighter_day_with_more_contrast_is_no_haze():
 
 
 def test_limits_are_those_that_rendered_pairs_rarely_exceed():
-    """Season, sun, light and haze differ; the constants say that one pair in twenty may warn."""
+    """Season, sun, light and haze differ; of ten such pairs about one warns of light."""
     rng, warned = np.random.default_rng(8), {'light': 0, 'clouds': 0}
     for index in range(60):
         planned = plan_pair(41, 'train', index)
