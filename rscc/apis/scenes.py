@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rscc.scenes.contracts import OutputOptions, Predictor
-from rscc.scenes.preparation import Given, SceneOptions, ScenePair
+from rscc.scenes.fingerprints import Given
+from rscc.scenes.preparation import SceneOptions, ScenePair
 from rscc.scenes.run import Done, run_scenes
 
 ENGINES = ('local', 'ray')

@@ -35,6 +35,7 @@ class _Tile:
     nodata: float | None
     kinds: tuple[str, ...]
     colours: tuple[tuple[int, tuple[int, ...]], ...]
+    masked: bool
 
 
 def driver_of(source: str) -> str:
@@ -90,8 +91,7 @@ def mosaic(given: str | Path | Sequence[str | Path]) -> tuple[str, str]:
             the message names the tile.
     """
     if isinstance(given, str | Path):
-        paths = sorted(str(path) for path in Path(given).iterdir()
-                       if path.suffix.lower() in ENDINGS and path.name[0] != '.')
+        paths = [str(path) for path in tiles_in(given)]
         name = str(given)
         if not paths:
             raise FileNotFoundError(f"no raster in the folder '{given}': files ending in "
@@ -105,6 +105,12 @@ def mosaic(given: str | Path | Sequence[str | Path]) -> tuple[str, str]:
     for tile in tiles[1:]:
         _check(tiles[0], tile)
     return name, _virtual_raster(tiles)
+
+
+def tiles_in(folder: str | Path) -> list[Path]:
+    """Return the rasters of a folder, which are the tiles of one date, by name."""
+    return sorted(path for path in Path(folder).iterdir()
+                  if path.suffix.lower() in ENDINGS and path.name[0] != '.')
 
 
 def _look(path: str) -> _Tile:
@@ -121,8 +127,10 @@ def _look(path: str) -> _Tile:
                                  'answered one by one with --pairs')
             kinds = tuple(kind.name for kind in file.colorinterp)
             colours = sorted(file.colormap(1).items()) if kinds[0] == 'palette' else ()
+            flags = file.mask_flag_enums[0]
+            masked = rasterio.enums.MaskFlags.per_dataset in flags and 'alpha' not in kinds
             return _Tile(path, file.width, file.height, tuple(file.transform)[:6], file.crs,
-                         file.dtypes, file.nodata, kinds, tuple(colours))
+                         file.dtypes, file.nodata, kinds, tuple(colours), masked)
 
 
 def _check(first: _Tile, tile: _Tile) -> None:
@@ -196,8 +204,9 @@ def _virtual_raster(tiles: Sequence[_Tile]) -> str:
 
 def _source(parent: ElementTree.Element, tile: _Tile, band: int | str, column: int, row: int
             ) -> None:
-    # Where values without data are known, a tile's do not cover those of the tile below.
-    kind = 'SimpleSource' if tile.nodata is None else 'ComplexSource'
+    # Where it is known what holds no data, it does not cover the tile below.
+    masked = tile.nodata is None and (tile.masked or 'alpha' in tile.kinds)
+    kind = 'SimpleSource' if tile.nodata is None and not masked else 'ComplexSource'
     source = ElementTree.SubElement(parent, kind)
     path = tile.path if '://' in tile.path or tile.path.startswith('/vsi') else str(
         Path(tile.path).absolute())
@@ -208,6 +217,10 @@ def _source(parent: ElementTree.Element, tile: _Tile, band: int | str, column: i
     ElementTree.SubElement(source, 'DstRect', xOff=str(column), yOff=str(row), **size)
     if tile.nodata is not None:
         ElementTree.SubElement(source, 'NODATA').text = repr(float(tile.nodata))
+    elif masked and band == 'mask,1':
+        ElementTree.SubElement(source, 'NODATA').text = '0'
+    elif masked:
+        ElementTree.SubElement(source, 'UseMaskBand').text = 'true'
 
 
 def _mask_of(root: ElementTree.Element, tiles: Sequence[_Tile],

@@ -1,8 +1,6 @@
 """A scene made ready: files opened, dates on one grid, checked, divided into windows and blocks."""
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ import numpy as np
 from rscc.rasters.windows import Grid, window_grid
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
 from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
+from rscc.scenes.fingerprints import Given, fingerprint, fingerprints
 from rscc.scenes.model_pass import SAMPLE_EVERY, PassOptions
 from rscc.scenes.pair_check import PairCheck, check_pair
 from rscc.scenes.plans import Plans, findings_of, scale_of, stored_scale
@@ -20,9 +19,6 @@ from rscc.version import __version__
 
 #: Longest side of a scene that is taken whole where nothing tells what a training image covered.
 _WHOLE_SIDE = 1024
-_SAMPLED = 65536  # bytes read at each of some places of a file to know it again
-
-Given = str | Path | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ class PreparedScene:
         """Return what the pixels of the scene come from, as JSON values."""
         return dict(
             grid=[self.reader.grid.width, self.reader.grid.height, self.reader.grid.transform],
-            sources=[[fingerprint(file) for file in files_of(date)] for date in self.pair.dates],
+            sources=[fingerprints(date) for date in self.pair.dates],
             scale=[_listed(date_scale) for date_scale in self.reader.scales],
             offset=list(self.reader.offset))
 
@@ -219,7 +215,7 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
 def _key(pair: ScenePair, facts: ModelFacts, options: SceneOptions) -> dict[str, Any]:
     """Return what the findings about a scene depend on."""
     return dict(
-        sources=[[fingerprint(file) for file in files_of(date)] for date in pair.dates],
+        sources=[fingerprints(date) for date in pair.dates],
         area=None if options.area is None else fingerprint(options.area),
         options=[options.bands, stored_scale(options.scale), options.assume_same_grid,
                  options.align, options.match_histogram, options.block_pixels],
@@ -277,33 +273,6 @@ def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: Sce
         blocks = [replace(block, nodata=share) for block, share
                   in zip(blocks, nodata, strict=True)]
     return lattice, tuple(blocks)
-
-
-def files_of(date: Given) -> Iterator[str]:
-    """Yield the files of one date."""
-    if isinstance(date, tuple):
-        yield from date
-    elif Path(date).is_dir():
-        yield from sorted(str(path) for path in Path(date).iterdir() if path.is_file())
-    else:
-        yield str(date)
-
-
-def fingerprint(path: str) -> str:
-    """Return a hash by which a file is known again, wherever it lies.
-
-    Its length and a hundred places of it are read, not all of it: scenes have gigabytes. A remote
-    file is known by its address alone.
-    """
-    if not Path(path).is_file():
-        return path
-    length = Path(path).stat().st_size
-    digest = hashlib.sha256(str(length).encode())
-    with open(path, 'rb') as file:
-        for place in np.unique(np.linspace(0, max(length - _SAMPLED, 0), 100).astype(np.int64)):
-            file.seek(int(place))
-            digest.update(file.read(_SAMPLED))
-    return digest.hexdigest()[:32]
 
 
 def _listed(scale: Any) -> Any:

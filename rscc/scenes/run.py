@@ -15,6 +15,7 @@ from typing import Any
 from rscc.scenes.block_files import BlockFolder, stored_record
 from rscc.scenes.blocks import part_of, share, write_table
 from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
+from rscc.scenes.fingerprints import fingerprint
 from rscc.scenes.map_files import write_maps
 from rscc.scenes.model_pass import BlockPass
 from rscc.scenes.pictures import write_pictures
@@ -22,7 +23,6 @@ from rscc.scenes.plans import Plans
 from rscc.scenes.preparation import (
     SceneOptions,
     ScenePair,
-    fingerprint,
     prepare_scene,
     versions,
 )
@@ -275,7 +275,10 @@ class SceneRun:
         summary = write_summary(scene, maps.findings, into, outputs)
         report = write_report(scene, folder.read, maps.findings, summary, into, outputs)
         pictures = write_pictures(scene, folder.read, into)
-        return [*maps.files, *pictures, into / 'summary.json', report], summary
+        files = [*maps.files, *pictures, into / 'summary.json', report]
+        for left in {into / name for name in RESULTS} - set(files):
+            left.unlink(missing_ok=True)  # of an earlier call with other options
+        return files, summary
 
     def _told(self) -> dict[str, Any]:
         """Return the options as JSON values, for the summary."""

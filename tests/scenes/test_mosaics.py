@@ -77,6 +77,27 @@ def test_tiles_with_alpha(tmp_path):
     assert np.array_equal(pixels[valid], RGB[valid])
 
 
+@pytest.mark.parametrize('how', ['alpha', 'mask'])
+def test_what_is_masked_covers_no_other_tile(tmp_path, how):
+    import rasterio
+    data = np.full((20, 30), 255, np.uint8)
+    data[:, :15] = 0
+    for name, value, column, seen in (('a', 10, 0, data * 0 + 255), ('b', 20, 10, data)):
+        bands = np.full((3, 20, 30), value, np.uint8)
+        path = tmp_path / f'{name}.tif'
+        if how == 'alpha':
+            write_raster(path, np.concatenate([bands, seen[None]]), place(1, column),
+                         photometric='RGB', alpha='YES')
+            continue
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            write_raster(path, bands, place(1, column))
+            with rasterio.open(path, 'r+') as file:
+                file.write_mask(seen)
+    pixels, valid = read(tmp_path)
+    assert pixels[0, [0, 9, 10, 24, 25, 39], 0].tolist() == [10, 10, 10, 10, 20, 20]
+    assert valid.all()
+
+
 def test_deep_tiles_share_one_scale(tmp_path):
     deep = BANDS.astype(np.uint16) * 30
     deep[:, :, 50:] += 2000
