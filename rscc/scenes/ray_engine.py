@@ -68,7 +68,7 @@ class Work:
             os.chdir(self.place)
 
     def reader(self, scene: str) -> PairReader:
-        """Return the pixels of a scene, which stays open for the next block."""
+        """Return the pixels of a scene, which the next block finds again."""
         key = self.name, scene
         if key not in _OPEN:
             while len(_OPEN) >= _MOST_OPEN:
@@ -217,9 +217,11 @@ def read_block(batch: Batch, work: Work) -> Batch:
     """
     block = _block(batch)
     try:
+        reader = work.reader(block.scene)
         with ThreadPoolExecutor(READERS) as pool:
-            bands = Bands(work.reader(block.scene), block.halo, pool)
+            bands = Bands(reader, block.halo, pool)
             frames, data = bands.rows(block.halo[1], block.halo[3])
+        reader.release()  # the next block has other threads, whose handles would be more and more
         pixels, gaps, error = np.stack(frames), bands.gaps, ''
     except (OSError, ValueError) as problem:
         pixels, data = np.zeros((1, 1, 1, 3), np.uint8), np.zeros((1, 1), bool)

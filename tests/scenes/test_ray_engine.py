@@ -185,6 +185,14 @@ def test_workers_enlarge_their_windows_as_the_driver_did(pair, tmp_path):
     assert block_files(tmp_path / 'out') == block_files(tmp_path / 'local')
 
 
+def test_a_reader_leaves_no_file_open_behind_a_block(pair, tmp_path):
+    run = SceneRun([pair], Difference(), tmp_path / 'out', SMALL)
+    work = work_of(run, run.folder())
+    for batch in batches(run, work):
+        assert not read_block(batch, work)['error'][0]
+        assert not any(date._handles for date in work.reader('town').dates)
+
+
 def test_gaps_pass_from_reader_to_answer(pair, tmp_path):
     damage(pair.img_to, 1, 2)
     run_scenes([pair], Difference(), tmp_path / 'local', SMALL)
