@@ -85,7 +85,8 @@ def write_maps(scene: Scene, read: Callable[[Block], BlockAnswer], folder: Path,
             collector.add(answer)
             maps.write(answer)
         findings = collector.finish()
-    colours = dict(zip(findings.classes, _colours(scene.facts), strict=False))
+    palette = _colours(scene.facts)
+    colours = {value: palette[value] for value in findings.classes}
     result = MapFiles(maps.paths, findings)
     if maps.paths:
         result.files.append(write_style(folder / 'change.qml', map_style(findings.classes,

@@ -242,17 +242,16 @@ def _controls(findings: SceneFindings, kind: str, words: Mapping[str, Any], lang
 
 
 def _check(summary: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the verdict, the reasons and the other values of the check of the pair."""
+    """Return the verdict of the check of the pair, the reasons for it, and what was in order."""
     check = summary['provenance'].get('pair_check')
     if not isinstance(check, Mapping):
         return None
-    verdict, reasons = check.get('verdict'), check.get('reasons') or []
-    verdict = verdict if isinstance(verdict, str) else ''
-    rest = {key: value for key, value in check.items() if key not in ('verdict', 'reasons')}
+    verdict, findings = str(check.get('verdict') or ''), check.get('findings') or []
+    fine = {finding['name']: finding['text'] for finding in findings if finding['status'] == 'ok'}
+    rest = {key: value for key, value in check.items() if key not in ('verdict', 'findings')}
     return {'verdict': words['verdict'].get(verdict, verdict), 'grade': verdict,
-            'reasons': [_value(reason) for reason in
-                        (reasons if isinstance(reasons, list) else [reasons])],
-            'rows': list(_rows(rest))}
+            'reasons': [finding['text'] for finding in findings if finding['status'] != 'ok'],
+            'rows': [*fine.items(), *_rows(rest)]}
 
 
 def _origin(scene: Scene, findings: SceneFindings, summary: Mapping[str, Any]

@@ -96,6 +96,15 @@ def test_the_map_is_a_cloud_optimised_geotiff_with_names_and_colours(tmp_path):
         path.name for path in result.files)
 
 
+def test_styles_have_the_colours_of_the_map_where_values_are_missing(tmp_path):
+    scene, read = painted(rectangle() * np.uint8(5), classes=())
+    result = write_maps(scene, read, tmp_path)
+    assert list(result.findings.classes) == [0, 5]
+    red, green, blue, _ = read_tiff(tmp_path / 'change.tif').colours[5]
+    assert f'color="#{red:02x}{green:02x}{blue:02x}"' in (tmp_path / 'change.qml').read_text()
+    assert f'value="{red},{green},{blue},90"' in (tmp_path / 'changes.qml').read_text()
+
+
 def test_probabilities_are_scaled_and_have_nodata(tmp_path):
     classes = rectangle()
     classes[:10] = NODATA

@@ -15,7 +15,8 @@ from PIL import Image
 
 import rscc.scenes
 from rscc.scenes import pictures, report
-from rscc.scenes.contracts import NODATA, Gap, OutputOptions
+from rscc.scenes.contracts import NODATA, CheckFinding, Gap, OutputOptions
+from rscc.scenes.pair_check import PairCheck
 from rscc.scenes.pictures import crop_of, reduced_map, thumbnail_shape, thumbnails
 from rscc.scenes.report import write_report
 from rscc.scenes.summary import write_summary
@@ -289,7 +290,9 @@ def test_both_languages_have_the_same_words():
 
 
 def test_text_of_models_files_and_people_is_escaped(tmp_path, town):
-    provenance = {'pair_check': {'verdict': EVIL, 'reasons': [EVIL], EVIL: EVIL}, EVIL: [EVIL]}
+    check = {'verdict': EVIL, EVIL: EVIL, 'findings': [
+        {'name': EVIL, 'status': status, 'value': EVIL, 'text': EVIL} for status in ('ok', 'warn')]}
+    provenance = {'pair_check': check, EVIL: [EVIL]}
     page = written(tmp_path, town, [(box, EVIL, score, flag) for box, _, score, flag in SAID],
                    found={'gaps': [Gap((0, 0, 5, 5), EVIL)]}, provenance=provenance, name=EVIL,
                    classes=('unchanged', EVIL, 'road'), weights=EVIL)
@@ -303,14 +306,16 @@ def test_text_of_models_files_and_people_is_escaped(tmp_path, town):
 
 
 def test_check_of_the_pair_gaps_and_origin_are_shown(tmp_path, town):
-    provenance = {'pair_check': {'verdict': 'warn', 'reasons': ['shifted by 1.4 pixels'],
-                                 'shift': [1.2, -0.7]},
+    check = PairCheck.of([CheckFinding('overlap', 'ok', 1.0, 'all of it'),
+                          CheckFinding('shift', 'warn', {}, 'shifted by 1.4 pixels')], (1.2, -0.7))
+    provenance = {'pair_check': check.to_dict(),
                   'versions': {'rscc': '0.2', 'torch': None}}
     page = written(tmp_path, town, provenance=provenance, found={
         'gaps': [Gap((10 * i, 0, 10 * i + 9, 9), 'block 3 is damaged') for i in range(103)]})
     assert page.of('span', 'warn') == ['doubtful'] and page.of('li') == ['shifted by 1.4 pixels']
     rows = dict(zip(page.of('dt')[5:], page.of('dd')[5:], strict=True))
-    assert rows['shift'] == '1.2, -0.7' and rows['versions.rscc'] == '0.2'
+    assert rows['overlap'] == 'all of it' and rows['shift'] == '1.2, -0.7'
+    assert rows['versions.rscc'] == '0.2'
     assert rows['model.weights_hash'] == 'ab' * 32 and 'versions.torch' not in rows
     assert rows['crs'] == 'WGS 84 / UTM zone 50N · EPSG:32650'
     assert '10–18, 0–8' in page.of('td') and '3 more are in summary.json.' in page.of('p')
