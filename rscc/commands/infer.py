@@ -94,8 +94,8 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse what is missing or contradicts itself; ``args.scale`` becomes numbers."""
     if not args.model and not args.onnx:
-        swallowed = [path for paths in (args.img_from, args.img_to, args.img) for path in paths or ()
-                     if Path(path).suffix in ('.pth', '.pt')]
+        swallowed = [path for paths in (args.img_from, args.img_to, args.img)
+                     for path in paths or () if Path(path).suffix in ('.pth', '.pt')]
         if swallowed:
             parser.error(f"'{swallowed[0]}' was taken for an image: name CONFIG and CKPT before "
                          '--img-from, --img-to and --img, which take any number of files')

@@ -1,5 +1,6 @@
 """The scene path of the inference command: rasters of any size in, maps with sentences out."""
 import argparse
+import math
 import os
 import re
 import sys
@@ -94,8 +95,9 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     if args.asset and not args.scenes:
         parser.error('--asset concerns lists of scenes: --scenes FILE')
     for name in ('min_area', 'simplify'):
-        if (getattr(args, name) or 0) < 0:
-            parser.error(f'{_flag(name)} {getattr(args, name)}: expected 0 or more')
+        value = getattr(args, name) or 0.0
+        if not (math.isfinite(value) and value >= 0):
+            parser.error(f'{_flag(name)} {value}: expected a number, 0 or more')
     for name, least in (('workers', 1), ('block_size', 256)):
         value = getattr(args, name)
         if value is not None and value < least:

@@ -14,8 +14,9 @@ from rscc.utils import require
 #: Bytes up to which all of a file is read.
 _WHOLE = 64 * 2**20
 _SAMPLED = 65536  # bytes read at each of some places of a larger file
-#: Endings of files beside a raster that change what is read: masks, statistics, place, overviews.
-_BESIDE = ('.aux.xml', '.msk', '.ovr', '.hdr', '.HDR')
+#: Endings of files beside a raster that change what is read: masks, overviews, place. Notes of
+#: other programs (.aux.xml) are never read.
+_BESIDE = ('.msk', '.ovr', '.hdr', '.HDR')
 _IN_PLACE = ('.tfw', '.tifw', '.hdr', '.HDR', '.prj')
 
 Given = str | Path | tuple[str, ...]
