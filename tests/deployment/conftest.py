@@ -21,7 +21,8 @@ def exported(tmp_path_factory):
                                        steps=resize, task='single'),
         'gpt': lambda path: tiny.save(path, dict(tiny.SINGLE, caption_head=tiny.GPT),
                                       steps=resize, task='single', language='en'),
-        'changeclip': lambda path: tiny.save(path, tiny.CHANGECLIP, classes=('unchanged', 'built')),
+        'changeclip': lambda path: tiny.save(path, tiny.CHANGECLIP, image_size=(128, 128),
+                                             classes=('unchanged', 'built')),
     }
     made = {}
 

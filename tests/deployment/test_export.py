@@ -62,7 +62,9 @@ def test_changeclip_answers_as_torch_does_at_every_size(exported):
     assert done.axes['frames'] == ['batch', 2, 3, '32*height', '32*width']
     predictor = OnnxPredictor(done.files[0])
     for number, size in enumerate([*SIZES, (96, 64)]):
-        assert_answers_are_torchs(inferencer, predictor, tiny.windows(6, *size, seed=number))
+        found = assert_answers_are_torchs(inferencer, predictor,
+                                          tiny.windows(6, *size, seed=number))
+        assert any(0.01 < (true.mask != 0).mean() < 0.99 for true in found)
 
 
 def test_axes_files_and_record_say_what_was_exported(exported):
