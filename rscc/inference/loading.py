@@ -3,7 +3,7 @@ import copy
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,12 +56,14 @@ class LoadedModel:
         meta: Classes, palette, language, task, and what else the checkpoint tells of its data.
         source: The checkpoint's path, for messages.
         name: Of the config it was trained with; empty where it is not known.
+        overrides: Settings of the config by dotted key that were given over it.
     """
     model: nn.Module
     cfg: Config
     meta: dict[str, Any]
     source: str
     name: str = ''
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def heads(self) -> list[str]:
@@ -132,7 +134,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     if fuse_conv_bn:
         mmcv.cnn.fuse_conv_bn(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
-                       _name(cfg, stored))
+                       _name(cfg, stored), dict(overrides or {}))
 
 
 def training_data(model: str | os.PathLike) -> dict[str, Any]:

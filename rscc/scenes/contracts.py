@@ -201,11 +201,13 @@ class Predictor(ABC):
     Attributes:
         facts: What its file tells.
         decoding: Options of the caption head that were given, over the file's; JSON values.
+        overrides: Settings of the config that were given, over the file's, as text.
         amp: Whether it computes in reduced precision.
         factor: How many times as high and wide as usual its windows are.
     """
     facts: ModelFacts
     decoding: Mapping[str, Any] = MappingProxyType({})
+    overrides: Mapping[str, str] = MappingProxyType({})
     amp: bool = False
     factor: int = 1
 

@@ -146,7 +146,9 @@ class SceneRun:
             match_histogram=options.match_histogram,
             probability=options.outputs.probability,
             area=None if options.area is None else fingerprint(options.area),
-            decoding=dict(self.predictor.decoding), amp=self.predictor.amp, rscc=versions()['rscc'],
+            decoding=dict(self.predictor.decoding), amp=self.predictor.amp,
+            threshold=facts.threshold, overrides=dict(self.predictor.overrides),
+            rscc=versions()['rscc'],
             scenes={name: scene.record() for name, scene in self.scenes.items()})
 
     def folder(self, overwrite: bool = False) -> BlockFolder:
@@ -282,8 +284,9 @@ class SceneRun:
 
     def _told(self) -> dict[str, Any]:
         """Return the options as JSON values, for the summary."""
-        told = asdict(self.options) | dict(decoding=dict(self.predictor.decoding),
-                                           amp=self.predictor.amp)
+        told = asdict(self.options) | dict(
+            decoding=dict(self.predictor.decoding), amp=self.predictor.amp,
+            overrides=dict(self.predictor.overrides))
         return {name: value for name, value in told.items() if value not in (None, False, {})}
 
 

@@ -38,6 +38,7 @@ class TorchPredictor(Predictor):
     def __init__(self, model_pass: ModelPass, decoding: Mapping[str, Any] | None = None) -> None:
         self._pass, self.amp = model_pass, model_pass.amp
         self.decoding = dict(decoding or {})
+        self.overrides = {name: str(value) for name, value in model_pass.loaded.overrides.items()}
         head = model_pass.loaded.caption_head
         if self.decoding and head is None:
             raise ValueError('this model has no caption_head: the decoding options '

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from rscc.apis import ChangeInferencer
+from rscc.scenes.torch_predictor import TorchPredictor
 
 _spec = importlib.util.spec_from_file_location('fake_model', Path(__file__).with_name(
     'fake_model.py'))
@@ -150,6 +151,7 @@ def test_a_checkpoint_a_work_folder_or_a_name_is_enough(checkpoint, tmp_path, mo
 
 def test_settings_of_the_config_may_be_changed(checkpoint):
     inferencer = ChangeInferencer(None, checkpoint, 'cpu', cfg_options={'model.mask': False})
+    assert TorchPredictor(inferencer.model_pass).overrides == {'model.mask': 'False'}
     assert inferencer(*pair()).mask is None
     with pytest.raises(ValueError, match=r'model\.musk'):
         ChangeInferencer(None, checkpoint, 'cpu', cfg_options={'model.musk': False})

@@ -130,10 +130,24 @@ def test_a_part_cannot_combine(pair, tmp_path):
         run_scenes([pair], Difference(), tmp_path, SMALL, part=(1, 2), combine=True)
 
 
+def with_settings(overrides, threshold=0.5):
+    predictor = Difference()
+    predictor.overrides = overrides
+    predictor.facts = replace(predictor.facts, threshold=threshold)
+    return predictor
+
+
+def test_the_summary_tells_the_settings_that_were_given(pair, tmp_path):
+    done = run_scenes([pair], with_settings({'model.x': '2'}), tmp_path, SMALL)
+    assert done.summaries['town']['provenance']['options']['overrides'] == {'model.x': '2'}
+
+
 def test_another_run_in_the_folder_is_refused(pair, whole, tmp_path):
     before = block_files(whole)
     for change, what in ((dict(predictor=Difference(weights_hash='b')), 'weights'),
                          (dict(predictor=Difference(overlap=32)), 'overlap'),
+                         (dict(predictor=with_settings({'model.x': '2'})), 'overrides'),
+                         (dict(predictor=with_settings({}, 0.7)), 'threshold'),
                          (dict(options=replace(SMALL, block_pixels=100)), 'block_pixels')):
         given = dict(predictor=Difference(), options=SMALL) | change
         with pytest.raises(OtherRun, match=rf'differs in {what} .*--overwrite'):
