@@ -110,8 +110,9 @@ def test_season_and_shadows_do_not_decide():
 
 
 def test_windows_that_show_something_else_are_outvoted(tmp_path):
-    first, second = texture(600, 1200), texture(600, 1200, moved=(4, 2))
-    second[:, :, :600] = texture(600, 600, seed=5)  # what the left third of the windows sees
+    first, second = texture(600, 2400), texture(600, 2400, moved=(4, 2))
+    # Windows of 300 pixels begin at columns 0 to 2100: those of the left third alone see it.
+    second[:, :, :700] = texture(600, 700, seed=5)
     found = estimate(reader_of(write_raster(tmp_path / 'a.tif', first),
                                write_raster(tmp_path / 'b.tif', second)))
     assert found.sure and found.agreeing < found.windows
