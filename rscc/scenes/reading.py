@@ -137,10 +137,17 @@ class PairReader(SceneReader):
         factor = min(1.0, side / max(width, height))
         return max(1, round(height * factor)), max(1, round(width * factor))
 
-    def release(self) -> None:
-        """Close the files, which are opened again when they are read."""
+    def release(self, forget: bool = False) -> None:
+        """Close the files, which are opened again when they are read.
+
+        Args:
+            forget: Let go of decoded pictures and reduced images too: a list of scenes has more of
+                them than memory holds.
+        """
         for date in self.dates:
-            date.release()
+            date.release(forget)
+        if forget:
+            self._reduced = {}
 
     def _matching(self) -> np.ndarray:
         """Return, for every band (3, 256), the value that each value of the later date becomes."""

@@ -21,6 +21,7 @@ from rscc.scenes.model_pass import BlockPass
 from rscc.scenes.pictures import write_pictures
 from rscc.scenes.plans import Plans
 from rscc.scenes.preparation import (
+    PreparedScene,
     SceneOptions,
     ScenePair,
     prepare_scene,
@@ -108,10 +109,16 @@ class SceneRun:
         if twice:
             raise ValueError(f'several scenes are called {twice[:3]}: give each its own name')
         plans = Plans(self.out / BLOCKS)
-        self.scenes = {pair.name: prepare_scene(pair, predictor.facts, self.options, say, plans)
-                       for pair in pairs}
+        self.scenes: dict[str, PreparedScene] = {}
+        for pair in pairs:
+            self.scenes[pair.name] = prepare_scene(pair, predictor.facts, self.options, say, plans)
+            self._release(pair.name, len(pairs))
         if self.options.choose_window and self.scenes:
             self._choose_window()
+
+    def _release(self, name: str, scenes: int) -> None:
+        """Close the files of a scene; of several, forget its pixels until they are read again."""
+        self.scenes[name].reader.release(forget=scenes > 1)
 
     def _choose_window(self) -> None:
         """Take the windows of the blocks that are there, so that all parts have the same."""
@@ -123,8 +130,9 @@ class SceneRun:
             reader = next(iter(self.scenes.values())).reader
             self.predictor, why = choose_windows(self.predictor, reader, self.options.batch_size)
             self.say(why)
-        self.scenes = {name: scene.divided(self.facts, self.options)
-                       for name, scene in self.scenes.items()}
+        for name, scene in self.scenes.items():
+            self.scenes[name] = scene.divided(self.facts, self.options)
+            self._release(name, len(self.scenes))
 
     @property
     def facts(self) -> ModelFacts:
@@ -240,7 +248,7 @@ class SceneRun:
                     yield BlockPass(block, self.scenes[block.scene].lattice, bands, self.predictor,
                                     self.options.passing, advance).run()
                     if not later or later[0].scene != block.scene:
-                        self.scenes[block.scene].reader.release()
+                        self._release(block.scene, len(self.scenes))
             finally:
                 if following is not None:
                     following.close()
@@ -261,7 +269,7 @@ class SceneRun:
         for scene in self.scenes.values():
             into = self.out if len(self.scenes) == 1 else self.out / scene.name
             files, summary = self._write(scene.scene(self.facts, self._told()), folder, into)
-            scene.reader.release()
+            self._release(scene.name, len(self.scenes))
             done.files += files
             done.summaries[scene.name] = summary
             done.gaps += len(summary['gaps'])

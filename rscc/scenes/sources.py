@@ -93,49 +93,77 @@ class DateImage(ABC):
         """Return the image moved right and down by some pixels; nothing enters at the border."""
 
     @abstractmethod
-    def release(self) -> None:
-        """Close what is open: a list of scenes has more files than a process may hold open."""
+    def release(self, forget: bool = False) -> None:
+        """Close what is open: a list of scenes has more files than a process may hold open.
+
+        Args:
+            forget: Let go of decoded pixels too; they are decoded again when they are read.
+        """
 
 
 class Picture(DateImage):
-    """An image file without a place on the map, decoded once."""
+    """An image file without a place on the map, decoded once.
 
-    def __init__(self, path: str | Path, reading: Reading) -> None:
+    Args:
+        path: The file.
+        reading: Bands and scale.
+        shift: Columns and rows by which its pixels are moved right and down.
+    """
+
+    def __init__(self, path: str | Path, reading: Reading,
+                 shift: tuple[float, float] = (0.0, 0.0)) -> None:
         self.name, self.reading, self.scale = str(path), reading, reading.scale
-        frame, empty = read_frame_and_nodata(path, reading.bands, reading.scale)
-        self._frame, self.count = as_rgb(frame), 1 if frame.ndim == 2 else 3
-        self._valid = None if empty is None else ~empty
-        height, width = self._frame.shape[:2]
+        self._shift, self._decoding = shift, threading.Lock()
+        self._pixels: tuple[np.ndarray, np.ndarray | None] | None = None
+        height, width = self._decoded()[0].shape[:2]
         self.grid = self.own_grid = SceneGrid(width, height)
         self.block, self.dtype = (height, width), _depth(read_header(path))
+
+    def _decoded(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return RGB (h, w, 3) and where there is data, None where there is everywhere."""
+        with self._decoding:
+            if self._pixels is None:
+                frame, empty = read_frame_and_nodata(self.name, self.reading.bands,
+                                                     self.reading.scale)
+                self.count = 1 if frame.ndim == 2 else 3
+                self._pixels = as_rgb(frame), None if empty is None else ~empty
+                if any(self._shift):
+                    self._pixels = _moved(*self._pixels, *self._shift)
+            return self._pixels
 
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[np.ndarray, np.ndarray]:
         """Return a part of the decoded image."""
         left, top, right, bottom = box
-        frame = self._frame[top:bottom, left:right]
-        valid = (np.ones(frame.shape[:2], bool) if self._valid is None
-                 else self._valid[top:bottom, left:right])
+        frame, valid = self._decoded()
+        frame = frame[top:bottom, left:right]
+        valid = (np.ones(frame.shape[:2], bool) if valid is None
+                 else valid[top:bottom, left:right])
         if shape is None:
             return frame, valid
         return (cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA),
                 cv2.resize(valid.astype(np.uint8), shape[::-1],
                            interpolation=cv2.INTER_NEAREST) > 0)
 
-    def release(self) -> None:
-        """Keep the pixels: no file is open."""
+    def release(self, forget: bool = False) -> None:
+        """Keep the pixels unless told: no file is open."""
+        if forget:
+            self._pixels = None
 
     def shifted(self, columns: float, rows: float) -> 'Picture':
         """Return the picture moved right and down by some pixels; nothing enters at the border."""
-        moved = object.__new__(Picture)
-        moved.__dict__.update(self.__dict__)
-        height, width = self._frame.shape[:2]
-        matrix = np.float64([[1, 0, columns], [0, 1, rows]])
-        moved._frame = cv2.warpAffine(self._frame, matrix, (width, height))
-        valid = np.ones((height, width), np.uint8) if self._valid is None else (
-            self._valid.astype(np.uint8))
-        moved._valid = cv2.warpAffine(255 * valid, matrix, (width, height)) == 255
-        return moved
+        before = self._shift
+        return Picture(self.name, self.reading, (before[0] + columns, before[1] + rows))
+
+
+def _moved(frame: np.ndarray, valid: np.ndarray | None, columns: float, rows: float
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """Move pixels right and down; what comes in at the border is no data."""
+    height, width = frame.shape[:2]
+    matrix = np.float64([[1, 0, columns], [0, 1, rows]])
+    there = np.ones((height, width), np.uint8) if valid is None else valid.astype(np.uint8)
+    return (cv2.warpAffine(frame, matrix, (width, height)),
+            cv2.warpAffine(255 * there, matrix, (width, height)) == 255)
 
 
 class RasterDate(DateImage):
@@ -278,7 +306,7 @@ class RasterDate(DateImage):
             self._handles.append(self._local.file)
         return self._local.file
 
-    def release(self) -> None:
+    def release(self, forget: bool = False) -> None:
         """Close the handles of all threads."""
         self._local = threading.local()
         while self._handles:

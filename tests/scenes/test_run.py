@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_scenes import SMALL, Difference, block_files, damage, pictures, write_pair, write_tiff
+from PIL import Image
 
 from rscc.scenes import block_files as files
 from rscc.scenes import run as run_module
@@ -140,6 +141,27 @@ def with_settings(overrides, threshold=0.5):
 def test_the_summary_tells_the_settings_that_were_given(pair, tmp_path):
     done = run_scenes([pair], with_settings({'model.x': '2'}), tmp_path, SMALL)
     assert done.summaries['town']['provenance']['options']['overrides'] == {'model.x': '2'}
+
+
+def test_a_list_of_scenes_holds_no_pixels_of_those_that_wait(tmp_path):
+    pairs = []
+    for name in ('one', 'two'):
+        paths = [str(tmp_path / f'{name}_{date}.png') for date in ('from', 'to')]
+        for path, pixels in zip(paths, pictures(), strict=True):
+            Image.fromarray(pixels).save(path)
+        pairs.append(ScenePair(name, *paths))
+    run = SceneRun(pairs, Difference(), tmp_path / 'list', SMALL)
+
+    def held():
+        return [name for name, scene in run.scenes.items() if scene.reader._reduced
+                or any(date._pixels is not None for date in scene.reader.dates)]
+
+    assert held() == []
+    run.combine(run.folder(), run.answer(run.folder()))
+    assert held() == []
+    run_scenes(pairs[1:], Difference(), tmp_path / 'alone', SMALL)
+    assert ((tmp_path / 'list/two/change.tif').read_bytes()
+            == (tmp_path / 'alone/change.tif').read_bytes())
 
 
 def test_another_run_in_the_folder_is_refused(pair, whole, tmp_path):
