@@ -8,6 +8,7 @@ import errno
 import importlib
 import linecache
 import logging
+import math
 import os
 import re
 import sys
@@ -150,6 +151,32 @@ def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> 
                         help='bands to show, counted from 1, for files that are not RGB')
     parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
                         help='values that become black and white, for files of more than 8 bits')
+
+
+def add_reading_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add how the values of image files become 8-bit RGB; see :func:`parse_scale`."""
+    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
+                       help='bands to show, counted from 1, for files that are not RGB')
+    group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
+                       "and white, for files of more than 8 bits; or 'percentile'")
+
+
+def parse_scale(parser: argparse.ArgumentParser, given: list[str] | None
+                ) -> tuple[float, float] | str | None:
+    """Return what ``--scale`` says: two finite numbers, ``'percentile'``, or None.
+
+    Raises:
+        SystemExit: With code 2 and a message if it says anything else.
+    """
+    if given is None or given == ['percentile']:
+        return given and given[0]
+    try:
+        low, high = map(float, given)
+    except ValueError:
+        parser.error(f"--scale {' '.join(given)}: expected two numbers, or 'percentile'")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        parser.error(f"--scale {' '.join(given)}: expected two finite numbers")
+    return low, high
 
 
 def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None

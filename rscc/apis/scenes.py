@@ -10,8 +10,6 @@ from rscc.scenes.fingerprints import Given
 from rscc.scenes.preparation import SceneOptions, ScenePair
 from rscc.scenes.run import Done, run_scenes
 
-ENGINES = ('local', 'ray')
-
 
 def interpret_scene(model: Any, img_from: str | os.PathLike | Sequence[str | os.PathLike],
                     img_to: str | os.PathLike | Sequence[str | os.PathLike] | None = None,

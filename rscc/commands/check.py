@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rscc.apis.command_line import explained
+from rscc.apis.command_line import add_reading_arguments, explained, parse_scale
 
 if TYPE_CHECKING:
     from rscc.scenes.contracts import ModelFacts
@@ -26,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'the training images, where the weights do not tell')
     parser.add_argument('--json', metavar='FILE', help='write the result there too')
     group = parser.add_argument_group('reading')
-    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                       help='bands to show, counted from 1, for files that are not RGB')
-    group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
-                       "and white, for files of more than 8 bits; or 'percentile'")
+    add_reading_arguments(group)
     group.add_argument('--aoi', metavar='FILE', help='polygons that limit the work')
     group.add_argument('--assume-same-grid', action='store_true', help='go on where only one date '
                        'has a place on the map, or names a coordinate system')
@@ -40,16 +37,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     if args.ground_resolution is not None and not (
             0 < args.ground_resolution < math.inf):
         parser.error(f'--ground-resolution {args.ground_resolution}: expected metres above 0')
-    if args.scale == ['percentile']:
-        args.scale = 'percentile'
-    elif args.scale is not None:
-        try:
-            low, high = map(float, args.scale)
-        except ValueError:
-            parser.error(f"--scale {' '.join(args.scale)}: expected two numbers, or 'percentile'")
-        if not (math.isfinite(low) and math.isfinite(high)):
-            parser.error(f"--scale {' '.join(args.scale)}: expected two finite numbers")
-        args.scale = (low, high)
+    args.scale = parse_scale(parser, args.scale)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:

@@ -3,7 +3,6 @@
 Masks, sentences and pictures come out; ``tools/infer.py`` has examples.
 """
 import argparse
-import math
 import os
 import sys
 from collections import Counter
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rscc.apis.command_line import add_config_options
+from rscc.apis.command_line import add_config_options, add_reading_arguments, parse_scale
 from rscc.commands import scene
 
 #: Decoding option that a flag sets.
@@ -46,10 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('reading')
-    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                       help='bands to show, counted from 1, for files that are not RGB')
-    group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
-                       "and white, for files of more than 8 bits; or 'percentile'")
+    add_reading_arguments(group)
     group.add_argument('--window', type=_window, metavar='PIXELS', help='side of the windows, in '
                        "place of what an image of the training covered; 'auto' tries larger ones "
                        'on a scene first')
@@ -116,16 +112,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     if sum(ways) != 1 or (any(pair) and not all(pair)):
         parser.error('give either --img-from and --img-to, or --img, --list or --scenes')
     scene.check_arguments(parser, args)
-    if args.scale is not None and args.scale != ['percentile']:
-        try:
-            low, high = map(float, args.scale)
-        except ValueError:
-            parser.error(f"--scale {' '.join(args.scale)}: expected two numbers, or 'percentile'")
-        if not (math.isfinite(low) and math.isfinite(high)):
-            parser.error(f"--scale {' '.join(args.scale)}: expected two finite numbers")
-        args.scale = (low, high)
-    elif args.scale is not None:
-        args.scale = 'percentile'
+    args.scale = parse_scale(parser, args.scale)
     if args.batch_size < 1:
         parser.error(f'--batch-size {args.batch_size}: expected at least 1')
     if args.out:
