@@ -1,73 +1,96 @@
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_scenes import SMALL, Difference, pictures, write_pair
 
-from rscc.scenes.contracts import WindowPrediction
-from rscc.scenes.reading import PairReader
+from rscc.scenes import window_probe
+from rscc.scenes.contracts import SceneGrid, SceneReader, WindowPrediction
 from rscc.scenes.run import SceneRun, run_scenes
-from rscc.scenes.sources import Reading, open_date
 from rscc.scenes.window_probe import choose_windows
 
 
-class Timed(Difference):
-    """A detector whose calls take as long as told, by the factor of its windows.
+class Pictures(SceneReader):
+    """Two dates in memory."""
+
+    def __init__(self):
+        self.frames = pictures(500, 400)
+        self.grid, self.sources = SceneGrid(400, 500), ('a', 'b')
+
+    def read(self, box, shape=None):
+        left, top, right, bottom = box
+        frames = [frame[top:bottom, left:right] for frame in self.frames]
+        return frames, np.ones(frames[0].shape[:2], bool)
+
+
+class Clocked(Difference):
+    """A detector that tells how long it takes instead of taking it.
 
     Args:
-        costs: Factor -> seconds a window.
-        wrong: Factors whose maps say the opposite.
+        seconds: Of a window, by factor.
+        wrong: Factors whose maps are those of another model.
     """
 
-    def __init__(self, costs, wrong=(), factor=1):
+    def __init__(self, clock, seconds, wrong=(), factor=1):
         super().__init__(64 * factor, 16, heads=('change_head',))
-        self.costs, self.wrong, self.factor = costs, wrong, factor
-
-    def enlarged(self, factor):
-        if factor not in self.costs:
-            raise ValueError('the position table has 64 places')
-        return Timed(self.costs, self.wrong, factor)
+        self.clock, self.seconds, self.wrong, self.factor = clock, seconds, wrong, factor
 
     def predict(self, windows, describe):
-        time.sleep(self.costs[self.factor] * len(windows))
-        maps = [(np.abs(later.astype(float) - earlier).max(2) > 80).astype(np.float32)
-                for earlier, later in windows]
-        return [WindowPrediction(1 - found if self.factor in self.wrong else found)
-                for found in maps]
+        self.clock.now += self.seconds[self.factor] * len(windows)
+        answers = super().predict(windows, describe)
+        if self.factor in self.wrong:
+            answers = [WindowPrediction(1 - answer.probabilities) for answer in answers]
+        return answers
+
+    def _answer(self, dates, when):
+        differing = np.abs(dates[1].astype(np.float32) - dates[0]).mean(2) / 255
+        return WindowPrediction(differing)
+
+    def enlarged(self, factor):
+        if factor not in self.seconds:
+            raise RuntimeError('out of memory\nwith more lines')
+        return Clocked(self.clock, self.seconds, self.wrong, factor)
 
 
 @pytest.fixture
-def reader(tmp_path):
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(window_probe, 'time', SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+@pytest.mark.parametrize(('seconds', 'wrong', 'factor'), [
+    ({1: 1, 2: 1, 4: 1}, (), 4), ({1: 1, 2: 1, 4: 16}, (), 2), ({1: 1, 2: 4, 4: 99}, (), 2),
+    ({1: 1, 2: 4, 4: 16}, (), 4), ({1: 1, 2: 5, 4: 99}, (), 1), ({1: 1, 2: 1, 4: 1}, (4,), 2),
+    ({1: 1, 2: 1, 4: 1}, (2, 4), 1)])
+def test_windows_that_give_the_same_map_soonest_are_taken(clock, seconds, wrong, factor):
+    chosen, why = choose_windows(Clocked(clock, seconds, wrong), Pictures(), 8)
+    assert chosen.factor == factor and chosen.facts.window == (64 * factor, 64 * factor)
+    assert why.startswith(f'windows of {64 * factor} x {64 * factor} pixels, of 64 x 64: ')
+    assert '256 x 256' in why and 'Mpx/s' in why
+
+
+def test_what_memory_does_not_hold_is_told_and_left(clock):
+    chosen, why = choose_windows(Clocked(clock, {1: 1, 2: 1}), Pictures(), 8)
+    assert chosen.factor == 2 and why.endswith('larger ones cannot be computed (out of memory)')
+
+
+def test_models_that_write_keep_their_windows():
+    predictor = Difference()
+    assert choose_windows(predictor, Pictures(), 8)[0] is predictor
+    unknown = Difference(window=None, heads=('change_head',))
+    chosen, why = choose_windows(unknown, Pictures(), 8)
+    assert chosen is unknown and 'not known what a training image covered' in why
+
+
+def test_a_later_part_takes_the_windows_of_the_blocks_that_are_there(clock, tmp_path):
     pair = write_pair(tmp_path, dates=pictures(300, 320))
-    return PairReader([open_date(date, Reading()) for date in pair.dates])
-
-
-@pytest.mark.parametrize(('costs', 'wrong', 'chosen'), [
-    ({1: .004, 2: .004, 4: .05}, (), 2),
-    ({1: .004, 2: .008, 4: .02}, (), 4),
-    ({1: .001, 2: .02, 4: .2}, (), 1),
-    ({1: .004, 2: .004, 4: .5}, (2,), 1),
-    ({1: .004, 2: .004}, (), 2)])
-def test_the_soonest_windows_that_give_the_same_map_are_taken(reader, costs, wrong, chosen):
-    predictor, why = choose_windows(Timed(costs, wrong), reader, 8)
-    assert predictor.factor == chosen and f'{64 * chosen} x {64 * chosen}' in why
-    assert ('larger ones cannot be computed (the position table' in why) == (4 not in costs)
-
-
-def test_models_that_write_sentences_keep_their_windows(reader):
-    predictor, why = choose_windows(Difference(), reader, 8)
-    assert predictor.factor == 1 and 'a sentence tells what such a window shows' in why
-
-
-def test_a_later_part_takes_the_windows_of_the_blocks_that_are_there(tmp_path):
-    pair = write_pair(tmp_path, dates=pictures(300, 320))
-    options = replace(SMALL, choose_window=True)
-    said = []
-    run_scenes([pair], Timed({1: .004, 2: .004, 4: .1}), tmp_path / 'out', options, (1, 2),
+    options, said = replace(SMALL, choose_window=True), []
+    run_scenes([pair], Clocked(clock, {1: 1, 2: 1, 4: 99}), tmp_path / 'out', options, (1, 2),
                say=said.append)
     assert any('windows of 128 x 128' in text for text in said)
-    slow = Timed({1: .0, 2: .05, 4: .1})  # a trial of its own would stay with the usual windows
+    slow = Clocked(clock, {1: 1, 2: 99, 4: 999})  # its own trial would keep the usual windows
     later = SceneRun([pair], slow, tmp_path / 'out', options)
     assert later.facts.window == (128, 128) and later.predictor.factor == 2
     later.answer(later.folder(), (2, 2))
