@@ -176,6 +176,8 @@ def parse_scale(parser: argparse.ArgumentParser, given: list[str] | None
         parser.error(f"--scale {' '.join(given)}: expected two numbers, or 'percentile'")
     if not (math.isfinite(low) and math.isfinite(high)):
         parser.error(f"--scale {' '.join(given)}: expected two finite numbers")
+    if low >= high:
+        parser.error(f"--scale {' '.join(given)}: expected the lower value first")
     return low, high
 
 

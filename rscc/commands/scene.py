@@ -211,9 +211,10 @@ def _factory(args: argparse.Namespace, decoding: dict[str, Any]) -> Any:
         settings = dict(window=_side(args), overlap=args.overlap, decoding=decoding)
         return factory_of(args.onnx, **settings)
     config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
+    # Bands and scale are for the reader of the scene: the model tells those of its training.
     return factory_of(config, checkpoint, device=args.device, amp=args.amp,
                       cfg_options=args.cfg_options, window=_side(args), overlap=args.overlap,
-                      decoding=decoding, bands=args.bands, scale=args.scale)
+                      decoding=decoding)
 
 
 def _pairs(args: argparse.Namespace) -> list:

@@ -14,7 +14,7 @@ from rscc.scenes.pair_check import PairCheck, check_pair
 from rscc.scenes.plans import Plans, findings_of, scale_of, stored_scale
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import Reading, open_date
-from rscc.utils import require
+from rscc.utils import check_choice, require
 from rscc.version import __version__
 
 #: Longest side of a scene that is taken whole where nothing tells what a training image covered.
@@ -71,6 +71,12 @@ class SceneOptions:
     block_pixels: int = BLOCK_PIXELS
     choose_window: bool = False
     outputs: OutputOptions = field(default_factory=OutputOptions)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, str):
+            check_choice('scale', self.scale, ('percentile',))
+        elif self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise ValueError(f'scale={self.scale!r}: expected (low, high) with low < high')
 
     @property
     def passing(self) -> PassOptions:

@@ -111,6 +111,7 @@ def test_a_missing_system_needs_the_word_of_the_user(tmp_path, paths, capsys):
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--scale', '1'], "expected two numbers, or 'percentile'"),
+    (['--scale', '9', '3'], 'expected the lower value first'),
     (['--scale', '0', 'nan'], 'expected two finite numbers'),
     (['--ground-resolution', '0'], 'expected metres above 0'),
     (['--bands', '1'], 'expected 3 arguments')])

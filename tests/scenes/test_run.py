@@ -356,6 +356,12 @@ def test_several_scenes_get_a_folder_each(tmp_path):
     assert set(table.scene) == {'north', 'south'} and len(table) == done.blocks
 
 
+@pytest.mark.parametrize('scale', [(5, 5), (9, 3), 'percentiles'])
+def test_scales_that_show_nothing_are_refused(scale):
+    with pytest.raises(ValueError, match=r"scale=.*(low < high|Did you mean 'percentile')"):
+        SceneOptions(scale=scale)
+
+
 def test_scenes_of_one_name_are_refused(pair, tmp_path):
     with pytest.raises(ValueError, match=r"several scenes are called \['town'\]"):
         run_scenes([pair, pair], Difference(), tmp_path)
