@@ -205,11 +205,16 @@ class Area:
             raise ValueError(f"no polygon of '{path}' covers a pixel of the scene")
 
     def mask(self, grid: SceneGrid, box: Box, shape: tuple[int, int]) -> np.ndarray:
-        """Return which pixels of a rectangle, read at ``shape``, lie inside, bool (h, w)."""
+        """Return which pixels of a rectangle, read at ``shape``, lie inside, bool (h, w).
+
+        Of a reduced image, those that a polygon touches: small ones must not vanish.
+        """
         left, top, right, bottom = box
+        reduced = shape[1] < right - left or shape[0] < bottom - top
         place = (self._affine(*grid.transform) * self._affine.translation(left, top)
                  * self._affine.scale((right - left) / shape[1], (bottom - top) / shape[0]))
-        return self._features.geometry_mask(self.shapes, shape, place, invert=True)
+        return self._features.geometry_mask(self.shapes, shape, place, invert=True,
+                                            all_touched=reduced)
 
 
 class Bands:

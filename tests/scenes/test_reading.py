@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,14 @@ def test_two_polygons_are_one_area(files, polygons):
     path = polygons('a.gpkg', [box(LEFT, TOP - 10, LEFT + 10, TOP),
                                box(LEFT + 50, TOP - 10, LEFT + 60, TOP)])
     assert Area(path, grid).mask(grid, grid.box, (90, 130)).sum() == 200
+
+
+def test_a_small_area_of_a_large_scene_is_none_the_less_there(files, polygons):
+    grid = replace(open_date(files[0], PLAIN).grid, width=40000, height=40000)
+    path = polygons('a.gpkg', [polygons.box(LEFT + 9001, TOP - 9004, LEFT + 9004, TOP - 9001)])
+    area = Area(path, grid)
+    assert area.mask(grid, grid.box, (1024, 1024)).sum() == 1
+    assert area.mask(grid, (9000, 9000, 9010, 9010), (10, 10)).sum() == 9
 
 
 def test_areas_that_limit_nothing_sensible_are_refused(files, polygons, tmp_path):
