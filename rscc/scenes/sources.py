@@ -267,13 +267,18 @@ class RasterDate(DateImage):
 
     def _valid(self, file: Any, window: Any, shape: tuple[int, int] | None) -> np.ndarray:
         """Return where there is data: a pixel holds some where any of its bands does."""
-        whole = self._rasterio.enums.MaskFlags.all_valid
-        if all(whole in file.mask_flag_enums[band - 1] for band in self._bands):
-            return np.ones(shape or (window.height, window.width), bool)
-        options = {} if shape is None else dict(
-            out_shape=(len(self._bands), *shape),
-            resampling=self._rasterio.enums.Resampling.nearest)
-        return file.read_masks(self._bands, window=window, **options).any(0)
+        size = shape or (window.height, window.width)
+        nearest, valid = self._rasterio.enums.Resampling.nearest, np.ones(size, bool)
+        flags = self._rasterio.enums.MaskFlags
+        other = {flags.all_valid, flags.alpha}.isdisjoint
+        if any(other(file.mask_flag_enums[band - 1]) for band in self._bands):
+            valid = file.read_masks(self._bands, window=window, resampling=nearest,
+                                    out_shape=(len(self._bands), *size)).any(0)
+        # By itself: GDAL's masks know it only beside 1 or 3 bands, of 8 or 16 bits.
+        for band, kind in enumerate(file.colorinterp, 1):
+            if kind.name == 'alpha' and band not in self._bands:
+                valid &= file.read(band, window=window, resampling=nearest, out_shape=size) > 0
+        return valid
 
     def _part(self, box: Box, shape: tuple[int, int]) -> 'RasterDate':
         """Return a rectangle of a warped date, as an image of any reduced size.

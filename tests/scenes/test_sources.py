@@ -187,6 +187,31 @@ def test_beyond_the_border_of_a_warped_date_there_is_no_data(tmp_path, crs):
         assert np.array_equal(pixels[10:, 20:], RGB[:-10, :-20])
 
 
+@pytest.mark.parametrize(('kind', 'count'), [
+    ('uint8', 4), ('uint16', 4), ('uint16', 1), ('int16', 3), ('float32', 1), ('float32', 3)])
+def test_beyond_the_border_there_is_no_data_whatever_the_bands(tmp_path, kind, count):
+    bands = np.repeat(BANDS[:1], count, 0).astype(kind)
+    reading = Reading((1, 1, 1), (0, 255))
+    date = open_date(write_raster(tmp_path / 'a.tif', bands, place(1, 20.5, 11)), reading)
+    grid = open_date(write_raster(tmp_path / 'b.tif', BANDS), Reading()).grid
+    expected = np.zeros((90, 130), bool)
+    expected[11:, 20:] = True
+    assert np.array_equal(everything(date.warped(grid, 'bilinear'))[1], expected)
+    reduced = everything(date.warped(grid, 'bilinear'), (9, 13))[1]
+    assert np.array_equal(reduced, expected[5::10, 5::10])
+
+
+@pytest.mark.parametrize('kind', ['uint8', 'float32'])
+def test_alpha_beside_any_number_of_bands_says_where_there_is_data(tmp_path, kind):
+    alpha = np.zeros((1, 90, 130))
+    alpha[:, 30:] = 255
+    path = write_raster(tmp_path / 'a.tif', np.concatenate([BANDS, BANDS[:1], alpha]).astype(kind))
+    with rasterio.open(path, 'r+') as file:
+        file.colorinterp = [*file.colorinterp[:4], rasterio.enums.ColorInterp.alpha]
+    date = open_date(path, Reading((3, 2, 1), (0, 255)))
+    assert date.count == 4 and np.array_equal(everything(date)[1], alpha[0] > 0)
+
+
 def test_ground_control_points_alone_are_no_grid(tmp_path):
     from rasterio.control import GroundControlPoint
     path = write_plain(tmp_path / 'a.tif', BANDS)
