@@ -54,10 +54,10 @@ def check_depth(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequenc
     if max(clipped) > CLIPPED:
         worries.append(f'{percent(max(clipped))} of a band become black or white: try other '
                        'values for --scale, or percentile')
-    given = _plain(reader.dates[0].reading.scale)
-    if None not in (facts.scale, given) and given != _plain(facts.scale):
+    given = rounded_scale(reader.dates[0].reading.scale)
+    if None not in (facts.scale, given) and given != rounded_scale(facts.scale):
         worries.append(f'the weights were trained with --scale {_words(facts.scale)}')
-    value = dict(dtypes=kinds, scales=[_plain(scale) for scale in scales],
+    value = dict(dtypes=kinds, scales=[rounded_scale(scale) for scale in scales],
                  clipped=[round(share, 4) for share in clipped])
     return CheckFinding('depth', 'warn' if worries else 'ok', value, '; '.join([text, *worries]))
 
@@ -73,15 +73,15 @@ def clipped_share(frame: np.ndarray, mask: np.ndarray) -> float:
     return float(((pixels == 0) | (pixels == 255)).mean(0).max()) if len(pixels) else 0.0
 
 
-def _plain(scale: Any) -> Any:
-    """Return a scale as JSON values."""
+def rounded_scale(scale: Any) -> Any:
+    """Return a scale as JSON values, of four decimals."""
     if scale is None or isinstance(scale, str):
         return scale
     return [np.round(np.asarray(value, float), 4).tolist() for value in scale]
 
 
 def _words(scale: Any) -> str:
-    return scale if isinstance(scale, str) else ' '.join(map(str, _plain(scale)))
+    return scale if isinstance(scale, str) else ' '.join(map(str, rounded_scale(scale)))
 
 
 def _range(scale: Any) -> str:

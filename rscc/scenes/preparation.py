@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rscc.rasters.windows import Grid, window_grid
+from rscc.scenes.appearance import rounded_scale
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
 from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
 from rscc.scenes.fingerprints import Given, fingerprint, fingerprints
@@ -167,13 +168,13 @@ class PreparedScene:
         return dict(
             grid=[self.reader.grid.width, self.reader.grid.height, self.reader.grid.transform],
             sources=[fingerprints(date) for date in self.pair.dates],
-            scale=[_listed(date_scale) for date_scale in self.reader.scales],
+            scale=[rounded_scale(date_scale) for date_scale in self.reader.scales],
             offset=list(self.reader.offset))
 
     def scene(self, facts: ModelFacts, options: dict[str, Any]) -> Scene:
         """Return the scene as the writers of its files see it."""
         provenance = dict(options=options, remarks=list(self.reader.remarks),
-                          versions=versions(), scale=[_listed(scale) for scale
+                          versions=versions(), scale=[rounded_scale(scale) for scale
                                                       in self.reader.scales])
         if self.check is not None:
             provenance['pair_check'] = self.check.to_dict()
@@ -279,13 +280,6 @@ def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: Sce
         blocks = [replace(block, nodata=share) for block, share
                   in zip(blocks, nodata, strict=True)]
     return lattice, tuple(blocks)
-
-
-def _listed(scale: Any) -> Any:
-    """Return a scale as JSON values."""
-    if scale is None or isinstance(scale, str):
-        return scale
-    return [np.asarray(value, np.float64).round(4).tolist() for value in scale]
 
 
 def versions() -> dict[str, str]:

@@ -63,7 +63,7 @@ def choose_windows(predictor: Predictor, reader: SceneReader, batch_size: int
         try:
             larger = predictor.enlarged(factor)
             drawn, seconds = _answer(larger, frames, max(1, batch_size // factor**2))
-        except (ValueError, RuntimeError, MemoryError) as error:
+        except (ValueError, RuntimeError, AssertionError, MemoryError) as error:
             reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
             return chosen, f'{_told(trials, chosen)}; larger ones cannot be computed ({reason})'
         trials.append(Trial(larger.facts.window, seconds, float((drawn == classes).mean())))

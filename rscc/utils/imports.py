@@ -14,6 +14,7 @@ EXTRAS = {
     'pandas': 'geo',
     'shapely': 'geo',
     'pyproj': 'geo',
+    'affine': 'geo',
     'pyarrow': 'geo',
     'skimage': 'geo',
     'ray': 'ray',

@@ -32,6 +32,8 @@ class Clocked(Difference):
         wrong: Factors whose maps are those of another model.
     """
 
+    refusal = RuntimeError
+
     def __init__(self, clock, seconds, wrong=(), factor=1):
         super().__init__(64 * factor, 16, heads=('change_head',))
         self.clock, self.seconds, self.wrong, self.factor = clock, seconds, wrong, factor
@@ -49,7 +51,7 @@ class Clocked(Difference):
 
     def enlarged(self, factor):
         if factor not in self.seconds:
-            raise RuntimeError('out of memory\nwith more lines')
+            raise self.refusal('out of memory\nwith more lines')
         return Clocked(self.clock, self.seconds, self.wrong, factor)
 
 
@@ -71,7 +73,9 @@ def test_windows_that_give_the_same_map_soonest_are_taken(clock, seconds, wrong,
     assert '256 x 256' in why and 'Mpx/s' in why
 
 
-def test_what_memory_does_not_hold_is_told_and_left(clock):
+@pytest.mark.parametrize('kind', [RuntimeError, AssertionError, ValueError])
+def test_what_cannot_be_computed_is_told_and_left(clock, kind, monkeypatch):
+    monkeypatch.setattr(Clocked, 'refusal', kind)
     chosen, why = choose_windows(Clocked(clock, {1: 1, 2: 1}), Pictures(), 8)
     assert chosen.factor == 2 and why.endswith('larger ones cannot be computed (out of memory)')
 
