@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rscc.scenes.block_files import BlockFolder, stored_record
+from rscc.scenes.block_files import BlockFolder
 from rscc.scenes.blocks import part_of, share, write_table
 from rscc.scenes.contracts import Block, ModelFacts, Predictor, Scene
 from rscc.scenes.fingerprints import fingerprint
@@ -32,6 +32,7 @@ from rscc.scenes.report import write_report
 from rscc.scenes.summary import write_summary
 from rscc.scenes.window_probe import choose_windows
 from rscc.utils import progress
+from rscc.utils.files import locked
 
 #: Folder of the blocks, and the table of them, below that of a run.
 BLOCKS, TABLE = 'blocks', 'blocks.parquet'
@@ -114,22 +115,29 @@ class SceneRun:
             self.scenes[pair.name] = prepare_scene(pair, predictor.facts, self.options, say, plans)
             self._release(pair.name, len(pairs))
         if self.options.choose_window and self.scenes:
-            self._choose_window()
+            self._choose_window(plans)
 
     def _release(self, name: str, scenes: int) -> None:
         """Close the files of a scene; of several, forget its pixels until they are read again."""
         self.scenes[name].reader.release(forget=scenes > 1)
 
-    def _choose_window(self) -> None:
-        """Take the windows of the blocks that are there, so that all parts have the same."""
-        usual, found = self.facts.window, stored_record(self.out / BLOCKS).get('window')
-        if found and usual:
-            factor = found[0] // usual[0]
-            self.predictor = self.predictor.enlarged(factor) if factor > 1 else self.predictor
-        else:
-            reader = next(iter(self.scenes.values())).reader
-            self.predictor, why = choose_windows(self.predictor, reader, self.options.batch_size)
-            self.say(why)
+    def _choose_window(self, plans: Plans) -> None:
+        """Try larger windows, or take those that another part has chosen."""
+        facts, predictor = self.facts, self.predictor
+        key = dict(windows=[facts.window, facts.overlap], scenes=list(self.scenes),
+                   weights=facts.weights_hash or facts.weights,
+                   overrides=dict(predictor.overrides), amp=predictor.amp)
+        plans.folder.mkdir(parents=True, exist_ok=True)
+        # Parts that begin together wait for the first one: times differ from trial to trial.
+        with locked(plans.folder / 'windows.lock'):
+            found = plans.find(key)
+            if found is None:
+                reader = next(iter(self.scenes.values())).reader
+                self.predictor, why = choose_windows(predictor, reader, self.options.batch_size)
+                self.say(why)
+                plans.keep(key, dict(factor=self.predictor.factor))
+            elif found['factor'] > 1:
+                self.predictor = predictor.enlarged(found['factor'])
         for name, scene in self.scenes.items():
             self.scenes[name] = scene.divided(self.facts, self.options)
             self._release(name, len(self.scenes))

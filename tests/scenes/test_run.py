@@ -87,6 +87,28 @@ def test_parts_read_alike_whether_they_look_at_the_scene_or_are_told(tmp_path, s
     assert np.array_equal(*pixels)
 
 
+class Enlargeable(Difference):
+    """A detector that answers windows of any size."""
+
+    def __init__(self, factor=1):
+        super().__init__(64 * factor, heads=('change_head',))
+        self.factor = factor
+
+    def enlarged(self, factor):
+        return Enlargeable(factor)
+
+
+def test_parts_take_the_windows_that_the_first_has_chosen(pair, tmp_path, monkeypatch):
+    factors, said, options = [2, 4, 1], [], replace(SMALL, choose_window=True)
+    monkeypatch.setattr(run_module, 'choose_windows', lambda predictor, *_: (
+        predictor.enlarged(factors.pop(0)), 'tried'))
+    for number in (1, 2, 3):
+        run_scenes([pair], Enlargeable(), tmp_path, options, part=(number, 3), say=said.append)
+    done = run_scenes([pair], Enlargeable(), tmp_path, options, combine=True)
+    assert factors == [4, 1] and said.count('tried') == 1
+    assert done.summaries['town']['model']['window'] == [128, 128]
+
+
 def test_a_run_says_what_it_did(pair, tmp_path):
     predictor = Difference()
     done = run_scenes([pair], predictor, tmp_path / 'out', SMALL)
