@@ -156,6 +156,10 @@ class BlockPass:
 
     def _take(self, window: _Window | None, answer: WindowPrediction | None) -> None:
         values = None if answer is None else answer.probabilities
+        if values is not None and not np.isfinite(values.sum()):
+            raise ValueError(f'the map of the window {window.box} is not a number (NaN): the '
+                             'weights are damaged, or reduced precision is too coarse for them. '
+                             'Try without --amp; blocks that are done are kept')
         if self._blender is None:
             band = None if values is None else (0, values)
         else:

@@ -225,6 +225,20 @@ def test_a_damaged_tile_is_a_gap_of_its_own_pixels(pool):
     assert sum(answer.nodata_pixels for answer in answers) == 64 * 64
 
 
+def test_maps_that_are_no_numbers_are_refused(pool):
+    predictor = Difference()
+    answer = predictor._answer
+
+    def broken(dates, when):
+        found = answer(dates, when)
+        found.probabilities[3, 5] = np.nan
+        return found
+
+    predictor._answer = broken
+    with pytest.raises(ValueError, match=r'window \(0, 0, \d+, \d+\) is not a number.*--amp'):
+        answered(Arrays(pictures()), predictor, pool)
+
+
 def test_a_block_of_one_window_is_taken_whole(pool):
     frames = list(pictures(40, 50))
     predictor = Difference(window=None)
