@@ -2,7 +2,8 @@
 
 Batches never cross blocks, so that the answer to a block depends on nothing but its own pixels.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,7 @@ class BlockPass:
         self._batch_size = max(1, options.batch_size // predictor.factor**2)
         self._blender = None if self.grid is None else RowBlender(self.grid, blend='linear')
         self._waiting: list[_Window | None] = []
+        self._drawing: Future | None = None
         self._data = np.zeros(block.shape, bool)
         self._described = 'caption_head' in predictor.facts.heads
         self._columns = [] if self.grid is None else [
@@ -85,12 +87,15 @@ class BlockPass:
 
     def run(self) -> BlockAnswer:
         """Answer the block."""
-        if self.grid is None:
-            self._whole()
-        else:
-            for row in range(self.grid.rows.count):
-                self._row(row)
-        self._flush()
+        # Maps are drawn by a thread of their own, while the model computes the next windows.
+        with ThreadPoolExecutor(1) as self._drawer:
+            if self.grid is None:
+                self._whole()
+            else:
+                for row in range(self.grid.rows.count):
+                    self._row(row)
+            self._flush()
+            self._drawing.result()
         self.answer.gaps = [Gap(part, gap.reason) for gap in self.bands.gaps
                             if (part := _inside(gap.box, self.block.box)) is not None]
         self.answer.nodata_pixels = int(self._data.size - self._data.sum())
@@ -143,16 +148,23 @@ class BlockPass:
         return 'always' if every and number % every == 0 else 'changed'
 
     def _flush(self) -> None:
-        """Answer the waiting windows, and take in their answers in order."""
+        """Answer the waiting windows, and have their answers taken in."""
         asked = [window for window in self._waiting if window is not None]
-        answers = iter(self.predictor.predict([window.frames for window in asked],
-                                              [window.describe for window in asked])
-                       if asked else ())
-        for window in self._waiting:
-            self._take(window, None if window is None else next(answers))
+        answers = self.predictor.predict(
+            [window.frames for window in asked],
+            [window.describe for window in asked]) if asked else ()
+        if self._drawing is not None:
+            self._drawing.result()  # no more than two batches are held, and errors end the block
+        self._drawing = self._drawer.submit(self._take_all, self._waiting, iter(answers))
         self.advance(len(self._waiting))
         self._waiting = []
         self.answer.windows += len(asked)
+
+    def _take_all(self, windows: list[_Window | None], answers: Iterator[WindowPrediction]
+                  ) -> None:
+        """Take in the answers to a batch, in order."""
+        for window in windows:
+            self._take(window, None if window is None else next(answers))
 
     def _take(self, window: _Window | None, answer: WindowPrediction | None) -> None:
         values = None if answer is None else answer.probabilities
