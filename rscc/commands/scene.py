@@ -177,7 +177,8 @@ def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = Non
     try:
         make = _factory(args, decoding)
         model = make() if predictor is None else predictor
-        task = SceneRun(_pairs(args), model, args.out, _options(args), _remark)
+        task = SceneRun(_pairs(args), model, args.out, _options(args), _remark,
+                        listed=args.scenes is not None)
         if args.dry_run:
             from rscc.scenes.estimate import estimate
             print(estimate(task, args.part))
@@ -191,6 +192,10 @@ def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = Non
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     print(describe(done, args))
+    if task.left_out:
+        first = next(iter(task.left_out.items()))
+        raise SystemExit(f'error: {len(task.left_out)} scenes of the list were left out; first, '
+                         f'{first[0]}: {first[1]}')
     if done.gaps:
         print(f'note         {done.gaps} places could not be read; they are empty in the map and '
               f'listed in summary.json (exit code {GAPS})', file=sys.stderr)
@@ -208,6 +213,10 @@ def _factory(args: argparse.Namespace, decoding: dict[str, Any]) -> Any:
     """Return what loads the model."""
     from rscc.apis.scenes import factory_of
     if args.onnx:
+        if not args.onnx.lower().endswith('.onnx'):
+            raise ValueError(f"--onnx '{args.onnx}': a file ending in .onnx was expected, as "
+                             'tools/deployment/export_onnx.py writes it. A checkpoint stands '
+                             'without --onnx')
         settings = dict(window=_side(args), overlap=args.overlap, decoding=decoding)
         return factory_of(args.onnx, **settings)
     config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)

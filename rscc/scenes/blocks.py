@@ -13,6 +13,7 @@ import numpy as np
 
 from rscc.rasters.windows import Axis, AxisPart, Grid
 from rscc.scenes.contracts import Block, Box, SceneGrid
+from rscc.scenes.sources import degrees_of
 from rscc.utils import require
 from rscc.utils.files import atomic_path
 
@@ -137,10 +138,9 @@ def _footprint(grid: SceneGrid, box: Box) -> Any:
     if grid.crs is None or grid.transform is None:
         return None
     shapely = require('shapely', 'writing the table of blocks')
-    warp = require('rasterio.warp', 'writing the table of blocks')
     affine = require('affine', 'writing the table of blocks').Affine(*grid.transform)
     left, top, right, bottom = box
     xs, ys = zip(*(affine * place for place in (
         (left, top), (left, bottom), (right, bottom), (right, top))), strict=True)
-    xs, ys = warp.transform(grid.crs, 'EPSG:4326', xs, ys)
-    return shapely.Polygon(zip(xs, ys, strict=True))
+    degrees = degrees_of(grid.crs, xs, ys)
+    return degrees and shapely.Polygon(zip(*degrees, strict=True))

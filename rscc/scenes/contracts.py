@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rscc.utils import check_choice
+
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
@@ -298,6 +300,13 @@ class OutputOptions:
     min_area: float = 0.0
     simplify: float = 0.0
     language: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (('min_area', self.min_area), ('simplify', self.simplify)):
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f'{name}={value!r}: expected a number, 0 or more')
+        if self.language is not None:
+            check_choice('language', self.language, ('en', 'zh'))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Estimate:
         sentence_seconds: For the sentence of one window, about; None without a caption head.
         memory: Bytes of resident memory, about.
         disk: Bytes of disk for blocks and results, at most.
+        all_described: Whether every window gets a sentence: of single images, and of models that
+            cannot tell a change before they have written one.
     """
     scenes: int
     blocks: int
@@ -40,6 +42,7 @@ class Estimate:
     sentence_seconds: float | None
     memory: float
     disk: float
+    all_described: bool = False
 
     def __str__(self) -> str:
         lines = [f'windows      {self.windows} with data, in {self.blocks} blocks of '
@@ -47,9 +50,10 @@ class Estimate:
                  f'time         about {_minutes(self.seconds)} for the map'
                  f' ({self.megapixels / max(self.seconds, 1e-9):.2f} Mpx/s)']
         if self.sentence_seconds is not None:
-            tenth = self.sentence_seconds * self.windows / 10
+            case = '' if self.all_described else ' where one window in ten has changed'
+            more = self.sentence_seconds * self.windows / (1 if self.all_described else 10)
             lines.append(f'sentences    {1000 * self.sentence_seconds:.0f} ms a window: about '
-                         f'{_minutes(tenth)} more where one window in ten has changed')
+                         f'{_minutes(more)} more{case}')
         lines += [f'memory       about {self.memory / 2**30:.1f} GiB',
                   f'disk         at most {self.disk / 2**30:.2f} GiB']
         return '\n'.join(lines)
@@ -84,7 +88,8 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     return Estimate(
         len(run.scenes), len(blocks), round(windows), sum(pixels) / 1e6, plain * windows,
         max(worded - plain, 0.0) if captions else None,
-        peak + _BLOCK * max(pixels, default=0) + strips, _DISK * sum(pixels))
+        peak + _BLOCK * max(pixels, default=0) + strips, _DISK * sum(pixels),
+        run.facts.task == 'single' or not {'change_head', 'flag_head'} & set(run.facts.heads))
 
 
 def _trial(run: SceneRun, block: Block) -> tuple[float, float]:

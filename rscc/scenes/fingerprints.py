@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from rscc.utils import require
 #: Bytes up to which all of a file is read.
 _WHOLE = 64 * 2**20
 _SAMPLED = 65536  # bytes read at each of some places of a larger file
-#: Endings of files beside a raster that change what is read: masks, overviews, place. Notes of
-#: other programs (.aux.xml) are never read.
-_BESIDE = ('.msk', '.ovr', '.hdr', '.HDR')
+#: Endings of files beside a raster that change what is read: notes, masks, overviews, place.
+_NOTES = '.aux.xml'
+_BESIDE = (_NOTES, '.msk', '.ovr', '.hdr', '.HDR')
+#: What viewers note down in such a file and what changes no pixel.
+_REMARKS = ('Metadata', 'Histograms')
 _IN_PLACE = ('.tfw', '.tifw', '.hdr', '.HDR', '.prj')
 
 Given = str | Path | tuple[str, ...]
@@ -29,7 +32,8 @@ def fingerprints(date: Given) -> list[str]:
         date: A raster, a picture, or the tiles of a mosaic (a folder or a tuple of paths).
     """
     paths = itertools.chain.from_iterable(map(_with_others, _given(date)))
-    return [fingerprint(path) for path in dict.fromkeys(paths)]
+    found = (fingerprint(path) for path in dict.fromkeys(paths))
+    return [text for text in found if text]  # notes that say nothing count as if they were not
 
 
 def _given(date: Given) -> list[str]:
@@ -78,6 +82,8 @@ def fingerprint(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _hash(path: str, size: int, changed: int) -> str:
+    if path.endswith(_NOTES):
+        return _hash_of_notes(path)
     digest = hashlib.sha256(str(size).encode())
     with open(path, 'rb') as file:
         if size <= _WHOLE:
@@ -88,3 +94,24 @@ def _hash(path: str, size: int, changed: int) -> str:
                 file.seek(int(place))
                 digest.update(file.read(_SAMPLED))
     return digest.hexdigest()[:32]
+
+
+def _hash_of_notes(path: str) -> str:
+    """Return a hash of what notes beside a raster say of nodata, place and colours, ``''`` if none.
+
+    Viewers add statistics to them while they show the raster, which is the same afterwards.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag in _REMARKS]:
+            parent.remove(child)
+    for band in root.findall('PAMRasterBand'):  # one that said nothing else
+        if not len(band):
+            root.remove(band)
+    if not len(root):
+        return ''
+    text = ElementTree.tostring(root, encoding='unicode')
+    return hashlib.sha256(''.join(text.split()).encode()).hexdigest()[:32]

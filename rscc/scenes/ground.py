@@ -6,7 +6,7 @@ from typing import Any
 
 from rscc.scenes.contracts import CheckFinding, ModelFacts, SceneGrid
 from rscc.scenes.reading import PairReader
-from rscc.scenes.sources import DateImage
+from rscc.scenes.sources import DateImage, degrees_of
 from rscc.utils import require
 
 #: Side of a pixel, over that of the training images, from which on (or below whose inverse) it is
@@ -86,13 +86,13 @@ def ground_resolution(grid: SceneGrid) -> float | None:
     if grid.crs is None or grid.transform is None:
         return None
     rasterio = require('rasterio', 'the pixel size of a scene')
-    warp = require('rasterio.warp', 'the pixel size of a scene')
     affine = rasterio.Affine(*grid.transform)
     column, row = grid.width / 2, grid.height / 2
     corners = [affine * place for place in ((column, row), (column + 1, row), (column, row + 1))]
-    longitudes, latitudes = warp.transform(grid.crs, 'EPSG:4326', *zip(*corners, strict=True))
-    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+    degrees = degrees_of(grid.crs, *zip(*corners, strict=True))
+    if degrees is None:
         return None
+    longitudes, latitudes = degrees
     latitude = math.radians(latitudes[0])
     bent = 1 - _FLAT * math.sin(latitude) ** 2
     east, north = _AXIS / bent**0.5 * math.cos(latitude), _AXIS * (1 - _FLAT) / bent**1.5

@@ -115,7 +115,7 @@ def tiles_in(folder: str | Path) -> list[Path]:
 
 def _look(path: str) -> _Tile:
     rasterio = require('rasterio', f"reading '{path}'")
-    with gdal(rasterio):
+    with gdal(rasterio), rasterio.Env(GDAL_PAM_ENABLED='YES'):
         try:
             file = rasterio.open(path, driver=driver_of(path))
         except rasterio.errors.RasterioIOError as error:

@@ -1,6 +1,7 @@
 """A scene made ready: files opened, dates on one grid, checked, divided into windows and blocks."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,16 @@ class SceneOptions:
     def __post_init__(self) -> None:
         if isinstance(self.scale, str):
             check_choice('scale', self.scale, ('percentile',))
-        elif self.scale is not None and not self.scale[0] < self.scale[1]:
+        elif self.scale is not None and not (len(self.scale) == 2
+                                             and np.all(self.scale[0] < np.asarray(self.scale[1]))):
             raise ValueError(f'scale={self.scale!r}: expected (low, high) with low < high')
+        if self.bands is not None and not (
+                len(self.bands) == 3 and all(isinstance(band, Integral) for band in self.bands)):
+            raise ValueError(f'bands={self.bands!r}: expected three numbers of bands, from 1')
+        for name, least in (('batch_size', 1), ('sample_every', 0), ('block_pixels', 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= least):
+                raise ValueError(f'{name}={value!r}: expected a whole number, at least {least}')
 
     @property
     def passing(self) -> PassOptions:

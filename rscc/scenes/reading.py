@@ -192,9 +192,13 @@ class Area:
         if not Path(path).is_file() and '://' not in str(path):
             raise FileNotFoundError(f"no polygons at '{path}'")
         try:
-            table = geopandas.read_file(path)
+            layers = geopandas.list_layers(path)['name'].tolist()
+            table = geopandas.read_file(path, layer=layers[0])
         except Exception as error:  # pyogrio raises many kinds
             raise ValueError(f"'{path}' cannot be read as polygons: {error}") from error
+        if len(layers) > 1:
+            raise ValueError(f"'{path}' has the layers {', '.join(layers)}, and nothing tells "
+                             'which is the area of interest: save it in a file of its own')
         if table.crs is None:
             raise ValueError(f"the polygons of '{path}' name no coordinate system")
         shapes = table.to_crs(grid.crs).geometry

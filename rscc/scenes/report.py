@@ -111,7 +111,7 @@ def _numbers(scene: Scene, summary: Mapping[str, Any], words: Mapping[str, Any]
         numbers.append((f'{regions["count"]:,}', words['regions_changed']))
         if regions['area_m2'] is not None:
             numbers.append((area_text(regions['area_m2'], language), words['area_changed']))
-        numbers.append((share_text(summary['changed_share'], language), words['share_changed']))
+        numbers.append((share_text(regions['share'], language), words['share_changed']))
     if 'caption_head' in scene.facts.heads:
         described = f'{windows["described"]:,}'
         numbers.append((described, words['described']) if scene.facts.dates == 1 else

@@ -92,19 +92,28 @@ class SceneRun:
     Args:
         pairs: The scenes.
         predictor: The model.
-        out: Folder of the results; those of several scenes go to a folder of each one's name.
+        out: Folder of the results; those of a list go to a folder of each scene's name.
         options: How scenes are read, answered and written.
         say: Told what was done to the dates, and other remarks.
+        listed: The scenes are those of a list: remarks name them, and one that cannot be read is
+            left out; None where there are several.
+
+    Attributes:
+        scenes: Name -> the scene, ready to be answered.
+        left_out: Name -> why a scene of a list is not among them.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`rscc.scenes.preparation.prepare_scene`.
+        FileNotFoundError, ValueError: See :func:`rscc.scenes.preparation.prepare_scene`; of a list,
+            if no scene is left.
     """
 
     def __init__(self, pairs: Sequence[ScenePair], predictor: Predictor, out: str | Path,
                  options: SceneOptions | None = None,
-                 say: Callable[[str], object] = lambda text: None) -> None:
+                 say: Callable[[str], object] = lambda text: None,
+                 listed: bool | None = None) -> None:
         self.options, self.predictor, self.out = options or SceneOptions(), predictor, Path(out)
-        self.say = say
+        self.say, self.listed = say, len(pairs) > 1 if listed is None else listed
+        self.left_out: dict[str, str] = {}
         names = [pair.name for pair in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -112,10 +121,27 @@ class SceneRun:
         plans = Plans(self.out / BLOCKS)
         self.scenes: dict[str, PreparedScene] = {}
         for pair in pairs:
-            self.scenes[pair.name] = prepare_scene(pair, predictor.facts, self.options, say, plans)
-            self._release(pair.name, len(pairs))
+            self._prepare(pair, plans)
+            if pair.name in self.scenes:
+                self._release(pair.name, len(pairs))
+        if pairs and not self.scenes:
+            raise ValueError(f'none of {len(pairs)} scenes can be answered; first, '
+                             f'{pairs[0].name}: {self.left_out[pairs[0].name]}')
         if self.options.choose_window and self.scenes:
             self._choose_window(plans)
+
+    def _prepare(self, pair: ScenePair, plans: Plans) -> None:
+        """Make a scene ready; of a list, one that cannot be answered does not stop the others."""
+        def say(text: str) -> None:
+            self.say(f'{pair.name}: {text}' if self.listed else text)
+
+        try:
+            self.scenes[pair.name] = prepare_scene(pair, self.facts, self.options, say, plans)
+        except (OSError, ValueError) as error:
+            if not self.listed:
+                raise
+            self.left_out[pair.name] = str(error)
+            say(f'left out: {error}')
 
     def _release(self, name: str, scenes: int) -> None:
         """Close the files of a scene; of several, forget its pixels until they are read again."""
@@ -275,7 +301,7 @@ class SceneRun:
         done = done or Done(found=len(self.blocks))
         done.gaps = 0
         for scene in self.scenes.values():
-            into = self.out if len(self.scenes) == 1 else self.out / scene.name
+            into = self.out / scene.name if self.listed else self.out
             files, summary = self._write(scene.scene(self.facts, self._told()), folder, into)
             self._release(scene.name, len(self.scenes))
             done.files += files

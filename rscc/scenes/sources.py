@@ -322,7 +322,8 @@ class RasterDate(DateImage):
 
     def _open(self) -> Any:
         options = {} if self._overview is None else dict(overview_level=self._overview)
-        with _OPENING, gdal(self._rasterio):
+        # Files beside it may hold its nodata value and its place (.aux.xml).
+        with _OPENING, gdal(self._rasterio), self._rasterio.Env(GDAL_PAM_ENABLED='YES'):
             try:
                 file = self._rasterio.open(self._source, driver=driver_of(self._source), **options)
             except self._rasterio.errors.RasterioIOError as error:
@@ -380,6 +381,23 @@ def _grid_of(file: Any, rasterio: Any) -> SceneGrid:
     crs = file.crs.to_wkt() if file.crs else None
     placed = crs is not None or file.transform != rasterio.Affine.identity()
     return SceneGrid(file.width, file.height, crs, tuple(file.transform)[:6] if placed else None)
+
+
+def degrees_of(crs: str, xs: Sequence[float], ys: Sequence[float]
+               ) -> tuple[list[float], list[float]] | None:
+    """Return longitudes and latitudes of places; None where a system has no tie to the globe.
+
+    Args:
+        crs: Coordinate reference system as WKT; that of a building site, say, has none.
+        xs, ys: The places.
+    """
+    warp = require('rasterio.warp', 'longitudes and latitudes')
+    try:
+        longitudes, latitudes = warp.transform(crs, 'EPSG:4326', xs, ys)
+    except Exception:  # GDAL raises kinds of its own, none of them public
+        return None
+    finite = np.isfinite([*longitudes, *latitudes]).all()
+    return (list(longitudes), list(latitudes)) if finite else None
 
 
 def pixel_step(grid: SceneGrid, other: SceneGrid) -> float:

@@ -56,9 +56,14 @@ def test_files_behind_a_virtual_raster_count(tile, tmp_path):
 
 def test_files_beside_a_raster_and_tiles_of_a_folder_count(tile, tmp_path):
     alone = fingerprints(str(tile))
-    for name in ('a.tif.aux.xml', 'notes.txt'):
-        (tmp_path / name).write_text('not read')
-    assert fingerprints(str(tile)) == alone
+    (tmp_path / 'notes.txt').write_text('not read')
+    notes = tmp_path / 'a.tif.aux.xml'
+    shown = '<PAMRasterBand band="1"><Metadata><MDI key="STATISTICS_MEAN">7</MDI></Metadata>{}'
+    for said, known in (('', True), ('<NoDataValue>0</NoDataValue>', False)):
+        notes.write_text(f'<PAMDataset>{shown.format(said)}</PAMRasterBand></PAMDataset>')
+        module._hash.cache_clear()
+        assert (fingerprints(str(tile)) == alone) is known
+    notes.unlink()
     (tmp_path / 'a.tif.ovr').write_text('read')
     assert len(alone) == 1 and fingerprints(str(tile))[0] == alone[0]
     assert len(fingerprints(str(tile))) == 2 == len(fingerprints(str(tmp_path)))

@@ -429,3 +429,17 @@ def test_the_next_block_is_let_go_when_the_run_ends_early(pair, tmp_path, monkey
     with pytest.raises(OSError, match='quota exceeded'):
         run_scenes([pair], Difference(), tmp_path, SMALL)
     assert len(closed) == 1
+
+
+def test_a_scene_of_a_list_that_cannot_be_read_is_left_out_and_named(pair, tmp_path):
+    said = []
+    bad = replace(pair, name='gone', img_to=str(tmp_path / 'nowhere.tif'))
+    run = SceneRun([bad, pair], Difference(), tmp_path / 'out', SMALL, said.append)
+    assert list(run.scenes) == ['town'] and 'nowhere.tif' in run.left_out['gone']
+    assert any(text.startswith('gone: left out: no image at') for text in said)
+    run.combine(run.folder(), run.answer(run.folder()))
+    assert (tmp_path / 'out/town/change.tif').is_file()
+    with pytest.raises(ValueError, match='none of 1 scenes can be answered; first, gone'):
+        SceneRun([bad], Difference(), tmp_path / 'out', SMALL, listed=True)
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        SceneRun([bad], Difference(), tmp_path / 'out', SMALL)

@@ -385,3 +385,23 @@ def test_a_warped_date_is_reduced_from_overviews_where_there_are_some(tmp_path):
             for side in (640, 320, 200, 160, 40)] == [None, 0, 0, 1, 1]
     expected = everything(date, coarse[1])[0][:, :-1].astype(int)
     assert np.abs(everything(moved, coarse[1])[0][:, 1:] - expected).max() <= 2
+
+
+def test_nodata_in_notes_beside_a_file_is_honoured(tmp_path):
+    bands = np.full((3, 40, 50), 90, np.uint8)
+    bands[:, :, :20] = 0
+    path = write_raster(tmp_path / 'a.tif', bands)
+    (tmp_path / 'a.tif.aux.xml').write_text('<PAMDataset>' + ''.join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>0</NoDataValue></PAMRasterBand>'
+        for band in (1, 2, 3)) + '</PAMDataset>')
+    _, valid = open_date(path, Reading()).read((0, 0, 50, 40))
+    assert not valid[:, :20].any() and valid[:, 20:].all()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ['a.tif', 'a.tif.aux.xml']
+
+
+def test_a_system_without_a_tie_to_the_globe_gives_no_degrees():
+    from rscc.scenes.sources import degrees_of
+    site = 'LOCAL_CS["site",LOCAL_DATUM["datum",0],UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+    assert degrees_of(site, [0, 1], [0, 1]) is None
+    longitudes, latitudes = degrees_of('EPSG:32631', [500000.0], [0.0])
+    assert longitudes[0] == pytest.approx(3) and latitudes[0] == pytest.approx(0, abs=1e-9)
