@@ -27,9 +27,10 @@ from rscc.utils import require
 from rscc.utils.files import atomic_path
 
 TIFF = ('.tif', '.tiff')
-#: GDAL writes no files beside those it reads, and keeps 64 MiB of what it has decoded: by itself it
-#: would take 5 % of the machine's memory.
-GDAL_OPTIONS = {'GDAL_PAM_ENABLED': 'NO', 'GDAL_CACHEMAX': 64 * 2**20}
+#: GDAL writes no files beside those it reads, keeps 64 MiB of what it has decoded (by itself it
+#: would take 5 % of the machine's memory), and runs no Python that stands in a virtual raster.
+GDAL_OPTIONS = {'GDAL_PAM_ENABLED': 'NO', 'GDAL_CACHEMAX': 64 * 2**20,
+                'GDAL_VRT_ENABLE_PYTHON': 'NO'}
 
 
 @dataclass(frozen=True)

@@ -343,6 +343,20 @@ def test_a_plain_tiff_is_read_in_rectangles(tmp_path):
     assert np.array_equal(date.read((3, 4, 50, 40))[0], RGB[4:40, 3:50])
 
 
+def test_code_in_a_virtual_raster_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.setenv('GDAL_VRT_ENABLE_PYTHON', 'YES')
+    path = tmp_path / 'a.vrt'
+    path.write_text(f"""<VRTDataset rasterXSize="10" rasterYSize="10">
+        <VRTRasterBand dataType="Byte" band="1" subClass="VRTDerivedRasterBand">
+        <PixelFunctionType>run</PixelFunctionType>
+        <PixelFunctionLanguage>Python</PixelFunctionLanguage>
+        <PixelFunctionCode>def run(*_, **__): open('{tmp_path}/run', 'w')</PixelFunctionCode>
+        </VRTRasterBand></VRTDataset>""")
+    with pytest.raises(OSError, match='Python'):
+        open_date(path, Reading()).read((0, 0, 10, 10))
+    assert not (tmp_path / 'run').exists()
+
+
 def test_no_side_file_is_written(tmp_path):
     date = open_date(write_raster(tmp_path / 'a.tif', BANDS), Reading(None, 'percentile'))
     everything(date, (20, 20))
