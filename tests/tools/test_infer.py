@@ -162,7 +162,7 @@ def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_pa
     refuse = 'caption head has no attention maps to return'
     from rscc.inference.model_pass import ModelPass
 
-    def answer(self, prepared, decoding, describe):
+    def answer(self, prepared, decoding, *_):
         from rscc.models.caption_heads.base import AutoregressiveHead
         from rscc.models.generation.options import Decoding
         head = AutoregressiveHead(dict(type='WordTokenizer', words=['a']))
