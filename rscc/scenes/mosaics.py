@@ -171,6 +171,35 @@ def _place(first: _Tile, tile: _Tile) -> tuple[float, float]:
             (tile.transform[5] - first.transform[5]) / first.transform[4])
 
 
+def check_virtual(path: str) -> None:
+    """Refuse a virtual raster whose files are missing: GDAL would read them as black.
+
+    Args:
+        path: Any raster; only virtual ones of this machine are looked into.
+
+    Raises:
+        FileNotFoundError: If a file that it reads is not there.
+        ValueError: If it is no XML.
+    """
+    if '://' in path or path.startswith('/vsi') or not Path(path).is_file() or (
+            driver_of(path) != 'VRT'):
+        return
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise unreadable(path, error) from error
+    for node in [*root.iter('SourceFilename'), *root.iter('SourceDataset')]:
+        name = (node.text or '').strip()
+        if not name or '://' in name or name.startswith(('/vsi', '<')):
+            continue
+        relative = node.get('relativeToVRT', node.get('relativetoVRT', '0')) == '1'
+        found = Path(path).parent / name if relative else Path(name)
+        if not found.exists():
+            raise FileNotFoundError(f"the virtual raster '{path}' reads '{name}', which is not "
+                                    'there. Bring it back, or make the virtual raster anew')
+        check_virtual(str(found))
+
+
 def _virtual_raster(tiles: Sequence[_Tile]) -> str:
     """Return the XML of a virtual raster over tiles of one grid."""
     places = [tuple(map(round, _place(tiles[0], tile))) for tile in tiles]

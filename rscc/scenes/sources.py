@@ -27,7 +27,7 @@ from rscc.rasters.image_files import (
 from rscc.rasters.rows import GDAL_OPTIONS, gdal
 from rscc.scenes.contracts import Box, SceneGrid
 from rscc.scenes.damage import read_reduced
-from rscc.scenes.mosaics import driver_of, mosaic
+from rscc.scenes.mosaics import check_virtual, driver_of, mosaic
 from rscc.utils import require
 
 #: Longer side of the reduced image that statistics of a scene come from.
@@ -428,19 +428,24 @@ def open_date(given: str | Path | Sequence[str | Path], reading: Reading) -> Dat
         ValueError: If it is no image, or its values need bands or a scale.
         ImportError: If rasterio is needed and not installed.
     """
-    if not isinstance(given, str | Path) or Path(given).is_dir():
-        name, source = mosaic(given)
-        date = RasterDate(name, source, reading)
-    elif Path(given).suffix.lower() in _PICTURES or _turned(given):
-        return Picture(given, reading)
-    else:
-        date = RasterDate(str(given), str(given), reading)
     try:
-        date.check_values()
+        return _open(given, reading)
     except NeedsMapping as error:
         raise ValueError(f'{error.flags} (in Python, bands and scale). Bands are counted from 1 in '
                          'the order red, green, blue; --scale takes the two values that become '
                          "black and white, or 'percentile'") from error
+
+
+def _open(given: str | Path | Sequence[str | Path], reading: Reading) -> DateImage:
+    if isinstance(given, str | Path) and not Path(given).is_dir():
+        if Path(given).suffix.lower() in _PICTURES or _turned(given):
+            return Picture(given, reading)
+        check_virtual(str(given))
+        date = RasterDate(str(given), str(given), reading)
+    else:
+        name, source = mosaic(given)
+        date = RasterDate(name, source, reading)
+    date.check_values()
     return date
 
 

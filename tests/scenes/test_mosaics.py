@@ -205,3 +205,15 @@ def test_names_with_markup_and_blanks_are_read(tmp_path):
 def test_addresses_are_told_by_their_ending(tmp_path):
     assert driver_of('s3://bucket/a.tif') == 'GTiff' and driver_of('/vsicurl/x/b.vrt') == 'VRT'
     assert driver_of(str(write_raster(tmp_path / 'a.dat', BANDS))) == 'GTiff'
+
+
+def test_a_virtual_raster_of_files_that_are_gone_is_refused(tmp_path):
+    tile = write_raster(tmp_path / 'a.tif', np.full((3, 20, 30), 10, np.uint8))
+    inner, outer = tmp_path / 'inner.vrt', tmp_path / 'outer.vrt'
+    inner.write_text(mosaic([tile])[1])
+    outer.write_text(mosaic([inner])[1])
+    assert open_date(outer, Reading()).read((0, 0, 30, 20))[1].all()
+    tile.unlink()
+    for path in (inner, outer):
+        with pytest.raises(FileNotFoundError, match=r"inner.vrt' reads '.*a.tif', which is not"):
+            open_date(path, Reading())
