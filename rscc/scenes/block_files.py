@@ -46,7 +46,12 @@ class BlockFolder:
                  ) -> None:
         self.folder = Path(folder)
         self.record = json.loads(json.dumps(record))
-        stored = stored_record(self.folder)
+        try:
+            stored = stored_record(self.folder)
+        except ValueError as error:
+            if not overwrite:
+                raise ValueError(f'{error}. --overwrite deletes the blocks beside it') from error
+            stored = {'record': 'damaged'}
         differing = sorted(key for key in {*stored, *self.record}
                            if stored.get(key) != self.record.get(key))
         self.replaced = bool(stored and differing and overwrite)
@@ -78,8 +83,8 @@ class BlockFolder:
         return self.path(block).is_file()
 
     def missing(self, blocks: Sequence[Block]) -> list[Block]:
-        """Return the blocks that are not answered."""
-        there = {path.name for path in self.folder.glob('*.npz')}
+        """Return the blocks that are not answered, or whose files have lost their end."""
+        there = {path.name for path in self.folder.glob('*.npz') if zipfile.is_zipfile(path)}
         return [block for block in blocks if self.path(block).name not in there]
 
     def check_complete(self, blocks: Sequence[Block]) -> None:

@@ -118,6 +118,9 @@ class SceneRun:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f'several scenes are called {twice[:3]}: give each its own name')
+        if self.listed and BLOCKS in names:
+            raise ValueError(f"a scene is called '{BLOCKS}', as the folder of the blocks is: give "
+                             'it another name')
         plans = Plans(self.out / BLOCKS)
         self.scenes: dict[str, PreparedScene] = {}
         for pair in pairs:

@@ -153,3 +153,15 @@ def test_a_disk_that_is_really_full_leaves_what_was_written(tmp_path):
         assert not [path for path in folder.folder.iterdir() if path.suffix == '.tmp']
     finally:
         subprocess.run(['umount', str(disk)], check=True)
+
+
+def test_a_cut_block_counts_as_missing_and_a_broken_record_can_be_overwritten(folder):
+    answer = answer_of()
+    path = folder.write(answer)
+    assert folder.missing([answer.block]) == []
+    path.write_bytes(path.read_bytes()[:-30])
+    assert folder.missing([answer.block]) == [answer.block]
+    (folder.folder / 'run.json').write_text('{"weights"')
+    with pytest.raises(ValueError, match='--overwrite deletes the blocks'):
+        BlockFolder(folder.folder, folder.record)
+    assert BlockFolder(folder.folder, folder.record, overwrite=True).new and not path.exists()
