@@ -159,7 +159,8 @@ def placed(given: str) -> bool:
         header = read_header(path)
     except ValueError:  # a picture, or what its reader refuses with more words
         return False
-    return header.transform is not None or header.crs is not None
+    return (header.transform is not None or header.crs is not None
+            or path.with_suffix('.tfw').is_file())
 
 
 def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = None) -> None:

@@ -214,7 +214,8 @@ def test_a_moved_folder_of_images_goes_on(pair, whole, tmp_path):
 def test_a_damaged_block_is_named_and_done_again_once_it_is_deleted(pair, whole):
     path = sorted((whole / 'blocks').glob('*.npz'))[4]
     before = path.read_bytes()
-    path.write_bytes(before[:len(before) // 2])
+    middle = len(before) // 2
+    path.write_bytes(before[:middle] + b'\xff' * 60 + before[middle + 60:])
     with pytest.raises(ValueError, match=rf'{path.name}.*is damaged'):
         run_scenes([pair], Difference(), whole, SMALL)
     path.unlink()
