@@ -192,6 +192,11 @@ def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = Non
             task.combine(folder, done)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
+    except (RuntimeError, MemoryError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise SystemExit(f'error: the model cannot be computed: {told}. Finished blocks are kept; '
+                         'with a smaller --batch-size or --block-size it needs less memory'
+                         ) from error
     print(describe(done, args))
     if task.left_out:
         first = next(iter(task.left_out.items()))

@@ -44,8 +44,10 @@ def _given(date: Given) -> list[str]:
     return [str(date)]
 
 
-def _with_others(path: str) -> Iterator[str]:
+def _with_others(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield a file, those that lie beside it and belong to it, and those that a VRT reads."""
+    if path in above:  # a virtual raster that reads itself, which its reader refuses
+        return
     yield path
     if not Path(path).is_file():
         return
@@ -53,7 +55,7 @@ def _with_others(path: str) -> Iterator[str]:
     beside += [Path(path).with_suffix(ending) for ending in _IN_PLACE]
     yield from (str(other) for other in beside if other.is_file() and str(other) != path)
     for inner in _inside(path):
-        yield from _with_others(inner)
+        yield from _with_others(inner, (*above, path))
 
 
 def _inside(path: str) -> list[str]:

@@ -171,16 +171,19 @@ def _place(first: _Tile, tile: _Tile) -> tuple[float, float]:
             (tile.transform[5] - first.transform[5]) / first.transform[4])
 
 
-def check_virtual(path: str) -> None:
+def check_virtual(path: str, above: Sequence[str] = ()) -> None:
     """Refuse a virtual raster whose files are missing: GDAL would read them as black.
 
     Args:
         path: Any raster; only virtual ones of this machine are looked into.
+        above: The virtual rasters that read it.
 
     Raises:
         FileNotFoundError: If a file that it reads is not there.
-        ValueError: If it is no XML.
+        ValueError: If it is no XML, or reads itself.
     """
+    if path in above:
+        raise ValueError(f"the virtual raster '{path}' reads itself; make it anew")
     if '://' in path or path.startswith('/vsi') or not Path(path).is_file() or (
             driver_of(path) != 'VRT'):
         return
@@ -197,7 +200,7 @@ def check_virtual(path: str) -> None:
         if not found.exists():
             raise FileNotFoundError(f"the virtual raster '{path}' reads '{name}', which is not "
                                     'there. Bring it back, or make the virtual raster anew')
-        check_virtual(str(found))
+        check_virtual(str(found), (*above, path))
 
 
 def _virtual_raster(tiles: Sequence[_Tile]) -> str:

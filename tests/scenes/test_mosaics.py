@@ -217,3 +217,11 @@ def test_a_virtual_raster_of_files_that_are_gone_is_refused(tmp_path):
     for path in (inner, outer):
         with pytest.raises(FileNotFoundError, match=r"inner.vrt' reads '.*a.tif', which is not"):
             open_date(path, Reading())
+
+
+def test_a_virtual_raster_that_reads_itself_is_refused(tmp_path):
+    tile = write_raster(tmp_path / 'a.tif', np.full((3, 20, 30), 10, np.uint8))
+    path = tmp_path / 'loop.vrt'
+    path.write_text(mosaic([tile])[1].replace(str(tile), str(path)))
+    with pytest.raises(ValueError, match='reads itself'):
+        open_date(path, Reading())
