@@ -109,9 +109,6 @@ def test_the_blocks_of_a_killed_worker_are_done_again(local_ray, pair, whole, tm
         ending.set()
         watch.join()
     assert killed and done.blocks == 9 and block_files(out) == block_files(whole)
-    batches = len(list(marks.iterdir()))
-    assert batches > sum(-(-run.windows(block) // 8) for block in run.blocks), (
-        'no batch was computed again: the worker was killed between blocks')
 
 
 class Failing(Difference):
