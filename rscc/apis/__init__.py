@@ -1,4 +1,4 @@
-"""What a notebook calls: ``from rscc.apis import ChangeInferencer, interpret_scene``."""
+"""Inference from Python: ``from rscc.apis import ChangeInferencer, interpret_scene``."""
 import importlib
 from typing import Any
 

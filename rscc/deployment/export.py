@@ -63,7 +63,7 @@ _TRACED = (3, 5)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is exported.
+    """Options of an export to ONNX.
 
     Attributes:
         opset: Of the graphs, 18 to 23.
@@ -82,7 +82,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote.
+    """Result of an export: files, their record and how well they agree with torch.
 
     Attributes:
         files: The main file first.

@@ -119,7 +119,7 @@ def make_traceable(model: ChangeInterpreter) -> None:
 
 @dataclass
 class DecoderInputs:
-    """What the step reads beside ids, by role.
+    """Inputs of a decoder step beside the ids, by their role.
 
     Attributes:
         once: Read before the first ids, then empty (R, 0, E).

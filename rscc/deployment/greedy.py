@@ -19,7 +19,7 @@ _FORM = {'first_ids': [int], 'given_ids': [int], 'stop_ids': [int], 'banned_ids'
 
 @dataclass(frozen=True)
 class GreedyRules:
-    """What a caption head and its decoding options say of a search with one beam.
+    """Rules of a search with one beam, from a caption head and its decoding options.
 
     Attributes:
         first_ids: Ids that the decoder reads before the first one is chosen; may be none.

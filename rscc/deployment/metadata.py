@@ -81,7 +81,7 @@ class CaptionRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """What an exported file says of itself.
+    """Record in an exported file: its model, preparation and use.
 
     Attributes:
         facts: What the checkpoint tells of the model.

@@ -78,10 +78,6 @@ class BlockFolder:
         """Return the file of a block."""
         return self.folder / f'{block.id}.npz'
 
-    def has(self, block: Block) -> bool:
-        """Return whether a block is answered."""
-        return self.path(block).is_file()
-
     def missing(self, blocks: Sequence[Block]) -> list[Block]:
         """Return the blocks that are not answered, or whose files have lost their end."""
         there = {path.name for path in self.folder.glob('*.npz') if zipfile.is_zipfile(path)}

@@ -14,7 +14,7 @@ import numpy as np
 from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
 from rscc.scenes.damage import read_around_gaps, read_reduced
 from rscc.scenes.grids import on_grid
-from rscc.scenes.sources import STATISTICS_SIDE, DateImage
+from rscc.scenes.sources import STATISTICS_SIDE, DateImage, reduced_shape
 from rscc.utils import require
 
 #: Threads that read ahead of the model.
@@ -123,19 +123,13 @@ class PairReader(SceneReader):
                      ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Read every date by itself, reduced: see :meth:`reduced` and :meth:`read_each`."""
         if side not in self._reduced:  # asked for by the check, the blocks and more
-            shape = self.reduced_shape(side)
+            shape = reduced_shape(self.grid, side)
             frames = [np.zeros((*shape, 3), np.uint8) for _ in self.dates]
             masks = [np.zeros(shape, bool) for _ in self.dates]
             for date, frame, mask in zip(self.dates, frames, masks, strict=True):
                 read_reduced(date.read, self.grid.box, [frame, mask])
             self._reduced[side] = self._finished(frames, masks, self.grid.box)
         return self._reduced[side]
-
-    def reduced_shape(self, side: int = STATISTICS_SIDE) -> tuple[int, int]:
-        """Return (h, w) of the whole scene with at most ``side`` pixels along its longer side."""
-        width, height = self.grid.width, self.grid.height
-        factor = min(1.0, side / max(width, height))
-        return max(1, round(height * factor)), max(1, round(width * factor))
 
     def release(self, forget: bool = False) -> None:
         """Close the files, which are opened again when they are read.

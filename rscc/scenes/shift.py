@@ -75,7 +75,7 @@ def estimate_shift(reader: PairReader, frames: Sequence[np.ndarray], valid: np.n
         The shift; None where no window holds enough data and texture.
     """
     pairs = []
-    for box in choose_windows(reader, frames, valid):
+    for box in textured_windows(reader, frames, valid):
         try:
             images, masks = reader.read_each(box)
         except OSError:  # damaged there: other windows tell
@@ -86,7 +86,7 @@ def estimate_shift(reader: PairReader, frames: Sequence[np.ndarray], valid: np.n
     return _robust(pairs) if pairs else None
 
 
-def choose_windows(reader: PairReader, frames: Sequence[np.ndarray], valid: np.ndarray
+def textured_windows(reader: PairReader, frames: Sequence[np.ndarray], valid: np.ndarray
                    ) -> list[Box]:
     """Return of each sector of the scene the window with the most texture at both dates.
 

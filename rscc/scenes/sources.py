@@ -229,9 +229,7 @@ class RasterDate(DateImage):
             return self.reading.scale
         # Of the file's own pixels: what the other date covers does not change it.
         own = RasterDate(self.name, self._source, self.reading) if self._target else self
-        side = STATISTICS_SIDE / max(own.grid.width, own.grid.height)
-        shape = [max(1, round(length * min(side, 1)))
-                 for length in (own.grid.height, own.grid.width)]
+        shape = reduced_shape(own.grid)
         pixels = np.zeros((*shape, len(self._bands)), self.dtype)
         valid = np.zeros(shape, bool)
         read_reduced(own._stored, own.grid.box, [pixels, valid])
@@ -381,6 +379,12 @@ def _grid_of(file: Any, rasterio: Any) -> SceneGrid:
     crs = file.crs.to_wkt() if file.crs else None
     placed = crs is not None or file.transform != rasterio.Affine.identity()
     return SceneGrid(file.width, file.height, crs, tuple(file.transform)[:6] if placed else None)
+
+
+def reduced_shape(grid: SceneGrid, side: int = STATISTICS_SIDE) -> tuple[int, int]:
+    """Return (h, w) of a whole scene with at most ``side`` pixels along its longer side."""
+    factor = min(1.0, side / max(grid.width, grid.height))
+    return max(1, round(grid.height * factor)), max(1, round(grid.width * factor))
 
 
 def degrees_of(crs: str, xs: Sequence[float], ys: Sequence[float]

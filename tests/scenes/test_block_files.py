@@ -81,7 +81,7 @@ def test_missing_blocks_are_named(folder):
     blocks = [Block('town', place, (100 * place, 0, 100 * place + 100, 100),
                     (100 * place, 0, 100 * place + 100, 100)) for place in range(14)]
     folder.write(answer_of(blocks[1]))
-    assert not folder.has(blocks[0]) and folder.has(blocks[1])
+    assert folder.missing(blocks[:2]) == blocks[:1]
     with pytest.raises(FileNotFoundError) as caught:
         folder.check_complete(blocks)
     text = str(caught.value)
@@ -96,14 +96,14 @@ def test_the_blocks_of_another_run_are_refused(folder):
     with pytest.raises(OtherRun, match=r'differs in weights, window \(weights: "abc" there, "xyz" '
                                        r'now\).*--overwrite'):
         BlockFolder(folder.folder, other)
-    assert not BlockFolder(folder.folder, RECORD).new and folder.has(BLOCK)
+    assert not BlockFolder(folder.folder, RECORD).new and not folder.missing([BLOCK])
 
 
 def test_overwriting_deletes_the_blocks_of_another_run_only(folder):
     folder.write(answer_of())
-    assert BlockFolder(folder.folder, RECORD, overwrite=True).has(BLOCK)
+    assert not BlockFolder(folder.folder, RECORD, overwrite=True).missing([BLOCK])
     new = BlockFolder(folder.folder, RECORD | dict(weights='xyz'), overwrite=True)
-    assert new.new and not new.has(BLOCK)
+    assert new.new and new.missing([BLOCK])
     assert json.loads((folder.folder / 'run.json').read_text())['weights'] == 'xyz'
 
 
@@ -149,7 +149,7 @@ def test_a_disk_that_is_really_full_leaves_what_was_written(tmp_path):
         with pytest.raises(OSError, match=r'No space left.*town_0000000_0000556\.npz'):
             for seed in range(1, 9):
                 folder.write(answer_of(later, seed))
-        assert folder.path(BLOCK).read_bytes() == first and not folder.has(later)
+        assert folder.path(BLOCK).read_bytes() == first and folder.missing([later])
         assert not [path for path in folder.folder.iterdir() if path.suffix == '.tmp']
     finally:
         subprocess.run(['umount', str(disk)], check=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_scenes import SMALL, Difference, block_files, damage, pictures, write_pair, write_tiff
+from fake_scenes import SMALL, Difference, block_files, damage, pictures, write_tiff
 
 from rscc.scenes import ray_engine
 from rscc.scenes.blocks import share
@@ -44,18 +44,6 @@ def local_ray(repo):
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def pair(tmp_path):
-    return write_pair(tmp_path / 'data')
-
-
-@pytest.fixture
-def whole(pair, tmp_path):
-    """Folder of a local run without parts."""
-    run_scenes([pair], Difference(), tmp_path / 'whole', SMALL)
-    return tmp_path / 'whole'
 
 
 def on_ray(run, **settings):

@@ -24,18 +24,6 @@ rasterio = pytest.importorskip('rasterio')
 geopandas = pytest.importorskip('geopandas')
 
 
-@pytest.fixture
-def pair(tmp_path):
-    return write_pair(tmp_path / 'data')
-
-
-@pytest.fixture
-def whole(pair, tmp_path):
-    """Folder of a run without parts."""
-    run_scenes([pair], Difference(), tmp_path / 'whole', SMALL)
-    return tmp_path / 'whole'
-
-
 def rows_of(folder):
     tables = [geopandas.read_file(folder / 'changes.gpkg', layer=layer)
               for layer in ('changes', 'sentences')]

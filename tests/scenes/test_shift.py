@@ -8,7 +8,7 @@ from scene_files import place, rgb, texture, write_plain, write_raster
 
 from rscc.scenes import shift as module
 from rscc.scenes.reading import PairReader
-from rscc.scenes.shift import Shift, choose_windows, estimate_shift
+from rscc.scenes.shift import Shift, estimate_shift, textured_windows
 from rscc.scenes.sources import Reading, open_date
 from rscc.synth.generator import plan_pair
 from rscc.synth.rendering import draw_appearance, render
@@ -141,7 +141,7 @@ def test_windows_lie_where_both_dates_have_data_and_texture(tmp_path):
     second[:, :, 1000:] = 120     # flat
     reader = reader_of(write_raster(tmp_path / 'a.tif', first, nodata=0),
                        write_raster(tmp_path / 'b.tif', second))
-    boxes = choose_windows(reader, *reader.reduced())
+    boxes = textured_windows(reader, *reader.reduced())
     assert boxes and len(boxes) <= 9 and len(set(boxes)) == len(boxes)
     for left, top, right, bottom in boxes:
         assert (right - left, bottom - top) == (512, 512) and left >= 0 and right <= 1500
