@@ -24,6 +24,24 @@ _PROBE_SIDE = 64  # pixels: two places at stride 32
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """Channel statistics by which images are standardised before an encoder sees them.
+
+    Attributes:
+        mean: Mean of every band on the 0-1 scale.
+        std: Standard deviation of every band, same scale.
+        source: Where they come from, for logs and results: the name of the weights, or the config.
+    """
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for checkpoints and result files."""
+        return dict(mean=list(self.mean), std=list(self.std), source=self.source)
+
+
+@dataclass(frozen=True)
 class FeatureSpec:
     """Widths and strides of the features that one part gives the next.
 

@@ -6,9 +6,11 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from rscc.models.contracts import Normalisation
 from rscc.registry import MODELS
 
 IGNORE_INDEX = 255
+_DEFAULT = 0.5  # mean and std where neither config nor encoder tells: values from -1 to 1
 
 
 @MODELS.register_module()
@@ -20,35 +22,76 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
     that were computed once (see ``StoredFeatures``) are stacked and become floats, nothing else.
 
     Args:
-        mean: Channel means of RGB on the 0-1 scale of the published weights.
-        std: Channel standard deviations, same scale.
+        mean: Mean of every band on the 0-1 scale of the published weights. None takes those that
+            the encoder's weights were trained with, and 0.5 where nobody knows them.
+        std: Standard deviation of every band, same scale; given or left out with ``mean``.
         size_divisor: Pad height and width to a multiple of this.
         channels_last: Give convolutions the memory format that suits them; values are unchanged.
         non_blocking: Copy to the device without waiting (pinned memory only).
     """
 
-    def __init__(self, mean: Sequence[float] = (0.5, 0.5, 0.5),
-                 std: Sequence[float] = (0.5, 0.5, 0.5), size_divisor: int = 1,
-                 channels_last: bool = False, non_blocking: bool = False) -> None:
+    def __init__(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
+                 size_divisor: int = 1, channels_last: bool = False,
+                 non_blocking: bool = False) -> None:
         super().__init__(non_blocking=non_blocking)
+        self.size_divisor = size_divisor
+        self.channels_last = channels_last
+        self.configured = mean is not None or std is not None
+        default = (_DEFAULT, ) * len(mean or std or (0, 0, 0))
+        for name in ('mean', 'std'):
+            self.register_buffer(name, None, persistent=False)
+        self.set(Normalisation(tuple(mean or default), tuple(std or default),
+                               'the config' if self.configured else 'the default'))
+
+    @property
+    def bands(self) -> int:
+        """Number of channels B of every image."""
+        return len(self.mean)
+
+    def set(self, normalisation: Normalisation) -> None:
+        """Normalise as told from now on.
+
+        Raises:
+            ValueError: If the statistics are not on the 0-1 scale, or of unlike numbers of bands.
+        """
+        mean, std = normalisation.mean, normalisation.std
+        if len(mean) != len(std):
+            raise ValueError(f'mean has {len(mean)} numbers and std {len(std)}: give one a band')
         if max(*mean, *std) > 1:
             raise ValueError(f'mean and std are on the 0-1 scale, found mean={tuple(mean)}, '
                              f'std={tuple(std)}: divide both by 255')
-        self.size_divisor = size_divisor
-        self.channels_last = channels_last
-        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.normalisation = normalisation
+        for name, values in (('mean', mean), ('std', std)):
+            setattr(self, name, torch.tensor(values, device=self.device).view(-1, 1, 1))
+
+    def adopt(self, normalisation: Normalisation | None, bands: int) -> None:
+        """Take the statistics of the encoder's weights, unless the config gives some.
+
+        Args:
+            normalisation: Those of the weights, or None.
+            bands: Channels B of the images that the encoder takes.
+
+        Raises:
+            ValueError: If the statistics of the config are of another number of bands.
+        """
+        if not self.configured:
+            default = (_DEFAULT, ) * bands
+            self.set(normalisation or Normalisation(default, default, 'the default'))
+        if self.bands != bands:
+            raise ValueError(
+                f'data_preprocessor has mean and std of {self.bands} bands and the encoder takes '
+                f'images of {bands}: give {bands} numbers each, or change bands of the encoder')
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare one batch.
 
         Args:
-            data: ``inputs``, a list of N uint8 tensors (T, 3, H, W) or of N floating ones
+            data: ``inputs``, a list of N uint8 tensors (T, B, H, W) or of N floating ones
                 (T, L, D), and optionally ``data_samples``, a list of N ``ChangeDataSample``.
             training: Unused: train and test batches are treated alike.
 
         Returns:
-            dict: ``inputs`` float (N, T, 3, H, W), about zero mean and unit variance, and
+            dict: ``inputs`` float (N, T, B, H, W), about zero mean and unit variance, and
             ``data_samples`` whose masks share that size and whose metainfo has ``img_shape`` and
             ``pad_shape``. Features come as float (N, T, L, D).
         """
@@ -56,7 +99,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         frames = list(data['inputs'])
         if all(frame.is_floating_point() and frame.ndim == 3 for frame in frames):
             return self._features(frames, data.get('data_samples'))
-        _check_frames(frames)
+        _check_frames(frames, self.bands)
         # One size for the batch; samples learn it, and their masks are padded like their images.
         height, width = self._padded_size(frames)
         samples = data.get('data_samples')
@@ -89,7 +132,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             # Padded after normalisation: 0 is then the mean colour.
             normalised = [self._normalise(self.cast_data(frame)) for frame in frames]
             batch = torch.stack([_pad(frame, size, 0) for frame in normalised])
-        # torch knows the format for 4 axes only: (N, T, 3, H, W) passes through (N*T, 3, H, W).
+        # torch knows the format for 4 axes only: (N, T, B, H, W) passes through (N*T, B, H, W).
         if self.channels_last:
             merged = batch.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             batch = merged.unflatten(0, batch.shape[:2])
@@ -99,17 +142,22 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         return (frames.float().div_(255) - self.mean) / self.std
 
     def denormalise(self, inputs: Tensor) -> Tensor:
-        """Return RGB from 0 to 1 of normalised frames (N, T, 3, H, W)."""
-        return (inputs * self.std + self.mean).clamp(0, 1)
+        """Return RGB (N, T, 3, H, W) from 0 to 1 of normalised frames (N, T, B, H, W)."""
+        return (inputs[:, :, :3] * self.std[:3] + self.mean[:3]).clamp(0, 1)
 
 
-def _check_frames(frames: list[Tensor]) -> None:
-    """Reject what is not (T, 3, H, W) uint8 with one T for the whole batch."""
+def _check_frames(frames: list[Tensor], bands: int) -> None:
+    """Reject what is not (T, B, H, W) uint8 with one T for the whole batch."""
     for frame in frames:
-        if frame.ndim != 4 or frame.shape[1] != 3 or frame.dtype != torch.uint8:
-            raise ValueError('each input is uint8 (T, 3, H, W), found '
+        if frame.ndim != 4 or frame.dtype != torch.uint8:
+            raise ValueError(f'each input is uint8 (T, {bands}, H, W), found '
                              f'{frame.dtype} {tuple(frame.shape)}: end the pipeline with '
                              "dict(type='PackChangeInputs')")
+        if frame.shape[1] != bands:
+            raise ValueError(
+                f'the encoder takes images of {bands} bands, found {frame.shape[1]} in an input '
+                f'{tuple(frame.shape)}: choose {bands} in LoadFrames(bands=(...)), or set the '
+                'bands of an encoder that knows them (TimmEncoder)')
     dates = {frame.shape[0] for frame in frames}
     if len(dates) > 1:
         raise ValueError(f'one batch mixes samples of {sorted(dates)} dates; '

@@ -88,7 +88,7 @@ def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
 class ChangeInterpreter(Part, BaseModel):
     """From frames to a change map and sentences.
 
-    ``frames (N, T, 3, H, W) -> encoder -> fusion -> [neck ->] change_head`` and
+    ``frames (N, T, B, H, W) -> encoder -> fusion -> [neck ->] change_head`` and
     ``fusion -> caption_head``, ``fusion -> flag_head``. Any head may be absent; samples of a batch
     without a mask, a flag or captions train the other heads.
 
@@ -125,6 +125,7 @@ class ChangeInterpreter(Part, BaseModel):
                              'caption_head or flag_head')
         # The parts, in the order in which features pass through them.
         self.encoder = build_encoder(encoder)
+        self._agree_on_images()
         self.fusion = MODELS.build(fusion)
         self.neck = MODELS.build(neck) if neck else None
         self.change_head = MODELS.build(change_head) if change_head else None
@@ -142,6 +143,12 @@ class ChangeInterpreter(Part, BaseModel):
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.channels_last:
             self.to(memory_format=torch.channels_last)  # or every call would convert the kernels
+
+    def _agree_on_images(self) -> None:
+        """Have images of the encoder's bands prepared as its weights were trained to see them."""
+        preprocessor = self.data_preprocessor
+        if isinstance(preprocessor, ChangeDataPreprocessor) and isinstance(self.encoder, Encoder):
+            preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.
@@ -202,7 +209,7 @@ class ChangeInterpreter(Part, BaseModel):
         return options
 
     def extract(self, inputs: Tensor, prompts: Prompts | None = None) -> ChangeFeatures:
-        """Encode and fuse normalised frames (N, T, 3, H, W) with the class names of each."""
+        """Encode and fuse normalised frames (N, T, B, H, W) with the class names of each."""
         steps = inputs.shape[1]
         if steps not in self.time_steps and steps in self.fusion.time_steps:
             raise ValueError(f'the heads were built for what {self.fusion.title} makes of '
@@ -223,7 +230,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Run the model.
 
         Args:
-            inputs: Normalised frames (N, T, 3, H, W).
+            inputs: Normalised frames (N, T, B, H, W).
             data_samples: N samples, needed by ``loss``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'`` (raw outputs).
         """
@@ -239,7 +246,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Sum up what the heads want, each over the samples that have its target.
 
         Args:
-            inputs: Normalised frames (N, T, 3, H, W).
+            inputs: Normalised frames (N, T, B, H, W).
             data_samples: N samples with masks, captions or flags.
         """
         features = self.extract(inputs, self.name_classes(inputs, data_samples))
@@ -278,7 +285,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Fill ``data_samples`` with what the heads say and return them.
 
         Args:
-            inputs: Normalised frames (N, T, 3, H, W).
+            inputs: Normalised frames (N, T, B, H, W).
             data_samples: N samples; made here where there are none.
             describe: Of each sample, whether it gets sentences, told from its map and flag, which
                 are there by then; None for all. Where most of a scene is unchanged, words cost most

@@ -8,18 +8,27 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rscc.models.contracts import FeatureSpec, probe_backbone, probed_strides
+from rscc.models.contracts import FeatureSpec, Normalisation, probe_backbone, probed_strides
 from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 
 
 class Encoder(Part, nn.Module, metaclass=ABCMeta):
-    """Base class of what gives ``FrameFeatures`` to a fusion."""
+    """Base class of what gives ``FrameFeatures`` to a fusion.
+
+    Attributes:
+        bands: Channels B of the images that it takes; the first three are red, green and blue.
+    """
+    bands: int = 3
 
     def gives(self) -> FeatureSpec:
         """Return widths and strides of the features; what nobody can tell before data is None."""
         return FeatureSpec(type(self).__name__)
+
+    def normalisation(self) -> Normalisation | None:
+        """Return how the weights were trained to see images; None where nobody knows."""
+        return None
 
     def init_weights(self) -> None:
         """Read the weights that the config names; parts that did so when built do nothing."""
@@ -28,7 +37,7 @@ class Encoder(Part, nn.Module, metaclass=ABCMeta):
 class FrameEncoder(Encoder):
     """Siamese encoder: one set of weights for every date.
 
-    Subclasses see plain images (N*T, 3, H, W) in ``encode`` and return features whose first axis is
+    Subclasses see plain images (N*T, B, H, W) in ``encode`` and return features whose first axis is
     N*T; this class folds the dates in and out.
 
     Attributes:
@@ -42,7 +51,7 @@ class FrameEncoder(Encoder):
         """Encode every date.
 
         Args:
-            inputs: Normalised frames (N, T, 3, H, W).
+            inputs: Normalised frames (N, T, B, H, W).
 
         Returns:
             Features with axes (N, T, ...).
@@ -51,12 +60,12 @@ class FrameEncoder(Encoder):
             ValueError: If the inputs are no frames.
         """
         if inputs.ndim != 5:
-            raise ValueError(f'{type(self).__name__} encodes frames (N, T, 3, H, W), found '
+            raise ValueError(f'{type(self).__name__} encodes frames (N, T, B, H, W), found '
                              f'{tuple(inputs.shape)}. Features that the dataset brings go to '
                              "encoder=dict(type='StoredFeatures')")
         if self.training and self.dates_apart:
             return _stack([self.encode(images) for images in inputs.unbind(1)])
-        # (N, T, 3, H, W) -> (N*T, 3, H, W) -> features (N*T, ...) -> (N, T, ...)
+        # (N, T, B, H, W) -> (N*T, B, H, W) -> features (N*T, ...) -> (N, T, ...)
         features = self.encode(inputs.flatten(0, 1))
         split = inputs.shape[:2]
         return FrameFeatures(
@@ -67,7 +76,7 @@ class FrameEncoder(Encoder):
 
     @abstractmethod
     def encode(self, images: Tensor) -> FrameFeatures:
-        """Encode images (M, 3, H, W); M = N*T takes the place of (N, T) in the result."""
+        """Encode images (M, B, H, W); M = N*T takes the place of (N, T) in the result."""
 
 
 def _stack(dates: Sequence[FrameFeatures]) -> FrameFeatures:
