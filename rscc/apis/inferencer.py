@@ -197,8 +197,9 @@ class ChangeInferencer:
             change_probability=max(flags) if flags else None,
             classes=tuple(self.meta.get('classes') or ()), palette=self.meta.get('palette'),
             language=self.meta.get('language'),
-            processing=replace(processing, told_by=merged), windows=image.answers,
-            sources=image.sources,
+            processing=replace(processing, told_by=merged,
+                               normalisation=self._loaded.normalisation),
+            windows=image.answers, sources=image.sources,
             rendered=bool(self.meta.get('rendered')))
 
 

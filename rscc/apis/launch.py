@@ -105,11 +105,15 @@ def complete_loaders(cfg: Config) -> None:
 def expect_checkpoint(cfg: Config, checkpoint: str) -> None:
     """Take from a checkpoint what the config would look for elsewhere (edits ``cfg``).
 
-    The words of a word tokenizer come from it, and published weights that it replaces are not read.
+    The words of a word tokenizer and the normalisation come from it, and published weights that it
+    replaces are not read.
     """
     from rscc.models.caption_heads.base import restore_vocabulary
+    from rscc.models.data_preprocessor import restore_normalisation
     from rscc.models.pretrained import without_pretrained
-    restore_vocabulary(cfg, read_checkpoint(checkpoint))
+    stored = read_checkpoint(checkpoint)
+    restore_vocabulary(cfg, stored)
+    restore_normalisation(cfg, stored)
     if cfg.get('strict_load', True):
         without_pretrained(cfg.model)
 
@@ -238,6 +242,17 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
         add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
 
 
+def normalisation_of(runner: Runner) -> dict[str, Any]:
+    """Return ``normalisation`` (mean, std, source) of the model of a run, where it is known."""
+    from mmengine.model import is_model_wrapper
+
+    from rscc.models.data_preprocessor import ChangeDataPreprocessor
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    preprocessor = model.data_preprocessor
+    return (dict(normalisation=preprocessor.normalisation.as_dict())
+            if isinstance(preprocessor, ChangeDataPreprocessor) else {})
+
+
 def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the metadata of caption scores: protocol, split, language and tokenizer.
 
@@ -257,7 +272,8 @@ def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, st
 
 
 def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
-           predictions: str | os.PathLike | None, metadata: Mapping[str, str]) -> None:
+           predictions: str | os.PathLike | None, metadata: Mapping[str, str],
+           normalisation: Mapping[str, Any] | None = None) -> None:
     """Write and print the scores of a test, in the main process.
 
     Args:
@@ -265,15 +281,17 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
         work_dir: Gets ``metrics.json``.
         predictions: The file of ``PredictionDump``, which gets the scores too; None without.
         metadata: What :func:`caption_metadata` returned; put beside the scores.
+        normalisation: What :func:`normalisation_of` returned; put into both files.
     """
     if not is_main_process():
         return
     from rscc.evaluation.predictions import add_metrics
     from rscc.evaluation.table import format_metadata, format_table
     written = [Path(work_dir) / 'metrics.json']
-    write_json(written[0], {**metadata, **{k: float(v) for k, v in metrics.items()}})
+    facts = dict(normalisation or {})
+    write_json(written[0], {**facts, **metadata, **{k: float(v) for k, v in metrics.items()}})
     if predictions is not None:
-        add_metrics(predictions, metrics)
+        add_metrics(predictions, metrics, facts)
         written.append(Path(predictions))
     stated = f'{format_metadata(metadata)}\n\n' if metadata else ''
     print(f'\n{stated}{format_table(metrics)}\n')

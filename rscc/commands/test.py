@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         finish,
         finish_pictures,
         load_config,
+        normalisation_of,
         use_amp,
         use_tta,
     )
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
     with explained():
         runner = build_runner(cfg)
         metrics = runner.test()
-        finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics))
+        finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
+               normalisation_of(runner))
         if args.show_dir:
             finish_pictures(runner, predictions, args.show_dir)

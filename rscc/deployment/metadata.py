@@ -32,7 +32,7 @@ _FACTS = {
     'classes': [str], 'palette': ([[int]], None), 'threshold': float, 'language': (str, None),
     'no_change_captions': [str], 'bands': ([int], None), 'scale': (str, [float, float], None),
     'ground_resolution': (float, None), 'rendered': bool, 'weights': str, 'weights_hash': str,
-    'config': str}
+    'config': str, 'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
 _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
     'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': _NUMBERS,

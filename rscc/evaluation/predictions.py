@@ -30,12 +30,14 @@ _METADATA = {'dataset?': {'language?': (set(LANGUAGES), None), 'no_change_captio
              'split?': (str, None)}
 
 
-def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
+def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float],
+                facts: Mapping[str, Any] | None = None) -> None:
     """Put the scores of a run into its predictions file, keeping everything else.
 
     Args:
         path: A file that ``PredictionDump`` wrote.
         metrics: Flat scores; merged over those already there.
+        facts: Further entries of the file, how images were normalised for instance.
 
     Raises:
         FileNotFoundError: If the file is not there.
@@ -44,7 +46,7 @@ def add_metrics(path: str | os.PathLike, metrics: Mapping[str, float]) -> None:
     data = read_json(path)
     check_form(data, {'samples': list, 'metrics?': dict}, f"predictions file '{path}'")
     data['metrics'] = {**data.get('metrics', {}), **{k: float(v) for k, v in metrics.items()}}
-    write_json(path, data)
+    write_json(path, data | dict(facts or {}))
 
 
 def read_predictions(path: str | os.PathLike, references: References | None = None,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights, read_checkpoint
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import restore_vocabulary
+from rscc.models.data_preprocessor import restore_normalisation
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS, Part
 from rscc.utils import atomic_write
@@ -218,6 +219,7 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     """
     stored = read_checkpoint(checkpoint)
     restore_vocabulary(cfg, stored)
+    restore_normalisation(cfg, stored)
     without_pretrained(cfg.model)
     model = _build(cfg)
     report = load_weights(model, stored)

@@ -11,6 +11,7 @@ import mmcv.cnn
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -27,12 +28,10 @@ from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
-from rscc.models.contracts import Normalisation
-from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
-from rscc.utils.forms import check_form
 
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
 
@@ -83,6 +82,13 @@ class LoadedModel:
         return self.model.caption_head if isinstance(self.model, HasHeads) else None
 
     @property
+    def normalisation(self) -> dict[str, Any] | None:
+        """How images are standardised: ``mean``, ``std`` and their ``source``, if that is known."""
+        preprocessor = self.model.data_preprocessor if isinstance(self.model, BaseModel) else None
+        return (preprocessor.normalisation.as_dict()
+                if isinstance(preprocessor, ChangeDataPreprocessor) else None)
+
+    @property
     def threshold(self) -> float:
         """P(changed) above which a pixel of a single-channel map is changed."""
         head = self.model.change_head if isinstance(self.model, HasHeads) else None
@@ -121,6 +127,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
         cfg.merge_from_dict(accepted)
     restore_vocabulary(cfg, stored)
+    restore_normalisation(cfg, stored)
     with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
         without_pretrained(cfg.model)
         settle_sources(cfg)
@@ -133,26 +140,11 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "
                          f'{report}\nUse the config it was trained with.')
-    _normalise_as_trained(built, stored)
     built.to(device).eval()
     if fuse_conv_bn:
         mmcv.cnn.fuse_conv_bn(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored), dict(overrides or {}))
-
-
-def _normalise_as_trained(model: nn.Module, checkpoint: Mapping) -> None:
-    """Take the statistics of the training where the config leaves them to the encoder's weights.
-
-    Another release of a library may publish other ones for the same name.
-    """
-    preprocessor = getattr(model, 'data_preprocessor', None)  # of MMEngine's BaseModel
-    trained = (checkpoint.get('meta') or {}).get('normalisation')
-    if trained and isinstance(preprocessor, ChangeDataPreprocessor) and not preprocessor.configured:
-        check_form(trained, dict(mean=[float], std=[float], source=str),
-                   'the normalisation in the checkpoint')
-        preprocessor.set(Normalisation(tuple(trained['mean']), tuple(trained['std']),
-                                       trained['source']))
 
 
 def training_data(model: str | os.PathLike) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The result of inference on one image or pair: map, captions, pictures and text."""
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Processing:
         told_by: Number of windows whose sentences the merged sentence is drawn from.
         nodata: Number of pixels that hold no data at some date. The model sees them black, and its
             answer there means nothing.
+        normalisation: ``mean`` and ``std`` of every band by which the model standardises images,
+            and ``source``, where they come from; None where unknown.
     """
     size: tuple[int, int]
     windows: int
@@ -47,6 +50,7 @@ class Processing:
     covered: tuple[int, int] | None = None
     told_by: int = 1
     nodata: int = 0
+    normalisation: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, image: WindowedImage, window: Window, bands: Any, scale: Any) -> 'Processing':

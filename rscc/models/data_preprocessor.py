@@ -1,5 +1,6 @@
 """From a list of uint8 samples to one normalised batch on the device."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from rscc.models.contracts import Normalisation
 from rscc.registry import MODELS
+from rscc.utils.forms import check_form
 
 IGNORE_INDEX = 255
 _DEFAULT = 0.5  # mean and std where neither config nor encoder tells: values from -1 to 1
@@ -25,14 +27,15 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         mean: Mean of every band on the 0-1 scale of the published weights. None takes those that
             the encoder's weights were trained with, and 0.5 where nobody knows them.
         std: Standard deviation of every band, same scale; given or left out with ``mean``.
+        source: Where mean and std come from, for logs and results.
         size_divisor: Pad height and width to a multiple of this.
         channels_last: Give convolutions the memory format that suits them; values are unchanged.
         non_blocking: Copy to the device without waiting (pinned memory only).
     """
 
     def __init__(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
-                 size_divisor: int = 1, channels_last: bool = False,
-                 non_blocking: bool = False) -> None:
+                 size_divisor: int = 1, channels_last: bool = False, non_blocking: bool = False,
+                 source: str = 'the config') -> None:
         super().__init__(non_blocking=non_blocking)
         self.size_divisor = size_divisor
         self.channels_last = channels_last
@@ -41,7 +44,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         for name in ('mean', 'std'):
             self.register_buffer(name, None, persistent=False)
         self.set(Normalisation(tuple(mean or default), tuple(std or default),
-                               'the config' if self.configured else 'the default'))
+                               source if self.configured else 'the default'))
 
     @property
     def bands(self) -> int:
@@ -181,3 +184,26 @@ def _set_shapes(sample: object, image_size: tuple[int, int], size: tuple[int, in
         if tuple(mask.shape[-2:]) == image_size != size:
             padded = _pad(mask, size, IGNORE_INDEX)
             sample.gt_sem_seg = type(sample.gt_sem_seg)(data=padded)
+
+
+def restore_normalisation(cfg: dict, checkpoint: Mapping[str, Any]) -> None:
+    """Make a config that leaves the normalisation to the encoder's weights take a checkpoint's.
+
+    Another release of a library may publish other statistics for the same weights, and answers
+    would change silently.
+
+    Args:
+        cfg: A whole config; ``cfg['model']['data_preprocessor']`` is edited in place.
+        checkpoint: A loaded checkpoint. Without the record in its ``meta`` nothing happens.
+
+    Raises:
+        ValueError: If the record is damaged.
+    """
+    trained = (checkpoint.get('meta') or {}).get('normalisation')
+    own = cfg['model'].get('data_preprocessor') or dict(type=ChangeDataPreprocessor.__name__)
+    if not trained or own.get('mean') or own.get('std') or (
+            own.get('type') not in (ChangeDataPreprocessor, ChangeDataPreprocessor.__name__)):
+        return
+    check_form(trained, dict(mean=[float], std=[float], source=str),
+               'the normalisation in the checkpoint')
+    cfg['model']['data_preprocessor'] = {**own, **trained}

@@ -170,6 +170,8 @@ class ModelFacts:
         scale: Values that become 0 and 255, as in training; None for 8-bit files.
         ground_resolution: Metres of a pixel of the training images; None where unknown.
         rendered: Whether the model has seen rendered images only.
+        normalisation: ``mean`` and ``std`` of every band on the 0-1 scale by which images are
+            standardised, and ``source``, where they come from; None where unknown.
         weights: Name of the weights' file.
         weights_hash: SHA-256 of the weights' file.
         config: Name of the config.
@@ -187,6 +189,7 @@ class ModelFacts:
     scale: Any = None
     ground_resolution: float | None = None
     rendered: bool = False
+    normalisation: Mapping[str, Any] | None = None
     weights: str = ''
     weights_hash: str = ''
     config: str = ''

@@ -15,7 +15,7 @@ SUMMARY_FILE = 'summary.json'
 _MOST_SENTENCES = 10
 #: What ``model`` repeats of the model's facts.
 _MODEL = ('task', 'heads', 'classes', 'language', 'window', 'overlap', 'ground_resolution',
-          'rendered', 'weights', 'weights_hash', 'config')
+          'rendered', 'normalisation', 'weights', 'weights_hash', 'config')
 
 
 def write_summary(scene: Scene, findings: SceneFindings, folder: str | os.PathLike,

@@ -99,8 +99,8 @@ def facts_of(model_pass: ModelPass) -> ModelFacts:
         no_change_captions=tuple(meta.get('no_change_captions') or ()),
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
-        rendered=bool(meta.get('rendered')), weights=Path(loaded.source).name,
-        weights_hash=file_hash(loaded.source), config=loaded.name)
+        rendered=bool(meta.get('rendered')), normalisation=loaded.normalisation,
+        weights=Path(loaded.source).name, weights_hash=file_hash(loaded.source), config=loaded.name)
 
 
 def answered(model_pass: ModelPass) -> tuple[str, ...]:

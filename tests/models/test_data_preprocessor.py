@@ -3,7 +3,8 @@ import torch
 from mmengine.structures import PixelData
 from testers import data_samples
 
-from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.contracts import Normalisation
+from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
 
 
 def frames(*sizes, dates=2):
@@ -69,3 +70,66 @@ def test_anything_but_bytes_is_refused():
 def test_a_batch_of_pairs_and_single_images_is_refused():
     with pytest.raises(ValueError, match=r'mixes samples of \[1, 2\] dates'):
         ChangeDataPreprocessor()(dict(inputs=frames((8, 8)) + frames((8, 8), dates=1)))
+
+
+SEEN = Normalisation((0.1, 0.2, 0.3, 0.4), (0.5, 0.6, 0.7, 0.8), 'weights of a test')
+
+
+def test_without_statistics_in_the_config_those_of_the_weights_are_taken():
+    preprocessor = ChangeDataPreprocessor()
+    preprocessor.adopt(SEEN, 4)
+    inputs = torch.full((2, 4, 8, 8), 51, dtype=torch.uint8)  # 0.2 on the 0-1 scale
+    batch = preprocessor(dict(inputs=[inputs]))['inputs']
+    expected = torch.tensor([(0.2 - mean) / std for mean, std in zip(SEEN.mean, SEEN.std,
+                                                                     strict=True)])
+    torch.testing.assert_close(batch[0, 1, :, 3, 3], expected)
+    assert preprocessor.normalisation.source == 'weights of a test'
+    # Pictures show red, green and blue.
+    shown = preprocessor.denormalise(batch)
+    assert shown.shape == (1, 2, 3, 8, 8)
+    torch.testing.assert_close(shown, torch.full_like(shown, 0.2))
+
+
+def test_statistics_of_the_config_win_over_those_of_the_weights():
+    preprocessor = ChangeDataPreprocessor((0.4,) * 4, (0.2,) * 4)
+    preprocessor.adopt(SEEN, 4)
+    assert preprocessor.mean.flatten().tolist() == pytest.approx([0.4] * 4)
+    assert preprocessor.normalisation.source == 'the config'
+
+
+def test_statistics_of_another_number_of_bands_are_refused():
+    with pytest.raises(ValueError, match='3 bands and the encoder takes images of 4'):
+        ChangeDataPreprocessor((0.4,) * 3, (0.2,) * 3).adopt(None, 4)
+    with pytest.raises(ValueError, match='mean has 3 numbers and std 4'):
+        ChangeDataPreprocessor((0.4,) * 3, (0.2,) * 4)
+
+
+def test_images_of_another_number_of_bands_are_refused():
+    preprocessor = ChangeDataPreprocessor()
+    preprocessor.adopt(None, 4)
+    with pytest.raises(ValueError, match=r'takes images of 4 bands, found 3.*LoadFrames\(bands='):
+        preprocessor(dict(inputs=frames((8, 8))))
+
+
+@pytest.mark.parametrize('own', [{}, dict(data_preprocessor=dict(type='ChangeDataPreprocessor'))])
+def test_a_checkpoint_brings_the_normalisation_that_it_was_trained_with(own):
+    cfg = dict(model=dict(type='ChangeInterpreter', **own))
+    restore_normalisation(cfg, dict(meta=dict(normalisation=SEEN.as_dict())))
+    options = cfg['model']['data_preprocessor']
+    assert options.pop('type') == 'ChangeDataPreprocessor'
+    assert ChangeDataPreprocessor(**options).normalisation == SEEN
+
+
+def test_a_checkpoint_leaves_alone_what_a_config_says():
+    cfg = dict(model=dict(data_preprocessor=dict(
+        type='ChangeDataPreprocessor', mean=(0.4,) * 3, std=(0.2,) * 3)))
+    restore_normalisation(cfg, dict(meta=dict(normalisation=SEEN.as_dict())))
+    assert cfg['model']['data_preprocessor']['mean'] == (0.4,) * 3
+    restore_normalisation(cfg, {})  # of a checkpoint that knows nothing of it
+
+
+def test_a_damaged_record_of_the_normalisation_is_named():
+    cfg = dict(model={})
+    with pytest.raises(ValueError, match='the normalisation in the checkpoint: mean'):
+        restore_normalisation(cfg, dict(meta=dict(normalisation=dict(
+            mean='x', std=[0.5], source='y'))))
