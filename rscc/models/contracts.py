@@ -20,7 +20,7 @@ _ADVICE = {'tokens': 'stored features have some with features.tokens=True',
            'text': 'LanguageGuidedFusion gives them'}
 _NAMES = {'maps': 'feature maps', 'tokens': 'tokens', 'pooled': 'a pooled vector',
           'text': 'text embeddings'}
-_PROBE_SIDE = 64  # pixels: two places at stride 32
+PROBE_SIDE = 64  # pixels: two places at stride 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class FeatureSpec:
     Attributes:
         source: Name of the part that gives them.
         maps: Width of every map, fine to coarse; () for none.
-        strides: Image pixels from one place of each map to the next.
+        strides: Image pixels from one place of each map to the next; 3.5 is possible where
+            patches of 14 pixels are unfolded.
         tokens: Width of the tokens.
         token_stride: Image pixels from one token to the next.
         placed: Whether the tokens lie on a grid of rows and columns.
@@ -62,7 +63,7 @@ class FeatureSpec:
     """
     source: str
     maps: tuple[int, ...] | None = None
-    strides: tuple[int, ...] | None = None
+    strides: tuple[float, ...] | None = None
     tokens: int | None = None
     token_stride: int | None = None
     placed: bool | None = None
@@ -146,22 +147,22 @@ def probe(module: nn.Module, *inputs: Any) -> Any:
             part.training = mode
 
 
-def probe_backbone(backbone: nn.Module) -> Any | None:
-    """Run a backbone on one small black image (1, 3, 64, 64).
+def probe_backbone(backbone: nn.Module, side: int = PROBE_SIDE) -> Any | None:
+    """Run a backbone on one black image (1, 3, side, side).
 
     Returns:
         Its output, or None where it does not run on such an image.
     """
     like = next(backbone.parameters(), torch.zeros(()))
     try:
-        return probe(backbone, like.new_zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+        return probe(backbone, like.new_zeros(1, 3, side, side))
     except Exception:  # made for one image size, or with operators that this device lacks
         return None
 
 
-def probed_strides(maps: Sequence[Tensor]) -> tuple[int, ...]:
+def probed_strides(maps: Sequence[Tensor], side: int = PROBE_SIDE) -> tuple[int, ...]:
     """Return the strides of the maps that ``probe_backbone`` returned."""
-    return tuple(_PROBE_SIDE // level.shape[-1] for level in maps)
+    return tuple(side // level.shape[-1] for level in maps)
 
 
 def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
@@ -179,8 +180,9 @@ def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
         return behind
     # Zeros of the right widths whose sizes follow the strides, the finest 32 places wide.
     like, finest = next(neck.parameters(), torch.zeros(())), min(given.strides)
-    zeros = [like.new_zeros(1, width, 32 * finest // stride, 32 * finest // stride)
-             for width, stride in zip(given.maps, given.strides, strict=True)]
+    sides = [int(32 * finest / stride) for stride in given.strides]
+    zeros = [like.new_zeros(1, width, side, side)
+             for width, side in zip(given.maps, sides, strict=True)]
     try:
         maps = probe(neck, zeros)
     except (NotImplementedError, ImportError):  # an operator that this device lacks
@@ -190,7 +192,12 @@ def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
             f'{type(neck).__name__} (neck) does not take the maps that {given.source} gives, of '
             f'the widths {given.maps}: set its in_channels to these ({error})') from error
     return replace(behind, maps=tuple(level.shape[1] for level in maps),
-                   strides=tuple(32 * finest // level.shape[-1] for level in maps))
+                   strides=tuple(whole(32 * finest / level.shape[-1]) for level in maps))
+
+
+def whole(stride: float) -> float:
+    """Return a stride as an int where it is one."""
+    return int(stride) if stride == int(stride) else stride
 
 
 def together(every: Sequence[Part], given: Callable[[int], FeatureSpec],

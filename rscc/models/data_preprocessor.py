@@ -28,7 +28,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             the encoder's weights were trained with, and 0.5 where nobody knows them.
         std: Standard deviation of every band, same scale; given or left out with ``mean``.
         source: Where mean and std come from, for logs and results.
-        size_divisor: Pad height and width to a multiple of this.
+        size_divisor: Pad height and width to a multiple of this, and of what the encoder asks for.
         channels_last: Give convolutions the memory format that suits them; values are unchanged.
         non_blocking: Copy to the device without waiting (pinned memory only).
     """

@@ -3,6 +3,7 @@
 Parts are built from their configs, compared with each other, and run in one order:
 ``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
 """
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import ClassVar
@@ -149,6 +150,8 @@ class ChangeInterpreter(Part, BaseModel):
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor) and isinstance(self.encoder, Encoder):
             preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
+            preprocessor.size_divisor = math.lcm(preprocessor.size_divisor,
+                                                 self.encoder.size_divisor)
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.

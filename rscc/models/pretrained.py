@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rscc import compat
 from rscc.registry import MODELS, Part
 from rscc.utils import did_you_mean
+from rscc.utils.names import group_names
 
 
 def make_config(make: Callable[..., Any], fields: Mapping[str, Any], owner: str,
@@ -103,6 +104,29 @@ def _from_pretrained(model_class: type, name_or_path: str, **options: Any
                '--local-dir DIR' if within_reach else compat.out_of_reach(name_or_path))
         raise OSError(f"cannot load '{name_or_path}' (taken as a "
                       f"{'folder' if stored else 'hub name'}): {why}") from error
+
+
+def weight_differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """List every weight without a partner and every pair of different shape.
+
+    Args:
+        found: Weights of a file, by the names of the model.
+        own: Weights of the model.
+
+    Returns:
+        A line for each kind of difference, names that differ in numbers as one; [] where all fit.
+    """
+    # Keys of differing shapes are grouped by what the shapes are, so that a line says it once.
+    shapes: dict[str, list[str]] = {}
+    for key in own:
+        if key in found and found[key].shape != own[key].shape:
+            sizes = f'file {tuple(found[key].shape)}, model {tuple(own[key].shape)}'
+            shapes.setdefault(sizes, []).append(key)
+    titled = {'missing in the file': [key for key in own if key not in found],
+              'not in this model': [key for key in found if key not in own],
+              **{f'of another shape ({sizes})': keys for sizes, keys in shapes.items()}}
+    return [f'{title}, {len(keys)}: {", ".join(group_names(keys))}'
+            for title, keys in titled.items() if keys]
 
 
 def without_pretrained(cfg: Any) -> None:

@@ -128,7 +128,7 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
     if kind == 'KarrasCaptionHead' and 'words' in node.get('tokenizer', {}):
         # Made-up words do not say how long the captions are that they come from.
         node['max_tokens'] = node.get('max_tokens') or LONGEST_CAPTION - 2
-    if isinstance(node.get('pretrained'), str):
+    if isinstance(node.get('pretrained'), str) or node.get('pretrained') is True:
         source = node.pop('pretrained')
         node |= _fake(kind, source)
     return node

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from rscc.models.clip.weight_files import CLIPWeights, describe_text, describe_visual, read_clip
 from rscc.models.positions import resize_position_table
+from rscc.models.pretrained import weight_differences
 from rscc.utils.logging import warn_once
-from rscc.utils.names import group_names
 
 __all__ = ['CLIPWeights', 'check_activation', 'load_text', 'load_visual', 'read_clip']
 
@@ -81,7 +81,7 @@ def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
     """Load ``found`` into ``module`` after everything has been compared."""
     # All differences are found before a single weight is replaced.
     own = module.state_dict()
-    lines = _differences(found, own)
+    lines = weight_differences(found, own)
     if lines:
         raise ValueError('\n  '.join([
             f"CLIP weights '{weights.source}' do not fit: the file is {describe(found)}; this "
@@ -89,21 +89,6 @@ def _load(module: nn.Module, found: dict[str, Tensor], weights: CLIPWeights,
             'Name weights of that architecture, or set the model up for these.']))
     check_activation(weights.source, weights.quick_gelu, quick_gelu)
     module.load_state_dict(found)
-
-
-def _differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    """List every key without a partner and every pair of different shape."""
-    # Keys of differing shapes are grouped by what the shapes are, so that a line says it once.
-    shapes: dict[str, list[str]] = {}
-    for key in own:
-        if key in found and found[key].shape != own[key].shape:
-            sizes = f'file {tuple(found[key].shape)}, model {tuple(own[key].shape)}'
-            shapes.setdefault(sizes, []).append(key)
-    titled = {'missing in the file': [key for key in own if key not in found],
-              'not in this model': [key for key in found if key not in own],
-              **{f'of another shape ({sizes})': keys for sizes, keys in shapes.items()}}
-    return [f'{title}, {len(keys)}: {", ".join(group_names(keys))}'
-            for title, keys in titled.items() if keys]
 
 
 def check_activation(source: str, trained: bool | None, quick_gelu: bool | None) -> None:

@@ -1,17 +1,26 @@
 """Base class of encoders, any backbone as an encoder, and stored features in place of one."""
 import math
+import re
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rscc.models.contracts import FeatureSpec, Normalisation, probe_backbone, probed_strides
+from rscc.models.contracts import (
+    PROBE_SIDE,
+    FeatureSpec,
+    Normalisation,
+    probe_backbone,
+    probed_strides,
+)
 from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
+from rscc.utils import did_you_mean
 
 
 class Encoder(Part, nn.Module, metaclass=ABCMeta):
@@ -19,8 +28,11 @@ class Encoder(Part, nn.Module, metaclass=ABCMeta):
 
     Attributes:
         bands: Channels B of the images that it takes; the first three are red, green and blue.
+        size_divisor: Height and width of the images that it takes are multiples of this; the
+            preprocessor pads batches accordingly.
     """
     bands: int = 3
+    size_divisor: int = 1
 
     def gives(self) -> FeatureSpec:
         """Return widths and strides of the features; what nobody can tell before data is None."""
@@ -29,6 +41,19 @@ class Encoder(Part, nn.Module, metaclass=ABCMeta):
     def normalisation(self) -> Normalisation | None:
         """Return how the weights were trained to see images; None where nobody knows."""
         return None
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return how deep in the encoder every parameter lies, for layer-wise learning rates.
+
+        ``paramwise_cfg=dict(layer_decay=0.75)`` of :class:`rscc.engine.optim.GroupedConstructor`
+        reads it, see there.
+
+        Returns:
+            Name of a parameter, as in ``named_parameters``, to the number of its layer: 0 nearest
+            to the image, then 1, 2, ... Parameters that are left out (a projection behind the
+            network, for instance) learn at the full rate. {} where nobody knows the layers.
+        """
+        return {}
 
     def init_weights(self) -> None:
         """Read the weights that the config names; parts that did so when built do nothing."""
@@ -91,12 +116,70 @@ def _stack(dates: Sequence[FrameFeatures]) -> FrameFeatures:
         pooled=None if first.pooled is None else torch.stack([date.pooled for date in dates], 1))
 
 
+def number_layers(names: Iterable[str], stem: str, layers: str, last: str = r'(?!)'
+                  ) -> dict[str, int]:
+    """Number the layers of a network by the names of its parameters.
+
+    Args:
+        names: Of all its parameters.
+        stem: Regular expression, matched from the start of a name, of what comes first: layer 0.
+        layers: That of the layers in between, whose groups are their numbers.
+        last: That of what stands behind them and counts to the last one.
+
+    Returns:
+        Name to number, of the names that match.
+    """
+    places: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        match = re.match(layers, name)
+        if match:
+            places[name] = (0, *map(int, match.groups()))
+        elif re.match(stem, name):
+            places[name] = ()
+        elif re.match(last, name):
+            places[name] = (1, )
+    # Distinct places in order; what stands behind the last layer joins it.
+    order = sorted({place for place in places.values() if place != (1, )})
+    depths = {place: depth for depth, place in enumerate(order)} | {(1, ): max(len(order) - 1, 0)}
+    return {name: depths[place] for name, place in places.items()}
+
+
+def map_to_tokens(level: Tensor, project: nn.Module, position: bool,
+                  pool: int | tuple[int, int] | None) -> tuple[Tensor, tuple[int, int]]:
+    """Turn one feature map into tokens.
+
+    Args:
+        level: Map (M, C, h, w).
+        project: From width C to that of the tokens.
+        position: Add sine-cosine position codes.
+        pool: Average the map to this many places, a side or (h, w), beforehand.
+
+    Returns:
+        Tokens (M, h*w, D), and their grid (h, w).
+    """
+    if pool is not None:
+        level = functional.adaptive_avg_pool2d(level, pool)
+    grid = tuple(level.shape[-2:])
+    tokens = project(level.flatten(2).transpose(1, 2))
+    if position:
+        tokens = tokens + sine_positions(grid, tokens.shape[-1], tokens)
+    return tokens, grid
+
+
+def token_projection(channels: int | None, embed_dims: int | None) -> nn.Module:
+    """Return a linear layer with layer norm from one width to another; the identity for None."""
+    if embed_dims is None:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(channels, embed_dims), nn.LayerNorm(embed_dims))
+
+
 @MODELS.register_module()
 class BackboneEncoder(FrameEncoder):
     """Backbone that returns feature maps, one of which also becomes the tokens.
 
     ``encoder=dict(type='mmseg.ResNet', depth=18)`` is wrapped in this with its defaults; name it
-    to set more. ``mmseg.TIMMBackbone`` brings every timm model.
+    to set more. Models of timm have an encoder of their own, ``TimmEncoder``; through
+    ``mmseg.TIMMBackbone`` they take images of one size alone where they are transformers.
 
     Args:
         backbone: Config of the backbone, for example ``dict(type='mmseg.ResNet', depth=50)``.
@@ -115,7 +198,7 @@ class BackboneEncoder(FrameEncoder):
                  channels_last: bool = False,
                  pool_tokens: int | tuple[int, int] | None = None) -> None:
         super().__init__()
-        self.backbone = MODELS.build(backbone)
+        self.backbone = _build_backbone(backbone)
         self.token_level = token_level
         self.position = position
         self.pool_tokens = pool_tokens
@@ -123,8 +206,7 @@ class BackboneEncoder(FrameEncoder):
         if embed_dims is not None and out_channels is None:
             raise ValueError(f'embed_dims={embed_dims} needs out_channels, the width of map '
                              f'{token_level} of the backbone')
-        self.project = nn.Identity() if embed_dims is None else nn.Sequential(
-            nn.Linear(out_channels, embed_dims), nn.LayerNorm(embed_dims))
+        self.project = token_projection(out_channels, embed_dims)
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last)
 
@@ -140,12 +222,12 @@ class BackboneEncoder(FrameEncoder):
             ValueError: If ``out_channels`` is not the width of the map that becomes the tokens.
         """
         name = f'{type(self).__name__} of {type(self.backbone).__name__}'
-        output = probe_backbone(self.backbone)
+        output, side = self._probe()
         if output is None:
             return FeatureSpec(name, tokens=self.embed_dims, pooled=self.embed_dims)
         # What the run shows: channels and stride of each map, the chosen one being the tokens.
         maps = _as_maps(output)
-        widths, strides = tuple(level.shape[1] for level in maps), probed_strides(maps)
+        widths, strides = tuple(level.shape[1] for level in maps), probed_strides(maps, side)
         width = widths[self.token_level]
         if self.embed_dims is not None and width != self.out_channels:
             raise ValueError(
@@ -159,19 +241,74 @@ class BackboneEncoder(FrameEncoder):
             name, maps=widths, strides=strides, tokens=width, pooled=width,
             token_stride=None if self.pool_tokens else strides[self.token_level], placed=True)
 
+    def _probe(self) -> tuple[Any | None, int]:
+        """Return what the backbone makes of a small image, or None, and the side of that image.
+
+        Raises:
+            ValueError: If it is a timm model that takes neither that nor an image of its own size.
+        """
+        output = probe_backbone(self.backbone)
+        timm_model = getattr(self.backbone, 'timm_model', None)  # of mmseg.TIMMBackbone
+        if output is not None or timm_model is None:
+            return output, PROBE_SIDE
+        # A transformer of timm takes one size alone here.
+        side = _own_side(timm_model)
+        output = probe_backbone(self.backbone, side)
+        if output is None:
+            raise ValueError(f'mmseg.TIMMBackbone cannot run this model of timm on images of '
+                             f'{PROBE_SIDE} or {side} px. {_TIMM_ADVICE}')
+        return output, side
+
+    def _run(self, images: Tensor) -> Tensor | Sequence[Tensor]:
+        """Run the backbone; a timm model that takes another size alone says what to use."""
+        try:
+            return self.backbone(images)
+        except AssertionError as error:
+            if not hasattr(self.backbone, 'timm_model'):
+                raise
+            raise ValueError(f'mmseg.TIMMBackbone does not take images of {images.shape[-2]} x '
+                             f'{images.shape[-1]} px ({error}). {_TIMM_ADVICE}') from error
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return the blocks of residual networks in order; of other backbones nobody knows them."""
+        names = [name for name, _ in self.named_parameters() if name.startswith('backbone.')]
+        depths = number_layers(names, stem=r'backbone\.(conv1|bn1|norm1|gn1|stem)\b',
+                               layers=r'backbone\.layer(\d+)\.(\d+)\.')
+        return depths if len(depths) == len(names) else {}
+
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return every map (M, C_i, h_i, w_i); tokens (M, h*w, C) come from ``token_level``."""
-        maps = _as_maps(self.backbone(images))
-        # One map (M, C, h, w), perhaps averaged to a fixed grid, becomes tokens (M, h*w, C).
-        chosen = maps[self.token_level]
-        if self.pool_tokens is not None:
-            chosen = functional.adaptive_avg_pool2d(chosen, self.pool_tokens)
-        grid = tuple(chosen.shape[-2:])
-        tokens = self.project(chosen.flatten(2).transpose(1, 2))
-        if self.position:
-            tokens = tokens + sine_positions(grid, tokens.shape[-1], tokens)
+        maps = _as_maps(self._run(images))
+        tokens, grid = map_to_tokens(maps[self.token_level], self.project, self.position,
+                                     self.pool_tokens)
         # The pooled vector (M, C) is the mean of the tokens: no backbone has one of its own.
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
+
+
+#: What to do where MMSegmentation's wrapper of timm models is not enough.
+_TIMM_ADVICE = ("Use encoder=dict(type='TimmEncoder', model=NAME), which takes images of any size, "
+                'counts channels itself and pyramids plain transformers')
+
+
+def _build_backbone(cfg: dict) -> nn.Module:
+    """Build a backbone; an unknown name of timm gets the nearest one, and the encoder to use."""
+    try:
+        return MODELS.build(cfg)
+    except RuntimeError as error:
+        if 'Unknown model' not in str(error):
+            raise
+        from timm import list_models
+        name = str(cfg.get('model_name'))
+        raise ValueError(f"mmseg.TIMMBackbone: timm knows no model '{name}'."
+                         f'{did_you_mean(name, list_models())} {_TIMM_ADVICE}') from error
+
+
+def _own_side(timm_model: nn.Module) -> int:
+    """Return the side in pixels of the images that a timm model was made for."""
+    inner = getattr(timm_model, 'model', timm_model)  # inside timm's wrapper for features
+    told = getattr(inner, 'pretrained_cfg', None) or getattr(timm_model, 'pretrained_cfg', None)
+    size = getattr(getattr(inner, 'patch_embed', None), 'img_size', None)
+    return (size or (told or {}).get('input_size', (3, 224)))[-1]
 
 
 def _as_maps(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
