@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rscc.engine.distributed import unwrapped
 from rscc.engine.precision import reduced_dtype
+from rscc.models.encoders.base import Encoder
 from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 from rscc.utils import did_you_mean
 from rscc.utils.names import matching_names
@@ -96,23 +97,34 @@ class GroupedConstructor:
     Here vectors and scalars (biases, norms) never decay unless told to, and parameters that are
     frozen when training starts are left out.
 
+    With ``layer_decay`` d, layers of a pretrained encoder learn the slower the nearer they are to
+    the image: of n layers, layer i at d**(n - i) times the rate, and what stands behind the encoder
+    at the full one (Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022). The encoder
+    tells its layers, see ``Encoder.parameter_depths``.
+
     Args:
         optim_wrapper_cfg: ``type``, ``optimizer`` and the wrapper's keywords.
         paramwise_cfg: ``custom_keys``: regular expression -> ``dict(lr_mult=..., decay_mult=...)``,
-            the first match counts; ``decay_vectors``: True lets vectors decay too.
+            the first match counts; ``decay_vectors``: True lets vectors decay too;
+            ``layer_decay``: factor of the rate from one layer of the encoder to the one before, in
+            (0, 1], times that of ``custom_keys``.
 
     Raises:
-        ValueError: If ``paramwise_cfg`` has another key, or an expression matches no parameter.
+        ValueError: If ``paramwise_cfg`` has another key, an expression matches no parameter, or
+            ``layer_decay`` is out of range or the encoder does not tell its layers.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         options = dict(paramwise_cfg or {})
-        _refuse_others(options, ('custom_keys', 'decay_vectors'), 'paramwise_cfg')
+        _refuse_others(options, ('custom_keys', 'decay_vectors', 'layer_decay'), 'paramwise_cfg')
         self.custom: dict[str, dict[str, float]] = dict(options.get('custom_keys') or {})
         for pattern, factors in self.custom.items():
             _refuse_others(factors, ('lr_mult', 'decay_mult'), f"custom_keys['{pattern}']")
         self.decay_vectors: bool = options.get('decay_vectors', False)
+        self.layer_decay: float | None = options.get('layer_decay')
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(f'layer_decay is in (0, 1], found {self.layer_decay}: 0.75 is usual')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer and its wrapper."""
@@ -123,26 +135,61 @@ class GroupedConstructor:
         groups = self.groups(model, optimizer['lr'], optimizer.get('weight_decay', 0.0))
         for group in groups:
             count = sum(parameter.numel() for parameter in group['params'])
+            layer = f'  ({group["layer"]})' if 'layer' in group else ''
             print_log(f'{count / 1e6:8.2f} M parameters: lr {group["lr"]:.3g}, weight decay '
-                      f'{group["weight_decay"]:.3g}', 'current')
+                      f'{group["weight_decay"]:.3g}{layer}', 'current')
         built = OPTIMIZERS.build({**optimizer, 'params': groups})
         return OPTIM_WRAPPERS.build({**wrapper, 'optimizer': built})
 
     def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """Sort the trainable parameters by (learning rate, decay), in model order."""
+        """Sort the trainable parameters by learning rate, decay and layer, in model order.
+
+        Returns:
+            Groups with ``params``, ``lr``, ``weight_decay``, and with ``layer_decay`` also
+            ``layer``, what they are in words.
+        """
         matching_names((name for name, _ in model.named_parameters()), list(self.custom))
-        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        layers = {} if self.layer_decay is None else encoder_layers(model)
+        found: dict[tuple[float, float, str], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
             factors = next((factors for pattern, factors in self.custom.items()
                             if re.search(pattern, name)), {})
+            rate, layer = lr * factors.get('lr_mult', 1.0), ''
+            if self.layer_decay is not None:
+                depth, count = layers.get(name, (None, 0))
+                layer = 'the rest' if depth is None else f'layer {depth} of {count} of the encoder'
+                rate *= 1.0 if depth is None else self.layer_decay ** (count - depth)
             decays = parameter.ndim > 1 or self.decay_vectors
-            settings = (lr * factors.get('lr_mult', 1.0),
-                        weight_decay * factors.get('decay_mult', 1.0) if decays else 0.0)
-            found.setdefault(settings, []).append(parameter)
+            decay = weight_decay * factors.get('decay_mult', 1.0) if decays else 0.0
+            found.setdefault((rate, decay, layer), []).append(parameter)
         return [{'params': parameters, 'lr': rate, 'weight_decay': decay}
-                for (rate, decay), parameters in found.items()]
+                | ({'layer': layer} if layer else {})
+                for (rate, decay, layer), parameters in found.items()]
+
+
+def encoder_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return the layer of every parameter of a model's encoder, and how many layers it has.
+
+    Raises:
+        ValueError: If there is no encoder, or it does not tell its layers.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    silent = 'the model has no encoder of rscc'
+    for prefix, module in model.named_modules():
+        if not isinstance(module, Encoder):
+            continue
+        depths = module.parameter_depths()
+        silent = f'{module.title} does not (parameter_depths)'
+        count = max(depths.values(), default=-1) + 1
+        found |= {f'{prefix}.{name}' if prefix else name: (depth, count)
+                  for name, depth in depths.items()}
+    if not found:
+        raise ValueError(f'paramwise_cfg.layer_decay needs an encoder that tells its layers, and '
+                         f'{silent}: leave it out, give rates by custom_keys, or take TimmEncoder, '
+                         'CLIPViT, CLIPResNet or BlipViT')
+    return found
 
 
 def _refuse_others(options: dict, known: tuple[str, ...], where: str) -> None:

@@ -5,7 +5,7 @@ Every part declares its side: an encoder and a fusion the widths of what they gi
 both sides when a model is built, so that parts that do not fit are refused then, by name and width,
 and not by a traceback inside the first training step.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,6 +129,65 @@ class Need:
         return (f'{reader} reads {name} of width {self.width} ({self.option}) and '
                 f'{given.source} gives {found}: set {self.option}={found}, or change '
                 f'{given.source}')
+
+
+AUTO = 'auto'
+#: Options that may say 'auto', by the part that has them, and the widths that they then get.
+_FILLED = {
+    'fusion': {'channels': 'tokens', 'in_channels': 'maps', 'text_channels': 'tokens'},
+    'neck': {'in_channels': 'maps'},
+    'change_head': {'in_channels': 'maps', 'feature_strides': 'strides', 'text_channels': 'text'},
+    'caption_head': {'memory_channels': 'tokens'},
+    'flag_head': {'in_channels': 'pooled'},
+}
+
+
+def fill_widths(cfg: Mapping[str, Any], part: str, given: Callable[[], FeatureSpec]
+                ) -> dict[str, Any]:
+    """Put widths and strides where the config of a part says ``'auto'``.
+
+    A head that says so fits every encoder and fusion; one that says numbers is compared with them.
+
+    Args:
+        cfg: Config of the part, not changed.
+        part: ``'fusion'``, ``'neck'``, ``'change_head'``, ``'caption_head'`` or ``'flag_head'``.
+        given: Returns what comes before it; asked only where something is to be filled in.
+
+    Returns:
+        The config with numbers.
+
+    Raises:
+        ValueError: If the option is none that is known before training, or nobody knows its width.
+    """
+    filled, known = dict(cfg), _FILLED[part]
+    for option in [option for option, value in cfg.items()
+                   if isinstance(value, str) and value == AUTO]:
+        if option not in known:
+            raise ValueError(f"{part}.{option}='auto': only {', '.join(known)} of {part} can be "
+                             'taken from what comes before')
+        spec = given()
+        value = getattr(spec, known[option])  # a field of the record
+        if not value:
+            raise ValueError(
+                f"{part}.{option}='auto': {spec.source} "
+                + ('does not know its widths before there are data: give numbers'
+                   if value is None else f'gives no {_NAMES.get(known[option], known[option])}'))
+        if part == 'change_head' and isinstance(value, tuple):
+            value = _at_levels(value, cfg.get('in_index', -1))
+        filled[option] = list(value) if isinstance(value, tuple) else value
+    return filled
+
+
+def _at_levels(values: tuple, levels: int | Sequence[int]) -> Any:
+    """Return the values of the maps that a decode head reads by its ``in_index``."""
+    absent = [level for level in ([levels] if isinstance(levels, int) else levels)
+              if not -len(values) <= level < len(values)]
+    if absent:
+        raise ValueError(f'in_index={levels} of the change head, which gets {len(values)} maps: '
+                         f'{absent} do not exist')
+    if isinstance(levels, int):
+        return values[levels]
+    return tuple(values[level] for level in levels)
 
 
 def probe(module: nn.Module, *inputs: Any) -> Any:

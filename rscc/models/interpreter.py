@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.change_heads.base import ChangeHead, as_change_head
-from rscc.models.contracts import FeatureSpec, after_neck, together
+from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.fusion.base import Fusion
@@ -93,6 +93,9 @@ class ChangeInterpreter(Part, BaseModel):
     ``fusion -> caption_head``, ``fusion -> flag_head``. Any head may be absent; samples of a batch
     without a mask, a flag or captions train the other heads.
 
+    Widths that say ``'auto'`` in the config of a fusion, neck or head (``channels``,
+    ``in_channels``, ``feature_strides``, ``memory_channels``) are those of what comes before.
+
     Losses returned: those of the heads, prefixed ``change.``, ``caption.`` and ``flag.``.
 
     Args:
@@ -126,12 +129,15 @@ class ChangeInterpreter(Part, BaseModel):
                              'caption_head or flag_head')
         # The parts, in the order in which features pass through them.
         self.encoder = build_encoder(encoder)
+        _check_kind('encoder', self.encoder, Encoder)
         self._agree_on_images()
-        self.fusion = MODELS.build(fusion)
-        self.neck = MODELS.build(neck) if neck else None
-        self.change_head = MODELS.build(change_head) if change_head else None
-        self.caption_head = MODELS.build(caption_head) if caption_head else None
-        self.flag_head = MODELS.build(flag_head) if flag_head else None
+        self._frames = self.encoder.gives()
+        self.fusion = MODELS.build(fill_widths(fusion, 'fusion', lambda: self._frames))
+        _check_kind('fusion', self.fusion, Fusion)
+        self.neck = MODELS.build(fill_widths(neck, 'neck', self._fused)) if neck else None
+        self.change_head = self._build_head('change_head', change_head, self._before_change_head)
+        self.caption_head = self._build_head('caption_head', caption_head, self._fused)
+        self.flag_head = self._build_head('flag_head', flag_head, self._fused)
         self.prompter = MODELS.build(prompter) if prompter else None
         self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
@@ -145,10 +151,25 @@ class ChangeInterpreter(Part, BaseModel):
         if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.channels_last:
             self.to(memory_format=torch.channels_last)  # or every call would convert the kernels
 
+    @staticmethod
+    def _build_head(name: str, cfg: dict | None, given: Callable[[], FeatureSpec]
+                    ) -> nn.Module | None:
+        """Build a head whose ``'auto'`` widths are those of what comes before it."""
+        return MODELS.build(fill_widths(cfg, name, given)) if cfg else None
+
+    def _fused(self, steps: int | None = None) -> FeatureSpec:
+        """Return what the fusion gives, at its largest number of time steps unless told."""
+        return self.fusion.gives(self._frames, steps or max(self.fusion.time_steps))
+
+    def _before_change_head(self, steps: int | None = None) -> FeatureSpec:
+        """Return the same behind the neck, if there is one."""
+        fused = self._fused(steps)
+        return fused if self.neck is None else after_neck(self.neck, fused)
+
     def _agree_on_images(self) -> None:
         """Have images of the encoder's bands prepared as its weights were trained to see them."""
         preprocessor = self.data_preprocessor
-        if isinstance(preprocessor, ChangeDataPreprocessor) and isinstance(self.encoder, Encoder):
+        if isinstance(preprocessor, ChangeDataPreprocessor):
             preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
             preprocessor.size_divisor = math.lcm(preprocessor.size_divisor,
                                                  self.encoder.size_divisor)
@@ -160,33 +181,22 @@ class ChangeInterpreter(Part, BaseModel):
             The numbers T of time steps for which all parts fit.
 
         Raises:
-            TypeError: If a part does not derive from the base class of its kind.
+            TypeError: If the prompter does not derive from the base class of its kind.
             ValueError: If two parts do not fit; it names both, both widths and the option to set.
         """
-        for name, part, kind in (('encoder', self.encoder, Encoder),
-                                 ('fusion', self.fusion, Fusion),
-                                 ('prompter', self.prompter, Prompter)):
-            if part is not None and not isinstance(part, kind):
-                raise TypeError(f'{name}={type(part).__name__} does not derive from '
-                                f'{kind.__module__}.{kind.__name__}, which says what such a part '
-                                'gives and reads (see docs/en/models.md#adding-a-part)')
+        if self.prompter is not None:
+            _check_kind('prompter', self.prompter, Prompter)
         # Encoder against fusion.
-        frames = self.encoder.gives()
-        misfit = self.fusion.misfit(frames)
+        misfit = self.fusion.misfit(self._frames)
         if misfit:
             raise ValueError(misfit)
-
         # Fusion against heads, at every number of time steps that it takes: widths may grow with T.
-        def before_change_head(steps: int) -> FeatureSpec:
-            fused = self.fusion.gives(frames, steps)
-            return fused if self.neck is None else after_neck(self.neck, fused)
-
         steps = tuple(self.fusion.time_steps)
         if self.change_head is not None:
-            steps = together([as_change_head(self.change_head)], before_change_head, steps)
+            steps = together([as_change_head(self.change_head)], self._before_change_head, steps)
         others = [head for head in (self.caption_head, self.flag_head)
                   if isinstance(head, Part)]
-        return together(others, lambda count: self.fusion.gives(frames, count), steps)
+        return together(others, self._fused, steps)
 
     def train(self, mode: bool = True) -> 'ChangeInterpreter':
         """Switch the mode; modules that are fixed as a whole stay in evaluation mode."""
@@ -379,6 +389,14 @@ class ChangeInterpreter(Part, BaseModel):
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw
+
+
+def _check_kind(name: str, part: object, kind: type) -> None:
+    """Refuse a part that does not derive from the base class of its kind."""
+    if not isinstance(part, kind):
+        raise TypeError(f'{name}={type(part).__name__} does not derive from '
+                        f'{kind.__module__}.{kind.__name__}, which says what such a part gives and '
+                        'reads (see docs/en/models.md#adding-a-part)')
 
 
 def _prefixed(name: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:

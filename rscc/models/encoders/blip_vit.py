@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rscc import compat
 from rscc.models.contracts import FeatureSpec
-from rscc.models.encoders.base import FrameEncoder
+from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.pretrained import load_blip, make_config
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
@@ -66,6 +66,13 @@ class BlipViT(FrameEncoder):
             tokens=self.embed_dims, token_stride=self.patch_size, placed=True,
             pooled=self.embed_dims,
             advice=dict(maps='set out_layers of BlipViT, for example (3, 6, 9, 12)'))
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return the embeddings, every layer, and the norm with the last one."""
+        return number_layers(
+            (name for name, _ in self.named_parameters()), stem=r'vision_model\.embeddings',
+            layers=r'vision_model\.encoder\.layers\.(\d+)\.',
+            last=r'vision_model\.post_layernorm')
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return tokens (M, 1 + h*w, C), class token first; pooled is the class token."""

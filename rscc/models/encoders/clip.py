@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
 from rscc.models.contracts import FeatureSpec
-from rscc.models.encoders.base import FrameEncoder
+from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.positions import check_image_size, resize_position_table
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
@@ -68,6 +68,12 @@ class CLIPResNet(FrameEncoder):
             'CLIPResNet', maps=tuple(times * self.width for times in (4, 8, 16, 32)),
             strides=_STRIDES, tokens=self.embed_dims, token_stride=_STRIDES[-1],
             placed=True, pooled=self.embed_dims)
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return the stem, every block of the four stages, and the pool with the last one."""
+        return number_layers(
+            (name for name, _ in self.named_parameters()), stem=r'visual\.(conv|bn)\d',
+            layers=r'visual\.layer(\d+)\.(\d+)\.', last=r'visual\.attnpool')
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return maps (M, 4/8/16/32 * width, h_i, w_i) at strides 4, 8, 16 and 32.
@@ -176,6 +182,13 @@ class CLIPViT(FrameEncoder):
             tokens=self.embed_dims, token_stride=self.patch_size, placed=True,
             pooled=self.embed_dims,
             advice=dict(maps='set out_indices of CLIPViT, for example (3, 5, 7, 11)'))
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return the embedding, every block, and norm and projection with the last one."""
+        return number_layers(
+            (name for name, _ in self.named_parameters()),
+            stem=r'visual\.(conv1|class_embedding|positional_embedding|ln_pre)',
+            layers=r'visual\.transformer\.resblocks\.(\d+)\.', last=r'visual\.(ln_post|proj)')
 
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return maps (M, width, h_i, w_i) of ``out_indices``, scaled by the pyramid.
