@@ -154,31 +154,37 @@ def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> 
 
 
 def add_reading_arguments(group: argparse._ArgumentGroup) -> None:
-    """Add how the values of image files become 8-bit RGB; see :func:`parse_scale`."""
-    group.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                       help='bands to show, counted from 1, for files that are not RGB')
+    """Add how the values of image files become 8 bits; see :func:`parse_scale`."""
+    group.add_argument('--bands', nargs='+', type=int, metavar='BAND', help='bands to read, '
+                       'counted from 1, for files that are not RGB: red, green, blue, then any '
+                       'others that the model takes')
     group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
-                       "and white, for files of more than 8 bits; or 'percentile'")
+                       'and white, for files of more than 8 bits, or two for each band; or '
+                       "'percentile'")
 
 
 def parse_scale(parser: argparse.ArgumentParser, given: list[str] | None
-                ) -> tuple[float, float] | str | None:
-    """Return what ``--scale`` says: two finite numbers, ``'percentile'``, or None.
+                ) -> tuple[float, float] | tuple[tuple[float, float], ...] | str | None:
+    """Return what ``--scale`` says: two finite numbers, such a pair a band, 'percentile', or None.
 
     Raises:
         SystemExit: With code 2 and a message if it says anything else.
     """
     if given is None or given == ['percentile']:
         return given and given[0]
+    said = f"--scale {' '.join(given)}"
     try:
-        low, high = map(float, given)
+        numbers = [*map(float, given)]
     except ValueError:
-        parser.error(f"--scale {' '.join(given)}: expected two numbers, or 'percentile'")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        parser.error(f"--scale {' '.join(given)}: expected two finite numbers")
-    if low >= high:
-        parser.error(f"--scale {' '.join(given)}: expected the lower value first")
-    return low, high
+        numbers = []
+    if not numbers or len(numbers) % 2:
+        parser.error(f"{said}: expected two numbers, two for each band, or 'percentile'")
+    if not all(map(math.isfinite, numbers)):
+        parser.error(f'{said}: expected finite numbers')
+    pairs = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    if any(low >= high for low, high in pairs):
+        parser.error(f'{said}: expected the lower value first')
+    return pairs[0] if len(pairs) == 1 else pairs
 
 
 def parse_batches(parser: argparse.ArgumentParser, arguments: list[str] | None

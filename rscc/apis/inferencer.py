@@ -13,6 +13,7 @@ from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_image
 from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
+from rscc.rasters.image_files import Scale
 
 #: Images that are read while the model computes.
 _READERS = 2
@@ -41,8 +42,10 @@ class ChangeInferencer:
         fuse_conv_bn: Compute batch norms inside the convolutions before them: the same answers up
             to rounding, sooner.
         cfg_options: Settings of the config by dotted key, as ``--cfg-options`` of the tools.
-        bands: Bands that become red, green and blue, counted from 1.
-        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'``.
+        bands: Bands that are read, counted from 1: those that become red, green and blue, then any
+            others that the model takes.
+        scale: ``(low, high)`` values that become 0 and 255, one such pair for each band, or
+            ``'percentile'``.
         window: Side of the windows in pixels of the image, in place of what a training image
             covered.
         overlap: Pixels that neighbouring windows share; a quarter of the window unless given.
@@ -59,7 +62,7 @@ class ChangeInferencer:
                  checkpoint: str | os.PathLike | None = None, device: str | None = None,
                  amp: bool = False, fuse_conv_bn: bool = True, *,
                  cfg_options: Mapping[str, Any] | None = None, bands: Sequence[int] | None = None,
-                 scale: Sequence[float] | str | None = None, window: int | None = None,
+                 scale: Scale | None = None, window: int | None = None,
                  overlap: int | None = None) -> None:
         self.model_pass = ModelPass.of(model, checkpoint, device, amp, fuse_conv_bn, cfg_options,
                                   bands=bands, scale=scale, window=window, overlap=overlap)
@@ -78,7 +81,8 @@ class ChangeInferencer:
 
         Args:
             img_from: Earlier image, or the only one: a path, the bytes of a file, an array
-                (H, W, 3), a PIL image or a tensor (3, H, W), uint8. Or a list of such.
+                (H, W, 3), a PIL image or a tensor (3, H, W), uint8; of the bands that are chosen,
+                an array (H, W, B) or a tensor (B, H, W) of any depth. Or a list of such.
             img_to: Later image of the same size, or a list as long as ``img_from``.
             batch_size: Windows that are answered at once; halved where memory does not suffice.
             **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives

@@ -42,6 +42,7 @@ class ChangeDataset(BaseDataset):
 
     ``metainfo['image_size']`` is (H, W) of most image files in pixels, None where not known;
     ``metainfo['ground_resolution']`` the metres that a pixel covers, absent where they vary.
+    ``metainfo['bands']`` and ``metainfo['scale']`` are those of ``LoadFrames``, where it has some.
     ``metainfo['frequent_caption']`` of single images is the sentence most often written in the
     training split, which captions of all splits are measured against; None where it is not known.
 
@@ -123,6 +124,9 @@ class ChangeDataset(BaseDataset):
                     'no_change_captions': list(known), **(metainfo or {})}
         # Built here, so that our transforms are found without a default scope (in a notebook).
         steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
+        for load in (step for step in steps if isinstance(step, LoadFrames)):
+            shown = dict(bands=load.bands, scale=load.scale)  # for the pictures of a report
+            metainfo |= {name: value for name, value in shown.items() if value is not None}
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_prefix={}, pipeline=steps,
                          data_root=str(resolve_data_root(data_root, self.marker(ann_file))),
                          test_mode=test_mode, **kwargs)

@@ -57,7 +57,7 @@ class FrameCache:
     """Cached arrays of all samples of one dataset.
 
     Args:
-        arrays: ``frames`` uint8 (N, T, H, W, 3), ``shapes`` int32 (N, 2) sizes on disk, ``sums``
+        arrays: ``frames`` uint8 (N, T, H, W, B), ``shapes`` int32 (N, 2) sizes on disk, ``sums``
             uint32 (N,) checksums, and optionally ``masks`` uint8 (N, H, W); none in test mode.
         stem: Path the arrays were read from, without ``.<part>.npy``; None for arrays in memory.
     """
@@ -183,7 +183,7 @@ def _fault(dataset: Cacheable, size: tuple[int, int] | None, stem: Path) -> str 
     expected = {'shapes': (count, 2), 'sums': (count,),
                 'masks': (count, *frames.shape[2:4]),
                 'frames': (count, frames.shape[1] if frames.ndim == 5 else 0,
-                           *(size or frames.shape[2:4]), 3)}
+                           *(size or frames.shape[2:4]), frames.shape[-1])}
     for part in wanted:
         if arrays[part].shape != expected[part]:
             return f'{part} of shape {arrays[part].shape}, expected {expected[part]}'

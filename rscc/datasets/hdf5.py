@@ -16,8 +16,8 @@ from rscc.utils.forms import check_form, shorten
 from rscc.utils.paths import sample_name
 
 VARIANTS = ('blip', 'tutorial')
-#: Task -> axes of one sample before height and width.
-TASKS = {'pair': (2, 3), 'single': (3,)}
+#: Task -> axes of one sample before bands, height and width.
+TASKS = {'pair': (2,), 'single': ()}
 SPECIALS = ('<start>', '<end>', '<pad>')
 #: Entry of a pair in the captions of variant 'blip'.
 _PAIR = {'captions': [str], 'filename?': (str, None), 'changeflag?': ({0, 1}, None)}
@@ -32,7 +32,8 @@ class ImageArray:
     that opened it, and is never copied or pickled.
 
     Args:
-        path: File with ``images`` uint8, RGB: pairs (N, 2, 3, H, W) or single images (N, 3, H, W).
+        path: File with ``images`` uint8: pairs (N, 2, B, H, W) or single images (N, B, H, W), B = 3
+            for RGB.
     """
 
     def __init__(self, path: str | Path):
@@ -57,7 +58,7 @@ class ImageArray:
         return self._images
 
     def frames(self, row: int) -> list[np.ndarray]:
-        """Return every date of one sample, RGB uint8 (H, W, 3)."""
+        """Return every date of one sample, uint8 (H, W, B)."""
         images = self.images[row]
         dates = images if images.ndim == 4 else images[None]
         return [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in dates]
@@ -129,11 +130,12 @@ class HDF5CaptionDataset(ChangeDataset):
 
     def _check_images(self, count: int) -> None:
         images, axes = self._images.images, TASKS[self.metainfo['task']]
-        if images.dtype != np.uint8 or images.shape[1:-2] != axes:
-            other = next((task for task in TASKS if TASKS[task] == images.shape[1:-2]), None)
+        if images.dtype != np.uint8 or images.shape[1:-3] != axes or images.ndim < 4:
+            other = next((task for task in TASKS if images.ndim > 3
+                          and TASKS[task] == images.shape[1:-3]), None)
             raise ValueError(
                 f"'{self._images.path}' holds {images.dtype} {images.shape}; uint8 "
-                f'(samples, {", ".join(map(str, axes))}, H, W) was expected.'
+                f'(samples, {"".join(f"{axis}, " for axis in axes)}bands, H, W) was expected.'
                 + (f" They are of task='{other}'." if other else ''))
         if len(images) != count:
             raise ValueError(f"'{self._images.path}' holds {len(images)} samples, "

@@ -168,7 +168,7 @@ def _json(path: Path, data: Any, indent: int | None = None) -> Path:
 
 
 def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
-    """Write the frames of one split as ``images`` uint8 (N, 2, 3, H, W), or (N, 3, H, W).
+    """Write the frames of one split as ``images`` uint8 (N, 2, B, H, W), or (N, B, H, W).
 
     Raises:
         OSError: If the disk has not the room, or another process writes the file.
@@ -180,7 +180,7 @@ def write_images(dataset: ChangeDataset, out: str | Path, base: str) -> Path:
     with _new_hdf5(path, h5py) as file:
         file.attrs['captions_per_image'] = CAPTIONS_PER_IMAGE
         dates = () if len(first) == 1 else (len(first),)
-        shape = (len(dataset), *dates, 3, *first.shape[1:3])
+        shape = (len(dataset), *dates, first.shape[3], *first.shape[1:3])
         images = file.create_dataset('images', shape, dtype=np.uint8)
         reserve(file.filename, images.nbytes)
         for row in progress(range(len(dataset)), f'{dataset.split} images', unit='sample'):

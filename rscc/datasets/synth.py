@@ -19,6 +19,8 @@ class SynthChangeDataset(LEVIRCCDataset):
 
     * Pictured: rendered aerial scenes, 256x256 at 0.5 m a pixel; never to be presented as real
       imagery. About half the pairs changed; light, season, haze, noise and sub-pixel shift differ.
+    * Bands: red, green, blue; or, as generated with ``--bands 4`` or ``--bands 10``, bands of
+      Sentinel-2 as TIFFs of 16 bits, reflectance times 10000 (see ``rscc.synth.spectra``).
     * Splits: as generated (``tools/dataset_converters/synth.py --out DIR``).
     * Layout: that of LEVIR-MCI; labels are palette PNGs with the class index as value.
     * Label values: 0 unchanged, 1 building, 2 road, 3 vegetation, 4 water, 5 parking lot.
@@ -35,7 +37,7 @@ class SynthChangeDataset(LEVIRCCDataset):
     LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
-                 label: str | None = 'images/{split}/label/{filename}', **kwargs):
+                 label: str | None = 'images/{split}/label/{stem}.png', **kwargs):
         super().__init__(data_root, ann_file, label=label, **kwargs)
 
 

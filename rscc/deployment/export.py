@@ -301,11 +301,12 @@ class Writer:
             self._decoder(graph(frames)[-1])
 
     def _frames(self, size: tuple[int, int] | None, samples: int = 2) -> Tensor | None:
-        """Return drawn frames (N, T, 3, H, W)."""
+        """Return drawn frames (N, T, B, H, W)."""
         if size is None:
             return None
         draw = torch.Generator().manual_seed(sum(size))
-        return torch.randn(samples, self.record.facts.dates, 3, *size, generator=draw)
+        return torch.randn(samples, self.record.facts.dates, len(self.record.preparation.mean),
+                           *size, generator=draw)
 
     def _any_size(self, graph: EncoderGraph) -> Tensor:
         """Write a graph for images of any size, or where none can be made for windows alone."""
@@ -358,7 +359,10 @@ class Writer:
         return {PART_KEY: json.dumps(dict(part=part, belongs_to=belongs))}
 
     def six_bands(self) -> None:
-        """Write one graph from six bands to probabilities, with what QGIS plugins read."""
+        """Write one graph from six bands to probabilities, with what QGIS plugins read.
+
+        Of B bands a date there are 2 B.
+        """
         facts, preparation = self.record.facts, self.record.preparation
         size = preparation.fixed_size or (facts.window and preparation.filled(*facts.window))
         if size is None or size[0] != size[1]:
@@ -367,7 +371,8 @@ class Writer:
                                 if size is None else f'this model reads {size[0]} x {size[1]}')
                              + ': give --window PIXELS')
         graph = SixBandGraph(self.model).eval()
-        bands = torch.rand(2, 6, *size, generator=torch.Generator().manual_seed(0))
+        bands = torch.rand(2, 2 * len(preparation.mean), *size,
+                           generator=torch.Generator().manual_seed(0))
         says = plugin_metadata(facts, size[0], channels=graph(bands)[0].shape[1])
         self._write(self.path, graph, [bands], ['bands'], ['probabilities'],
                     {'bands': {0: 'batch'}}, says | {KEY: self.record.to_json()})

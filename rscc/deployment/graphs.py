@@ -34,7 +34,7 @@ OUTPUTS = ('change_logits', 'flag_logits', 'memory')
 
 
 class EncoderGraph(nn.Module):
-    """Normalised frames (N, T, 3, H, W) to the scores of the heads and the decoder's memory.
+    """Normalised frames (N, T, B, H, W) to the scores of the heads and the decoder's memory.
 
     Args:
         model: In evaluation mode, its texts fixed.
@@ -76,6 +76,8 @@ def change_logits(model: ChangeInterpreter, features: ChangeFeatures, size: Sequ
 class SixBandGraph(nn.Module):
     """Both dates in six bands (N, 6, H, W), 0 to 1, to class probabilities (N, C, H, W).
 
+    Of B bands a date they are 2 B, those of the earlier date first.
+
     Args:
         model: As for ``EncoderGraph``, with a change head.
     """
@@ -87,7 +89,8 @@ class SixBandGraph(nn.Module):
     def forward(self, bands: Tensor) -> tuple[Tensor]:
         """Normalise, and return probabilities that sum to 1; of one class its own alone."""
         preprocessor = self.model.data_preprocessor
-        frames = (bands.unflatten(1, (2, 3)) - preprocessor.mean) / preprocessor.std
+        frames = bands.unflatten(1, (2, preprocessor.bands))
+        frames = (frames - preprocessor.mean) / preprocessor.std
         logits = change_logits(self.model, self.model.extract(frames), frames.shape[-2:])
         return (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1), )
 

@@ -25,14 +25,15 @@ OPSET = 18
 #: The decoder's files beside the main one.
 PARTS = ('start', 'step')
 
-_NUMBERS = [float, float, float]
+_NUMBERS = [float]
 _SIZE = ([int, int], None)
 _FACTS = {
     'task': {'pair', 'single'}, 'window': _SIZE, 'overlap': [int, int], 'heads': [str],
     'classes': [str], 'palette': ([[int]], None), 'threshold': float, 'language': (str, None),
-    'no_change_captions': [str], 'bands': ([int], None), 'scale': (str, [float, float], None),
-    'ground_resolution': (float, None), 'rendered': bool, 'weights': str, 'weights_hash': str,
-    'config': str, 'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
+    'no_change_captions': [str], 'bands': ([int], None),
+    'scale': (str, [float, float], [[float, float]], None), 'ground_resolution': (float, None),
+    'rendered': bool, 'weights': str, 'weights_hash': str, 'config': str,
+    'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
 _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
     'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': _NUMBERS,
@@ -46,7 +47,7 @@ class Preparation:
 
     Attributes:
         resize: Resizings one after the other, (H, W) and whether proportions are kept.
-        mean, std: Of red, green and blue on the 0-1 scale.
+        mean, std: Of every band, red, green and blue first, on the 0-1 scale.
         size_divisor: Height and width are filled up with the mean colour to a multiple of it.
     """
     resize: tuple[tuple[tuple[int, int], bool], ...] = ()

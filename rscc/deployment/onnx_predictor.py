@@ -166,12 +166,12 @@ class OnnxPredictor(Predictor):
         """Answer a batch of windows; sentences of those alone that ``describe`` asks for.
 
         Args:
-            windows: Of each its dates, uint8 RGB (h, w, 3), earliest first.
+            windows: Of each its dates, uint8 (h, w, B), earliest first.
             describe: Of each when it is put into words, see ``Predictor``.
 
         Raises:
-            ValueError: If a window has another number of dates than the model reads, or a size that
-                the file cannot take.
+            ValueError: If a window has another number of dates or bands than the model reads, or a
+                size that the file cannot take.
         """
         prepared = [self._prepare(frames) for frames in windows]
         answers: list[WindowPrediction | None] = [None] * len(windows)
@@ -188,10 +188,14 @@ class OnnxPredictor(Predictor):
         return answers
 
     def _prepare(self, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
-        """Return normalised frames (T, 3, H, W), filled up, and their size before that."""
+        """Return normalised frames (T, B, H, W), filled up, and their size before that."""
         if len(frames) != self.facts.dates:
             raise ValueError(f"'{self.path}' reads {self.facts.dates} date(s), and a window has "
                              f'{len(frames)}')
+        count, found = len(self.record.preparation.mean), frames[0].shape[2:]
+        if found != (count, ):
+            raise ValueError(f"'{self.path}' reads {count} bands a date, and a window has "
+                             f'{found[0] if found else 1}: choose as many with bands (--bands)')
         prepared, size = prepare(frames, self.record.preparation)
         if self._fixed is None or prepared.shape[-2:] == self._fixed:
             return prepared, size
@@ -207,7 +211,7 @@ class OnnxPredictor(Predictor):
         """Answer windows of one shape.
 
         Args:
-            frames: (N, T, 3, H, W).
+            frames: (N, T, B, H, W).
             inner: (h, w) of each before it was filled up.
             sizes: (h, w) of each in the image.
             describe: As for ``predict``.
@@ -273,11 +277,11 @@ def prepare(frames: Sequence[np.ndarray], preparation: Preparation
     """Resize, normalise and fill up a window.
 
     Args:
-        frames: T dates, uint8 RGB (h, w, 3).
+        frames: T dates, uint8 (h, w, B).
         preparation: How.
 
     Returns:
-        Frames float32 (T, 3, H, W), and (h, w) before they were filled up.
+        Frames float32 (T, B, H, W), and (h, w) before they were filled up.
     """
     for size, kept in preparation.resize:
         goal = size_within(size, *frames[0].shape[:2]) if kept else size
@@ -285,7 +289,7 @@ def prepare(frames: Sequence[np.ndarray], preparation: Preparation
     height, width = frames[0].shape[:2]
     filled = preparation.filled(height, width)
     # Filled up after normalisation: 0 is then the mean colour.
-    batch = np.zeros((len(frames), 3, *filled), np.float32)
+    batch = np.zeros((len(frames), len(preparation.mean), *filled), np.float32)
     mean, std = (np.array(values, np.float32) for values in (preparation.mean, preparation.std))
     for date, frame in zip(batch, frames, strict=True):
         scaled = (frame.astype(np.float32) / np.float32(255) - mean) / std

@@ -10,12 +10,12 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from torch import Tensor
 
-from rscc.rasters.image_files import NeedsMapping, as_frame, as_rgb, read_frame
+from rscc.rasters.image_files import NeedsMapping, Scale, as_bands, as_frame, read_frame
 from rscc.utils.paths import SUFFIXES, read_path_list
 
 Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor
-ACCEPTED = ('a path, the bytes of an image file, a NumPy array (H, W, 3) or (H, W), a PIL image or '
-            'a tensor (3, H, W)')
+ACCEPTED = ('a path, the bytes of an image file, a NumPy array (H, W, 3), (H, W, B) or (H, W), a '
+            'PIL image or a tensor (3, H, W) or (B, H, W)')
 _CHANNELS = (1, 3, 4)
 
 
@@ -35,7 +35,7 @@ def read_images(images: Sequence[Image], name: str, load: Callable[[dict], dict]
         load: The config's ``LoadFrames``, which knows bands and scale.
 
     Returns:
-        Frames uint8 RGB (H, W, 3), all of one size; and the number of pixels that hold no data at
+        Frames uint8 (H, W, B), all of one size; and the number of pixels that hold no data at
         some date, 0 where that is not known (arrays, pictures and tensors do not say).
 
     Raises:
@@ -76,8 +76,9 @@ def _message(error: ValueError, name: str) -> str:
     if not isinstance(cause, NeedsMapping):
         return str(error)
     return (f"sample '{name}': {cause.flags} (in Python, bands and scale of ChangeInferencer). "
-            'Bands are counted from 1 in the order red, green, blue; --scale takes the two values '
-            "that become black and white, or 'percentile'.")
+            'Bands are counted from 1 in the order red, green, blue, then any others; --scale '
+            'takes the two values that become black and white, for all bands or for each, or '
+            "'percentile'.")
 
 
 def _load(images: list[Path | Image], name: str, load: Callable[[dict], dict]) -> dict:
@@ -91,7 +92,7 @@ def _load(images: list[Path | Image], name: str, load: Callable[[dict], dict]) -
         kinds = ' and the later one '.join('grey' if frame.ndim == 2 else 'RGB' for frame in frames)
         raise ValueError(f"the dates of sample '{name}' are of different kinds: the earlier one is "
                          f'{kinds}. Convert both to grey, or get the RGB version.')
-    return load(sample | {'frames': [as_rgb(frame) for frame in frames]})
+    return load(sample | {'frames': [as_bands(frame) for frame in frames]})
 
 
 def samples_of(img_from: str | None, img_to: str | None = None, path_list: str | None = None
@@ -186,9 +187,8 @@ def _checked(image: object) -> Path | Image:
     return image
 
 
-def _read(image: Path | Image, bands: Sequence[int] | None, scale: Sequence[float] | str | None
-          ) -> np.ndarray:
-    """Return one frame in its own kind, uint8 (H, W, 3) or (H, W)."""
+def _read(image: Path | Image, bands: Sequence[int] | None, scale: Scale | None) -> np.ndarray:
+    """Return one frame in its own kind, uint8 (H, W, B) or (H, W)."""
     if isinstance(image, Path):
         return read_frame(image, bands, scale)
     if isinstance(image, PILImage.Image):
@@ -196,8 +196,8 @@ def _read(image: Path | Image, bands: Sequence[int] | None, scale: Sequence[floa
     elif isinstance(image, Tensor):
         image = _of_tensor(image)
     if image.ndim not in (2, 3) or 0 in image.shape:
-        raise ValueError(f'an array of shape {image.shape} is no image; expected (H, W, 3) or '
-                         '(H, W)')
+        raise ValueError(f'an array of shape {image.shape} is no image; expected (H, W, 3), '
+                         '(H, W, B) or (H, W)')
     return as_frame(image, 'array', bands, scale)
 
 
@@ -210,9 +210,13 @@ def _of_picture(picture: PILImage.Image) -> np.ndarray:
 
 
 def _of_tensor(tensor: Tensor) -> np.ndarray:
-    """Return a tensor (3, H, W), (H, W, 3) or (H, W) as an array with the channels last."""
+    """Return a tensor (B, H, W), (H, W, 3) or (H, W) as an array with the channels last.
+
+    Of more than four bands, the first axis is theirs where it is the shortest.
+    """
     array = tensor.detach().cpu().numpy()
-    if array.ndim == 3 and array.shape[0] in _CHANNELS:
+    if array.ndim == 3 and (array.shape[0] in _CHANNELS or (
+            array.shape[2] not in _CHANNELS and array.shape[0] < min(array.shape[1:]))):
         array = np.moveaxis(array, 0, -1)
     if np.issubdtype(array.dtype, np.floating):
         raise ValueError(f'a tensor of {tensor.dtype} has no known range; expected uint8, 0 to 255'

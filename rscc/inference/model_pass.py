@@ -11,13 +11,16 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from rscc.config.stored import building
 from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
 from rscc.inference.loading import LoadedModel, load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
+from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.interpreter import ChangeInterpreter
+from rscc.rasters.image_files import Scale
 from rscc.structures import ChangeDataSample
 
 _OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
@@ -31,7 +34,8 @@ class ModelPass:
         loaded: The model.
         device: Where it computes.
         amp: Reduced precision where the device gains from it.
-        bands: Bands that become red, green and blue, counted from 1; None for the config's.
+        bands: Bands that are read, counted from 1: those that become red, green and blue, then any
+            others; None for the config's.
         scale: Values that become 0 and 255; None for the config's.
         window: Side of the windows in pixels of the image; None for what a training image covered.
         overlap: Pixels that neighbouring windows share; None for a quarter of the window.
@@ -43,12 +47,13 @@ class ModelPass:
     """
 
     def __init__(self, loaded: LoadedModel, device: torch.device, amp: bool = False,
-                 bands: Sequence[int] | None = None, scale: Sequence[float] | str | None = None,
+                 bands: Sequence[int] | None = None, scale: Scale | None = None,
                  window: int | None = None, overlap: int | None = None) -> None:
         self.loaded, self.device, self.amp = loaded, device, amp
         self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
             self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)
+        _check_bands(loaded.model, self.load)
 
     def enlarged(self, factor: int) -> 'ModelPass':
         """Return the same model with windows ``factor`` times as high and wide.
@@ -85,7 +90,7 @@ class ModelPass:
                    **reading)
 
     def prepare(self, frames: Sequence[np.ndarray], name: str) -> dict:
-        """Run the test pipeline over the frames (H, W, 3) of one window."""
+        """Run the test pipeline over the frames (H, W, B) of one window."""
         results = self.load({
             'sample_id': name, 'split': 'inference', 'frames': list(frames), 'gt_captions': [],
             'language': self.loaded.meta.get('language', 'en'), 'rng': np.random.default_rng(0)})
@@ -138,6 +143,17 @@ class ModelPass:
             return model.test_step(batch)
         data = model.data_preprocessor(batch, False)
         return model.predict(data['inputs'], data['data_samples'], **choice, **decoding)
+
+
+def _check_bands(model: nn.Module, load: Any) -> None:
+    """Refuse to read another number of bands than the model takes."""
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.bands != load.count:
+        given = '' if load.bands is None else f', {", ".join(map(str, load.bands))}'
+        raise ValueError(f'this model takes images of {preprocessor.bands} bands, and {load.count} '
+                         f'are read{given}: choose {preprocessor.bands} with bands '
+                         '(--bands), red, green and blue first, or LoadFrames(bands=(...)) of its '
+                         'config')
 
 
 def file_hash(path: str | Path) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rscc.rasters.image_files import read_rgb
+from rscc.rasters.image_files import Scale, read_rgb
 from rscc.registry import TRANSFORMS
 from rscc.utils import progress
 
@@ -37,7 +37,7 @@ def _innermost(loader: dict | None) -> dict:
 
 
 def image_steps(cfg: Config, bands: Sequence[int] | None = None,
-                scale: Sequence[float] | str | None = None, factor: int = 1
+                scale: Scale | None = None, factor: int = 1
                 ) -> list[dict[str, Any]]:
     """Return the test pipeline's steps for an image without annotations.
 
@@ -46,7 +46,7 @@ def image_steps(cfg: Config, bands: Sequence[int] | None = None,
 
     Args:
         cfg: A model's config.
-        bands: Bands that become red, green and blue, in place of the config's.
+        bands: Bands that are read, in place of the config's.
         scale: Values that become 0 and 255, in place of the config's.
         factor: By which windows are larger than in training: fixed sizes grow with them, so that a
             pixel still covers what it covered.
@@ -74,7 +74,7 @@ def image_steps(cfg: Config, bands: Sequence[int] | None = None,
 
 
 def image_pipeline(cfg: Config, bands: Sequence[int] | None = None,
-                   scale: Sequence[float] | str | None = None, factor: int = 1
+                   scale: Scale | None = None, factor: int = 1
                    ) -> tuple[Callable[[dict], dict], list[Callable[[dict], dict]]]:
     """Build the loading transform and the steps after it, see :func:`image_steps`."""
     load, *rest = [TRANSFORMS.build(step) for step in image_steps(cfg, bands, scale,

@@ -31,7 +31,7 @@ class Processing:
         window: (H, W) of a window in pixels of the image.
         overlap: (rows, columns) in pixels that neighbours share.
         resized: (H, W) that the model saw of each; None where it saw the pixels as they are.
-        bands: Bands shown as red, green and blue; None as the file has them.
+        bands: Bands that were read, red, green and blue first; None as the file has them.
         scale: Values that became 0 and 255; None for 8-bit files.
         covered: (H, W) in pixels that a training image covered; None where that is not known.
         told_by: Number of windows whose sentences the merged sentence is drawn from.
@@ -87,7 +87,8 @@ class InferenceResult:
     """The answer to one image or pair.
 
     Attributes:
-        frames: The images as read, uint8 RGB (H, W, 3), earliest first.
+        frames: The images as read, uint8 (H, W, B), earliest first; pictures show their first three
+            bands.
         mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
             head.
         captions: Sentences, best first; empty without a caption head. ``AttendedCaption`` where

@@ -126,7 +126,7 @@ class WindowedImage:
     """One image or pair on its way through the model, window by window.
 
     Args:
-        frames: T frames, uint8 RGB (H, W, 3).
+        frames: T frames, uint8 (H, W, B).
         window: What the model sees at once.
         threshold: P(changed) above which a pixel is changed, for maps of one or two classes.
         name: Name of the sample for messages.
@@ -157,7 +157,7 @@ class WindowedImage:
         return len(self.answers) == len(self)
 
     def windows(self) -> Iterator[list[np.ndarray]]:
-        """Yield the frames of every window, (h, w, 3) each; mirrored beyond the image's border."""
+        """Yield the frames of every window, (h, w, B) each; mirrored beyond the image's border."""
         if self.grid is None:
             yield self.frames
             return

@@ -1,10 +1,12 @@
 """Strict reader of images: an error where one cannot be read faithfully.
 
-Frames come back upright, as RGB uint8 (H, W, 3) or grey (H, W). Labels: ``rscc.rasters.labels``.
+Frames come back upright, as RGB uint8 (H, W, 3) or grey (H, W), or with the B bands that were
+chosen, uint8 (H, W, B), of which pictures show the first three. Labels: ``rscc.rasters.labels``.
 """
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 
 import cv2
@@ -12,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from rscc.rasters.headers import Header, pixel_limit, read_header, unreadable, upright
-from rscc.utils import require
+from rscc.utils import did_you_mean, require
 
-Scale = Sequence[float] | str
+#: ``(low, high)``, one such pair for each band, or ``'percentile'``.
+Scale = Sequence[float] | Sequence[Sequence[float]] | str
 
 
 class NeedsMapping(ValueError):
@@ -23,28 +26,32 @@ class NeedsMapping(ValueError):
     Args:
         pixels: (H, W) or (H, W, C).
         path: Where they are from.
+        chosen: Whether their bands were chosen.
 
     Attributes:
         flags: The same advice for a command line.
     """
 
-    def __init__(self, pixels: np.ndarray, path: str | Path):
+    def __init__(self, pixels: np.ndarray, path: str | Path, chosen: bool = False):
         count = 1 if pixels.ndim == 2 else pixels.shape[2]
-        bands = None if count in (1, 3) else (1, 2, 3) if pixels.dtype == np.uint8 else (3, 2, 1)
+        bands = (1, 2, 3) if pixels.dtype == np.uint8 else (3, 2, 1)
+        bands = None if chosen or count in (1, 3) else bands
         scale = None if pixels.dtype == np.uint8 else (0, 10000)
         options = {name: value for name, value in (('bands', bands), ('scale', scale)) if value}
         what = (f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
                 'expected. Say how to show it: ')
         example = ', '.join(f'{name}={value}' for name, value in options.items())
+        more = '' if bands is None else ', then any others that the encoder takes'
         super().__init__(f'{what}LoadFrames({example}), bands counted from 1 in the order red, '
-                         "green, blue; scale is (low, high) or 'percentile'.")
+                         f"green, blue{more}; scale is (low, high), one such pair for each band, "
+                         "or 'percentile'.")
         self.flags = what + ' '.join(f"--{name} {' '.join(map(str, value))}"
                                      for name, value in options.items())
 
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
              scale: Scale | None = None) -> np.ndarray:
-    """Read one frame as RGB: :func:`read_frame`, with grey repeated to three channels.
+    """Read one frame as it is shown: :func:`read_frame`, then :func:`as_rgb`.
 
     Returns:
         uint8 (H, W, 3).
@@ -64,17 +71,20 @@ def read_frame(path: str | Path, bands: Sequence[int] | None = None,
 
     Args:
         path: PNG, JPEG, BMP, WebP, GIF or (Geo)TIFF.
-        bands: The bands that become red, green and blue, counted from 1 as GIS programs do.
-        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` for the 2nd and
-            98th percentile of each band of this file (which equalises the dates: a brightness
-            change of the whole scene is lost). Pixels without data count in neither.
+        bands: The B bands that are read, counted from 1 as GIS programs do: those that become red,
+            green and blue, then any others.
+        scale: ``(low, high)`` values that become 0 and 255, one such pair for each band, or
+            ``'percentile'`` for the 2nd and 98th percentile of each band of this file (which
+            equalises the dates: a brightness change of the whole scene is lost). Pixels without
+            data count in neither.
 
     Returns:
-        uint8 (H, W, 3), or (H, W) where the file is grey.
+        uint8 (H, W, B) of chosen bands; else (H, W, 3), or (H, W) where the file is grey.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated, no image or too large, or needs ``bands`` or ``scale``.
+        ValueError: If it is truncated, no image or too large, needs ``bands`` or ``scale``, or
+            lacks one of the bands.
     """
     return read_frame_and_nodata(path, bands, scale)[0]
 
@@ -92,7 +102,7 @@ def read_frame_and_nodata(path: str | Path, bands: Sequence[int] | None = None,
     pixels = _decode(path, data, header, bands)
     if bands is not None and header.kind != 'TIFF':
         pixels = _select(pixels, bands, path)
-    return frame_and_nodata(pixels, path, None, scale, header.nodata)
+    return frame_and_nodata(pixels, path, None, scale, header.nodata, chosen=bands is not None)
 
 
 def read_nodata(path: str | Path) -> np.ndarray | None:
@@ -117,18 +127,27 @@ def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None =
 
 
 def frame_and_nodata(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
-                     scale: Scale | None = None, nodata: float | None = None
-                     ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Turn decoded pixels into a frame and a mask, see :func:`read_frame_and_nodata`."""
+                     scale: Scale | None = None, nodata: float | None = None,
+                     chosen: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turn decoded pixels into a frame and a mask, see :func:`read_frame_and_nodata`.
+
+    Args:
+        pixels, path, bands, scale: See :func:`as_frame`.
+        nodata: Value of pixels without data.
+        chosen: Whether ``pixels`` (H, W, B) are chosen bands already, so that all are meant.
+    """
     if bands is not None:
-        pixels = _select(pixels, bands, path)
-    pixels = _drop_opaque_alpha(pixels)
+        pixels, chosen = _select(pixels, bands, path), True
+    if not chosen:
+        pixels = _drop_opaque_alpha(pixels)
     empty = nodata_mask(pixels, nodata)
     if scale is not None:
-        pixels = _stretch(pixels, scale, empty)
-    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-        raise NeedsMapping(pixels, path)
-    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels, empty
+        pixels = _stretch(pixels, scale, empty, path)
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if pixels.dtype != np.uint8 or not (chosen or count in (1, 3)):
+        raise NeedsMapping(pixels, path, chosen)
+    grey = pixels.ndim == 3 and count == 1 and not chosen
+    return pixels[..., 0] if grey else pixels, empty
 
 
 def header_size(path: str | Path) -> tuple[int, int] | None:
@@ -141,8 +160,25 @@ def header_size(path: str | Path) -> tuple[int, int] | None:
 
 
 def as_rgb(frame: np.ndarray) -> np.ndarray:
-    """Repeat a grey frame (H, W) to three channels, which loses nothing; keep an RGB one."""
-    return cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB) if frame.ndim == 2 else frame
+    """Return what pictures show of a frame: its first three bands, or its first one as grey.
+
+    Args:
+        frame: uint8 (H, W, B) or (H, W).
+
+    Returns:
+        uint8 (H, W, 3); of one or two bands the first, repeated.
+    """
+    if frame.ndim == 3 and frame.shape[2] == 3:
+        return frame
+    if frame.ndim == 3 and frame.shape[2] > 3:
+        return np.ascontiguousarray(frame[..., :3])
+    first = frame if frame.ndim == 2 else np.ascontiguousarray(frame[..., 0])
+    return cv2.cvtColor(first, cv2.COLOR_GRAY2RGB)
+
+
+def as_bands(frame: np.ndarray) -> np.ndarray:
+    """Repeat a grey frame (H, W) to three bands, which loses nothing; keep one (H, W, B)."""
+    return as_rgb(frame) if frame.ndim == 2 else frame
 
 
 def nodata_mask(pixels: np.ndarray, nodata: float | None) -> np.ndarray | None:
@@ -292,11 +328,69 @@ def check_bands(bands: Sequence[int], count: int, path: str | Path) -> None:
     """Refuse bands that a file does not have.
 
     Raises:
-        ValueError: If they are not three of 1 to ``count``.
+        ValueError: If one is not among 1 to ``count``.
     """
-    if len(bands) != 3 or min(bands) < 1 or max(bands) > count:
-        raise ValueError(f'bands={tuple(bands)} does not name three bands of '
+    check_band_numbers(bands)
+    if max(bands) > count:
+        raise ValueError(f'bands={tuple(bands)} asks for band {max(bands)} of '
                          f"'{path}', which has {count} (counted from 1).")
+
+
+def check_band_numbers(bands: Sequence[int]) -> None:
+    """Refuse what names no bands.
+
+    Raises:
+        ValueError: If there is none, one is no whole number from 1, or one stands twice.
+    """
+    if not len(bands) or any(isinstance(band, bool) or not isinstance(band, Integral) or band < 1
+                             for band in bands):
+        raise ValueError(f'bands={tuple(bands)}: expected whole numbers of bands, counted from 1, '
+                         'for example (3, 2, 1) or (3, 2, 1, 4)')
+    twice = sorted({band for band in bands if list(bands).count(band) > 1})
+    if twice:
+        raise ValueError(f'bands={tuple(bands)} names {", ".join(map(str, twice))} twice; each '
+                         'band is read once')
+
+
+def check_scale(scale: Scale | None, bands: Sequence[int] | None = None) -> None:
+    """Refuse a scale of unknown form.
+
+    Args:
+        scale: None, ``(low, high)``, one such pair for each band, or ``'percentile'``.
+        bands: The bands, where they are known.
+
+    Raises:
+        ValueError: If it is none of these, a low value is not below its high one, or there are
+            more or fewer pairs than bands.
+    """
+    if isinstance(scale, str) and scale != 'percentile':
+        raise ValueError(f"scale='{scale}' is unknown: use (low, high), one such pair for each "
+                         f"band, or 'percentile'.{did_you_mean(scale, ('percentile', ))}")
+    if scale is None or isinstance(scale, str):
+        return
+    try:
+        low, high = scale_limits(scale)
+        fits = bool(np.isfinite([low, high]).all() and (low < high).all())
+    except (TypeError, ValueError, IndexError):
+        fits = False
+    if not fits:
+        raise ValueError(f'scale={scale!r} must be (low, high) with low < high, or one such pair '
+                         'for each band.')
+    if low.ndim and bands is not None and len(low) != len(bands):
+        raise ValueError(f'scale={scale!r} has {len(low)} pairs for the {len(bands)} bands '
+                         f'{tuple(bands)}: give one (low, high) for all, or one for each band.')
+
+
+def scale_limits(scale: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values that become 0 and 255, float32, each () for all bands or (B,).
+
+    Args:
+        scale: ``(low, high)``, or one such pair for each band.
+    """
+    pairs = np.asarray(scale, np.float32)
+    if pairs.shape != (2, ) and (pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs)):
+        raise ValueError(f'scale={scale!r} must be (low, high), or one such pair for each band.')
+    return pairs[..., 0], pairs[..., 1]
 
 
 def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.ndarray:
@@ -312,7 +406,8 @@ def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None) -> np.ndarray:
+def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None, path: str | Path
+             ) -> np.ndarray:
     """Map values to 0 to 255; pixels without data enter no percentile and become black."""
     values = pixels.astype(np.float32)
     if isinstance(scale, str):
@@ -320,7 +415,14 @@ def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None) -> np.n
         seen = seen.reshape(-1, seen.shape[2]) if empty is None else seen[~empty]
         low, high = np.percentile(seen, [2, 98], axis=0) if len(seen) else (0.0, 1.0)
     else:
-        low, high = np.float32(scale[0]), np.float32(scale[1])
+        low, high = scale_limits(scale)
+        count = 1 if pixels.ndim == 2 else pixels.shape[2]
+        if low.ndim and len(low) != count:
+            raise ValueError(f"scale={scale!r} has {len(low)} pairs, and {count} band(s) of "
+                             f"'{path}' are read: give one (low, high) for all, or one for each "
+                             'band.')
+        if low.ndim and pixels.ndim == 2:
+            low, high = low[0], high[0]
     span = np.maximum(high - low, 1e-6)
     if empty is not None:
         values[empty] = 0

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rscc.rasters.image_files import scale_limits
 from rscc.scenes.contracts import CheckFinding, ModelFacts
 from rscc.scenes.reading import PairReader
 
@@ -66,7 +67,7 @@ def clipped_share(frame: np.ndarray, mask: np.ndarray) -> float:
     """Return the share of black and white pixels in the band that has most of them, 0 to 1.
 
     Args:
-        frame: RGB uint8 (h, w, 3).
+        frame: uint8 (h, w, B).
         mask: Where it holds data, bool (h, w).
     """
     pixels = frame[mask]
@@ -81,11 +82,16 @@ def rounded_scale(scale: Any) -> Any:
 
 
 def _words(scale: Any) -> str:
-    return scale if isinstance(scale, str) else ' '.join(map(str, rounded_scale(scale)))
+    """Return a scale as the command line takes it."""
+    return scale if isinstance(scale, str) else ' '.join(
+        f'{number:g}' for number in np.ravel(rounded_scale(scale)))
 
 
 def _range(scale: Any) -> str:
-    low, high = ('/'.join(f'{number:.6g}' for number in np.atleast_1d(value)) for value in scale)
+    if isinstance(scale, str):
+        return '2 to 98 % of each band'
+    low, high = ('/'.join(f'{number:.6g}' for number in np.atleast_1d(value))
+                 for value in scale_limits(scale))
     return f'{low} to {high}'
 
 
@@ -100,7 +106,10 @@ def check_bands(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequenc
     text = ' and '.join(map(str, dict.fromkeys(counts))) + (' band' if set(counts) == {1}
                                                             else ' bands')
     if given is not None:
-        text += f", of which {' '.join(map(str, given))} are shown as red, green and blue"
+        shown = ' '.join(map(str, given[:3] if len(given) > 2 else given[:1]))
+        colours = 'red, green and blue' if len(given) > 2 else 'grey'
+        text += f", of which {shown} {'are' if len(given) > 2 else 'is'} shown as {colours}"
+        text += f" and {' '.join(map(str, given))} are read" if len(given) != 3 else ''
     # A palette is one band too, and may have colours.
     grey = [count == 1 and bool((frame[mask] == frame[mask][:, :1]).all())
             for count, frame, mask in zip(counts, frames, masks, strict=True)]

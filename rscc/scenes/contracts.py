@@ -166,7 +166,8 @@ class ModelFacts:
         threshold: P(changed) above which a pixel of a map of one or two classes is changed.
         language: ``'en'`` or ``'zh'``; None without sentences.
         no_change_captions: The dataset's sentences for unchanged pairs.
-        bands: Bands shown as red, green and blue, counted from 1, as in training; None for RGB.
+        bands: Bands that it takes, counted from 1, as in training, red, green and blue first; None
+            for RGB.
         scale: Values that become 0 and 255, as in training; None for 8-bit files.
         ground_resolution: Metres of a pixel of the training images; None where unknown.
         rendered: Whether the model has seen rendered images only.
@@ -199,6 +200,11 @@ class ModelFacts:
         """Number of images of a sample."""
         return 1 if self.task == 'single' else 2
 
+    @property
+    def channels(self) -> int:
+        """Number of bands of an image."""
+        return 3 if self.bands is None else len(self.bands)
+
 
 class Predictor(ABC):
     """A model that answers windows of a scene.
@@ -222,7 +228,7 @@ class Predictor(ABC):
         """Answer a batch of windows.
 
         Args:
-            windows: Of each its dates, uint8 RGB (h, w, 3), earliest first.
+            windows: Of each its dates, uint8 (h, w, B), earliest first.
             describe: Of each when it is put into words. ``'changed'`` means a flag probability of
                 at least 0.5, else at least :data:`CHANGED_SHARE` changed pixels; of a model with
                 neither flag nor map, and of one of single images, every window.
@@ -247,9 +253,11 @@ class SceneReader(ABC):
     Attributes:
         grid: That grid.
         sources: Paths as they were given, one a date.
+        channels: Number B of bands of a frame, of which pictures show the first three.
     """
     grid: SceneGrid
     sources: tuple[str, ...]
+    channels: int = 3
 
     @abstractmethod
     def read(self, box: Box, shape: tuple[int, int] | None = None
@@ -262,7 +270,7 @@ class SceneReader(ABC):
                 for the pixels themselves.
 
         Returns:
-            Frames uint8 RGB (h, w, 3), one a date, and where every date holds data, bool (h, w).
+            Frames uint8 (h, w, B), one a date, and where every date holds data, bool (h, w).
 
         Raises:
             OSError: If the file is damaged there.

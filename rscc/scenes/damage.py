@@ -31,7 +31,7 @@ def read_around_gaps(reader: SceneReader, box: Box
         columns = [left, *range((left // width + 1) * width, right, width), right]
         if len(rows) == 2 and len(columns) == 2:
             shape = (bottom - top, right - left)
-            return ([np.zeros((*shape, 3), np.uint8) for _ in reader.dates],
+            return ([np.zeros((*shape, reader.channels), np.uint8) for _ in reader.dates],
                     np.zeros(shape, bool), [Gap(box, str(error))])
     return _patched(reader, rows, columns)
 
@@ -40,7 +40,7 @@ def _patched(reader: SceneReader, rows: Sequence[int], columns: Sequence[int]
              ) -> tuple[list[np.ndarray], np.ndarray, list[Gap]]:
     """Read stored block by stored block, so that a damaged one costs its own pixels alone."""
     shape = (rows[-1] - rows[0], columns[-1] - columns[0])
-    frames = [np.zeros((*shape, 3), np.uint8) for _ in reader.dates]
+    frames = [np.zeros((*shape, reader.channels), np.uint8) for _ in reader.dates]
     valid, gaps = np.zeros(shape, bool), []
     for top, bottom in itertools.pairwise(rows):
         for left, right in itertools.pairwise(columns):

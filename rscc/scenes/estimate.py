@@ -84,7 +84,8 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     widest = max((block.halo[2] - block.halo[0] for block in blocks), default=0)
     window = run.facts.window or (0, 0)
     # Rows that are read ahead and kept, and the sums that windows are blended in.
-    strips = widest * (4 * 256 * 3 * run.facts.dates + 4 * window[0] * (classes + 1))
+    ahead = 4 * 256 * run.facts.channels * run.facts.dates
+    strips = widest * (ahead + 4 * window[0] * (classes + 1))
     return Estimate(
         len(run.scenes), len(blocks), round(windows), sum(pixels) / 1e6, plain * windows,
         max(worded - plain, 0.0) if captions else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rscc.rasters.image_files import as_rgb
 from rscc.scenes.appearance import (
     check_bands,
     check_depth,
@@ -100,6 +101,7 @@ def check_pair(reader: PairReader, facts: ModelFacts | None = None) -> PairCheck
     if len(frames) == 1:
         return PairCheck.of(findings)
     findings.insert(2, _check_overlap(reader))
+    frames = [as_rgb(frame) for frame in frames]
     shift = estimate_shift(reader, frames, valid)
     findings += [_check_shift(shift), compare_light(frames, valid),
                  hint_clouds(frames, valid), hint_haze(frames, valid)]

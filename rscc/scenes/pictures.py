@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from rscc.rasters.image_files import as_rgb
 from rscc.scenes.contracts import NODATA, Block, BlockAnswer, Box, Scene, SceneGrid
 from rscc.scenes.damage import read_reduced
 from rscc.visualization.overlays import mask_layer, overlay_mask
@@ -60,9 +61,9 @@ def thumbnails(scene: Scene) -> list[str]:
 
 
 def _read(scene: Scene, box: Box, shape: tuple[int, int]) -> list[np.ndarray]:
-    """Read a box at a shape (h, w); grey where the files are damaged."""
+    """Read a box at a shape (h, w) as RGB; grey where the files are damaged."""
     frames = [np.full((*shape, 3), _UNREAD, np.uint8) for _ in range(scene.facts.dates)]
-    read_reduced(lambda part, size: scene.reader.read(part, size)[0], box, frames)
+    read_reduced(lambda part, size: [*map(as_rgb, scene.reader.read(part, size)[0])], box, frames)
     return frames
 
 

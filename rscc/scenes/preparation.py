@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rscc.rasters.image_files import check_band_numbers, check_scale
 from rscc.rasters.windows import Grid, window_grid
 from rscc.scenes.appearance import rounded_scale
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
@@ -16,7 +17,7 @@ from rscc.scenes.pair_check import PairCheck, check_pair
 from rscc.scenes.plans import Plans, findings_of, scale_of, stored_scale
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import Reading, open_date
-from rscc.utils import check_choice, require
+from rscc.utils import require
 from rscc.version import __version__
 
 #: Longest side of a scene that is taken whole where nothing tells what a training image covered.
@@ -48,8 +49,10 @@ class SceneOptions:
     """How scenes are read, checked, answered and written.
 
     Attributes:
-        bands: Bands that become red, green and blue; None for the model's.
-        scale: ``(low, high)`` or ``'percentile'``; None for the model's.
+        bands: Bands that are read, counted from 1: those that become red, green and blue, then any
+            others that the model takes; None for the model's.
+        scale: ``(low, high)``, one such pair for each band, or ``'percentile'``; None for the
+            model's.
         area: File of polygons that limit the work.
         assume_same_grid: Take images of which only one has a place as lying on its grid.
         align: Move the later date by the shift that the pair check estimates.
@@ -75,14 +78,9 @@ class SceneOptions:
     outputs: OutputOptions = field(default_factory=OutputOptions)
 
     def __post_init__(self) -> None:
-        if isinstance(self.scale, str):
-            check_choice('scale', self.scale, ('percentile',))
-        elif self.scale is not None and not (len(self.scale) == 2
-                                             and np.all(self.scale[0] < np.asarray(self.scale[1]))):
-            raise ValueError(f'scale={self.scale!r}: expected (low, high) with low < high')
-        if self.bands is not None and not (
-                len(self.bands) == 3 and all(isinstance(band, Integral) for band in self.bands)):
-            raise ValueError(f'bands={self.bands!r}: expected three numbers of bands, from 1')
+        check_scale(self.scale, self.bands)
+        if self.bands is not None:
+            check_band_numbers(self.bands)
         for name, least in (('batch_size', 1), ('sample_every', 0), ('block_pixels', 1)):
             value = getattr(self, name)
             if not (isinstance(value, Integral) and value >= least):
@@ -112,7 +110,7 @@ class SceneRecipe:
 
     Attributes:
         pair: Its name and files.
-        bands: Bands that become red, green and blue; None for RGB or grey files.
+        bands: Bands that are read, red, green and blue first; None for RGB or grey files.
         scales: Of every date, the values that become 0 and 255; None where values stay.
         offset: By which the later date is displaced, (columns, rows) in pixels.
         tables: See :class:`rscc.scenes.reading.PairReader`.
@@ -208,6 +206,7 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
         ValueError: If the files cannot be read, do not fit, or are too few or many.
     """
     _check_dates(pair, facts)
+    _check_bands(pair, facts, options)
     key = _key(pair, facts, options)
     found = None if plans is None else plans.find(key)
     if found is None:
@@ -273,6 +272,14 @@ def _check_dates(pair: ScenePair, facts: ModelFacts) -> None:
         wanted, given = ('pairs', 'the later date is missing') if facts.dates == 2 else (
             'single images', 'two dates were given')
         raise ValueError(f"scene '{pair.name}': this model reads {wanted}; {given}")
+
+
+def _check_bands(pair: ScenePair, facts: ModelFacts, options: SceneOptions) -> None:
+    if options.bands is not None and len(options.bands) != facts.channels:
+        trained = '' if facts.bands is None else (
+            f": in training they were --bands {' '.join(map(str, facts.bands))}")
+        raise ValueError(f"scene '{pair.name}': this model takes images of {facts.channels} bands, "
+                         f'and bands={tuple(options.bands)} names {len(options.bands)}{trained}')
 
 
 def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: SceneOptions,

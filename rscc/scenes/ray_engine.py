@@ -213,7 +213,7 @@ def read_block(batch: Batch, work: Work) -> Batch:
         work: What the workers are told.
 
     Returns:
-        The row, and ``pixels`` (1, T, h, w, 3), ``data`` (1, h, w), ``gaps`` (JSON) and ``error``.
+        The row, and ``pixels`` (1, T, h, w, B), ``data`` (1, h, w), ``gaps`` (JSON) and ``error``.
     """
     block = _block(batch)
     try:
@@ -293,6 +293,6 @@ class ReadBands:
                      for gap in json.loads(str(batch['gaps'][0]))]
 
     def rows(self, first: int, end: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return frames (n, W, 3) and where there is data (n, W) of some rows of the scene."""
+        """Return frames (n, W, B) and where there is data (n, W) of some rows of the scene."""
         part = slice(first - self._top, end - self._top)
         return [frame[part] for frame in self._frames], self._valid[part]

@@ -39,7 +39,8 @@ class PairReader(SceneReader):
     Attributes:
         dates: The dates on one grid.
         offset: As given.
-        tables: For every band (3, 256), the value that each value of the later date becomes; None
+        channels: Number B of bands of a frame, see :class:`rscc.scenes.sources.DateImage`.
+        tables: For every band (B, 256), the value that each value of the later date becomes; None
             where values stay.
         overlap: Rectangle of the grid that all dates cover.
         remarks: What was done to the dates, in sentences; nothing is done in silence.
@@ -55,7 +56,7 @@ class PairReader(SceneReader):
         self.remarks: list[str] = []
         self.grid = dates[0].grid
         self.sources = tuple(date.name for date in dates)
-        self.dates, self.offset = [dates[0]], offset
+        self.dates, self.offset, self.channels = [dates[0]], offset, dates[0].channels
         self.overlap = self.grid.box
         if len(dates) > 1:
             later, self.overlap = on_grid(dates[0], dates[1], assume_same_grid, offset,
@@ -93,7 +94,7 @@ class PairReader(SceneReader):
             box, shape: See :meth:`read`.
 
         Returns:
-            Frames uint8 RGB (h, w, 3), what lies where there is no data included, and of each date
+            Frames uint8 (h, w, B), what lies where there is no data included, and of each date
             where it holds data inside the area of interest, bool (h, w).
 
         Raises:
@@ -109,7 +110,8 @@ class PairReader(SceneReader):
             inside = self.area.mask(self.grid, box, masks[0].shape)
             masks = [mask & inside for mask in masks]
         if self.tables is not None:
-            frames[1] = np.stack([self.tables[band][frames[1][..., band]] for band in range(3)], 2)
+            frames[1] = np.stack([table[frames[1][..., band]]
+                                  for band, table in enumerate(self.tables)], 2)
         return frames, masks
 
     def reduced(self, side: int = STATISTICS_SIDE) -> tuple[list[np.ndarray], np.ndarray]:
@@ -124,7 +126,7 @@ class PairReader(SceneReader):
         """Read every date by itself, reduced: see :meth:`reduced` and :meth:`read_each`."""
         if side not in self._reduced:  # asked for by the check, the blocks and more
             shape = reduced_shape(self.grid, side)
-            frames = [np.zeros((*shape, 3), np.uint8) for _ in self.dates]
+            frames = [np.zeros((*shape, self.channels), np.uint8) for _ in self.dates]
             masks = [np.zeros(shape, bool) for _ in self.dates]
             for date, frame, mask in zip(self.dates, frames, masks, strict=True):
                 read_reduced(date.read, self.grid.box, [frame, mask])
@@ -144,10 +146,10 @@ class PairReader(SceneReader):
             self._reduced = {}
 
     def _matching(self) -> np.ndarray:
-        """Return, for every band (3, 256), the value that each value of the later date becomes."""
+        """Return, for every band (B, 256), the value that each value of the later date becomes."""
         frames, valid = self.reduced()
         tables = []
-        for band in range(3):
+        for band in range(self.channels):
             earlier, later = (
                 np.cumsum(np.bincount(frame[..., band][valid], minlength=256)) / max(valid.sum(), 1)
                 for frame in frames)
@@ -236,7 +238,8 @@ class Bands:
         self.gaps: list[Gap] = []
         # Memory of the whole rectangle is taken as its rows arrive, and never copied.
         left, top, right, bottom = box
-        self._frames = [np.empty((bottom - top, right - left, 3), np.uint8) for _ in reader.dates]
+        shape = (bottom - top, right - left, reader.channels)
+        self._frames = [np.empty(shape, np.uint8) for _ in reader.dates]
         self._valid = np.empty((bottom - top, right - left), bool)
         self._pieces = deque(self._cuts())
         self._reading: deque[tuple[int, Future]] = deque()
@@ -267,7 +270,7 @@ class Bands:
         return gaps
 
     def rows(self, first: int, end: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return frames (n, W, 3) and where there is data (n, W) of some rows of the scene.
+        """Return frames (n, W, B) and where there is data (n, W) of some rows of the scene.
 
         Args:
             first, end: Rows inside the rectangle.

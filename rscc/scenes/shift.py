@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from rscc.rasters.image_files import as_rgb
 from rscc.scenes.contracts import Box
 from rscc.scenes.reading import PairReader
 from rscc.utils import require
@@ -68,7 +69,7 @@ def estimate_shift(reader: PairReader, frames: Sequence[np.ndarray], valid: np.n
 
     Args:
         reader: The pair; a few windows of it are read.
-        frames: Both dates reduced, see :meth:`PairReader.reduced`; they tell where texture is.
+        frames: Both dates reduced, as RGB; they tell where texture is.
         valid: Where both hold data.
 
     Returns:
@@ -82,7 +83,8 @@ def estimate_shift(reader: PairReader, frames: Sequence[np.ndarray], valid: np.n
             continue
         mask = masks[0] & masks[1]
         if mask.mean() >= _DATA:
-            pairs.append((*(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images), mask))
+            pairs.append((*(cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY) for image in images),
+                          mask))
     return _robust(pairs) if pairs else None
 
 

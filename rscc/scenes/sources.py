@@ -3,7 +3,8 @@
 Rasters are read through GDAL in rectangles; a date on another grid than the earlier one is warped
 by a virtual raster while it is read. Pictures (PNG, JPEG, ...) are decoded once, strictly, as
 everywhere in the package. Bands, values and statistics are settled once a scene: no window is
-stretched by its own brightness.
+stretched by its own brightness. A model gets all bands that are read, pictures and checks show the
+first three.
 """
 import threading
 from abc import ABC, abstractmethod
@@ -19,11 +20,12 @@ import numpy as np
 from rscc.rasters.headers import Header, read_header, unreadable
 from rscc.rasters.image_files import (
     NeedsMapping,
-    as_rgb,
+    as_bands,
     check_bands,
     frame_and_nodata,
     read_frame_and_nodata,
 )
+from rscc.rasters.resizing import by_bands
 from rscc.rasters.rows import GDAL_OPTIONS, gdal
 from rscc.scenes.contracts import Box, SceneGrid
 from rscc.scenes.damage import read_reduced
@@ -40,19 +42,21 @@ _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.gif')
 
 @dataclass(frozen=True)
 class Reading:
-    """How the values of a date become an 8-bit RGB image.
+    """How the values of a date become an 8-bit image.
 
     Attributes:
-        bands: Bands that become red, green and blue, counted from 1; None for RGB or grey files.
-        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` for the 2nd and
-            98th percentile of each band over the whole scene; None for 8-bit files.
+        bands: Bands that are read, counted from 1: those that become red, green and blue, then any
+            others that the model takes; None for RGB or grey files.
+        scale: ``(low, high)`` values that become 0 and 255, one such pair for each band, or
+            ``'percentile'`` for the 2nd and 98th percentile of each band over the whole scene; None
+            for 8-bit files.
     """
     bands: tuple[int, ...] | None = None
     scale: Any = None
 
 
 class DateImage(ABC):
-    """One date: pixels as RGB, where they hold data, and their place.
+    """One date: its pixels, where they hold data, and their place.
 
     Attributes:
         name: As the user gave it.
@@ -60,8 +64,8 @@ class DateImage(ABC):
         block: (h, w) that the file stores together.
         dtype: Of the stored values.
         count: Number of bands, without alpha.
-        scale: ``(low, high)`` that become 0 and 255, numbers or one a band; None where values are
-            shown as they are.
+        scale: ``(low, high)`` that become 0 and 255, or one such pair for each band; None where
+            values are shown as they are.
         own_grid: Size and place of the file itself, whatever grid it is read on.
         reading: As given.
     """
@@ -74,10 +78,15 @@ class DateImage(ABC):
     reading: Reading
     scale: Any = None
 
+    @property
+    def channels(self) -> int:
+        """Number B of bands that :meth:`read` returns: those chosen, else 3, grey repeated."""
+        return 3 if self.reading.bands is None else len(self.reading.bands)
+
     @abstractmethod
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[np.ndarray, np.ndarray]:
-        """Return RGB uint8 (h, w, 3) and where there is data, bool (h, w).
+        """Return pixels uint8 (h, w, B) and where there is data, bool (h, w).
 
         Args:
             box: Left, top, right, bottom in pixels.
@@ -120,13 +129,13 @@ class Picture(DateImage):
         self.block, self.dtype = (height, width), _depth(read_header(path))
 
     def _decoded(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return RGB (h, w, 3) and where there is data, None where there is everywhere."""
+        """Return pixels (h, w, B) and where there is data, None where there is everywhere."""
         with self._decoding:
             if self._pixels is None:
                 frame, empty = read_frame_and_nodata(self.name, self.reading.bands,
                                                      self.reading.scale)
-                self.count = 1 if frame.ndim == 2 else 3
-                self._pixels = as_rgb(frame), None if empty is None else ~empty
+                self.count = 1 if frame.ndim == 2 else frame.shape[2]
+                self._pixels = as_bands(frame), None if empty is None else ~empty
                 if any(self._shift):
                     self._pixels = _moved(*self._pixels, *self._shift)
             return self._pixels
@@ -141,7 +150,8 @@ class Picture(DateImage):
                  else valid[top:bottom, left:right])
         if shape is None:
             return frame, valid
-        return (cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA),
+        return (by_bands(lambda part: cv2.resize(part, shape[::-1], interpolation=cv2.INTER_AREA),
+                         frame),
                 cv2.resize(valid.astype(np.uint8), shape[::-1],
                            interpolation=cv2.INTER_NEAREST) > 0)
 
@@ -162,7 +172,7 @@ def _moved(frame: np.ndarray, valid: np.ndarray | None, columns: float, rows: fl
     height, width = frame.shape[:2]
     matrix = np.float64([[1, 0, columns], [0, 1, rows]])
     there = np.ones((height, width), np.uint8) if valid is None else valid.astype(np.uint8)
-    return (cv2.warpAffine(frame, matrix, (width, height)),
+    return (by_bands(lambda part: cv2.warpAffine(part, matrix, (width, height)), frame),
             cv2.warpAffine(255 * there, matrix, (width, height)) == 255)
 
 
@@ -211,7 +221,7 @@ class RasterDate(DateImage):
 
     def read(self, box: Box, shape: tuple[int, int] | None = None
              ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a rectangle as RGB, and where there is data."""
+        """Return the bands of a rectangle, and where there is data."""
         pixels, valid = self._stored(box, shape)
         if self._colours is not None:
             return self._colours[np.minimum(pixels[..., 0], 255)], valid
@@ -219,12 +229,13 @@ class RasterDate(DateImage):
         if np.issubdtype(pixels.dtype, np.floating):
             valid &= np.isfinite(pixels).all(2)
             pixels = np.where(valid[..., None], pixels, 0)
-        frame, _ = frame_and_nodata(pixels, self.name, None, self.scale)
-        return as_rgb(frame), valid
+        frame, _ = frame_and_nodata(pixels, self.name, None, self.scale,
+                                    chosen=self.reading.bands is not None)
+        return as_bands(frame), valid
 
     @cached_property
     def scale(self) -> Any:
-        """``(low, high)``, numbers or one a band; None where values are shown as they are."""
+        """``(low, high)``, or one pair a band; None where values are shown as they are."""
         if self.reading.scale != 'percentile':
             return self.reading.scale
         # Of the file's own pixels: what the other date covers does not change it.
@@ -237,7 +248,7 @@ class RasterDate(DateImage):
         if not len(seen):
             raise ValueError(f"'{self.name}' holds no data: no pixel gives a percentile")
         low, high = np.percentile(seen, [2, 98], axis=0)
-        return low.astype(np.float32), high.astype(np.float32)
+        return np.stack([low, high], 1).astype(np.float32)
 
     def _stored(self, box: Box, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
         """Return stored values (h, w, bands), and where there is data."""
@@ -371,8 +382,9 @@ class RasterDate(DateImage):
             NeedsMapping: If bands or a scale have to be given.
         """
         if self._colours is None:
-            frame_and_nodata(np.zeros((1, 1, len(self._bands)), self.dtype), self.name, None,
-                             None if self.reading.scale is None else (0, 1))
+            scale = (0, 1) if isinstance(self.reading.scale, str) else self.reading.scale
+            frame_and_nodata(np.zeros((1, 1, len(self._bands)), self.dtype), self.name, None, scale,
+                             chosen=self.reading.bands is not None)
 
 
 def _grid_of(file: Any, rasterio: Any) -> SceneGrid:
@@ -436,8 +448,9 @@ def open_date(given: str | Path | Sequence[str | Path], reading: Reading) -> Dat
         return _open(given, reading)
     except NeedsMapping as error:
         raise ValueError(f'{error.flags} (in Python, bands and scale). Bands are counted from 1 in '
-                         'the order red, green, blue; --scale takes the two values that become '
-                         "black and white, or 'percentile'") from error
+                         'the order red, green, blue, then any others that the model takes; '
+                         '--scale takes the two values that become black and white, for all bands '
+                         "or for each, or 'percentile'") from error
 
 
 def _open(given: str | Path | Sequence[str | Path], reading: Reading) -> DateImage:

@@ -106,7 +106,8 @@ def facts_of(model_pass: ModelPass) -> ModelFacts:
 def answered(model_pass: ModelPass) -> tuple[str, ...]:
     """Return the heads that a model of the user's own seems to have, from its answer to grey."""
     dates = 1 if model_pass.loaded.meta.get('task') == 'single' else 2
-    grey = np.full((*(model_pass.window.size or (256, 256)), 3), 128, np.uint8)
+    shape = (*(model_pass.window.size or (256, 256)), model_pass.load.count)
+    grey = np.full(shape, 128, np.uint8)
     answer, = model_pass.answer([model_pass.prepare([grey] * dates, 'grey')], {})
     keys = {'change_head': 'pred_sem_seg', 'caption_head': 'pred_captions',
             'flag_head': 'pred_change_score'}

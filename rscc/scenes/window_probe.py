@@ -78,7 +78,7 @@ def _told(trials: list[Trial], chosen: Predictor) -> str:
 
 
 def _middle(reader: SceneReader, size: list[int]) -> list[np.ndarray]:
-    """Return the frames (h, w, 3) of the middle of a scene."""
+    """Return the frames (h, w, B) of the middle of a scene."""
     grid = reader.grid
     sides = []
     for length, wanted in zip((grid.width, grid.height), reversed(size), strict=True):

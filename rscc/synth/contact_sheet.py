@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from rscc.synth.generator import ANNOTATIONS, scenes_in
+from rscc.synth.spectra import read_picture
 
 _GAP, _TEXT = 8, 40
 
@@ -42,10 +43,17 @@ def write_contact_sheet(root: Path, path: Path, count: int = 12, columns: int = 
     cv2.imwrite(str(path), np.vstack(rows), quality)
 
 
+def _view(path: Path) -> np.ndarray:
+    """Return a file of the dataset as BGR; of more bands, those of the colours."""
+    return read_picture(path)[..., ::-1] if path.suffix == '.tif' else cv2.imread(str(path))
+
+
 def _cell(root: Path, image: dict, size: int = 176) -> np.ndarray:
     """Return one pair, BGR: from, to and mask side by side over its first caption."""
     folder = root / 'images' / image['filepath']
-    views = [cv2.imread(str(folder / kind / image['filename'])) for kind in ('A', 'B', 'label')]
+    name = Path(image['filename'])
+    views = [_view(folder / kind / name) for kind in ('A', 'B')]
+    views.append(_view(folder / 'label' / name.with_suffix('.png')))
     views = [cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA) for view in views]
     gap = np.full((size, _GAP // 2, 3), 255, np.uint8)
     strip = np.hstack([views[0], gap, views[1], gap, views[2]])

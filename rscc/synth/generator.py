@@ -28,6 +28,7 @@ from rscc.synth.mask import draw_mask, locate, write_palette_png
 from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
 from rscc.synth.rendering import draw_appearance, render
 from rscc.synth.scene import BIOMES, Scene
+from rscc.synth.spectra import BAND_SETS, render_bands, write_bands
 from rscc.utils import progress, read_json, write_json
 from rscc.utils.forms import check_form
 
@@ -46,15 +47,26 @@ _ATTEMPTS = 60
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters that determine every byte of the dataset."""
+    """Parameters that determine every byte of the dataset.
+
+    Attributes:
+        train, val, test: Pairs of each split.
+        seed: Of all draws.
+        version: Of the renderer.
+        bands: 3 for RGB pictures, 4 or 10 for bands of Sentinel-2 (:mod:`rscc.synth.spectra`).
+    """
 
     train: int
     val: int
     test: int
     seed: int
     version: int = VERSION
+    bands: int = 3
 
     def __post_init__(self) -> None:
+        if self.bands not in (3, *BAND_SETS):
+            raise ValueError(f'bands={self.bands}: expected 3 (red, green, blue), '
+                             f'{" or ".join(map(str, BAND_SETS))} (of Sentinel-2)')
         for name in (*SPLITS, 'seed'):
             if getattr(self, name) < 0:
                 raise ValueError(f'{name} must not be negative, found {getattr(self, name)}')
@@ -64,6 +76,11 @@ class Parameters:
     def pairs(self) -> list[tuple[str, int]]:
         """Return (split, index) of all pairs, in the order of their image ids."""
         return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
+
+    def record(self) -> dict[str, int]:
+        """Return them for the marker file; folders of RGB pictures do not name their bands."""
+        return {name: value for name, value in asdict(self).items()
+                if name != 'bands' or value != 3}
 
 
 @dataclass
@@ -102,11 +119,18 @@ def plan_pair(seed: int, split: str, index: int) -> Plan:
                        f'after {_ATTEMPTS} layouts; choose another seed')
 
 
-def render_pair(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Draw both dates of a plan, RGB uint8 (256, 256, 3) each.
+def render_pair(planned: Plan, bands: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Draw both dates of a plan.
 
     The date that shows the changed objects (the later one for a draw) is registered exactly with
     the mask, the other is off by up to 1.5 pixels.
+
+    Args:
+        planned: The plan.
+        bands: See :class:`Parameters`.
+
+    Returns:
+        RGB uint8 (256, 256, 3) each, or uint16 (256, 256, bands).
     """
     rng = planned.rng
     appearances = {date: draw_appearance(rng) for date in (FROM, TO)}
@@ -114,16 +138,17 @@ def render_pair(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
                     if thing.when != BOTH and not isinstance(thing, Trees))
     only_from = shown[FROM] > shown[TO] if shown else rng.random() < 0.5
     appearances[TO if only_from else FROM].shift = rng.uniform(-1.05, 1.05, 2)
-    before, after = (render(planned.scene, date, appearances[date]) for date in (FROM, TO))
+    draw = render if bands == 3 else partial(render_bands, count=bands)
+    before, after = (draw(planned.scene, date, appearances[date]) for date in (FROM, TO))
     return before, after
 
 
-def name_of(split: str, index: int) -> str:
-    """Return a pair's file name."""
-    return f'{split}_{index:06d}.png'
+def name_of(split: str, index: int, bands: int = 3) -> str:
+    """Return the file name of a pair's images; that of its label ends in .png always."""
+    return f'{split}_{index:06d}.{"png" if bands == 3 else "tif"}'
 
 
-def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int) -> dict:
+def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int, bands: int = 3) -> dict:
     """Return a pair's entry of the annotation file; sentence ids are five a pair."""
     words = np.random.default_rng([seed, SPLITS.index(split), index, 0])
     english = captions_en.EnglishCaptioner(words).captions(planned.changes)
@@ -133,8 +158,8 @@ def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int) -> di
         {'tokens': en.split(), 'raw': f' {en} .', 'imgid': imgid, 'sentid': sentid,
          'tokens_chinese': list(zh), 'raw_chinese': ''.join(zh) + '。'}
         for en, zh, sentid in zip(english, chinese, sentids, strict=True)]
-    return {'filepath': split, 'filename': name_of(split, index), 'imgid': imgid, 'split': split,
-            'changeflag': int(bool(planned.changes)), 'sentids': sentids,
+    return {'filepath': split, 'filename': name_of(split, index, bands), 'imgid': imgid,
+            'split': split, 'changeflag': int(bool(planned.changes)), 'sentids': sentids,
             'sentences': sentences, 'objects': [change.metadata() for change in planned.changes],
             'scene': {date: scene_metadata(planned.scene, date) for date in (FROM, TO)}}
 
@@ -218,9 +243,9 @@ def _by_frequency(closed: Iterable[str], sentences: Iterable[Iterable[str]]) -> 
     return sorted({*closed, *counts}, key=lambda word: (-counts[word], word))
 
 
-def _write_png(path: Path, write: object) -> None:
+def _write_image(path: Path, write: object) -> None:
     """Let ``write`` fill a temporary sibling of ``path``, then move it there."""
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.png')
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -236,17 +261,18 @@ def _write_rgb(image: np.ndarray, path: Path) -> None:
         raise OSError(f"could not write '{path}'; is the disk full?")
 
 
-def make_pair(job: tuple[int, str, int], out: Path, seed: int) -> dict:
+def make_pair(job: tuple[int, str, int], out: Path, seed: int, bands: int = 3) -> dict:
     """Write one pair's images unless they are there, and return its annotation."""
     imgid, split, index = job
     planned = plan_pair(seed, split, index)
-    paths = [out / 'images' / split / kind / name_of(split, index) for kind in KINDS]
+    paths = [out / 'images' / split / kind / name_of(split, index, 3 if kind == 'label' else bands)
+             for kind in KINDS]
     if not all(path.is_file() for path in paths):
-        images = render_pair(planned)
+        images = render_pair(planned, bands)
         for path, image in zip(paths, images, strict=False):
-            _write_png(path, partial(_write_rgb, image))
-        _write_png(paths[2], partial(write_palette_png, planned.mask, PALETTE))
-    return annotate(planned, split, index, imgid, seed)
+            _write_image(path, partial(_write_rgb if bands == 3 else write_bands, image))
+        _write_image(paths[2], partial(write_palette_png, planned.mask, PALETTE))
+    return annotate(planned, split, index, imgid, seed, bands)
 
 
 def _single_thread() -> None:
@@ -257,7 +283,7 @@ def _single_thread() -> None:
 def _annotations(parameters: Parameters, out: Path, jobs: int) -> list[dict]:
     """Write all images with ``jobs`` processes; annotations come in the order of the pairs."""
     todo = [(imgid, *pair) for imgid, pair in enumerate(parameters.pairs())]
-    work = partial(make_pair, out=out, seed=parameters.seed)
+    work = partial(make_pair, out=out, seed=parameters.seed, bands=parameters.bands)
 
     def bar(results: Iterable[dict]) -> list[dict]:
         return list(progress(results, f"writing '{out}'", total=len(todo), unit='pair'))
@@ -301,7 +327,7 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
         for kind in KINDS:
             (out / 'images' / split / kind).mkdir(parents=True, exist_ok=True)
     images = _annotations(parameters, out, jobs)
-    for stray in (out / 'images').rglob('.*.png'):  # of a process that was killed while writing
+    for stray in (out / 'images').rglob('.*_*.*'):  # of a process that was killed while writing
         stray.unlink()
     write_json(out / ANNOTATIONS, {'dataset': 'synth', 'images': images}, indent=None)
     for language, name in VOCABULARIES.items():
@@ -322,15 +348,22 @@ def _write_scene_vocabularies(out: Path, images: list[dict] | None = None) -> No
 
 def _marker(parameters: Parameters, images: list[dict]) -> dict:
     changed = Counter(image['split'] for image in images if image['changeflag'])
-    return {'name': 'synth', 'parameters': asdict(parameters),
+    return {'name': 'synth', 'parameters': parameters.record(),
             'changed': {split: changed[split] for split in SPLITS}, 'size': SIDE,
             'metres_per_pixel': 0.5, 'classes': list(CLASSES), 'palette': list(PALETTE),
-            'note': 'Rendered scenes, not real imagery.'}
+            'note': 'Rendered scenes, not real imagery.', **_bands_of(parameters)}
+
+
+def _bands_of(parameters: Parameters) -> dict[str, list[str] | int]:
+    """Return what stands in the images of more than three bands, and the value of white."""
+    if parameters.bands == 3:
+        return {}
+    return {'bands': list(BAND_SETS[parameters.bands]), 'reflectance_1': 10000}
 
 
 def _claim(out: Path, parameters: Parameters, overwrite: bool) -> bool:
     """Return True if the dataset is complete; else reserve the folder for these parameters."""
-    wanted = asdict(parameters)
+    wanted = parameters.record()
     for name in (MARKER, PARTIAL):
         if (out / name).is_file():
             marker = read_json(out / name)
@@ -358,8 +391,9 @@ def _claim(out: Path, parameters: Parameters, overwrite: bool) -> bool:
 
 def _is_whole(out: Path, parameters: Parameters) -> bool:
     """Tell whether every file that a marker promises is still there."""
-    counts = {(split, kind): len(list((out / 'images' / split / kind).glob(f'{split}_*.png')))
-              for split in SPLITS for kind in KINDS}
+    endings = {kind: 'png' if parameters.bands == 3 or kind == 'label' else 'tif' for kind in KINDS}
+    counts = {(split, kind): len(list((out / 'images' / split / kind).glob(
+        f'{split}_*.{endings[kind]}'))) for split in SPLITS for kind in KINDS}
     files = all((out / name).is_file() for name in (ANNOTATIONS, *VOCABULARIES.values()))
     return files and all(count == getattr(parameters, split)
                          for (split, _), count in counts.items())

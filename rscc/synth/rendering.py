@@ -78,7 +78,7 @@ def noise_tiles() -> dict[str, np.ndarray]:
     return tiles
 
 
-def _patch(tile: np.ndarray, rng: np.random.Generator, side: int = EXTENT) -> np.ndarray:
+def patch(tile: np.ndarray, rng: np.random.Generator, side: int = EXTENT) -> np.ndarray:
     """Return a random square view of a noise tile."""
     row, column = rng.integers(TILE - side, size=2)
     return tile[row:row + side, column:column + side]
@@ -95,10 +95,25 @@ def render(scene: Scene, date: str, appearance: Appearance) -> np.ndarray:
     Returns:
         RGB image, uint8 (256, 256, 3).
     """
+    canvas, _, rng = draw(scene, date, appearance)
+    return photograph(canvas, scene, appearance, rng)
+
+
+def draw(scene: Scene, date: str, appearance: Appearance
+         ) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Draw a scene before it is photographed.
+
+    Args:
+        scene, date, appearance: See :func:`render`.
+
+    Returns:
+        The canvas, RGB uint8 (CANVAS, CANVAS, 3); the share of the bare ground that plants cover,
+        float32 (EXTENT, EXTENT) 0-1; and the generator, for the photograph.
+    """
     rng = np.random.default_rng(appearance.seed)
     things = [thing for thing in scene.things if thing.exists(date)]
-    canvas = cv2.resize(_ground(scene, date, appearance, rng), (CANVAS, CANVAS),
-                        interpolation=cv2.INTER_LINEAR)
+    ground, plants = _ground(scene, date, appearance, rng)
+    canvas = cv2.resize(ground, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
     _draw_water(canvas, [t for t in things if isinstance(t, Pond)], appearance, rng)
     draw_paths(canvas, [t for t in things if isinstance(t, Drive)])
     roads = [t for t in things if isinstance(t, Road)]
@@ -114,32 +129,47 @@ def render(scene: Scene, date: str, appearance: Appearance) -> np.ndarray:
     for group, height in zip(groups, heights, strict=True):
         leaves = EVERGREEN if group.evergreen else LEAVES[appearance.season]
         _draw_crowns(canvas, height, leaves, appearance, scene.ground_seed)
-    return _photograph(canvas, scene, appearance, rng)
+    return canvas, plants, rng
+
+
+def plant_share(colour: tuple[int, int, int]) -> float:
+    """Return how much living plants cover of what has a colour of the tables, 0 to 1: its green."""
+    red, green, blue = map(float, colour)
+    return float(np.clip((2 * green - red - blue) / (red + green + blue) / 0.24, 0, 1))
 
 
 def _ground(scene: Scene, date: str, appearance: Appearance,
-            rng: np.random.Generator) -> np.ndarray:
-    """Return the bare ground, uint8 (EXTENT, EXTENT, 3): two colours mixed, three noise scales."""
+            rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bare ground: two colours mixed, three noise scales.
+
+    Returns:
+        uint8 (EXTENT, EXTENT, 3), and the share that plants cover, float32 (EXTENT, EXTENT) 0-1.
+    """
     place = np.random.default_rng(scene.ground_seed)
     tiles, colours = noise_tiles(), GROUND[appearance.season]
     kind = GROUND_OF.get(scene.biome, scene.biome)
     second = {'meadow': 'bareland'}.get(kind, 'meadow')
     main, other = ((np.array(colours[name]) + place.normal(0, 9) + place.normal(0, 3, 3)
                     + rng.normal(0, 2, 3)).astype(np.float32) for name in (kind, second))
-    coarse, middle = _patch(tiles['coarse'], place), _patch(tiles['middle'], place)
-    fine = _patch(tiles['fine'], place)
+    coarse, middle = patch(tiles['coarse'], place), patch(tiles['middle'], place)
+    fine = patch(tiles['fine'], place)
     share = place.choice([0.0, 0.12, 0.35], p=[0.3, 0.4, 0.3])
     mix = np.clip((coarse + 0.35 * middle - 1.5) * 0.8 + 2.2 * float(share), 0, 1) * 0.85
     weights = place.uniform((0.02, 0.01, 0.03), (0.08, 0.055, 0.08)).tolist()
     shade = 1 + weights[0] * coarse + weights[1] * middle + weights[2] * fine
+    planted, bare = plant_share(colours[kind]), plant_share(colours[second])
     if scene.biome == 'farmland':
-        main, mix = _fields(place, rng, appearance), mix * 0.4
+        (main, planted), mix = _fields(place, rng, appearance), mix * 0.4
+    plants = planted + (bare - planted) * mix
     image = main + (other - main) * mix[..., None]
     yards = _yards(scene, date)
     if yards is not None:
         soil = np.array(colours['bareland' if kind == 'meadow' else 'meadow'], np.float32)
-        image += (soil - image) * (yards * float(place.uniform(0.1, 0.45)))[..., None]
-    return np.clip(image * shade[..., None], 0, 255).astype(np.uint8)
+        worn = yards * float(place.uniform(0.1, 0.45))
+        image += (soil - image) * worn[..., None]
+        plants = plants + (plant_share(soil) - plants) * worn
+    return (np.clip(image * shade[..., None], 0, 255).astype(np.uint8),
+            np.clip(plants, 0, 1).astype(np.float32))
 
 
 def _yards(scene: Scene, date: str) -> np.ndarray | None:
@@ -159,8 +189,12 @@ def _yards(scene: Scene, date: str) -> np.ndarray | None:
 
 
 def _fields(place: np.random.Generator, rng: np.random.Generator,
-            appearance: Appearance) -> np.ndarray:
-    """Return crop colours (EXTENT, EXTENT, 3) of a rotated patchwork; crops differ by date."""
+            appearance: Appearance) -> tuple[np.ndarray, np.ndarray]:
+    """Return crops of a rotated patchwork, which differ by date.
+
+    Returns:
+        Their colours (EXTENT, EXTENT, 3), and the share that plants cover (EXTENT, EXTENT).
+    """
     angle = place.uniform(0, np.pi)
     axis = np.arange(EXTENT, dtype=np.float32)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
@@ -170,10 +204,11 @@ def _fields(place: np.random.Generator, rng: np.random.Generator,
     row = np.floor((along + 37 * (column % 3)) / float(place.uniform(90, 180)) + 8).astype(int)
     plot = (column * 7 + row * 13) % 32
     crops = np.array(CROPS[appearance.season], np.float32)
-    palette = crops[rng.integers(len(crops), size=32)] + rng.normal(0, 6, (32, 3))
-    palette = palette.astype(np.float32)
+    sown = rng.integers(len(crops), size=32)
+    palette = (crops[sown] + rng.normal(0, 6, (32, 3))).astype(np.float32)
+    planted = np.array([plant_share(colour) for colour in crops], np.float32)[sown]
     rows = 1 + 0.035 * np.sin(across * float(place.uniform(1.0, 2.0)))
-    return palette[plot] * rows[..., None]
+    return palette[plot] * rows[..., None], planted[plot]
 
 
 def _draw_water(canvas: np.ndarray, ponds: list[Pond], appearance: Appearance,
@@ -274,22 +309,36 @@ def _draw_crowns(canvas: np.ndarray, height: np.ndarray, colour: tuple[int, int,
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     # The surface faces the sun where it rises away from it, hence the minus.
     facing = cv2.addWeighted(slope_x, -appearance.sun[0], slope_y, -appearance.sun[1], 0)[inside]
-    tone = _patch(noise_tiles()['middle'], np.random.default_rng(ground_seed + 1), CANVAS)
+    tone = patch(noise_tiles()['middle'], np.random.default_rng(ground_seed + 1), CANVAS)
     shade = np.clip(facing, -1.2, 1.5) * 0.42 + tone[inside] * 0.08 + 0.92
     shade = np.clip(shade, 0.3, 1.7)[:, None]
     canvas[inside] = np.minimum(shade * np.array(colour, np.float32), 255)
 
 
-def _photograph(canvas: np.ndarray, scene: Scene, appearance: Appearance,
-                rng: np.random.Generator) -> np.ndarray:
-    """Average down, add fine texture, shift, blur, haze, tone and noise."""
+def through_optics(canvas: np.ndarray, scene: Scene, appearance: Appearance) -> np.ndarray:
+    """Average down, add fine texture, shift and blur.
+
+    Args:
+        canvas: (CANVAS, CANVAS) or (CANVAS, CANVAS, 3).
+        scene, appearance: See :func:`render`.
+
+    Returns:
+        float32 (256, 256) or (256, 256, 3).
+    """
     image = cv2.resize(canvas, (EXTENT, EXTENT), interpolation=cv2.INTER_AREA).astype(np.float32)
-    grain = _patch(noise_tiles()['fine'], np.random.default_rng(scene.ground_seed + 2))
-    image *= (1 + 0.03 * grain)[..., None]
+    grain = patch(noise_tiles()['fine'], np.random.default_rng(scene.ground_seed + 2))
+    image *= (1 + 0.03 * grain)[(..., *[None] * (image.ndim - 2))]
     move = np.array([[1, 0, appearance.shift[0] - MARGIN], [0, 1, appearance.shift[1] - MARGIN]])
     image = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     if appearance.blur > 0.25:
         image = cv2.GaussianBlur(image, (0, 0), appearance.blur)
+    return image
+
+
+def photograph(canvas: np.ndarray, scene: Scene, appearance: Appearance,
+               rng: np.random.Generator) -> np.ndarray:
+    """Take the picture of a canvas: optics, colours, tone, haze and noise, uint8 (256, 256, 3)."""
+    image = through_optics(canvas, scene, appearance)
     weights = np.array([0.299, 0.587, 0.114])
     mix = appearance.saturation * np.eye(3) + (1 - appearance.saturation) * weights
     image = np.clip(cv2.transform(image, np.diag(appearance.gain) @ mix), 0, 255)
@@ -297,5 +346,5 @@ def _photograph(canvas: np.ndarray, scene: Scene, appearance: Appearance,
     image = cv2.pow(image * np.float32(1 / 255), appearance.gamma)
     image *= np.float32(255 * (1 - appearance.haze))
     image += np.array([196, 202, 208], np.float32) * np.float32(appearance.haze)
-    image += np.float32(appearance.noise) * _patch(noise_tiles()['white'], rng, SIDE)
+    image += np.float32(appearance.noise) * patch(noise_tiles()['white'], rng, SIDE)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rscc.rasters.image_files import as_rgb
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 from rscc.utils import did_you_mean
 from rscc.visualization.denoising_trajectory import draw_denoising
@@ -32,7 +33,7 @@ def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
     a word has one map under the other; groups beyond the dates lie over the last date.
 
     Args:
-        frames: uint8 RGB images (H, W, 3), earliest first.
+        frames: uint8 images (H, W, B), earliest first; their first three bands are shown.
         caption: A sentence with its maps.
         title: A line on top, the sample's name for instance.
 
@@ -59,7 +60,7 @@ def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
 def _tile(frame: np.ndarray) -> np.ndarray:
     """Scale an image to the width of a column."""
     height = max(1, round(frame.shape[0] * _TILE / frame.shape[1]))
-    return cv2.resize(frame, (_TILE, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(as_rgb(frame), (_TILE, height), interpolation=cv2.INTER_AREA)
 
 
 def _heat(tile: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -125,7 +126,7 @@ class CaptionDrawing(NamedTuple):
         option: Decoding option that asks for it.
         heads: Caption heads that have it, for messages.
         has: Tells whether a caption has what is drawn.
-        draw: Draws frames (uint8 RGB (H, W, 3), earliest first), caption and title as uint8 RGB.
+        draw: Draws frames (uint8 (H, W, B), earliest first), caption and title as uint8 RGB.
     """
     name: str
     what: str

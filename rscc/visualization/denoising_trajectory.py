@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rscc.rasters.image_files import as_rgb
 from rscc.structures import SampledCaption
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.panels import LABELS, frame_names
@@ -120,7 +121,7 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
     row.
 
     Args:
-        frames: uint8 RGB images (H, W, 3), earliest first.
+        frames: uint8 images (H, W, B), earliest first; their first three bands are shown.
         caption: A sentence with its trajectory.
         title: A line on top, the sample's name for instance.
 
@@ -151,7 +152,7 @@ def draw_denoising(frames: Sequence[np.ndarray], caption: SampledCaption,
 
 def _tile(frame: np.ndarray) -> Image.Image:
     height = max(1, round(frame.shape[0] * _TILE / frame.shape[1]))
-    return Image.fromarray(frame).resize((_TILE, height), Image.Resampling.LANCZOS)
+    return Image.fromarray(as_rgb(frame)).resize((_TILE, height), Image.Resampling.LANCZOS)
 
 
 class _Page:

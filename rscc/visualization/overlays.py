@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from rscc.rasters.image_files import as_rgb
+
 IGNORE = 255
 #: Colours of classes without a palette: the built-in dataset's first, then evenly spread hues.
 BASE_PALETTE = ((0, 0, 0), (230, 60, 50), (245, 200, 60), (70, 170, 80), (60, 120, 220),
@@ -75,7 +77,7 @@ def overlay_mask(image: np.ndarray,
     The mask may be smaller or larger than the image: edges are interpolated, not stepped.
 
     Args:
-        image: uint8 RGB (H, W, 3).
+        image: uint8 (H, W, B), of which the first three bands are shown.
         mask: Class numbers (h, w).
         palette: RGB per class, class 0 first; None takes the default colours, which also stand in
             for greys (:func:`tint_palette`).
@@ -85,6 +87,7 @@ def overlay_mask(image: np.ndarray,
     Returns:
         A new uint8 RGB array (H, W, 3).
     """
+    image = as_rgb(image)
     layer = mask_layer(mask, image.shape[:2], palette, alpha, outline).astype(np.float32)
     opacity = layer[..., 3:] / 255
     blended = image.astype(np.float32) * (1 - opacity) + layer[..., :3] * opacity

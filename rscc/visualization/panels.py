@@ -8,6 +8,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw
 
+from rscc.rasters.image_files import as_rgb
 from rscc.registry import VISUALIZERS
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.overlays import IGNORE, check_mask, overlay_mask, tint_palette
@@ -49,7 +50,8 @@ def draw_panel(frames: Sequence[np.ndarray],
     """Draw one sample: its dates, masks over the last date, a legend, and the sentences.
 
     Args:
-        frames: uint8 RGB images (H, W, 3), earliest first; one for single images.
+        frames: uint8 images (H, W, B), earliest first; one for single images. Of more than three
+            bands the first three are shown.
         gt_mask: Reference classes (h, w), 255 = not judged; None leaves its tile out.
         pred_mask: Predicted classes (h, w); None leaves its tile out.
         references: Sentences by people.
@@ -64,7 +66,8 @@ def draw_panel(frames: Sequence[np.ndarray],
         uint8 RGB (height, width, 3).
 
     Raises:
-        ValueError: If there is no frame, a frame is not uint8 RGB, or the language is unknown.
+        ValueError: If there is no frame, a frame is not uint8 (H, W, B), or the language is
+            unknown.
     """
     frames = [_check_frame(frame, index) for index, frame in enumerate(frames)]
     if not frames:
@@ -94,7 +97,7 @@ def panel_of_sample(frames: Sequence[np.ndarray],
     """Draw the panel of a ``ChangeDataSample``, with every field that it holds.
 
     Args:
-        frames: uint8 RGB images (H, W, 3), earliest first.
+        frames: uint8 images (H, W, B), earliest first.
         data_sample: References and predictions; every field may be absent.
         dataset_meta: ``classes``, ``palette`` and ``language`` of the dataset.
         title: A line on top; None takes the sample's id.
@@ -134,10 +137,10 @@ def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
 
 def _check_frame(frame: np.ndarray, index: int) -> np.ndarray:
     frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
-        raise ValueError(f'frame {index} is {frame.dtype} {frame.shape}; expected uint8 RGB '
-                         '(H, W, 3)')
-    return frame
+    if frame.dtype != np.uint8 or frame.ndim != 3 or not frame.shape[2]:
+        raise ValueError(f'frame {index} is {frame.dtype} {frame.shape}; expected uint8 '
+                         '(H, W, B), B = 3 for RGB')
+    return as_rgb(frame)
 
 
 def frame_names(count: int, words: dict) -> list[str]:
@@ -280,7 +283,7 @@ class ChangeVisualizer(Visualizer):
 
         Args:
             name: The picture's name in the backends; no slashes, local files are named by it.
-            frames: uint8 RGB images (H, W, 3), earliest first.
+            frames: uint8 images (H, W, B), earliest first.
             data_sample: References and predictions, a ``ChangeDataSample``.
             step: Training iteration or epoch.
         """

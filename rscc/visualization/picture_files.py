@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
-from rscc.rasters.image_files import opened, upright_pixels
+from rscc.rasters.image_files import Scale, opened, read_rgb, upright_pixels
 from rscc.utils import atomic_write
 from rscc.visualization.overlays import (
     ERROR_PALETTE,
@@ -140,10 +140,13 @@ class Thumbnails:
         sources: Every sample of the report.
         palette: RGB per class.
         budget: Bytes for all pictures together.
+        bands, scale: How the files are read, see :func:`rscc.rasters.image_files.read_frame`; both
+            None shows pictures as they are.
     """
 
-    def __init__(self, sources: Sequence[Source], palette: Sequence | None, budget: float):
-        self.palette = palette
+    def __init__(self, sources: Sequence[Source], palette: Sequence | None, budget: float,
+                 bands: Sequence[int] | None = None, scale: Scale | None = None):
+        self.palette, self.bands, self.scale = palette, bands, scale
         probes = [sources[i] for i in
                   np.unique(np.linspace(0, len(sources) - 1, 8).astype(int))] if sources else []
         for self.longest, self.quality in _LADDER:
@@ -167,8 +170,11 @@ class Thumbnails:
         if not path.is_file():
             return None, f'image not found: {path}'
         try:
-            with opened(path) as (file, header):
-                image = Image.fromarray(upright_pixels(file, header, 'RGB'))
+            if self.bands is None and self.scale is None:
+                with opened(path) as (file, header):
+                    image = Image.fromarray(upright_pixels(file, header, 'RGB'))
+            else:
+                image = Image.fromarray(read_rgb(path, self.bands, self.scale))
         except (OSError, ValueError) as error:
             return None, f'image cannot be read: {path} ({error})'
         image.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)

@@ -86,7 +86,8 @@ def write_report(predictions: dict,
     if reference_mask_dir is None and mask_dir is not None:
         reference_mask_dir = Path(mask_dir).parent / 'reference_masks'
     sources = [_source(sample, mask_dir, reference_mask_dir) for sample in shown]
-    encode = Thumbnails(sources, palette, max_megabytes * 1e6)
+    encode = Thumbnails(sources, palette, max_megabytes * 1e6, dataset.get('bands'),
+                        dataset.get('scale'))
     language = dataset.get('language')
     words = {**LABELS.get(language, LABELS['en']), **_WORDS.get(language, _WORDS['en'])}
     with atomic_write(out_file) as file:

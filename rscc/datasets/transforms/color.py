@@ -16,7 +16,8 @@ class FramesColorJitter(BaseTransform):
     Two dates of one place differ in light, season and sensor without any change on the ground;
     drawing per date teaches a model to look past that. Brightness, contrast and gamma go through
     one 256-entry table per frame, saturation and hue through one 3x3 matrix, so it costs a fraction
-    of decoding.
+    of decoding. Of more than three bands all get the table, and red, green and blue alone the
+    matrix: other bands have no hue.
 
     Args:
         brightness: Largest relative change of the values; 0.2 means factors 0.8 to 1.2.
@@ -71,7 +72,7 @@ def jitter(frame: np.ndarray, brightness: float = 1.0, contrast: float = 1.0,
     The factors are unchanged at 1, the angle at 0.
 
     Args:
-        frame: uint8 RGB (H, W, 3).
+        frame: uint8 (H, W, B), the first three red, green and blue.
         brightness: Factor of all values.
         contrast: Factor of the distance from the mean.
         saturation: Factor of the distance from grey.
@@ -79,17 +80,29 @@ def jitter(frame: np.ndarray, brightness: float = 1.0, contrast: float = 1.0,
         hue: Turn about the grey axis in degrees, counted from red towards green.
 
     Returns:
-        uint8 (H, W, 3), a new array.
+        uint8 (H, W, B), a new array. With fewer than three bands there is no colour to change.
     """
     values = np.arange(256, dtype=np.float32)
-    centre = brightness * float(np.mean(cv2.mean(frame)[:3]))
+    centre = brightness * float(np.mean(_band_means(frame)))
     table = centre + contrast * (brightness * values - centre)
     table = 255 * (np.clip(table, 0, 255) / 255) ** gamma
-    frame = cv2.LUT(frame, np.round(table).astype(np.uint8))
-    if saturation == 1 and hue == 0:
+    shape = frame.shape
+    frame = cv2.LUT(frame, np.round(table).astype(np.uint8)).reshape(shape)
+    if (saturation == 1 and hue == 0) or shape[2] < 3:
         return frame
     matrix = saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA
-    return cv2.transform(frame, (matrix @ hue_matrix(hue)).astype(np.float32))
+    colours = cv2.transform(np.ascontiguousarray(frame[..., :3]),
+                            (matrix @ hue_matrix(hue)).astype(np.float32))
+    return colours if shape[2] == 3 else np.concatenate([colours, frame[..., 3:]], 2)
+
+
+def _band_means(frame: np.ndarray) -> list[float]:
+    """Return the mean of every band, four at a time, as OpenCV takes them."""
+    means = []
+    for first in range(0, frame.shape[2], 4):
+        part = np.ascontiguousarray(frame[..., first:first + 4])
+        means += cv2.mean(part)[:part.shape[2]]
+    return means
 
 
 def hue_matrix(degrees: float) -> np.ndarray:

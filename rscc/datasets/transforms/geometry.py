@@ -5,7 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.rasters.labels import IGNORE
-from rscc.rasters.resizing import resize_frame, resize_mask, size_within
+from rscc.rasters.resizing import by_bands, resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
 
@@ -139,7 +139,8 @@ class FramesRandomFlip(BaseTransform):
             return results
         if not adapt_captions(results, operation, self.captions):
             return results
-        results['frames'] = [cv2.flip(frame, axis) for frame in results['frames']]
+        results['frames'] = [cv2.flip(frame, axis).reshape(frame.shape)
+                             for frame in results['frames']]
         if 'gt_sem_seg' in results:
             results['gt_sem_seg'] = cv2.flip(results['gt_sem_seg'], axis)
         results['flip'] = [*results.get('flip', []), self.direction]
@@ -216,9 +217,12 @@ class FramesRandomRotate(BaseTransform):
             return results
         height, width = results['frames'][0].shape[:2]
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-        results['frames'] = [
-            cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                           borderMode=BORDERS[self.border]) for frame in results['frames']]
+
+        def rotate(image: np.ndarray) -> np.ndarray:
+            return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                                  borderMode=BORDERS[self.border])
+
+        results['frames'] = [by_bands(rotate, frame) for frame in results['frames']]
         if 'gt_sem_seg' in results:
             results['gt_sem_seg'] = cv2.warpAffine(
                 results['gt_sem_seg'], matrix, (width, height), flags=cv2.INTER_NEAREST,

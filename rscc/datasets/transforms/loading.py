@@ -8,7 +8,13 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 
 from rscc.rasters.headers import read_header
-from rscc.rasters.image_files import as_rgb, read_frame_and_nodata, read_nodata
+from rscc.rasters.image_files import (
+    as_bands,
+    check_band_numbers,
+    check_scale,
+    read_frame_and_nodata,
+    read_nodata,
+)
 from rscc.rasters.labels import IGNORE, read_mask
 from rscc.rasters.pair_check import check_grids, check_kinds
 from rscc.registry import TRANSFORMS
@@ -24,32 +30,45 @@ class LoadFrames(BaseTransform):
     """Load all dates of a sample, each with the same band mapping.
 
     Reads ``img_path_from`` and ``img_path_to``, or ``img_path``; sets ``frames`` (list of T uint8
-    RGB (H, W, 3)), ``ori_shape`` and ``img_shape`` (H, W), and ``nodata``, a bool mask (H, W) where
-    some date has no data, else None. Frames that are there already (given as arrays, or from a
-    cache) are checked and kept.
+    (H, W, B), B = 3 without ``bands``), ``ori_shape`` and ``img_shape`` (H, W), and ``nodata``, a
+    bool mask (H, W) where some date has no data, else None. Frames that are there already (given
+    as arrays, or from a cache) are checked and kept.
 
     Args:
-        bands: The bands that become red, green and blue, from 1; needed for more than 3 bands.
-        scale: ``(low, high)`` values that become 0 and 255, or ``'percentile'`` (2 to 98 % of each
-            band and date); needed for anything but 8-bit.
+        bands: The B bands that are read, counted from 1: red, green and blue, which pictures show,
+            then any others that the encoder takes. Needed for files of more than 3 bands.
+        scale: ``(low, high)`` values that become 0 and 255, one such pair for each band, or
+            ``'percentile'`` (2 to 98 % of each band and date); needed for anything but 8-bit.
+
+    Example:
+        Sentinel-2 as blue, green, red, near infrared, the last of which is brighter:
+        ``dict(type='LoadFrames', bands=(3, 2, 1, 4),
+        scale=((0, 3000), (0, 3000), (0, 3000), (0, 6000)))``
+
+    Raises:
+        ValueError: If ``bands`` or ``scale`` is of no such form, or they do not fit each other.
     """
 
     def __init__(self, bands: Sequence[int] | None = None,
-                 scale: Sequence[float] | str | None = None):
-        if isinstance(scale, str) and scale != 'percentile':
-            raise ValueError(f"scale='{scale}' is unknown: use (low, high) or 'percentile'.")
-        if scale is not None and not isinstance(scale, str) and (
-                len(scale) != 2 or not scale[0] < scale[1]):
-            raise ValueError(f'scale={scale!r} must be (low, high) with low < high.')
+                 scale: Sequence[float] | Sequence[Sequence[float]] | str | None = None):
+        if bands is not None:
+            check_band_numbers(bands)
+        check_scale(scale, bands)
         self.bands = None if bands is None else tuple(bands)
-        self.scale = scale if scale is None or isinstance(scale, str) else tuple(scale)
+        self.scale = scale if scale is None or isinstance(scale, str) else tuple(
+            tuple(pair) if isinstance(pair, Sequence) else pair for pair in scale)
+
+    @property
+    def count(self) -> int:
+        """Number of bands B of a frame."""
+        return 3 if self.bands is None else len(self.bands)
 
     def transform(self, results: dict) -> dict:
         """Add ``frames``, ``nodata``, ``ori_shape`` and ``img_shape``.
 
         Raises:
             FileNotFoundError: If an image is missing.
-            ValueError: If one cannot be read as RGB, or the dates differ in size, kind or grid.
+            ValueError: If one cannot be read, or the dates differ in size, kind, bands or grid.
         """
         if 'frames' not in results:
             paths = [results[key] for key in FRAME_KEYS if results.get(key)]
@@ -59,8 +78,8 @@ class LoadFrames(BaseTransform):
             frames, empty = zip(*(self._read(path, results) for path in paths), strict=True)
             check_kinds({path: frame.ndim == 2 for path, frame in zip(paths, frames, strict=True)},
                         str(results.get('sample_id')))
-            results['frames'] = [as_rgb(frame) for frame in frames]
-            _check_frames(results['frames'], results)
+            results['frames'] = [as_bands(frame) for frame in frames]
+            _check_frames(results['frames'], results, self.count)
             _check_places(paths, results)
             results['nodata'] = _any(empty)
             if results['nodata'] is not None:
@@ -69,7 +88,7 @@ class LoadFrames(BaseTransform):
                           'number): losses and scores ignore them, nodata_pixels of a sample '
                           'counts them')
         frames = results['frames']
-        _check_frames(frames, results)
+        _check_frames(frames, results, self.count)
         results.setdefault('ori_shape', frames[0].shape[:2])
         results['img_shape'] = frames[0].shape[:2]
         return results
@@ -99,14 +118,18 @@ def _any(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.logical_or.reduce(found) if found else None
 
 
-def _check_frames(frames: Sequence[np.ndarray], results: dict) -> None:
+def _check_frames(frames: Sequence[np.ndarray], results: dict, bands: int) -> None:
+    """Refuse frames that are not uint8 (H, W, B), or of unlike sizes."""
     for frame in frames:
         if not (isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3
-                and frame.shape[2] == 3):
+                and frame.shape[2] == bands):
             found = (f'{frame.dtype} {frame.shape}' if isinstance(frame, np.ndarray)
                      else type(frame).__name__)
-            raise ValueError(f"frames of sample '{results.get('sample_id')}' must be uint8 RGB "
-                             f'arrays (H, W, 3); found {found}.')
+            kind = 'RGB ' if bands == 3 else ''
+            raise ValueError(
+                f"frames of sample '{results.get('sample_id')}' must be uint8 {kind}arrays "
+                f'(H, W, {bands}); found {found}. Their number of bands is that of '
+                'LoadFrames(bands=(...)), 3 without it.')
     if len({frame.shape for frame in frames}) > 1:
         sizes = ', '.join(f'{name} {frame.shape[:2]}'
                           for name, frame in zip(_frame_names(len(frames)), frames, strict=True))
@@ -207,7 +230,7 @@ class PackChangeInputs(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Return ``inputs`` and ``data_samples``.
 
-        Inputs are uint8 (T, 3, H, W), or features (T, 1, D) or (T, 1 + L, D), the pooled first.
+        Inputs are uint8 (T, B, H, W), or features (T, 1, D) or (T, 1 + L, D), the pooled first.
 
         Raises:
             ValueError: If the sample has neither frames nor features, or both.

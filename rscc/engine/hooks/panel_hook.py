@@ -177,7 +177,7 @@ def changed_probability(sample: ChangeDataSample) -> np.ndarray:
 
 
 def _frames_of(inputs: object) -> object:
-    """Return a function that unpacks a uint8 tensor (T, 3, H, W) to T arrays (H, W, 3)."""
+    """Return a function that unpacks a uint8 tensor (T, B, H, W) to T arrays (H, W, B)."""
     return lambda: list(inputs.permute(0, 2, 3, 1).cpu().numpy())
 
 
