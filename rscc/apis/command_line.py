@@ -103,7 +103,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what names a captioned dataset (see ``rscc.features.extraction.build_dataset``)."""
     parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
-                        'synth, levircc (with _cn for Chinese) or a dataset class')
+                        'synth, synth_change, levircc (with _cn for Chinese) or a dataset class')
     parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
                         'usual one below $RSCC_DATA)')
     parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')

@@ -4,12 +4,17 @@
 ``tools/general/write_path.py`` call them.
 """
 import argparse
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rscc.apis.command_line import add_dataset_arguments, explained
 from rscc.utils.paths import PathList, find_pairs, hold_out, write_path_list
+
+if TYPE_CHECKING:
+    from rscc.datasets.base import ChangeDataset
 
 
 def synth(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -134,28 +139,53 @@ def describe_unmatched(found: PathList) -> str:
 
 
 def vocabulary(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Write the vocabulary of a dataset's training captions.
+    """Write the vocabulary of a dataset's training captions, or a tokenizer made of them.
 
     Args:
         arguments: The command line without the name of the program; None for that of the process.
         prog: Name of the program in usage and messages; None for that of the process.
     """
     parser = argparse.ArgumentParser(
-        prog=prog, description="Write the words of a dataset's training captions.")
+        prog=prog, description="Write the words of a dataset's training captions, or a tokenizer "
+        'that is made of them.')
     add_dataset_arguments(parser)
     parser.add_argument('--min-count', type=int, default=1, metavar='N',
                         help='leave out words that occur less often (%(default)s)')
+    parser.add_argument('--byte-pairs', type=int, metavar='N', help='make a tokenizer.json of at '
+                        'most N byte pairs instead, for PretrainedTokenizer')
     parser.add_argument('--out', metavar='FILE', help='the .json file (default: vocab_en.json or '
-                        "vocab_zh.json in the dataset's folder, where configs look for it)")
-    args = parser.parse_args(arguments)
+                        "vocab_zh.json in the dataset's folder, where configs look for it; of "
+                        '--byte-pairs, tokenizer_en.json or tokenizer_zh.json)')
+    _write_vocabulary(parser.parse_args(arguments))
+
+
+def _write_vocabulary(args: argparse.Namespace) -> None:
     from rscc.datasets.word_encoding import vocabulary as count_words
     from rscc.features.extraction import build_dataset
     from rscc.utils import write_json
     with explained():
         dataset = build_dataset(args.dataset, args.data_root, args.ann_file, split='train',
                                 check_images=False)
-        words = count_words(dataset, args.min_count)
-        out = args.out or Path(dataset.data_root) / dataset.VOCABULARY.format(
-            language=dataset.language)
-        write_json(out, words)
-        print(f'{len(words)} words of {len(dataset)} training samples  {out}')
+        if args.byte_pairs is not None and args.min_count != 1:
+            raise ValueError(f'--min-count {args.min_count} leaves out rare words, and byte pairs '
+                             'write every word: give one of --min-count and --byte-pairs')
+        if args.byte_pairs is None:
+            made = count_words(dataset, args.min_count)
+            name, what = dataset.VOCABULARY, f'{len(made)} words'
+        else:
+            made = _byte_pairs(dataset, args.byte_pairs)
+            name = dataset.VOCABULARY.replace('vocab', 'tokenizer')
+            what = f'{len(made["model"]["vocab"])} byte pairs'
+        out = args.out or Path(dataset.data_root) / name.format(language=dataset.language)
+        write_json(out, made)
+        print(f'{what} of {len(dataset)} training samples  {out}')
+
+
+def _byte_pairs(dataset: 'ChangeDataset', size: int) -> dict:
+    """Return the tokenizer.json that is made of the captions of a dataset."""
+    from rscc.text.normalisation import normalise
+    from rscc.text.pretrained_tokenizer import train_byte_pairs
+    captions = (caption for row in range(len(dataset))
+                for caption in dataset.get_data_info(row)['gt_captions'])
+    return json.loads(train_byte_pairs(
+        [normalise(caption, dataset.language) for caption in captions], size))

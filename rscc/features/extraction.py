@@ -24,7 +24,8 @@ from rscc.utils.forms import check_form
 #: Short names that the published tool knows, and ours.
 SHORT_NAMES = {'sydney': 'SydneyCaptionsDataset', 'ucm': 'UCMCaptionsDataset',
                'rsicd': 'RSICDDataset', 'synth': 'SynthSceneDataset',
-               'levircc': 'LEVIRCCDataset', 'levirmci': 'LEVIRMCIDataset'}
+               'synth_change': 'SynthChangeDataset', 'levircc': 'LEVIRCCDataset',
+               'levirmci': 'LEVIRMCIDataset'}
 #: Those of which there is a corrected re-release.
 RELEASED = ('sydney', 'ucm', 'rsicd')
 #: Every name and what it stands for: class and arguments.

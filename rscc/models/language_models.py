@@ -88,6 +88,11 @@ class LanguageModel(Part, nn.Module):
         self.register_state_dict_post_hook(_leave_out)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the embeddings that the model reads."""
+        return self.model.get_input_embeddings().weight.dtype
+
+    @property
     def width(self) -> int:
         """Width E of the embeddings that the model reads."""
         return self.model.get_input_embeddings().embedding_dim
@@ -113,7 +118,7 @@ class LanguageModel(Part, nn.Module):
         """Return the embeddings (..., E) of ids (...)."""
         return self.model.get_input_embeddings()(ids)
 
-    def forward(self, inputs: Tensor, keep: int) -> Tensor:
+    def forward(self, inputs: Tensor, keep: int, scored: Tensor | None = None) -> Tensor:
         """Score the id after each of the last ``keep`` positions.
 
         Nothing is masked: fill-up at the end of a row is seen by no position before it.
@@ -121,13 +126,22 @@ class LanguageModel(Part, nn.Module):
         Args:
             inputs: Embeddings (N, L, E).
             keep: Number of positions, 1 to L.
+            scored: Mask (N, keep) of those to score; None for all.
 
         Returns:
-            Logits (N, keep, V).
+            Logits (N, keep, V), or (K, V) of the K positions in ``scored``, row by row.
         """
-        keywords = dict(logits_to_keep=keep) if self._keeps else {}
-        output = self.model(inputs_embeds=inputs, use_cache=False, **keywords)
-        return output.logits[:, -keep:]
+        head = self.model.get_output_embeddings()
+        handle = None if scored is None else head.register_forward_pre_hook(
+            # Of (N, L, E) those that are scored, (1, K, E): the others never become logits.
+            lambda _, inputs: (inputs[0][:, -keep:][scored][None], ))
+        try:
+            output = self.model(inputs_embeds=inputs.to(self.dtype), use_cache=False,
+                                **(dict(logits_to_keep=keep) if self._keeps else {}))
+        finally:
+            if handle is not None:
+                handle.remove()
+        return output.logits[:, -keep:] if scored is None else output.logits[0]
 
     def merge(self) -> dict[str, Any]:
         """Make the model one of plain weights, adapters merged, all of which are saved.

@@ -88,7 +88,7 @@ class WordPieceTokenizer(CaptionTokenizer):
 
     def detokenizer(self) -> Detokenizer:
         """Return the pieces with the rules that join them."""
-        return self._detokenizer('pieces', _entries(self._pieces, self.vocab_size),
+        return self._detokenizer('pieces', entries_of(self._pieces, self.vocab_size),
                                  self.lower_case)
 
     def __repr__(self) -> str:
@@ -96,7 +96,15 @@ class WordPieceTokenizer(CaptionTokenizer):
                 f'prompt={self.prompt!r})')
 
 
-def _entries(tokenizer: Any, count: int) -> list[str | None]:
+def cut_between_characters(tokenizer: Any, body: list[int], room: int) -> list[int]:
+    """Return the first ``room`` ids, without those of a character whose last bytes do not fit."""
+    kept = body[:room]
+    while kept and tokenizer.decode(kept).endswith(BROKEN):
+        kept.pop()
+    return kept or body[:room]
+
+
+def entries_of(tokenizer: Any, count: int) -> list[str | None]:
     """Return the entry of every id of a tokenizer of transformers; None for its specials."""
     specials = set(tokenizer.all_special_ids)
     return [None if number in specials else entry for number, entry in
@@ -222,10 +230,7 @@ class BytePairTokenizer(CaptionTokenizer):
 
     def _cut(self, body: list[int], room: int) -> list[int]:
         """Return the ids that fit, without those of a character whose last bytes do not."""
-        kept = body[:room]
-        while kept and self._pairs.decode(kept).endswith(BROKEN):
-            kept.pop()
-        return kept or body[:room]
+        return cut_between_characters(self._pairs, body, room)
 
     def _ids_to_text(self, ids: list[int]) -> str:
         text = self._pairs.decode(ids, clean_up_tokenization_spaces=False)
@@ -233,7 +238,7 @@ class BytePairTokenizer(CaptionTokenizer):
 
     def detokenizer(self) -> Detokenizer:
         """Return the byte pairs with the rules that join them; GPT-2's, whatever the model is."""
-        return self._detokenizer('bytes', _entries(self._pairs, self.vocab_size), self.lower_case)
+        return self._detokenizer('bytes', entries_of(self._pairs, self.vocab_size), self.lower_case)
 
     def __repr__(self) -> str:
         return (f"BytePairTokenizer({self.vocab_size} ids, language='{self.language}', "

@@ -23,6 +23,7 @@ class CaptionTokenizer(ABC):
         vocab_size: Number of ids, specials included.
         language: ``'en'`` or ``'zh'``.
         prompt_ids: Ids put after bos in every caption (no loss is due on them); often empty.
+        lead_ids: Ids that a language model reads before the image; empty of most.
         start_ids: What every encoded caption starts with: bos (a tokenizer may leave it out), then
             the prompt.
         max_tokens: Tokens of the longest caption of the data, without start and end, where the file
@@ -37,6 +38,7 @@ class CaptionTokenizer(ABC):
     unk_id: int
     vocab_size: int
     prompt_ids: Sequence[int] = ()
+    lead_ids: Sequence[int] = ()
     max_tokens: int | None = None
 
     def __init__(self, language: str = 'en') -> None:
@@ -141,7 +143,7 @@ class CaptionTokenizer(ABC):
             ids: Token ids, with or without bos, prompt, eos and padding.
         """
         return self._ids_to_text(
-            sentence_ids([int(i) for i in ids], self.eos_id, self._specials, self.prompt_ids))
+            sentence_ids([int(i) for i in ids], self.eos_id, self.special_ids, self.prompt_ids))
 
     def detokenizer(self) -> Detokenizer | None:
         """Return what decodes without this tokenizer and its files, or None where nothing can."""
@@ -149,11 +151,12 @@ class CaptionTokenizer(ABC):
 
     def _detokenizer(self, kind: str, entries: Sequence[str | None], lower_case: bool = False
                      ) -> Detokenizer:
-        return Detokenizer(kind, tuple(entries), self.eos_id, tuple(sorted(self._specials)),
+        return Detokenizer(kind, tuple(entries), self.eos_id, tuple(sorted(self.special_ids)),
                            tuple(self.prompt_ids), self.language, lower_case)
 
     @property
-    def _specials(self) -> frozenset[int]:
+    def special_ids(self) -> frozenset[int]:
+        """Ids that are no word of a sentence; all but the end are never written."""
         return frozenset((self.pad_id, self.bos_id, self.eos_id, self.unk_id))
 
     def batch_encode(self, texts: Sequence[str], max_tokens: int | None = None, *,

@@ -228,7 +228,7 @@ class AutoregressiveHead(CaptionHead):
 
 def never_written(tokenizer: CaptionTokenizer) -> list[int]:
     """Return the special ids that no sentence holds: all but the end, which is written once."""
-    return sorted({tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id} - {tokenizer.eos_id})
+    return sorted(tokenizer.special_ids - {tokenizer.eos_id})
 
 
 def pack_words(words: list[str]) -> Tensor:

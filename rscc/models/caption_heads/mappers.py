@@ -48,6 +48,51 @@ class MLPMapper(nn.Module):
         return self.layers(vectors).unflatten(1, self.shape)
 
 
+@MODELS.register_module()
+class ProjectionMapper(nn.Module):
+    """Perceptron that turns every token into one embedding, as LLaVA's projector does.
+
+    The tokens are few already (``QueryResampler``), so that P of them are the prefix. LLaVA: Liu et
+    al., Improved Baselines with Visual Instruction Tuning, CVPR 2024,
+    https://arxiv.org/abs/2310.03744.
+
+    Args:
+        in_channels: Width D of the tokens.
+        out_channels: Width E of the language model.
+        prefix_length: Number P of tokens that there must be.
+        hidden_channels: Width between the two layers; E if None, 0 leaves a single linear layer.
+        from_tokens: Must be on: this mapper reads tokens.
+
+    Raises:
+        ValueError: If a pooled vector is to be mapped.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, prefix_length: int,
+                 hidden_channels: int | None = None,
+                 from_tokens: bool = True) -> None:
+        super().__init__()
+        if not from_tokens:
+            raise ValueError("ProjectionMapper maps tokens, one by one, not source='pooled': set "
+                             "source='tokens', or take MLPMapper")
+        hidden = out_channels if hidden_channels is None else hidden_channels
+        self.prefix_length = prefix_length
+        self.layers = nn.Sequential(
+            nn.Linear(in_channels, hidden), nn.GELU(), nn.Linear(hidden, out_channels)
+        ) if hidden else nn.Sequential(nn.Linear(in_channels, out_channels))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (N, P, D) to prefixes (N, P, E).
+
+        Raises:
+            ValueError: If there are not P tokens.
+        """
+        if tokens.shape[1] != self.prefix_length:
+            raise ValueError(f'ProjectionMapper makes one embedding of each of {tokens.shape[1]} '
+                             f'tokens, and prefix_length={self.prefix_length}: set them alike '
+                             '(num_queries of QueryResampler)')
+        return self.layers(tokens)
+
+
 class PrefixAttention(nn.Module):
     """Multi-head self-attention, queries and keys with values each by one projection.
 

@@ -37,12 +37,13 @@ class PrefixGPTHead(AutoregressiveHead):
 
     Args:
         memory_channels: Width D of the features that the mapper reads.
-        mapper: Config of ``MLPMapper``, ``TransformerMapper`` or ``AMHTMapper``; widths and prefix
-            length are added here.
+        mapper: Config of ``MLPMapper``, ``TransformerMapper``, ``AMHTMapper`` or
+            ``ProjectionMapper``; widths and prefix length are added here.
         language_model: Arguments of ``language_models.LanguageModel``: ``pretrained`` or
-            ``config``, ``tune``, ``lora``.
-        tokenizer: Config of a tokenizer from the TOKENIZERS registry. Its start token is left out,
-            its prompt is given after the prefix, not learned and not returned.
+            ``config``, ``tune``, ``lora``, ``dtype``, ``checkpointing``.
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry. Its start token is left out
+            (``PretrainedTokenizer`` has the model read what stands before an image), its prompt is
+            given after the prefix, not learned and not returned.
         prefix_length: Number P of embeddings.
         source: ``'pooled'``, one vector a sample, or ``'tokens'``.
         normalize_prefix: Scale features to length 1 first.
@@ -83,6 +84,7 @@ class PrefixGPTHead(AutoregressiveHead):
         self.prefix_length, self.normalize_prefix = prefix_length, normalize_prefix
         self.learn_end, self.ignore_zero, self.pad_to_max = learn_end, ignore_zero, pad_to_max
         self.label_smoothing = label_smoothing
+        self.lead_ids = list(self.tokenizer.lead_ids)
         self.stop_ids += self._stops(stop_text)
         # The language model may know more ids than the tokenizer has words for.
         self.banned_ids += range(self.tokenizer.vocab_size, self.language_model.vocab_size)
@@ -103,8 +105,9 @@ class PrefixGPTHead(AutoregressiveHead):
         positions = self.language_model.positions
         if positions is None:
             return None
-        return (positions - self.prefix_length - len(self.given_ids),
-                f'after a prefix of {self.prefix_length} and {len(self.given_ids)} given tokens')
+        given = len(self.lead_ids) + len(self.given_ids)
+        return (positions - self.prefix_length - given,
+                f'after a prefix of {self.prefix_length} and {given} given tokens')
 
     def prefix(self, features: ChangeFeatures) -> Tensor:
         """Return the prefixes (N, P, E).
@@ -125,19 +128,34 @@ class PrefixGPTHead(AutoregressiveHead):
             read = functional.normalize(read, dim=-1)
         return self.mapper(read)
 
-    def forward(self, prefix: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, prefix: Tensor, ids: Tensor, scored: Tensor | None = None) -> Tensor:
         """Score every id of sentences.
 
         Args:
             prefix: One a sentence (M, P, E).
             ids: Ids (M, T), those given first.
+            scored: Mask (M, T) of the ids to score; None for all. Logits of 150,000 ids are what
+                takes the memory, so those that nobody reads are better not computed.
 
         Returns:
-            Logits (M, T, V) by which each id is predicted from the prefix and the ids before it.
+            Logits by which each id is predicted from the prefix and the ids before it: (M, T, V),
+            or (K, V) of the K ids that ``scored`` names, row by row.
         """
-        # P embeddings of the image, T - 1 of the ids; the last of the image predicts the first id.
+        # l ids before the image, P embeddings of it, T - 1 of the ids; the last of the image
+        # predicts the first id.
         words = self.language_model.embed(ids[:, :-1])
-        return self.language_model(torch.cat([prefix, words], 1), keep=ids.shape[1])
+        return self.language_model(self._joined(prefix, words), ids.shape[1], scored)
+
+    def _joined(self, prefix: Tensor, after: Tensor) -> Tensor:
+        """Return what the model reads: ids before the image, prefix (M, P, E), embeddings after it.
+        """
+        lead = self._embedded(self.lead_ids, prefix)
+        return torch.cat([lead, prefix.to(after.dtype), after], 1)
+
+    def _embedded(self, ids: list[int], prefix: Tensor) -> Tensor:
+        """Return the embeddings (M, n, E) of n ids that are given with every prefix (M, P, E)."""
+        ids = torch.tensor(ids, dtype=torch.long, device=prefix.device)
+        return self.language_model.embed(ids).expand(len(prefix), -1, -1)
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
@@ -152,15 +170,15 @@ class PrefixGPTHead(AutoregressiveHead):
             return dict(loss_caption=self.language_model(prefix, keep=1).sum() * 0,
                         accuracy=prefix.new_zeros(()))
 
-        # Logits (M * T, V) against labels (M * T); the mean is over learned tokens alone.
+        # Logits (K, V) against labels (K,): of the K learned tokens alone, over which is the mean.
         length = self.max_tokens + self.learn_end + len(self.given_ids) if self.pad_to_max else None
         ids, labels = self._labelled(flat, length, prefix.device)
-        logits = self.forward(prefix[rows], ids).flatten(0, 1).float()
-        total = functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED,
-                                         label_smoothing=self.label_smoothing, reduction='sum')
-        learned = labels.flatten() != IGNORED
-        count = learned.sum().clamp(min=1)
-        right = (logits.detach().argmax(-1) == labels.flatten()) & learned
+        learned = labels != IGNORED
+        logits, labels = self.forward(prefix[rows], ids, learned).float(), labels[learned]
+        total = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing,
+                                         reduction='sum')
+        count = max(len(labels), 1)
+        right = logits.detach().argmax(-1) == labels
         return dict(loss_caption=self.loss_weight * total / count, accuracy=right.sum() / count)
 
     def _sentences(self, data_samples: list[ChangeDataSample]) -> list[list[list[int]]]:
@@ -184,13 +202,10 @@ class PrefixGPTHead(AutoregressiveHead):
     def start(self, features: ChangeFeatures, options: Decoding
               ) -> tuple[CausalLMStep, PrefixState]:
         """Give prefix (N, P, E) and prompt to the language model."""
-        # P embeddings of the image and those of the prompt, (N, P + g, E).
-        prefix, model = self.prefix(features), self.language_model
-        if self.given_ids:
-            given = model.embed(torch.tensor(self.given_ids, device=prefix.device))
-            prefix = torch.cat([prefix, given.expand(len(prefix), -1, -1)], 1)
-        decoder = CausalLMStep(model.model, options.use_cache)
-        return decoder, decoder.start(prefix)
+        # Ids before the image, P embeddings of it and those of the prompt, (N, l + P + g, E).
+        prefix = self.prefix(features)
+        decoder = CausalLMStep(self.language_model.model, options.use_cache)
+        return decoder, decoder.start(self._joined(prefix, self._embedded(self.given_ids, prefix)))
 
     def merge(self, config: dict[str, Any]) -> dict[str, Any]:
         """Merge adapters into the language model, all of which is saved; see ``CaptionHead.merge``.
