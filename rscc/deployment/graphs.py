@@ -219,9 +219,9 @@ class PrefixGPTGraphs(DecoderGraphs):
     axes: ClassVar[dict] = {'once': {1: 'prefix'}, 'state': {2: 'written'}}
 
     def start(self, memory: Tensor) -> DecoderInputs:
-        """Return the prefix (R, P, E)."""
-        return DecoderInputs(once=[self.head.prefix(ChangeFeatures(tokens=memory,
-                                                                   pooled=memory))])
+        """Return the prefix and what stands before it (R, l + P, E)."""
+        prefix = self.head.prefix(ChangeFeatures(tokens=memory, pooled=memory))
+        return DecoderInputs(once=[self.head.opening(prefix)])
 
     def step(self, ids: Tensor, inputs: DecoderInputs) -> tuple[Tensor, list[Tensor]]:
         """Read the prefix, if there is one, and ids."""

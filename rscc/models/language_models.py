@@ -12,10 +12,15 @@ from rscc.models.adaptation import add_lora, merge_lora
 from rscc.models.pretrained import load_causal_lm, make_config
 from rscc.registry import Part
 from rscc.text import CaptionTokenizer
-from rscc.utils import did_you_mean
+from rscc.utils import did_you_mean, require
 from rscc.utils.signatures import refuse_unknown
 
 TUNES = ('frozen', 'full', 'lora')
+DTYPES = ('float32', 'bfloat16')
+#: Linear layers of queries and values, alone or with the keys, as models name them.
+ATTENTION_LAYERS = (('q_proj', 'v_proj'), ('qkv_proj', ), ('query_key_value', ), ('Wqkv', ))
+#: Rows of an embedding table beyond the tokens that published models are known to have.
+MOST_FILLING = 1024
 
 
 class LanguageModel(Part, nn.Module):
@@ -35,49 +40,52 @@ class LanguageModel(Part, nn.Module):
         tune: ``'frozen'``: in evaluation mode, no weight gradient is computed; ``'full'``;
             ``'lora'``: low-rank adapters only.
         lora: Arguments of ``add_lora``; ``target_modules`` defaults to what peft adapts in such a
-            model, GPT-2's ``c_attn`` for instance.
+            model (GPT-2's ``c_attn``, ``q_proj`` and ``v_proj`` of Qwen and Llama).
+        dtype: ``'bfloat16'`` keeps the fixed weights in half the memory; adapters stay float32.
+            CPUs without bfloat16 instructions emulate them, slowly.
+        checkpointing: Compute every layer again in the backward pass in place of keeping what it
+            computed: about a third more time for the memory of one layer.
 
     Raises:
         OSError: If nothing pretrained is found.
         TypeError: If ``lora`` or ``config`` has an unknown field; the nearest name is given.
-        ValueError: If the arguments contradict each other, the model does not know all ids of the
-            tokenizer, or it reads ahead.
+        ValueError: If the arguments contradict each other, the tokenizer does not fit the model, or
+            the model reads ahead.
     """
 
     NESTED_OPTIONS: ClassVar[dict] = dict(lora=add_lora, config=dict)
 
     def __init__(self, tokenizer: CaptionTokenizer, pretrained: str | None = None,
                  config: Mapping | None = None, tune: str = 'frozen',
-                 lora: Mapping | None = None) -> None:
+                 lora: Mapping | None = None, dtype: str = 'float32',
+                 checkpointing: bool = False) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         if (pretrained is None) == (config is None):
             raise ValueError('language_model takes either pretrained or config, found '
                              f'pretrained={pretrained!r}, config={config!r}')
-        if tune not in TUNES:
-            raise ValueError(f"language_model has no tune='{tune}', only {list(TUNES)}."
-                             f'{did_you_mean(str(tune), TUNES)}')
-        if lora and tune != 'lora':
-            raise ValueError(f"language_model has lora={dict(lora)} and tune='{tune}': set "
-                             "tune='lora', or leave lora out")
+        _check_tuning(tune, lora, dtype)
 
         # The weights, and refusal of models whose ids or direction do not fit.
-        self.model = load_causal_lm(pretrained) if pretrained else random_lm(tokenizer, config)
+        kind = getattr(torch, dtype)
+        self.model = (load_causal_lm(pretrained, kind) if pretrained else
+                      random_lm(tokenizer, config).to(kind))
         _speed_up(self.model)
         self.tune, self.published = tune, pretrained is not None
-        if self.vocab_size < tokenizer.vocab_size:
-            raise ValueError(f"the language model '{pretrained or config}' knows {self.vocab_size} "
-                             f'tokens and the tokenizer {tokenizer.vocab_size}: use the tokenizer '
-                             'it came with')
-        if reads_ahead(self.model):
-            raise ValueError(f"the language model '{pretrained or config}' is not causal: it "
-                             'attends to later tokens, as BERT does; take another model, '
-                             'or set is_decoder=True in its configuration')
+        self._check_tokenizer(tokenizer, str(pretrained or config))
+        misfit = why_unfit(self.model)
+        if misfit:
+            raise ValueError(f"the language model '{pretrained or config}' {misfit}")
 
         # What is trained: nothing, everything, or adapters beside everything.
         self.model.requires_grad_(tune == 'full')
         if tune == 'lora':
             refuse_unknown(lora or {}, add_lora, 'lora')
-            add_lora(self.model, **(lora or {}))
+            add_lora(self.model, **dict(lora or {}, target_modules=self._adapted(lora or {})))
+            for value in self.model.parameters():
+                value.data = value.data.float() if value.requires_grad else value.data
+        if checkpointing:
+            self._checkpoint()
 
         # Some models can skip the scores of positions that nobody reads.
         self._keeps = 'logits_to_keep' in inspect.signature(self.model.forward).parameters
@@ -86,6 +94,60 @@ class LanguageModel(Part, nn.Module):
         self._fixed = {name for name, value in self.model.state_dict(keep_vars=True).items()
                        if not value.requires_grad}
         self.register_state_dict_post_hook(_leave_out)
+
+    def _check_tokenizer(self, tokenizer: CaptionTokenizer, name: str) -> None:
+        """Refuse a tokenizer with other ids than the model's.
+
+        A model may know somewhat more ids than its tokenizer: Qwen2.5 has 151,936 rows for 151,665
+        tokens, so that the rows divide well.
+        """
+        ids, rows = tokenizer.vocab_size, self.vocab_size
+        if rows < ids:
+            raise ValueError(f"the language model '{name}' knows {rows} tokens and the tokenizer "
+                             f'{ids}: use the tokenizer it came with')
+        if self.published and rows - ids > max(MOST_FILLING, rows // 20):
+            raise ValueError(f"the language model '{name}' knows {rows} tokens and the tokenizer "
+                             f'only {ids}, so its ids mean other words: use the tokenizer it came '
+                             'with')
+
+    def _adapted(self, lora: Mapping) -> Any:
+        """Return which layers get adapters: those that are named, else peft's choice.
+
+        peft knows the usual models by name; queries and values are its choice in nearly all.
+        """
+        named = lora.get('target_modules')
+        known = require('peft', 'model.lora').utils.constants
+        kind = self.model.config.model_type
+        if named is not None or kind in (
+                known.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING):
+            return named
+        layers = {name.rpartition('.')[2] for name, part in self.model.named_modules()
+                  if isinstance(part, nn.Linear)}
+        choice = next((names for names in ATTENTION_LAYERS if set(names) <= layers), None)
+        if choice is None:
+            raise ValueError(f"nobody knows which layers of a '{kind}' model to adapt: name some "
+                             f'of {sorted(layers)} in lora=dict(target_modules=[...])')
+        return list(choice)
+
+    def _checkpoint(self) -> None:
+        """Have the layers computed again in the backward pass."""
+        if not getattr(self.model, 'supports_gradient_checkpointing', False):
+            raise ValueError(f'{type(self.model).__name__} has no layers that can be computed '
+                             'again in the backward pass: set checkpointing=False')
+        self.model.activation_checkpointing_enable(dict(use_reentrant=False))
+        # A need of the other kind of checkpointing alone: gradients of all words.
+        self.model.disable_input_require_grads()
+        # A layer computes again in training mode only, which in a frozen model it alone has: what
+        # it drops itself (OPT), not by a layer of its own below, is switched off.
+        for layer in self._again() if self.tune == 'frozen' else ():
+            for name, value in vars(layer).items():
+                if 'drop' in name and isinstance(value, float):
+                    setattr(layer, name, 0.0)
+
+    def _again(self) -> list[nn.Module]:
+        """Return the layers that are computed again in the backward pass."""
+        return [layer for layer in self.model.modules()
+                if getattr(layer, 'gradient_checkpointing', False)]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -112,6 +174,8 @@ class LanguageModel(Part, nn.Module):
         super().train(mode)
         if self.tune == 'frozen':
             self.model.eval()
+        for layer in self._again() if self.checkpointing else ():
+            layer.training = mode  # its own mode alone tells whether it is computed again
         return self
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -149,6 +213,9 @@ class LanguageModel(Part, nn.Module):
         Returns:
             The config that builds it, with no need of published weights.
         """
+        # Adapters are float32: added to weights of bfloat16 they would be rounded away.
+        if self.tune == 'lora':
+            self.model.float()
         merge_lora(self.model)
         self.published, self.tune = False, 'frozen'
         self.model.requires_grad_(False)
@@ -156,7 +223,8 @@ class LanguageModel(Part, nn.Module):
         fields = self.model.config.to_diff_dict()
         for name in ('transformers_version', 'architectures', 'dtype', '_name_or_path'):
             fields.pop(name, None)
-        return dict(config=fields, tune='frozen')
+        halved = dict(dtype='bfloat16') if self.dtype is torch.bfloat16 else {}
+        return dict(config=fields, tune='frozen', **halved)
 
     def left_out(self) -> list[str]:
         """Return the names below ``model`` that checkpoints do not hold."""
@@ -176,6 +244,21 @@ class LanguageModel(Part, nn.Module):
         elif any(not _same(state_dict[name], names[name]) for name in given):
             self.published = False
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_tuning(tune: str, lora: Mapping | None, dtype: str) -> None:
+    """Refuse options that are unknown, or contradict each other."""
+    for name, value, known in (('tune', tune, TUNES), ('dtype', dtype, DTYPES)):
+        if value not in known:
+            raise ValueError(f"language_model has no {name}='{value}', only {list(known)}."
+                             f'{did_you_mean(str(value), known)}')
+    if lora and tune != 'lora':
+        raise ValueError(f"language_model has lora={dict(lora)} and tune='{tune}': set "
+                         "tune='lora', or leave lora out")
+    if tune == 'full' and dtype != 'float32':
+        raise ValueError(f"language_model has tune='full' and dtype='{dtype}', in which small "
+                         'updates of weights are lost: keep them in float32 and compute in '
+                         f"{dtype} (tools/train.py --amp), or set tune='lora'")
 
 
 def _leave_out(module: LanguageModel, state_dict: dict[str, Tensor], prefix: str,
@@ -202,14 +285,24 @@ def _contiguous(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 
 
 @torch.no_grad()
-def reads_ahead(model: nn.Module) -> bool:
-    """Whether scores after the first of two ids depend on the second."""
+def why_unfit(model: nn.Module) -> str:
+    """Return what keeps a model from continuing a prefix, or ''."""
     # Two rows that differ in their second id: a causal model scores both alike after the first.
     mode, ids = model.training, torch.tensor([[0, 0], [0, 1]])
     embedded = model.get_input_embeddings()(ids)
-    one, other = model.eval()(inputs_embeds=embedded, use_cache=False).logits[:, 0]
+    output = model.eval()(inputs_embeds=embedded, use_cache=True)
     model.train(mode)
-    return not torch.allclose(one, other, atol=1e-5)
+    one, other = output.logits[:, 0].float()
+    # A few roundings apart, as coarse as the weights are.
+    coarse = 4 * torch.finfo(embedded.dtype).eps * float(one.abs().max())
+    if not torch.allclose(one, other, atol=max(1e-5, coarse)):
+        return ('is not causal: it attends to later tokens, as BERT does; take another model, or '
+                'set is_decoder=True in its configuration')
+    # What a search of beams rearranges; models without attention (Mamba) have something else.
+    if not hasattr(output.get('past_key_values'), 'reorder_cache'):
+        return ('keeps no keys and values of the tokens that it has read, as models without '
+                'attention do (Mamba, RWKV); take another model')
+    return ''
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -57,11 +57,12 @@ def load_blip(name_or_path: str) -> nn.Module:
     return _complete(blip.BlipForConditionalGeneration, name_or_path, 'a BLIP captioning model')
 
 
-def load_causal_lm(name_or_path: str) -> nn.Module:
-    """Load a causal language model (GPT-2, any other of transformers) in float32.
+def load_causal_lm(name_or_path: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Load a causal language model (GPT-2, any other of transformers).
 
     Args:
         name_or_path: Hub name, or a folder with ``config.json`` and the weights.
+        dtype: Of the weights, whatever they are stored in.
 
     Returns:
         The model with its language-model head, in evaluation mode.
@@ -72,7 +73,9 @@ def load_causal_lm(name_or_path: str) -> nn.Module:
     """
     auto = compat.import_transformers().AutoModelForCausalLM
     # Code that a repository brings along is never run.
-    return _complete(auto, name_or_path, 'a causal language model', trust_remote_code=False).float()
+    model = _complete(auto, name_or_path, 'a causal language model', trust_remote_code=False,
+                      dtype=dtype)
+    return model.to(dtype)
 
 
 def _complete(model_class: type, name_or_path: str, kind: str, **options: Any) -> nn.Module:

@@ -144,13 +144,14 @@ class PrefixGPTHead(AutoregressiveHead):
         # l ids before the image, P embeddings of it, T - 1 of the ids; the last of the image
         # predicts the first id.
         words = self.language_model.embed(ids[:, :-1])
-        return self.language_model(self._joined(prefix, words), ids.shape[1], scored)
+        return self.language_model(torch.cat([self.opening(prefix), words], 1), ids.shape[1],
+                                   scored)
 
-    def _joined(self, prefix: Tensor, after: Tensor) -> Tensor:
-        """Return what the model reads: ids before the image, prefix (M, P, E), embeddings after it.
+    def opening(self, prefix: Tensor) -> Tensor:
+        """Return what the model reads up to the image: l ids and prefixes (M, P, E), (M, l + P, E).
         """
         lead = self._embedded(self.lead_ids, prefix)
-        return torch.cat([lead, prefix.to(after.dtype), after], 1)
+        return torch.cat([lead, prefix.to(lead.dtype)], 1)
 
     def _embedded(self, ids: list[int], prefix: Tensor) -> Tensor:
         """Return the embeddings (M, n, E) of n ids that are given with every prefix (M, P, E)."""
@@ -205,7 +206,8 @@ class PrefixGPTHead(AutoregressiveHead):
         # Ids before the image, P embeddings of it and those of the prompt, (N, l + P + g, E).
         prefix = self.prefix(features)
         decoder = CausalLMStep(self.language_model.model, options.use_cache)
-        return decoder, decoder.start(self._joined(prefix, self._embedded(self.given_ids, prefix)))
+        return decoder, decoder.start(
+            torch.cat([self.opening(prefix), self._embedded(self.given_ids, prefix)], 1))
 
     def merge(self, config: dict[str, Any]) -> dict[str, Any]:
         """Merge adapters into the language model, all of which is saved; see ``CaptionHead.merge``.

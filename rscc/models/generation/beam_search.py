@@ -92,8 +92,7 @@ class NextScores:
         if options.min_tokens:
             self.bans.append(library.MinNewTokensLengthLogitsProcessor(
                 given, options.min_tokens, stop_ids))
-        if banned:
-            self.bans.append(library.SuppressTokensLogitsProcessor(banned, device))
+        self.banned = torch.tensor(list(banned), dtype=torch.long, device=device)
 
         # The distribution that is drawn from.
         self.warpers = library.LogitsProcessorList()
@@ -121,8 +120,8 @@ class NextScores:
         if self.penalty is not None:
             # As transformers does: on logits where one id is chosen, on log-probabilities of beams.
             scores = self.penalty(written, logits.float() if self.on_logits else logprobs)
-        if self.bans:
-            allowed = self.bans(written, scores)
+        if self.bans or len(self.banned):
+            allowed = self.bans(written, scores).index_fill(1, self.banned, -torch.inf)
             # Where nothing is left to say, the sentence may end.
             stuck = allowed.isneginf().all(1, keepdim=True)
             scores = allowed.index_copy(1, self.stop_ids, torch.where(
