@@ -54,6 +54,14 @@ class Part:
         """
         return next(filter(None, (need.misfit(self.title, given) for need in self.needs())), '')
 
+    def learning_rates(self) -> dict[str, float]:
+        """Return peak learning rates of the part's own parameters that have a scale of their own.
+
+        Keys are names inside the part. ``GroupedConstructor`` gives them these in place of the
+        config's, and no weight decay.
+        """
+        return {}
+
     def describe_last_batch(self) -> str:
         """Return what a report of a non-finite loss should know of the last batch, or ''."""
         return ''

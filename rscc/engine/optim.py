@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from rscc.engine.distributed import unwrapped
 from rscc.engine.precision import reduced_dtype
 from rscc.models.encoders.base import Encoder
-from rscc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
+from rscc.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    Part,
+)
 from rscc.utils import did_you_mean
 from rscc.utils.names import matching_names
 
@@ -95,7 +101,8 @@ class GroupedConstructor:
     them, and matches by substring (``encoder.`` is also part of BLIP's text decoder).
 
     Here vectors and scalars (biases, norms) never decay unless told to, and parameters that are
-    frozen when training starts are left out.
+    frozen when training starts are left out. What a part gives a rate of its own
+    (:meth:`rscc.registry.Part.learning_rates`) has that rate, and never decays.
 
     With ``layer_decay`` d, layers of a pretrained encoder learn the slower the nearer they are to
     the image: of n layers, layer i at d**(n - i) times the rate, and what stands behind the encoder
@@ -149,6 +156,7 @@ class GroupedConstructor:
             ``layer``, what they are in words.
         """
         matching_names((name for name, _ in model.named_parameters()), list(self.custom))
+        own = _own_rates(model)
         layers = {} if self.layer_decay is None else encoder_layers(model)
         found: dict[tuple[float, float, str], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
@@ -156,12 +164,12 @@ class GroupedConstructor:
                 continue
             factors = next((factors for pattern, factors in self.custom.items()
                             if re.search(pattern, name)), {})
-            rate, layer = lr * factors.get('lr_mult', 1.0), ''
+            rate, layer = own.get(name, lr) * factors.get('lr_mult', 1.0), ''
             if self.layer_decay is not None:
                 depth, count = layers.get(name, (None, 0))
                 layer = 'the rest' if depth is None else f'layer {depth} of {count} of the encoder'
                 rate *= 1.0 if depth is None else self.layer_decay ** (count - depth)
-            decays = parameter.ndim > 1 or self.decay_vectors
+            decays = (parameter.ndim > 1 or self.decay_vectors) and name not in own
             decay = weight_decay * factors.get('decay_mult', 1.0) if decays else 0.0
             found.setdefault((rate, decay, layer), []).append(parameter)
         return [{'params': parameters, 'lr': rate, 'weight_decay': decay}
@@ -190,6 +198,13 @@ def encoder_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
                          f'{silent}: leave it out, give rates by custom_keys, or take TimmEncoder, '
                          'CLIPViT, CLIPResNet or BlipViT')
     return found
+
+
+def _own_rates(model: nn.Module) -> dict[str, float]:
+    """Return the rates that parts ask for, by the name of the parameter in the model."""
+    return {f'{place}.{name}' if place else name: rate
+            for place, part in model.named_modules() if isinstance(part, Part)
+            for name, rate in part.learning_rates().items()}
 
 
 def _refuse_others(options: dict, known: tuple[str, ...], where: str) -> None:

@@ -6,7 +6,7 @@ Parts are built from their configs, compared with each other, and run in one ord
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.fusion.base import Fusion
+from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconcile
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS, Part
@@ -96,7 +97,8 @@ class ChangeInterpreter(Part, BaseModel):
     Widths that say ``'auto'`` in the config of a fusion, neck or head (``channels``,
     ``in_channels``, ``feature_strides``, ``memory_channels``) are those of what comes before.
 
-    Losses returned: those of the heads, prefixed ``change.``, ``caption.`` and ``flag.``.
+    Losses returned: those of the heads, prefixed ``change.``, ``caption.`` and ``flag.``, after
+    ``loss_weighting``.
 
     Args:
         encoder: Config of a frame encoder, or of a backbone by scope (``mmseg.ResNet``).
@@ -110,6 +112,8 @@ class ChangeInterpreter(Part, BaseModel):
         lora: Fields of peft's ``LoraConfig``; everything but the adapters and ``train`` (a list of
             regular expressions) is then fixed.
         test_cfg: Fields of ``TestTime``: windows and views of change maps.
+        loss_weighting: Config of what weighs the losses of the heads against each other,
+            ``FixedWeights`` or ``UncertaintyWeights``; by default they are summed as they are.
         data_preprocessor: Config, ``ChangeDataPreprocessor`` unless given.
         init_cfg: MMEngine's initialisation config.
     """
@@ -120,8 +124,8 @@ class ChangeInterpreter(Part, BaseModel):
                  caption_head: dict | None = None, flag_head: dict | None = None,
                  neck: dict | None = None, prompter: dict | None = None,
                  freeze: Sequence[str] = (), lora: dict | None = None,
-                 test_cfg: Mapping | None = None, data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 test_cfg: Mapping | None = None, loss_weighting: dict | None = None,
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         preprocessor = data_preprocessor or dict(type='ChangeDataPreprocessor')
         super().__init__(data_preprocessor=MODELS.build(preprocessor), init_cfg=init_cfg)
         if change_head is None and caption_head is None and flag_head is None:
@@ -146,6 +150,8 @@ class ChangeInterpreter(Part, BaseModel):
         if lora:
             refuse_unknown(lora, add_lora, 'lora')
             add_lora(self, **lora)
+        # Behind the adapters, which fix all that is there: variances are learned beside them.
+        self.loss_weighting = self._build_weighting(loss_weighting) if loss_weighting else None
         apply_freeze(self, freeze)
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.channels_last:
@@ -165,6 +171,11 @@ class ChangeInterpreter(Part, BaseModel):
         """Return the same behind the neck, if there is one."""
         fused = self._fused(steps)
         return fused if self.neck is None else after_neck(self.neck, fused)
+
+    def _build_weighting(self, config: Mapping) -> LossWeighting:
+        """Build what weighs the losses of the heads that are there."""
+        heads = [head for head in HEADS if getattr(self, f'{head}_head') is not None]
+        return MODELS.build({**config, 'heads': heads})
 
     def _agree_on_images(self) -> None:
         """Have images of the encoder's bands prepared as its weights were trained to see them."""
@@ -197,6 +208,11 @@ class ChangeInterpreter(Part, BaseModel):
         others = [head for head in (self.caption_head, self.flag_head)
                   if isinstance(head, Part)]
         return together(others, self._fused, steps)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
+        """Take checkpoints that were trained with another weighting of the losses, or with none."""
+        reconcile(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def train(self, mode: bool = True) -> 'ChangeInterpreter':
         """Switch the mode; modules that are fixed as a whole stay in evaluation mode."""
@@ -263,15 +279,18 @@ class ChangeInterpreter(Part, BaseModel):
             data_samples: N samples with masks, captions or flags.
         """
         features = self.extract(inputs, self.name_classes(inputs, data_samples))
-        # Each head adds its losses under its own prefix; MMEngine sums what is named a loss.
-        losses = {}
+        losses: HeadLosses = {}
         if self.change_head is not None:
-            losses |= _prefixed('change', self._change_loss(features, data_samples))
+            losses['change'] = self._change_loss(features, data_samples)
         if self.caption_head is not None:
-            losses |= _prefixed('caption', self.caption_head.loss(features, data_samples))
+            losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
-            losses |= _prefixed('flag', self.flag_head.loss(features, data_samples))
-        return losses
+            losses['flag'] = self.flag_head.loss(features, data_samples)
+        if self.loss_weighting is not None:
+            losses = self.loss_weighting(losses)
+        # Every head has a prefix of its own; MMEngine sums what is named a loss.
+        return {f'{head}.{name}': value for head, values in losses.items()
+                for name, value in values.items()}
 
     def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> dict[str, Tensor]:
@@ -397,10 +416,6 @@ def _check_kind(name: str, part: object, kind: type) -> None:
         raise TypeError(f'{name}={type(part).__name__} does not derive from '
                         f'{kind.__module__}.{kind.__name__}, which says what such a part gives and '
                         'reads (see docs/en/models.md#adding-a-part)')
-
-
-def _prefixed(name: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f'{name}.{key}': value for key, value in losses.items()}
 
 
 def _bare_sample(inputs: Tensor) -> ChangeDataSample:
