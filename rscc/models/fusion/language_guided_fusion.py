@@ -165,7 +165,8 @@ class LanguageGuidedFusion(Fusion):
     decoder(text, image)``), and compared with every position; these score maps join the features of
     one level. Per level: an FPN fuses both dates and DFC adds their differences.
 
-    For caption heads the visual tokens are handed on: earlier, later, and their difference.
+    For caption heads the visual tokens are handed on: earlier, later, and their difference. Nothing
+    marks which are which; a model that writes sentences takes another fusion as its ``memory``.
 
     Args:
         in_channels: Channels of the encoder's maps, fine to coarse, without score maps.
@@ -179,13 +180,16 @@ class LanguageGuidedFusion(Fusion):
         neck: Config of the neck over the joined dates; ``mmseg.FPN`` unless given.
         prompts_at_test: ``'own'`` class names for each date, as in training; ``'from'`` gives both
             dates those of the earlier one, as the published evaluation did by mistake.
+        memory: Config of the fusion whose tokens and pooled vectors caption and flag heads read in
+            place of those above, ``DifferenceFusion`` for instance; it reads the encoder's.
     """
     otherwise = 'SingleFrame for one'
 
     def __init__(self, in_channels: Sequence[int], text_channels: int, prompt_encoder: Mapping,
                  context_decoder: Mapping | None = None, score_level: int = -1,
                  channels: int = 256, reduction: int = 16, gamma: float = 1e-4,
-                 neck: Mapping | None = None, prompts_at_test: str = 'own') -> None:
+                 neck: Mapping | None = None, prompts_at_test: str = 'own',
+                 memory: Mapping | None = None) -> None:
         super().__init__()
         if prompts_at_test not in PROMPTS_AT_TEST:
             raise ValueError(f"prompts_at_test is one of {list(PROMPTS_AT_TEST)}, found "
@@ -210,6 +214,7 @@ class LanguageGuidedFusion(Fusion):
             num_outs=len(widths)))
         self.levels = nn.ModuleList(
             DifferenceCompensation(width, channels, reduction) for width in widths)
+        self.memory = MODELS.build(memory) if memory else None
         self.register_buffer('fixed_texts', None, persistent=False)
 
     @torch.no_grad()
@@ -231,7 +236,7 @@ class LanguageGuidedFusion(Fusion):
 
     def misfit(self, given: FeatureSpec) -> str:
         """Also compare the stride of the level that score maps join with that of the tokens."""
-        misfit = super().misfit(given)
+        misfit = super().misfit(given) or (self.memory.misfit(given) if self.memory else '')
         if misfit or not given.strides or given.token_stride is None:
             return misfit
         stride, level = given.strides[self.score_level], self.score_level
@@ -244,6 +249,8 @@ class LanguageGuidedFusion(Fusion):
     def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
         """Return maps of one width, texts, and three times the width of the texts pooled.
 
+        With a ``memory`` tokens and pooled vectors are as wide as it makes them.
+
         Raises:
             ValueError: If the neck inside gives maps of another width or number.
         """
@@ -255,16 +262,17 @@ class LanguageGuidedFusion(Fusion):
         misfit = Need('maps', maps, 'channels').misfit('LanguageGuidedFusion', fused)
         if misfit:
             raise ValueError(misfit)
-        return replace(frames, source='LanguageGuidedFusion', maps=maps,
-                       pooled=times(3, self.text_channels), text=self.text_channels,
-                       time_steps=time_steps)
+        memory = (replace(frames, pooled=times(3, self.text_channels)) if self.memory is None else
+                  self.memory.gives(replace(frames, maps=(), strides=()), time_steps))
+        return replace(memory, source='LanguageGuidedFusion', maps=maps, strides=frames.strides,
+                       text=self.text_channels, time_steps=time_steps)
 
     def fuse(self, features: FrameFeatures) -> ChangeFeatures:
         """Fuse two dates.
 
         Returns:
             ``maps`` (N, channels, h_i, w_i), ``text`` (N, 2, 2, C), ``tokens`` (N, 3*h*w, C),
-            ``pooled`` (N, 3*C).
+            ``pooled`` (N, 3*C); the last two as ``memory`` makes them, if there is one.
         """
         # Texts of every date that have seen its image, (N, 2, 2, C); a class token has no place.
         rows, columns = features.token_grid
@@ -279,10 +287,19 @@ class LanguageGuidedFusion(Fusion):
         fused = self.neck([level.flatten(1, 2) for level in maps])
         compensated = [layer(level[:, 0], level[:, 1], both) for layer, level, both in
                        zip(self.levels, maps, fused, strict=True)]
-        # For other heads: earlier, later and their difference, of tokens and of pooled vectors.
-        memory, pooled = _with_difference(tokens), _with_difference(features.pooled[:, :, None])
-        return ChangeFeatures(compensated, memory, pooled.flatten(1), text,
-                              group_grid(features, 3))
+        # For other heads: tokens and pooled vectors, without the maps, which they do not read.
+        others = self._memory(replace(features, maps=[], tokens=tokens))
+        return replace(others, maps=compensated, text=text)
+
+    def _memory(self, features: FrameFeatures) -> ChangeFeatures:
+        """Return tokens and pooled vectors of both dates for heads that read these."""
+        if self.memory is not None:
+            return self.memory(features)
+        # Earlier, later and their difference.
+        tokens = _with_difference(features.tokens)
+        pooled = _with_difference(features.pooled[:, :, None])
+        return ChangeFeatures(tokens=tokens, pooled=pooled.flatten(1),
+                              token_grid=group_grid(features, 3))
 
     def guide(self, tokens: Tensor, pooled: Tensor, prompts: list[list[list[str]]]) -> Tensor:
         """Return the texts of every date, updated by its image.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from testers import assert_gradient_reaches_everything, generator, tensors_of
 
+from rscc.models.contracts import FeatureSpec
 from rscc.models.fusion.language_guided_fusion import ContextDecoder, DifferenceCompensation
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
@@ -104,6 +105,47 @@ def test_shapes_and_gradients():
     assert fused.tokens.shape == (2, 18, 16) and fused.pooled.shape == (2, 48)
     loss = sum(value.square().sum() for value in tensors_of(fused))
     assert_gradient_reaches_everything(fusion, loss)
+
+
+MEMORY = dict(type='DifferenceFusion', channels=16, zero_init=False, position=True)
+
+
+def test_another_fusion_makes_the_memory_and_leaves_maps_and_texts_alone():
+    given, plain, other = features(), build_fusion(), build_fusion(memory=MEMORY)
+    other.load_state_dict(plain.state_dict(), strict=False)
+    fused, expected = other(given), plain(given)
+    for one, two in zip([*fused.maps, fused.text], [*expected.maps, expected.text], strict=True):
+        torch.testing.assert_close(one, two)
+    memory = other.memory(given)
+    assert torch.equal(fused.tokens, memory.tokens) and torch.equal(fused.pooled, memory.pooled)
+    assert fused.token_grid == expected.token_grid == (3, 3, 2)
+    loss = sum(value.square().sum() for value in tensors_of(fused))
+    assert_gradient_reaches_everything(other, loss)
+
+
+def test_exchanged_dates_exchange_the_plain_memory_and_not_one_with_marks():
+    given = features()
+    exchanged = dataclasses.replace(given, tokens=given.tokens.flip(1))
+    plain, marked = build_fusion(), build_fusion(memory=MEMORY)
+    torch.nn.init.normal_(marked.memory.date_embedding.weight)
+
+    def earlier(fusion, frames, part):  # tokens of one date among those of the memory
+        return fusion(frames).tokens[:, 6 * part:6 * part + 6]
+
+    torch.testing.assert_close(earlier(plain, given, 0), earlier(plain, exchanged, 1))
+    assert not torch.allclose(earlier(marked, given, 0), earlier(marked, exchanged, 1), atol=0.1)
+
+
+def test_a_memory_declares_its_widths_and_is_compared_with_the_encoder():
+    frames = FeatureSpec('Towers', maps=(8, 10, 12), strides=(8, 16, 32), tokens=16,
+                         token_stride=32, placed=True, pooled=16)
+    resampled = dict(type='QueryResampler', fusion=MEMORY, channels=16, num_queries=5, num_heads=2)
+    given = build_fusion(memory=resampled).gives(frames, 2)
+    assert (given.tokens, given.pooled, given.text, given.maps) == (16, 48, 16, (12, 12, 12))
+    assert given.source == 'LanguageGuidedFusion' and given.strides == (8, 16, 32)
+    assert build_fusion(memory=resampled)(features()).tokens.shape == (2, 5, 16)
+    misfit = build_fusion(memory=MEMORY | dict(channels=8)).misfit(frames)
+    assert 'DifferenceFusion reads tokens of width 8 (channels) and Towers gives 16' in misfit
 
 
 @torch.no_grad()
