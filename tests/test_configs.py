@@ -28,8 +28,8 @@ ALIASES = sorted(path.name for path in (ROOT / 'configs').glob('*.py')
 CONFIGS = sorted({path.name for path in (ROOT / 'configs').glob('*.py')} - set(ALIASES))
 WORDS = ['a', 'house', 'has', 'been', 'built', 'the', 'scene', 'is', 'same', 'as', 'before']
 VOCABULARIES = [f'{folder}_{language}.json' for language in ('en', 'zh') for folder in (
-    'synth/vocab', 'synth/vocab_scene', 'LEVIR-CC/vocab', 'Sydney_captions/vocab',
-    'UCM_captions/vocab', 'RSICD/vocab')]
+    'synth/vocab', 'synth/vocab_scene', 'LEVIR-CC/vocab', 'LEVIR-MCI-dataset/vocab',
+    'Sydney_captions/vocab', 'UCM_captions/vocab', 'RSICD/vocab')]
 BASE_WIDTH, TINY_WIDTH = 768, 48  # both divide by the twelve heads of BLIP-base
 # CLIP's towers an eighth as wide, from random weights.
 TINY_CLIP = {'CLIPResNet': dict(layers=(1, 1, 1, 1), width=8, pretrained=None),
@@ -144,6 +144,9 @@ def test_the_published_configs_are_there():
     promised = {'blip_levircc.py', 'blip_levirmci.py', 'blip_dubaicc.py', 'blip_rsicd.py',
                 'blip_synth.py', 'changeclip_rn50_synth.py', 'kdrscc_levircc.py',
                 'kdrscc_plus_levircc.py', 'kdrscc_synth.py', 'kdrscc_faithful_synth.py'}
+    promised |= {'changeclip_caption_levirmci.py', 'changeclip_caption_synth.py'}
+    promised |= {f'compare_{head}_synth.py' for head in ('attention', 'blip', 'karras',
+                                                         'prefix_gpt')}
     promised |= {f'changeclip_{tower}_{data}.py' for tower in ('rn50', 'vit')
                  for data in ('sysu', 'levircd', 'levircdplus', 'whucd', 'cdd')}
     assert promised <= set(CONFIGS)
@@ -224,6 +227,16 @@ def test_a_config_builds_a_model_that_learns_and_predicts_on_its_data(load, tiny
         assert answer.pred_sem_seg.data.shape == answer.gt_sem_seg.data.shape
     if 'flag' in heads:
         assert 0.0 <= answer.pred_change_score <= 1.0
+
+
+def test_compared_heads_share_everything_but_the_head(load):
+    configs = [load(name).to_dict() for name in CONFIGS if name.startswith('compare_')]
+    heads = [cfg['model'].pop('caption_head')['type'] for cfg in configs]
+    assert len(configs) == 4 == len(set(heads))
+    for cfg in configs:
+        cfg.pop('custom_hooks')  # KD-RSCC draws its sentences with averaged weights
+        assert cfg == configs[0]
+    assert set(configs[0]['model']) == {'type', 'data_preprocessor', 'encoder', 'fusion'}
 
 
 @pytest.mark.parametrize('name', CONFIGS)
