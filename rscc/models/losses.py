@@ -1,7 +1,9 @@
-"""Losses of change maps: cross entropy with ignored pixels, and focal loss.
+"""Losses of change maps: cross entropy with ignored pixels, focal loss, and Dice loss.
 
-Paper: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017,
-https://arxiv.org/abs/1708.02002, equation 5, with a softmax over the classes.
+Papers: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017,
+https://arxiv.org/abs/1708.02002, equation 5, with a softmax over the classes; Milletari et al.,
+V-Net, 3DV 2016, https://arxiv.org/abs/1606.04797 (Dice), in the form of BTC: Rolih et al., TGRS
+2025, https://arxiv.org/abs/2507.03367.
 """
 from collections.abc import Sequence
 
@@ -92,3 +94,55 @@ class FocalLoss(nn.Module):
         if self.class_weight is not None:
             loss = loss * self.class_weight[target.where(valid, 0)]
         return self.loss_weight * (loss * valid).sum() / valid.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class DiceLoss(nn.Module):
+    """``1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth)`` over all pixels of a batch.
+
+    One quotient for the whole batch, so that an unchanged image beside changed ones costs what its
+    false alarms add. MMSegmentation's takes one quotient an image and averages them, squares p and
+    y below the line unless ``naive_dice`` is set, ignores a class but no pixel, and with a single
+    channel takes class 0, "unchanged", for the foreground.
+
+    Args:
+        smooth: Added above and below the line; without a changed pixel the loss is then near 0 as
+            soon as next to nothing is predicted.
+        loss_weight: Factor of the whole loss.
+        loss_name: Its key among the losses.
+    """
+
+    def __init__(self, smooth: float = 1.0, loss_weight: float = 1.0,
+                 loss_name: str = 'loss_dice') -> None:
+        super().__init__()
+        if smooth <= 0:
+            raise ValueError(f'smooth must be positive, found {smooth}: without it a batch that '
+                             'has no changed pixel divides 0 by 0')
+        self.smooth, self.loss_weight, self.loss_name = smooth, loss_weight, loss_name
+
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None,
+                ignore_index: int = 255) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            logits: Logit of "changed" (N, 1, H, W).
+            target: 1 where changed, else 0, int64 (N, H, W).
+            weight: Weight of each pixel (N, H, W), or None.
+            ignore_index: Label of pixels that do not count; 0 is returned where none counts.
+
+        Raises:
+            ValueError: If there is not one logit a pixel.
+        """
+        if logits.shape[1] != 1:
+            raise ValueError(f'DiceLoss reads one logit a pixel, found {logits.shape[1]} channels: '
+                             'set out_channels=1 of the head beside num_classes=2')
+        valid = (target != ignore_index).float()
+        if weight is not None:
+            valid = valid * weight
+        # p and y of the pixels that count, 0 elsewhere, both (N, H, W).
+        probability = logits[:, 0].float().sigmoid() * valid
+        changed = (target == 1) * valid
+        # With `weight` w, sums are those of w p y, w p and w y.
+        overlap = (probability * (target == 1)).sum()
+        total = probability.sum() + changed.sum()
+        return self.loss_weight * (1 - (2 * overlap + self.smooth) / (total + self.smooth))

@@ -1,4 +1,4 @@
-"""Base class of fusions, and the simple ones: single frame, concatenation, difference.
+"""Base class of fusions, and the simple ones: single frame, concatenation, differences.
 
 The signed difference is what KD-RSCC conditions its captions on: Yu, Ma, Qiao, IEEE GRSL 22 (2025),
 https://doi.org/10.1109/LGRS.2025.3608489.
@@ -15,6 +15,7 @@ from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS, Part
 from rscc.structures import ChangeFeatures, FrameFeatures
+from rscc.utils import did_you_mean
 
 
 class Fusion(Part, nn.Module, metaclass=ABCMeta):
@@ -298,3 +299,72 @@ class SignedDifference(Fusion):
                               tokens=tokens[:, 0] - tokens[:, 1],
                               pooled=difference_vector(features),
                               token_grid=group_grid(features, 1))
+
+
+@MODELS.register_module()
+class MapFusion(Fusion):
+    """Fuse both dates level by level: their difference, or both side by side along channels.
+
+    The plain way of change detectors. BTC (Rolih et al., TGRS 2025,
+    https://arxiv.org/abs/2507.03367) takes the signed difference, FC-Siam-diff the absolute one and
+    FC-Siam-conc both dates (Daudt et al., ICIP 2018, https://arxiv.org/abs/1810.08462). Tokens, for
+    a caption head beside, are fused as the maps are. There are no parameters.
+
+    Args:
+        kind: ``'signed'``, F_from - F_to; ``'absolute'``, its absolute value, which is the same
+            with the dates exchanged; ``'concat'``, F_from and F_to, twice as wide.
+        coarsest: ``'fused'`` treats the coarsest map as all others; ``'to'`` takes that of the
+            later date alone, as the decoder of FC-Siam does.
+    """
+    kinds = ('signed', 'absolute', 'concat')
+
+    def __init__(self, kind: str = 'signed', coarsest: str = 'fused') -> None:
+        super().__init__()
+        for name, value, known in (('kind', kind, self.kinds),
+                                   ('coarsest', coarsest, ('fused', 'to'))):
+            if value not in known:
+                raise ValueError(f"{name} of MapFusion is one of {list(known)}, found '{value}'."
+                                 f'{did_you_mean(value, known)}')
+        self.kind, self.coarsest = kind, coarsest
+
+    def needs(self) -> Sequence[Need]:
+        """Return maps of any width."""
+        return [Need('maps')]
+
+    def gives(self, frames: FeatureSpec, time_steps: int) -> FeatureSpec:
+        """Return maps and tokens as wide as they come, or twice as wide for ``'concat'``."""
+        copies = 2 if self.kind == 'concat' else 1
+        maps = times(copies, frames.maps)
+        if maps and self.coarsest == 'to':
+            maps = (*maps[:-1], frames.maps[-1])
+        # Without tokens there is no strongest difference, and so no pooled vector.
+        pooled = difference_width(frames) if frames.tokens else frames.tokens
+        return replace(frames, source='MapFusion', maps=maps, tokens=times(copies, frames.tokens),
+                       pooled=pooled, time_steps=time_steps)
+
+    def fuse(self, features: FrameFeatures) -> ChangeFeatures:
+        """Fuse a pair.
+
+        Args:
+            features: Maps (N, 2, C_i, h_i, w_i); tokens (N, 2, L, C) or None.
+
+        Returns:
+            Maps (N, C_i, h_i, w_i), 2 * C_i channels for ``'concat'``; tokens (N, L, C) likewise;
+            pooled (N, 3C) as ``difference_vector`` describes, where there are tokens.
+        """
+        maps = [self._pair(level, 1) for level in features.maps]
+        if self.coarsest == 'to':
+            maps[-1] = features.maps[-1][:, 1]
+        if features.tokens is None:
+            return ChangeFeatures(maps=maps)
+        return ChangeFeatures(maps=maps, tokens=self._pair(features.tokens, -1),
+                              pooled=difference_vector(features),
+                              token_grid=group_grid(features, 1))
+
+    def _pair(self, feature: Tensor, channels: int) -> Tensor:
+        """Fuse one feature (N, 2, ...); ``channels`` is their axis once the dates are apart."""
+        earlier, later = feature.unbind(1)
+        if self.kind == 'concat':
+            return torch.cat([earlier, later], channels)
+        difference = earlier - later
+        return difference.abs() if self.kind == 'absolute' else difference

@@ -1,0 +1,13 @@
+"""A small BTC detector on the built-in dataset, encoder from ImageNet: minutes on two CPU cores."""
+_base_ = [
+    './_base_/models/btc_light.py',
+    './_base_/datasets/synth_cd.py',
+    './_base_/schedules/adamw_synth.py',
+    './_base_/runtime.py',
+]
+train_cfg = dict(max_epochs=2, val_interval=1)
+# Pretrained weights move slower than the new parts.
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3),
+    paramwise_cfg=dict(custom_keys={r'^encoder\.': dict(lr_mult=0.3)}))
+default_hooks = dict(checkpoint=dict(save_best='change/F1_changed'))
