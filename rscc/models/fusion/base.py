@@ -15,7 +15,7 @@ from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.positions import check_position_width, sine_positions
 from rscc.registry import MODELS, Part
 from rscc.structures import ChangeFeatures, FrameFeatures
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice
 
 
 class Fusion(Part, nn.Module, metaclass=ABCMeta):
@@ -316,15 +316,11 @@ class MapFusion(Fusion):
         coarsest: ``'fused'`` treats the coarsest map as all others; ``'to'`` takes that of the
             later date alone, as the decoder of FC-Siam does.
     """
-    kinds = ('signed', 'absolute', 'concat')
 
     def __init__(self, kind: str = 'signed', coarsest: str = 'fused') -> None:
         super().__init__()
-        for name, value, known in (('kind', kind, self.kinds),
-                                   ('coarsest', coarsest, ('fused', 'to'))):
-            if value not in known:
-                raise ValueError(f"{name} of MapFusion is one of {list(known)}, found '{value}'."
-                                 f'{did_you_mean(value, known)}')
+        check_choice('kind', kind, ('signed', 'absolute', 'concat'))
+        check_choice('coarsest', coarsest, ('fused', 'to'))
         self.kind, self.coarsest = kind, coarsest
 
     def needs(self) -> Sequence[Need]:
