@@ -102,8 +102,8 @@ class DiceLoss(nn.Module):
 
     One quotient for the whole batch, so that an unchanged image beside changed ones costs what its
     false alarms add. MMSegmentation's takes one quotient an image and averages them, squares p and
-    y below the line unless ``naive_dice`` is set, ignores a class but no pixel, and with a single
-    channel takes class 0, "unchanged", for the foreground.
+    y below the line unless ``naive_dice`` is set, and with a single channel takes class 0,
+    "unchanged", for the foreground.
 
     Args:
         smooth: Added above and below the line; without a changed pixel the loss is then near 0 as

@@ -1,6 +1,7 @@
-"""Published weights read through transformers, and fingerprints of weights."""
+"""Published models read through transformers, and fingerprints of weights."""
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from rscc import compat
 from rscc.registry import MODELS, Part
-from rscc.utils import did_you_mean
+from rscc.utils import check_choice, did_you_mean
 from rscc.utils.names import group_names
 
 
@@ -78,15 +79,86 @@ def load_causal_lm(name_or_path: str, dtype: torch.dtype = torch.float32) -> nn.
     return model.to(dtype)
 
 
-def _complete(model_class: type, name_or_path: str, kind: str, **options: Any) -> nn.Module:
-    """Load a model none of whose weights stays random."""
+def load_backbone(name_or_path: str, drop_path_rate: float | None = None) -> nn.Module:
+    """Load the image backbone of a model of transformers: of a segmenter's, the part that sees.
+
+    Args:
+        name_or_path: Hub name, or a folder, of a Mask2Former, MaskFormer or UPerNet segmenter, or
+            of any model that ``AutoBackbone`` knows (a Swin or ConvNeXt classifier, for instance).
+        drop_path_rate: Stochastic depth; None keeps what the model was trained with.
+
+    Returns:
+        A backbone that returns one map a stage.
+
+    Raises:
+        OSError: If nothing is found there.
+        ValueError: If it is another kind of model, or weights of the backbone are missing.
+    """
+    transformers = compat.import_transformers()
+    config = _from_hub(transformers.AutoConfig, name_or_path)
+    name, path = _SEGMENTERS.get(config.model_type, ('AutoBackbone', ''))
+    backbone = getattr(config, 'backbone_config', None) if path else config
+    if not getattr(backbone, 'stage_names', None):
+        raise ValueError(f"'{name_or_path}' is a {config.model_type} model, which has no stages "
+                         'that give maps: name a segmenter or a classifier with a Swin, ConvNeXt '
+                         'or ResNet')
+    _all_stages(backbone, drop_path_rate)
+    # Norms of the maps are the segmenter's own; classifiers lack them, and they start as they are.
+    model = _complete(
+        getattr(transformers, name), name_or_path, 'a model with an image backbone',
+        may_lack='' if path else 'hidden_states_norms', config=config, trust_remote_code=False,
+        # The published Mask2Former of Swin-B and Cityscapes has one more word in its names.
+        key_mapping={r'pixel_level_module\.encoder\.model\.': 'pixel_level_module.encoder.'})
+    return model.get_submodule(path)
+
+
+def random_backbone(fields: Mapping[str, Any], drop_path_rate: float | None = None) -> nn.Module:
+    """Build an image backbone with random weights.
+
+    Args:
+        fields: Fields of its configuration, ``model_type`` (``'swin'``, ``'convnext'``, ...) among
+            them.
+        drop_path_rate: Stochastic depth; None keeps the default of the configuration.
+
+    Raises:
+        ValueError: If ``model_type`` is missing or unknown.
+        TypeError: If another field is unknown; the nearest name is given.
+    """
+    auto = compat.import_transformers('models.auto')
+    fields = dict(fields)
+    kind = fields.pop('model_type', None)
+    known = compat.import_transformers('models.auto.modeling_auto').MODEL_FOR_BACKBONE_MAPPING_NAMES
+    check_choice('model_type', kind, sorted(known))
+    config = make_config(partial(auto.AutoConfig.for_model, kind), fields, 'config of a backbone')
+    return auto.AutoBackbone.from_config(_all_stages(config, drop_path_rate))
+
+
+def _all_stages(config: Any, drop_path_rate: float | None) -> Any:
+    """Have a backbone return the map of every stage; its config is edited in place."""
+    config.out_features = config.stage_names[1:]  # all but the stem
+    if drop_path_rate is not None:
+        config.drop_path_rate = drop_path_rate
+    return config
+
+
+#: Segmenters by their type: class, and where in it the backbone is.
+_SEGMENTERS = {
+    'mask2former': ('Mask2FormerForUniversalSegmentation', 'model.pixel_level_module.encoder'),
+    'maskformer': ('MaskFormerForInstanceSegmentation', 'model.pixel_level_module.encoder'),
+    'upernet': ('UperNetForSemanticSegmentation', 'backbone')}
+
+
+def _complete(model_class: type, name_or_path: str, kind: str, may_lack: str = '', **options: Any
+              ) -> nn.Module:
+    """Load a model none of whose weights stays random, but those with ``may_lack`` in the name."""
     try:
         model, report = _from_pretrained(model_class, name_or_path, **options)
     except ValueError as error:  # how transformers says that a config is of another kind
         raise ValueError(f"'{name_or_path}' is not {kind}: "
                          f'{str(error).strip().splitlines()[0]}') from error
     # transformers would draw at random whatever the files lack, with a warning at most.
-    missing = sorted(report['missing_keys']) + sorted(map(str, report['mismatched_keys']))
+    missing = sorted(name for name in report['missing_keys'] if not may_lack or may_lack not in name
+                     ) + sorted(map(str, report['mismatched_keys']))
     if missing:
         raise ValueError(f"'{name_or_path}' is not {kind}: {len(missing)} weights are missing or "
                          f'of another shape, first {missing[:3]}')
@@ -95,13 +167,18 @@ def _complete(model_class: type, name_or_path: str, kind: str, **options: Any) -
 
 def _from_pretrained(model_class: type, name_or_path: str, **options: Any
                      ) -> tuple[nn.Module, dict[str, Any]]:
-    """Load with the loading report; local files are used where the hub is out of reach."""
+    """Load a model with the report of what was loaded."""
+    return _from_hub(model_class, name_or_path, output_loading_info=True, **options)
+
+
+def _from_hub(model_class: type, name_or_path: str, **options: Any) -> Any:
+    """Read a model or a config; local files are used where the hub is out of reach."""
     compat.refuse_absent_folder(name_or_path, 'download the model there (hf download NAME '
                                 '--local-dir DIR), or give its name on the hub')
     stored = Path(name_or_path).expanduser().is_dir()
     within_reach = stored or compat.hub_in_reach()
     try:
-        return model_class.from_pretrained(name_or_path, output_loading_info=True, **options)
+        return model_class.from_pretrained(name_or_path, **options)
     except OSError as error:
         why = (f'{str(error).strip().splitlines()[0]} To fill a folder: hf download NAME '
                '--local-dir DIR' if within_reach else compat.out_of_reach(name_or_path))

@@ -5,6 +5,7 @@ Saux, Boulch, Fully Convolutional Siamese Networks for Change Detection, ICIP 20
 https://arxiv.org/abs/1810.08462, whose widths, depths and dropout are the defaults.
 """
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class UNetHead(ChangeHead, nn.Module):
                  ignore_index: int = 255) -> None:
         super().__init__()
         out_channels = out_channels or num_classes
-        if not len(in_channels) - 1 == len(channels) == len(convs) or min(convs) < 2:
+        if not len(in_channels) - 1 == len(channels) == len(convs) > 0 or min(convs) < 2:
             raise ValueError(
                 f'channels={tuple(channels)} and convs={tuple(convs)} of UNetHead have one number '
                 f'(two convolutions or more) for each of in_channels={tuple(in_channels)} but the '
@@ -80,8 +81,7 @@ class UNetHead(ChangeHead, nn.Module):
         """Also ask for maps each of twice the stride of the one before."""
         misfit = super().misfit(given)
         strides = given.strides or ()
-        pairs = zip(strides[:-1], strides[1:], strict=True)
-        if not misfit and any(coarse != 2 * fine for fine, coarse in pairs):
+        if not misfit and any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
             return (f'UNetHead needs maps each of twice the stride of the one before and '
                     f'{given.source} gives strides {strides}: choose other maps of the encoder, or '
                     "set neck=dict(type='SimpleFeaturePyramid') for maps of one stride")
@@ -135,7 +135,7 @@ class _Stage(nn.Module):
         self.convs = nn.Sequential(*(
             nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after),
                           nn.ReLU(inplace=True), nn.Dropout2d(dropout))
-            for before, after in zip(widths[:-1], widths[1:], strict=True)))
+            for before, after in pairwise(widths)))
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """Return (N, end, H, W) of (N, deep, h, w) and (N, skip, H, W), H about 2h."""

@@ -2,7 +2,7 @@
 import math
 import re
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from rscc.models.contracts import (
     probed_strides,
 )
 from rscc.models.positions import check_position_width, sine_positions
+from rscc.models.pretrained import load_backbone, random_backbone
 from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 from rscc.utils import did_you_mean
@@ -317,6 +318,42 @@ def _as_maps(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
         raise ValueError('the backbone must return maps (M, C, h, w), found shapes '
                          f'{[tuple(feature.shape) for feature in maps]}')
     return maps
+
+
+@MODELS.register_module()
+class TransformersBackbone(Part, nn.Module):
+    """Image backbone of a model of transformers, for ``BackboneEncoder``.
+
+    Of a segmenter (Mask2Former, MaskFormer, UPerNet) it is the part that sees the image: BTC (see
+    ``configs/btc_swin_b_levircd.py``) starts from the Swin of a Mask2Former that knows the
+    Cityscapes. Returns the map of every stage.
+
+    Args:
+        pretrained: Hub name, or a folder, of a model; see ``load_backbone``. None for random
+            weights.
+        config: Fields of the backbone's configuration, ``model_type`` among them, for random
+            weights: ``dict(model_type='swin', embed_dim=96)``.
+        drop_path_rate: Stochastic depth; None keeps the model's own.
+    """
+
+    def __init__(self, pretrained: str | None = None, config: Mapping | None = None,
+                 drop_path_rate: float | None = None) -> None:
+        super().__init__()
+        if (pretrained is None) == (config is None):
+            raise ValueError('TransformersBackbone takes pretrained, the name of a model, or '
+                             "config, dict(model_type='swin', ...) for random weights: give one "
+                             'of the two')
+        if config is None:
+            self.model = load_backbone(pretrained, drop_path_rate)
+        else:
+            self.model = random_backbone(config, drop_path_rate)
+        # Swin's last norm is for a classifier: no map passes it, and no gradient would reach it.
+        if hasattr(self.model, 'swin'):
+            self.model.swin.layernorm.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return maps (M, C_i, h_i, w_i), fine to coarse, of images (M, 3, H, W)."""
+        return list(self.model(images).feature_maps)
 
 
 def build_encoder(cfg: dict) -> Encoder:

@@ -27,12 +27,14 @@ class UNetEncoder(FrameEncoder):
         convs: Convolutions of every stage, each with batch norm, ReLU and dropout.
         dropout: Rate at which whole channels are dropped after every convolution.
         bands: Channels B of the images; there are no published weights that ask for three.
+        dates_apart: See :class:`FrameEncoder`; the original trained so.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 128),
-                 convs: Sequence[int] = (2, 2, 3, 3), dropout: float = 0.2,
-                 bands: int = 3) -> None:
+                 convs: Sequence[int] = (2, 2, 3, 3), dropout: float = 0.2, bands: int = 3,
+                 dates_apart: bool = False) -> None:
         super().__init__()
+        self.dates_apart = dates_apart
         if len(widths) != len(convs) or not widths or min(convs) < 1:
             raise ValueError(f'widths={tuple(widths)} and convs={tuple(convs)} of UNetEncoder tell '
                              'channels and convolutions (one or more) of every stage: give as many '
