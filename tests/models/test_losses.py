@@ -87,3 +87,73 @@ def test_ignored_pixels_have_no_gradient_and_nothing_is_no_nan():
 def test_a_negative_focus_is_refused():
     with pytest.raises(ValueError, match='gamma must not be negative, found -1'):
         build(gamma=-1)
+
+
+def dice(**options):
+    return MODELS.build(dict(type='DiceLoss', **options))
+
+
+def logits_of(*probabilities):
+    """One row of pixels, (1, 1, 1, W), whose probabilities of "changed" are given."""
+    return torch.tensor(probabilities).logit().reshape(1, 1, 1, -1)
+
+
+def test_dice_by_hand():
+    target = torch.tensor([[[1, 0, 1]]])
+    # Overlap .8 + .4, sums 1.5 and 2: 1 - (2 * 1.2 + 1) / (3.5 + 1).
+    loss = dice()(logits_of(0.8, 0.3, 0.4), target)
+    torch.testing.assert_close(loss, torch.tensor(1 - 3.4 / 4.5))
+    loss = dice(smooth=0.5, loss_weight=2.0)(logits_of(0.8, 0.3, 0.4), target)
+    torch.testing.assert_close(loss, torch.tensor(2 * (1 - 2.9 / 4.0)))
+
+
+def test_dice_is_one_quotient_of_the_whole_batch():
+    logits = torch.cat([logits_of(0.8, 0.3), logits_of(0.1, 0.2)])
+    target = torch.tensor([[[1, 0]], [[0, 0]]])
+    # Overlap .8, sums 1.4 and 1; image by image it would be the mean of 2.6 / 3.1 and 1 / 1.3.
+    torch.testing.assert_close(dice()(logits, target), torch.tensor(1 - 2.6 / 3.4))
+
+
+def test_dice_counts_no_pixel_that_is_ignored_and_as_much_of_one_as_it_weighs():
+    logits = logits_of(0.8, 0.3, 0.9).requires_grad_()
+    loss = dice()(logits, torch.tensor([[[1, 0, 255]]]))
+    torch.testing.assert_close(loss, dice()(logits_of(0.8, 0.3), torch.tensor([[[1, 0]]])))
+    loss.backward()
+    assert logits.grad[..., 2] == 0 and logits.grad[..., 0] < 0 < logits.grad[..., 1]
+    assert dice()(logits, torch.full((1, 1, 3), 255)) == 0
+    # Half of the second pixel: overlap .8, sums .8 + .15 and 1.
+    weighed = dice()(logits_of(0.8, 0.3), torch.tensor([[[1, 0]]]),
+                     weight=torch.tensor([[[1.0, 0.5]]]))
+    torch.testing.assert_close(weighed, torch.tensor(1 - 2.6 / 2.95))
+
+
+def test_dice_of_a_batch_without_a_change_falls_as_nothing_is_predicted():
+    target = torch.zeros(1, 1, 2, dtype=torch.long)
+    torch.testing.assert_close(dice()(logits_of(0.5, 0.5), target), torch.tensor(0.5))
+    assert dice()(torch.full((1, 1, 1, 2), -30.0), target) < 1e-6
+
+
+def test_dice_of_mmsegmentation_takes_unchanged_for_the_foreground():
+    theirs = MODELS.build(dict(type='mmseg.DiceLoss', naive_dice=True, eps=1.0))
+    logits = logits_of(0.8, 0.3, 0.4)
+    target = torch.tensor([[[1, 0, 1]]])
+    torch.testing.assert_close(theirs(logits, target), dice()(logits, 1 - target))
+
+
+@pytest.mark.parametrize(('call', 'told'), [
+    (lambda: dice(smooth=0), 'smooth must be positive, found 0'),
+    (lambda: dice()(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1)),
+     'one logit a pixel, found 2 channels: set out_channels=1')])
+def test_dice_of_something_else_is_refused(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()
+
+
+def test_a_head_of_mmsegmentation_learns_one_logit_by_dice():
+    head = MODELS.build(dict(
+        type='mmseg.FCNHead', in_channels=4, channels=4, num_classes=2, out_channels=1,
+        threshold=0.5, num_convs=1, loss_decode=dict(type='rscc.DiceLoss')))
+    logits = torch.randn(2, 1, 4, 5, generator=torch.Generator().manual_seed(0))
+    target = torch.randint(0, 2, (2, 4, 5), generator=torch.Generator().manual_seed(0))
+    losses = head.loss_by_feat(logits, [_sample(mask) for mask in target])
+    torch.testing.assert_close(losses['loss_dice'], dice()(logits, target))

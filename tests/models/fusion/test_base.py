@@ -2,6 +2,7 @@ import pytest
 import torch
 from testers import FusionTester, frame_features
 
+from rscc.models.contracts import FeatureSpec
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
@@ -114,3 +115,69 @@ class TestSignedDifference(FusionTester):
         features.tokens = None
         with pytest.raises(ValueError, match='SignedDifference needs tokens'):
             self.build()(features)
+
+
+def swapped(features):
+    return FrameFeatures([level.flip(1) for level in features.maps], features.tokens.flip(1),
+                         features.token_grid, features.pooled.flip(1))
+
+
+class TestMapFusion(FusionTester):
+    cfg = dict(type='MapFusion')
+    tokens = 24
+
+    def test_the_maps_are_before_minus_after(self):
+        features = frame_features()
+        fused = self.build()(features)
+        assert torch.equal(fused.maps[0], features.maps[0][:, 0] - features.maps[0][:, 1])
+        assert torch.equal(fused.tokens, features.tokens[:, 0] - features.tokens[:, 1])
+
+    def test_swapping_the_dates_turns_the_sign(self):
+        plain, other = self.build()(frame_features()), self.build()(swapped(frame_features()))
+        assert torch.equal(plain.maps[0], -other.maps[0])
+        assert torch.equal(plain.tokens, -other.tokens)
+
+    def test_the_absolute_difference_knows_no_order(self):
+        fusion, features = MODELS.build(self.cfg | dict(kind='absolute')), frame_features()
+        plain, other = fusion(features), fusion(swapped(features))
+        assert torch.equal(plain.maps[0], other.maps[0])
+        assert torch.equal(plain.maps[0], self.build()(features).maps[0].abs())
+
+    def test_the_coarsest_map_may_be_that_of_the_later_date(self):
+        features = frame_features()
+        features.maps.append(torch.randn(2, 2, 8, 2, 3))
+        for kind, width in (('signed', 16), ('absolute', 16), ('concat', 32)):
+            fusion = MODELS.build(self.cfg | dict(kind=kind, coarsest='to'))
+            fused = fusion(features)
+            assert torch.equal(fused.maps[-1], features.maps[-1][:, 1])
+            assert fusion.gives(FeatureSpec.of(features), 2).maps == (width, 8)
+
+    def test_maps_alone_are_enough_and_tokens_alone_are_not(self):
+        features = frame_features()
+        features.tokens = features.pooled = None
+        fused = self.build()(features)
+        assert fused.tokens is None and fused.pooled is None
+        given = self.build().gives(FeatureSpec.of(features), 2)
+        assert (given.maps, given.tokens, given.pooled) == ((16, ), 0, 0)
+        with pytest.raises(ValueError, match='MapFusion needs feature maps and the encoder gives'):
+            self.build()(FrameFeatures(tokens=torch.zeros(1, 2, 3, 4)))
+
+    @pytest.mark.parametrize(('options', 'told'), [
+        (dict(kind='sign'), r"kind='sign' is unknown: use one of .*Did you mean 'signed'"),
+        (dict(coarsest='from'), r"coarsest='from' is unknown: use one of \['fused', 'to'\]")])
+    def test_an_unknown_option_names_the_known_ones(self, options, told):
+        with pytest.raises(ValueError, match=told):
+            MODELS.build(self.cfg | options)
+
+
+class TestBothDates(FusionTester):
+    cfg = dict(type='MapFusion', kind='concat')
+    tokens = 24
+
+    @torch.no_grad()
+    def test_shapes(self):
+        features = frame_features(3)
+        fused = self.build()(features)
+        assert torch.equal(fused.maps[0], features.maps[0].flatten(1, 2))
+        assert fused.tokens.shape == (3, 24, 32)
+        assert torch.equal(fused.tokens[..., 16:], features.tokens[:, 1])
