@@ -67,9 +67,10 @@ def test_benchmarks_of_one_config_use_random_weights_unless_told(tool):
     assert tool.parse_args(['c.py', '--rounds', '3']).benchmark == 'model'
 
 
-def test_all_runs_every_benchmark_and_stops_at_the_first_failure(tool, monkeypatch):
+def test_all_runs_every_benchmark_of_speed_and_stops_at_the_first_failure(tool, monkeypatch):
     from tools.benchmark import BENCHMARKS
-    assert [line[0] for line in tool.ALL] == list(BENCHMARKS)
+    assert [line[0] for line in tool.ALL] == [
+        name for name in BENCHMARKS if name != 'pretrained']  # which trains for half an hour
     ran = []
 
     def fake(command, **_):

@@ -12,9 +12,11 @@ Examples::
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
+    python tools/analysis_tools/benchmark.py pretrained --seeds 3 --write
     python tools/analysis_tools/benchmark.py all --write
 
 ``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
+``pretrained`` trains for half an hour and measures scores, not speed; ``all`` leaves it out.
 """
 import argparse
 import os
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rscc.apis.command_line import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
+BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 #: Command lines of ``all``, each a process of its own: none sees the memory of another.
@@ -114,6 +117,15 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--batch-size', type=int, default=8, help='windows at once (%(default)s)')
     sub.add_argument('--block-size', type=int, default=4096, metavar='PIXELS',
                      help='side of a block, about (%(default)s)')
+    sub = add('pretrained', text='scores after the same steps, from starting weights and from '
+              'random ones')
+    sub.add_argument('configs', nargs='*', metavar='CONFIG', default=BTC,
+                     help=f'detectors to compare ({" ".join(BTC)})')
+    sub.add_argument('--seeds', type=int, default=3, help='trainings of each (%(default)s)')
+    sub.add_argument('--work-dir', default='work_dirs/pretrained',
+                     help='their folder; what is trained there is not trained again (%(default)s)')
+    sub.add_argument('--samples', metavar='DIR', help='real pairs with masks (RSCC_SAMPLES); '
+                     'without them the built-in test split alone')
     add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)
 

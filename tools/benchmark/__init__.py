@@ -1,10 +1,11 @@
-"""Benchmarks of speed and memory: interleaved timings and the tables of the documentation."""
+"""Benchmarks: interleaved timings, scores of trainings, and the tables of the documentation."""
 from tools.benchmark.blip import benchmark_captions, benchmark_decode, benchmark_precision
 from tools.benchmark.denoiser import benchmark_denoiser
 from tools.benchmark.language import benchmark_frozen, benchmark_language
 from tools.benchmark.loader import benchmark_loader
 from tools.benchmark.metric import benchmark_metric
 from tools.benchmark.models import benchmark_models
+from tools.benchmark.pretrained import benchmark_pretrained
 from tools.benchmark.prompts import benchmark_text, benchmark_windows
 from tools.benchmark.scenes import benchmark_scenes
 
@@ -13,4 +14,4 @@ BENCHMARKS = dict(model=benchmark_models, text=benchmark_text, windows=benchmark
                   captions=benchmark_captions, precision=benchmark_precision,
                   decode=benchmark_decode, language=benchmark_language, frozen=benchmark_frozen,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
-                  scene=benchmark_scenes)
+                  scene=benchmark_scenes, pretrained=benchmark_pretrained)

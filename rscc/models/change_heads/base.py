@@ -78,7 +78,11 @@ class DecodeHead(ChangeHead):
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return what the head calls its losses."""
-        return self.head.loss(features.maps, data_samples, {})  # its train_cfg, which none reads
+        losses = self.head.loss(features.maps, data_samples, {})  # its train_cfg, which none reads
+        # Of a single channel the largest is always number 0: that accuracy means nothing.
+        if self.known and self.head.out_channels == 1:
+            losses.pop('acc_seg', None)
+        return losses
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W)."""

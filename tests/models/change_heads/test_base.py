@@ -30,6 +30,15 @@ class TestFPNHead(ChangeHeadTester):
                channels=8, num_classes=3, norm_cfg=dict(type='BN'), loss_decode=LOSS)
 
 
+def test_one_logit_has_no_accuracy_that_counts_channel_0_as_right():
+    cfg = TestFCNHead.cfg | dict(num_classes=2, out_channels=1, threshold=0.5,
+                                 loss_decode=dict(type='rscc.DiceLoss'))
+    losses = as_change_head(MODELS.build(cfg)).loss(change_features(2), data_samples(2, classes=2))
+    assert set(losses) == {'loss_dice'}
+    losses = as_change_head(MODELS.build(TestFCNHead.cfg)).loss(change_features(2), data_samples(2))
+    assert 'acc_seg' in losses
+
+
 def test_maps_that_do_not_exist_are_counted():
     head = as_change_head(MODELS.build(TestFPNHead.cfg | dict(in_index=[0, 2])))
     assert head.misfit(FeatureSpec('Given', maps=(16, 16))) == (

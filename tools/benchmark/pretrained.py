@@ -1,0 +1,158 @@
+"""Benchmark of starting weights: the same detector and steps, from weights and from random ones.
+
+Each config is trained with several seeds by ``tools/train.py`` and scored by ``tools/test.py`` on
+its own test split; then the checkpoints answer real pairs with masks, which trained none of them
+and chose nothing.
+"""
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rscc.apis.inferencer import ChangeInferencer
+from rscc.evaluation.functional.segmentation import changed_f1, confusion_matrix
+from rscc.rasters.labels import read_mask
+from rscc.utils import read_json, write_json
+from tools.benchmark.machine import describe_machine
+from tools.benchmark.tables import Section, Text
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Folders below ``$RSCC_SAMPLES`` with real pairs and masks, and how many pairs each has.
+SETS = {'LEVIR-CD': 'levir_cd_samples', 'LEVIR-MCI': 'levir_mci_figure_crops',
+        'EGY-BCD': 'egy_bcd_samples', 'DSIFN': 'dsifn_samples',
+        'SZTAKI': 'sztaki_airchange_samples'}
+#: Grey values from here on are changed: labels are 0 and 255, LEVIR-MCI's roads 128.
+_CHANGED_FROM = 128
+
+
+def benchmark_pretrained(configs: Sequence[str], *,
+                         seeds: int = 3, work_dir: str = 'work_dirs/pretrained',
+                         samples: str | None = None) -> Section:
+    """Train every config with every seed, score the checkpoints, and put the scores side by side.
+
+    What is trained already is not trained again.
+
+    Args:
+        configs: Detectors to compare.
+        seeds: Number of seeds, from 0 on.
+        work_dir: Gets a folder for each training.
+        samples: Folder of real pairs; ``$RSCC_SAMPLES`` by default. Without it there are the scores
+            of the test split alone.
+
+    Raises:
+        FileNotFoundError: If the samples, or one of their sets, are not there.
+        ValueError: If there are no seeds.
+        RuntimeError: If a training or a test fails.
+    """
+    if seeds < 1:
+        raise ValueError(f'seeds={seeds}: expected 1 or more')
+    samples = samples or os.environ.get('RSCC_SAMPLES')
+    real = {} if samples is None else {title: list(pairs_below(Path(samples, folder)))
+                                       for title, folder in SETS.items()}
+    runs = {config: [_trained(config, seed, Path(work_dir)) for seed in range(seeds)]
+            for config in configs}
+    rows = [[Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
+            for config, folders in runs.items()]
+    counts = {title: len(pairs) for title, pairs in real.items()}
+    heads: list[Text] = [('config', '配置'), ('built-in test split', '内置数据集测试集')]
+    heads += [f'{title} ({count})' for title, count in counts.items()]
+    if real:
+        heads.append((f'all {sum(counts.values())} real pairs', f'全部 {sum(counts.values())} 对'))
+    seconds = [read_json(folder / 'trained.json')['seconds'] for folders in runs.values()
+               for folder in folders]
+    return Section('pretrained', ('What starting weights are worth', '预训练权重的作用'), heads,
+                   rows, describe_machine(), notes=_notes(seeds, seconds, bool(real)))
+
+
+def _notes(seeds: int, seconds: Sequence[float], real: bool) -> list[Text]:
+    fastest, slowest = min(seconds) / 60, max(seconds) / 60
+    notes: list[Text] = [
+        (f'F1_changed of the last checkpoint, mean ± standard deviation over {seeds} seeds (each '
+         f'seed). A training took {fastest:.1f} to {slowest:.1f} minutes, the reading of the data '
+         'included.',
+         f'最后一个检查点的 F1_changed：{seeds} 个随机种子的均值 ± 标准差（括号内为各种子）。'
+         f'每次训练用时 {fastest:.1f} 至 {slowest:.1f} 分钟，含数据读取。')]
+    if real:
+        notes.append((
+            'Real pairs: F1 over the pooled pixels of a set (number of pairs); they trained and '
+            'chose nothing. These models have seen rendered images only, and the sets are a '
+            'handful of crops: read differences, not figures.',
+            '真实影像对：在每个集合的全部像素上计算 F1（括号内为影像对数）；这些影像既未参与训练，'
+            '也未用于任何选择。模型只见过渲染影像，各集合也只有少量裁剪块：应看差异，而非绝对数值。'))
+    return notes
+
+
+def _cells(scores: Sequence[Sequence[float]]) -> list[str]:
+    """Return a cell for each column of (seeds, columns)."""
+    return [f'{np.mean(column):.3f} ± {np.std(column):.3f} '
+            f'({" ".join(f"{value:.3f}" for value in column)})'
+            for column in np.asarray(scores, float).T]
+
+
+def _trained(config: str, seed: int, work_dir: Path) -> Path:
+    """Train unless that is done; return the folder, which then holds ``trained.json``."""
+    folder = work_dir / f'{Path(config).stem}_seed{seed}'
+    if not (folder / 'trained.json').is_file():
+        begun = time.perf_counter()
+        _run('tools/train.py', config, '--work-dir', folder, '--cfg-options',
+             f'randomness.seed={seed}')
+        write_json(folder / 'trained.json', dict(seconds=time.perf_counter() - begun))
+    return folder
+
+
+def _scores(config: str, folder: Path, real: dict[str, list]) -> list[float]:
+    """Return F1 on the test split, on each set of real pairs, and on all of these together."""
+    checkpoint = Path((folder / 'last_checkpoint').read_text().strip())
+    tested = folder / 'test' / 'metrics.json'
+    if not tested.is_file():
+        _run('tools/test.py', config, checkpoint, '--work-dir', tested.parent)
+    counts = real_counts(ChangeInferencer(str(checkpoint), device='cpu'), real)
+    every = [*counts.values(), sum(counts.values())] if counts else []
+    return [read_json(tested)['change/F1_changed'], *(changed_f1(matrix) or 0. for matrix in every)]
+
+
+def real_counts(inferencer: ChangeInferencer, real: dict[str, list[tuple[Path, Path, Path]]]
+                ) -> dict[str, np.ndarray]:
+    """Return, for each set of pairs, pixels (2, 2) by true and predicted class, 1 for changed."""
+    counts = {}
+    for title, pairs in real.items():
+        earlier, later, labels = zip(*pairs, strict=True)
+        answers = inferencer(list(map(str, earlier)), list(map(str, later)))
+        counts[title] = sum(
+            confusion_matrix((answer.mask > 0).astype(np.uint8), changed_of(label), 2)
+            for answer, label in zip(answers, labels, strict=True))
+    return counts
+
+
+def changed_of(label: Path) -> np.ndarray:
+    """Return what changed, uint8 (H, W) of 0 and 1, of a label of grey values."""
+    return read_mask(label, {value: int(value >= _CHANGED_FROM) for value in range(256)})
+
+
+def pairs_below(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """Yield earlier image, later image and label of every pair below a folder of A, B, label.
+
+    Raises:
+        FileNotFoundError: If there is none, or an image is missing.
+    """
+    labels = sorted(path for path in folder.rglob('label/*') if path.is_file())
+    if not labels:
+        raise FileNotFoundError(f"no labels in '{folder}': --samples, or RSCC_SAMPLES, names the "
+                                f'folder of the real sets ({", ".join(SETS.values())})')
+    for label in labels:
+        pair = [label.parents[1] / date / label.name for date in ('A', 'B')]
+        for image in pair:
+            if not image.is_file():
+                raise FileNotFoundError(f"'{label}' has no image '{image}'")
+        yield *pair, label
+
+
+def _run(script: str, *arguments: object) -> None:
+    """Run a tool; what it prints goes where our own output goes."""
+    done = subprocess.run([sys.executable, str(ROOT / script), *map(str, arguments)], check=False)
+    if done.returncode:
+        raise RuntimeError(f'{script} ended with {done.returncode}; its message stands above')
