@@ -1,5 +1,6 @@
 """Every config loads, is free of mistakes, and builds a model that learns and answers, shrunken."""
 import copy
+import inspect
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from fake_data import CHANGED, entry, write_fake_dataset
+from fake_siglip import save_tokenizer
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
@@ -33,7 +35,7 @@ VOCABULARIES = [f'{folder}_{language}.json' for language in ('en', 'zh') for fol
 BASE_WIDTH, TINY_WIDTH = 768, 48  # both divide by the twelve heads of BLIP-base
 # CLIP's towers an eighth as wide, from random weights.
 TINY_CLIP = {'CLIPResNet': dict(layers=(1, 1, 1, 1), width=8, pretrained=None),
-             'CLIPViT': dict(width=96, pretrained=None)}
+             'CLIPViT': dict(pretrained=None), 'SiglipViT': dict(pretrained=None)}
 TINY_TEXT = dict(width=64, heads=2, layers=1, pretrained=None)
 
 
@@ -99,7 +101,7 @@ def shrink(node, published):
 
 
 @pytest.fixture
-def load(tiny_blip, tiny_gpt, data_home, monkeypatch):
+def load(tiny_blip, tiny_gpt, data_home, monkeypatch, tmp_path):
     """Return a function that reads one config offline."""
     monkeypatch.setenv('RSCC_BLIP', str(tiny_blip))
     monkeypatch.setenv('RSCC_GPT2', str(tiny_gpt['gpt2']))
@@ -108,6 +110,11 @@ def load(tiny_blip, tiny_gpt, data_home, monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
 
     def read(name):
+        if 'gitrsclip' in name:
+            pytest.importorskip('sentencepiece')
+            save_tokenizer(tmp_path)
+            for variable in ('RSCC_GIT_RSCLIP', 'RSCC_GIT_RSCLIP_BASE'):
+                monkeypatch.setenv(variable, str(tmp_path))
         cfg = Config.fromfile(ROOT / 'configs' / name)
         init_default_scope(cfg.default_scope)
         return cfg
@@ -117,7 +124,14 @@ def load(tiny_blip, tiny_gpt, data_home, monkeypatch):
 
 def shrink_clip(model):
     """Narrow published CLIP towers; whatever meets their outputs keeps the config's numbers."""
-    model.encoder.update(TINY_CLIP[model.encoder.type])
+    tower = MODELS.get(model.encoder.type)
+    width = model.encoder.get('width', inspect.signature(tower).parameters['width'].default)
+    model.encoder.update(dict(width=width // 8) | TINY_CLIP[model.encoder.type])
+    if model.encoder.type == 'SiglipViT' and 'memory_channels' in model.get('caption_head', {}):
+        model.caption_head.memory_channels = width // 8  # it has no projection
+    if model.encoder.type == 'SiglipViT' and 'text_channels' in model.fusion:
+        model.fusion.text_channels = model.change_head.text_channels = width // 8
+        model.fusion.prompt_encoder.text_encoder.embed_dim = width // 8
     if 'in_channels' in model.fusion:
         model.fusion.in_channels = [channels // 8 for channels in model.fusion.in_channels]
         model.fusion.prompt_encoder.text_encoder.update(TINY_TEXT)

@@ -8,6 +8,7 @@ Example::
     python tools/clip_inference.py --src_path data/SYSU-CD --split train val test \
         --img_split time1 time2
     python tools/clip_inference.py --src_path scenes --img_split A B --pretrained ViT-B-16.pt --amp
+    python tools/clip_inference.py --src_path scenes --pretrained remoteclip-vit-l-14
 """
 import argparse
 import sys
@@ -28,8 +29,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'dataset folder itself (default: those of train, val, test that exist)')
     parser.add_argument('--img_split', '--img-split', nargs='+', default=['A', 'B'],
                         metavar='NAME', help='folders of images in each split (A B)')
-    parser.add_argument('--model_name', '--model-name', default='ViT-B/16', metavar='ARCH',
-                        help='architecture (%(default)s)')
+    parser.add_argument('--model_name', '--model-name', metavar='ARCH',
+                        help='architecture (ViT-B/16, or what a name for remote sensing or the '
+                        'folder of a SigLIP says)')
     add_clip_arguments(parser)
     parser.add_argument('--class_names_path', '--class-names-path', default='remote_sensing_56',
                         metavar='FILE', help='class list, a name a line (%(default)s, which comes '
@@ -48,10 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
     from rscc.apis.command_line import explained
     from rscc.features.clip_scores import find_folders, load_classifier, score_folder
     from rscc.inference.preparation import BatchOptions
+    from rscc.models.clip.clip_model import default_model
     with explained():
         folders = find_folders(args.src_path, args.split, args.img_split, args.tag, args.out)
         classifier = load_classifier(
-            args.device, model=args.model_name, pretrained=args.pretrained,
+            args.device, model=args.model_name or default_model(args.pretrained, 'ViT-B/16'),
+            pretrained=args.pretrained,
             class_names=args.class_names_path,
             quick_gelu=args.quick_gelu)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)

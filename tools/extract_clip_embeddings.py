@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     from rscc.features.extraction import build_dataset, default_target, extract
     from rscc.features.pickles import convert_pickle, model_of
     from rscc.inference.preparation import BatchOptions, PictureReader, existing_device
-    from rscc.models.clip.clip_model import CLIPEmbedder
+    from rscc.models.clip.clip_model import CLIPEmbedder, default_model
     with explained():
         dataset = build_dataset(args.dataset, args.data_root, args.ann_file,
                                 check_images=args.from_pickle is None)
@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
             return
         device, model = existing_device(args.device), args.model_name
         # A file tells its own architecture; a tag needs one.
-        model = model or (None if Path(args.pretrained).is_file() else 'ViT-B/32')
+        known = Path(args.pretrained).is_file()
+        model = model or (None if known else default_model(args.pretrained, 'ViT-B/32'))
         embedder = CLIPEmbedder(model, args.pretrained, args.quick_gelu).to(device)
         target = args.out or default_target(dataset, embedder.facts['model'], args.dataset)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)

@@ -125,8 +125,9 @@ def add_hdf5_arguments(parser: argparse.ArgumentParser, variant: str) -> None:
 def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which CLIP weights are read; ``args.quick_gelu`` is True, False or None (unsaid)."""
     parser.add_argument('--pretrained', default='openai', metavar='FILE',
-                        help="weights: a file (OpenAI's archive, state dict, safetensors), or a "
-                        'tag that open_clip downloads (%(default)s)')
+                        help="weights: a file (OpenAI's archive, state dict, safetensors), the "
+                        'folder of a SigLIP, a name for remote sensing such as remoteclip-rn50, or '
+                        'a tag that open_clip downloads (%(default)s)')
     parser.add_argument('--quick-gelu', choices=('yes', 'no'), help='activation, for weights that '
                         'do not say what they were trained with (yes)')
 

@@ -4,7 +4,9 @@ The file is ChangeCLIP's (Dong et al., ISPRS JPRS 2024): it lies beside the fold
 its keys is the ranking.
 """
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,17 @@ from typing import Any
 from torch import Tensor
 
 from rscc.datasets.confidence import PATH_KEY, read_confidence
+from rscc.engine.precision import reduced_precision
 from rscc.features.store import REMEDY, Store, compare_origin
-from rscc.inference.preparation import BatchOptions, PictureReader, existing_device
+from rscc.inference.preparation import (
+    BatchOptions,
+    PictureReader,
+    existing_device,
+    image_batches,
+)
 from rscc.models.clip.classifier import CLIPClassifier, ranking
+from rscc.models.clip.clip_model import clip_source
+from rscc.models.clip.weight_files import read_weights
 from rscc.utils import did_you_mean, read_json, write_json
 from rscc.utils.paths import SUFFIXES
 
@@ -95,10 +105,76 @@ def load_classifier(device: str | None = None, **options: Any) -> CLIPClassifier
     return CLIPClassifier(**options).to(place)
 
 
+def activations_to_try(model: str | None, pretrained: str, quick_gelu: bool | None
+                       ) -> Sequence[bool | None]:
+    """Return the values of ``quick_gelu`` that weights leave open: the one asked for, or both.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: If the weights cannot be had.
+    """
+    if quick_gelu is not None:
+        return (quick_gelu, )
+    weights = read_weights(clip_source(model, pretrained))
+    sure = weights.siglip or (weights.quick_gelu is not None and weights.origin.confirmed)
+    return (None, ) if sure else (True, False)
+
+
+def labelled_images(root: str) -> dict[str, list[str]]:
+    """Find the images of a folder that has one folder a class.
+
+    Args:
+        root: Such as that of AID or NWPU-RESISC45: ``BareLand/``, ``baseball_diamond/``.
+
+    Returns:
+        Class names in words, ``'bare land'`` -> paths of the images.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it has fewer than two folders with images.
+    """
+    _need_folder(Path(root))
+    found = {}
+    for folder in sorted(path for path in Path(root).iterdir() if path.is_dir()):
+        images = sorted(str(path) for path in folder.iterdir()
+                        if path.suffix.lower() in SUFFIXES and path.name[0] != '.')
+        words = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', folder.name.replace('_', ' ')).lower()
+        if images:
+            found[words] = images
+    if len(found) < 2:
+        raise ValueError(f"'{root}' has {len(found)} folders with images: expected one folder a "
+                         'class, and at least two classes')
+    return found
+
+
+def zero_shot_accuracy(images: Mapping[str, Sequence[str]], classifier: CLIPClassifier,
+                       options: BatchOptions, title: str) -> float:
+    """Return the share, 0 to 1, of images whose likeliest name is that of their class.
+
+    Args:
+        images: Class name -> paths, as :func:`labelled_images` returns them.
+        classifier: Of these class names.
+        options: How images are read and computed.
+        title: For the progress bar.
+
+    Raises:
+        ValueError: If an image cannot be read.
+    """
+    wanted = {path: name for name, paths in images.items() for path in paths}
+    read, device, right = PictureReader(classifier.transform, options), classifier.bias.device, 0
+    for paths, pixels, damaged in image_batches(list(wanted), read, options, device, title):
+        if damaged:
+            raise ValueError(f'{len(damaged)} images cannot be read, first: {damaged[0]}')
+        with reduced_precision(device.type) if options.amp else nullcontext():
+            best = classifier.top(classifier.classify(pixels), 1)
+        right += sum(wanted[path] == name for path, (name, ) in zip(paths, best, strict=True))
+    return right / len(wanted)
+
+
 def origin_of(classifier: CLIPClassifier, options: BatchOptions) -> dict[str, Any]:
     """Return what scores depend on, as JSON values."""
     return dict(model=classifier.description, weights=classifier.fingerprint,
-                quick_gelu=classifier.quick_gelu, image_size=classifier.image_size,
+                quick_gelu=classifier.quick_gelu, scores=classifier.scores,
+                image_size=classifier.image_size,
                 bands=None if options.bands is None else list(options.bands),
                 scale=None if options.scale is None else list(options.scale),
                 class_names=classifier.names)
@@ -121,8 +197,11 @@ def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: Batch
         # (M, K), the probability of each class name in each image.
         probabilities = classifier.classify(pixels).cpu()
         for path, row, order in zip(paths, probabilities, ranking(probabilities), strict=True):
-            yield {PATH_KEY: path, **{classifier.names[index]: f'{float(row[index]):.4f}'
+            yield {PATH_KEY: path, **{classifier.names[index]: written(float(row[index]))
                                       for index in order}}
+
+    # Independent probabilities may all be small: digits, not decimals, tell them apart.
+    written = '{:.4f}'.format if classifier.scores == 'softmax' else '{:.4g}'.format
 
     return store.fill({path: path for path in folder.paths},
                       PictureReader(classifier.transform, options), compute,
@@ -132,8 +211,10 @@ def score_folder(folder: ImageFolder, classifier: CLIPClassifier, options: Batch
 class RecordFormat:
     """CLIP confidence records: JSON objects with ``image_path``, then class names, best first.
 
-    Probabilities are strings of four decimals. The format has no place for what made the file, so
-    that lies beside it, in ``NAME.origin``; files of the original have none.
+    Probabilities are strings of four decimals; of a SigLIP, whose names have probabilities of their
+    own that do not add up to 1, of four digits. The format has no place for what made the file, so
+    that lies beside it, in ``NAME.origin`` (``scores`` says ``softmax`` or ``sigmoid`` there);
+    files of the original have none.
     """
     ending = '.json'
 
@@ -157,7 +238,9 @@ class RecordFormat:
         _compare_names(ranked, origin['class_names'], target)
         beside = _origin_beside(target)
         if beside.is_file():
-            compare_origin(read_json(beside), origin, beside)
+            found = read_json(beside)  # SigLIP came later than the first of these files
+            compare_origin(dict(scores='softmax') | found if isinstance(found, dict) else found,
+                           origin, beside)
         lacking = [path for path in wanted if path not in ranked]
         if not lacking:
             return None

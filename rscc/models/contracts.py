@@ -59,6 +59,8 @@ class FeatureSpec:
         pooled: Width of the pooled vector.
         text: Width of the text embeddings.
         time_steps: T, the time steps whose texts are given.
+        space: Identity of the CLIP whose joint space tokens and pooled vector are in, where the
+            weights tell; texts of another CLIP cannot be compared with them.
         advice: What to set where a feature is absent, by the name of the feature.
     """
     source: str
@@ -70,6 +72,7 @@ class FeatureSpec:
     pooled: int | None = None
     text: int | None = 0
     time_steps: int | None = None
+    space: str | None = None
     advice: dict[str, str] = field(default_factory=dict)
 
     @classmethod

@@ -373,6 +373,7 @@ class ChangeInterpreter(Part, BaseModel):
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
             sample.seg_logits = PixelData(data=scores)
+            _cut_padding_of_reference(sample)
             if classes:
                 sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
 
@@ -416,6 +417,15 @@ def _check_kind(name: str, part: object, kind: type) -> None:
         raise TypeError(f'{name}={type(part).__name__} does not derive from '
                         f'{kind.__module__}.{kind.__name__}, which says what such a part gives and '
                         'reads (see docs/en/models.md#adding-a-part)')
+
+
+def _cut_padding_of_reference(sample: ChangeDataSample) -> None:
+    """Cut from a reference mask what it was padded by with its image, as the map is cut."""
+    shown = tuple(sample.img_shape)
+    if 'gt_sem_seg' in sample and shown != tuple(sample.pad_shape) == (
+            tuple(sample.gt_sem_seg.data.shape[-2:])):
+        data = sample.gt_sem_seg.data[..., :shown[0], :shown[1]]
+        sample.gt_sem_seg = PixelData(data=data)
 
 
 def _bare_sample(inputs: Tensor) -> ChangeDataSample:

@@ -307,8 +307,10 @@ class CLIPTokenizer:
     Attributes:
         bos_id, eos_id, pad_id: 49406, 49407 and 0.
         vocab_size: 49408.
+        family: Whose text encoders read these ids.
     """
     bos_id, eos_id, pad_id, vocab_size = 49406, 49407, 0, 49408
+    family = 'clip'
 
     def __init__(self, context_length: int = 64) -> None:
         self.context_length = context_length
@@ -320,11 +322,7 @@ class CLIPTokenizer:
             ValueError: If they are more than ``context_length``.
         """
         ids = [self.bos_id, *_clip_ids(text), self.eos_id]
-        if len(ids) > self.context_length:
-            raise ValueError(
-                f'a prompt of {len(ids)} tokens does not fit context_length={self.context_length}: '
-                f"'{text}'. Shorten it: with fewer class names, or shorter ones")
-        return ids
+        return refuse_long(ids, self.context_length, text)
 
     def batch_encode(self, texts: Sequence[str]) -> 'Tensor':
         """Return the ids of B texts, (B, context_length) int64, padded with 0.
@@ -333,17 +331,31 @@ class CLIPTokenizer:
             TypeError: If ``texts`` is a single string.
             ValueError: If a text is too long.
         """
-        import torch
-        if isinstance(texts, str):
-            raise TypeError(f"batch_encode takes a list of texts, found the single text '{texts}'")
-        ids = torch.full((len(texts), self.context_length), self.pad_id)
-        for row, text in zip(ids, texts, strict=True):
-            tokens = self.encode(text)
-            row[:len(tokens)] = torch.tensor(tokens)
-        return ids
+        return fill_rows(self, texts)
 
     def __repr__(self) -> str:
         return f'CLIPTokenizer(context_length={self.context_length})'
+
+
+def refuse_long(ids: list[int], most: int, text: str) -> list[int]:
+    """Return the ids of a prompt; ValueError if they are more than ``most``."""
+    if len(ids) > most:
+        raise ValueError(
+            f'a prompt of {len(ids)} tokens does not fit context_length={most}: '
+            f"'{text}'. Shorten it: with fewer class names, or shorter ones")
+    return ids
+
+
+def fill_rows(tokenizer: Any, texts: Sequence[str]) -> 'Tensor':
+    """Return the ids of texts as one table, filled up with the tokenizer's padding."""
+    import torch
+    if isinstance(texts, str):
+        raise TypeError(f"batch_encode takes a list of texts, found the single text '{texts}'")
+    ids = torch.full((len(texts), tokenizer.context_length), tokenizer.pad_id)
+    for row, text in zip(ids, texts, strict=True):
+        tokens = tokenizer.encode(text)
+        row[:len(tokens)] = torch.tensor(tokens)
+    return ids
 
 
 @lru_cache(maxsize=65536)

@@ -24,6 +24,8 @@ EXTRAS = {
     'onnx': 'onnx',
     'onnxruntime': 'onnx',
     'onnxscript': 'onnx',
+    'sentencepiece': 'siglip',
+    'google': 'siglip',
     'tensorboard': 'logging',
     'wandb': 'logging',
 }

@@ -63,6 +63,13 @@ def test_odd_sizes_are_padded_and_cropped_back():
     assert [tuple(answer.pred_sem_seg.data.shape) for answer in answers] == [(1, 70, 45)] * 2
 
 
+def test_padding_is_cut_from_the_reference_too_so_that_it_can_be_scored():
+    answers = build().eval().test_step(data(2, (70, 45)))
+    plain = data(2, (70, 45))['data_samples']
+    for answer, sample in zip(answers, plain, strict=True):
+        assert torch.equal(answer.gt_sem_seg.data, sample.gt_sem_seg.data)
+
+
 def test_a_pair_gets_the_same_map_alone_and_in_a_batch():
     model, made = build(), data(3)
     alone = dict(inputs=made['inputs'][1:2], data_samples=made['data_samples'][1:2])

@@ -1,7 +1,8 @@
-"""CLIP model with both towers as open_clip builds it, and its image tower as an embedder."""
+"""CLIP or SigLIP with both towers, as open_clip or transformers builds it, and as an embedder."""
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from rscc import compat
-from rscc.models.clip.weight_files import (
-    VisualTower,
-    locate_clip,
-    read_clip,
-    split_name,
-    visual_tower,
-)
+from rscc.models.clip.published import published
+from rscc.models.clip.siglip import SiglipPair
+from rscc.models.clip.towers import VisualTower, visual_tower
+from rscc.models.clip.weight_files import locate, read_weights, split_name
 from rscc.models.clip.weights import check_activation
 from rscc.models.encoders.clip import CLIPResNet, CLIPViT
+from rscc.models.encoders.siglip import SiglipViT
 from rscc.models.pretrained import fingerprint
+from rscc.text.siglip_tokenizer import SiglipTokenizer
 from rscc.text.subword_tokenizers import CLIPTokenizer
 from rscc.utils import did_you_mean
 
 
 @dataclass(frozen=True)
 class CLIPModel:
-    """open_clip's model and what belongs to it.
+    """A model with both towers and what belongs to it.
 
     Attributes:
-        model: Both towers, float32, in evaluation mode.
+        model: open_clip's model, or the pair of a SigLIP; float32, in evaluation mode.
         tokenizer: Sentences to token ids, as the text tower takes them.
-        quick_gelu: Whether it computes QuickGELU.
+        quick_gelu: Whether it computes QuickGELU; None for SigLIP, which has another activation.
         transform: open_clip's own preparation of a PIL picture: pixels (3, S, S), the short side
             resized, the centre cut out, standardised.
         description: What the image tower is, in words.
@@ -39,7 +39,7 @@ class CLIPModel:
     """
     model: nn.Module
     tokenizer: Callable
-    quick_gelu: bool
+    quick_gelu: bool | None
     transform: Any
     description: str
     fingerprint: str
@@ -51,8 +51,9 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
 
     Args:
         model: Architecture as OpenAI (``'ViT-B/16'``) or open_clip (``'ViT-B-16'``) spell it; a
-            file is checked against it. None takes what the file holds.
-        pretrained: open_clip's tag of published weights, a full name ``ARCH:TAG``, or a file.
+            file is checked against it. None takes what the file holds, or what the name says.
+        pretrained: open_clip's tag of published weights, a full name ``ARCH:TAG``, a name of
+            :mod:`rscc.models.clip.published`, a file, or a folder.
         quick_gelu: The activation; None takes what the weights were trained with and, where the
             file does not say, OpenAI's QuickGELU.
 
@@ -61,6 +62,10 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
             architecture than ``model``, or were trained with another activation.
     """
     clip, tokenizer, quick_gelu = _build(clip_source(model, pretrained), model, quick_gelu)
+    if isinstance(clip, SiglipPair):
+        return CLIPModel(clip.float().eval(), tokenizer, None, clip.transform,
+                         description=f'SigLIP {clip.tower}', fingerprint=fingerprint(clip),
+                         image_size=clip.visual.image_size)
     # float32 in evaluation mode; open_clip gives the size as a number or as (H, W).
     visual = clip.float().eval().visual
     size = visual.image_size
@@ -71,17 +76,24 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
 
 
 def clip_source(model: str | None, pretrained: str) -> str:
-    """Join an architecture and a tag to ``ARCH:TAG``; keep a file or a full name."""
-    plain_tag = re.fullmatch(r'[\w-]+', pretrained) and not Path(pretrained).is_file()
+    """Join an architecture and a tag to ``ARCH:TAG``; keep a file, a folder or a full name."""
+    plain_tag = (re.fullmatch(r'[\w-]+', pretrained) and not Path(pretrained).exists()
+                 and not published(pretrained))
     return f'{model}:{pretrained}' if model and plain_tag else pretrained
 
 
-def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.Module, Any, bool]:
-    """Return open_clip's model, its tokenizer, and whether it computes QuickGELU."""
-    if Path(source).expanduser().is_file():
+def default_model(pretrained: str, model: str) -> str | None:
+    """Return ``model``, or None where the name, or the folder, of the weights tells it."""
+    return None if published(pretrained) or Path(pretrained).is_dir() else model
+
+
+def _build(source: str, model: str | None, quick_gelu: bool | None
+           ) -> tuple[nn.Module, Any, bool | None]:
+    """Return the model, its tokenizer, and whether it computes QuickGELU."""
+    if published(source) or Path(source).expanduser().exists():
         return _from_file(source, model, quick_gelu)
-    # A published name: open_clip knows its architecture, tokenizer and activation.
-    _, known = locate_clip(source)  # downloads, or says what is wrong
+    # A name of open_clip, which knows its architecture, tokenizer and activation.
+    known = locate(source).quick_gelu  # downloads, or says what is wrong
     arch, tag = split_name(source)
     open_clip = compat.import_open_clip()
     check_activation(source, known, quick_gelu)
@@ -90,24 +102,69 @@ def _build(source: str, model: str | None, quick_gelu: bool | None) -> tuple[nn.
 
 
 def _from_file(source: str, model: str | None, quick_gelu: bool | None
-               ) -> tuple[nn.Module, Any, bool]:
+               ) -> tuple[nn.Module, Any, bool | None]:
     # What the file holds is compared with what was asked for before anything is built.
-    weights = read_clip(source)
-    _check_architecture(source, model, visual_tower(
-        {key.removeprefix('visual.'): value for key, value in weights.state_dict.items()}))
+    weights = read_weights(source)
+    entry = weights.origin.entry
+    model = model or (entry.arch if entry and not entry.siglip else None)
+    prefix = 'vision_model.' if weights.siglip else 'visual.'
+    tower = visual_tower({key.removeprefix(prefix): value
+                          for key, value in weights.state_dict.items() if key.startswith(prefix)})
+    if weights.siglip:
+        _check_siglip(source, model, quick_gelu)
+        pair = SiglipPair(weights, tower)
+        tokenizer = SiglipTokenizer(weights.origin.path, pair.text.context_length)
+        return pair, tokenizer.batch_encode, None
+    _check_architecture(source, model, tower)
     wanted = quick_gelu if quick_gelu is not None else weights.quick_gelu
     wanted = True if wanted is None else wanted
-    check_activation(source, weights.quick_gelu, wanted)
-    library = compat.import_open_clip('model')
+    check_activation(source, weights.quick_gelu, wanted, weights.origin.confirmed)
     try:
-        clip = library.build_model_from_openai_state_dict(dict(weights.state_dict),
-                                                          quick_gelu=wanted)
-        # Its half precision is right for OpenAI's files; others lose digits by it.
-        clip.float().load_state_dict(weights.state_dict)
+        clip = _clip_of_shapes(weights.state_dict, tower, wanted)
+        clip.load_state_dict(weights.state_dict)
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"CLIP weights '{source}' are no CLIP model of OpenAI's kind with image "
                          f'and text tower: {error}') from error
     return clip, CLIPTokenizer(clip.context_length).batch_encode, wanted
+
+
+def _check_siglip(source: str, model: str | None, quick_gelu: bool | None) -> None:
+    """Refuse options of a CLIP."""
+    if model is not None and 'siglip' not in model.lower():
+        raise ValueError(f"weights '{source}' are a SigLIP, and model='{model}' is a CLIP: leave "
+                         'model out, or name weights of that model')
+    if quick_gelu is not None:
+        raise ValueError(f"weights '{source}' are a SigLIP, which has an activation of its own: "
+                         f'leave quick_gelu={quick_gelu} out')
+
+
+def _clip_of_shapes(state: Mapping[str, Tensor], tower: VisualTower | None, quick_gelu: bool
+                    ) -> nn.Module:
+    """Build open_clip's model for weights, whose names and shapes tell all but the heads.
+
+    Raises:
+        KeyError: If a tensor is missing that every CLIP has.
+    """
+    if tower is None:
+        raise KeyError('its image tower is neither a ResNet nor a ViT of CLIP')
+    # Image tower: a ResNet has a stride of 32 and heads of 64 channels, as most ViTs.
+    table = state['visual.attnpool.positional_embedding' if tower.patch is None else
+                  'visual.positional_embedding']
+    shape = dict(layers=tower.layers, width=tower.width, patch_size=tower.patch,
+                 image_size=isqrt(len(table) - 1) * (tower.patch or 32))
+    if tower.patch is not None:
+        hidden = len(state['visual.transformer.resblocks.0.mlp.c_fc.weight'])
+        shape.update(head_width=tower.width // tower.heads, mlp_ratio=hidden / tower.width)
+    # Text tower: 64 channels a head in every published CLIP.
+    width, embed_dim = state['text_projection'].shape
+    layers = {key.split('.')[2] for key in state if key.startswith('transformer.resblocks.')}
+    library = compat.import_open_clip('model')
+    return library.CLIP(
+        embed_dim, library.CLIPVisionCfg(**shape), library.CLIPTextCfg(
+            context_length=len(state['positional_embedding']), width=width,
+            vocab_size=len(state['token_embedding.weight']), heads=width // 64,
+            layers=len(layers)),
+        quick_gelu=quick_gelu, init_logit_bias=0.0 if 'logit_bias' in state else None)
 
 
 def _check_architecture(source: str, model: str | None, found: VisualTower | None) -> None:
@@ -138,7 +195,7 @@ def _open_clip_transform(clip: nn.Module) -> Any:
 
 
 class CLIPEmbedder(nn.Module):
-    """CLIP's image features, as ``CLIPViT`` and ``CLIPResNet`` give them to a model.
+    """Image features of a CLIP or SigLIP, as their encoders give them to a model.
 
     Nothing is trainable, and the module stays in evaluation mode.
 
@@ -189,9 +246,16 @@ class CLIPEmbedder(nn.Module):
         return features.pooled.float(), features.tokens.float()
 
 
-def _encoder_of(loaded: CLIPModel) -> CLIPViT | CLIPResNet:
+def _encoder_of(loaded: CLIPModel) -> CLIPViT | CLIPResNet | SiglipViT:
     """Put the image tower into the encoder that reads dense features from it."""
     visual, size = loaded.model.visual, loaded.image_size
+    if isinstance(loaded.model, SiglipPair):
+        config = visual.vision_model.config
+        encoder = SiglipViT(
+            config.hidden_size, config.num_hidden_layers, config.num_attention_heads,
+            config.patch_size, size, config.intermediate_size, out_indices=(), pyramid=False)
+        encoder.visual.load_state_dict(visual.vision_model.state_dict())
+        return encoder
     tower = visual_tower(visual.state_dict())
     if tower is None:
         raise ValueError(f"features of '{loaded.description}' cannot be stored: only those of "
@@ -212,7 +276,10 @@ def _encoder_of(loaded: CLIPModel) -> CLIPViT | CLIPResNet:
 
 def _preparation_of(loaded: CLIPModel) -> dict:
     """Describe open_clip's preparation in words and numbers."""
-    standardise = loaded.transform.transforms[-1]
-    return dict(size=loaded.image_size, resize='short side, bicubic', crop='centre',
+    *geometry, standardise = loaded.transform.transforms
+    squashed = isinstance(geometry[0].size, tuple | list)  # both sides; a number is the short one
+    return dict(size=loaded.image_size,
+                resize='both sides, bicubic' if squashed else 'short side, bicubic',
+                crop='none' if squashed else 'centre',
                 mean=[float(value) for value in standardise.mean],
                 std=[float(value) for value in standardise.std])

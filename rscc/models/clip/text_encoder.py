@@ -30,20 +30,25 @@ class CLIPTextEncoder(Part, nn.Module):
         embed_dim: Width of the joint space: 1024 beside RN50, 512 beside ViT-B.
         quick_gelu: Activation ``x * sigmoid(1.702 x)``, with which OpenAI's weights were trained,
             in place of the exact GELU of most other weights.
-        pretrained: CLIP weights, a file or ``'RN50:openai'``; see ``rscc.models.clip.weights``.
+        pretrained: CLIP weights: a file, ``'RN50:openai'`` or ``'remoteclip-rn50'``; see
+            ``rscc.models.clip.weights``.
 
     Attributes:
         truncate: Whether positions after the last end token of the batch are left out; a benchmark
             may want to see what that saves.
+        family: Whose token ids it reads.
+        space: Identity of the weights, see ``FeatureSpec.space``; None for random ones.
     """
 
     PRETRAINED_OPTIONAL: ClassVar[bool] = True
+    family: ClassVar[str] = 'clip'
 
     def __init__(self, context_length: int = 77, vocab_size: int = 49408, width: int = 512,
                  heads: int = 8, layers: int = 12, embed_dim: int = 1024, quick_gelu: bool = True,
                  pretrained: str | None = None) -> None:
         super().__init__()
-        self.context_length, self.width, self.embed_dim = context_length, width, embed_dim
+        self.context_length, self.vocab_size = context_length, vocab_size
+        self.width, self.embed_dim = width, embed_dim
         self.truncate = True
         transformer = compat.import_open_clip('transformer')
         # open_clip's tower draws random weights by CLIP's scheme; its parts become ours, so that
@@ -59,9 +64,10 @@ class CLIPTextEncoder(Part, nn.Module):
         self.text_projection = tower.text_projection
         mask = torch.full((context_length, context_length), float('-inf')).triu(1)
         self.register_buffer('causal_mask', mask, persistent=False)
+        self.space = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_text
-            load_text(self, pretrained, quick_gelu=quick_gelu)
+            self.space = load_text(self, pretrained, quick_gelu=quick_gelu).facts.identity
 
     def forward(self, ids: Tensor, contexts: Tensor | None = None) -> Tensor:
         """Encode S texts.

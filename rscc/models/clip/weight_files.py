@@ -1,15 +1,19 @@
-"""CLIP weight files of every published kind under OpenAI's key names, and the tower they describe.
+"""Weight files of CLIP and SigLIP in every published layout, and the towers they describe.
 
-Paper: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML
-2021, https://arxiv.org/abs/2103.00020.
+Papers: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML
+2021, https://arxiv.org/abs/2103.00020 (CLIP, under OpenAI's key names); Zhai et al., Sigmoid Loss
+for Language Image Pre-Training, ICCV 2023, https://arxiv.org/abs/2303.15343 (SigLIP, under those of
+transformers).
 """
+import hashlib
 import pickle
 import re
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,104 +21,97 @@ import torch
 from torch import Tensor
 
 from rscc import compat
+from rscc.models.clip.published import (
+    CLIP_MEAN,
+    CLIP_STD,
+    SIGLIP_MEAN,
+    SIGLIP_STD,
+    Published,
+    nearest_published,
+    published,
+    published_as,
+)
+from rscc.models.clip.towers import describe_visual
+from rscc.models.contracts import Normalisation
 from rscc.utils import did_you_mean
-
-_SIZES = {(384, 12): 'S', (768, 12): 'B', (1024, 24): 'L', (1280, 32): 'H', (1408, 40): 'g',
-          (1664, 48): 'bigG'}
-
-
-@dataclass(frozen=True)
-class VisualTower:
-    """The shape of an image tower.
-
-    Attributes:
-        layers: Number of blocks; of each of the four stages for a ResNet.
-        width: Channels of the tokens; of the first stage's bottleneck for a ResNet.
-        patch: Side of a patch in pixels, None for a ResNet.
-    """
-    layers: int | tuple[int, ...]
-    width: int
-    patch: int | None = None
-
-    def __str__(self) -> str:
-        """Return the name people know and the numbers behind it."""
-        if self.patch is None:
-            stages = '-'.join(map(str, self.layers))
-            return f'ResNet (layers {stages}, width {self.width})'
-        letter = _SIZES.get((self.width, self.layers))
-        name = f'ViT-{letter}/{self.patch}' if letter else f'ViT with patch {self.patch}'
-        return f'{name} (width {self.width}, {self.layers} layers)'
-
-
-def visual_tower(tensors: Mapping[str, Tensor]) -> VisualTower | None:
-    """Recognise an image tower.
-
-    Args:
-        tensors: Its state dict, OpenAI's names without ``visual.``.
-
-    Returns:
-        The tower, or None where it is neither CLIP's ResNet nor its ViT.
-    """
-    # Names tell the kind, shapes and the highest block number of each stage its size.
-    if 'layer1.0.conv1.weight' in tensors:
-        stages = tuple(_count(tensors, rf'layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
-        return VisualTower(stages, len(tensors['layer1.0.conv1.weight']))
-    if 'class_embedding' in tensors and 'conv1.weight' in tensors:
-        patches = tensors['conv1.weight']
-        return VisualTower(_count(tensors, r'transformer\.resblocks\.(\d+)\.'), len(patches),
-                           patches.shape[-1])
-    return None
-
-
-def describe_visual(tensors: Mapping[str, Tensor]) -> str:
-    """Return ``'a ViT-B/16 (width 768, 12 layers), output 512'`` and the like."""
-    tower = visual_tower(tensors)
-    if tower is None:
-        return f'no CLIP image tower that is known here (its keys begin {sorted(tensors)[:3]})'
-    output = (tensors.get('attnpool.c_proj.weight') if tower.patch is None
-              else _transposed(tensors.get('proj')))
-    return f'a {tower}' + ('' if output is None else f', output {len(output)}')
-
-
-def describe_text(tensors: Mapping[str, Tensor]) -> str:
-    """Return ``'a text transformer (width 512, 12 layers), output 1024'`` and the like."""
-    if 'positional_embedding' not in tensors:
-        return f'no CLIP text tower that is known here (its keys begin {sorted(tensors)[:3]})'
-    layers = _count(tensors, r'transformer\.resblocks\.(\d+)\.')
-    length, width = tensors['positional_embedding'].shape
-    output = _transposed(tensors.get('text_projection'))
-    return (f'a text transformer (width {width}, {layers} layers, {length} positions)'
-            + ('' if output is None else f', output {len(output)}'))
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    return len({found.group(1) for name in tensors if (found := re.match(pattern, name))})
-
-
-def _transposed(matrix: Tensor | None) -> Tensor | None:
-    return None if matrix is None else matrix.T
-
+from rscc.utils.logging import warn_once
 
 #: Numbers that OpenAI's archives carry among the weights.
 _NUMBERS = ('input_resolution', 'context_length', 'vocab_size')
-_KINDS = ("a file (OpenAI's archive, a state dict, safetensors) or an open_clip name such as "
-          "'RN50:openai'")
+_KINDS = ("a file (OpenAI's archive, a state dict, safetensors), an open_clip name such as "
+          "'RN50:openai', or one for remote sensing such as 'remoteclip-rn50'")
+#: Files of a folder that can hold the weights, the likeliest first.
+_IN_FOLDERS = ('model.safetensors', 'open_clip_model.safetensors', 'pytorch_model.bin',
+               'open_clip_pytorch_model.bin')
+#: Small tensors that tell one training from another.
+_TELLING = ('logit_scale', 'logit_bias', 'ln_final.weight', 'visual.ln_post.weight',
+            'visual.attnpool.c_proj.bias', 'vision_model.head.probe', 'text_model.head.bias')
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights are, and what their name tells.
+
+    Attributes:
+        source: What was asked for.
+        path: The file.
+        quick_gelu: Whether they go with QuickGELU; None where the name does not tell.
+        confirmed: Whether that is certain.
+        normalisation: Of the images in their training, where the name tells.
+        entry: Facts about weights for remote sensing.
+    """
+    source: str
+    path: Path
+    quick_gelu: bool | None = None
+    confirmed: bool = True
+    normalisation: Normalisation | None = None
+    entry: Published | None = None
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """What a tower remembers of its weights.
+
+    Attributes:
+        normalisation: How images were standardised in their training.
+        identity: 16 hex digits that both towers of one training share; None for a tower alone.
+    """
+    normalisation: Normalisation
+    identity: str | None
 
 
 @dataclass(frozen=True)
 class CLIPWeights:
-    """The weights of one CLIP model.
+    """The weights of one CLIP or SigLIP model.
 
     Attributes:
-        state_dict: float32 tensors by OpenAI's names, those of the image tower with ``visual.``.
-            They may be shared with other readers: copy before changing them in place.
+        state_dict: float32 tensors by OpenAI's names, those of the image tower with ``visual.``; of
+            a SigLIP by transformers' names. They may be shared with other readers: copy before
+            changing them in place.
         quick_gelu: Whether they were trained with QuickGELU (``x * sigmoid(1.702 x)``); None where
             the file does not say.
         source: What was asked for.
+        origin: Where they were found.
+        siglip: Whether they are a SigLIP.
     """
     state_dict: dict[str, Tensor]
     quick_gelu: bool | None
     source: str
+    origin: Origin
+    siglip: bool = False
+
+    @cached_property
+    def facts(self) -> WeightFacts:
+        """What a tower remembers; statistics are CLIP's or SigLIP's unless a name tells others."""
+        mean, std = (SIGLIP_MEAN, SIGLIP_STD) if self.siglip else (CLIP_MEAN, CLIP_STD)
+        known = self.origin.normalisation or Normalisation(mean, std, self.source)
+        if 'logit_scale' not in self.state_dict:
+            return WeightFacts(known, None)
+        digest = hashlib.sha256()
+        for name in _TELLING:
+            if name in self.state_dict:
+                digest.update(self.state_dict[name].contiguous().numpy().tobytes())
+        return WeightFacts(known, digest.hexdigest()[:16])
 
 
 def read_clip(source: str) -> CLIPWeights:
@@ -124,44 +121,100 @@ def read_clip(source: str) -> CLIPWeights:
 
     Args:
         source: A file (OpenAI's TorchScript archive; a state dict ``.pt``, ``.pth`` or ``.bin``,
-            plain or under ``state_dict``; ``.safetensors``), or an open_clip name ``ARCH:TAG``
-            such as ``'RN50:openai'``, which open_clip downloads once.
+            plain or under ``state_dict``; ``.safetensors``; a zip archive of one of these) or the
+            folder of one; an open_clip name ``ARCH:TAG`` such as ``'RN50:openai'``, which open_clip
+            downloads once; or a name of :mod:`rscc.models.clip.published`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If open_clip cannot download; the message says what to fetch by hand.
         ValueError: If the name is unknown, or the file is damaged or holds no CLIP.
     """
-    # A rewritten file is another file to the cache: its time and size are part of the key.
-    path, quick_gelu = locate_clip(source)
-    written = path.stat()
-    stored, archive = _read_file(path, written.st_mtime_ns, written.st_size)
-    state = {key: value.float() if value.is_floating_point() else value
-             for key, value in stored.items()}
-    return CLIPWeights(state, True if archive else quick_gelu, source)
+    weights = read_weights(source)
+    if weights.siglip:
+        raise ValueError(
+            f"'{source}' holds a SigLIP, and a CLIP is wanted: they have other towers. Its "
+            "encoder is type='SiglipViT', its text encoder type='SiglipTextEncoder' with "
+            "tokenizer=dict(type='SiglipTokenizer')")
+    return weights
 
 
-def locate_clip(source: str) -> tuple[Path, bool | None]:
-    """Find the file behind a path or an open_clip name, downloading it where needed.
-
-    Returns:
-        The file, and whether its weights go with QuickGELU where the name tells, else None.
+def read_siglip(source: str) -> CLIPWeights:
+    """Read the weights of a SigLIP: a folder of transformers, a file of one, or a name.
 
     Raises:
         FileNotFoundError, OSError, ValueError: As :func:`read_clip`.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path, None
+    weights = read_weights(source)
+    if not weights.siglip:
+        raise ValueError(
+            f"'{source}' holds a CLIP, and a SigLIP is wanted: they have other towers. Its "
+            "encoder is type='CLIPViT' or 'CLIPResNet', its text encoder "
+            "type='CLIPTextEncoder'")
+    return weights
+
+
+def read_weights(source: str) -> CLIPWeights:
+    """Read the weights of a CLIP or a SigLIP, whichever it is, and say in the log what was found.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: As :func:`read_clip`.
+    """
+    origin = locate(source)
+    # A rewritten file is another file to the cache: its time and size are part of the key.
+    written = origin.path.stat()
+    stored, layout = _read_file(origin.path, written.st_mtime_ns, written.st_size)
+    state = {key: value.float() if value.is_floating_point() else value
+             for key, value in stored.items()}
+    siglip = any(key.startswith('vision_model.') for key in state)
+    quick_gelu = True if layout == _ARCHIVE else None if siglip else origin.quick_gelu
+    prefix = 'vision_model.' if siglip else 'visual.'
+    tower = describe_visual({key.removeprefix(prefix): value for key, value in state.items()
+                             if key.startswith(prefix)})
+    known = f', {origin.entry.name}' if origin.entry else ''
+    warn_once(f"CLIP weights '{source}'{known}: {layout}, {tower}", 20)
+    return CLIPWeights(state, quick_gelu, source, origin, siglip)
+
+
+def locate(source: str) -> Origin:
+    """Find the file behind a path or a name, downloading it where open_clip can.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: As :func:`read_clip`.
+    """
+    entry = published(source)
+    path = entry.locate() if entry else Path(source).expanduser()
+    if path.exists():
+        entry = entry or published_as(path)
+        path = _file_in(path) if path.is_dir() else path
+        if entry is None:
+            return Origin(source, path)
+        return Origin(source, path, entry.quick_gelu, entry.confirmed, entry.normalisation, entry)
     # No such file: a name ARCH:TAG, or a path with a mistake in it.
     name = split_name(source)
     if name is None:
         beside = sorted(found.name for found in path.parent.glob('*') if found.is_file()) if (
             path.parent.is_dir()) else []
-        raise FileNotFoundError(f"no CLIP weights at '{source}': expected {_KINDS}."
-                                f'{did_you_mean(path.name, beside)}')
-    entry = _published(*name)
-    return _download(source, entry), bool(entry.get('quick_gelu') or 'quickgelu' in name[0])
+        raise FileNotFoundError(
+            f"no CLIP weights at '{source}': expected {_KINDS}."
+            f'{did_you_mean(path.name, beside) or nearest_published(source)}')
+    record = _published(*name)
+    mean, std = record.get('mean') or CLIP_MEAN, record.get('std') or CLIP_STD
+    return Origin(source, _download(source, record),
+                  bool(record.get('quick_gelu') or 'quickgelu' in name[0]),
+                  normalisation=Normalisation(tuple(mean), tuple(std), source))
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the file of a folder that holds the weights."""
+    found = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
+    alone = found[:1] or [*folder.glob('*.pt')]
+    if len(alone) != 1:
+        there = sorted(path.name for path in folder.iterdir())
+        raise FileNotFoundError(
+            f"folder '{folder}' has no weights that are known here: expected one of "
+            f'{list(_IN_FOLDERS)} or a single .pt, found {there[:8] or "nothing"}')
+    return alone[0]
 
 
 def split_name(source: str) -> tuple[str, str] | None:
@@ -202,8 +255,8 @@ def _download(source: str, entry: dict[str, Any]) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _read_file(path: Path, _modified: int, _size: int) -> tuple[dict[str, Tensor], bool]:
-    """Return the tensors as they are stored, and whether the file is an OpenAI archive."""
+def _read_file(path: Path, _modified: int, _size: int) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors as they are stored, and what the layout of the file is called."""
     archive = False
     try:
         archive = _is_archive(path)
@@ -218,7 +271,8 @@ def _read_file(path: Path, _modified: int, _size: int) -> tuple[dict[str, Tensor
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"CLIP weights '{path}' are damaged or cut short: {cause}. Fetch the file "
                          'again') from error
-    return _openai_names(loaded, path), archive
+    state, layout = _plain_names(loaded, path)
+    return state, _ARCHIVE if archive else layout
 
 
 def _is_archive(path: Path) -> bool:
@@ -236,6 +290,10 @@ def _load_archive(path: Path) -> Mapping[str, Any]:
 
 
 def _load_tensors(path: Path) -> Any:
+    if packed := _packed_in(path):
+        # Unpacked for the moment: torch jumps to and fro in its files, for which zip is too slow.
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+            return _load_tensors(Path(archive.extract(packed, folder)))
     # The contents tell the format; safetensors begin with a length and a JSON header.
     with path.open('rb') as file:
         head = file.read(9)
@@ -249,20 +307,50 @@ def _load_tensors(path: Path) -> Any:
     return torch.load(path, map_location='cpu', weights_only=True)
 
 
-def _openai_names(loaded: Any, path: Path) -> dict[str, Tensor]:
-    """Unwrap training checkpoints and undo open_clip's prefix of the text tower."""
+def _packed_in(path: Path) -> str | None:
+    """Return the weights inside an archive such as SkyCLIP's; None for torch's own zip files."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith('data.pkl') for name in names):
+        return None
+    packed = [name for name in names if Path(name).suffix in ('.pt', '.pth', '.safetensors')
+              and not Path(name).name.startswith('._')]
+    if len(packed) != 1:
+        raise RuntimeError(f'an archive with {len(packed)} weight files; unpack it and name the '
+                           f'right one of {sorted(packed)[:4]}')
+    return packed[0]
+
+
+#: What layouts are called in the log.
+_ARCHIVE, _STATE, _TRAINING, _TRANSFORMERS = (
+    "OpenAI's archive", "state dict with open_clip's names", 'training checkpoint of open_clip',
+    "state dict with transformers' names")
+
+
+def _plain_names(loaded: Any, path: Path) -> tuple[dict[str, Tensor], str]:
+    """Unwrap training checkpoints and undo prefixes; return the tensors and the layout's name."""
     # Training checkpoints hold the weights one level down; DDP and open_clip add prefixes.
+    layout = _STATE
     if isinstance(loaded, Mapping) and isinstance(loaded.get('state_dict'), Mapping):
-        loaded = loaded['state_dict']
+        loaded, layout = loaded['state_dict'], _TRAINING
     if not isinstance(loaded, Mapping):
         raise ValueError(f"'{path}' holds no CLIP weights but a {type(loaded).__name__}; "
                          f'expected {_KINDS}')
     state = {re.sub(r'^(module\.)?(text\.)?', '', str(key)): value
              for key, value in loaded.items() if isinstance(value, Tensor)}
+    if 'vision_model.head.probe' in state:  # SigLIP pools by it, CLIP has nothing of that kind
+        return {key: value for key, value in state.items()
+                if not key.endswith('position_ids')}, _TRANSFORMERS
     if not any(key.startswith('visual.') for key in state):
         raise ValueError(f"'{path}' holds no CLIP weights: no key begins with 'visual.'. "
                          f'{_likely_kind(list(state))}')
-    return {key: value for key, value in state.items() if key not in _NUMBERS}
+    if any(key.startswith('visual.trunk.') for key in state):
+        raise ValueError(f"'{path}' holds an image tower of timm (its keys begin with "
+                         "'visual.trunk.'), as open_clip's SigLIP files do: take the same model "
+                         'in the layout of transformers, a folder with config.json')
+    return {key: value for key, value in state.items() if key not in _NUMBERS}, layout
 
 
 def _likely_kind(keys: list[str]) -> str:

@@ -7,6 +7,7 @@ pool); Dong et al., ChangeCLIP, ISPRS Journal of Photogrammetry and Remote Sensi
 https://doi.org/10.1016/j.isprsjprs.2024.01.004 (taps, pyramid, and the use on image pairs).
 """
 from collections.abc import Sequence
+from math import log2
 from typing import ClassVar
 
 import torch
@@ -16,14 +17,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
-from rscc.models.contracts import FeatureSpec
+from rscc.models.contracts import FeatureSpec, Normalisation
 from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.positions import check_image_size, resize_position_table
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
-_STRIDES = (4, 8, 16, 32)  # of the ResNet's stages and of the ViT's pyramid
-_PYRAMID_PATCH = 16  # side of the patches from which the pyramid makes these strides
+_STRIDES = (4, 8, 16, 32)  # of the ResNet's stages and of the pyramid of patches of 16
 
 
 @MODELS.register_module()
@@ -41,7 +41,8 @@ class CLIPResNet(FrameEncoder):
         output_dim: Width of CLIP's joint space.
         input_resolution: Image side in pixels for which positions are stored; other sizes
             interpolate them. CLIP's own is 224; ChangeCLIP resizes its table to 512.
-        pretrained: CLIP weights, a file or ``'RN50:openai'``; see ``rscc.models.clip.weights``.
+        pretrained: CLIP weights: a file, ``'RN50:openai'`` or ``'remoteclip-rn50'``; see
+            ``rscc.models.clip.weights``.
         dates_apart: See :class:`FrameEncoder`; the original trained so.
     """
 
@@ -58,16 +59,21 @@ class CLIPResNet(FrameEncoder):
         self.visual = resnet.ModifiedResNet(layers, output_dim, heads, input_resolution, width)
         self.width, self.embed_dims = width, output_dim
         self.dates_apart = dates_apart
+        self.facts = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
-            load_visual(self.visual, pretrained, quick_gelu=None)  # it has ReLU only
+            self.facts = load_visual(self.visual, pretrained, quick_gelu=None).facts  # ReLU only
+
+    def normalisation(self) -> Normalisation | None:
+        """Return the statistics of the weights, None without any."""
+        return self.facts and self.facts.normalisation
 
     def gives(self) -> FeatureSpec:
         """Return the widths of four maps and of CLIP's joint space."""
         return FeatureSpec(
             'CLIPResNet', maps=tuple(times * self.width for times in (4, 8, 16, 32)),
-            strides=_STRIDES, tokens=self.embed_dims, token_stride=_STRIDES[-1],
-            placed=True, pooled=self.embed_dims)
+            strides=_STRIDES, tokens=self.embed_dims, token_stride=_STRIDES[-1], placed=True,
+            pooled=self.embed_dims, space=self.facts and self.facts.identity)
 
     def parameter_depths(self) -> dict[str, int]:
         """Return the stem, every block of the four stages, and the pool with the last one."""
@@ -125,25 +131,27 @@ class CLIPViT(FrameEncoder):
 
     The modules are open_clip's, so ``visual.*`` has the key names of CLIP's files. Defaults are
     ViT-B/16 as ChangeCLIP uses it; for captioning alone set ``out_indices=(), pyramid=False``.
-    Height and width must be multiples of 32 with the pyramid, of the patch size without.
+    Height and width must be multiples of the patch size; of 32 with the pyramid over patches of 8,
+    16 or 32, and of 28 with that over patches of 14.
 
     Args:
         width: Width of the transformer.
         layers: Number of blocks.
         heads: Attention heads of every block.
-        patch_size: Side of a patch in pixels; 16 with the pyramid.
+        patch_size: Side of a patch in pixels.
         output_dim: Width of CLIP's joint space.
         input_resolution: Image side in pixels for which positions are stored; other sizes
             interpolate them.
         out_indices: Blocks, counted from 0, whose patch tokens become maps.
-        pyramid: Bring four maps to strides 4, 8, 16 and 32; without it every map has the stride
-            of the patches.
+        pyramid: Bring four maps to strides 4, 8, 16 and 32, or 3.5, 7, 14 and 28 for patches of
+            14; without it every map has the stride of the patches.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
         quick_gelu: Activation ``x * sigmoid(1.702 x)``, with which OpenAI's weights were trained,
             in place of the exact GELU of most other weights.
         double_class_embedding: Add the class embedding twice, as the original ChangeCLIP does.
-        pretrained: CLIP weights, a file or ``'ViT-B-16-quickgelu:dfn2b'``; see
-            ``rscc.models.clip.weights``. The pyramid starts from random weights.
+        pretrained: CLIP weights: a file, ``'ViT-B-16-quickgelu:dfn2b'`` or
+            ``'remoteclip-vit-l-14'``; see ``rscc.models.clip.weights``. The pyramid starts from
+            random weights.
         checkpointing: Recompute the blocks' activations in the backward pass to save memory.
         dates_apart: See :class:`FrameEncoder`; it matters to the pyramid's BatchNorm.
     """
@@ -157,28 +165,35 @@ class CLIPViT(FrameEncoder):
                  double_class_embedding: bool = False, pretrained: str | None = None,
                  checkpointing: bool = False, dates_apart: bool = False) -> None:
         super().__init__()
-        _check_taps(out_indices, layers, patch_size, pyramid)
+        check_taps(out_indices, layers, pyramid)
         self.visual = _build_tower(
             quick_gelu, image_size=input_resolution, patch_size=patch_size, width=width,
             layers=layers, heads=heads, output_dim=output_dim)
-        self.pyramid = _build_pyramid(width) if pyramid else None
-        self.divisor = 2 * patch_size if pyramid else patch_size
+        self.pyramid = build_pyramid(width, patch_size) if pyramid else None
+        self.divisor = pyramid_divisor(patch_size) if pyramid else patch_size
         self.width, self.patch_size, self.embed_dims = width, patch_size, output_dim
         self.out_indices = tuple(out_indices)
         self.double_class_embedding = double_class_embedding
         self.checkpointing = checkpointing
         self.dates_apart = dates_apart
         _drop_paths(self.visual.transformer.resblocks, drop_path_rate)
+        self.facts = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
-            load_visual(self.visual, pretrained, quick_gelu=quick_gelu)
+            self.facts = load_visual(self.visual, pretrained, quick_gelu=quick_gelu).facts
+
+    def normalisation(self) -> Normalisation | None:
+        """Return the statistics of the weights, None without any."""
+        return self.facts and self.facts.normalisation
 
     def gives(self) -> FeatureSpec:
         """Return the widths of the maps asked for and of CLIP's joint space."""
         count = len(self.out_indices)
         return FeatureSpec(
             'CLIPViT', maps=(self.width, ) * count,
-            strides=_STRIDES if self.pyramid is not None else (self.patch_size, ) * count,
+            strides=(pyramid_strides(self.patch_size) if self.pyramid is not None else
+                     (self.patch_size, ) * count),
+            space=self.facts and self.facts.identity,
             tokens=self.embed_dims, token_stride=self.patch_size, placed=True,
             pooled=self.embed_dims,
             advice=dict(maps='set out_indices of CLIPViT, for example (3, 5, 7, 11)'))
@@ -233,15 +248,20 @@ class CLIPViT(FrameEncoder):
         return block(tokens)
 
 
-def _check_taps(out_indices: Sequence[int], layers: int, patch_size: int, pyramid: bool) -> None:
+def check_taps(out_indices: Sequence[int], layers: int, pyramid: bool) -> None:
+    """Refuse blocks that do not exist, and a pyramid of other than four maps.
+
+    Raises:
+        ValueError: If there is such a block, or another number of maps.
+    """
     wrong = [index for index in out_indices if not 0 <= index < layers]
     if wrong:
         raise ValueError(f'out_indices={tuple(out_indices)} of a model with blocks 0 to '
                          f'{layers - 1}: {wrong} do not exist')
-    if pyramid and (len(out_indices) != 4 or patch_size != _PYRAMID_PATCH):
-        raise ValueError(f'the pyramid takes 4 out_indices and patch_size={_PYRAMID_PATCH}, found '
-                         f'out_indices={tuple(out_indices)}, patch_size={patch_size}: set '
-                         'pyramid=False for plain maps or none')
+    if pyramid and len(out_indices) != len(_STRIDES):
+        raise ValueError(f'the pyramid takes {len(_STRIDES)} out_indices, found '
+                         f'out_indices={tuple(out_indices)}: set pyramid=False for plain maps or '
+                         'none')
 
 
 def _build_tower(quick_gelu: bool, **sizes: int) -> nn.Module:
@@ -263,16 +283,46 @@ def _drop_paths(blocks: Sequence[nn.Module], rate: float) -> None:
             block.ls_1, block.ls_2 = DropPath(share), DropPath(share)
 
 
-def _build_pyramid(width: int) -> nn.ModuleList:
-    """Build the four scalings of stride-16 maps, named and ordered like the original's weights."""
-    def norm() -> nn.Module:
-        return nn.GroupNorm(1, width)
+def _doublings(patch: int) -> list[int]:
+    """Return how often each of the four maps is doubled, or halved where negative.
 
-    def double() -> nn.Module:
-        return nn.ConvTranspose2d(width, width, 2, stride=2)
+    They come as near to strides 4, 8, 16 and 32 as doubling can bring them.
+    """
+    return [round(log2(patch / stride)) for stride in _STRIDES]
 
-    return nn.ModuleList([
-        nn.Sequential(norm(), double(), nn.BatchNorm2d(width), nn.GELU(), double()),
-        nn.Sequential(norm(), double()),
-        norm(),
-        nn.Sequential(norm(), nn.MaxPool2d(2))])
+
+def pyramid_strides(patch: int) -> tuple[float, ...]:
+    """Return the strides of the four maps over patches of so many pixels, fine to coarse."""
+    strides = [patch / 2**times for times in _doublings(patch)]
+    return tuple(int(stride) if stride.is_integer() else stride for stride in strides)
+
+
+def pyramid_divisor(patch: int) -> int:
+    """Return what the sides of images must be a multiple of, so that no map is cut."""
+    return patch * 2**max(0, -min(_doublings(patch)))
+
+
+def build_pyramid(width: int, patch: int) -> nn.ModuleList:
+    """Build the four scalings of maps of plain patches.
+
+    For patches of 16 they are named and ordered like the weights of the original ChangeCLIP.
+
+    Args:
+        width: Channels of every map.
+        patch: Side of a patch in pixels.
+    """
+    return nn.ModuleList(_scaling(width, times) for times in _doublings(patch))
+
+
+def _scaling(width: int, times: int) -> nn.Module:
+    """Build what doubles a map so many times, with a norm before and BatchNorms in between."""
+    norm = nn.GroupNorm(1, width)
+    if times == 0:
+        return norm
+    if times < 0:
+        return nn.Sequential(norm, nn.MaxPool2d(2**-times))
+    layers = [norm]
+    for step in range(times):
+        layers += [nn.BatchNorm2d(width), nn.GELU()] if step else []
+        layers.append(nn.ConvTranspose2d(width, width, 2, stride=2))
+    return nn.Sequential(*layers)

@@ -200,7 +200,8 @@ class LanguageGuidedFusion(Fusion):
         if width != text_channels:
             raise ValueError(
                 f'LanguageGuidedFusion reads texts of width {text_channels} (text_channels) and '
-                f'CLIPTextEncoder gives {width}: set embed_dim={text_channels} there')
+                f'{type(self.prompt_encoder.text_encoder).__name__} gives {width}: set '
+                f'embed_dim={text_channels} there')
         self.context_decoder = ContextDecoder(text_channels, **(context_decoder or {}))
         self.gamma = nn.Parameter(torch.full((text_channels,), gamma))
         self.in_channels, self.text_channels = tuple(in_channels), text_channels
@@ -235,8 +236,13 @@ class LanguageGuidedFusion(Fusion):
                 Need('pooled', self.text_channels, 'text_channels')]
 
     def misfit(self, given: FeatureSpec) -> str:
-        """Also compare the stride of the level that score maps join with that of the tokens."""
+        """Also compare the weights of both towers, and the strides of score maps and tokens."""
         misfit = super().misfit(given) or (self.memory.misfit(given) if self.memory else '')
+        space = self.prompt_encoder.text_encoder.space
+        if None not in (space, given.space) and space != given.space:
+            return (f'the image tower of {given.source} and the text encoder of '
+                    'LanguageGuidedFusion have weights of different trainings, so that images and '
+                    'texts cannot be compared: give both the same pretrained')
         if misfit or not given.strides or given.token_stride is None:
             return misfit
         stride, level = given.strides[self.score_level], self.score_level

@@ -5,6 +5,7 @@ al., ChangeCLIP, ISPRS J. 208 (2024) 53-69, https://doi.org/10.1016/j.isprsjprs.
 """
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,15 @@ class PromptEncoder(nn.Module):
             the original ChangeCLIP starts from 1.
         background: Sentence for what is of no interest.
         foreground: Beginning of the sentence for what is.
-        tokenizer: Config of the tokenizer.
+        tokenizer: Config of the tokenizer; CLIP's unless given.
         cache_size: Sentences remembered at inference, the oldest forgotten first; 0 for none.
         deduplicate: Whether equal sentences of a batch share one encoding.
 
     Attributes:
         encoded: Sentences that went through the text encoder so far.
+
+    Raises:
+        ValueError: If the tokenizer does not fit the text encoder, or leaves no room for contexts.
     """
 
     def __init__(self, text_encoder: Mapping, contexts: int = 13,
@@ -45,6 +49,7 @@ class PromptEncoder(nn.Module):
         super().__init__()
         self.text_encoder = MODELS.build(text_encoder)
         self.tokenizer = TOKENIZERS.build(tokenizer or dict(type='CLIPTokenizer'))
+        _check_tokenizer(self.text_encoder, self.tokenizer, contexts)
         self.contexts = None
         if contexts:
             self.contexts = nn.Parameter(torch.empty(contexts, self.text_encoder.width))
@@ -88,7 +93,7 @@ class PromptEncoder(nn.Module):
 
     def _remembered(self, distinct: list[str]) -> Tensor:
         # Reduced precision has its own entries: it would otherwise leak into full precision.
-        device = self.text_encoder.token_embedding.weight.device
+        device = next(self.text_encoder.parameters()).device
         kind = (torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type))
         # Encode what is new, take every row from memory, forget the oldest beyond the limit.
         absent = [text for text in distinct if (text, kind) not in self._cache]
@@ -125,6 +130,25 @@ class PromptEncoder(nn.Module):
     def _apply(self, *args, **kwargs) -> 'PromptEncoder':
         self.clear_cache()
         return super()._apply(*args, **kwargs)
+
+
+def _check_tokenizer(text_encoder: nn.Module, tokenizer: Any, contexts: int) -> None:
+    """Refuse a tokenizer of another family, and one whose texts and the contexts have no room."""
+    if None in (getattr(text_encoder, 'family', None), getattr(tokenizer, 'family', None)):
+        return  # somebody's own, of which nothing is known
+    reader, writer = type(text_encoder).__name__, type(tokenizer).__name__
+    if text_encoder.family != tokenizer.family or text_encoder.vocab_size < tokenizer.vocab_size:
+        raise ValueError(
+            f'{reader} knows {text_encoder.vocab_size} token ids of {text_encoder.family}, and '
+            f'{writer} gives {tokenizer.vocab_size} of {tokenizer.family}: give prompt_encoder the '
+            'tokenizer of these weights, CLIPTokenizer beside CLIPTextEncoder and SiglipTokenizer '
+            'beside SiglipTextEncoder')
+    room = text_encoder.context_length - contexts
+    if tokenizer.context_length > room:
+        raise ValueError(
+            f'{writer} gives up to {tokenizer.context_length} tokens (context_length), and '
+            f'{contexts} contexts leave {room} of the {text_encoder.context_length} positions of '
+            f'{reader}: set context_length={room} of the tokenizer, or fewer contexts')
 
 
 def _forget(module: PromptEncoder, *_: object) -> None:

@@ -64,6 +64,8 @@ def test_it_stays_frozen_and_in_evaluation_mode(tmp_path, kind, pixels):
 
 
 def test_an_unknown_kind_of_tower_is_refused(tmp_path, monkeypatch):
+    loaded = load_clip(None, save_state_dict(tiny_clip(), tmp_path / 'x.pt'))
+    monkeypatch.setattr(module, 'load_clip', lambda *_: loaded)
     monkeypatch.setattr(module, 'visual_tower', lambda tensors: None)
     with pytest.raises(ValueError, match=r"cannot be stored: only those of CLIP's own ViT"):
-        CLIPEmbedder(None, save_state_dict(tiny_clip(), tmp_path / 'x.pt'))
+        CLIPEmbedder(None, 'x.pt')

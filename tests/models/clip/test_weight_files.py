@@ -5,42 +5,7 @@ from safetensors.torch import save_file
 
 from rscc import compat
 from rscc.models.clip import weight_files
-from rscc.models.clip.weight_files import (
-    VisualTower,
-    describe_text,
-    describe_visual,
-    read_clip,
-    visual_tower,
-)
-
-
-@pytest.mark.parametrize(('tower', 'words'), [
-    (VisualTower(12, 768, 16), 'ViT-B/16 (width 768, 12 layers)'),
-    (VisualTower(24, 1024, 14), 'ViT-L/14 (width 1024, 24 layers)'),
-    (VisualTower(3, 96, 4), 'ViT with patch 4 (width 96, 3 layers)'),
-    (VisualTower((3, 4, 6, 3), 64), 'ResNet (layers 3-4-6-3, width 64)'),
-])
-def test_towers_have_the_names_people_know(tower, words):
-    assert str(tower) == words
-
-
-def test_towers_are_recognised_by_their_tensors():
-    assert visual_tower(tiny_clip('vit', layers=3).visual.state_dict()) == VisualTower(3, 64, 8)
-    resnet = tiny_clip('resnet').visual.state_dict()
-    assert visual_tower(resnet) == VisualTower((1, 2, 1, 1), 8)
-    assert describe_visual(resnet) == 'a ResNet (layers 1-2-1-1, width 8), output 32'
-
-
-def test_text_towers_say_width_depth_length_and_output():
-    assert describe_text(tiny_clip().state_dict()) == (
-        'a text transformer (width 64, 2 layers, 24 positions), output 32')
-
-
-def test_what_is_unknown_shows_its_keys():
-    other = {'trunk.stem.weight': torch.zeros(1), 'head.bias': torch.zeros(1)}
-    assert visual_tower(other) is None
-    for describe in (describe_visual, describe_text):
-        assert "its keys begin ['head.bias', 'trunk.stem.weight']" in describe(other)
+from rscc.models.clip.weight_files import read_clip
 
 
 @pytest.fixture(autouse=True)
@@ -150,8 +115,8 @@ def test_unknown_open_clip_names_name_the_nearest(name, message):
 def test_a_missing_file_names_the_nearest(clip, tmp_path):
     save_state_dict(clip, tmp_path / 'RN50.pt')
     with pytest.raises(FileNotFoundError, match=r"no CLIP weights at '.*RN5O\.pt': expected a file "
-                       r"\(.*\) or an open_clip name such as 'RN50:openai'\. "
-                       r"Did you mean 'RN50\.pt'\?"):
+                       r"\(.*\), an open_clip name such as 'RN50:openai', or one for remote sensing "
+                       r"such as 'remoteclip-rn50'\. Did you mean 'RN50\.pt'\?"):
         read_clip(str(tmp_path / 'RN5O.pt'))
 
 

@@ -273,11 +273,23 @@ def test_a_block_that_does_not_exist_is_refused():
         build(out_indices=(-1, 0, 1, 4))
 
 
-@pytest.mark.parametrize('options', [dict(out_indices=()), dict(patch_size=32)])
-def test_a_pyramid_needs_four_taps_of_patches_of_16(options):
-    with pytest.raises(ValueError, match=r'4 out_indices and patch_size=16, found out_indices=.*'
-                                         'set pyramid=False'):
-        build(**options)
+def test_a_pyramid_needs_four_taps():
+    with pytest.raises(ValueError, match=r'4 out_indices, found out_indices=\(\): set pyramid=False'):
+        build(out_indices=())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('patch', 'strides', 'divisor'), [
+    (8, (4, 8, 16, 32), 32), (14, (3.5, 7, 14, 28), 28), (32, (4, 8, 16, 32), 32)])
+def test_a_pyramid_over_other_patches_comes_as_near_to_strides_4_to_32_as_doubling_can(
+        patch, strides, divisor):
+    encoder = build(patch_size=patch, input_resolution=4 * patch).eval()
+    given, side = encoder.gives(), 2 * divisor
+    assert given.strides == strides and encoder.divisor == divisor
+    maps = encoder.encode(torch.randn(1, 3, side, side)).maps
+    assert [level.shape[-1] for level in maps] == [side / stride for stride in strides]
+    with pytest.raises(ValueError, match=f'set size_divisor={divisor}'):
+        encoder.encode(torch.randn(1, 3, side + patch // 2, side))
 
 
 @torch.no_grad()

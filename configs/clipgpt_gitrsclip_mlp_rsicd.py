@@ -1,0 +1,7 @@
+"""CLIP-GPT on Git-RSCLIP with the MLP mapper on RSICD."""
+_base_ = [
+    './_base_/models/clipgpt_gitrsclip.py',
+    './_base_/datasets/rsicd.py',
+    './_base_/schedules/adamw_clipgpt.py',
+    './_base_/runtime_single.py',
+]
