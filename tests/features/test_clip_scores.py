@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 import torch
 from fake_clip import save_state_dict, tiny_clip
+from fake_siglip import save_siglip
 from PIL import Image
 
 from rscc.datasets.confidence import ConfidenceIndex, read_confidence
 from rscc.features import store
-from rscc.features.clip_scores import find_folders, load_classifier, origin_of, score_folder
+from rscc.features.clip_scores import (
+    activations_to_try,
+    find_folders,
+    labelled_images,
+    load_classifier,
+    origin_of,
+    score_folder,
+    zero_shot_accuracy,
+)
 from rscc.inference.preparation import BatchOptions
 
 NAMES = ['road', 'dense residential', 'river', 'parking lot', 'forest']
@@ -167,3 +176,91 @@ def test_reduced_precision_is_used_where_asked(root, classifier, monkeypatch):
     score_folder(folder_of(root), classifier, BatchOptions(num_workers=0, amp=True))
     score_folder(folder_of(root, tag='other'), classifier, BatchOptions(num_workers=0))
     assert seen == [True, False]
+
+
+@pytest.fixture(scope='module')
+def siglip(tmp_path_factory):
+    pytest.importorskip('sentencepiece')
+    folder = tmp_path_factory.mktemp('clip') / 'siglip'
+    save_siglip(folder)
+    return load_classifier('cpu', model=None, pretrained=str(folder), class_names=NAMES)
+
+
+def test_scores_of_a_siglip_say_so_and_keep_small_probabilities_apart(root, siglip):
+    siglip.bias.sub_(12)  # as far from likely as published ones are
+    folder, options = folder_of(root), BatchOptions(num_workers=0)
+    assert score_folder(folder, siglip, options) == 6
+    origin = json.loads(folder.target.with_name(f'{folder.target.name}.origin').read_text())
+    assert origin['scores'] == 'sigmoid' and origin['quick_gelu'] is None
+    for record in json.loads(folder.target.read_text()):
+        picture = siglip.transform(Image.open(record['image_path']).convert('RGB'))
+        alone = siglip.classify(picture[None])
+        assert list(record)[1:] == siglip.top(alone)[0]
+        values = torch.tensor([float(value) for name, value in record.items()
+                               if name != 'image_path'])
+        torch.testing.assert_close(values, alone[0].sort(descending=True).values, rtol=1e-3,
+                                   atol=0)
+        assert 0 < values.max() < 1e-3 and len(set(values.tolist())) == 5
+    assert score_folder(folder, siglip, options) == 0
+    siglip.bias.add_(12)
+
+
+def test_files_from_before_siglip_count_as_softmax(root, classifier):
+    folder, options = folder_of(root), BatchOptions(num_workers=0)
+    score_folder(folder, classifier, options)
+    beside = folder.target.with_name(f'{folder.target.name}.origin')
+    origin = json.loads(beside.read_text())
+    assert origin.pop('scores') == 'softmax'
+    beside.write_text(json.dumps(origin))
+    assert score_folder(folder, classifier, options) == 0
+
+
+def test_a_file_of_the_other_kind_of_scores_is_refused(root, classifier, siglip):
+    folder, options = folder_of(root), BatchOptions(num_workers=0)
+    score_folder(folder, classifier, options)
+    with pytest.raises(ValueError, match='was made with other settings'):
+        score_folder(folder, siglip, options)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    draw = np.random.default_rng(0)
+    for number, name in enumerate(('BareLand', 'parking_lot', 'forest')):
+        (tmp_path / name).mkdir()
+        for image in range(4):
+            pixels = draw.integers(80 * number, 80 * number + 60, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f'{image}.png')
+    (tmp_path / 'empty').mkdir()
+    return tmp_path
+
+
+def test_folders_of_classes_become_names_in_words(labelled):
+    found = labelled_images(str(labelled))
+    assert list(found) == ['bare land', 'forest', 'parking lot']
+    assert [len(paths) for paths in found.values()] == [4, 4, 4]
+    with pytest.raises(ValueError, match='has 0 folders with images: expected one folder'):
+        labelled_images(str(labelled / 'forest'))
+
+
+def test_accuracy_is_the_share_of_images_whose_best_name_is_their_folder(labelled, tmp_path):
+    weights = save_state_dict(tiny_clip(), tmp_path / 'clip.pt')
+    images, options = labelled_images(str(labelled)), BatchOptions(batch_size=5, num_workers=0)
+    seen = load_classifier('cpu', model=None, class_names=list(images), pretrained=weights)
+    right = [seen.top(seen.classify(seen.transform(Image.open(path))[None]), 1)[0][0] == name
+             for name, paths in images.items() for path in paths]
+    share = zero_shot_accuracy(images, seen, options, 'x')
+    assert share == sum(right) / 12
+    (labelled / 'forest' / '0.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'1 images cannot be read, first: .*0\.png'):
+        zero_shot_accuracy(images, seen, options, 'x')
+
+
+def test_only_an_activation_that_nobody_states_is_tried_both_ways(tmp_path):
+    clip = tiny_clip()
+    unknown = save_state_dict(clip, tmp_path / 'x.pt')
+    remote = save_state_dict(clip, tmp_path / 'RemoteCLIP-RN50.pt')
+    sure = save_state_dict(clip, tmp_path / 'RS5M_ViT-H-14.pt')
+    for path in (unknown, remote):
+        assert activations_to_try(None, path, None) == (True, False)
+        assert activations_to_try(None, path, False) == (False, )
+    assert activations_to_try(None, sure, None) == (None, )

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from fake_clip import save_state_dict, tiny_clip
 from testers import batch, losses
 
 from rscc.models.prompters import Prompter
@@ -148,3 +149,27 @@ def test_a_captioner_on_top_is_one_more_config():
     assert {'change.loss_ce', 'caption.loss_caption'} <= set(values)
     answer = model.eval().test_step(data())[0]
     assert isinstance(answer.pred_caption, str) and answer.pred_sem_seg.data.shape == (1, 64, 64)
+
+
+def with_weights(image, text):
+    """ChangeCLIP whose two towers have weights of two files."""
+    return build(
+        encoder=dict(CFG['encoder'], layers=(1, 2, 1, 1), output_dim=32, pretrained=image),
+        fusion=dict(CFG['fusion'], text_channels=32, prompt_encoder=dict(
+            contexts=2, tokenizer=dict(type='CLIPTokenizer', context_length=20),
+            text_encoder=dict(TEXT, width=64, heads=1, layers=2, embed_dim=32, context_length=24,
+                              pretrained=text))),
+        change_head=dict(CFG['change_head'], text_channels=32))
+
+
+def test_towers_of_two_different_clips_are_refused(tmp_path):
+    one, other = (tiny_clip('resnet', seed=seed, image_size=64) for seed in (0, 1))
+    with torch.no_grad():
+        other.ln_final.weight.add_(0.1)  # untrained ones are equal in what is compared
+    files = [save_state_dict(clip, tmp_path / f'{number}.pt')
+             for number, clip in enumerate((one, other, one))]
+    with_weights(files[0], files[2])  # two copies of the same weights
+    with_weights(files[0], None)
+    with pytest.raises(ValueError, match='the image tower of CLIPResNet and the text encoder of '
+                       'LanguageGuidedFusion have weights of different trainings'):
+        with_weights(files[0], files[1])

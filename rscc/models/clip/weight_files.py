@@ -231,11 +231,11 @@ def _published(arch: str, tag: str) -> dict[str, Any]:
     if not tags:
         known = {name for name, _ in pretrained.list_pretrained()}
         raise ValueError(f"open_clip has no weights for an architecture '{arch}'."
-                         f'{did_you_mean(arch, known)}')
+                         f'{did_you_mean(arch, known) or nearest_published(tag)}')
     entry = pretrained.get_pretrained_cfg(arch, tag)
     if not entry:
         raise ValueError(f"open_clip has no weights '{tag}' for '{arch}'; it has {sorted(tags)}."
-                         f'{did_you_mean(tag, tags)}')
+                         f'{did_you_mean(tag, tags) or nearest_published(tag)}')
     return entry
 
 

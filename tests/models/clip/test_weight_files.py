@@ -115,8 +115,8 @@ def test_unknown_open_clip_names_name_the_nearest(name, message):
 def test_a_missing_file_names_the_nearest(clip, tmp_path):
     save_state_dict(clip, tmp_path / 'RN50.pt')
     with pytest.raises(FileNotFoundError, match=r"no CLIP weights at '.*RN5O\.pt': expected a file "
-                       r"\(.*\), an open_clip name such as 'RN50:openai', or one for remote sensing "
-                       r"such as 'remoteclip-rn50'\. Did you mean 'RN50\.pt'\?"):
+                       r"\(.*\), an open_clip name such as 'RN50:openai', or one for remote "
+                       r"sensing such as 'remoteclip-rn50'\. Did you mean 'RN50\.pt'\?"):
         read_clip(str(tmp_path / 'RN5O.pt'))
 
 

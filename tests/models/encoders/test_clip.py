@@ -274,7 +274,8 @@ def test_a_block_that_does_not_exist_is_refused():
 
 
 def test_a_pyramid_needs_four_taps():
-    with pytest.raises(ValueError, match=r'4 out_indices, found out_indices=\(\): set pyramid=False'):
+    with pytest.raises(ValueError, match=r'4 out_indices, found out_indices=\(\): set '
+                       'pyramid=False'):
         build(out_indices=())
 
 

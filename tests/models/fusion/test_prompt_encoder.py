@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from fake_siglip import options_of, save_siglip
 
 from rscc.models.fusion.prompt_encoder import PromptEncoder
 
@@ -114,3 +115,45 @@ def test_a_sentence_longer_than_the_context_is_refused(encoder):
 def test_context_tokens_may_be_left_out():
     encoder = PromptEncoder(**TINY | dict(contexts=0))
     assert encoder.contexts is None and encoder(NAMES).shape == (2, 2, 2, 12)
+
+
+@pytest.fixture
+def siglip(tmp_path):
+    pytest.importorskip('sentencepiece')
+    model = save_siglip(tmp_path / 'siglip')
+    return dict(text_encoder=options_of(model), contexts=13, tokenizer=dict(
+        type='SiglipTokenizer', pretrained=str(tmp_path / 'siglip'), context_length=51))
+
+
+def test_siglips_texts_are_embedded_alike_and_remembered(siglip):
+    encoder = PromptEncoder(**siglip).eval()
+    with torch.no_grad():
+        first = encoder(NAMES)
+        assert first.shape == (2, 2, 2, 32) and torch.equal(first, encoder(NAMES))
+    assert encoder.encoded == 4
+    encoder.train()(NAMES).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
+def test_contexts_and_tokens_without_room_are_refused_when_built(siglip):
+    siglip['tokenizer']['context_length'] = 64
+    with pytest.raises(ValueError, match=(
+            r'SiglipTokenizer gives up to 64 tokens \(context_length\), and 13 contexts leave 51 of '
+            'the 64 positions of SiglipTextEncoder: set context_length=51')):
+        PromptEncoder(**siglip)
+    with pytest.raises(ValueError, match=r'CLIPTokenizer gives up to 64 tokens .* leave 63 of'):
+        PromptEncoder(**(TINY | dict(contexts=14)))
+
+
+def test_a_tokenizer_of_another_family_is_refused(siglip):
+    message = r'knows \d+ token ids of {}, and {} gives \d+ of {}: give prompt_encoder the'
+    with pytest.raises(ValueError, match=message.format('siglip', 'CLIPTokenizer', 'clip')):
+        PromptEncoder(siglip['text_encoder'])
+    with pytest.raises(ValueError, match=message.format('clip', 'SiglipTokenizer', 'siglip')):
+        PromptEncoder(TINY['text_encoder'], tokenizer=siglip['tokenizer'])
+
+
+def test_a_text_encoder_with_fewer_ids_than_the_tokenizer_is_refused(siglip):
+    siglip['text_encoder']['vocab_size'] = 20
+    with pytest.raises(ValueError, match='SiglipTextEncoder knows 20 token ids'):
+        PromptEncoder(**siglip)
