@@ -82,7 +82,8 @@ def test_all_runs_every_benchmark_of_speed_and_stops_at_the_first_failure(tool, 
     with pytest.raises(SystemExit) as stopped:
         tool.main()
     assert stopped.value.code == 3
-    assert [command[1] for command in ran] == ['model', 'text', 'windows', 'captions', 'precision']
+    assert [command[1] for command in ran] == ['model', 'recent', 'text', 'windows', 'captions',
+                                             'precision']
     assert all(command[-1] == '--write' for command in ran)
 
 

@@ -5,6 +5,7 @@ Examples::
     python tools/analysis_tools/benchmark.py model configs/blip_synth.py --random-weights
     python tools/analysis_tools/benchmark.py model configs/blip_levircc.py --random-weights \
         --size 256 --batch-size 2 --precisions fp32 bf16
+    python tools/analysis_tools/benchmark.py recent
     python tools/analysis_tools/benchmark.py text configs/changeclip_vit_levircd.py
     python tools/analysis_tools/benchmark.py windows --size 1024 --window-batch 16
     python tools/analysis_tools/benchmark.py language --tokens 20
@@ -37,8 +38,8 @@ CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
-    ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'], ['frozen'],
-    ['denoiser'], ['loader'], ['metric'], ['scene'])
+    ['recent'], ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'],
+    ['frozen'], ['denoiser'], ['loader'], ['metric'], ['scene'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,6 +69,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--channels-last', action='store_true', help='that memory layout, too')
     sub.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
     _add_precisions(sub)
+    _add_tokens(sub)
+    sub = add('recent', model, rounds, text='the same, briefly, of every recent kind of config')
+    sub.add_argument('configs', nargs='*', default=(), metavar='CONFIG',
+                     help='all that are recent by default')
     _add_tokens(sub)
     sub = add('text', detector, model, size, rounds, text='inference with text cache and without')
     _add_precisions(sub, 'fp32')

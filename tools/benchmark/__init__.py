@@ -4,14 +4,15 @@ from tools.benchmark.denoiser import benchmark_denoiser
 from tools.benchmark.language import benchmark_frozen, benchmark_language
 from tools.benchmark.loader import benchmark_loader
 from tools.benchmark.metric import benchmark_metric
-from tools.benchmark.models import benchmark_models
+from tools.benchmark.models import benchmark_models, benchmark_recent
 from tools.benchmark.pretrained import benchmark_pretrained
 from tools.benchmark.prompts import benchmark_text, benchmark_windows
 from tools.benchmark.scenes import benchmark_scenes
 
 #: Name of a benchmark, as the command line says it, to the function that makes its table.
-BENCHMARKS = dict(model=benchmark_models, text=benchmark_text, windows=benchmark_windows,
-                  captions=benchmark_captions, precision=benchmark_precision,
-                  decode=benchmark_decode, language=benchmark_language, frozen=benchmark_frozen,
+BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmark_text,
+                  windows=benchmark_windows, captions=benchmark_captions,
+                  precision=benchmark_precision, decode=benchmark_decode,
+                  language=benchmark_language, frozen=benchmark_frozen,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
                   scene=benchmark_scenes, pretrained=benchmark_pretrained)

@@ -1,11 +1,14 @@
 """Benchmark of the models of configs: weights, operations, time, memory."""
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tools.benchmark.benchmarked_model import BenchmarkedModel, Plan, load_model, read_plan
 from tools.benchmark.counting import gflop
+from tools.benchmark.fakes import pretrained_sources
 from tools.benchmark.machine import check_device, describe_machine
 from tools.benchmark.steps import Comparison, Steps, choose_precisions, steps_in, variant
 from tools.benchmark.tables import Section, Text
@@ -18,6 +21,13 @@ COLUMNS: tuple[Text, ...] = (
     ('inference, ms a pair', '推理，毫秒/对'), ('ratio', '比值'),
     ('peak memory, train', '峰值内存，训练'), ('peak memory, inference', '峰值内存，推理'))
 
+#: Configs of ``recent``, all that fit: timm's encoders, CLIPs of remote sensing, language models,
+#: plain detectors, images of more bands, models of several heads, caption heads compared.
+RECENT = ('timm_*', '*_bands_*', 'btc_*', 'fcsiam_*', 'changeclip_remoteclip_*',
+          'changeclip_georsclip_*', 'changeclip_skyclip_*', 'changeclip_gitrsclip_*',
+          'clipgpt_remoteclip_*', 'clipgpt_gitrsclip_*', 'llm_*', 'changeclip_caption_*',
+          'compare_*')
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 PLAIN_TEXT = 'text cache off'
 TEXT: Text = (
     'Text cache off: class names are encoded for both dates of every pair at full length, as '
@@ -31,7 +41,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
                      rounds: int = 20, device: str = 'cpu',
                      precisions: Sequence[str] | None = None, channels_last: bool = False,
                      compiled: bool = False, tokens: int = 12, random_weights: bool = False,
-                     vocab: str | None = None,
+                     vocab: str | None = None, plain_text: bool = True,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
     """Measure the models of configs, one after the other, the variants of each in turn.
 
@@ -48,6 +58,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
         compiled: Measure ``torch.compile`` beside eager execution.
         tokens: Length of the generated sentences.
         random_weights: See ``load_model``; also ``vocab`` and ``cfg_options``.
+        plain_text: Measure language-guided detectors with the text cache off, too.
 
     Raises:
         ValueError: If a setting is impossible; see also ``load_model``.
@@ -56,17 +67,48 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
     groups = _alike([read_plan(config, size=size, cfg_options=cfg_options) for config in configs])
     rows: list[list[Text]] = []
     notes = _notes(rounds, batch_size, tokens)
+    sources = [name for plan, *_ in groups for name in pretrained_sources(plan.cfg.model)]
+    if random_weights and sources:
+        notes.append(_stand_ins(sources))
     for plan, *others in groups:
         model = load_model(plan, device=device, random_weights=random_weights, vocab=vocab)
         model.fix_sentence_length(tokens)
         rows += _rows(Comparison(model, batch_size, rounds), len(others), precisions,
-                      channels_last, compiled)
+                      channels_last, compiled, plain_text)
         if others:
             notes.append(_stands_for(plan, others))
-        if model.prompt_encoder is not None and TEXT not in notes:
+        if plain_text and model.prompt_encoder is not None and TEXT not in notes:
             notes.append(TEXT)
     return Section('model', ('Models', '模型'), COLUMNS, rows, describe_machine(device),
                    notes=notes)
+
+
+def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size: int = 1,
+                     device: str = 'cpu', tokens: int = 12, vocab: str | None = None,
+                     cfg_options: Mapping[str, Any] | None = None) -> Section:
+    """Measure one model of every kind among the recent configs, in float32, from random weights.
+
+    It is ``benchmark_models`` with few rounds and one row a model, so that all of them take minutes
+    on two cores, ViT-L/14 and a language model of half a billion weights among them.
+
+    Args:
+        configs: Paths; those that ``RECENT`` names by default.
+        rounds, batch_size, device, tokens, vocab, cfg_options: See ``benchmark_models``.
+    """
+    found = list(configs) or [str(path) for pattern in RECENT
+                              for path in sorted(CONFIGS.glob(f'{pattern}.py'))]
+    section = benchmark_models(found, rounds=rounds, batch_size=batch_size, device=device,
+                               precisions=['fp32'], tokens=tokens, random_weights=True,
+                               vocab=vocab, plain_text=False, cfg_options=cfg_options)
+    ratios = [column for column, head in enumerate(section.columns) if head[0] == 'ratio']
+
+    def without(cells: Sequence[Text]) -> list[Text]:  # one variant of each: nothing to compare
+        return [cell for column, cell in enumerate(cells) if column not in ratios]
+
+    return replace(section, name='recent', columns=without(section.columns),
+                   title=('Recent encoders, decoders and models of several heads',
+                          '新增的编码器、解码器与多头模型'),
+                   rows=[without(row) for row in section.rows])
 
 
 def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:
@@ -82,11 +124,11 @@ def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:
 
 
 def _rows(test: Comparison, others: int, precisions: Sequence[str], channels_last: bool,
-          compiled: bool) -> list[list[Text]]:
+          compiled: bool, plain_text: bool) -> list[list[Text]]:
     """Measure one model; ratios are to its first row."""
     model, batch = test.model, test.model.batch(test.batch_size)
     name = f'{model.name} (+ {others})' if others else model.name
-    layouts = _layouts(model, channels_last, compiled)
+    layouts = _layouts(model, channels_last, compiled, plain_text)
     operations = {layout: f'{gflop(other, test.batch_size):.1f}'
                   for layout, other in layouts.items() if layout in ('', PLAIN_TEXT)}
     ways = {(precision, layout): steps for layout, other in layouts.items()
@@ -106,11 +148,11 @@ def _rows(test: Comparison, others: int, precisions: Sequence[str], channels_las
             for way in ways]
 
 
-def _layouts(model: BenchmarkedModel, channels_last: bool, compiled: bool
+def _layouts(model: BenchmarkedModel, channels_last: bool, compiled: bool, plain_text: bool
              ) -> dict[str, BenchmarkedModel]:
     """Return the model and the copies of it that are measured beside it."""
     layouts = {'': model}
-    if model.prompt_encoder is not None:
+    if plain_text and model.prompt_encoder is not None:
         layouts[PLAIN_TEXT] = variant(model, plain_text=True)
     if channels_last:
         layouts['channels_last'] = variant(model, channels_last=True)
@@ -157,6 +199,14 @@ def _notes(rounds: int, batch_size: int, tokens: int) -> list[Text]:
         ('Peak memory: weights and what the step needs beside them, without libraries.',
          '峰值内存：权重以及该步骤所需的其余内存，不含程序库本身。'),
     ]
+
+
+def _stand_ins(sources: Sequence[str]) -> Text:
+    names = ', '.join(dict.fromkeys(sources))
+    return (f'Weights are random, in the published shapes, in place of {names}; tokenizers that '
+            'come with such weights are made up.',
+            f'权重为随机值，形状与已发布的相同，代替 {names}；'
+            '随这些权重发布的分词器用虚构词表代替。')
 
 
 def _stands_for(plan: Plan, others: Sequence[Plan]) -> Text:

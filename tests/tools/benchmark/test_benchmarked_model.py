@@ -2,9 +2,17 @@
 import pytest
 import torch
 
+from rscc.compat import import_transformers
 from rscc.text.class_names import class_names
 from tools.benchmark.benchmarked_model import load_model, read_plan
-from tools.benchmark.fakes import BERT_PIECES
+from tools.benchmark.fakes import (
+    BERT_PIECES,
+    NAMED,
+    NumberedWords,
+    noise_batch,
+    pretrained_sources,
+    replace_pretrained,
+)
 
 
 def test_a_pretrained_captioner_is_built_without_a_hub(blip, narrow, monkeypatch):
@@ -116,3 +124,66 @@ def test_the_stand_in_has_the_size_of_the_published_model(blip):
     parts = found.network.encoder, found.network.caption_head
     count = sum(weight.numel() for part in parts for weight in part.parameters())
     assert count / 1e6 == pytest.approx(223.97, abs=0.02)  # BLIP-base at 384 pixels
+
+
+def test_parts_of_several_published_shapes_get_that_of_their_name():
+    backbone = dict(type='TransformersBackbone',
+                    pretrained='facebook/mask2former-swin-base-IN21k-cityscapes-semantic')
+    assert replace_pretrained(backbone, 'vocab.txt')['config']['embed_dim'] == 128
+    head = dict(language_model=dict(pretrained='/models/Qwen2.5-0.5B-Instruct', tune='lora'),
+                tokenizer=dict(type='PretrainedTokenizer', pretrained='Qwen/Qwen2.5-0.5B'))
+    fake = replace_pretrained(head, 'vocab.txt')
+    assert fake['language_model']['config']['num_hidden_layers'] == 24
+    assert fake['language_model']['tune'] == 'lora'
+    assert fake['tokenizer'] == dict(type='WordPieceTokenizer', vocab_file='vocab.txt',
+                                     start='[CLS]', language='en')
+    other = dict(language_model=dict(pretrained='uer/gpt2-chinese-cluecorpussmall'))
+    assert replace_pretrained(other, '')['language_model']['config']['model_type'] == 'gpt2'
+    with pytest.raises(ValueError, match=r"'TransformersBackbone' with pretrained='convnext'.*"
+                       'swin-tiny, swin-base'):
+        replace_pretrained(backbone | dict(pretrained='convnext'), 'vocab.txt')
+
+
+def test_a_language_model_of_half_a_billion_weights_has_its_published_size():
+    transformers = import_transformers('models.qwen2')
+    with torch.device('meta'):
+        shape = dict(NAMED['language_model']['qwen2.5-0.5b'])
+        shape.pop('model_type')
+        model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**shape))
+    assert sum(weight.numel() for weight in model.parameters()) == 494_032_768
+
+
+def test_the_sources_of_weights_are_told_without_folders_of_this_machine():
+    cfg = dict(encoder=dict(type='TimmEncoder', model='resnet18', pretrained=True),
+               backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')),
+               parts=[dict(pretrained='/home/me/clip.pt'), dict(pretrained='RN50:openai'),
+                      dict(pretrained='RN50:openai'), dict(pretrained=None)])
+    assert pretrained_sources(cfg) == ['resnet18', 'torchvision://resnet50', 'clip.pt',
+                                       'RN50:openai']
+
+
+def test_a_tokenizer_file_that_is_not_there_gives_way_to_the_words_of_the_grammar(tmp_path,
+                                                                                  monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    node = dict(type='PretrainedTokenizer', tokenizer_file='synth/tokenizer_zh.json', language='zh')
+    fake = replace_pretrained(node, 'vocab.txt')
+    assert fake['type'] == 'WordTokenizer' and fake['language'] == 'zh' and fake['words']
+    (tmp_path / 'synth').mkdir()
+    (tmp_path / 'synth/tokenizer_zh.json').write_text('{}')
+    assert replace_pretrained(node, 'vocab.txt') == node
+
+
+def test_made_up_prompt_tokens_fill_a_row_and_fit_the_table():
+    fake = replace_pretrained(dict(type='SiglipTokenizer', pretrained='x', context_length=6), '')
+    assert fake == dict(type='NumberedWords', context_length=6)
+    words = NumberedWords(context_length=6, vocab_size=50)
+    ids = words.batch_encode(['a lake', 'one two three four five six seven'])
+    assert ids.shape == (2, 6) and ids.max() < 50
+    assert ids[0].tolist()[2:] == [words.eos_id] * 4 and ids[1, -1] == words.eos_id
+
+
+def test_noise_has_the_bands_of_the_encoder(light):
+    model = load_model(light, size=64, random_weights=True)
+    model.network.encoder.bands = 4
+    batch = noise_batch(model.network, 2, (64, 64))
+    assert batch['inputs'][0].shape == (2, 4, 64, 64)

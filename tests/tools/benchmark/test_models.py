@@ -1,7 +1,14 @@
 """Benchmark of whole models: a row for each precision and variant."""
 from tools.benchmark import steps
 from tools.benchmark.benchmarked_model import load_model
-from tools.benchmark.models import PLAIN_TEXT, TEXT, benchmark_models
+from tools.benchmark.models import (
+    CONFIGS,
+    PLAIN_TEXT,
+    RECENT,
+    TEXT,
+    benchmark_models,
+    benchmark_recent,
+)
 from tools.benchmark.tables import say, to_markdown
 
 
@@ -43,3 +50,23 @@ def test_training_needs_more_memory_than_inference_and_weights_count(cells, ligh
     held = load_model(light, size=64, random_weights=True).held_bytes / 2**20
     assert cells(section, 'peak memory, train') == [f'{held + 100:.0f} MiB']
     assert cells(section, 'peak memory, inference') == [f'{held + 10:.0f} MiB']
+
+
+def test_recent_models_have_a_row_each_and_say_what_is_random(cells, detector, light, tmp_path):
+    other = tmp_path / 'other_data.py'
+    other.write_text("_base_ = './detector.py'\ntrain_dataloader = dict(batch_size=7)\n")
+    section = benchmark_recent([detector, str(other), light], rounds=1,
+                               cfg_options={'train_dataloader.dataset.cache.size': (64, 64)})
+    assert section.name == 'recent' and 'ratio' not in [say(head, 'en') for head in section.columns]
+    assert cells(section, 'config') == ['detector (+ 1)', 'blip_synth']
+    assert cells(section, 'variant') == ['fp32', 'fp32']
+    assert all(cell.endswith('MiB') for cell in cells(section, 'peak memory, train'))
+    notes = [say(note, 'en') for note in section.notes]
+    assert sum('in place of RN50:openai; tokenizers' in note for note in notes) == 1
+    assert TEXT not in section.notes
+
+
+def test_every_kind_of_recent_config_that_is_named_is_there():
+    assert {'changeclip_caption_*', 'compare_*'} <= set(RECENT)
+    for pattern in ('changeclip_caption_*', 'compare_*'):
+        assert list(CONFIGS.glob(f'{pattern}.py'))
