@@ -83,7 +83,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
                    notes=notes)
 
 
-def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size: int = 1,
+def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size: int = 2,
                      device: str = 'cpu', tokens: int = 12, vocab: str | None = None,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
     """Measure one model of every kind among the recent configs, in float32, from random weights.
@@ -93,7 +93,8 @@ def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size
 
     Args:
         configs: Paths; those that ``RECENT`` names by default.
-        rounds, batch_size, device, tokens, vocab, cfg_options: See ``benchmark_models``.
+        batch_size: Samples a step; UPerNet's pooled batch norm needs two.
+        rounds, device, tokens, vocab, cfg_options: See ``benchmark_models``.
     """
     found = list(configs) or [str(path) for pattern in RECENT
                               for path in sorted(CONFIGS.glob(f'{pattern}.py'))]
