@@ -15,6 +15,8 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=8, num_workers=4, dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_iters=40000, val_interval=4000)
-optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05))
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=None)  # that of the block is CLIP's
 default_hooks = dict(checkpoint=dict(interval=4000))
 auto_scale_lr = dict(base_batch_size=8)

@@ -139,9 +139,22 @@ def shrink_clip(model):
     return model
 
 
+def shrink_btc(model):
+    """Narrow BTC: a Swin of one block a stage and a narrow decoder, from random weights."""
+    model.encoder.backbone.pop('pretrained')
+    model.encoder.backbone.config = dict(model_type='swin', embed_dim=8, depths=[1, 1, 1, 1],
+                                         num_heads=[1, 2, 2, 2])
+    model.change_head.update(in_channels=[8, 16, 32, 64], channels=8)
+    return model
+
+
 def build(cfg, tiny_blip):
     """Build the shrunken model of a config."""
     model = copy.deepcopy(cfg.model)
+    if model.encoder.type == 'TimmEncoder':
+        model.encoder.pretrained = None  # the package of its weights need not be installed
+    if model.encoder.get('backbone', {}).get('type') == 'TransformersBackbone':
+        model = shrink_btc(model)
     if model.encoder.type in TINY_CLIP and model.encoder.get('pretrained'):
         model = shrink_clip(model)
     torch.manual_seed(0)
@@ -164,6 +177,9 @@ def test_the_published_configs_are_there():
                                                          'prefix_gpt')}
     promised |= {f'changeclip_{tower}_{data}.py' for tower in ('rn50', 'vit')
                  for data in ('sysu', 'levircd', 'levircdplus', 'whucd', 'cdd')}
+    promised |= {f'btc_{name}.py' for name in ('synth', 'random_synth', *(
+        f'swin_{size}_{data}' for size in 'tb' for data in ('levircd', 'sysu')))}
+    promised |= {f'fcsiam_{name}.py' for name in ('diff_levircd', 'conc_levircd', 'diff_synth')}
     assert promised <= set(CONFIGS)
 
 

@@ -30,6 +30,7 @@ ENCODERS = {
     'BlipViT with maps': dict(type='BlipViT', config=VIT, out_layers=(1, 2)),
     'BackboneEncoder': dict(type='BackboneEncoder', backbone=RESNET, out_channels=32, embed_dims=16,
                             position=True),
+    'UNetEncoder': dict(type='UNetEncoder', widths=(4, 8, 8), convs=(1, 1, 1)),
     'StoredFeatures': dict(type='StoredFeatures', channels=16),
 }
 FUSIONS = {
@@ -37,6 +38,7 @@ FUSIONS = {
     'ConcatFusion': dict(type='ConcatFusion', channels=16),
     'DifferenceFusion': dict(type='DifferenceFusion', channels=16, zero_init=False, position=True),
     'SignedDifference': dict(type='SignedDifference'),
+    'MapFusion': dict(type='MapFusion'),
     'CrossGatedFusion': dict(type='CrossGatedFusion', channels=16, num_heads=2, num_layers=1),
     'QueryResampler': dict(
         type='QueryResampler', channels=16, num_queries=3, num_heads=2, num_layers=1,
@@ -48,7 +50,7 @@ FUSIONS = {
                                           vocab_size=49408, embed_dim=16))),
 }
 WORDS_ONLY = dict(type='WordTokenizer', words=WORDS)
-CHANGE_HEADS = ('FPNHead', 'SwinTextHead')
+CHANGE_HEADS = ('FPNHead', 'SwinTextHead', 'UNetHead')
 CAPTION_HEADS = ('BlipCaptionHead', 'AttentionLSTMHead', 'KarrasCaptionHead',
                  'PrefixGPTHead of pooled', 'PrefixGPTHead of tokens')
 
@@ -69,6 +71,10 @@ def change_head_for(name, fused):
         return dict(type='mmseg.FPNHead', in_channels=list(maps), in_index=list(range(len(maps))),
                     feature_strides=list(strides), channels=4, num_classes=3,
                     norm_cfg=dict(type='BN'), loss_decode=LOSS)
+    if name == 'UNetHead':
+        finer = len(maps) - 1
+        return dict(type=name, in_channels=list(maps), channels=(4, ) * finer, convs=(2, ) * finer,
+                    num_classes=3, loss_decode=LOSS)
     return dict(type='SwinTextHead', text_channels=fused.text or 16, in_channels=maps[0],
                 channels=8, levels=len(maps), groups=2, rank=4, window=2, num_classes=3,
                 loss_decode=LOSS)
