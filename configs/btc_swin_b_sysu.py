@@ -1,6 +1,4 @@
 """BTC (Swin-B) on SYSU-CD."""
 _base_ = './btc_swin_t_sysu.py'
 swin = '{{$RSCC_BTC_SWIN_B:facebook/mask2former-swin-base-IN21k-cityscapes-semantic}}'
-model = dict(
-    encoder=dict(backbone=dict(pretrained=swin)),
-    change_head=dict(in_channels=[128, 256, 512, 1024]))
+model = dict(encoder=dict(backbone=dict(pretrained=swin)))

@@ -1,6 +1,4 @@
 """Siamese U-Net that joins both dates (FC-Siam-conc) on LEVIR-CD, in Open-CD's schedule."""
 _base_ = './fcsiam_diff_levircd.py'
-model = dict(
-    fusion=dict(kind='concat'),
-    # Both dates of every stage; the map that the decoder starts from is the later date's.
-    change_head=dict(in_channels=(32, 64, 128, 256, 128)))
+# Both dates of every stage; the map that the decoder starts from is the later date's.
+model = dict(fusion=dict(kind='concat'))

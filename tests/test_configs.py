@@ -144,7 +144,7 @@ def shrink_btc(model):
     model.encoder.backbone.pop('pretrained')
     model.encoder.backbone.config = dict(model_type='swin', embed_dim=8, depths=[1, 1, 1, 1],
                                          num_heads=[1, 2, 2, 2])
-    model.change_head.update(in_channels=[8, 16, 32, 64], channels=8)
+    model.change_head.channels = 8
     return model
 
 

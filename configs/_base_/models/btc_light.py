@@ -11,7 +11,7 @@ model = dict(
     fusion=dict(type='MapFusion', kind='signed'),
     change_head=dict(
         type='mmseg.UPerHead',
-        in_channels=[24, 40, 112, 320],
+        in_channels='auto',  # those of any encoder
         in_index=[0, 1, 2, 3],
         channels=64,
         num_classes=2,

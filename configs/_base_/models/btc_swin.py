@@ -19,7 +19,7 @@ model = dict(
     fusion=dict(type='MapFusion', kind='signed'),
     change_head=dict(
         type='mmseg.UPerHead',
-        in_channels=[96, 192, 384, 768],
+        in_channels='auto',
         in_index=[0, 1, 2, 3],
         channels=512,
         num_classes=2,

@@ -6,7 +6,8 @@ model = dict(
     fusion=dict(type='MapFusion', kind='absolute', coarsest='to'),
     change_head=dict(
         type='UNetHead',
-        in_channels=(16, 32, 64, 128, 128),  # twice as wide but for the last with kind='concat'
+        in_channels='auto',
+        in_index=(0, 1, 2, 3, 4),
         loss_decode=dict(type='CrossEntropyLoss')),
     # mode='slide' passes windows over images larger than those of the training.
     test_cfg=dict(mode='whole', crop_size=(256, 256), stride=(128, 128), window_batch=8))

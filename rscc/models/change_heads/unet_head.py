@@ -31,7 +31,8 @@ class UNetHead(ChangeHead, nn.Module):
     Losses returned: those of ``loss_decode`` by their names.
 
     Args:
-        in_channels: Channels of each fused map, fine to coarse; the last is where it starts.
+        in_channels: Channels of each map that is read, fine to coarse; the last is where it
+            starts. ``'auto'`` in a config needs ``in_index``.
         channels: Width of the stage that joins each map but the last, fine to coarse.
         convs: Convolutions of each of these stages, two or more; the last of them narrows to the
             width of the next finer stage or, in the finest, to the logits.
@@ -41,15 +42,19 @@ class UNetHead(ChangeHead, nn.Module):
         dropout: Rate at which whole channels are dropped after every convolution but the last.
         loss_decode: One config or several of ours or MMSegmentation's losses.
         ignore_index: Label without a loss.
+        in_index: Indices of the fused maps that are read; None for all.
     """
 
     def __init__(self, in_channels: Sequence[int] = (16, 32, 64, 128, 128),
                  channels: Sequence[int] = (16, 32, 64, 128), convs: Sequence[int] = (2, 2, 3, 3),
                  num_classes: int = 2, out_channels: int | None = None, dropout: float = 0.2,
                  loss_decode: Mapping | Sequence[Mapping] | None = None,
-                 ignore_index: int = 255) -> None:
+                 ignore_index: int = 255, in_index: Sequence[int] | None = None) -> None:
         super().__init__()
         out_channels = out_channels or num_classes
+        if isinstance(in_channels, int):
+            raise ValueError(f'UNetHead joins two maps or more, found in_channels={in_channels}: '
+                             "give a number a map, or 'auto' beside in_index")
         if not len(in_channels) - 1 == len(channels) == len(convs) > 0 or min(convs) < 2:
             raise ValueError(
                 f'channels={tuple(channels)} and convs={tuple(convs)} of UNetHead have one number '
@@ -61,6 +66,7 @@ class UNetHead(ChangeHead, nn.Module):
                              'classes include "unchanged", so num_classes=2 for plain change '
                              'detection; out_channels is that number, or 1 for two classes')
         self.in_channels, self.ignore_index = tuple(in_channels), ignore_index
+        self.in_index = None if in_index is None else tuple(in_index)
         self.out_channels = out_channels
         # Each stage ends at the width of the next finer one; they are run from coarse to fine.
         deeper = (*channels[:-1], in_channels[-1])
@@ -75,13 +81,13 @@ class UNetHead(ChangeHead, nn.Module):
 
     def needs(self) -> Sequence[Need]:
         """Return maps of the widths it is made for."""
-        return [Need('maps', self.in_channels, 'in_channels')]
+        return [Need('maps', self.in_channels, 'in_channels', self.in_index)]
 
     def misfit(self, given: FeatureSpec) -> str:
         """Also ask for maps each of twice the stride of the one before."""
         misfit = super().misfit(given)
-        strides = given.strides or ()
-        if not misfit and any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
+        strides = () if misfit or not given.strides else self._read(given.strides)
+        if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
             return (f'UNetHead needs maps each of twice the stride of the one before and '
                     f'{given.source} gives strides {strides}: choose other maps of the encoder, or '
                     "set neck=dict(type='SimpleFeaturePyramid') for maps of one stride")
@@ -89,10 +95,14 @@ class UNetHead(ChangeHead, nn.Module):
 
     def forward(self, features: ChangeFeatures) -> Tensor:
         """Return logits (N, out_channels, h, w) at the resolution of the finest map."""
-        decoded = features.maps[-1]
-        for stage, skip in zip(self.stages, reversed(features.maps[:-1]), strict=True):
+        *finer, decoded = self._read(features.maps)
+        for stage, skip in zip(self.stages, reversed(finer), strict=True):
             decoded = stage(decoded, skip)
         return self.classify(decoded)
+
+    def _read(self, levels: Sequence) -> tuple:
+        """Return of something that there is for every map what belongs to those that are read."""
+        return tuple(levels if self.in_index is None else map(levels.__getitem__, self.in_index))
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:

@@ -79,12 +79,24 @@ def test_maps_that_were_rounded_up_are_cut():
     assert head(ChangeFeatures(maps=maps)).shape == (1, 3, 7, 5)
 
 
+@torch.no_grad()
+def test_it_reads_the_maps_that_it_is_told():
+    head = MODELS.build(TestUNetHead.cfg | dict(in_index=(0, 2))).eval()
+    maps = [torch.randn(1, 16, 8, 8), torch.randn(1, 5, 3, 3), torch.randn(1, 16, 4, 4)]
+    assert head(ChangeFeatures(maps=maps)).shape == (1, 3, 8, 8)
+    assert head.misfit(FeatureSpec('Given', maps=(16, 5, 16), strides=(4, 6, 8))) == ''
+    assert '(in_index)' in head.misfit(FeatureSpec('Given', maps=(16, 5), strides=(4, 8)))
+    head = MODELS.build(TestUNetHead.cfg | dict(in_index=(0, 1)))
+    assert 'strides (4, 6)' in head.misfit(FeatureSpec('Given', maps=(16, 16, 16),
+                                                       strides=(4, 6, 8)))
+
+
 def test_it_decodes_the_maps_of_another_encoder():
     resnet = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4)
     model = MODELS.build(dict(
         type='ChangeInterpreter', encoder=resnet, fusion=dict(type='MapFusion'),
-        change_head=dict(type='UNetHead', in_channels=(4, 8, 16, 32), channels=(4, 8, 16),
-                         convs=(2, 2, 2), num_classes=3)))
+        change_head=dict(type='UNetHead', in_channels='auto', in_index=(0, 1, 2, 3),
+                         channels=(4, 8, 16), convs=(2, 2, 2), num_classes=3)))
     data = batch(2)
     assert total(losses(model, copy.deepcopy(data))).isfinite()
     (answer, _) = model.eval().test_step(data)
@@ -101,6 +113,7 @@ def test_maps_of_one_stride_are_refused_with_a_way_out():
 @pytest.mark.parametrize(('options', 'told'), [
     (dict(channels=(8, 8)), r'channels=\(8, 8\) and convs=\(2,\) of UNetHead have one number'),
     (dict(in_channels=(16, ), channels=(), convs=()), 'but the last'),
+    (dict(in_channels=16), r"joins two maps or more, found in_channels=16: .*'auto' beside"),
     (dict(convs=(1, )), 'two convolutions or more'),
     (dict(num_classes=1), 'classes include "unchanged", so num_classes=2'),
     (dict(out_channels=1), 'or 1 for two classes'), (dict(out_channels=2), 'that number')])
