@@ -84,7 +84,7 @@ def load_backbone(name_or_path: str, drop_path_rate: float | None = None) -> nn.
 
     Args:
         name_or_path: Hub name, or a folder, of a Mask2Former, MaskFormer or UPerNet segmenter, or
-            of any model that ``AutoBackbone`` knows (a Swin or ConvNeXt classifier, for instance).
+            of a model whose stages give maps (a Swin or ConvNeXt classifier, for instance).
         drop_path_rate: Stochastic depth; None keeps what the model was trained with.
 
     Returns:
@@ -96,16 +96,19 @@ def load_backbone(name_or_path: str, drop_path_rate: float | None = None) -> nn.
     """
     transformers = compat.import_transformers()
     config = _from_hub(transformers.AutoConfig, name_or_path)
-    name, path = _SEGMENTERS.get(config.model_type, ('AutoBackbone', ''))
+    name, path = _SEGMENTERS.get(config.model_type, ('', ''))
     backbone = getattr(config, 'backbone_config', None) if path else config
-    if not getattr(backbone, 'stage_names', None):
+    # The class itself: AutoBackbone would ask the hub, even for a folder.
+    known = compat.import_transformers('models.auto').MODEL_FOR_BACKBONE_MAPPING
+    if type(backbone) not in known:
         raise ValueError(f"'{name_or_path}' is a {config.model_type} model, which has no stages "
                          'that give maps: name a segmenter or a classifier with a Swin, ConvNeXt '
                          'or ResNet')
+    kind = getattr(transformers, name) if path else known[type(backbone)]
     _all_stages(backbone, drop_path_rate)
     # Norms of the maps are the segmenter's own; classifiers lack them, and they start as they are.
     model = _complete(
-        getattr(transformers, name), name_or_path, 'a model with an image backbone',
+        kind, name_or_path, 'a model with an image backbone',
         may_lack='' if path else 'hidden_states_norms', config=config, trust_remote_code=False,
         # The published Mask2Former of Swin-B and Cityscapes has one more word in its names.
         key_mapping={r'pixel_level_module\.encoder\.model\.': 'pixel_level_module.encoder.'})

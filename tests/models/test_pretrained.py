@@ -1,9 +1,19 @@
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rscc import compat
-from rscc.models.pretrained import fingerprint, make_config, without_pretrained
+from rscc.models.pretrained import (
+    fingerprint,
+    load_backbone,
+    make_config,
+    random_backbone,
+    without_pretrained,
+)
+
+SWIN = dict(model_type='swin', embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2],
+            image_size=64)
 
 
 @pytest.fixture
@@ -55,3 +65,75 @@ def test_weights_and_statistics_count_and_files_do_not():
     assert len(fingerprint(model)) == 16
     twin[1].running_mean[0] += 1
     assert fingerprint(twin) != fingerprint(model)
+
+
+def rename(folder, change):
+    """Rewrite the weights of a folder: ``change`` returns the new name, or None to drop it."""
+    file = folder / 'model.safetensors'
+    renamed = {change(name): value for name, value in load_file(file).items()}
+    save_file({name: value for name, value in renamed.items() if name}, file,
+              metadata=dict(format='pt'))
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    """A folder with a Mask2Former in miniature, and the backbone in it."""
+    mask2former = compat.import_transformers('models.mask2former')
+    torch.manual_seed(0)
+    swin = make_config(compat.import_transformers('models.swin').SwinConfig, dict(
+        embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], image_size=64,
+        out_features=['stage1', 'stage2', 'stage3', 'stage4']), 'test')
+    model = mask2former.Mask2FormerForUniversalSegmentation(mask2former.Mask2FormerConfig(
+        backbone_config=swin, hidden_dim=32, feature_size=32, mask_feature_size=32,
+        decoder_layers=2, encoder_layers=1, encoder_feedforward_dim=16, dim_feedforward=16,
+        num_attention_heads=2))
+    model.save_pretrained(tmp_path)
+    return tmp_path, model.model.pixel_level_module.encoder
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('published_swin_b', [False, True])
+def test_the_backbone_of_a_segmenter_is_the_one_in_it(segmenter, published_swin_b):
+    folder, original = segmenter
+    if published_swin_b:  # facebook/mask2former-swin-base-IN21k-cityscapes-semantic
+        rename(folder, lambda name: name.replace('level_module.encoder.',
+                                                 'level_module.encoder.model.'))
+    images = torch.randn(2, 3, 64, 64)
+    loaded = load_backbone(str(folder)).eval()(images).feature_maps
+    expected = original.eval()(images).feature_maps
+    assert len(loaded) == 4
+    assert all(torch.equal(one, other) for one, other in zip(loaded, expected, strict=True))
+
+
+def test_weights_of_the_backbone_that_are_missing_are_an_error(segmenter):
+    rename(segmenter[0], lambda name: None if 'hidden_states_norms.stage2' in name else name)
+    with pytest.raises(ValueError, match=r'is not a model with an image backbone: 2 weights are '
+                       r'missing .*hidden_states_norms\.stage2'):
+        load_backbone(str(segmenter[0]))
+
+
+def test_a_classifier_gives_its_stages_and_lacks_nothing_but_their_norms(tmp_path):
+    swin = compat.import_transformers('models.swin')
+    fields = {key: value for key, value in SWIN.items() if key != 'model_type'}
+    model = swin.SwinForImageClassification(swin.SwinConfig(**fields))
+    model.save_pretrained(tmp_path)
+    backbone = load_backbone(str(tmp_path), drop_path_rate=0.4)
+    assert list(backbone.channels) == [8, 16, 32, 64]
+    assert backbone.config.drop_path_rate == 0.4
+    theirs, ours = (module.state_dict() for module in (model.swin, backbone.swin))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+
+
+def test_a_model_without_stages_is_refused(tmp_path):
+    gpt2 = compat.import_transformers('models.gpt2')
+    gpt2.GPT2Config(n_embd=8, n_layer=1, n_head=1).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='is a gpt2 model, which has no stages that give maps'):
+        load_backbone(str(tmp_path))
+
+
+def test_random_backbones_check_their_fields():
+    assert list(random_backbone(SWIN, 0.3).channels) == [8, 16, 32, 64]
+    with pytest.raises(ValueError, match=r"model_type='swim' is unknown.* Did you mean 'swin'"):
+        random_backbone(SWIN | dict(model_type='swim'))
+    with pytest.raises(TypeError, match=r"no 'embed_dims'\. Did you mean 'embed_dim'"):
+        random_backbone(SWIN | dict(embed_dims=8))

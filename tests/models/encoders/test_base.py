@@ -185,3 +185,15 @@ def test_a_class_token_is_not_of_the_grid():
     inputs = torch.randn(2, 1, 1 + 17, 16)
     assert build_encoder(CFG)(inputs).token_grid == (4, 4)
     assert build_encoder(CFG | dict(token_grid=(2, 8)))(inputs).token_grid == (2, 8)
+
+
+class TestTransformersBackbone(EncoderTester):
+    cfg = dict(type='BackboneEncoder', backbone=dict(
+        type='TransformersBackbone', drop_path_rate=0.0, config=dict(
+            model_type='swin', embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2])))
+    size = (64, 96)
+
+    def test_one_of_name_and_config_is_given(self):
+        for options in ({}, dict(pretrained='x', config=dict(model_type='swin'))):
+            with pytest.raises(ValueError, match=r'TransformersBackbone takes .* give one of the'):
+                MODELS.build(dict(type='TransformersBackbone', **options))
