@@ -25,7 +25,6 @@ OPSET = 18
 #: The decoder's files beside the main one.
 PARTS = ('start', 'step')
 
-_NUMBERS = [float]
 _SIZE = ([int, int], None)
 _FACTS = {
     'task': {'pair', 'single'}, 'window': _SIZE, 'overlap': [int, int], 'heads': [str],
@@ -36,8 +35,8 @@ _FACTS = {
     'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
 _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
-    'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': _NUMBERS,
-                    'std': _NUMBERS, 'size_divisor': range(1, 4097)},
+    'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': [float],
+                    'std': [float], 'size_divisor': range(1, 4097)},
     'caption': ({'rules': object, 'detokenizer': object}, None)}
 
 
@@ -131,7 +130,11 @@ class Record:
                              f"{data['format']} and this rscc ({__version__}) reads format "
                              f'{FORMAT}: update rscc, or export the model again')
         check_form(data, _FORM, f"the record '{KEY}' of {where}", 'Export the model again')
-        return cls(_facts(data['facts']), _preparation(data['preparation']),
+        facts = _facts(data['facts'])
+        numbers = [float] * facts.channels
+        check_form(data['preparation'], {'mean': numbers, 'std': numbers},
+                   f"the record '{KEY}' of {where}: preparation", 'Export the model again')
+        return cls(facts, _preparation(data['preparation']),
                    data['caption'] and _caption(data['caption'], where), data['kind'],
                    data['opset'], data['rscc'])
 

@@ -340,16 +340,17 @@ def check_band_numbers(bands: Sequence[int]) -> None:
     """Refuse what names no bands.
 
     Raises:
-        ValueError: If there is none, one is no whole number from 1, or one stands twice.
+        ValueError: If there is none, one is no whole number from 1, or one stands twice (three
+            times alone it stands for a grey picture).
     """
     if not len(bands) or any(isinstance(band, bool) or not isinstance(band, Integral) or band < 1
                              for band in bands):
         raise ValueError(f'bands={tuple(bands)}: expected whole numbers of bands, counted from 1, '
                          'for example (3, 2, 1) or (3, 2, 1, 4)')
     twice = sorted({band for band in bands if list(bands).count(band) > 1})
-    if twice:
-        raise ValueError(f'bands={tuple(bands)} names {", ".join(map(str, twice))} twice; each '
-                         'band is read once')
+    if twice and tuple(bands) != 3 * (bands[0], ):
+        raise ValueError(f'bands={tuple(bands)} names band {", ".join(map(str, twice))} twice: '
+                         'give each once, or one three times for a grey picture of it')
 
 
 def check_scale(scale: Scale | None, bands: Sequence[int] | None = None) -> None:

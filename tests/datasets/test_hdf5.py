@@ -196,7 +196,7 @@ def test_single_images_are_written_and_read_back(single, tmp_path, variant):
         assert sorted(packed['data_samples'].gt_captions) == sorted(source['gt_captions'])
         assert packed['data_samples'].img_path.endswith(f'::{row}')
         assert 'gt_change_flag' not in packed['data_samples']
-    with pytest.raises(ValueError, match=r"\(samples, 2, 3, H, W\).*They are of task='single'"):
+    with pytest.raises(ValueError, match=r"\(samples, 2, bands, H, W\).*They are of task='single'"):
         HDF5CaptionDataset(str(tmp_path), split='test', **options)
 
 

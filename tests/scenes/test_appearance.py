@@ -68,7 +68,7 @@ def test_another_scale_than_in_training_warns(tmp_path):
         found = checked(tmp_path, check_depth, deep, deep, Reading(None, (0.0, 2550.0)),
                         ModelFacts(scale=trained))
         assert found.status == status
-        assert ('trained with --scale 0.0 3000.0' in found.text) == (status == 'warn')
+        assert ('trained with --scale 0 3000' in found.text) == (status == 'warn')
 
 
 # ---- bands -------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def test_big_frames_are_shrunk_to_a_readable_size():
 
 
 def test_frames_that_are_not_uint8_rgb_are_refused():
-    with pytest.raises(ValueError, match=r'frame 1 is float64 \(3, 8, 8\); expected uint8 RGB'):
+    with pytest.raises(ValueError, match=r'frame 1 is float64 \(3, 8, 8\); expected uint8'):
         draw_panel([frame(1), np.zeros((3, 8, 8))])
 
 
