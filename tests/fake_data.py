@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scene_files import write_plain
 
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.datasets.path_list_cd import PathListCDDataset
@@ -60,8 +61,19 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture, or bands (H, W, B) as a TIFF of 16 bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), pixels)
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        write_plain(path, np.moveaxis(pixels, -1, 0).astype(np.uint16) * 20)
+    else:
+        assert cv2.imwrite(str(path), pixels)
+
+
+def bands_of(cfg: dict) -> int:
+    """Return how many bands a dataset's pipeline expects in its files."""
+    bands = next((step.get('bands') for step in cfg.get('pipeline') or ()
+                  if step['type'] == 'LoadFrames'), None)
+    return 3 if bands is None else max(bands)
 
 
 def mask_of(changed: bool, size: int, values: tuple[int, int]) -> np.ndarray:
@@ -93,12 +105,15 @@ def write_captioned(root: Path, kind: type, options: dict, pairs: int, size: int
     """Write what the templates of a captioned dataset name, and its annotations."""
     rng, values = np.random.default_rng(0), sorted(kind.LABEL_MAP or [0, 255])
     entries = {split: [entry(split, number) for number in range(pairs)] for split in PARTS}
+    count = bands_of(options)
     for split, images in entries.items():
         for image in images:
+            if count != 3:
+                image['filename'] = image['filename'].replace('.png', '.tif')
             for key in ('img_from', 'img_to', 'img_path', 'label'):
                 if not options.get(key):
                     continue
-                pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                pixels = rng.integers(0, 256, (size, size, count), dtype=np.uint8)
                 if key == 'label':
                     pixels = mask_of(image['changeflag'], size, (values[0], values[-1]))
                 write_image(root / options[key].format(

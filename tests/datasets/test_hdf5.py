@@ -142,7 +142,7 @@ def test_a_foreign_hdf5_file_is_refused(blip):
     path.unlink()
     with h5py.File(path, 'w') as file:
         file['images'] = np.zeros((4, 3, 8, 8), np.float32)
-    with pytest.raises(ValueError, match=r'float32 \(4, 3, 8, 8\); uint8 \(samples, 2, 3, H, '
+    with pytest.raises(ValueError, match=r'float32 \(4, 3, 8, 8\); uint8 \(samples, 2, bands, H, '
                        r"W\) was expected\. They are of task='single'\."):
         HDF5CaptionDataset(str(blip))
 
