@@ -5,5 +5,4 @@ _base_ = [
     './_base_/schedules/adamw_synth.py',
     './_base_/runtime.py',
 ]
-val_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
-test_evaluator = [dict(type='CaptionMetric')]
+train_cfg = dict(max_epochs=10, val_interval=5)

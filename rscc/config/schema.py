@@ -35,9 +35,11 @@ _TOP = {
     'param_scheduler': 'PARAM_SCHEDULERS', 'train_cfg': 'LOOPS', 'val_cfg': 'LOOPS',
     'test_cfg': 'LOOPS', 'visualizer': 'VISUALIZERS', 'vis_backends': 'VISBACKENDS',
     'log_processor': 'LOG_PROCESSORS', 'model_wrapper_cfg': 'MODEL_WRAPPERS',
+    'strategy': 'STRATEGIES',
 }
 _BELOW = {'tokenizer': 'TOKENIZERS', 'pipeline': 'TRANSFORMS', 'transforms': 'TRANSFORMS',
           'optimizer': 'OPTIMIZERS', 'vis_backends': 'VISBACKENDS', 'metrics': 'METRICS',
+          'model_wrapper': 'MODEL_WRAPPERS',
           'density': 'NOISE_DENSITIES', 'weighting': 'LOSS_WEIGHTINGS',
           'schedule': 'SIGMA_SCHEDULES', 'sampler': 'SAMPLERS'}
 #: Registries of functions, which a name alone chooses.

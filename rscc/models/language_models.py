@@ -51,6 +51,10 @@ class LanguageModel(Part, nn.Module):
         TypeError: If ``lora`` or ``config`` has an unknown field; the nearest name is given.
         ValueError: If the arguments contradict each other, the tokenizer does not fit the model, or
             the model reads ahead.
+
+    Attributes:
+        split: Set where the weights are spread over several processes (FSDP), which can only be
+            gathered all together; who saves them leaves out what ``left_out`` names.
     """
 
     NESTED_OPTIONS: ClassVar[dict] = dict(lora=add_lora, config=dict)
@@ -60,7 +64,7 @@ class LanguageModel(Part, nn.Module):
                  lora: Mapping | None = None, dtype: str = 'float32',
                  checkpointing: bool = False) -> None:
         super().__init__()
-        self.checkpointing = checkpointing
+        self.checkpointing, self.split = checkpointing, False
         if (pretrained is None) == (config is None):
             raise ValueError('language_model takes either pretrained or config, found '
                              f'pretrained={pretrained!r}, config={config!r}')
@@ -91,8 +95,8 @@ class LanguageModel(Part, nn.Module):
         self._keeps = 'logits_to_keep' in inspect.signature(self.model.forward).parameters
         # What checkpoints leave out. Not by what is fixed when saving: a hook may fix for a while
         # what was trained before.
-        self._fixed = {name for name, value in self.model.state_dict(keep_vars=True).items()
-                       if not value.requires_grad}
+        self._fixed = [name for name, value in self.model.state_dict(keep_vars=True).items()
+                       if not value.requires_grad]
         self.register_state_dict_post_hook(_leave_out)
 
     def _check_tokenizer(self, tokenizer: CaptionTokenizer, name: str) -> None:
@@ -146,8 +150,9 @@ class LanguageModel(Part, nn.Module):
 
     def _again(self) -> list[nn.Module]:
         """Return the layers that are computed again in the backward pass."""
+        kind = compat.import_transformers('modeling_layers').GradientCheckpointingLayer
         return [layer for layer in self.model.modules()
-                if getattr(layer, 'gradient_checkpointing', False)]
+                if isinstance(layer, kind) and layer.gradient_checkpointing]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -230,8 +235,10 @@ class LanguageModel(Part, nn.Module):
         """Return the names below ``model`` that checkpoints do not hold."""
         if not self.published:
             return []
-        now = self.model.state_dict(keep_vars=True)
-        return [name for name in now if name in self._fixed and not now[name].requires_grad]
+        # Not asked of state_dict(), which gathers the weights of a model that is split over GPUs.
+        thawed = {name.replace('_fsdp_wrapped_module.', '') for name, value in
+                  self.model.named_parameters(remove_duplicate=False) if value.requires_grad}
+        return [name for name in self._fixed if name not in thawed]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
         """Supply what checkpoints leave out, unless this one holds any of it."""
@@ -263,7 +270,7 @@ def _check_tuning(tune: str, lora: Mapping | None, dtype: str) -> None:
 
 def _leave_out(module: LanguageModel, state_dict: dict[str, Tensor], prefix: str,
                local_metadata: Mapping) -> None:
-    for name in module.left_out():
+    for name in () if module.split else module.left_out():
         state_dict.pop(f'{prefix}model.{name}', None)
 
 

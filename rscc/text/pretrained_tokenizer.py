@@ -17,7 +17,7 @@ from rscc.text.detokenizer import BROKEN, Detokenizer
 from rscc.text.normalisation import normalise
 from rscc.text.subword_tokenizers import cut_between_characters, entries_of
 from rscc.text.tokenizer import CaptionTokenizer
-from rscc.utils import did_you_mean, resolve_data_file
+from rscc.utils import did_you_mean, read_json, resolve_data_file
 
 FILE = 'tokenizer.json'
 _REMEDY = (f'give a folder with {FILE} (hf download NAME --local-dir DIR fills one), or the file '
@@ -54,6 +54,8 @@ class PretrainedTokenizer(CaptionTokenizer):
         tokenizer_file: In its place, a lone ``tokenizer.json`` of any name, such as
             ``tools/dataset_converters/vocabulary.py --byte-pairs`` writes; a relative path is
             looked up in the folder of all datasets, too.
+        words: In its place, the lines of such a file, which :meth:`vocabulary` returns, so that a
+            checkpoint can carry them.
         language: ``'en'`` or ``'zh'``.
         lower_case: Lower the case of sentences.
         prompt: Text between image and caption, in any language, as it stands. It is neither learned
@@ -67,20 +69,30 @@ class PretrainedTokenizer(CaptionTokenizer):
 
     Raises:
         FileNotFoundError: If there is no such file, folder or model within reach.
-        ValueError: If neither or both sources are given, the file is damaged, nobody says which
+        ValueError: If none or several sources are given, the file is damaged, nobody says which
             token ends a caption, or there is no chat template.
     """
 
     def __init__(self, pretrained: str | os.PathLike | None = None,
-                 tokenizer_file: str | os.PathLike | None = None, language: str = 'en',
+                 tokenizer_file: str | os.PathLike | None = None,
+                 words: Sequence[str] | None = None, language: str = 'en',
                  lower_case: bool = True, prompt: str | None = None, chat_template: bool = False,
                  end: str | None = None) -> None:
         super().__init__(language)
-        if (pretrained is None) == (tokenizer_file is None):
-            raise ValueError('PretrainedTokenizer takes either pretrained or tokenizer_file, and '
-                             f"got {'neither' if pretrained is None else 'both'}")
-        self.name = str(pretrained if tokenizer_file is None else tokenizer_file)
-        self._tokens = _of_model(self.name) if tokenizer_file is None else _of_file(self.name)
+        given = {name: value for name, value in dict(
+            pretrained=pretrained, tokenizer_file=tokenizer_file, words=words).items()
+            if value is not None}
+        if len(given) != 1:
+            raise ValueError('PretrainedTokenizer takes one of pretrained, tokenizer_file and '
+                             f"words, and got {', '.join(given) or 'none'}")
+        self.name = str(pretrained or tokenizer_file or 'words')
+        self._lines = None if words is None else list(words)
+        if pretrained is not None:
+            self._tokens = _of_model(self.name)
+        else:
+            if words is None:
+                self._lines = _lines_of_file(self.name)
+            self._tokens = _of_lines(self._lines, self.name)
         self.lower_case, self.prompt, self.chat_template = lower_case, prompt, chat_template
 
         # What stands around the image, and the blank between a prompt and an English word.
@@ -97,9 +109,9 @@ class PretrainedTokenizer(CaptionTokenizer):
 
         # Special tokens: which ends a caption, which fills up; the others are only kept out.
         self.eos_id = self._end(end, turn_end)
-        pad, bos, unk = (getattr(self._tokens, f'{kind}_token_id') for kind in ('pad', 'bos', 'unk'))
+        told = [getattr(self._tokens, f'{kind}_token_id') for kind in ('pad', 'bos', 'unk')]
         self.pad_id, self.bos_id, self.unk_id = (
-            self.eos_id if number is None else number for number in (pad, bos, unk))
+            self.eos_id if number is None else number for number in told)
         numbers = set(self._tokens.get_vocab().values())
         self.vocab_size = max(numbers) + 1
         gaps = frozenset(range(self.vocab_size)) - numbers
@@ -138,10 +150,9 @@ class PretrainedTokenizer(CaptionTokenizer):
         return word[:start]
 
     def _blank_after(self, prompt: str) -> str:
-        """Return the blank that an English caption needs after a prompt, unless its tokens have it.
-        """
+        """Return the blank of an English caption after a prompt; SentencePiece puts its own."""
         written = self._tokens.convert_ids_to_tokens(self.plain_ids('a'))
-        own = written[0].startswith('\N{LOWER ONE EIGHTH BLOCK}')  # SentencePiece's blank
+        own = written[0].startswith('\N{LOWER ONE EIGHTH BLOCK}')  # how it writes a blank
         return ' ' if self.language == 'en' and not own and not prompt.endswith('\n') else ''
 
     def _rendered(self, prompt: str | None) -> tuple[str, str, str | None]:
@@ -191,6 +202,10 @@ class PretrainedTokenizer(CaptionTokenizer):
         text = self._tokens.decode(ids, clean_up_tokenization_spaces=False)
         return normalise(text.replace(BROKEN, ''), self.language, self.lower_case)
 
+    def vocabulary(self) -> list[str] | None:
+        """Return the lines of a lone file; ``words=`` accepts them. A model's is found by name."""
+        return self._lines
+
     def detokenizer(self) -> Detokenizer | None:
         """Return the byte pairs with the rules that join them; None of tokens of another kind."""
         decoder = json.loads(self._tokens.backend_tokenizer.to_str()).get('decoder') or {}
@@ -205,14 +220,24 @@ class PretrainedTokenizer(CaptionTokenizer):
                 f'chat_template={self.chat_template})')
 
 
-def _of_file(name: str) -> Any:
+def _lines_of_file(name: str) -> list[str]:
     """Read a lone ``tokenizer.json``."""
     path = resolve_data_file(name)
     if not path.is_file():
         raise FileNotFoundError(f"no tokenizer at '{path}': {_REMEDY}; python tools/"
                                 'dataset_converters/vocabulary.py --byte-pairs N makes one of the '
                                 'captions of a dataset')
-    return _fast(lambda kind: kind(tokenizer_file=str(path)), str(path))
+    # One entry a line, so that a message about two files that differ names the entry.
+    return json.dumps(read_json(path), ensure_ascii=False, indent=0).split('\n')
+
+
+def _of_lines(lines: Sequence[str], name: str) -> Any:
+    """Make the tokenizer of the lines of a ``tokenizer.json``."""
+    def load(kind: Any) -> Any:
+        from tokenizers import Tokenizer
+        return kind(tokenizer_object=Tokenizer.from_str('\n'.join(lines)))
+
+    return _fast(load, name)
 
 
 def _of_model(name: str) -> Any:

@@ -4,7 +4,10 @@ train_pipeline = [
     dict(type='LoadChangeMask'),  # for datasets of this layout with masks
     # One of the five captions per visit. Unchanged pairs always get the same one of their five
     # fixed sentences, as in Change-Agent and PromptCC.
-    dict(type='PickCaptions', mode='one', no_change='the scene is the same as before'),
+    dict(
+        type='PickCaptions',
+        mode='one',
+        no_change=dict(en='the scene is the same as before', zh='场景和之前一样')),
     # 22 % of the changed captions name a direction: its words are exchanged, or the flip skipped.
     dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
     dict(type='FramesRandomFlip', direction='vertical', captions='swap'),

@@ -1,4 +1,4 @@
-"""A narrow ResNet-18, a resampler and a tiny random Qwen2 that continues its queries: CPU-sized."""
+"""A narrow ResNet-18, a mask head, and a tiny random Qwen2 that continues resampled tokens."""
 _base_ = './light_cnn.py'
 channels = 128
 queries = 16
@@ -9,7 +9,6 @@ model = dict(
         fusion=dict(type='DifferenceFusion', channels=channels, zero_init=False, position=True),
         channels=channels,
         num_queries=queries),
-    change_head=None,
     caption_head=dict(
         _delete_=True,
         type='PrefixGPTHead',

@@ -287,7 +287,8 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
                          f"tokenizer is for '{asked}': use the config it was trained with")
     # Neither the file of the words nor that of their vectors is needed any more.
     words = unpack_words(stored[0])
-    head['tokenizer'].pop('vocab_file', None)
+    for file in ('vocab_file', 'tokenizer_file'):
+        head['tokenizer'].pop(file, None)
     head.pop('word_vectors', None)
     head['tokenizer']['words'] = words
     return words

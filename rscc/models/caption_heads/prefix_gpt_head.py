@@ -148,8 +148,7 @@ class PrefixGPTHead(AutoregressiveHead):
                                    scored)
 
     def opening(self, prefix: Tensor) -> Tensor:
-        """Return what the model reads up to the image: l ids and prefixes (M, P, E), (M, l + P, E).
-        """
+        """Return the embeddings of the ids before the image, and prefixes, (M, l + P, E)."""
         lead = self._embedded(self.lead_ids, prefix)
         return torch.cat([lead, prefix.to(lead.dtype)], 1)
 
