@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from tools.benchmark.benchmarked_model import BenchmarkedModel, Plan, load_model, read_plan
 from tools.benchmark.counting import gflop
@@ -86,19 +87,17 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
 def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size: int = 2,
                      device: str = 'cpu', tokens: int = 12, vocab: str | None = None,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
-    """Measure one model of every kind among the recent configs, in float32, from random weights.
+    """Measure every model of the recent configs, briefly, in float32, from random weights.
 
     It is ``benchmark_models`` with few rounds and one row a model, so that all of them take minutes
     on two cores, ViT-L/14 and a language model of half a billion weights among them.
 
     Args:
-        configs: Paths; those that ``RECENT`` names by default.
+        configs: Paths; those of ``recent_configs`` by default.
         batch_size: Samples a step; UPerNet's pooled batch norm needs two.
         rounds, device, tokens, vocab, cfg_options: See ``benchmark_models``.
     """
-    found = list(configs) or [str(path) for pattern in RECENT
-                              for path in sorted(CONFIGS.glob(f'{pattern}.py'))]
-    section = benchmark_models(found, rounds=rounds, batch_size=batch_size, device=device,
+    section = benchmark_models(list(configs) or recent_configs(), rounds=rounds, batch_size=batch_size, device=device,
                                precisions=['fp32'], tokens=tokens, random_weights=True,
                                vocab=vocab, plain_text=False, cfg_options=cfg_options)
     ratios = [column for column, head in enumerate(section.columns) if head[0] == 'ratio']
@@ -110,6 +109,15 @@ def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size
                    title=('Recent encoders, decoders and models of several heads',
                           '新增的编码器、解码器与多头模型'),
                    rows=[without(row) for row in section.rows])
+
+
+def recent_configs() -> list[str]:
+    """Return the paths of what ``RECENT`` names.
+
+    Configs that split a model over several processes are left out: another one has that model.
+    """
+    paths = [path for pattern in RECENT for path in sorted(CONFIGS.glob(f'{pattern}.py'))]
+    return [str(path) for path in dict.fromkeys(paths) if 'strategy' not in Config.fromfile(path)]
 
 
 def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:

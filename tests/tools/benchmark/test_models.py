@@ -1,13 +1,14 @@
 """Benchmark of whole models: a row for each precision and variant."""
-from tools.benchmark import steps
+from pathlib import Path
+
+from tools.benchmark import models, steps
 from tools.benchmark.benchmarked_model import load_model
 from tools.benchmark.models import (
-    CONFIGS,
     PLAIN_TEXT,
-    RECENT,
     TEXT,
     benchmark_models,
     benchmark_recent,
+    recent_configs,
 )
 from tools.benchmark.tables import say, to_markdown
 
@@ -66,7 +67,11 @@ def test_recent_models_have_a_row_each_and_say_what_is_random(cells, detector, l
     assert TEXT not in section.notes
 
 
-def test_every_kind_of_recent_config_that_is_named_is_there():
-    assert {'changeclip_caption_*', 'compare_*'} <= set(RECENT)
-    for pattern in ('changeclip_caption_*', 'compare_*'):
-        assert list(CONFIGS.glob(f'{pattern}.py'))
+def test_recent_configs_are_found_once_and_none_is_split_over_processes(tmp_path, monkeypatch):
+    assert {Path(path).stem for path in recent_configs()} >= {
+        'changeclip_caption_levirmci', 'compare_karras_synth', 'btc_synth', 'llm_synth'}
+    for name, text in {'btc_bands_synth': '', 'llm_fsdp': "strategy = dict(type='FSDPStrategy')",
+                       'other_synth': '', 'llm_synth': ''}.items():
+        (tmp_path / f'{name}.py').write_text(text)
+    monkeypatch.setattr(models, 'CONFIGS', tmp_path)
+    assert [Path(path).stem for path in recent_configs()] == ['btc_bands_synth', 'llm_synth']
