@@ -7,7 +7,6 @@ and chose nothing.
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def benchmark_pretrained(configs: Sequence[str], *,
     heads += [f'{title} ({count})' for title, count in counts.items()]
     if real:
         heads.append((f'all {sum(counts.values())} real pairs', f'全部 {sum(counts.values())} 对'))
-    seconds = [read_json(folder / 'trained.json')['seconds'] for folders in runs.values()
+    seconds = [read_json(folder / 'trained.json')['processor_seconds'] for folders in runs.values()
                for folder in folders]
     return Section('pretrained', ('What starting weights are worth', '预训练权重的作用'), heads,
                    rows, describe_machine(), notes=_notes(seeds, seconds, bool(real)))
@@ -71,11 +70,11 @@ def benchmark_pretrained(configs: Sequence[str], *,
 def _notes(seeds: int, seconds: Sequence[float], real: bool) -> list[Text]:
     fastest, slowest = min(seconds) / 60, max(seconds) / 60
     notes: list[Text] = [
-        (f'F1_changed of the last checkpoint, mean ± standard deviation over {seeds} seeds (each '
-         f'seed). A training took {fastest:.1f} to {slowest:.1f} minutes, the reading of the data '
-         'included.',
-         f'最后一个检查点的 F1_changed：{seeds} 个随机种子的均值 ± 标准差（括号内为各种子）。'
-         f'每次训练用时 {fastest:.1f} 至 {slowest:.1f} 分钟，含数据读取。')]
+        (f'F1_changed of the last checkpoint, mean ± standard deviation of {seeds} seeds (each '
+         f'seed). A training took {fastest:.1f} to {slowest:.1f} minutes of processor time, the '
+         'reading of the data included.',
+         f'最后一个检查点的 F1_changed：{seeds} 个随机种子的均值 ± 标准差（括号内为各种子的值）。'
+         f'每次训练的处理器时间为 {fastest:.1f} 至 {slowest:.1f} 分钟，含数据读取。')]
     if real:
         notes.append((
             'Real pairs: F1 over the pooled pixels of a set (number of pairs); they trained and '
@@ -88,7 +87,9 @@ def _notes(seeds: int, seconds: Sequence[float], real: bool) -> list[Text]:
 
 def _cells(scores: Sequence[Sequence[float]]) -> list[str]:
     """Return a cell for each column of (seeds, columns)."""
-    return [f'{np.mean(column):.3f} ± {np.std(column):.3f} '
+    if len(scores) == 1:
+        return [f'{value:.3f}' for value in scores[0]]
+    return [f'{np.mean(column):.3f} ± {np.std(column, ddof=1):.3f} '
             f'({" ".join(f"{value:.3f}" for value in column)})'
             for column in np.asarray(scores, float).T]
 
@@ -97,10 +98,13 @@ def _trained(config: str, seed: int, work_dir: Path) -> Path:
     """Train unless that is done; return the folder, which then holds ``trained.json``."""
     folder = work_dir / f'{Path(config).stem}_seed{seed}'
     if not (folder / 'trained.json').is_file():
-        begun = time.perf_counter()
+        before = os.times()
         _run('tools/train.py', config, '--work-dir', folder, '--cfg-options',
              f'randomness.seed={seed}')
-        write_json(folder / 'trained.json', dict(seconds=time.perf_counter() - begun))
+        after = os.times()  # of the processor: others at work on the machine do not count
+        seconds = (after.children_user + after.children_system
+                   - before.children_user - before.children_system)
+        write_json(folder / 'trained.json', dict(processor_seconds=seconds))
     return folder
 
 

@@ -73,7 +73,7 @@ def test_every_config_is_trained_with_every_seed_and_scored_on_every_set(tools, 
     assert cells(section, 'config') == ['a', 'b']
     assert cells(section, 'built-in test split') == ['0.500 ± 0.000 (0.500 0.500)'] * 2
     # Two rows changed: predicted are two, four; one, one. F1 1, 2/3; 2/3, 2/3.
-    expected = ['0.833 ± 0.167 (1.000 0.667)', '0.667 ± 0.000 (0.667 0.667)']
+    expected = ['0.833 ± 0.236 (1.000 0.667)', '0.667 ± 0.000 (0.667 0.667)']
     assert cells(section, 'EGY-BCD (1)') == cells(section, 'all 5 real pairs') == expected
 
 
@@ -88,6 +88,7 @@ def test_without_samples_the_test_split_remains(tools, tmp_path, monkeypatch):
     monkeypatch.delenv('RSCC_SAMPLES', raising=False)
     section = benchmark_pretrained(['a.py'], seeds=1, work_dir=str(tmp_path / 'work'))
     assert len(section.columns) == 2 and len(section.notes) == 1
+    assert section.rows == [['a', '0.500']]
 
 
 def test_roads_count_as_changed_and_noise_of_jpeg_does_not(tmp_path):
