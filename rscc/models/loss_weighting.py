@@ -109,8 +109,8 @@ class UncertaintyWeights(LossWeighting):
     little, as it moves the head's own weights.)
 
     Logged for every head: ``variance``, sigma^2, and ``loss_variance``, s / 2, which is summed up
-    with the losses and may be negative. Divide a logged loss by ``1 / variance`` to have it as it
-    was.
+    with the losses and may be negative. A logged loss times ``variance`` (twice that in a
+    regression) is the one that the head returned.
 
     Args:
         heads: See ``LossWeighting``.

@@ -1,4 +1,5 @@
 """Benchmark of the models of configs: weights, operations, time, memory."""
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,8 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
             notes.append(_stands_for(plan, others))
         if plain_text and model.prompt_encoder is not None and TEXT not in notes:
             notes.append(TEXT)
+        del model  # two large ones at a time, optimizers and all, may be too many
+        gc.collect()
     return Section('model', ('Models', '模型'), COLUMNS, rows, describe_machine(device),
                    notes=notes)
 
@@ -97,9 +100,10 @@ def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size
         batch_size: Samples a step; UPerNet's pooled batch norm needs two.
         rounds, device, tokens, vocab, cfg_options: See ``benchmark_models``.
     """
-    section = benchmark_models(list(configs) or recent_configs(), rounds=rounds, batch_size=batch_size, device=device,
-                               precisions=['fp32'], tokens=tokens, random_weights=True,
-                               vocab=vocab, plain_text=False, cfg_options=cfg_options)
+    section = benchmark_models(
+        list(configs) or recent_configs(), rounds=rounds, batch_size=batch_size, device=device,
+        precisions=['fp32'], tokens=tokens, random_weights=True, vocab=vocab, plain_text=False,
+        cfg_options=cfg_options)
     ratios = [column for column, head in enumerate(section.columns) if head[0] == 'ratio']
 
     def without(cells: Sequence[Text]) -> list[Text]:  # one variant of each: nothing to compare
