@@ -26,8 +26,8 @@ model = dict(
         label_smoothing=0.1,
         max_tokens=40,
         decoding=dict(num_beams=3)),
-    flag_head=dict(type='ChangeFlagHead', in_channels=3 * channels, loss_weight=0.5),
-    loss_weighting=dict(type='UncertaintyWeights'))
+    # The losses are summed; model.loss_weighting.type=UncertaintyWeights learns their weights.
+    flag_head=dict(type='ChangeFlagHead', in_channels=3 * channels, loss_weight=0.5))
 train_cfg = dict(max_epochs=40)
 # CLIP's towers move ten times slower than what starts from random weights.
 optim_wrapper = dict(
