@@ -18,6 +18,8 @@ from tools.benchmark.machine import check_device
 
 #: Transforms that give the frames of a training step their size.
 SIZING = ('FramesResize', 'FramesRandomCrop')
+#: Heads that pool a map to a single place and normalise it over the batch: two samples at least.
+POOLING = ('mmseg.UPerHead', 'mmseg.PSPHead')
 
 
 @dataclass
@@ -34,6 +36,12 @@ class Plan:
     cfg: Config
     frames: int
     side: int
+
+    @property
+    def least_batch(self) -> int:
+        """Fewest samples of a training step."""
+        head = self.cfg.model.get('change_head') or {}
+        return 2 if head.get('type') in POOLING else 1
 
     def costs_as(self, other: 'Plan') -> bool:
         """Whether another config has the same model, frames and kind of optimizer."""

@@ -14,7 +14,7 @@ from tools.benchmark.fakes import pretrained_sources
 from tools.benchmark.machine import check_device, describe_machine
 from tools.benchmark.steps import Comparison, Steps, choose_precisions, steps_in, variant
 from tools.benchmark.tables import Section, Text
-from tools.benchmark.timing import Timing
+from tools.benchmark.timing import WARMUP, Timing
 
 COLUMNS: tuple[Text, ...] = (
     ('config', '配置'), ('variant', '方式'), ('px', '像素'),
@@ -43,7 +43,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
                      rounds: int = 20, device: str = 'cpu',
                      precisions: Sequence[str] | None = None, channels_last: bool = False,
                      compiled: bool = False, tokens: int = 12, random_weights: bool = False,
-                     vocab: str | None = None, plain_text: bool = True,
+                     vocab: str | None = None, plain_text: bool = True, warmup: int = WARMUP,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
     """Measure the models of configs, one after the other, the variants of each in turn.
 
@@ -52,7 +52,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
     Args:
         configs: Paths.
         size: Side of the frames in pixels; the config's own by default.
-        batch_size: Samples a step.
+        batch_size: Samples a step; two at least where a head cannot train on one.
         rounds: Timed calls of each variant.
         device: ``'cpu'`` or ``'cuda[:i]'``.
         precisions: ``'fp32'``, ``'bf16'``, ``'fp16'``; what the device is good at by default.
@@ -61,6 +61,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
         tokens: Length of the generated sentences.
         random_weights: See ``load_model``; also ``vocab`` and ``cfg_options``.
         plain_text: Measure language-guided detectors with the text cache off, too.
+        warmup: Calls before the timed ones, which do not count.
 
     Raises:
         ValueError: If a setting is impossible; see also ``load_model``.
@@ -75,7 +76,10 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
     for plan, *others in groups:
         model = load_model(plan, device=device, random_weights=random_weights, vocab=vocab)
         model.fix_sentence_length(tokens)
-        rows += _rows(Comparison(model, batch_size, rounds), len(others), precisions,
+        samples = max(batch_size, plan.least_batch)
+        if samples > batch_size:
+            notes.append(_larger_batch(plan, samples))
+        rows += _rows(Comparison(model, samples, rounds, warmup), len(others), precisions,
                       channels_last, compiled, plain_text)
         if others:
             notes.append(_stands_for(plan, others))
@@ -87,23 +91,23 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
                    notes=notes)
 
 
-def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 3, batch_size: int = 2,
+def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 2, batch_size: int = 1,
                      device: str = 'cpu', tokens: int = 12, vocab: str | None = None,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
     """Measure every model of the recent configs, briefly, in float32, from random weights.
 
     It is ``benchmark_models`` with few rounds and one row a model, so that all of them take minutes
-    on two cores, ViT-L/14 and a language model of half a billion weights among them.
+    on two cores, ViT-L/14 and a language model of half a billion weights among them. The steps
+    whose memory is measured come before, and are the warm-up.
 
     Args:
         configs: Paths; those of ``recent_configs`` by default.
-        batch_size: Samples a step; UPerNet's pooled batch norm needs two.
-        rounds, device, tokens, vocab, cfg_options: See ``benchmark_models``.
+        rounds, batch_size, device, tokens, vocab, cfg_options: See ``benchmark_models``.
     """
     section = benchmark_models(
         list(configs) or recent_configs(), rounds=rounds, batch_size=batch_size, device=device,
         precisions=['fp32'], tokens=tokens, random_weights=True, vocab=vocab, plain_text=False,
-        cfg_options=cfg_options)
+        warmup=0, cfg_options=cfg_options)
     ratios = [column for column, head in enumerate(section.columns) if head[0] == 'ratio']
 
     def without(cells: Sequence[Text]) -> list[Text]:  # one variant of each: nothing to compare
@@ -212,6 +216,11 @@ def _notes(rounds: int, batch_size: int, tokens: int) -> list[Text]:
         ('Peak memory: weights and what the step needs beside them, without libraries.',
          '峰值内存：权重以及该步骤所需的其余内存，不含程序库本身。'),
     ]
+
+
+def _larger_batch(plan: Plan, samples: int) -> Text:
+    return (f'{plan.name}: batch size {samples}; its head normalises a pooled map over the batch.',
+            f'{plan.name}：批大小 {samples}；其变化头在批内对池化后的特征图做归一化。')
 
 
 def _stand_ins(sources: Sequence[str]) -> Text:

@@ -15,7 +15,7 @@ from rscc.utils import did_you_mean
 from tools.benchmark.benchmarked_model import BenchmarkedModel
 from tools.benchmark.machine import describe_machine, peak_growth
 from tools.benchmark.tables import Section, Text, how_measured
-from tools.benchmark.timing import Timing, Way, measure
+from tools.benchmark.timing import WARMUP, Timing, Way, measure
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -28,14 +28,16 @@ class Comparison:
         model: The model.
         batch_size: Samples a call.
         rounds: Timed calls of each way.
+        warmup: Calls before them that do not count.
     """
     model: BenchmarkedModel
     batch_size: int
     rounds: int
+    warmup: int = WARMUP
 
     def time(self, calls: Mapping[Way, Callable[[], Any]], title: str) -> dict[Way, Timing]:
         """Time calls that handle a batch each; ``title`` stands before the progress bar."""
-        return measure(calls, samples=self.batch_size, rounds=self.rounds,
+        return measure(calls, samples=self.batch_size, rounds=self.rounds, warmup=self.warmup,
                        device=self.model.device, title=title)
 
     def section(self, name: str, title: Text, columns: Sequence[Text],

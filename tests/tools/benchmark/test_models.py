@@ -1,4 +1,5 @@
 """Benchmark of whole models: a row for each precision and variant."""
+import os
 from pathlib import Path
 
 from tools.benchmark import models, steps
@@ -75,3 +76,18 @@ def test_recent_configs_are_found_once_and_none_is_split_over_processes(tmp_path
         (tmp_path / f'{name}.py').write_text(text)
     monkeypatch.setattr(models, 'CONFIGS', tmp_path)
     assert [Path(path).stem for path in recent_configs()] == ['btc_bands_synth', 'llm_synth']
+
+
+def test_a_head_that_cannot_train_on_one_sample_gets_two(cells, light):
+    head = dict(type='mmseg.UPerHead', pool_scales=(1, 2), in_index=[0, 1, 2, 3], channels=8,
+                in_channels=[48, 96, 192, 384], num_classes=6, norm_cfg=dict(type='BN'),
+                loss_decode=dict(type='rscc.CrossEntropyLoss'), _delete_=True)
+    path = Path(light).parent / 'blip_synth.py'
+    folder = Path(os.environ['RSCC_DATA'])
+    (folder / 'pooled.py').write_text(f"_base_ = '{path}'\nmodel = dict(change_head={head})\n")
+    section = benchmark_recent([str(folder / 'pooled.py'), light], rounds=1,
+                               cfg_options={'train_dataloader.dataset.cache.size': (64, 64)})
+    assert cells(section, 'config') == ['pooled', 'blip_synth']
+    notes = [say(note, 'en') for note in section.notes]
+    assert [note for note in notes if 'batch size 2' in note] == [
+        'pooled: batch size 2; its head normalises a pooled map over the batch.']
