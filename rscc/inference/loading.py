@@ -2,18 +2,18 @@
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import mmcv.cnn
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rscc.config.check import check_overrides
 from rscc.config.files import (
@@ -29,6 +29,7 @@ from rscc.inference.preparation import image_steps, tested_dataset, trained_data
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
 from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
+from rscc.models.encoders.timm_encoder import TimmEncoder
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
@@ -142,9 +143,50 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
                          f'{report}\nUse the config it was trained with.')
     built.to(device).eval()
     if fuse_conv_bn:
-        mmcv.cnn.fuse_conv_bn(built)
+        fuse_batch_norms(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored), dict(overrides or {}))
+
+
+@torch.no_grad()
+def fuse_batch_norms(model: nn.Module) -> None:
+    """Compute batch norms inside the convolutions right before them, in place, for inference.
+
+    Batch norms of timm hold the activation behind them, which stays (``mmcv.cnn.fuse_conv_bn``
+    would drop it). Some of its models run their layers in another order than they list them: those
+    are left as they were.
+    """
+    left = set()
+    for encoder in [part for part in model.modules() if isinstance(part, TimmEncoder)]:
+        plain, before = encoder.model, encoder.try_out()
+        encoder.model = copy.deepcopy(plain)
+        _fuse(encoder.model, left)
+        if not all(torch.allclose(one, other, atol=1e-3 * float(one.abs().max()), rtol=1e-3)
+                   for one, other in zip(before, encoder.try_out(), strict=True)):
+            encoder.model = plain
+        left.add(encoder.model)
+    _fuse(model, left)
+
+
+def _fuse(module: nn.Module, left: Container[nn.Module]) -> None:
+    """Fuse what is below a module, except below those in ``left``."""
+    before = None
+    for name, child in list(module.named_children()):
+        fits = isinstance(before, nn.Conv2d) and isinstance(child, _BatchNorm) and (
+            child.affine and child.track_running_stats
+            and child.num_features == before.out_channels)
+        if fits:
+            scale = child.weight / torch.sqrt(child.running_var + child.eps)
+            shift = child.bias - child.running_mean * scale
+            if before.bias is not None:
+                shift += before.bias * scale
+            before.weight = nn.Parameter(before.weight * scale[:, None, None, None])
+            before.bias = nn.Parameter(shift)
+            behind = [getattr(child, part) for part in ('drop', 'act') if hasattr(child, part)]
+            setattr(module, name, nn.Sequential(*behind) if behind else nn.Identity())
+        elif child not in left:
+            _fuse(child, left)
+        before = child
 
 
 def training_data(model: str | os.PathLike) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import mmcv.cnn
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
 from rscc.engine.optim import AutocastOptimWrapper
 from rscc.engine.precision import cpu_has_bf16
+from rscc.inference.loading import fuse_batch_norms
 from rscc.utils import did_you_mean
 from tools.benchmark.benchmarked_model import BenchmarkedModel
 from tools.benchmark.machine import describe_machine, peak_growth
@@ -154,7 +154,7 @@ def variant(model: BenchmarkedModel, *, channels_last: bool = False, compiled: b
         network.data_preprocessor.channels_last = True
     other = replace(model, network=network)
     if fused:
-        mmcv.cnn.fuse_conv_bn(network)
+        fuse_batch_norms(network)
     if compiled:
         _compile(other)
     if plain_text:

@@ -116,7 +116,7 @@ class TimmEncoder(FrameEncoder):
         self._set_normalisation(mean, std)
         if channels_last or (channels_last is None and not self.has_tokens):
             self.model.to(memory_format=torch.channels_last)
-        width = self._try_out()
+        width = self._settle_sizes()
         # Behind the network: pyramid and projection, with random weights.
         self.pyramid = self._build_pyramid(pyramid)
         self.project = token_projection(width, embed_dims)
@@ -192,42 +192,57 @@ class TimmEncoder(FrameEncoder):
         source = 'the config' if len(given) == 2 else self.statistics.source
         self.statistics = Normalisation(**(wide | given), source=source)
 
-    def _try_out(self) -> int:
-        """Run the model on a small black image.
+    def _settle_sizes(self) -> int:
+        """Find by small images what sizes the model takes.
 
-        Sets ``size_divisor``, and ``own_pooling``: whether the model's own pooled vector is as
-        wide as its tokens, so that both can be projected alike.
+        Sets ``size_divisor``, ``tried_size`` (H, W), and ``own_pooling``: whether the model's own
+        pooled vector is as wide as its tokens, so that both can be projected alike.
 
         Returns:
             Width of the tokens.
 
         Raises:
-            ValueError: If the model does not run on images of the sizes that it should take.
+            ValueError: If the model runs on no image.
         """
-        reasons: list[str] = []
         coarsest, patch = max(self.strides, default=self.stride), _patch_of(self.model)
-        divisors = [self.stride] if self.has_tokens else [1, patch, coarsest]
-        self.model.eval()
-        for divisor in [1] if self.fixed_size else dict.fromkeys(divisors):
-            # The largest image below two places of the coarsest map that the divisor allows.
-            side = 2 * coarsest - (divisor if divisor < coarsest else 0)
-            size = self.fixed_size or (side, side)
-            image = next(self.model.parameters()).new_zeros(1, self.bands, *size)
+        # The largest image below two places of the coarsest map that a divisor allows: a model
+        # that fills up the missing pixels passes, one that cuts them off does not.
+        tries = [(divisor, 2 * coarsest - divisor) for divisor in (1, patch) if divisor < coarsest]
+        tries = [*([] if self.has_tokens else tries), (coarsest, 2 * coarsest),
+                 (8 * coarsest, 8 * coarsest)]  # convolutions that fill up nothing, blocks
+        reasons = []
+        for divisor, side in [(1, 0)] if self.fixed_size else tries:
+            self.tried_size = self.fixed_size or (side, side)
             try:
-                with torch.no_grad():
-                    level, maps, pooled = self._run(image)
+                level, *maps = self.try_out()
             except Exception as error:  # timm asserts, and torch has errors of its own
-                reasons.append(f'{size[0]} x {size[1]} px: {error}')
+                reasons.append(f'{self.tried_size} px: {error}')
                 continue
-            if not self.fixed_size and any(
-                    one.shape[-1] != -(-side // stride)
-                    for one, stride in zip(maps, self.strides, strict=True)):
-                continue  # it would cut off the pixels that do not fill a place
-            self.model.train()
-            self.size_divisor = divisor
-            self.own_pooling = pooled is not None and pooled.shape[1:] == level.shape[1:2]
-            return level.shape[1]
+            exact = all(one.shape[-1] == -(-side // stride)
+                        for one, stride in zip(maps, self.strides, strict=False))
+            if exact or self.fixed_size or divisor > coarsest:
+                self.size_divisor = divisor
+                pooled = maps[len(self.strides):]
+                self.own_pooling = bool(pooled) and pooled[0].shape[1:] == level.shape[1:2]
+                return level.shape[1]
         raise ValueError(f'{self.name} does not run on images: ' + '; '.join(reasons))
+
+    @torch.no_grad()
+    def try_out(self) -> list[Tensor]:
+        """Return what the network makes of the smallest image: token map, maps, pooled vector.
+
+        It runs in evaluation mode and is left as it was; the image (1, B, H, W) is always the same
+        noise.
+        """
+        like, mode = next(self.model.parameters()), self.model.training
+        noise = torch.rand(1, self.bands, *self.tried_size,
+                           generator=torch.Generator().manual_seed(0))
+        self.model.eval()
+        try:
+            level, maps, pooled = self._run(noise.to(like))
+        finally:
+            self.model.train(mode)
+        return [level, *maps, *([] if pooled is None else [pooled])]
 
     def _build_pyramid(self, width: int | bool | None) -> nn.Module | None:
         """Build the pyramid of a plain transformer; None where its maps stay as they are."""
