@@ -144,6 +144,27 @@ def test_pattern_without_a_match_is_an_error():
         build(custom_keys={'^encodr': dict(lr_mult=0.1)})
 
 
+def layerwise(layer_decay):
+    return GroupedConstructor(dict(optimizer=dict(type='AdamW', lr=1.0)),
+                              dict(layer_decay=layer_decay))
+
+
+def test_layer_decay_needs_an_encoder_that_tells_its_layers():
+    with pytest.raises(ValueError, match=r'layer_decay needs an encoder that tells its layers, and '
+                       r'the model has no encoder of rscc: leave it out'):
+        layerwise(0.5).groups(nn.Linear(2, 2), 1.0, 0.0)
+    with pytest.raises(ValueError, match=r'layer_decay is in \(0, 1\], found 1\.5'):
+        layerwise(1.5)
+
+
+def test_layer_decay_names_an_encoder_that_does_not_tell_its_layers():
+    from testers import build_interpreter
+    model = build_interpreter(encoder=dict(type='StoredFeatures', channels=16), change_head=None,
+                              flag_head=None)
+    with pytest.raises(ValueError, match=r'and StoredFeatures does not \(parameter_depths\)'):
+        layerwise(0.5).groups(model, 1.0, 0.0)
+
+
 def test_option_of_another_constructor_is_an_error():
     with pytest.raises(ValueError, match=r"paramwise_cfg has no 'norm_decay_mult', expected cu"):
         build(norm_decay_mult=0)
