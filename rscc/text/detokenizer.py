@@ -20,12 +20,14 @@ _FORM = {'kind': set(KINDS), 'entries': [(str, None)], 'eos_id': int, 'specials'
 def sentence_ids(ids: Sequence[int], eos_id: int, specials: Collection[int],
                  prompt_ids: Sequence[int] = ()) -> list[int]:
     """Return the ids of the sentence itself: up to the first end, without specials and prompt."""
-    ids = list(ids)
+    ids, prompt = list(ids), list(prompt_ids)
+    # The prompt first, with a start token before it or without: that of a chat holds end tokens.
+    start = 1 if ids and ids[0] in specials and ids[:len(prompt)] != prompt else 0
+    if ids[start:start + len(prompt)] == prompt:
+        ids = ids[start + len(prompt):]
     if eos_id in ids:
         ids = ids[:ids.index(eos_id)]
-    ids = [i for i in ids if i not in specials]
-    prompt = list(prompt_ids)
-    return ids[len(prompt):] if prompt and ids[:len(prompt)] == prompt else ids
+    return [i for i in ids if i not in specials]
 
 
 def join_pieces(pieces: Sequence[str], language: str, lower_case: bool) -> str:
