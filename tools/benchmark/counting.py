@@ -23,7 +23,21 @@ def gflop(model: BenchmarkedModel, batch_size: int = 1) -> float:
     data = network.data_preprocessor(model.batch(batch_size), False)
     if model.prompt_encoder is not None:
         model.prompt_encoder.clear_cache()
-    return gflop_of(lambda: network(**data, mode='loss')) / batch_size
+    with _fixed(network):
+        return gflop_of(lambda: network(**data, mode='loss')) / batch_size
+
+
+@contextmanager
+def _fixed(network: nn.Module) -> Iterator[None]:
+    """Ask for no gradients inside: the counter looks for those of learned queries, and fails."""
+    learned = [weight for weight in network.parameters() if weight.requires_grad]
+    for weight in learned:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in learned:
+            weight.requires_grad_(True)
 
 
 @torch.no_grad()

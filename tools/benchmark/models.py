@@ -114,6 +114,7 @@ def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 2, batch_size
         return [cell for column, cell in enumerate(cells) if column not in ratios]
 
     return replace(section, name='recent', columns=without(section.columns),
+                   notes=[_times(rounds, batch_size), *section.notes[2:]],
                    title=('Recent encoders, decoders and models of several heads',
                           '新增的编码器、解码器与多头模型'),
                    rows=[without(row) for row in section.rows])
@@ -201,13 +202,17 @@ def _memory(steps: Steps, batch: dict) -> list[str]:
     return [training, inference]
 
 
+def _times(rounds: int, batch_size: int) -> Text:
+    return (f'Times: median (fastest to slowest) of {rounds} rounds, batch size {batch_size}, data '
+            'loading apart.',
+            f'时间：{rounds} 轮的中位数（最快至最慢），批大小 {batch_size}，不含数据读取。')
+
+
 def _notes(rounds: int, batch_size: int, tokens: int) -> list[Text]:
     return [
-        (f'Times: median (fastest to slowest) of {rounds} rounds in which the variants of a config '
-         f'take turns, batch size {batch_size}, data loading apart. Ratio: to the first variant of '
-         'the config.',
-         f'时间：{rounds} 轮的中位数（最快至最慢），同一配置的各种方式轮流测量，'
-         f'批大小 {batch_size}，不含数据读取。比值：相对于该配置的第一种方式。'),
+        _times(rounds, batch_size),
+        ('The variants of a config take turns; ratio: to the first of them.',
+         '同一配置的各种方式轮流测量；比值：相对于其中第一种。'),
         (f'GFLOP: one forward pass of a sample with all heads, its texts and one sentence; 2 per '
          f'multiply-add (2*MAC). Inference: masks and sentences of {tokens} tokens, with the beams '
          'of the config.',

@@ -80,3 +80,11 @@ def test_texts_are_added_up_and_no_texts_are_zero():
         encoder(torch.zeros(3, 77, 1))
         encoder(torch.zeros(1, 5, 1))
     assert count.texts == '4 x 77'
+
+
+def test_learned_queries_are_counted_and_go_on_learning(light):
+    resampler = dict(type='QueryResampler', channels=128, num_queries=4, _delete_=True,
+                     fusion=dict(type='DifferenceFusion', channels=128))
+    model = load_model(light, size=64, random_weights=True, cfg_options={'model.fusion': resampler})
+    assert gflop(model) > 0
+    assert all(weight.requires_grad for weight in model.network.parameters())
