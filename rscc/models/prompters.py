@@ -141,8 +141,10 @@ class CLIPPrompts(Prompter):
     it, and copies of the detector (a running average, say) share it.
 
     Args:
-        model: Architecture, ``'ViT-B/16'`` or ``'ViT-B-16'``; None takes what the file holds.
-        pretrained: open_clip's tag, a name ``ARCH:TAG`` or a file.
+        model: Architecture, ``'ViT-B/16'`` or ``'ViT-B-16'``; None takes what the file holds, or
+            what the name says.
+        pretrained: open_clip's tag, a name ``ARCH:TAG``, ``'remoteclip-rn50'`` or the like, a file,
+            or the folder of a SigLIP, whose ranking is used like a CLIP's.
         class_names: The class list, or the names themselves.
         top: Number of names per date.
         quick_gelu: See :class:`rscc.models.clip.classifier.CLIPClassifier`.

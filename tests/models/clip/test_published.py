@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 import torch
-from fake_clip import save_state_dict, tiny_clip
+from fake_clip import publish, save_state_dict, tiny_clip
 from fake_siglip import save_siglip
 
 from rscc import compat
@@ -187,6 +187,13 @@ def test_statistics_are_nobodys_without_weights():
     assert tiny_vit().normalisation() is None
     assert MODELS.build(dict(type='SiglipViT', width=32, layers=4, heads=2,
                              out_indices=(0, 1, 2, 3))).normalisation() is None
+
+
+def test_statistics_of_open_clips_names_are_those_of_its_record(clip, tmp_path, monkeypatch):
+    name = publish(monkeypatch, save_state_dict(clip, tmp_path / 'x.pt'), mean=(0.5, 0.4, 0.3),
+                   std=(0.1, 0.2, 0.3))
+    known = tiny_vit(pretrained=name, quick_gelu=False).normalisation()
+    assert (known.mean, known.std, known.source) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3), name)
 
 
 def test_a_clip_and_a_siglip_are_told_apart(clip, tmp_path):

@@ -138,8 +138,8 @@ def test_siglips_texts_are_embedded_alike_and_remembered(siglip):
 def test_contexts_and_tokens_without_room_are_refused_when_built(siglip):
     siglip['tokenizer']['context_length'] = 64
     with pytest.raises(ValueError, match=(
-            r'SiglipTokenizer gives up to 64 tokens \(context_length\), and 13 contexts leave 51 of '
-            'the 64 positions of SiglipTextEncoder: set context_length=51')):
+            r'SiglipTokenizer gives up to 64 tokens \(context_length\), and 13 contexts leave 51 '
+            'of the 64 positions of SiglipTextEncoder: set context_length=51')):
         PromptEncoder(**siglip)
     with pytest.raises(ValueError, match=r'CLIPTokenizer gives up to 64 tokens .* leave 63 of'):
         PromptEncoder(**(TINY | dict(contexts=14)))
