@@ -139,7 +139,7 @@ def labelled_images(root: str) -> dict[str, list[str]]:
                         if path.suffix.lower() in SUFFIXES and path.name[0] != '.')
         words = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', folder.name.replace('_', ' ')).lower()
         if images:
-            found[words] = images
+            found.setdefault(words, []).extend(images)
     if len(found) < 2:
         raise ValueError(f"'{root}' has {len(found)} folders with images: expected one folder a "
                          'class, and at least two classes')

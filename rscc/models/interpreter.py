@@ -421,11 +421,13 @@ def _check_kind(name: str, part: object, kind: type) -> None:
 
 def _cut_padding_of_reference(sample: ChangeDataSample) -> None:
     """Cut from a reference mask what it was padded by with its image, as the map is cut."""
-    shown = tuple(sample.img_shape)
-    if 'gt_sem_seg' in sample and shown != tuple(sample.pad_shape) == (
-            tuple(sample.gt_sem_seg.data.shape[-2:])):
-        data = sample.gt_sem_seg.data[..., :shown[0], :shown[1]]
-        sample.gt_sem_seg = PixelData(data=data)
+    shown, padded = tuple(sample.img_shape), sample.get('pad_shape')
+    if 'gt_sem_seg' not in sample or padded is None or (
+            tuple(sample.get('ori_shape', shown)) != shown):
+        return  # masks of another size than their image are not padded
+    mask = sample.gt_sem_seg.data
+    if shown != tuple(mask.shape[-2:]) == tuple(padded):
+        sample.gt_sem_seg = PixelData(data=mask[..., :shown[0], :shown[1]])
 
 
 def _bare_sample(inputs: Tensor) -> ChangeDataSample:

@@ -13,7 +13,7 @@ from rscc import compat
 from rscc.models.clip.published import published
 from rscc.models.clip.siglip import SiglipPair
 from rscc.models.clip.towers import VisualTower, visual_tower
-from rscc.models.clip.weight_files import locate, read_weights, split_name
+from rscc.models.clip.weight_files import is_weights, locate, read_weights, split_name
 from rscc.models.clip.weights import check_activation
 from rscc.models.encoders.clip import CLIPResNet, CLIPViT
 from rscc.models.encoders.siglip import SiglipViT
@@ -77,20 +77,21 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
 
 def clip_source(model: str | None, pretrained: str) -> str:
     """Join an architecture and a tag to ``ARCH:TAG``; keep a file, a folder or a full name."""
-    plain_tag = (re.fullmatch(r'[\w-]+', pretrained) and not Path(pretrained).exists()
+    plain_tag = (re.fullmatch(r'[\w-]+', pretrained) and not is_weights(pretrained)
                  and not published(pretrained))
     return f'{model}:{pretrained}' if model and plain_tag else pretrained
 
 
 def default_model(pretrained: str, model: str) -> str | None:
     """Return ``model``, or None where the name, or the folder, of the weights tells it."""
-    return None if published(pretrained) or Path(pretrained).is_dir() else model
+    folder = is_weights(pretrained) and Path(pretrained).expanduser().is_dir()
+    return None if folder or published(pretrained) else model
 
 
 def _build(source: str, model: str | None, quick_gelu: bool | None
            ) -> tuple[nn.Module, Any, bool | None]:
     """Return the model, its tokenizer, and whether it computes QuickGELU."""
-    if published(source) or Path(source).expanduser().exists():
+    if published(source) or is_weights(source):
         return _from_file(source, model, quick_gelu)
     # A name of open_clip, which knows its architecture, tokenizer and activation.
     known = locate(source).quick_gelu  # downloads, or says what is wrong

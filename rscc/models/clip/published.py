@@ -39,8 +39,8 @@ class Published:
         quick_gelu: Whether they go with QuickGELU (``x * sigmoid(1.702 x)``); None for SigLIP.
         place: Where to fetch the file.
         licence: In a word.
-        confirmed: Whether their authors say so; otherwise ``quick_gelu`` is what follows from the
-            weights that the training began with, or how the authors load them.
+        confirmed: Whether that follows from what their authors say of the training; otherwise
+            ``quick_gelu`` is likely, from the usual beginning or from how the authors load them.
         siglip: Whether they are a SigLIP of transformers, and not a CLIP.
     """
     name: str
@@ -92,10 +92,10 @@ def _georsclip(arch: str, quick_gelu: bool, confirmed: bool = False) -> Publishe
                      confirmed=confirmed, **_GEORSCLIP)
 
 
-def _skyclip(arch: str, share: int, quick_gelu: bool, confirmed: bool = False) -> Published:
+def _skyclip(arch: str, share: int, quick_gelu: bool) -> Published:
     short = re.sub(r'ViT-([A-Z])-(\d+)', r'ViT_\1\2', arch)
     return Published(f'skyclip-{arch.lower()}-top{share}', f'SkyCLIP_{short}_top{share}pct.zip',
-                     arch, quick_gelu, confirmed=confirmed, **_SKYCLIP)
+                     arch, quick_gelu, confirmed=True, **_SKYCLIP)
 
 
 _EVERY = (
@@ -103,8 +103,8 @@ _EVERY = (
     # The smaller ones continue OpenAI's training, H-14 that of LAION-2B.
     _georsclip('ViT-B-32', True), _georsclip('ViT-L-14', True), _georsclip('ViT-L-14-336', True),
     _georsclip('ViT-H-14', False, confirmed=True),
-    # L-14 continues OpenAI's training, as the authors' command says; B-32 that of LAION-2B.
-    _skyclip('ViT-L-14', 30, True, confirmed=True), _skyclip('ViT-L-14', 50, True, confirmed=True),
+    # As the authors' command says, L-14 continues OpenAI's training, B-32 that of LAION-2B.
+    _skyclip('ViT-L-14', 30, True), _skyclip('ViT-L-14', 50, True),
     _skyclip('ViT-B-32', 50, False),
     Published('git-rsclip', 'Git-RSCLIP', 'ViT-L-16-SigLIP-256', None, confirmed=True,
               **_GIT_RSCLIP),

@@ -205,10 +205,20 @@ def locate(source: str) -> Origin:
                   normalisation=Normalisation(tuple(mean), tuple(std), source))
 
 
+def is_weights(source: str) -> bool:
+    """Tell whether a source is a file, or a folder with weights, and no tag of open_clip's."""
+    path = Path(source).expanduser()
+    return path.is_file() or (path.is_dir() and bool(_files_in(path)))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    found = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
+    return found[:1] or [*folder.glob('*.pt')]
+
+
 def _file_in(folder: Path) -> Path:
     """Return the file of a folder that holds the weights."""
-    found = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
-    alone = found[:1] or [*folder.glob('*.pt')]
+    alone = _files_in(folder)
     if len(alone) != 1:
         there = sorted(path.name for path in folder.iterdir())
         raise FileNotFoundError(
@@ -291,7 +301,7 @@ def _load_archive(path: Path) -> Mapping[str, Any]:
 
 def _load_tensors(path: Path) -> Any:
     if packed := _packed_in(path):
-        # Unpacked for the moment: torch jumps to and fro in its files, for which zip is too slow.
+        # Unpacked for the moment: torch jumps about in its files, for which zip is too slow.
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
             return _load_tensors(Path(archive.extract(packed, folder)))
     # The contents tell the format; safetensors begin with a length and a JSON header.
