@@ -10,6 +10,7 @@ Examples::
     python tools/analysis_tools/benchmark.py windows --size 1024 --window-batch 16
     python tools/analysis_tools/benchmark.py language --tokens 20
     python tools/analysis_tools/benchmark.py frozen
+    python tools/analysis_tools/benchmark.py timm tf_efficientnet_lite0 convnext_tiny
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
@@ -33,13 +34,14 @@ from rscc.apis.command_line import add_config_options
 ROOT = Path(__file__).resolve().parents[2]
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
+TIMM = ('tf_efficientnet_lite0', 'vit_tiny_patch16_224')
 CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 #: Command lines of ``all``, each a process of its own: none sees the memory of another.
 ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['recent'], ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'],
-    ['frozen'], ['denoiser'], ['loader'], ['metric'], ['scene'])
+    ['frozen'], ['timm'], ['denoiser'], ['loader'], ['metric'], ['scene'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -97,6 +99,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _add_tokens(sub, 40)
     add('frozen', writer, model, rounds,
         text='a training step with a frozen language model and a trained one')
+    sub = add('timm', rounds, text='the encoder of timm models against the bare models')
+    sub.add_argument('models', nargs='*', metavar='MODEL', default=TIMM,
+                     help=f'names in timm ({" ".join(TIMM)})')
+    sub.add_argument('--size', type=int, default=224, help='side of the images (%(default)s)')
+    sub.add_argument('--batch-size', type=int, default=2, help='pairs a call (%(default)s)')
+    sub.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     sub = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
                 rounds, text='diffusion captioning: kept keys and values, a batch and one alone')
     sub.add_argument('--steps', type=int, default=10,

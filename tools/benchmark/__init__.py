@@ -8,11 +8,13 @@ from tools.benchmark.models import benchmark_models, benchmark_recent
 from tools.benchmark.pretrained import benchmark_pretrained
 from tools.benchmark.prompts import benchmark_text, benchmark_windows
 from tools.benchmark.scenes import benchmark_scenes
+from tools.benchmark.timm_models import benchmark_timm
 
 #: Name of a benchmark, as the command line says it, to the function that makes its table.
 BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmark_text,
                   windows=benchmark_windows, captions=benchmark_captions,
                   precision=benchmark_precision, decode=benchmark_decode,
                   language=benchmark_language, frozen=benchmark_frozen,
+                  timm=benchmark_timm,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
                   scene=benchmark_scenes, pretrained=benchmark_pretrained)

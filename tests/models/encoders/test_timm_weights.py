@@ -226,7 +226,8 @@ def test_weights_of_timms_own_list_are_asked_for_by_true(tmp_path, monkeypatch):
 def test_a_hub_out_of_reach_says_what_to_do(pretrained, repository, monkeypatch):
     monkeypatch.setattr(compat, 'hub_in_reach', lambda: False)
     with pytest.raises(OSError, match=rf"cannot load the weights .* for TimmEncoder: .*"
-                       rf"'{repository}'.*out of reach\. Set HF_ENDPOINT.*hf download {repository} --local-dir"):
+                       rf"'{repository}'.*out of reach\. Set HF_ENDPOINT.*hf download "
+                       rf'{repository} --local-dir'):
         encoder(model='resnet10t.c3_in1k', pretrained=pretrained)
 
 
