@@ -251,6 +251,41 @@ def test_the_example_of_a_new_part_works():
     assert tokens.equal(features.tokens[:, 1] - features.tokens[:, 0])
 
 
+def test_the_recipe_of_a_new_encoder_works_as_written(tmp_path):
+    import shutil
+
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from testers import batch, losses, total
+
+    from rscc.registry import MODELS
+    recipes = {tuple(re.findall(r'^```python\n(.*?)^```', read(f'docs/{language}/models.md')
+                                .split('\n### ')[-1], re.M | re.S)) for language in ('en', 'zh_cn')}
+    assert len(recipes) == 1, 'the two languages show different code'
+    encoder, config, tests = recipes.pop()
+    # The config stands among those of the project, as the recipe says.
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    (tmp_path / 'configs/patch_colours_synth.py').write_text(config)
+    init_default_scope('rscc')
+    try:
+        space = {'__name__': 'example'}
+        exec(compile(encoder, 'docs/en/models.md', 'exec'), space)
+        cfg = Config.fromfile(tmp_path / 'configs/patch_colours_synth.py')
+        cfg.model.caption_head.tokenizer = dict(type='WordTokenizer', words=['a', 'house'])
+        model = MODELS.build(cfg.model)
+        assert isinstance(model.encoder, space['PatchColours'])
+        assert torch.isfinite(total(losses(model.train(), batch(size=(50, 70)))))
+        exec(compile(tests, 'docs/en/models.md', 'exec'), space)
+        tester = space['TestPatchColours']()
+        names = [name for name in dir(tester) if name.startswith('test_')]
+        assert len(names) > 5
+        for name in names:
+            getattr(tester, name)()
+    finally:
+        MODELS.module_dict.pop('PatchColours', None)
+
+
 def test_pages_named_in_error_messages_exist():
     found = set()
     for path in (ROOT / 'rscc').rglob('*.py'):

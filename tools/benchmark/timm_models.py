@@ -52,13 +52,13 @@ def benchmark_timm(models: Sequence[str] = MODELS, *, size: int = 224, batch_siz
 
 
 _NOTE: Text = (
-    'Encoder alone, random weights, inference. Ratios are medians over the rounds, in each of which '
-    'the ways take turns. Bare: the same maps by features_only of timm, of a plain transformer its '
-    'blocks and pooled vector; the encoder adds tokens, checks, and the axes of the dates. The '
-    'pyramid is work of its own.',
-    '仅编码器，随机权重，推理。比值为各轮比值的中位数，每轮中各方式轮流运行。仅 timm：以 timm 的 features_only '
-    '得到相同的特征图，普通 Transformer 则取各块输出与池化向量；编码器另外给出 token、做检查并处理时相维。'
-    '特征金字塔是额外的计算。')
+    'Encoder alone, random weights, inference. Ratios are medians over the rounds, in each of '
+    'which the ways take turns. Bare: the same maps by features_only of timm, of a plain '
+    'transformer its blocks and pooled vector; the encoder adds tokens, checks, and the axes of '
+    'the dates. The pyramid is work of its own.',
+    '仅编码器，随机权重，推理。比值为各轮比值的中位数，每轮中各方式轮流运行。'
+    '仅 timm：以 timm 的 features_only 得到相同的特征图，普通 Transformer 则取各块输出与池化向量；'
+    '编码器另外给出 token、做检查并处理时相维。特征金字塔是额外的计算。')
 
 
 def _ratio(way: str, timing: Timing, bare: Timing) -> Text:
