@@ -61,8 +61,9 @@ def _add_cut(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--shares', nargs='+', type=float, metavar='SHARE', help='split one pair '
                         'from left to right into train, val and test (or train and test)')
     _add_grid(parser)
-    parser.add_argument('--bands', nargs=3, type=int, metavar=('R', 'G', 'B'),
-                        help='bands, from 1, that become red, green and blue')
+    parser.add_argument('--bands', nargs='+', type=int, metavar='BAND', help='bands, from 1, that '
+                        'become red, green and blue, then any others; of other than three, tiles '
+                        'are TIFFs')
     parser.add_argument('--scale', nargs=2, type=float, metavar=('LOW', 'HIGH'),
                         help='values that become 0 and 255 (for images of more than 8 bits)')
     parser.add_argument('--jobs', type=int, default=min(4, os.cpu_count() or 1), metavar='N',

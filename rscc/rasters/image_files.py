@@ -4,6 +4,7 @@ Frames come back upright, as RGB uint8 (H, W, 3) or grey (H, W), or with the B b
 chosen, uint8 (H, W, B), of which pictures show the first three. Labels: ``rscc.rasters.labels``.
 """
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
@@ -293,6 +294,8 @@ def _decode_tiff(path: Path, data: bytes, header: Header, bands: Sequence[int] |
         if plain is not None:
             return plain
     rasterio = require('rasterio', f"reading the bands of '{path}'")
+    # Most training images have no place on the map, and need none.
+    warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
     with decoding(path, header), rasterio.Env(GDAL_PAM_ENABLED='NO'), \
             rasterio.io.MemoryFile(data) as memory, memory.open(driver='GTiff') as file:
         if bands is not None:

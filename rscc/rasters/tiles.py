@@ -1,5 +1,6 @@
 """Tiles of large image pairs: cutting them, and the index by which they are merged again."""
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -15,8 +16,8 @@ from rscc.rasters.image_files import NeedsMapping
 from rscc.rasters.pair_check import check_pair
 from rscc.rasters.rows import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
-from rscc.utils import atomic_write, progress, read_json, write_json
-from rscc.utils.files import check_path
+from rscc.utils import atomic_write, progress, read_json, require, write_json
+from rscc.utils.files import atomic_path, check_path
 from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
 from rscc.utils.paths import PathList, find_pairs, write_path_list
@@ -70,7 +71,8 @@ class TileIndex:
         size: Side of a tile in pixels.
         overlap: Pixels that neighbours share.
         scenes: The pairs.
-        bands: Bands of a frame that became red, green and blue, counted from 1; None as they are.
+        bands: Bands of a frame that were read, counted from 1, red, green and blue first; None as
+            they are.
         scale: Values of a frame that became 0 and 255; None for 8 bits.
     """
 
@@ -79,6 +81,11 @@ class TileIndex:
     scenes: tuple[Scene, ...]
     bands: Sequence[int] | None = None
     scale: Sequence[float] | None = None
+
+    def ending(self, kind: str) -> str:
+        """Return the ending of tiles of a kind: PNGs cannot hold other numbers of bands."""
+        pictures = kind == 'label' or self.bands is None or len(self.bands) == 3
+        return '.png' if pictures else '.tif'
 
     def grid(self, scene: Scene) -> TileGrid:
         """Return the tiles of one scene."""
@@ -225,7 +232,8 @@ def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
     """Write all tiles, their lists and ``tiles.json``.
 
     ``<out>/<split>/{A,B,label}/<stem>_<column>_<row>.png`` and ``<out>/<split>.txt`` with paths
-    relative to ``out``; without splits right in ``out`` and ``all.txt``. Labels keep their values:
+    relative to ``out``; without splits right in ``out`` and ``all.txt``. Images of chosen bands,
+    other than three, become TIFFs of 8 bits. Labels keep their values:
     what they mean is said where they are read. Every file appears whole or not at all, the lists
     last, and tiles that exist are not written again, so a run that was ended is simply repeated.
     All images are looked at first; where one proves damaged later, what was written goes again.
@@ -275,7 +283,8 @@ def _cut_all(index: TileIndex, out: Path, jobs: int, written: list[Path]) -> Non
             for kind, path in scene.files.items():
                 stem = out / tile_folder(scene.split, kind) / scene.stem
                 with closing(_open(index, scene, kind)) as raster:
-                    _cut_one(raster, index.grid(scene), stem, pool, bar, written)
+                    _cut_one(raster, index.grid(scene), stem, index.ending(kind), pool, bar,
+                             written)
                     if raster.without_data:
                         warn_once(f"'{path}' has no data in {raster.without_data} pixels of the "
                                   'rows that were cut; its tiles cannot tell')
@@ -307,19 +316,20 @@ def _need_same(index: TileIndex, out: Path) -> None:
                          'another folder with --out, or empty that one')
 
 
-def _cut_one(raster: Raster, grid: TileGrid, stem: Path, pool: ThreadPoolExecutor, bar: tqdm,
-             written: list[Path]) -> None:
+def _cut_one(raster: Raster, grid: TileGrid, stem: Path, ending: str, pool: ThreadPoolExecutor,
+             bar: tqdm, written: list[Path]) -> None:
     """Cut one image, a row of tiles at a time so that no more than that is in memory."""
     columns = [grid.columns.source(column) for column in range(grid.columns.count)]
     for row in range(grid.rows.count):
-        paths = [stem.with_name(tile_name(stem.name, column, row) + '.png')
+        paths = [stem.with_name(tile_name(stem.name, column, row) + ending)
                  for column in range(grid.columns.count)]
         wanted = [column for column, path in enumerate(paths) if not path.exists()]
         if wanted:
             rows = grid.rows.source(row)
             band = raster.rows(min(rows), max(rows) + 1)[np.array(rows) - min(rows)]
             written += [paths[column] for column in wanted]
-            list(pool.map(_write_png, (paths[column] for column in wanted),
+            write = _write_tiff if ending == '.tif' else _write_png
+            list(pool.map(write, (paths[column] for column in wanted),
                           (band[:, columns[column]] for column in wanted)))
         bar.update(len(paths))
 
@@ -330,9 +340,21 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
         file.write(cv2.imencode('.png', pixels)[1].tobytes())
 
 
+def _write_tiff(path: Path, pixels: np.ndarray) -> None:
+    """Write bands (H, W, B) as a TIFF without a place: a tile is known by its name."""
+    rasterio = require('rasterio', 'writing tiles of more than three bands')
+    height, width, count = pixels.shape
+    warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
+    with atomic_path(path) as draft, rasterio.Env(GDAL_PAM_ENABLED='NO'), rasterio.open(
+            draft, 'w', driver='GTiff', height=height, width=width, count=count, dtype='uint8',
+            compress='deflate', predictor=2, interleave='pixel', photometric='minisblack') as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+
+
 def _lists(index: TileIndex, out: Path) -> Iterator[PathList]:
     for split in dict.fromkeys(scene.split for scene in index.scenes):
-        rows = [tuple(out / tile_folder(split, kind) / f'{name}.png' for kind in scene.files)
+        rows = [tuple(out / tile_folder(split, kind) / f'{name}{index.ending(kind)}'
+                      for kind in scene.files)
                 for scene in index.scenes if scene.split == split
                 for name in index.grid(scene).names(scene.stem)]
         yield PathList(split, rows)

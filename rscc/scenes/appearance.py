@@ -109,7 +109,7 @@ def check_bands(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequenc
         shown = ' '.join(map(str, given[:3] if len(given) > 2 else given[:1]))
         colours = 'red, green and blue' if len(given) > 2 else 'grey'
         text += f", of which {shown} {'are' if len(given) > 2 else 'is'} shown as {colours}"
-        text += f" and {' '.join(map(str, given))} are read" if len(given) != 3 else ''
+        text += f" and {' '.join(map(str, given))} are read by the model" if len(given) != 3 else ''
     # A palette is one band too, and may have colours.
     grey = [count == 1 and bool((frame[mask] == frame[mask][:, :1]).all())
             for count, frame, mask in zip(counts, frames, masks, strict=True)]

@@ -5,7 +5,13 @@ import pytest
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader, Dataset
 
-from rscc.apis.command_line import LAUNCHERS, add_config_options, explained, explanation
+from rscc.apis.command_line import (
+    LAUNCHERS,
+    add_config_options,
+    explained,
+    explanation,
+    parse_scale,
+)
 from rscc.engine.distributed import check_launcher
 from rscc.engine.hooks.checkpoint_hook import AtomicBackend
 from rscc.text import normalise
@@ -108,3 +114,19 @@ def test_config_options_are_read_as_mmengine_reads_them():
 def test_the_launchers_offered_are_those_known(monkeypatch):
     with pytest.raises(ValueError, match=f"use one of {', '.join(LAUNCHERS)}$"):
         check_launcher('ray')
+
+
+@pytest.mark.parametrize(('given', 'scale'), [
+    (['0', '3000'], (0, 3000)), (['0', '1', '2', '3'], ((0, 1), (2, 3))),
+    (['percentile'], 'percentile'), (None, None)])
+def test_a_scale_is_one_pair_or_one_a_band(given, scale):
+    assert parse_scale(argparse.ArgumentParser(), given) == scale
+
+
+@pytest.mark.parametrize(('given', 'message'), [
+    (['0'], 'two for each band'), (['0', '1', '2'], 'two for each band'),
+    (['0', 'x'], 'two numbers'), (['0', 'inf'], 'finite'), (['0', '1', '3', '2'], 'lower value')])
+def test_scales_that_mean_nothing_are_refused(given, message, capsys):
+    with pytest.raises(SystemExit):
+        parse_scale(argparse.ArgumentParser(), given)
+    assert message in capsys.readouterr().err

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from fake_data import write_fake_dataset
 from PIL import Image
 
 from rscc.datasets import frame_cache
@@ -252,3 +253,19 @@ def test_two_training_processes_share_one_cache(levir, repo):
     assert [rank.returncode for rank in ranks] == [0, 0], said
     assert said[0][0] == said[1][0] and int(said[0][0]) > 0
     assert len(list((levir / '.rscc_cache').glob('*.frames.npy'))) == 1
+
+
+@pytest.mark.parametrize('where', [None, 'memory'])
+def test_frames_of_five_bands_are_cached(tmp_path, where):
+    pytest.importorskip('rasterio')
+    write_fake_dataset(tmp_path, dict(type='LEVIRMCIDataset', data_root='levir', pipeline=[
+        dict(type='LoadFrames', bands=(3, 2, 1, 4, 5))]), size=32)
+    options = dict(img_from='images/{split}/A/{filename}', img_to='images/{split}/B/{filename}',
+                   label='images/{split}/label/{filename}', split='train',
+                   pipeline=[dict(type='LoadFrames', bands=(3, 2, 1, 4, 5), scale=(0, 5100)),
+                             dict(type='PackChangeInputs')])
+    plain = LEVIRMCIDataset(str(tmp_path / 'levir'), **options)
+    for _ in range(2):  # written, then opened again
+        cached = LEVIRMCIDataset(str(tmp_path / 'levir'), cache=dict(where=where), **options)
+        assert torch.equal(cached[1]['inputs'], plain[1]['inputs'])
+        assert cached[1]['inputs'].shape == (2, 5, 32, 32)

@@ -3,6 +3,7 @@ import random
 
 import numpy as np
 import pytest
+from scene_files import write_plain
 
 from rscc.datasets import hdf5_writer
 from rscc.datasets.hdf5 import HDF5CaptionDataset
@@ -309,3 +310,31 @@ def test_damaged_files_are_named(blip, how):
     with pytest.raises(ValueError, match=r"TRAIN_IMAGES_LEVIR_CC\.hdf5' is no HDF5 file with a "
                        r"dataset 'images'.*levircc\.py"):
         HDF5CaptionDataset(str(blip))
+
+
+@pytest.mark.parametrize('bands', [(1, 2, 3, 4), (1, 2, 3, 4, 5)])
+def test_frames_of_other_numbers_of_bands_are_written_and_read_back(tmp_path, bands):
+    root, load = banded(tmp_path, len(bands)), dict(type='LoadFrames', bands=bands, scale=(0, 3000))
+    files = LEVIRCCDataset(str(root), img_from='A/{filename}', img_to='B/{filename}', split='train',
+                           pipeline=[load])
+    write_blip([files], tmp_path / 'h5')
+    stored = HDF5CaptionDataset(str(tmp_path / 'h5'), pipeline=[dict(load, scale=None)])
+    for idx in range(2):
+        for frame, other in zip(files[idx]['frames'], stored[idx]['frames'], strict=True):
+            assert frame.shape[2] == len(bands) and np.array_equal(frame, other)
+    with pytest.raises(ValueError, match=r'must be uint8 RGB arrays \(H, W, 3\)'):
+        HDF5CaptionDataset(str(tmp_path / 'h5'), pipeline=PIPELINE)[0]
+
+
+def banded(folder, bands):
+    """Write two captioned pairs of TIFFs of 16 bits."""
+    pytest.importorskip('rasterio')
+    draw, names = np.random.default_rng(0), ['one.tif', 'two.tif']
+    for date in 'AB':
+        (folder / 'pairs' / date).mkdir(parents=True)
+        for name in names:
+            write_plain(folder / 'pairs' / date / name,
+                        draw.integers(0, 3000, (bands, 16, 12)).astype(np.uint16))
+    images = [dict(filename=name, split='train', captions=['a house is built']) for name in names]
+    (folder / 'pairs/LevirCCcaptions.json').write_text(json.dumps(dict(images=images)))
+    return folder / 'pairs'

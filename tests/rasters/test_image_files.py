@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.rasters.image_files import read_rgb
+from rscc.rasters.image_files import (
+    NeedsMapping,
+    as_bands,
+    as_rgb,
+    check_scale,
+    read_frame,
+    read_frame_and_nodata,
+    read_rgb,
+)
 from rscc.rasters.labels import read_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
@@ -141,3 +149,81 @@ def test_a_tiff_scene_is_sent_to_the_tile_cutter(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
     with pytest.raises(ValueError, match=r"scene\.tif' is too large.*20 x 24.*tiles\.py cut"):
         read_rgb(path)
+
+
+DEEP = np.random.default_rng(2).integers(0, 3000, (10, 16, 12)).astype(np.uint16)
+
+
+@pytest.mark.parametrize('kind', ['uint16', 'int16', 'float32'])
+@pytest.mark.parametrize('bands', [(3, 2, 1, 4), (3, 2, 1, 8, 5), (2, 1), (7,),
+                                   (3, 2, 1, 4, 5, 6, 7, 8, 9, 10)])
+def test_any_number_of_bands_is_read_each_on_its_own_scale(tmp_path, bands, kind):
+    path = geotiff(tmp_path / 's2.tif', DEEP.astype(kind))
+    scale = [(10 * band, 2000 + 100 * band) for band in bands]
+    frame = read_frame(path, bands, scale)
+    assert frame.shape == (16, 12, len(bands)) and frame.dtype == np.uint8
+    for place, (band, (low, high)) in enumerate(zip(bands, scale, strict=True)):
+        wanted = np.clip((DEEP[band - 1].astype(np.float32) - low) / (high - low) * 255, 0, 255)
+        assert np.abs(frame[..., place] - wanted).max() <= 0.51
+    shared = read_frame(path, bands, (0, 3000))
+    assert np.abs(shared - np.moveaxis(DEEP[[band - 1 for band in bands]], 0, -1) / 3000 * 255
+                  ).max() <= 0.51
+
+
+def test_a_picture_of_four_channels_has_four_bands_where_they_are_chosen(tmp_path):
+    deep = np.random.default_rng(3).integers(0, 65536, (8, 9, 4)).astype(np.uint16)
+    deep[..., 3] = 65535
+    assert cv2.imwrite(str(tmp_path / 'a.png'), deep[..., [2, 1, 0, 3]])
+    frame = read_frame(tmp_path / 'a.png', (1, 2, 3, 4), (0, 65535))
+    assert np.abs(frame - deep / 257).max() <= 0.51
+    # All of a chosen band at 255 is no opaque alpha.
+    assert frame.shape[2] == 4 and (frame[..., 3] == 255).all()
+
+
+def test_pixels_without_data_are_black_in_every_band(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    deep = DEEP.copy()
+    deep[:, 3:5] = 0
+    deep[:4, 8] = 0  # in some bands alone
+    with rasterio.open(geotiff(tmp_path / 'a.tif', deep), 'r+') as file:
+        file.nodata = 0
+    frame, empty = read_frame_and_nodata(tmp_path / 'a.tif', (3, 2, 1, 8), (-500, 3000))
+    assert empty[3:5].all() and not empty[5:].any() and not frame[3:5].any()
+
+
+@pytest.mark.parametrize(('bands', 'scale', 'message'), [
+    ((3, 2, 1, 11), (0, 1), r'bands=\(3, 2, 1, 11\) asks for band 11 of .*which has 10'),
+    ((3, 2, 2, 1), (0, 1), r'names band 2 twice: give each once, or one three times for a grey'),
+    ((3, 2, 3), (0, 1), r'names band 3 twice'), ((), (0, 1), 'expected whole numbers of bands'),
+    ((0, 1, 2), (0, 1), 'counted from 1'), ((1.5, 2, 3), (0, 1), 'whole numbers'),
+    ((3, 2, 1, 4), ((0, 1), ) * 3, r'3 pairs, and 4 band\(s\) of .* are read: give one'),
+    ((3, 2, 1, 4), None, r'scale=\(0, 10000\)')])
+def test_bands_and_scales_that_do_not_fit_are_named(tmp_path, bands, scale, message):
+    path = geotiff(tmp_path / 's2.tif', DEEP)
+    with pytest.raises(ValueError, match=message):
+        read_frame(path, bands, scale)
+
+
+def test_advice_for_files_of_more_bands_says_that_there_may_be_others(tmp_path):
+    with pytest.raises(ValueError, match=r'LoadFrames\(bands=\(3, 2, 1\), scale=\(0, 10000\)\).*'
+                       'then any others that the encoder takes; .*one such pair for each band'):
+        read_frame(geotiff(tmp_path / 'a.tif', DEEP))
+    with pytest.raises(NeedsMapping) as error:
+        read_frame(geotiff(tmp_path / 'a.tif', DEEP), (3, 2, 1, 4))
+    assert error.value.flags.endswith('Say how to show it: --scale 0 10000')
+
+
+@pytest.mark.parametrize('scale', [(3, 3), ((0, 1), (5, 2)), (0, 1, 2), ((0, 1, 2), ), 'minmax', (),
+                                   (0, float('nan'))])
+def test_a_scale_of_unknown_form_is_refused(scale):
+    with pytest.raises(ValueError, match=r'scale=.*(must be \(low, high\)|is unknown)'):
+        check_scale(scale)
+
+
+@pytest.mark.parametrize(('bands', 'shown'), [(1, (0, 0, 0)), (2, (0, 0, 0)), (3, (0, 1, 2)),
+                                              (4, (0, 1, 2)), (10, (0, 1, 2))])
+def test_pictures_show_the_first_three_bands_or_the_first_as_grey(bands, shown):
+    frame = np.random.default_rng(0).integers(0, 256, (6, 5, bands), dtype=np.uint8)
+    assert np.array_equal(as_rgb(frame), frame[..., list(shown)])
+    assert np.array_equal(as_rgb(frame[..., 0]), frame[..., [0, 0, 0]])
+    assert as_bands(frame) is frame and as_bands(frame[..., 0]).shape == (6, 5, 3)

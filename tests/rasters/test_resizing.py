@@ -33,3 +33,14 @@ def test_frames_shrink_by_area_and_masks_invent_no_class():
 def test_proportions_are_kept_within_a_size():
     assert size_within((64, 64), 100, 200) == (32, 64)
     assert size_within((10, 10), 1, 1000) == (1, 10)
+
+
+@pytest.mark.parametrize('size', [(16, 20), (13, 9), (60, 50), (33, 90)])
+@pytest.mark.parametrize('bands', [1, 2, 3, 4, 5, 10])
+def test_every_band_is_resized_as_if_it_were_alone(bands, size):
+    frame = np.random.default_rng(0).integers(0, 256, (33, 41, bands), dtype=np.uint8)
+    resized = resize_frame(frame, size)
+    assert resized.shape == (*size, bands)
+    for band in range(bands):
+        alone = resize_frame(np.ascontiguousarray(frame[..., band]), size)
+        assert np.abs(resized[..., band].astype(int) - alone).max() <= 1

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from rscc.rasters import tiles
+from rscc.rasters.image_files import read_frame
 from rscc.rasters.tiles import TileIndex, cut, read_index, scenes_of_folder, scenes_of_pair
 from rscc.utils.paths import read_path_list
 
@@ -277,3 +278,23 @@ def test_memory_does_not_grow_with_the_height_of_the_image(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0] < 3000 * 600 * 3
+
+
+def test_tiles_of_more_than_three_bands_are_tiffs_of_these(tmp_path):
+    pytest.importorskip('rasterio')
+    from scene_files import write_plain
+    stored = RNG.integers(0, 3000, (2, 5, 40, 40)).astype(np.uint16)
+    files = {kind: write_plain(tmp_path / f'{kind}.tif', values)
+             for kind, values in zip(('from', 'to'), stored, strict=True)}
+    files['label'] = save(tmp_path / 'label.png', (RNG.random((40, 40)) > 0.8).astype(np.uint8))
+    index = replace(grid(files), bands=(3, 2, 1, 5), scale=(0, 3000))
+    rows = read_path_list(cut(index, tmp_path / 'out')[0])
+    first = rows[0]
+    assert str(first.img_from).endswith('.tif') and str(first.label).endswith('.png')
+    colours = read_path_list(cut(replace(index, bands=(3, 2, 1)), tmp_path / 'rgb')[0])
+    infrared = read_path_list(cut(replace(index, bands=(5, 5, 5)), tmp_path / 'grey')[0])
+    for row, picture, grey in zip(rows, colours, infrared, strict=True):
+        tile = read_frame(tmp_path / 'out' / row.img_to, (1, 2, 3, 4))
+        assert np.array_equal(tile[..., :3], read(tmp_path / 'rgb' / picture.img_to))
+        assert np.array_equal(tile[..., 3], read(tmp_path / 'grey' / grey.img_to)[..., 0])
+    assert cut(index, tmp_path / 'out')  # nothing is written a second time

@@ -1,12 +1,17 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from fake_scenes import damage
 from scene_files import LEFT, TOP, rgb, texture, write_plain, write_raster
 
-from rscc.scenes.contracts import Gap
+from rscc.scenes.contracts import Gap, ModelFacts, Scene
 from rscc.scenes.damage import read_around_gaps
+from rscc.scenes.pair_check import check_pair
+from rscc.scenes.pictures import thumbnails
+from rscc.scenes.plans import scale_of, stored_scale
 from rscc.scenes.reading import Area, Bands, PairReader
 from rscc.scenes.sources import Reading, open_date
 
@@ -279,3 +284,63 @@ def test_damage_of_one_date_leaves_the_other_as_it_is(damaged):
     frames, masks = reader.reduced_each(64)
     assert masks[0].all() and not masks[1].all() and frames[0][20, 20].any()
     assert np.array_equal(reader.reduced(64)[1], masks[1])
+
+
+@pytest.mark.parametrize('bands', [(1, 2, 3, 4), (2,), (4, 3, 2, 1, 5, 6)])
+def test_all_bands_that_are_read_come_through_and_pictures_show_three(tmp_path, bands):
+    stored = np.concatenate([texture(120, 140, seed) for seed in (1, 2)]).astype(np.uint16) * 10
+    later = np.clip(stored * 0.7 + 200, 0, 2550).astype(np.uint16)
+    paths = [write_raster(tmp_path / f'{date}.tif', values)
+             for date, values in zip('ab', (stored, later), strict=True)]
+    scale = tuple((0, 2550 + 10 * band) for band in bands)
+    reading = Reading(bands, scale)
+    reader = reader_of(*paths, reading=reading)
+    assert reader.channels == len(bands)
+    frames, valid = reader.read((5, 7, 95, 77))
+    assert frames[0].shape == (70, 90, len(bands)) and valid.all()
+    for place, (band, (_, high)) in enumerate(zip(bands, scale, strict=True)):
+        wanted = stored[band - 1, 7:77, 5:95] / high * 255
+        assert np.abs(frames[0][..., place] - wanted).max() <= 0.51
+    with ThreadPoolExecutor(1) as pool:
+        rows = Bands(reader, (5, 7, 95, 77), pool).rows(7, 77)[0]
+    assert all(np.array_equal(row, frame) for row, frame in zip(rows, frames, strict=True))
+    matched = reader_of(*paths, reading=reading, match_histogram=True)
+    assert matched.tables.shape == (len(bands), 256)
+    first, second = matched.read(matched.grid.box)[0]
+    assert np.abs(first.mean((0, 1)) - second.mean((0, 1))).max() < 3
+    assert reader.reduced(64)[0][0].shape[2] == len(bands)
+    shown = thumbnails(Scene('x', reader, ModelFacts(bands=bands), ()))
+    assert len(shown) == 2
+    assert check_pair(reader, ModelFacts(bands=bands, scale=scale)).shift == (0, 0)
+
+
+def test_percentiles_of_bands_give_one_pair_each(tmp_path):
+    deep = np.concatenate([texture(60, 50, seed) for seed in (1, 2)]).astype(np.uint16) * 10
+    path = write_raster(tmp_path / 'a.tif', deep)
+    date = open_date(path, Reading((1, 2, 3, 5), 'percentile'))
+    assert np.allclose(date.scale, np.percentile(deep[[0, 1, 2, 4]].reshape(4, -1), [2, 98], 1).T)
+    again = open_date(path, Reading((1, 2, 3, 5), scale_of(stored_scale(date.scale))))
+    assert np.array_equal(again.read((0, 0, 50, 60))[0], date.read((0, 0, 50, 60))[0])
+
+
+def test_a_picture_of_four_channels_is_moved_and_reduced(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 44, 4)).astype(np.uint16)
+    assert cv2.imwrite(str(tmp_path / 'a.png'), deep)
+    date = open_date(tmp_path / 'a.png', Reading((3, 2, 1, 4), (0, 65535)))
+    pixels = date.read(date.grid.box)[0]
+    assert pixels.shape == (40, 44, 4) and date.count == 4
+    assert date.read(date.grid.box, (10, 11))[0].shape == (10, 11, 4)
+    moved, there = date.shifted(2, 1).read(date.grid.box)
+    assert np.array_equal(moved[1:, 2:], pixels[:-1, :-2]) and not there[0].any()
+
+
+def test_damaged_parts_are_empty_in_every_band(tmp_path):
+    stored = np.repeat(texture(128, 128)[:1], 5, 0)
+    options = dict(tiled=True, blockxsize=64, blockysize=64, compress='deflate', interleave='pixel')
+    path = write_raster(tmp_path / 'a.tif', stored, **options)
+    damage(path, 0, 1)
+    reader = reader_of(path, write_raster(tmp_path / 'b.tif', stored, **options),
+                       reading=Reading((1, 2, 3, 4, 5)))
+    frames, valid, gaps = read_around_gaps(reader, reader.grid.box)
+    assert frames[0].shape == (128, 128, 5) and len(gaps) == 1 and not valid[:64, 64:].any()
+    assert frames[0][:64, :64].all() and not frames[0][:64, 64:].any()

@@ -6,6 +6,7 @@ from mmengine.structures import PixelData
 from rscc.registry import VISUALIZERS
 from rscc.structures import ChangeDataSample
 from rscc.visualization import fonts, panels
+from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import ChangeVisualizer, draw_panel, panel_of_sample
 
 
@@ -156,3 +157,14 @@ def test_panel_lands_in_the_local_folder_with_its_step(tmp_path):
                                   save_dir=str(tmp_path))
     visualizer.add_datasample('val_x', [np.zeros((32, 32, 3), np.uint8)], sample(), step=3)
     assert [path.name for path in tmp_path.rglob('*.png')] == ['val_x_3.png']
+
+
+@pytest.mark.parametrize('bands', [1, 2, 4, 10])
+def test_frames_of_any_number_of_bands_show_the_first_three(bands):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, bands), dtype=np.uint8)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:9] = 1
+    shown = pixels[..., :3] if bands > 2 else pixels[..., [0, 0, 0]]
+    assert np.array_equal(draw_panel([pixels, pixels], pred_mask=mask),
+                          draw_panel([shown, shown], pred_mask=mask))
+    assert np.array_equal(overlay_mask(pixels, mask), overlay_mask(shown.copy(), mask))

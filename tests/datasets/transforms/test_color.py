@@ -71,3 +71,20 @@ def test_strengths_outside_their_range_are_refused():
         FramesColorJitter(contrast=1.5)
     with pytest.raises(ValueError, match=r'hue=200 must be in \[0, 180\] degrees'):
         FramesColorJitter(hue=200)
+
+
+@pytest.mark.parametrize('bands', [1, 2, 4, 10])
+def test_other_bands_get_the_light_and_only_colours_the_hue(bands):
+    frame = np.random.default_rng(1).integers(30, 200, (12, 9, bands), dtype=np.uint8)
+    brighter = jitter(frame, brightness=1.2)
+    assert brighter.shape == frame.shape
+    assert np.abs(brighter - np.minimum(frame * 1.2, 255)).max() <= 1
+    turned = jitter(frame, saturation=0.5, hue=40.0)
+    if bands < 3:
+        assert np.array_equal(turned, frame)
+    else:
+        assert np.array_equal(turned[..., :3], jitter(frame[..., :3].copy(), saturation=0.5,
+                                                      hue=40.0))
+        assert np.array_equal(turned[..., 3:], frame[..., 3:])
+    middle = jitter(frame, contrast=0.5).astype(float)
+    assert middle.mean() == pytest.approx(frame.mean(), abs=1) and middle.std() < frame.std() * 0.6

@@ -11,6 +11,7 @@ from rscc.datasets.transforms.geometry import (
     FramesRandomRotate90,
     FramesResize,
 )
+from rscc.registry import TRANSFORMS
 
 
 def sample(seed=0, size=(16, 24), captions=('a house appears', ), **fields):
@@ -200,3 +201,26 @@ def test_unknown_options_name_the_nearest():
         FramesRandomRotate(max_angle=0)
     with pytest.raises(ValueError, match=r"border='blak' is unknown.*Did you mean 'black'"):
         FramesRandomRotate(border='blak')
+
+
+@pytest.mark.parametrize('bands', [1, 2, 4, 5, 10])
+@pytest.mark.parametrize('step', [
+    dict(type='FramesResize', size=(13, 29)), dict(type='FramesRandomCrop', size=(9, 7)),
+    dict(type='FramesRandomFlip', prob=1.0), dict(type='FramesRandomRotate90', prob=1.0),
+    dict(type='FramesRandomRotate', prob=1.0), dict(type='FramesExchangeDates', prob=1.0)],
+    ids=lambda step: step['type'])
+def test_every_band_moves_as_those_of_a_picture_do(bands, step):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 24, 32, bands), dtype=np.uint8)
+
+    def moved(pixels):
+        sample = dict(rng=np.random.default_rng(3), frames=list(pixels), gt_captions=[],
+                      gt_change_flag=False, language='en')
+        return TRANSFORMS.build(step)(sample)['frames']
+
+    together = moved(frames)
+    assert all(frame.ndim == 3 and frame.shape[2] == bands for frame in together)
+    for band in range(bands):
+        alone = moved(frames[..., [band, band, band]])
+        for frame, single in zip(together, alone, strict=True):
+            # OpenCV rounds four channels at once in another way than three.
+            assert np.abs(frame[..., band].astype(int) - single[..., 0]).max() <= 6

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scene_files import write_plain
 
 from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames, PackChangeInputs
 from rscc.structures import ChangeDataSample
@@ -139,3 +140,36 @@ def test_stored_features_take_the_place_of_frames():
         PackChangeInputs()(results_packed(features=features))
     with pytest.raises(ValueError, match="sample 's' has neither images nor stored features"):
         PackChangeInputs()({'sample_id': 's'})
+
+
+@pytest.mark.parametrize('bands', [(3, 2, 1, 4), (2,), (3, 2, 1, 4, 5, 6)])
+def test_any_number_of_bands_is_loaded_and_packed(tmp_path, bands):
+    pytest.importorskip('rasterio')
+    stored = np.random.default_rng(0).integers(0, 3000, (2, 6, 12, 10)).astype(np.uint16)
+    paths = [str(write_plain(tmp_path / f'{date}.tif', values))
+             for date, values in zip('ab', stored, strict=True)]
+    load = LoadFrames(bands=list(bands), scale=[[0, 3000 + band] for band in bands])
+    sample = load(dict(sample_id='x', img_path_from=paths[0], img_path_to=paths[1]))
+    assert [frame.shape for frame in sample['frames']] == [(12, 10, len(bands))] * 2
+    packed = PackChangeInputs()(sample)['inputs']
+    assert packed.shape == (2, len(bands), 12, 10)
+    wanted = stored[1, bands[-1] - 1] / (3000 + bands[-1]) * 255
+    assert np.abs(packed[1, -1].numpy() - wanted).max() <= 0.51
+
+
+def test_frames_of_another_number_of_bands_are_refused():
+    frames = [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)]
+    with pytest.raises(ValueError, match=r"'x' must be uint8 RGB arrays \(H, W, 3\); found uint8 "
+                       r'\(4, 4, 4\)\. Their number of bands is that of LoadFrames'):
+        LoadFrames()(dict(sample_id='x', frames=frames))
+    with pytest.raises(ValueError, match=r'uint8 arrays \(H, W, 4\); found uint8 \(4, 4, 3\)'):
+        LoadFrames(bands=(1, 2, 3, 4))(dict(sample_id='x', frames=frames))
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(bands=(1, 1, 2)), 'names band 1 twice'), (dict(bands=()), 'expected whole numbers'),
+    (dict(bands=(3, 2, 1, 4), scale=((0, 1), (0, 1))), r'has 2 pairs for the 4 bands'),
+    (dict(scale=((0, 1), (2, 1))), r'must be \(low, high\) with low < high')])
+def test_bands_and_scales_are_checked_before_anything_is_read(options, message):
+    with pytest.raises(ValueError, match=message):
+        LoadFrames(**options)
