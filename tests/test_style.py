@@ -11,8 +11,9 @@ import pytest
 MOST_LINES, FEWEST_LINES = 500, 30
 MOST_LINES_OF_A_LEAF = 40
 MOST_BYTES = 1_000_000
-# 190 modules, and since then the rooms scenes, deployment and commands.
-MOST_MODULES, LEAST_MEDIAN = 220, 110
+# 190 modules, and since then the rooms scenes, deployment and commands, and one file for each new
+# encoder, tokenizer and family of weights.
+MOST_MODULES, LEAST_MEDIAN = 235, 110
 #: Path of a longer file -> why it is one file.
 LONG: dict[str, str] = {}
 #: Path of a shorter module -> why it is a file of its own; packages' ``__init__`` need no reason.
