@@ -110,7 +110,7 @@ class Bare:
 
 
 def test_gradients_cannot_be_clipped_in_parts():
-    with pytest.raises(ValueError, match='cannot clip gradients.*clip_grad=None'):
+    with pytest.raises(ValueError, match=r'cannot clip gradients.*clip_grad=None'):
         Bare().build_optim_wrapper(dict(clip_grad=dict(max_norm=1.0)))
 
 

@@ -230,3 +230,130 @@ def test_weights_that_would_stay_random_are_told(tokenizer, published, tmp_path)
     gpt.save_pretrained(tmp_path, state_dict=state)
     with pytest.raises(ValueError, match='not a causal language model: 2 weights are missing'):
         LanguageModel(tokenizer, pretrained=str(tmp_path))
+
+
+#: Today's families: grouped keys, windows, tied embeddings, fused layers, dropout in the layer.
+GROUPED = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+               num_key_value_heads=2, max_position_embeddings=64)
+FAMILIES = {
+    'qwen2': dict(GROUPED, model_type='qwen2', tie_word_embeddings=True),
+    'qwen2, windows': dict(GROUPED, model_type='qwen2', use_sliding_window=True, sliding_window=5,
+                           max_window_layers=0),
+    'llama': dict(GROUPED, model_type='llama'),
+    'phi3': dict(GROUPED, model_type='phi3'),
+    'gpt_neox': dict(model_type='gpt_neox', hidden_size=32, intermediate_size=48,
+                     num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64),
+    'opt': dict(OPT, dropout=0.0),
+    'gpt2': SIZES,
+}
+
+
+def gradients(model):
+    """Return the gradients of inputs and weights, and how often a layer of the model ran."""
+    torch.manual_seed(0)
+    read = torch.randn(2, 5, model.width).requires_grad_()
+    runs, layer = [], next(part for part in model.model.modules()
+                           if type(part).__name__.endswith(('Layer', 'Block')))
+    norm = next(part for part in layer.modules() if 'orm' in type(part).__name__)
+    handle = norm.register_forward_hook(lambda *_: runs.append(1))
+    model.train()(read, keep=3).pow(2).sum().backward()
+    handle.remove()
+    return [read.grad] + [value.grad for value in model.parameters() if value.grad is not None], (
+        len(runs))
+
+
+@pytest.mark.parametrize('tune', ['frozen', 'lora'])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_layers_computed_again_give_the_same_gradients(tokenizer, family, tune):
+    pytest.importorskip('peft')
+    found = {}
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = LanguageModel(tokenizer, config=FAMILIES[family], tune=tune,
+                              checkpointing=checkpointing)
+        for part in model.modules():
+            part.p = 0.0 if isinstance(part, torch.nn.Dropout) else getattr(part, 'p', None)
+        found[checkpointing] = gradients(model)
+    (plain, once), (again, twice) = found[False], found[True]
+    assert (once, twice) == (1, 2) and len(plain) == len(again) > 0
+    for one, other in zip(plain, again, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_frozen_model_that_is_computed_again_drops_nothing(tokenizer):
+    model = LanguageModel(tokenizer, config=dict(OPT, dropout=0.5), checkpointing=True).train()
+    assert torch.equal(model(inputs(), keep=2), model(inputs(), keep=2))
+    assert not any(part.training for part in model.eval().modules())
+
+
+def test_half_precision_halves_the_fixed_weights_alone(tokenizer, tmp_path):
+    pytest.importorskip('peft')
+    config = FAMILIES['qwen2']
+    whole = LanguageModel(tokenizer, config=config).eval()
+    whole.model.save_pretrained(tmp_path)
+    half = LanguageModel(tokenizer, pretrained=str(tmp_path), tune='lora', dtype='bfloat16').eval()
+    kinds = {value.requires_grad: value.dtype for value in half.parameters()}
+    assert kinds == {False: torch.bfloat16, True: torch.float32}
+    read = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    logits = half(read, keep=2)
+    torch.testing.assert_close(logits.float(), whole(read, keep=2), atol=0.02, rtol=0.1)
+    logits.float().sum().backward()
+    assert all(value.grad.dtype is torch.float32 for value in half.parameters()
+               if value.requires_grad)
+
+
+def test_merged_adapters_are_not_rounded_away(tokenizer):
+    pytest.importorskip('peft')
+    model = LanguageModel(tokenizer, config=FAMILIES['qwen2'], tune='lora',
+                          dtype='bfloat16').eval()
+    for name, value in model.named_parameters():
+        if 'lora_B' in name:
+            torch.nn.init.normal_(value, std=1e-3)
+    read = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    settings = model.merge()
+    assert model.dtype is torch.float32 and 'dtype' not in settings
+    plain = LanguageModel(tokenizer, **settings).eval()
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(plain(read, keep=3), model(read, keep=3))
+    frozen = LanguageModel(tokenizer, config=FAMILIES['qwen2'], dtype='bfloat16')
+    assert frozen.merge()['dtype'] == 'bfloat16'
+
+
+def test_logits_are_computed_of_the_scored_positions_alone(tokenizer):
+    model = LanguageModel(tokenizer, config=FAMILIES['qwen2'], tune='full').eval()
+    read = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    scored = torch.tensor([[True, False, True], [False, False, True]])
+    sizes = []
+    model.model.lm_head.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape)))
+    torch.testing.assert_close(model(read, 3, scored), model(read, 3)[scored])
+    assert sizes[0] == (1, 3, tokenizer.vocab_size)
+    assert model(read, 3, torch.zeros(2, 3, dtype=torch.bool)).shape == (0, tokenizer.vocab_size)
+
+
+def test_a_published_model_needs_its_own_tokenizer(tokenizer, tmp_path):
+    config = dict(FAMILIES['qwen2'], vocab_size=1500)
+    LanguageModel(tokenizer, config=config).model.save_pretrained(tmp_path)  # a random one may
+    with pytest.raises(ValueError, match='knows 1500 tokens and the tokenizer only 11, so its ids'):
+        LanguageModel(tokenizer, pretrained=str(tmp_path))
+    few = dict(FAMILIES['qwen2'], vocab_size=1000)  # filled up, as Qwen2.5 has 271 rows more
+    LanguageModel(tokenizer, config=few).model.save_pretrained(tmp_path / 'few')
+    assert LanguageModel(tokenizer, pretrained=str(tmp_path / 'few')).vocab_size == 1000
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(config=SIZES, dtype='bfloat61'), "no dtype='bfloat61'.*Did you mean 'bfloat16'"),
+    (dict(config=SIZES, tune='full', dtype='bfloat16'), 'small updates of weights are lost'),
+    (dict(config=dict(model_type='mamba', hidden_size=16, num_hidden_layers=1, state_size=4)),
+     'keeps no keys and values .*Mamba'),
+])
+def test_what_cannot_be_tuned_or_searched_is_refused(tokenizer, options, message):
+    with pytest.raises(ValueError, match=message):
+        LanguageModel(tokenizer, **options)
+
+
+def test_layers_to_adapt_must_be_named_where_nobody_knows_them(tokenizer, monkeypatch):
+    pytest.importorskip('peft')
+    from rscc.models import language_models
+    monkeypatch.setattr(language_models, 'ATTENTION_LAYERS', ())
+    with pytest.raises(ValueError, match=r"layers of a 'phi3' model to adapt: .*'qkv_proj'"):
+        LanguageModel(tokenizer, config=FAMILIES['phi3'], tune='lora')

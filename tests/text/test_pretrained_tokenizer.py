@@ -49,9 +49,8 @@ def test_sentences_survive_the_round_trip(lone, language, text):
         type='PretrainedTokenizer', tokenizer_file=str(lone), language=language))
     ids = tokenizer.encode(text)
     assert ids[-1] == tokenizer.eos_id == tokenizer.pad_id == 0
-    expected = {'en': "a t-shaped road , lower-right of the road's end", 'zh': '右上角建成了两座房屋'}
-    assert tokenizer.decode([*ids, 7, 7]) == expected[language]
-    assert tokenizer.detokenizer().decode(ids) == expected[language]
+    expected = text.lower().replace(' 建', '建').rstrip(' .。')
+    assert tokenizer.decode([*ids, 7, 7]) == expected == tokenizer.detokenizer().decode(ids)
     assert (tokenizer.start_ids, tokenizer.lead_ids) == ([], ())
 
 
@@ -63,7 +62,7 @@ def test_learned_words_are_single_ids(lone):
 
 def test_training_repeats_itself():
     assert train_byte_pairs(ENGLISH, 300) == train_byte_pairs(ENGLISH, 300)
-    with pytest.raises(ValueError, match='257 byte pairs: 256 entries are the bytes .* least 258'):
+    with pytest.raises(ValueError, match=r'257 byte pairs: 256 entries are the bytes .* least 258'):
         train_byte_pairs(ENGLISH, 257)
 
 
@@ -101,7 +100,7 @@ def test_the_end_is_the_users_or_the_tokenizers(base, lone, tmp_path):
     with pytest.raises(ValueError, match=r"no token end='<\|im_and\|>'.* mean '<\|im_end\|>'"):
         PretrainedTokenizer(base, end='<|im_and|>')
     nobody = folder_of(lone, tmp_path / 'nobody')
-    with pytest.raises(ValueError, match='does not say which token ends a text .*im_start'):
+    with pytest.raises(ValueError, match=r'does not say which token ends a text .*im_start'):
         PretrainedTokenizer(nobody)
 
 
@@ -175,11 +174,11 @@ def test_what_is_no_tokenizer_is_told(options, error, message):
 
 def test_folders_and_names_without_a_tokenizer_are_told(tmp_path, monkeypatch):
     (tmp_path / 'vocab.json').write_text('{}')
-    with pytest.raises(FileNotFoundError, match=r'no tokenizer.json \(found: vocab.json\).*BytePai'):
+    with pytest.raises(FileNotFoundError, match=r'no tokenizer.json \(found: vocab.json\).*Byte'):
         PretrainedTokenizer(tmp_path)
     (tmp_path / 'tokenizer.json').write_text(json.dumps(dict(model=3)))
-    with pytest.raises(ValueError, match='or a damaged one .*download or make it again'):
+    with pytest.raises(ValueError, match=r'or a damaged one .*download or make it again'):
         PretrainedTokenizer(tmp_path)
     monkeypatch.setattr(compat, 'hub_in_reach', lambda: False)
-    with pytest.raises(FileNotFoundError, match="no tokenizer 'Some/Model': .*out of reach"):
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer 'Some/Model': .*out of reach"):
         PretrainedTokenizer('Some/Model')

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from rscc.datasets.hdf5 import HDF5CaptionDataset
+from rscc.text.pretrained_tokenizer import PretrainedTokenizer
 from rscc.text.word_tokenizer import WordTokenizer
 
 
@@ -41,6 +42,19 @@ def test_a_vocabulary_is_written_for_the_tokenizer(call, root, tmp_path, capsys,
     assert usual.read_bytes() == out.read_bytes()
     assert json.loads(out.read_text(encoding='utf-8')) == words
     assert WordTokenizer(str(out)).vocab_size == 6
+
+
+@pytest.mark.parametrize(('name', 'text'), [('ucm', 'a road'), ('ucm_cn', '一条道路')])
+def test_a_tokenizer_is_made_of_the_captions(call, root, capsys, name, text):
+    call('vocabulary', '--dataset', name, '--data-root', root, '--byte-pairs', 270)
+    language = 'zh' if name.endswith('_cn') else 'en'
+    path = root / f'tokenizer_{language}.json'
+    assert f'byte pairs of 1 training samples  {path}' in capsys.readouterr().out
+    tokenizer = PretrainedTokenizer(tokenizer_file=path, language=language)
+    assert tokenizer.vocab_size <= 270 and tokenizer.decode(tokenizer.encode(text)) == text
+    with pytest.raises(SystemExit, match='leaves out rare words, and byte pairs write every'):
+        call('vocabulary', '--dataset', name, '--data-root', root, '--byte-pairs', 270,
+             '--min-count', 2)
 
 
 @pytest.mark.parametrize('variant', ['blip', 'tutorial'])

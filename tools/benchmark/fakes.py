@@ -1,4 +1,5 @@
 """Fake weights, vocabularies and batches for models that are built offline."""
+import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from rscc.registry import TOKENIZERS
 from rscc.structures import ChangeDataSample
 from rscc.synth import captions_en, captions_zh
 from rscc.text.class_names import class_names
+from rscc.text.pretrained_tokenizer import train_byte_pairs
 from rscc.utils import resolve_data_file
 from rscc.utils.logging import warn_once
 from rscc.utils.signatures import keywords_of
@@ -61,6 +63,8 @@ NAMED: dict[str, dict[str, dict[str, Any]]] = {
             model_type='swin', embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32],
             window_size=12)},
 }
+#: Tokens of Qwen2.5, and of a small tokenizer that is made of a dataset's captions.
+QWEN_TOKENS, OWN_TOKENS = 151665, 600
 BERT_PIECES = 30522  # BLIP appends [DEC] and [ENC]
 #: Ids of LEVIR-CC's longest caption, for heads that take it from a file which is not there.
 LONGEST_CAPTION = 41
@@ -121,7 +125,7 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
 
     Args:
         node: The config, or any part of it.
-        vocab: ``vocab.txt`` for word-piece tokenizers, which also replace byte pairs.
+        vocab: ``vocab.txt`` for word-piece tokenizers, which also replace GPT-2's byte pairs.
         key: Under which the part stands.
 
     Raises:
@@ -142,12 +146,13 @@ def replace_pretrained(node: Any, vocab: Path | str, key: str | None = None) -> 
             vocab_file=str(vocab))
     if kind == 'SiglipTokenizer':
         return dict(type='NumberedWords', context_length=node.get('context_length', 64))
-    if kind == 'PretrainedTokenizer' and 'tokenizer_file' in node:
-        found = resolve_data_file(node['tokenizer_file']).is_file()
-        return node if found else _grammar_words(node.get('language', 'en'))
-    if kind in ('BytePairTokenizer', 'PretrainedTokenizer'):
+    if kind == 'BytePairTokenizer':
         return dict(type='WordPieceTokenizer', vocab_file=str(vocab), start='[CLS]',
                     language=node.get('language', 'en'))
+    if kind == 'PretrainedTokenizer':
+        count = OWN_TOKENS if node.pop('pretrained', None) is None else QWEN_TOKENS
+        node.pop('tokenizer_file', None)
+        return node | dict(words=made_up_tokens(count), chat_template=False)
     if kind == 'WordTokenizer' and words and not resolve_data_file(words).is_file():
         del node['vocab_file']
         node |= _grammar_words(node.get('language', 'en'))
@@ -219,6 +224,15 @@ def vocabulary(given: str | None) -> Iterator[Path]:
         path = Path(folder) / 'vocab.txt'
         path.write_text('\n'.join(made_up_pieces()) + '\n', encoding='utf-8')
         yield path
+
+
+def made_up_tokens(count: int) -> list[str]:
+    """Return the lines of a ``tokenizer.json`` of ``count`` entries, most of which say nothing."""
+    sentences = [text for texts in CAPTIONS.values() for text in texts]
+    made = json.loads(train_byte_pairs(sentences, OWN_TOKENS))
+    vocab = made['model']['vocab']
+    vocab |= {f'token{number}': number for number in range(len(vocab), count)}
+    return json.dumps(made, ensure_ascii=False).split('\n')
 
 
 def made_up_pieces() -> list[str]:

@@ -5,6 +5,7 @@ from rscc.models.caption_heads.mappers import (
     AMHTMapper,
     MLPMapper,
     PrefixAttention,
+    ProjectionMapper,
     TransformerMapper,
 )
 
@@ -116,3 +117,19 @@ def test_folding_loses_nothing(changes):
 def test_an_unknown_start_names_the_nearest():
     with pytest.raises(ValueError, match=r"no init='identiy'.*Did you mean 'identity'"):
         AMHTMapper(**SIZES_AMHT, init='identiy')
+
+
+def test_every_token_is_projected_by_itself():
+    mapper, tokens = ProjectionMapper(6, 8, 3), torch.randn(2, 3, 6)
+    assert mapper.layers[0].out_features == 8
+    prefix = mapper(tokens)
+    assert prefix.shape == (2, 3, 8)
+    torch.testing.assert_close(mapper(tokens.flip(1)), prefix.flip(1))
+    assert len(ProjectionMapper(6, 8, 3, hidden_channels=0).layers) == 1
+
+
+def test_tokens_are_as_many_as_the_prefix_is_long():
+    with pytest.raises(ValueError, match=r'each of 4 tokens, and prefix_length=3: .*num_queries'):
+        ProjectionMapper(6, 8, 3)(torch.zeros(1, 4, 6))
+    with pytest.raises(ValueError, match="not source='pooled': set source='tokens'"):
+        ProjectionMapper(6, 8, 3, from_tokens=False)

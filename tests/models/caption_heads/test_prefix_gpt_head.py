@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from testers import WORDS, CaptionHeadTester, change_features, data_samples
@@ -247,3 +249,132 @@ def test_features_that_do_not_fit_are_told():
         head.prefix(ChangeFeatures(tokens=torch.zeros(1, 3, 16)))
     with pytest.raises(ValueError, match='memory_channels=16 and the pooled features are 8 wide'):
         head.prefix(ChangeFeatures(pooled=torch.zeros(1, 8)))
+
+
+QWEN = dict(model_type='qwen2', hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            initializer_range=0.4)
+FAMILIES = {
+    'qwen2': QWEN,
+    'qwen2, windows': QWEN | dict(use_sliding_window=True, sliding_window=5, max_window_layers=0),
+    'llama': QWEN | dict(model_type='llama'),
+    'gemma3': QWEN | dict(model_type='gemma3_text', num_hidden_layers=6, head_dim=8,
+                          sliding_window=5),
+    'gpt_neox': dict(model_type='gpt_neox', hidden_size=32, intermediate_size=48,
+                     num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
+                     initializer_range=0.4),
+    'opt': dict(model_type='opt', hidden_size=32, word_embed_proj_dim=32, ffn_dim=48,
+                num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64),
+}
+
+
+class TestQwenAfterResampledTokens(Captioner):
+    cfg = Captioner.cfg | dict(mapper=dict(type='ProjectionMapper'), source='tokens',
+                               prefix_length=12, language_model=dict(config=QWEN, tune='full'))
+
+
+@pytest.mark.parametrize('options', [{}, dict(num_beams=3, num_captions=3)])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_any_family_writes_the_same_with_a_cache_and_alone(family, options):
+    head, features = build(language_model=dict(config=FAMILIES[family])).eval(), change_features(4)
+    together = head.generate(features, **options)
+    plain = head.generate(features, **options, use_cache=False)
+    alone = [head.generate(ChangeFeatures(pooled=row[None]), **options)[0]
+             for row in features.pooled]
+    texts = [[[c.text for c in row] for row in way] for way in (together, plain, alone)]
+    assert texts[0] == texts[1] == texts[2]
+    for row, single in zip(together, alone, strict=True):
+        assert row[0].score == pytest.approx(single[0].score, abs=1e-4)
+
+
+@pytest.fixture
+def chatty(tmp_path):
+    """Config of a tokenizer that puts ids before the image and behind it."""
+    from rscc.text.pretrained_tokenizer import train_byte_pairs
+    template = ('{% for m in messages %}[USER]{{ m.content }}[END]{% endfor %}'
+                '{% if add_generation_prompt %}[BOT]{% endif %}')
+    lines = json.loads(train_byte_pairs(['a house', 'a road is built'], 280))
+    next_id = len(lines['model']['vocab'])
+    lines['added_tokens'] += [dict(lines['added_tokens'][0], content=name, id=next_id + place)
+                              for place, name in enumerate(['[USER]', '[END]', '[BOT]'])]
+    (tmp_path / 'tokenizer.json').write_text(json.dumps(lines))
+    (tmp_path / 'tokenizer_config.json').write_text(json.dumps(dict(
+        eos_token='<|endoftext|>', chat_template=template,
+        tokenizer_class='PreTrainedTokenizerFast')))
+    return dict(type='PretrainedTokenizer', pretrained=str(tmp_path), prompt='what?',
+                chat_template=True)
+
+
+def test_a_chat_stands_around_the_prefix(chatty):
+    head = build(tokenizer=chatty, language_model=dict(config=QWEN, tune='full')).eval()
+    features, tokenizer = change_features(1), head.tokenizer
+    assert tokenizer.lead_ids and head.given_ids == list(tokenizer.prompt_ids)
+    # The loss by hand: user's mark, image, question and marks, then the learned words.
+    words = tokenizer.encode('a house')[len(tokenizer.start_ids):]
+    embed = head.language_model.embed
+    read = torch.cat([embed(torch.tensor([tokenizer.lead_ids])), head.prefix(features),
+                      embed(torch.tensor([[*head.given_ids, *words]]))], 1)
+    logits = head.language_model.model(inputs_embeds=read).logits[0, -len(words) - 1:-1]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(words))
+    torch.testing.assert_close(loss_of(head, with_captions(['a house']), features), expected)
+    # What is written continues the same ids.
+    decoder, state = head.start(features, head.decoding)
+    torch.testing.assert_close(state.inputs, read[:, :-len(words)])
+    first = head.generate(features, max_tokens=1)[0][0].score
+    scores = decoder.step(None, state)[0][0].detach().log_softmax(-1)
+    scores[head.banned_ids] = -torch.inf
+    assert first == pytest.approx(float(scores.max()), abs=1e-4)
+    assert head.room()[0] == 64 - 4 - len(tokenizer.lead_ids) - len(head.given_ids)
+
+
+def test_no_special_token_is_written(chatty):
+    head = build(tokenizer=chatty, max_tokens=20, language_model=dict(
+        config=QWEN | dict(max_position_embeddings=128))).eval()
+    marks = head.tokenizer.special_ids - {head.tokenizer.eos_id}
+    assert len(marks) == 3 and marks <= set(head.banned_ids)
+
+
+def test_only_learned_tokens_become_logits():
+    head, seen = build(language_model=dict(config=QWEN, tune='full')), []
+    head.language_model.model.lm_head.register_forward_hook(
+        lambda _, __, out: seen.append(tuple(out.shape)))
+    head.given_ids = [4, 5]
+    loss_of(head, with_captions(['a house'], ['no change is a road']))
+    assert seen == [(1, 9, head.tokenizer.vocab_size)]  # 3 and 6 ids, neither fill-up nor prompt
+
+
+def test_half_precision_and_adapters_learn():
+    pytest.importorskip('peft')
+    head = build(language_model=dict(config=QWEN, tune='lora', dtype='bfloat16',
+                                     checkpointing=True)).train()
+    optimizer = torch.optim.Adam([value for value in head.parameters() if value.requires_grad],
+                                 lr=1e-2)
+    samples, losses = with_captions(['a house'], ['no change']), []
+    for _ in range(30):
+        optimizer.zero_grad()
+        losses.append(loss_of(head, samples))
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1].dtype is torch.float32 and losses[-1] < 0.5 * losses[0]
+    cached, plain = (head.eval().generate(change_features(2), use_cache=cache)
+                     for cache in (True, False))
+    assert [row[0].text for row in cached] == [row[0].text for row in plain]
+
+
+def test_a_lone_tokenizer_travels_in_the_checkpoint(tmp_path):
+    from rscc.models.caption_heads.base import restore_vocabulary
+    from rscc.text.pretrained_tokenizer import train_byte_pairs
+    file = tmp_path / 'made.json'
+    file.write_text(train_byte_pairs(['a house', 'a road is built'], 280))
+    cfg = Captioner.cfg | dict(
+        tokenizer=dict(type='PretrainedTokenizer', tokenizer_file=str(file)),
+        language_model=dict(config=QWEN, tune='full'))
+    state = {f'caption_head.{name}': value
+             for name, value in MODELS.build(cfg).state_dict().items()}
+    file.unlink()
+    whole = dict(model=dict(caption_head=dict(cfg, tokenizer=dict(cfg['tokenizer']))))
+    restore_vocabulary(whole, state)
+    head = MODELS.build(whole['model']['caption_head'])
+    head.load_state_dict({name.removeprefix('caption_head.'): value
+                          for name, value in state.items()})
+    assert head.tokenizer.decode(head.tokenizer.encode('a road is built')) == 'a road is built'
