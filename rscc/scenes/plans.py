@@ -58,8 +58,7 @@ def scale_of(stored: Any) -> Any:
     """Return a scale from :func:`stored_scale`."""
     if stored is None or isinstance(stored, str):
         return stored
-    return tuple(np.asarray(value, np.float32) if isinstance(value, Sequence) else value
-                 for value in stored)
+    return tuple(tuple(value) if isinstance(value, Sequence) else value for value in stored)
 
 
 def findings_of(reader: Any, check: PairCheck, nodata: Sequence[float]) -> dict[str, Any]:

@@ -248,7 +248,8 @@ class RasterDate(DateImage):
         if not len(seen):
             raise ValueError(f"'{self.name}' holds no data: no pixel gives a percentile")
         low, high = np.percentile(seen, [2, 98], axis=0)
-        return np.stack([low, high], 1).astype(np.float32)
+        pairs = np.stack([low, high], 1).astype(np.float32)
+        return tuple(map(tuple, pairs.tolist()))
 
     def _stored(self, box: Box, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
         """Return stored values (h, w, bands), and where there is data."""

@@ -110,11 +110,11 @@ def test_a_missing_system_needs_the_word_of_the_user(tmp_path, paths, capsys):
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (['--scale', '1'], "expected two numbers, or 'percentile'"),
+    (['--scale', '1'], "expected two numbers, two for each band, or 'percentile'"),
     (['--scale', '9', '3'], 'expected the lower value first'),
-    (['--scale', '0', 'nan'], 'expected two finite numbers'),
+    (['--scale', '0', 'nan'], 'expected finite numbers'),
     (['--ground-resolution', '0'], 'expected metres above 0'),
-    (['--bands', '1'], 'expected 3 arguments')])
+    (['--bands', 'red'], "invalid int value: 'red'")])
 def test_wrong_arguments_give_code_2(paths, capsys, arguments, message):
     code, _, err = outcome(capsys, *paths, *arguments)
     assert code == 2 and message in err

@@ -57,7 +57,7 @@ def test_four_parts_in_any_order_equal_one_run(pair, whole, tmp_path):
 
 
 @pytest.mark.parametrize('scale', [
-    'percentile', (100, 9000), ([101.7, 3.3, 250.1], [8000.9, 9000.3, 12000.7])])
+    'percentile', (100, 9000), ((101.7, 8000.9), (3.3, 9000.3), (250.1, 12000.7))])
 def test_parts_read_alike_whether_they_look_at_the_scene_or_are_told(tmp_path, scale):
     """The first part finds out about the scene, the others take what it found."""
     earlier, later = (date.astype(np.uint16) * 37 + 11 for date in pictures())

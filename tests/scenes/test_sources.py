@@ -103,7 +103,7 @@ def test_percentiles_are_those_of_the_whole_scene_in_every_rectangle(tmp_path):
     deep = four_deep_bands()[:3]
     deep[:, :20] = 0  # without data: enters no percentile
     date = open_date(write_raster(tmp_path / 'a.tif', deep, nodata=0), Reading(None, 'percentile'))
-    low, high = date.scale.T
+    low, high = zip(*date.scale, strict=True)
     seen = deep[:, 20:].reshape(3, -1)
     assert np.allclose(low, np.percentile(seen, 2, axis=1)) and np.allclose(
         high, np.percentile(seen, 98, axis=1))
