@@ -65,10 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
             count = convert_pickle(args.from_pickle, dataset, target, model)
             print(f'{count} images converted  {target}')
             return
-        device, model = existing_device(args.device), args.model_name
-        # A file tells its own architecture; a tag needs one.
-        known = Path(args.pretrained).is_file()
-        model = model or (None if known else default_model(args.pretrained, 'ViT-B/32'))
+        device = existing_device(args.device)
+        model = args.model_name or default_model(args.pretrained, 'ViT-B/32')
         embedder = CLIPEmbedder(model, args.pretrained, args.quick_gelu).to(device)
         target = args.out or default_target(dataset, embedder.facts['model'], args.dataset)
         options = BatchOptions(args.batch_size, args.num_workers, args.amp, args.bands, args.scale)

@@ -156,12 +156,20 @@ def add_batch_arguments(parser: argparse.ArgumentParser, bands: bool = True) -> 
 
 def add_reading_arguments(group: argparse._ArgumentGroup) -> None:
     """Add how the values of image files become 8 bits; see :func:`parse_scale`."""
-    group.add_argument('--bands', nargs='+', type=int, metavar='BAND', help='bands to read, '
+    group.add_argument('--bands', nargs='+', type=_band, metavar='BAND', help='bands to read, '
                        'counted from 1, for files that are not RGB: red, green, blue, then any '
                        'others that the model takes')
     group.add_argument('--scale', nargs='+', metavar='VALUE', help='two values that become black '
                        'and white, for files of more than 8 bits, or two for each band; or '
                        "'percentile'")
+
+
+def _band(text: str) -> int:
+    """Return a number of a band; anything else is perhaps the file that follows the numbers."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of a band. Files stand before "
+                                         '--bands, or behind -- after its numbers')
+    return int(text)
 
 
 def parse_scale(parser: argparse.ArgumentParser, given: list[str] | None

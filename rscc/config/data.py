@@ -1,4 +1,4 @@
-"""Check of what a config says about data: files, folders, and numbers of classes."""
+"""Check of what a config says about data: files, folders, numbers of classes and of bands."""
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -142,6 +142,30 @@ def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, s
                    f'{labels - 1}{names}. Set model.change_head.num_classes={labels}, or map the '
                    'values of the files to fewer: label_map={value: class, ...} in the dataset '
                    '(255 = ignore)')
+
+
+def band_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (dotted place, problem) where images are read with other bands than the encoder takes.
+
+    Args:
+        cfg: The merged config.
+        stages: Whose datasets are looked at: of ``'train'``, ``'val'``, ``'test'``.
+    """
+    encoder = (cfg.get('model') or {}).get('encoder') or {}
+    wanted = encoder.get('bands', _default(encoder.get('type'), 'bands'))
+    if not isinstance(wanted, int):
+        return
+    for stage in stages:
+        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
+        for place, leaf in _leaves(dataset, f'{stage}_dataloader.dataset'):
+            for number, step in enumerate(leaf.get('pipeline') or ()):
+                if not isinstance(step, Mapping) or step.get('type') != 'LoadFrames':
+                    continue
+                found = len(step.get('bands') or (0, 0, 0))
+                if found != wanted:
+                    yield (f'{place}.pipeline.{number}.bands',
+                           f'{found} bands are read, and {encoder["type"]} takes {wanted}: choose '
+                           f'{wanted} bands here, or set model.encoder.bands={found}')
 
 
 def _default(kind: Any, name: str) -> Any:

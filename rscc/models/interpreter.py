@@ -3,6 +3,7 @@
 Parts are built from their configs, compared with each other, and run in one order:
 ``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
 """
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import is_distributed
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
@@ -143,6 +146,7 @@ class ChangeInterpreter(Part, BaseModel):
         self.caption_head = self._build_head('caption_head', caption_head, self._fused)
         self.flag_head = self._build_head('flag_head', flag_head, self._fused)
         self.prompter = MODELS.build(prompter) if prompter else None
+        self._unread: list[Tensor] = []
         self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
         self.test_time()  # wrong settings end here, not after a training
@@ -182,8 +186,13 @@ class ChangeInterpreter(Part, BaseModel):
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor):
             preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
-            preprocessor.size_divisor = math.lcm(preprocessor.size_divisor,
-                                                 self.encoder.size_divisor)
+            own, asked = preprocessor.size_divisor, self.encoder.size_divisor
+            preprocessor.size_divisor = math.lcm(own, asked)
+            if preprocessor.size_divisor > max(own, asked):
+                print_log(f'images are padded to multiples of {preprocessor.size_divisor} px, of '
+                          f'both {asked} ({self.encoder.title}) and {own} (size_divisor in '
+                          'data_preprocessor): leave size_divisor out if no other part needs it',
+                          'current', logging.WARNING)
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.
@@ -231,6 +240,11 @@ class ChangeInterpreter(Part, BaseModel):
             raise ValueError(f"test_cfg has no '{name}', only {list(known)}."
                              f'{did_you_mean(name, known)}')
         options = TestTime(**self.test_cfg)
+        divisor = self.encoder.size_divisor
+        if options.mode == 'slide' and any(side % divisor for side in options.crop_size):
+            raise ValueError(f'test_cfg.crop_size={tuple(options.crop_size)} with windows that '
+                             f'{self.encoder.title} cannot take: its sides are multiples of '
+                             f'{divisor}; set crop_size and stride to such')
         named_anew = options.mode == 'slide' and options.prompts == 'window'
         if named_anew and (self.prompter is None or not self.prompter.needs_images):
             raise ValueError("test_cfg.prompts='window' needs a prompter that looks at images, as "
@@ -244,7 +258,12 @@ class ChangeInterpreter(Part, BaseModel):
             raise ValueError(f'the heads were built for what {self.fusion.title} makes of '
                              f'{self.time_steps[-1]} dates, found samples of {steps}')
         features = self.encoder(inputs)
-        return self.fusion(replace(features, prompts=prompts) if prompts else features)
+        fused = self.fusion(replace(features, prompts=prompts) if prompts else features)
+        if self.training and is_distributed():
+            self._unread = [feature for feature in (
+                features.tokens, features.pooled, *features.maps, fused.tokens, fused.pooled,
+                fused.text) if feature is not None and feature.requires_grad]
+        return fused
 
     def name_classes(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None
                      ) -> Prompts | None:
@@ -286,11 +305,23 @@ class ChangeInterpreter(Part, BaseModel):
             losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
             losses['flag'] = self.flag_head.loss(features, data_samples)
+        self._take_part(losses)
         if self.loss_weighting is not None:
             losses = self.loss_weighting(losses)
         # Every head has a prefix of its own; MMEngine sums what is named a loss.
         return {f'{head}.{name}': value for head, values in losses.items()
                 for name, value in values.items()}
+
+    def _take_part(self, losses: HeadLosses) -> None:
+        """Give what no head reads a gradient of zero, where several processes train together.
+
+        A detector reads no tokens, and the layers that make them would be waited for in vain.
+        """
+        unread, self._unread = self._unread, []
+        if unread:
+            values = next(iter(losses.values()))
+            name = next(key for key in values if 'loss' in key)
+            values[name] = values[name] + 0 * sum(feature.sum() for feature in unread)
 
     def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> dict[str, Tensor]:

@@ -114,7 +114,7 @@ def test_a_missing_system_needs_the_word_of_the_user(tmp_path, paths, capsys):
     (['--scale', '9', '3'], 'expected the lower value first'),
     (['--scale', '0', 'nan'], 'expected finite numbers'),
     (['--ground-resolution', '0'], 'expected metres above 0'),
-    (['--bands', 'red'], "invalid int value: 'red'")])
+    (['--bands', 'red'], "'red' is no number of a band")])
 def test_wrong_arguments_give_code_2(paths, capsys, arguments, message):
     code, _, err = outcome(capsys, *paths, *arguments)
     assert code == 2 and message in err

@@ -1,6 +1,6 @@
 import pytest
 
-from rscc.config.data import class_problems
+from rscc.config.data import band_problems, class_problems
 
 LABELLED = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
 SYNTH = dict(type='SynthChangeDataset', pipeline=LABELLED)
@@ -56,3 +56,23 @@ def test_weights_of_another_number_of_classes_are_a_problem(several):
     assert where == 'model.change_head.loss_decode.class_weight'
     assert what == ('3 weights, and change_head.num_classes is 6: give one weight a class')
     assert not problems({'num_classes': 6, 'loss_decode': dict(class_weight=[1.0] * 6)})
+
+
+def bands_of(encoder, **load):
+    dataset = dict(pipeline=[dict(type='LoadFrames', **load)])
+    return list(band_problems(dict(model=dict(encoder=encoder), train_dataloader=dict(
+        dataset=dict(type='RepeatDataset', dataset=dataset))), ('train', 'val')))
+
+
+def test_other_bands_than_the_encoder_takes_are_named():
+    (place, what), = bands_of(dict(type='TimmEncoder', bands=4), bands=(3, 2, 1))
+    assert place == 'train_dataloader.dataset.dataset.pipeline.0.bands'
+    assert '3 bands are read, and TimmEncoder takes 4' in what and 'encoder.bands=3' in what
+    (_, what), = bands_of(dict(type='TimmEncoder'), bands=(3, 2, 1, 4))
+    assert '4 bands are read, and TimmEncoder takes 3' in what
+
+
+def test_bands_that_fit_or_that_nobody_tells_are_no_problem():
+    assert not bands_of(dict(type='TimmEncoder', bands=4), bands=(3, 2, 1, 4))
+    assert not bands_of(dict(type='TimmEncoder'))
+    assert not bands_of(dict(type='mmseg.ResNet'), bands=(3, 2, 1, 4))

@@ -1,6 +1,10 @@
+import copy
+
 import pytest
 import torch
 from testers import batch, build_interpreter, losses, total
+
+from rscc.registry import MODELS
 
 SINGLE_CHANNEL = dict(
     type='mmseg.FCNHead', in_channels=24, in_index=1, channels=8, num_classes=2, out_channels=1,
@@ -113,3 +117,47 @@ def test_a_mask_head_without_maps_says_what_to_set():
 def test_an_unknown_part_names_the_nearest():
     with pytest.raises(KeyError, match="Did you mean 'DifferenceFusion'"):
         build_interpreter(fusion=dict(type='DiferenceFusion', channels=16))
+
+
+DETECTOR = dict(
+    type='ChangeInterpreter', fusion=dict(type='MapFusion', kind='signed'),
+    encoder=dict(type='TimmEncoder', model='vit_tiny_patch16_224',
+                 options=dict(depth=4, embed_dim=24, num_heads=2)),
+    change_head=dict(type='mmseg.FPNHead', in_channels='auto', in_index=[0, 1, 2, 3],
+                     feature_strides='auto', channels=8, num_classes=3,
+                     loss_decode=dict(type='CrossEntropyLoss')))
+
+
+def test_with_several_processes_what_no_head_reads_gets_a_gradient_of_zero(monkeypatch):
+    model = MODELS.build(copy.deepcopy(DETECTOR))
+    total(losses(model, batch())).backward()
+    unread = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert unread  # a detector reads no tokens, and what makes them has no gradient
+
+    monkeypatch.setattr('rscc.models.interpreter.is_distributed', lambda: True)
+    apart = MODELS.build(copy.deepcopy(DETECTOR))
+    apart.load_state_dict(model.state_dict())
+    torch.manual_seed(1)
+    values = losses(apart, batch())
+    total(values).backward()
+    for name, parameter in apart.named_parameters():
+        assert parameter.grad is not None, name
+        if name in unread:
+            assert parameter.grad.abs().max() == 0
+    assert values['change.loss_ce'].item() > 0
+
+
+def test_padding_for_encoder_and_config_together_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr('rscc.models.interpreter.print_log', lambda text, *_: told.append(text))
+    cfg = copy.deepcopy(DETECTOR) | dict(data_preprocessor=dict(
+        type='ChangeDataPreprocessor', size_divisor=24))
+    assert MODELS.build(cfg).data_preprocessor.size_divisor == 48
+    assert 'multiples of 48 px, of both 16 (TimmEncoder) and 24' in told[0]
+
+
+def test_windows_that_the_encoder_cannot_take_are_refused_when_built():
+    cfg = copy.deepcopy(DETECTOR) | dict(test_cfg=dict(
+        mode='slide', crop_size=(40, 40), stride=(20, 20)))
+    with pytest.raises(ValueError, match=r'crop_size=\(40, 40\).*multiples of 16'):
+        MODELS.build(cfg)

@@ -2,8 +2,7 @@
 model = dict(
     type='ChangeInterpreter',
     # Images are standardised as the weights of the encoder were trained to see them.
-    data_preprocessor=dict(
-        type='ChangeDataPreprocessor', size_divisor=32, channels_last=True),
+    data_preprocessor=dict(type='ChangeDataPreprocessor', channels_last=True),
     encoder=dict(
         type='TimmEncoder',
         model='tf_efficientnet_lite0',

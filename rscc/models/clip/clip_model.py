@@ -3,7 +3,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,9 +82,8 @@ def clip_source(model: str | None, pretrained: str) -> str:
 
 
 def default_model(pretrained: str, model: str) -> str | None:
-    """Return ``model``, or None where the name, or the folder, of the weights tells it."""
-    folder = is_weights(pretrained) and Path(pretrained).expanduser().is_dir()
-    return None if folder or published(pretrained) else model
+    """Return ``model``, or None where the weights tell it: a file, a folder, a known name."""
+    return None if is_weights(pretrained) or published(pretrained) else model
 
 
 def _build(source: str, model: str | None, quick_gelu: bool | None
@@ -222,7 +220,7 @@ class CLIPEmbedder(nn.Module):
         self.transform = loaded.transform
         self.encoder = _encoder_of(loaded)
         # Patches of the ViT, or places of the ResNet's last stage, in the square that it sees.
-        stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.divisor
+        stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.size_divisor
         self.token_grid = (loaded.image_size // stride,) * 2
         self.facts = dict(
             model=model or loaded.description.split(' (')[0], architecture=loaded.description,
