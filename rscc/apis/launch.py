@@ -242,17 +242,6 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
         add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
 
 
-def normalisation_of(runner: Runner) -> dict[str, Any]:
-    """Return ``normalisation`` (mean, std, source) of the model of a run, where it is known."""
-    from mmengine.model import is_model_wrapper
-
-    from rscc.models.data_preprocessor import ChangeDataPreprocessor
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    preprocessor = model.data_preprocessor
-    return (dict(normalisation=preprocessor.normalisation.as_dict())
-            if isinstance(preprocessor, ChangeDataPreprocessor) else {})
-
-
 def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the metadata of caption scores: protocol, split, language and tokenizer.
 
@@ -281,7 +270,8 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
         work_dir: Gets ``metrics.json``.
         predictions: The file of ``PredictionDump``, which gets the scores too; None without.
         metadata: What :func:`caption_metadata` returned; put beside the scores.
-        normalisation: What :func:`normalisation_of` returned; put into both files.
+        normalisation: What ``rscc.models.data_preprocessor.normalisation_record`` returned;
+            put into both files.
     """
     if not is_main_process():
         return

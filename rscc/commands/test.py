@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> None:
         finish,
         finish_pictures,
         load_config,
-        normalisation_of,
         use_amp,
         use_tta,
     )
+    from rscc.models.data_preprocessor import normalisation_record
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
         with explained():
@@ -85,6 +85,6 @@ def run(args: argparse.Namespace) -> None:
         runner = build_runner(cfg)
         metrics = runner.test()
         finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
-               normalisation_of(runner))
+               normalisation_record(runner.model))
         if args.show_dir:
             finish_pictures(runner, predictions, args.show_dir)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights, read_checkpoint
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import restore_vocabulary
-from rscc.models.data_preprocessor import restore_normalisation
+from rscc.models.data_preprocessor import normalisation_record, restore_normalisation
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS, Part
 from rscc.utils import atomic_write
@@ -268,7 +268,7 @@ def _write(model: nn.Module, cfg: Config, out: str | os.PathLike, facts: dict, t
     """Write checkpoint and config."""
     target = Path(out).with_suffix('.pth')
     config = target.with_suffix('.py')
-    meta = dict(cfg=cfg.pretty_text, **facts)
+    meta = dict(cfg=cfg.pretty_text, **normalisation_record(model), **facts)
     with atomic_write(target, 'wb') as file:
         torch.save(dict(meta=meta, state_dict=model.state_dict()), file)
     with atomic_write(config) as file:

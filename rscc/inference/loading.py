@@ -28,7 +28,7 @@ from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
-from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
+from rscc.models.data_preprocessor import normalisation_record, restore_normalisation
 from rscc.models.encoders.timm_encoder import TimmEncoder
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
@@ -85,9 +85,8 @@ class LoadedModel:
     @property
     def normalisation(self) -> dict[str, Any] | None:
         """How images are standardised: ``mean``, ``std`` and their ``source``, if that is known."""
-        preprocessor = self.model.data_preprocessor if isinstance(self.model, BaseModel) else None
-        return (preprocessor.normalisation.as_dict()
-                if isinstance(preprocessor, ChangeDataPreprocessor) else None)
+        return (normalisation_record(self.model).get('normalisation')
+                if isinstance(self.model, BaseModel) else None)
 
     @property
     def threshold(self) -> float:

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from mmengine.model import BaseDataPreprocessor, is_model_wrapper
+from torch import Tensor, nn
 
 from rscc.models.contracts import Normalisation
 from rscc.registry import MODELS
@@ -13,6 +13,7 @@ from rscc.utils.forms import check_form
 
 IGNORE_INDEX = 255
 _DEFAULT = 0.5  # mean and std where neither config nor encoder tells: values from -1 to 1
+_BEFORE = dict(mean=[_DEFAULT] * 3, std=[_DEFAULT] * 3, source='the default')
 
 
 @MODELS.register_module()
@@ -39,6 +40,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         self.size_divisor = size_divisor
         self.channels_last = channels_last
+        self.sees_images = True
         self.configured = mean is not None or std is not None
         default = (_DEFAULT, ) * len(mean or std or (0, 0, 0))
         for name in ('mean', 'std'):
@@ -186,22 +188,39 @@ def _set_shapes(sample: object, image_size: tuple[int, int], size: tuple[int, in
             sample.gt_sem_seg = type(sample.gt_sem_seg)(data=padded)
 
 
+def normalisation_record(model: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint or a result notes of how a model's images are normalised.
+
+    Returns:
+        ``normalisation``: mean, std and source; None of a model that reads features, whose images
+        another one has seen. Nothing of a model that another preprocessor serves.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    preprocessor = model.data_preprocessor
+    if not isinstance(preprocessor, ChangeDataPreprocessor):
+        return {}
+    return dict(normalisation=preprocessor.normalisation.as_dict()
+                if preprocessor.sees_images else None)
+
+
 def restore_normalisation(cfg: dict, checkpoint: Mapping[str, Any]) -> None:
     """Make a config that leaves the normalisation to the encoder's weights take a checkpoint's.
 
     Another release of a library may publish other statistics for the same weights, and answers
-    would change silently.
+    would change silently. A checkpoint without the record is from before encoders told theirs, when
+    mean and std were 0.5 unless the config gave others.
 
     Args:
         cfg: A whole config; ``cfg['model']['data_preprocessor']`` is edited in place.
-        checkpoint: A loaded checkpoint. Without the record in its ``meta`` nothing happens.
+        checkpoint: A loaded checkpoint; one that holds weights alone changes nothing.
 
     Raises:
         ValueError: If the record is damaged.
     """
-    trained = (checkpoint.get('meta') or {}).get('normalisation')
+    meta = checkpoint.get('meta')
+    trained = (meta or {}).get('normalisation', _BEFORE)
     own = cfg['model'].get('data_preprocessor') or dict(type=ChangeDataPreprocessor.__name__)
-    if not trained or own.get('mean') or own.get('std') or (
+    if not meta or not trained or own.get('mean') or own.get('std') or (
             own.get('type') not in (ChangeDataPreprocessor, ChangeDataPreprocessor.__name__)):
         return
     check_form(trained, dict(mean=[float], std=[float], source=str),

@@ -185,6 +185,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Have images of the encoder's bands prepared as its weights were trained to see them."""
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor):
+            preprocessor.sees_images = self.encoder.reads_images
             preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
             own, asked = preprocessor.size_divisor, self.encoder.size_divisor
             preprocessor.size_divisor = math.lcm(own, asked)

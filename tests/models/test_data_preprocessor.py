@@ -4,7 +4,12 @@ from mmengine.structures import PixelData
 from testers import data_samples
 
 from rscc.models.contracts import Normalisation
-from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
+from rscc.models.data_preprocessor import (
+    ChangeDataPreprocessor,
+    normalisation_record,
+    restore_normalisation,
+)
+from rscc.registry import MODELS
 
 
 def frames(*sizes, dates=2):
@@ -125,7 +130,26 @@ def test_a_checkpoint_leaves_alone_what_a_config_says():
         type='ChangeDataPreprocessor', mean=(0.4,) * 3, std=(0.2,) * 3)))
     restore_normalisation(cfg, dict(meta=dict(normalisation=SEEN.as_dict())))
     assert cfg['model']['data_preprocessor']['mean'] == (0.4,) * 3
-    restore_normalisation(cfg, {})  # of a checkpoint that knows nothing of it
+    restore_normalisation(cfg, {})  # weights alone
+    assert cfg['model']['data_preprocessor']['mean'] == (0.4,) * 3
+
+
+def test_a_checkpoint_from_before_the_record_saw_the_default():
+    cfg = dict(model={})
+    restore_normalisation(cfg, dict(meta=dict(cfg='...')))
+    assert cfg['model']['data_preprocessor']['mean'] == [0.5] * 3
+
+
+def test_heads_that_were_trained_on_features_leave_the_normalisation_to_the_encoder():
+    cfg = dict(model={})
+    model = MODELS.build(dict(
+        type='ChangeInterpreter', encoder=dict(type='StoredFeatures', channels=8),
+        fusion=dict(type='DifferenceFusion', channels=8),
+        flag_head=dict(type='ChangeFlagHead', in_channels=24)))
+    record = normalisation_record(model)
+    assert record == dict(normalisation=None)
+    restore_normalisation(cfg, dict(meta=record))
+    assert cfg == dict(model={})
 
 
 def test_a_damaged_record_of_the_normalisation_is_named():

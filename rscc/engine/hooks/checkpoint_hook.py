@@ -9,12 +9,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from rscc.engine.hooks.epoch_hooks import innermost
 from rscc.engine.loops import ResumableLoop
-from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.data_preprocessor import normalisation_record
 from rscc.registry import HOOKS
 from rscc.utils import atomic_write, did_you_mean
 
@@ -134,9 +133,7 @@ class SafeCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note where the run is, how images are normalised, and whether all were rendered."""
         meta = checkpoint['meta']
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if isinstance(model.data_preprocessor, ChangeDataPreprocessor):
-            meta['normalisation'] = model.data_preprocessor.normalisation.as_dict()
+        meta.update(normalisation_record(runner.model))
         if isinstance(runner.train_loop, ResumableLoop):
             meta.update(runner.train_loop.progress())
         # Of several datasets in one, metainfo is that of the first.

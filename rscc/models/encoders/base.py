@@ -31,9 +31,11 @@ class Encoder(Part, nn.Module, metaclass=ABCMeta):
         bands: Channels B of the images that it takes; the first three are red, green and blue.
         size_divisor: Height and width of the images that it takes are multiples of this; the
             preprocessor pads batches accordingly.
+        reads_images: Whether it takes images; False for features that were computed before.
     """
     bands: int = 3
     size_divisor: int = 1
+    reads_images: bool = True
 
     def gives(self) -> FeatureSpec:
         """Return widths and strides of the features; what nobody can tell before data is None."""
@@ -379,6 +381,8 @@ class StoredFeatures(Encoder):
         token_grid: (h, w) of the tokens, with or without a class token before them; None takes a
             square, where their number allows one.
     """
+
+    reads_images = False
 
     def __init__(self, channels: int | None = None,
                  token_grid: Sequence[int] | None = None) -> None:

@@ -75,9 +75,6 @@ class TimmEncoder(FrameEncoder):
         dates_apart: See :class:`FrameEncoder`; it matters to BatchNorm, the pyramid's as well.
         drop_path_rate: Stochastic depth, as far as the model has it; None for the model's own.
         checkpointing: Recompute activations in the backward pass to save memory.
-        mean: Mean of every band that the images are normalised with, on the 0-1 scale; None for
-            that of the weights, and its average over red, green and blue for further bands.
-        std: Standard deviation, likewise.
         options: Further arguments of the timm model, ``dict(depth=4)`` for instance.
 
     Raises:
@@ -98,7 +95,6 @@ class TimmEncoder(FrameEncoder):
                  pool_tokens: int | tuple[int, int] | None = None,
                  channels_last: bool | None = None, dates_apart: bool = False,
                  drop_path_rate: float | None = None, checkpointing: bool = False,
-                 mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
                  options: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         if bands < 3:
@@ -113,7 +109,7 @@ class TimmEncoder(FrameEncoder):
         self._load(pretrained, band_rule)
         if checkpointing:
             self.model.set_grad_checkpointing(True)
-        self._set_normalisation(mean, std)
+        self._widen_normalisation()
         if channels_last or (channels_last is None and not self.has_tokens):
             self.model.to(memory_format=torch.channels_last)
         width = self._settle_sizes()
@@ -178,19 +174,11 @@ class TimmEncoder(FrameEncoder):
             model.prune_intermediate_layers(list(self.out_indices), prune_norm=True,
                                             prune_head=True)
 
-    def _set_normalisation(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-        """Find mean and standard deviation of every band."""
-        given = {name: tuple(values) for name, values in (('mean', mean), ('std', std)) if values}
-        for name, values in given.items():
-            if len(values) != self.bands:
-                raise ValueError(f'{name} of TimmEncoder has {len(values)} numbers and bands='
-                                 f'{self.bands}: give one a band, or none')
-        known = dict(mean=self.statistics.mean, std=self.statistics.std)
-        # Further bands: the average of red, green and blue.
-        wide = {name: values + (sum(values) / 3, ) * (self.bands - 3)
-                for name, values in known.items()}
-        source = 'the config' if len(given) == 2 else self.statistics.source
-        self.statistics = Normalisation(**(wide | given), source=source)
+    def _widen_normalisation(self) -> None:
+        """Give further bands the average mean and standard deviation of red, green and blue."""
+        told, further = self.statistics, self.bands - 3
+        self.statistics = Normalisation(told.mean + (sum(told.mean) / 3, ) * further,
+                                        told.std + (sum(told.std) / 3, ) * further, told.source)
 
     def _settle_sizes(self) -> int:
         """Find by small images what sizes the model takes.

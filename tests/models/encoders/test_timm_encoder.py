@@ -331,8 +331,6 @@ def test_normalisation_is_that_of_the_weights_and_their_mean_for_further_bands()
     wide = encoder('resnet', bands=4).normalisation()
     assert wide.mean == pytest.approx((0.485, 0.456, 0.406, 0.449))
     assert wide.std == pytest.approx((0.229, 0.224, 0.225, 0.226))
-    own = encoder('resnet', bands=4, mean=(0.1, 0.2, 0.3, 0.4), std=(0.2, ) * 4).normalisation()
-    assert own.mean == (0.1, 0.2, 0.3, 0.4) and own.source == 'the config'
     satellite = MODELS.build(dict(type='TimmEncoder', model='vit_large_patch16_dinov3.sat493m',
                                   options=TINY_VIT)).normalisation()
     assert satellite.mean == (0.43, 0.411, 0.296)
@@ -385,8 +383,6 @@ def test_fused_batch_norms_keep_the_activation_and_the_answers(changes, fused):
     (dict(model='resnet18', token_level=4), 'token_level=4 of 4 maps'),
     (dict(model='resnet18', pyramid=64), 'pyramid=64: resnet18 has maps of several strides by'),
     (dict(model='resnet18', bands=2), 'bands=2: images have red, green and blue first'),
-    (dict(model='resnet18', bands=4, mean=(0.5, ) * 3), 'mean of TimmEncoder has 3 numbers and '
-                                                        'bands=4'),
     (dict(model='resnet18', band_rule='copy'), "band_rule='copy' is unknown"),
     (dict(model='resnet18', options=dict(checkpoint_path='x.pth')), "may not hold 'checkpoint_path'"
      ),
