@@ -204,7 +204,7 @@ class TimmEncoder(FrameEncoder):
             try:
                 level, *maps = self.try_out()
             except Exception as error:  # timm asserts, and torch has errors of its own
-                reasons.append(f'{self.tried_size} px: {error}')
+                reasons.append(f'{self.tried_size} px: {str(error) or type(error).__name__}')
                 continue
             exact = all(one.shape[-1] == -(-side // stride)
                         for one, stride in zip(maps, self.strides, strict=False))

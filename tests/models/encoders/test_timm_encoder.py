@@ -27,6 +27,8 @@ FAMILIES = {
     'lite': dict(model='tf_efficientnet_lite0'),
     'swin': dict(model='swin_tiny_patch4_window7_224',
                  options=dict(embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 2, 4])),
+    # Not below 16 channels: torch 2.13 crashes in the backward pass of strided 1x1 convolutions of
+    # fewer ones in channels-last on CPUs.
     'resnet': dict(model='resnet18', options=dict(channels=[16, 16, 24, 32], stem_width=8)),
 }
 PLAIN = ('dinov2', 'dinov3', 'siglip')
@@ -171,10 +173,14 @@ def test_tables_fitted_to_an_image_size_are_those_interpolated_in_every_step(fam
     torch.save(large.model.state_dict(), tmp_path / 'large.pth')
     small = encoder(family, seed=1, image_size=96, pretrained=str(tmp_path / 'large.pth'))
     found, wanted = small._run(images(96, 96))[1], large._run(images(96, 96))[1]
-    for one, other in zip(found, wanted, strict=True):
-        # Swin has windows as large as its image at most; others pad the image to whole windows.
-        tolerance = dict(atol=1e-4, rtol=1e-3) if family == 'siglip' else dict(atol=0.5, rtol=0.5)
-        torch.testing.assert_close(one, other, **tolerance)
+    # Windows of Swin are as large as its image at most, others pad the image to whole windows: only
+    # the first stage, of 24 x 24 places, has the same ones.
+    for one, other in list(zip(found, wanted, strict=True))[:1 if family == 'swin' else 4]:
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+    tables = {name: value.shape for name, value in small.model.state_dict().items()
+              if 'pos_embed' in name or 'position_bias_table' in name}
+    assert tables and any(shape != large.model.state_dict()[name].shape
+                          for name, shape in tables.items())
     assert small.encode(images(128, 64)).maps[0].shape[-2:] == (32, 16), 'and others still pass'
 
 
