@@ -54,8 +54,11 @@ def benchmark_pretrained(configs: Sequence[str], *,
                                        for title, folder in SETS.items()}
     runs = {config: [_trained(config, seed, Path(work_dir)) for seed in range(seeds)]
             for config in configs}
-    rows = [[Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
+    rows: list[list[Text]] = [[Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
             for config, folders in runs.items()]
+    if real:
+        rows.append([('baseline: everything changed', '平凡基线：全部判为变化'), '',
+                     *(f'{value:.3f}' for value in everything_changed(real))])
     counts = {title: len(pairs) for title, pairs in real.items()}
     heads: list[Text] = [('config', '配置'), ('built-in test split', '内置数据集测试集')]
     heads += [f'{title} ({count})' for title, count in counts.items()]
@@ -79,9 +82,11 @@ def _notes(seeds: int, seconds: Sequence[float], real: bool) -> list[Text]:
         notes.append((
             'Real pairs: F1 over the pooled pixels of a set (number of pairs); they trained and '
             'chose nothing. These models have seen rendered images only, and the sets are a '
-            'handful of crops: read differences, not figures.',
+            'handful of crops: read differences, not figures, and '
+            'beside the baseline, which is high where much of a set changed.',
             '真实影像对：在每个集合的全部像素上计算 F1（括号内为影像对数）；这些影像既未参与训练，'
-            '也未用于任何选择。模型只见过渲染影像，各集合也只有少量裁剪块：应看差异，而非绝对数值。'))
+            '也未用于任何选择。模型只见过渲染影像，各集合也只有少量裁剪块：应看差异，而非绝对数值，'
+            '并与平凡基线对照：一个集合中变化越多，平凡基线越高。'))
     return notes
 
 
@@ -117,6 +122,14 @@ def _scores(config: str, folder: Path, real: dict[str, list]) -> list[float]:
     counts = real_counts(ChangeInferencer(str(checkpoint), device='cpu'), real)
     every = [*counts.values(), sum(counts.values())] if counts else []
     return [read_json(tested)['change/F1_changed'], *(changed_f1(matrix) or 0. for matrix in every)]
+
+
+def everything_changed(real: dict[str, list[tuple[Path, Path, Path]]]) -> list[float]:
+    """Return F1 of maps that call every pixel changed: of each set, and of all sets together."""
+    changed = [np.concatenate([changed_of(label).ravel() for *_, label in pairs])
+               for pairs in real.values()]
+    return [changed_f1(confusion_matrix(np.ones_like(labels), labels, 2)) or 0.
+            for labels in (*changed, np.concatenate(changed))]
 
 
 def real_counts(inferencer: ChangeInferencer, real: dict[str, list[tuple[Path, Path, Path]]]

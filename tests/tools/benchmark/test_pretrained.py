@@ -70,10 +70,11 @@ def test_every_config_is_trained_with_every_seed_and_scored_on_every_set(tools, 
     assert [call for call in tools if call[0] == 'tools/train.py'] == [
         ('tools/train.py', f'{name}_seed{seed}', f'randomness.seed={seed}')
         for name in 'ab' for seed in (0, 1)]
-    assert cells(section, 'config') == ['a', 'b']
-    assert cells(section, 'built-in test split') == ['0.500 ± 0.000 (0.500 0.500)'] * 2
+    assert cells(section, 'config') == ['a', 'b', 'baseline: everything changed']
+    assert cells(section, 'built-in test split') == ['0.500 ± 0.000 (0.500 0.500)'] * 2 + ['']
     # Two rows changed: predicted are two, four; one, one. F1 1, 2/3; 2/3, 2/3.
-    expected = ['0.833 ± 0.236 (1.000 0.667)', '0.667 ± 0.000 (0.667 0.667)']
+    expected = ['0.833 ± 0.236 (1.000 0.667)', '0.667 ± 0.000 (0.667 0.667)',
+                '0.400']  # a quarter changed
     assert cells(section, 'EGY-BCD (1)') == cells(section, 'all 5 real pairs') == expected
 
 
