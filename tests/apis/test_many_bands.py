@@ -79,6 +79,11 @@ def test_training_and_testing_see_all_bands_and_show_three(trained):
         'test_000000.png', 'test_000001.png'}
     said = json.loads((home / 'said.json').read_text())
     assert len(said['dataset']['bands']) == count and len(said['dataset']['scale']) == count
+    # How images are normalised stands in the checkpoint, the predictions and the scores.
+    record = torch.load(checkpoint, weights_only=True)['meta']['normalisation']
+    assert len(record['mean']) == count and 'test_resnet' in record['source']
+    assert said['normalisation'] == record
+    assert json.loads((checkpoint.parent / 'metrics.json').read_text())['normalisation'] == record
 
 
 def test_a_pair_is_answered_alike_from_files_arrays_tensors_and_folders(trained, tmp_path):
@@ -98,6 +103,8 @@ def test_a_pair_is_answered_alike_from_files_arrays_tensors_and_folders(trained,
     assert (tmp_path / 'out/test_000000_mask.png').is_file()
     report = json.loads((tmp_path / 'out/test_000000.json').read_text())
     assert report['processing']['bands'] == list(inferencer.model_pass.load.bands)
+    record = torch.load(checkpoint, weights_only=True)['meta']['normalisation']
+    assert report['processing']['normalisation'] == record
 
 
 def test_a_scene_by_checkpoint_and_by_onnx_is_answered_as_the_image_is(trained, tmp_path):
@@ -111,6 +118,10 @@ def test_a_scene_by_checkpoint_and_by_onnx_is_answered_as_the_image_is(trained, 
     export_onnx(None, str(checkpoint), tmp_path / 'model.onnx')
     interpret_scene(str(tmp_path / 'model.onnx'), *pair, str(tmp_path / 'onnx'))
     assert (classes(tmp_path / 'onnx') == expected).mean() > 0.999
+    record = torch.load(checkpoint, weights_only=True)['meta']['normalisation']
+    for folder in ('torch', 'onnx'):
+        summary = json.loads((tmp_path / folder / 'summary.json').read_text())
+        assert summary['model']['normalisation'] == record
     # Bands and values of the training are those of the scene, unless it says others.
     facts = TorchPredictor.load(str(checkpoint), device='cpu').facts
     scale = [str(value) for low, high in facts.scale for value in (low, high)]
