@@ -54,8 +54,9 @@ def benchmark_pretrained(configs: Sequence[str], *,
                                        for title, folder in SETS.items()}
     runs = {config: [_trained(config, seed, Path(work_dir)) for seed in range(seeds)]
             for config in configs}
-    rows: list[list[Text]] = [[Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
-            for config, folders in runs.items()]
+    rows: list[list[Text]] = [
+        [Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
+        for config, folders in runs.items()]
     if real:
         rows.append([('baseline: everything changed', '平凡基线：全部判为变化'), '',
                      *(f'{value:.3f}' for value in everything_changed(real))])
