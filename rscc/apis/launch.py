@@ -105,15 +105,11 @@ def complete_loaders(cfg: Config) -> None:
 def expect_checkpoint(cfg: Config, checkpoint: str) -> None:
     """Take from a checkpoint what the config would look for elsewhere (edits ``cfg``).
 
-    The words of a word tokenizer and the normalisation come from it, and published weights that it
-    replaces are not read.
+    The words of a word tokenizer come from it, and published weights that it replaces are not read.
     """
     from rscc.models.caption_heads.base import restore_vocabulary
-    from rscc.models.data_preprocessor import restore_normalisation
     from rscc.models.pretrained import without_pretrained
-    stored = read_checkpoint(checkpoint)
-    restore_vocabulary(cfg, stored)
-    restore_normalisation(cfg, stored)
+    restore_vocabulary(cfg, read_checkpoint(checkpoint))
     if cfg.get('strict_load', True):
         without_pretrained(cfg.model)
 

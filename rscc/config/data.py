@@ -152,7 +152,10 @@ def band_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, st
         stages: Whose datasets are looked at: of ``'train'``, ``'val'``, ``'test'``.
     """
     encoder = (cfg.get('model') or {}).get('encoder') or {}
-    wanted = encoder.get('bands', _default(encoder.get('type'), 'bands'))
+    kind = Schema('MODELS').find(encoder.get('type')) if encoder.get('type') else None
+    # An option of some encoders, 3 of all others; a backbone by scope has no such attribute.
+    wanted = encoder.get('bands') or _default(encoder.get('type'), 'bands') or getattr(
+        kind, 'bands', None)
     if not isinstance(wanted, int):
         return
     for stage in stages:

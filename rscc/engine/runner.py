@@ -17,6 +17,7 @@ from rscc.compat import prepare_torchvision
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
 from rscc.engine.distributed import only_run, start_process_group
 from rscc.engine.loops import ResumableLoop
+from rscc.models.data_preprocessor import restore_normalisation
 from rscc.registry import RUNNERS
 
 
@@ -139,6 +140,7 @@ class Runner(_Runner):
             raise ValueError(f"checkpoint '{filename}' does not fit the model of this config: "
                              f'{report}\nUse the config it was trained with, or load what fits '
                              'with --cfg-options strict_load=False')
+        restore_normalisation(self.model, checkpoint, report.missing)
         if not report.exact:
             self.logger.warning(f"checkpoint '{filename}' fits the model in part: {report}")
         self._has_loaded = True

@@ -219,13 +219,13 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     """
     stored = read_checkpoint(checkpoint)
     restore_vocabulary(cfg, stored)
-    restore_normalisation(cfg, stored)
     without_pretrained(cfg.model)
     model = _build(cfg)
     report = load_weights(model, stored)
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
                          f'{report}\nUse the config it was trained with.')
+    restore_normalisation(model, stored)
     adapters, head = merge_lora(model), cfg.model.get('caption_head')
     merged = model.caption_head.merge(head.to_dict()) if head else None
     if not adapters and merged is None:

@@ -127,7 +127,6 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
         cfg.merge_from_dict(accepted)
     restore_vocabulary(cfg, stored)
-    restore_normalisation(cfg, stored)
     with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
         without_pretrained(cfg.model)
         settle_sources(cfg)
@@ -140,6 +139,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     if not report.exact:
         raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "
                          f'{report}\nUse the config it was trained with.')
+    if isinstance(built, BaseModel):
+        restore_normalisation(built, stored)
     built.to(device).eval()
     if fuse_conv_bn:
         fuse_batch_norms(built)

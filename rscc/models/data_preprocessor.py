@@ -1,5 +1,5 @@
 """From a list of uint8 samples to one normalised batch on the device."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,25 +28,27 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         mean: Mean of every band on the 0-1 scale of the published weights. None takes those that
             the encoder's weights were trained with, and 0.5 where nobody knows them.
         std: Standard deviation of every band, same scale; given or left out with ``mean``.
-        source: Where mean and std come from, for logs and results.
         size_divisor: Pad height and width to a multiple of this, and of what the encoder asks for.
         channels_last: Give convolutions the memory format that suits them; values are unchanged.
         non_blocking: Copy to the device without waiting (pinned memory only).
     """
 
     def __init__(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
-                 size_divisor: int = 1, channels_last: bool = False, non_blocking: bool = False,
-                 source: str = 'the config') -> None:
+                 size_divisor: int = 1, channels_last: bool = False,
+                 non_blocking: bool = False) -> None:
         super().__init__(non_blocking=non_blocking)
         self.size_divisor = size_divisor
         self.channels_last = channels_last
         self.sees_images = True
-        self.configured = mean is not None or std is not None
-        default = (_DEFAULT, ) * len(mean or std or (0, 0, 0))
+        if (mean is None) != (std is None):
+            raise ValueError('data_preprocessor has mean or std alone: give both, or neither to '
+                             "take those of the encoder's weights")
+        self.configured = mean is not None
+        default = (_DEFAULT, ) * 3
         for name in ('mean', 'std'):
             self.register_buffer(name, None, persistent=False)
         self.set(Normalisation(tuple(mean or default), tuple(std or default),
-                               source if self.configured else 'the default'))
+                               'the config' if self.configured else 'the default'))
 
     @property
     def bands(self) -> int:
@@ -203,26 +205,33 @@ def normalisation_record(model: nn.Module) -> dict[str, Any]:
                 if preprocessor.sees_images else None)
 
 
-def restore_normalisation(cfg: dict, checkpoint: Mapping[str, Any]) -> None:
-    """Make a config that leaves the normalisation to the encoder's weights take a checkpoint's.
+def restore_normalisation(model: nn.Module, checkpoint: Mapping[str, Any],
+                          missing: Iterable[str] = ()) -> None:
+    """Normalise as a checkpoint was trained, where the config leaves that to the encoder's weights.
 
     Another release of a library may publish other statistics for the same weights, and answers
     would change silently. A checkpoint without the record is from before encoders told theirs, when
     mean and std were 0.5 unless the config gave others.
 
     Args:
-        cfg: A whole config; ``cfg['model']['data_preprocessor']`` is edited in place.
-        checkpoint: A loaded checkpoint; one that holds weights alone changes nothing.
+        model: The model into which the checkpoint was loaded.
+        checkpoint: The whole checkpoint; one that holds weights alone changes nothing.
+        missing: Parameters that it lacks: where the encoder's are among them, the encoder is
+            another one, and keeps its own statistics.
 
     Raises:
         ValueError: If the record is damaged.
     """
+    model = model.module if is_model_wrapper(model) else model
     meta = checkpoint.get('meta')
     trained = (meta or {}).get('normalisation', _BEFORE)
-    own = cfg['model'].get('data_preprocessor') or dict(type=ChangeDataPreprocessor.__name__)
-    if not meta or not trained or own.get('mean') or own.get('std') or (
-            own.get('type') not in (ChangeDataPreprocessor, ChangeDataPreprocessor.__name__)):
+    preprocessor = model.data_preprocessor
+    another = any(name.startswith('encoder.') for name in missing)
+    if not meta or not trained or another or not isinstance(
+            preprocessor, ChangeDataPreprocessor) or preprocessor.configured:
         return
     check_form(trained, dict(mean=[float], std=[float], source=str),
                'the normalisation in the checkpoint')
-    cfg['model']['data_preprocessor'] = {**own, **trained}
+    if len(trained['mean']) == preprocessor.bands:
+        preprocessor.set(Normalisation(tuple(trained['mean']), tuple(trained['std']),
+                                       trained['source']))

@@ -27,7 +27,7 @@ from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconci
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS, Part
-from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
@@ -146,7 +146,6 @@ class ChangeInterpreter(Part, BaseModel):
         self.caption_head = self._build_head('caption_head', caption_head, self._fused)
         self.flag_head = self._build_head('flag_head', flag_head, self._fused)
         self.prompter = MODELS.build(prompter) if prompter else None
-        self._unread: list[Tensor] = []
         self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
         self.test_time()  # wrong settings end here, not after a training
@@ -254,17 +253,17 @@ class ChangeInterpreter(Part, BaseModel):
 
     def extract(self, inputs: Tensor, prompts: Prompts | None = None) -> ChangeFeatures:
         """Encode and fuse normalised frames (N, T, B, H, W) with the class names of each."""
+        return self._encode(inputs, prompts)[1]
+
+    def _encode(self, inputs: Tensor, prompts: Prompts | None
+                ) -> tuple[FrameFeatures, ChangeFeatures]:
+        """Return the features of every frame, and those of the samples."""
         steps = inputs.shape[1]
         if steps not in self.time_steps and steps in self.fusion.time_steps:
             raise ValueError(f'the heads were built for what {self.fusion.title} makes of '
                              f'{self.time_steps[-1]} dates, found samples of {steps}')
         features = self.encoder(inputs)
-        fused = self.fusion(replace(features, prompts=prompts) if prompts else features)
-        if self.training and is_distributed():
-            self._unread = [feature for feature in (
-                features.tokens, features.pooled, *features.maps, fused.tokens, fused.pooled,
-                fused.text) if feature is not None and feature.requires_grad]
-        return fused
+        return features, self.fusion(replace(features, prompts=prompts) if prompts else features)
 
     def name_classes(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None
                      ) -> Prompts | None:
@@ -298,7 +297,7 @@ class ChangeInterpreter(Part, BaseModel):
             inputs: Normalised frames (N, T, B, H, W).
             data_samples: N samples with masks, captions or flags.
         """
-        features = self.extract(inputs, self.name_classes(inputs, data_samples))
+        frames, features = self._encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
         if self.change_head is not None:
             losses['change'] = self._change_loss(features, data_samples)
@@ -306,23 +305,13 @@ class ChangeInterpreter(Part, BaseModel):
             losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
             losses['flag'] = self.flag_head.loss(features, data_samples)
-        self._take_part(losses)
+        if is_distributed():
+            _reach(losses, frames, features)
         if self.loss_weighting is not None:
             losses = self.loss_weighting(losses)
         # Every head has a prefix of its own; MMEngine sums what is named a loss.
         return {f'{head}.{name}': value for head, values in losses.items()
                 for name, value in values.items()}
-
-    def _take_part(self, losses: HeadLosses) -> None:
-        """Give what no head reads a gradient of zero, where several processes train together.
-
-        A detector reads no tokens, and the layers that make them would be waited for in vain.
-        """
-        unread, self._unread = self._unread, []
-        if unread:
-            values = next(iter(losses.values()))
-            name = next(key for key in values if 'loss' in key)
-            values[name] = values[name] + 0 * sum(feature.sum() for feature in unread)
 
     def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> dict[str, Tensor]:
@@ -460,6 +449,24 @@ def _cut_padding_of_reference(sample: ChangeDataSample) -> None:
     mask = sample.gt_sem_seg.data
     if shown != tuple(mask.shape[-2:]) == tuple(padded):
         sample.gt_sem_seg = PixelData(data=mask[..., :shown[0], :shown[1]])
+
+
+def _reach(losses: HeadLosses, frames: FrameFeatures, fused: ChangeFeatures) -> None:
+    """Connect a loss with features that no head may read, by a gradient of zero.
+
+    A detector reads no tokens; where several processes train together, the layers that make them
+    would be waited for in vain.
+    """
+    features = (*frames.maps, frames.tokens, frames.pooled,
+                *fused.maps, fused.tokens, fused.pooled, fused.text)
+    # One value connects all that made the feature; a sum of all could leave the range of float16.
+    zero = sum(0 * feature[(0, ) * feature.ndim].float() for feature in features
+               if feature is not None and feature.requires_grad)
+    for values in losses.values():
+        for name, value in values.items():
+            if 'loss' in name and isinstance(value, Tensor):
+                values[name] = value + zero
+                return
 
 
 def _bare_sample(inputs: Tensor) -> ChangeDataSample:

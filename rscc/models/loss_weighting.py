@@ -1,7 +1,7 @@
 """Weighting of the heads' losses against each other: fixed factors, or learned uncertainties.
 
 A model with several heads minimises the sum of their losses, and these have different sizes: the
-cross entropy of a change map of few changed pixels is 0.05, that of a sentence 2.
+cross entropy of a change map of few changed pixels is 0.05, that of a sentence about 1.
 
 Paper: Kendall, Gal, Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses for Scene
 Geometry and Semantics, CVPR 2018, https://arxiv.org/abs/1705.07115.

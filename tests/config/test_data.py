@@ -72,6 +72,12 @@ def test_other_bands_than_the_encoder_takes_are_named():
     assert '4 bands are read, and TimmEncoder takes 3' in what
 
 
+@pytest.mark.parametrize('encoder', ['CLIPResNet', 'BlipViT', 'BackboneEncoder'])
+def test_encoders_without_such_an_option_take_three_bands(encoder):
+    (_, what), = bands_of(dict(type=encoder), bands=(3, 2, 1, 4))
+    assert f'4 bands are read, and {encoder} takes 3' in what
+
+
 def test_bands_that_fit_or_that_nobody_tells_are_no_problem():
     assert not bands_of(dict(type='TimmEncoder', bands=4), bands=(3, 2, 1, 4))
     assert not bands_of(dict(type='TimmEncoder'))

@@ -116,44 +116,62 @@ def test_images_of_another_number_of_bands_are_refused():
         preprocessor(dict(inputs=frames((8, 8))))
 
 
-@pytest.mark.parametrize('own', [{}, dict(data_preprocessor=dict(type='ChangeDataPreprocessor'))])
-def test_a_checkpoint_brings_the_normalisation_that_it_was_trained_with(own):
-    cfg = dict(model=dict(type='ChangeInterpreter', **own))
-    restore_normalisation(cfg, dict(meta=dict(normalisation=SEEN.as_dict())))
-    options = cfg['model']['data_preprocessor']
-    assert options.pop('type') == 'ChangeDataPreprocessor'
-    assert ChangeDataPreprocessor(**options).normalisation == SEEN
+def flag_model(**preprocessor):
+    return MODELS.build(dict(
+        type='ChangeInterpreter', encoder=dict(type='StoredFeatures', channels=8),
+        fusion=dict(type='DifferenceFusion', channels=8),
+        flag_head=dict(type='ChangeFlagHead', in_channels=24),
+        data_preprocessor=dict(type='ChangeDataPreprocessor', **preprocessor)))
+
+
+THREE = Normalisation((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 'weights of a test')
+RECORD = dict(meta=dict(normalisation=THREE.as_dict()))
+
+
+def test_a_checkpoint_brings_the_normalisation_that_it_was_trained_with():
+    model = flag_model()
+    restore_normalisation(model, RECORD, missing=['flag_head.classifier.1.weight'])
+    assert model.data_preprocessor.normalisation == THREE
 
 
 def test_a_checkpoint_leaves_alone_what_a_config_says():
-    cfg = dict(model=dict(data_preprocessor=dict(
-        type='ChangeDataPreprocessor', mean=(0.4,) * 3, std=(0.2,) * 3)))
-    restore_normalisation(cfg, dict(meta=dict(normalisation=SEEN.as_dict())))
-    assert cfg['model']['data_preprocessor']['mean'] == (0.4,) * 3
-    restore_normalisation(cfg, {})  # weights alone
-    assert cfg['model']['data_preprocessor']['mean'] == (0.4,) * 3
+    model = flag_model(mean=(0.4, ) * 3, std=(0.2, ) * 3)
+    restore_normalisation(model, RECORD)
+    assert model.data_preprocessor.normalisation.mean == (0.4, ) * 3
+
+
+@pytest.mark.parametrize(('checkpoint', 'missing'), [
+    ({}, ()), (RECORD, ['encoder.model.conv1.weight']),
+    (dict(meta=dict(normalisation=SEEN.as_dict())), ())],
+    ids=['weights alone', 'of another encoder', 'of other bands'])
+def test_a_checkpoint_of_something_else_changes_no_normalisation(checkpoint, missing):
+    model = flag_model()
+    before = model.data_preprocessor.normalisation
+    restore_normalisation(model, checkpoint, missing)
+    assert model.data_preprocessor.normalisation == before
 
 
 def test_a_checkpoint_from_before_the_record_saw_the_default():
-    cfg = dict(model={})
-    restore_normalisation(cfg, dict(meta=dict(cfg='...')))
-    assert cfg['model']['data_preprocessor']['mean'] == [0.5] * 3
+    model = flag_model()
+    model.data_preprocessor.adopt(THREE, 3)
+    restore_normalisation(model, dict(meta=dict(cfg='...')))
+    assert model.data_preprocessor.normalisation.mean == (0.5, ) * 3
 
 
 def test_heads_that_were_trained_on_features_leave_the_normalisation_to_the_encoder():
-    cfg = dict(model={})
-    model = MODELS.build(dict(
-        type='ChangeInterpreter', encoder=dict(type='StoredFeatures', channels=8),
-        fusion=dict(type='DifferenceFusion', channels=8),
-        flag_head=dict(type='ChangeFlagHead', in_channels=24)))
-    record = normalisation_record(model)
+    record, model = normalisation_record(flag_model()), flag_model()
     assert record == dict(normalisation=None)
-    restore_normalisation(cfg, dict(meta=record))
-    assert cfg == dict(model={})
+    model.data_preprocessor.adopt(THREE, 3)
+    restore_normalisation(model, dict(meta=record))
+    assert model.data_preprocessor.normalisation == THREE
+
+
+def test_mean_without_std_is_refused():
+    with pytest.raises(ValueError, match='mean or std alone'):
+        ChangeDataPreprocessor(mean=(0.4, ) * 3)
 
 
 def test_a_damaged_record_of_the_normalisation_is_named():
-    cfg = dict(model={})
     with pytest.raises(ValueError, match='the normalisation in the checkpoint: mean'):
-        restore_normalisation(cfg, dict(meta=dict(normalisation=dict(
+        restore_normalisation(flag_model(), dict(meta=dict(normalisation=dict(
             mean='x', std=[0.5], source='y'))))

@@ -47,6 +47,7 @@ class CLIPResNet(FrameEncoder):
     """
 
     PRETRAINED_OPTIONAL: ClassVar[bool] = True
+    size_divisor = _STRIDES[-1]
 
     def __init__(self, layers: Sequence[int] = (3, 4, 6, 3), width: int = 64, heads: int = 32,
                  output_dim: int = 1024, input_resolution: int = 512,

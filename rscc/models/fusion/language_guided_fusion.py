@@ -237,7 +237,9 @@ class LanguageGuidedFusion(Fusion):
 
     def misfit(self, given: FeatureSpec) -> str:
         """Also compare the weights of both towers, and the strides of score maps and tokens."""
-        misfit = super().misfit(given) or (self.memory.misfit(given) if self.memory else '')
+        misfit = super().misfit(given)
+        if self.memory is not None and not misfit:  # it gets tokens and pooled vectors alone
+            misfit = self.memory.misfit(replace(given, maps=(), strides=()))
         space = self.prompt_encoder.text_encoder.space
         if None not in (space, given.space) and space != given.space:
             return (f'the image tower of {given.source} and the text encoder of '
