@@ -15,6 +15,8 @@ _FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors')
 _WRITERS = {'word_encoding': 'levircc --word-encode, or python '
                              'tools/dataset_converters/levircc.py --word-encode',
             'vocab_scene': 'synth, or python tools/dataset_converters/synth.py',
+            'tokenizer': 'vocabulary --byte-pairs, or python '
+                         'tools/dataset_converters/vocabulary.py --byte-pairs',
             'vocab': 'vocabulary, or python tools/dataset_converters/vocabulary.py'}
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 

@@ -178,8 +178,8 @@ def test_all_configs_of_the_project_are_clean_but_for_their_data(repo):
         try:
             check_config(Config.fromfile(path), stages=())
         except ValueError as error:
-            lines = [line for line in str(error).splitlines()[1:] if
-                     'vocab_file' not in line and 'tokenizer_file' not in line]
+            lines = [line for line in str(error).splitlines()[1:]
+                     if 'vocab_file' not in line and 'tokenizer_file' not in line]
             assert not lines, f'{path.name}: {error}'
 
 

@@ -86,7 +86,8 @@ class ProjectionMapper(nn.Module):
         Raises:
             ValueError: If there are not P tokens.
         """
-        if tokens.shape[1] != self.prefix_length:
+        # An exported graph takes any number, of which only this one comes.
+        if not torch.compiler.is_compiling() and tokens.shape[1] != self.prefix_length:
             raise ValueError(f'ProjectionMapper makes one embedding of each of {tokens.shape[1]} '
                              f'tokens, and prefix_length={self.prefix_length}: set them alike '
                              '(num_queries of QueryResampler)')

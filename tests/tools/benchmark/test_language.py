@@ -1,6 +1,7 @@
 """Sentences written alone and in a batch, steps beside frozen weights: with a tiny GPT-2."""
 import pytest
 
+from rscc.registry import TOKENIZERS
 from tools.benchmark import fakes
 from tools.benchmark.benchmarked_model import load_model
 from tools.benchmark.language import (
@@ -73,3 +74,23 @@ def test_bad_requests_are_refused(clipgpt, light, options):
     with pytest.raises(ValueError, match=r"'blip_synth' has no language model after a prefix .*its "
                                          r'caption head is BlipCaptionHead.*with PrefixGPTHead'):
         benchmark_language(light, random_weights=True, size=32)
+
+
+def test_todays_language_models_have_fakes_of_their_own_shape():
+    head = fakes.replace_pretrained(dict(
+        type='PrefixGPTHead',
+        language_model=dict(pretrained='Qwen/Qwen2.5-0.5B', tune='lora'),
+        tokenizer=dict(type='PretrainedTokenizer', pretrained='Qwen/Qwen2.5-0.5B', prompt='what')),
+        'vocab.txt')
+    shape = head['language_model']['config']
+    assert (shape['model_type'], shape['vocab_size']) == ('qwen2', 151936)
+    tokenizer = TOKENIZERS.build(head['tokenizer'])
+    assert tokenizer.vocab_size == fakes.QWEN_TOKENS and len(tokenizer.prompt_ids) > 0
+    own = fakes.replace_pretrained(dict(type='PretrainedTokenizer', tokenizer_file='x'), 'v.txt')
+    assert TOKENIZERS.build(own).vocab_size <= fakes.OWN_TOKENS
+
+
+def test_a_tiny_language_model_after_resampled_tokens_is_measured(repo):
+    section = benchmark_language(str(repo / 'configs/llm_synth.py'), tokens=3, images=1, rounds=1,
+                                 batch_size=2, random_weights=True, size=64)
+    assert 'prefix 16' in say(section.notes[1], 'en')
