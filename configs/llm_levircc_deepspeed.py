@@ -12,7 +12,7 @@ strategy = dict(
     type='DeepSpeedStrategy',
     bf16=dict(enabled=True),
     gradient_clipping=1.0,
-    exclude_frozen_parameters=True,
+    inputs_to_half=['inputs'],  # the parts compute in bfloat16
     zero_optimization=dict(
         stage=3, overlap_comm=True, contiguous_gradients=True,
         stage3_gather_16bit_weights_on_model_save=True))

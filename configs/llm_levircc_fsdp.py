@@ -1,6 +1,7 @@
 """A language model that outgrows one GPU, split over all of them by torch's FSDP (LEVIR-CC).
 
-    RSCC_LLM=Qwen/Qwen2.5-7B bash tools/dist_train.sh configs/llm_levircc_fsdp.py 4
+    export RSCC_LLM=Qwen/Qwen2.5-7B
+    bash tools/dist_train.sh configs/llm_levircc_fsdp.py 4
     python tools/test.py configs/llm_levircc.py work_dirs/llm_levircc_fsdp/epoch_10.pth
 
 Untried on GPUs: only a tiny model on two CPU processes was.

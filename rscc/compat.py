@@ -114,7 +114,7 @@ def out_of_reach(name: str) -> str:
     return (f"there is no folder '{name}'{_variable_of(name)}, it is not among the models stored "
             f'on this machine, and the hub {constants.ENDPOINT} is out of reach. Set HF_ENDPOINT '
             f'to a mirror, or run where there is a network: hf download {name} --local-dir DIR, '
-            'and name DIR instead (for BLIP: export RSCC_BLIP=DIR)')
+            'and name DIR instead')
 
 
 def _variable_of(name: str) -> str:

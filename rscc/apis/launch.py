@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config
@@ -80,7 +81,29 @@ def check_data(cfg: Config, stages: Sequence[str]) -> None:
         inputs = dataset[0]['inputs']
         print(f'{stage:6s} {len(dataset)} samples of {described.type}, the first {inputs.dtype} '
               f'{tuple(inputs.shape)}')
-    print('ok')
+
+
+def check_model(cfg: Config, start: bool) -> None:
+    """Build the model, and print its size and normalisation.
+
+    Args:
+        cfg: What :func:`load_config` returned.
+        start: Read the weights that a training starts from, too.
+
+    Raises:
+        FileNotFoundError, ImportError, OSError, TypeError, ValueError: As its parts say it.
+    """
+    from rscc.models.data_preprocessor import normalisation_record
+    from rscc.registry import MODELS
+    with DefaultScope.overwrite_default_scope('rscc'):
+        model = MODELS.build(cfg.model)
+    if isinstance(model, BaseModel):
+        if start:
+            model.init_weights()
+        record = normalisation_record(model).get('normalisation')
+        how = f', images normalised as {record["source"]} says' if record else ''
+        print(f'model  {type(model).__name__}, '
+              f'{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} M parameters{how}')
 
 
 def _without_caches(described: Any) -> Any:

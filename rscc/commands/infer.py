@@ -215,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         samples = samples_of(scene.names(args.img or args.img_from), scene.names(args.img_to),
                              args.list)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     from rscc.apis import ChangeInferencer
     config, checkpoint = args.model if len(args.model) == 2 else (args.model[0], None)
@@ -229,7 +229,7 @@ def run(args: argparse.Namespace) -> None:
             scene.run(args, decoding, TorchPredictor(inferencer.model_pass, decoding))
             return
         failed = answer_all(args, inferencer, samples)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     if failed:
         raise SystemExit(f'error: {len(failed)} of {len(samples)} samples cannot be read; first: '

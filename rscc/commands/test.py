@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
         build_runner,
         caption_metadata,
         check_data,
+        check_model,
         draw_predictions,
         dump_predictions,
         finish,
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
     if args.check:
         with explained():
             check_data(cfg, ('test',))
+            check_model(cfg, start=False)
+        print('ok')
         return
     if args.tta:
         use_tta(cfg)

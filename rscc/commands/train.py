@@ -42,11 +42,13 @@ def run(args: argparse.Namespace) -> None:
         SystemExit: With what is wrong with the arguments, the config or the data.
     """
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.launch import build_runner, check_data, load_config, use_amp
+    from rscc.apis.launch import build_runner, check_data, check_model, load_config, use_amp
     cfg = load_config(args, stages=('train', 'val'))
     if args.check:
         with explained():
             check_data(cfg, ('train', 'val'))
+            check_model(cfg, start=True)
+        print('ok')
         return
     if args.amp:
         use_amp(cfg)

@@ -103,7 +103,16 @@ class Runner(_Runner):
             ValueError: If the checkpoint belongs to another model.
         """
         self._must_match = True
-        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        except ValueError as error:
+            if 'parameter group' not in str(error):  # torch's words
+                raise
+            raise ValueError(
+                f"'{filename}' cannot be resumed: its optimizer sorted parameters otherwise, as "
+                'another loss_weighting, freeze, layer_decay or custom_keys does. Resume with the '
+                'config in its folder, or start a new training from its weights: --cfg-options '
+                f'load_from={filename}') from error
         self._must_match = False
         if isinstance(self.train_loop, ResumableLoop):
             self.train_loop.resume_at(self._meta)

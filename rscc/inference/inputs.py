@@ -17,6 +17,7 @@ Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor
 ACCEPTED = ('a path, the bytes of an image file, a NumPy array (H, W, 3), (H, W, B) or (H, W), a '
             'PIL image or a tensor (3, H, W) or (B, H, W)')
 _CHANNELS = (1, 3, 4)
+_MOST_BANDS = 16  # of an image whose first axis is shorter than its last
 
 
 def is_image(image: object) -> bool:
@@ -198,6 +199,9 @@ def _read(image: Path | Image, bands: Sequence[int] | None, scale: Scale | None)
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f'an array of shape {image.shape} is no image; expected (H, W, 3), '
                          '(H, W, B) or (H, W)')
+    if image.ndim == 3 and image.shape[0] <= _MOST_BANDS < image.shape[2]:
+        raise ValueError(f'an array of shape {image.shape} seems to have its bands first, as '
+                         'rasterio reads them; expected (H, W, B): np.moveaxis(image, 0, -1)')
     return as_frame(image, 'array', bands, scale)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from rscc.utils import require
+from rscc.utils import did_you_mean, require
 from rscc.utils.names import matching_names
 
 
@@ -68,7 +68,16 @@ def add_lora(model: nn.Module, target_modules: str | Sequence[str] | None = None
     with warnings.catch_warnings():
         # peft turns GPT-2's transposed layers round by itself, and says so for each of them.
         warnings.filterwarnings('ignore', message='fan_in_fan_out is set to False')
-        peft.inject_adapter_in_model(config, model)
+        try:
+            peft.inject_adapter_in_model(config, model)
+        except ValueError as error:  # peft lists neither what there is nor the nearest name
+            linear = sorted({name.rpartition('.')[2] for name, module in model.named_modules()
+                             if isinstance(module, nn.Linear)})
+            first = [target_modules] if isinstance(target_modules, str) else target_modules or ['']
+            raise ValueError(
+                f'LoRA finds no layer for target_modules={target_modules!r}; linear layers are '
+                f'called {", ".join(linear) or "nothing: there is none"}.'
+                f'{did_you_mean(first[0], linear)}') from error
     for parameter in trained:
         parameter.requires_grad_(True)
 

@@ -73,7 +73,9 @@ class LanguageModel(Part, nn.Module):
         # The weights, and refusal of models whose ids or direction do not fit.
         kind = getattr(torch, dtype)
         self.model = (load_causal_lm(pretrained, kind) if pretrained else
-                      random_lm(tokenizer, config).to(kind))
+                      random_lm(tokenizer, config))
+        if dtype != 'float32':  # random weights are of torch's default type
+            self.model.to(kind)
         _speed_up(self.model)
         self.tune, self.published = tune, pretrained is not None
         self._check_tokenizer(tokenizer, str(pretrained or config))

@@ -80,7 +80,7 @@ class FixedWeights(LossWeighting):
                  if weight is not None}
         for head, weight in given.items():
             self.check_heads([head], f'{head}={weight}')
-            if not (math.isfinite(weight) and weight >= 0):
+            if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
                 raise ValueError(f'FixedWeights({head}={weight}): a factor is 0 or a positive '
                                  'number')
         self.weights = dict.fromkeys(self.heads, 1.0) | given

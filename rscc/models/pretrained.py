@@ -156,6 +156,11 @@ def _complete(model_class: type, name_or_path: str, kind: str, may_lack: str = '
     """Load a model none of whose weights stays random, but those with ``may_lack`` in the name."""
     try:
         model, report = _from_pretrained(model_class, name_or_path, **options)
+    except RuntimeError as error:  # how it says that config.json is not that of the weights
+        if 'mismatch' not in str(error):
+            raise
+        raise ValueError(f"'{name_or_path}' has weights of other shapes than its config.json "
+                         'tells: they are not of one model, download both again') from error
     except ValueError as error:  # how transformers says that a config is of another kind
         raise ValueError(f"'{name_or_path}' is not {kind}: "
                          f'{str(error).strip().splitlines()[0]}') from error

@@ -427,6 +427,10 @@ def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None, path: s
                              'band.')
         if low.ndim and pixels.ndim == 2:
             low, high = low[0], high[0]
+        if pixels.dtype == np.uint8 and np.max(high) > 255:
+            raise ValueError(f"'{path}' holds bytes, 0 to 255, and scale={scale!r} is for values "
+                             f'up to {np.max(high):g}: they are no values of that kind. Give the '
+                             'file with the measured values, or a scale up to 255')
     span = np.maximum(high - low, 1e-6)
     if empty is not None:
         values[empty] = 0

@@ -1,12 +1,16 @@
+import copy
+import re
 from types import SimpleNamespace
 
 import pytest
 from fake_data import write_fake_dataset
 from mmengine.config import Config
+from testers import TINY_INTERPRETER
 from torch.utils.data import DataLoader
 
 from rscc.apis.launch import (
     check_data,
+    check_model,
     complete_loaders,
     draw_predictions,
     dump_predictions,
@@ -98,7 +102,7 @@ def test_missing_pictures_are_an_error_after_everything_is_written(tmp_path, mon
         finish_pictures(SimpleNamespace(hooks=[hook]), tmp_path / 'p.json', tmp_path)
 
 
-def test_the_check_prints_sizes_and_ok_and_leaves_caches_alone(tmp_path, monkeypatch, capsys):
+def test_the_check_prints_sizes_and_leaves_caches_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
     dataset = dict(type='LEVIRCCDataset', data_root='LEVIR-CC', split='train',
                    pipeline=[dict(type='LoadFrames'), dict(type='PackChangeInputs')])
@@ -107,9 +111,21 @@ def test_the_check_prints_sizes_and_ok_and_leaves_caches_alone(tmp_path, monkeyp
     cached = dict(dataset, cache=dict(size=(8, 8), where=str(tmp_path / 'cache')))
     cfg = Config(dict(train_dataloader=dict(dataset=cached), val_dataloader=None))
     check_data(cfg, ('train', 'val'))
-    first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith('train ') and ' samples of LEVIRCCDataset, the first' in first
-    assert last == 'ok' and sorted(tmp_path.rglob('*')) == before
+    said, = capsys.readouterr().out.splitlines()
+    assert said.startswith('train ') and ' samples of LEVIRCCDataset, the first' in said
+    assert sorted(tmp_path.rglob('*')) == before
     cfg.train_dataloader.dataset.data_root = 'gone'
     with pytest.raises(FileNotFoundError, match='not found at'):
         check_data(cfg, ('train',))
+
+
+def test_the_check_builds_the_model_and_tells_its_size(capsys):
+    check_model(Config(dict(model=copy.deepcopy(TINY_INTERPRETER))), start=True)
+    assert re.fullmatch(r'model  ChangeInterpreter, 0\.\d M parameters, images normalised as the '
+                        r'default says\n', capsys.readouterr().out)
+
+
+def test_the_check_finds_what_only_the_parts_of_a_model_know():
+    model = dict(TINY_INTERPRETER, encoder=dict(type='TimmEncoder', model='convnext_ato'))
+    with pytest.raises(ValueError, match="Did you mean 'convnext_atto'"):
+        check_model(Config(dict(model=model)), start=True)

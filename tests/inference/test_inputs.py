@@ -167,3 +167,9 @@ def test_what_does_not_belong_together_is_named(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / 'A/1.tif')
     with pytest.raises(ValueError, match='differ in their endings only'):
         samples_of(a)
+
+
+def test_arrays_with_their_bands_first_are_refused(tmp_path):
+    dates = [np.zeros((4, 64, 48), np.uint8)] * 2
+    with pytest.raises(ValueError, match=r'\(4, 64, 48\) seems to have its bands first.*moveaxis'):
+        read_images(dates, 'arrays', LoadFrames(bands=(1, 2, 3, 4)))

@@ -1,6 +1,11 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from testers import batch, build_interpreter, losses, total
+from torch import nn
+
+from rscc.models.adaptation import add_lora
 
 LORA = dict(target_modules=r'.*\.(query|value)', r=2, train=['^fusion'])
 
@@ -38,3 +43,11 @@ def test_lora_starts_as_the_model_it_adapts():
     samples = batch(1)['data_samples']
     torch.testing.assert_close(plain(inputs, samples, mode='loss')['caption.loss_caption'],
                                adapted(inputs, samples, mode='loss')['caption.loss_caption'])
+
+
+def test_lora_without_a_layer_names_those_that_there_are():
+    pytest.importorskip('peft')
+    model = nn.Sequential(OrderedDict(q_proj=nn.Linear(4, 4), act=nn.ReLU()))
+    with pytest.raises(ValueError, match=r"no layer for target_modules=\['q_projj'\]; linear "
+                       r"layers are called q_proj\. Did you mean 'q_proj'"):
+        add_lora(model, target_modules=['q_projj'])

@@ -227,3 +227,11 @@ def test_pictures_show_the_first_three_bands_or_the_first_as_grey(bands, shown):
     assert np.array_equal(as_rgb(frame), frame[..., list(shown)])
     assert np.array_equal(as_rgb(frame[..., 0]), frame[..., [0, 0, 0]])
     assert as_bands(frame) is frame and as_bands(frame[..., 0]).shape == (6, 5, 3)
+
+
+def test_bytes_are_no_values_of_a_scale_beyond_them(tmp_path):
+    path = tmp_path / 'bytes.png'
+    cv2.imwrite(str(path), np.full((8, 8, 4), 200, np.uint8))
+    with pytest.raises(ValueError, match=r'holds bytes, 0 to 255, and scale=.*up to 3000'):
+        read_frame(path, (1, 2, 3, 4), (0, 3000))
+    assert read_frame(path, (1, 2, 3, 4), (0, 200)).max() == 255

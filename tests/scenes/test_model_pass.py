@@ -19,6 +19,7 @@ class Arrays:
 
     def __init__(self, frames, valid=None, block=(64, 64), damaged=None):
         self.dates, self.block, self.damaged = frames, block, damaged
+        self.channels = frames[0].shape[2]
         height, width = frames[0].shape[:2]
         self.grid = SceneGrid(width, height)
         self.valid = np.ones((height, width), bool) if valid is None else valid

@@ -152,7 +152,10 @@ class TimmEncoder(FrameEncoder):
         self.strides = tuple(strides[index] for index in self.out_indices)
         self.stride = strides[-1]
         if self.out_indices and not -len(self.widths) <= self.token_level < len(self.widths):
-            raise ValueError(f'token_level={self.token_level} of {len(self.widths)} maps')
+            raise ValueError(
+                f'token_level={self.token_level} of TimmEncoder, and {self.name} gives '
+                f'{len(self.widths)} maps (out_indices={self.out_indices}): give 0 to '
+                f'{len(self.widths) - 1}, or -1 for the coarsest')
 
     def _load(self, pretrained: bool | str | None, band_rule: str) -> None:
         """Take out what nobody reads, and load weights where any are named."""

@@ -221,8 +221,12 @@ def _read_file(path: Path) -> dict[str, Tensor]:
     try:
         tensors = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, pickle, zip and safetensors each have their own
-        raise ValueError(f"'{path}' is not a readable file of weights: "
-                         f'{str(error).strip().splitlines()[0]}') from error
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        # torch's own advice is to run what the file says, which nobody should.
+        cause = 'it is no file of tensors' if 'weights_only' in cause else cause
+        raise ValueError(f"'{path}' is not a readable file of weights: {cause}. It begins with "
+                         f'{path.read_bytes()[:16]!r}; safetensors, or what torch.save makes of '
+                         'tensors by name, was expected') from error
     if not isinstance(tensors, Mapping) or not tensors:
         raise ValueError(f"'{path}' holds a {type(tensors).__name__}, expected tensors by name")
     return dict(tensors)

@@ -386,7 +386,8 @@ def test_fused_batch_norms_keep_the_activation_and_the_answers(changes, fused):
                                                  r'are 0 to 4: \[5\] do not exist'),
     (dict(model='resnet18', out_indices=(3, 2)), 'give each once, in rising order'),
     (dict(model='resnet18', out_indices=()), r'out_indices=\(\) leaves nothing of resnet18'),
-    (dict(model='resnet18', token_level=4), 'token_level=4 of 4 maps'),
+    (dict(model='resnet18', token_level=4), r'token_level=4 of TimmEncoder, .* 4 maps '
+                                            r'\(out_indices=.*give 0 to 3'),
     (dict(model='resnet18', pyramid=64), 'pyramid=64: resnet18 has maps of several strides by'),
     (dict(model='resnet18', bands=2), 'bands=2: images have red, green and blue first'),
     (dict(model='resnet18', band_rule='copy'), "band_rule='copy' is unknown"),

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from rscc.compat import import_transformers
+from rscc.registry import TOKENIZERS
 from rscc.text.class_names import class_names
 from tools.benchmark.benchmarked_model import load_model, read_plan
 from tools.benchmark.fakes import (
@@ -135,8 +136,8 @@ def test_parts_of_several_published_shapes_get_that_of_their_name():
     fake = replace_pretrained(head, 'vocab.txt')
     assert fake['language_model']['config']['num_hidden_layers'] == 24
     assert fake['language_model']['tune'] == 'lora'
-    assert fake['tokenizer'] == dict(type='WordPieceTokenizer', vocab_file='vocab.txt',
-                                     start='[CLS]', language='en')
+    tokenizer = TOKENIZERS.build(fake['tokenizer'])
+    assert tokenizer.vocab_size == 151665  # so that the logits are as many as Qwen2.5's
     other = dict(language_model=dict(pretrained='uer/gpt2-chinese-cluecorpussmall'))
     assert replace_pretrained(other, '')['language_model']['config']['model_type'] == 'gpt2'
     with pytest.raises(ValueError, match=r"'TransformersBackbone' with pretrained='convnext'.*"
@@ -162,15 +163,10 @@ def test_the_sources_of_weights_are_told_without_folders_of_this_machine():
                                        'RN50:openai']
 
 
-def test_a_tokenizer_file_that_is_not_there_gives_way_to_the_words_of_the_grammar(tmp_path,
-                                                                                  monkeypatch):
-    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+def test_a_tokenizer_file_of_a_dataset_gives_way_to_made_up_tokens():
     node = dict(type='PretrainedTokenizer', tokenizer_file='synth/tokenizer_zh.json', language='zh')
-    fake = replace_pretrained(node, 'vocab.txt')
-    assert fake['type'] == 'WordTokenizer' and fake['language'] == 'zh' and fake['words']
-    (tmp_path / 'synth').mkdir()
-    (tmp_path / 'synth/tokenizer_zh.json').write_text('{}')
-    assert replace_pretrained(node, 'vocab.txt') == node
+    tokenizer = TOKENIZERS.build(replace_pretrained(node, 'vocab.txt'))
+    assert tokenizer.language == 'zh' and tokenizer.vocab_size == 600
 
 
 def test_made_up_prompt_tokens_fill_a_row_and_fit_the_table():
