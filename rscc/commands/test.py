@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         use_amp,
         use_tta,
     )
+    from rscc.engine.distributed import leave_process_group
     from rscc.models.data_preprocessor import normalisation_record
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
@@ -91,3 +92,4 @@ def run(args: argparse.Namespace) -> None:
                normalisation_record(runner.model))
         if args.show_dir:
             finish_pictures(runner, predictions, args.show_dir)
+    leave_process_group()

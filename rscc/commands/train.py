@@ -60,5 +60,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    from rscc.engine.distributed import leave_process_group
     with explained():
         build_runner(cfg).train()
+    leave_process_group()

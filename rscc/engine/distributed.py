@@ -109,6 +109,17 @@ def start_process_group(launcher: str, backend: str | None = None, timeout: floa
     torch.distributed.init_process_group(backend=backend, **limit, **kwargs)
 
 
+def leave_process_group() -> None:
+    """Wait for the other processes, and part from them; alone, do nothing.
+
+    gloo's threads end with the group. One that is still at work when Python shuts down ends the
+    process by a signal, after everything was computed and written.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _export_ranks(launcher: str) -> None:
     """Translate a launcher's variables into torch's."""
     if launcher == 'pytorch':
