@@ -28,7 +28,8 @@ class Part:
         NESTED_OPTIONS: Keyword of the constructor to the class or function whose keywords its dict
             holds, ``dict(decoding=Decoding)``; the check of configs compares names with those.
         CARRIED: Names of buffers that the config determines and checkpoints carry along (a word
-            vocabulary, for instance); checkpoints of other code bases lack them.
+            vocabulary, or the architecture of a published backbone); checkpoints of other code
+            bases lack them.
         PRETRAINED_OPTIONAL: Whether the config alone tells the architecture, so that a model whose
             weights come from a checkpoint is built without reading ``pretrained``.
     """

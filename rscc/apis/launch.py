@@ -132,9 +132,10 @@ def expect_checkpoint(cfg: Config, checkpoint: str) -> None:
     """
     from rscc.models.caption_heads.base import restore_vocabulary
     from rscc.models.pretrained import without_pretrained
-    restore_vocabulary(cfg, read_checkpoint(checkpoint))
+    stored = read_checkpoint(checkpoint)
+    restore_vocabulary(cfg, stored)
     if cfg.get('strict_load', True):
-        without_pretrained(cfg.model)
+        without_pretrained(cfg.model, stored)
 
 
 def set_data_root(folder: str | None) -> None:

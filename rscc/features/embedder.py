@@ -166,7 +166,7 @@ def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
                       'stored features will be those of a random network')
         return encoder
     stored = read_checkpoint(checkpoint)
-    without_pretrained(described)
+    without_pretrained(described, stored)
     encoder = build_encoder(described)
     state = {key.removeprefix('encoder.'): value
              for key, value in stored.get('state_dict', stored).items()

@@ -219,7 +219,7 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     """
     stored = read_checkpoint(checkpoint)
     restore_vocabulary(cfg, stored)
-    without_pretrained(cfg.model)
+    without_pretrained(cfg.model, stored)
     model = _build(cfg)
     report = load_weights(model, stored)
     if not report.exact:

@@ -128,7 +128,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         cfg.merge_from_dict(accepted)
     restore_vocabulary(cfg, stored)
     with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
-        without_pretrained(cfg.model)
+        without_pretrained(cfg.model, stored)
         settle_sources(cfg)
         try:
             built = MODELS.build(cfg.model)

@@ -1,5 +1,7 @@
-"""Published models read through transformers, and fingerprints of weights."""
+"""Published models read through transformers, what of them travels in checkpoints, fingerprints."""
 import hashlib
+import json
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,16 @@ from torch import Tensor, nn
 from rscc import compat
 from rscc.registry import MODELS, Part
 from rscc.utils import check_choice, did_you_mean
+from rscc.utils.forms import check_form
 from rscc.utils.names import group_names
+
+#: Buffer of a part whose checkpoints tell its architecture, which its config may leave to a folder.
+ARCHITECTURE = 'architecture'
+#: Fields of a backbone's configuration that shape no weights, or that follow from others.
+_NO_ARCHITECTURE = {'_name_or_path', 'architectures', 'drop_path_rate', 'dtype', 'id2label',
+                    'label2id', 'out_features', 'out_indices', 'stage_names',
+                    'transformers_version'}
+_PAGE = 4096  # bytes to whose multiple a packed architecture is filled up
 
 
 def make_config(make: Callable[..., Any], fields: Mapping[str, Any], owner: str,
@@ -80,7 +91,7 @@ def load_causal_lm(name_or_path: str, dtype: torch.dtype = torch.float32) -> nn.
 
 
 def load_backbone(name_or_path: str, drop_path_rate: float | None = None) -> nn.Module:
-    """Load the image backbone of a model of transformers: of a segmenter's, the part that sees.
+    """Load the image backbone of a classifier or segmenter of transformers, with all its stages.
 
     Args:
         name_or_path: Hub name, or a folder, of a Mask2Former, MaskFormer or UPerNet segmenter, or
@@ -217,26 +228,82 @@ def weight_differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -
             for title, keys in titled.items() if keys]
 
 
-def without_pretrained(cfg: Any) -> None:
+def without_pretrained(cfg: Any, checkpoint: Mapping[str, Any] | None = None) -> None:
     """Have a model built without reading published weights that a checkpoint will replace.
 
-    Only where the config tells the whole architecture: such classes have a true
-    ``PRETRAINED_OPTIONAL``. BLIP's architecture, for one, stands in the folder of its weights.
+    Only where the architecture is known without them: the config tells it of classes whose
+    ``PRETRAINED_OPTIONAL`` is true, the checkpoint of those that carry ``ARCHITECTURE``. BLIP's,
+    for one, stands in the folder of its weights.
 
     Args:
         cfg: A model's config, edited in place.
+        checkpoint: What will be loaded, with or without its ``state_dict`` level.
+
+    Raises:
+        ValueError: If an architecture in the checkpoint is damaged.
     """
+    state = (checkpoint or {}).get('state_dict', checkpoint or {})
+    _forget_pretrained(cfg, {key.removesuffix(f'.{ARCHITECTURE}'): value for key, value in
+                             state.items() if key.endswith(f'.{ARCHITECTURE}')}, '')
+
+
+def _forget_pretrained(cfg: Any, architectures: Mapping[str, Tensor], place: str) -> None:
+    """Walk down a config; ``place`` is the dotted key of ``cfg``."""
     if isinstance(cfg, Mapping):
-        # Parts that the config describes in full lose the name; all others keep it.
+        # Parts that are described in full lose the name; all others keep it.
         kind = cfg.get('type') if cfg.get('pretrained') else None
         known = MODELS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(known, type) and issubclass(known, Part) and known.PRETRAINED_OPTIONAL:
-            cfg['pretrained'] = None
-        for value in cfg.values():
-            without_pretrained(value)
-    elif isinstance(cfg, list | tuple):
-        for value in cfg:
-            without_pretrained(value)
+        if isinstance(known, type) and issubclass(known, Part):
+            # The place may lack what stands above an encoder: its own config is walked alone, too.
+            stored = next((value for name, value in architectures.items()
+                           if f'.{name}'.endswith(f'.{place}')), None)
+            if known.PRETRAINED_OPTIONAL:
+                cfg['pretrained'] = None
+            elif ARCHITECTURE in known.CARRIED and stored is not None:
+                cfg.update(pretrained=None, config=unpack_architecture(stored))
+    if isinstance(cfg, Mapping | list | tuple):
+        items = cfg.items() if isinstance(cfg, Mapping) else enumerate(cfg)
+        for key, value in items:
+            _forget_pretrained(value, architectures, f'{place}.{key}' if place else str(key))
+
+
+def pack_architecture(backbone: nn.Module) -> Tensor:
+    """Encode the configuration of an image backbone as a uint8 vector for checkpoints.
+
+    Args:
+        backbone: A model of transformers.
+
+    Returns:
+        UTF-8 JSON, filled up with spaces: other releases of transformers tell a few fields more or
+        less, and the weights of one file go into a model only where all shapes are equal.
+    """
+    fields = {key: value for key, value in backbone.config.to_diff_dict().items()
+              if key not in _NO_ARCHITECTURE}
+    text = json.dumps(fields, sort_keys=True).encode()
+    return torch.frombuffer(bytearray(text.ljust(-(-len(text) // _PAGE) * _PAGE)),
+                            dtype=torch.uint8).clone()
+
+
+def unpack_architecture(buffer: Tensor) -> dict[str, Any]:
+    """Decode what ``pack_architecture`` encoded: fields for ``random_backbone``.
+
+    Raises:
+        ValueError: If it holds anything but plain fields; strings name no file, address or model.
+    """
+    where = 'the architecture in the checkpoint'
+    try:
+        fields = json.loads(bytes(buffer.cpu().numpy()).decode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f'{where} is damaged: {error}') from error
+    plain = (None, bool, int, float, str)
+    check_form(fields, {'model_type': str, str: (*plain, [plain])}, where)
+    for name, value in fields.items():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and not re.fullmatch(r'[\w.+ -]*', word):
+                raise ValueError(f"{where} holds '{word}' ({name}), which may name a file or an "
+                                 'address; plain words were expected. Take a checkpoint that you '
+                                 'trust')
+    return fields
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -8,7 +8,9 @@ from rscc.models.pretrained import (
     fingerprint,
     load_backbone,
     make_config,
+    pack_architecture,
     random_backbone,
+    unpack_architecture,
     without_pretrained,
 )
 
@@ -48,7 +50,7 @@ def test_only_parts_whose_config_tells_everything_do_without_their_weights():
         heads=[dict(text=dict(type='CLIPTextEncoder', width=8, pretrained='file.pt'))],
         caption_head=dict(type='BlipCaptionHead', pretrained='name'),
         backbone=dict(type='mmseg.ResNet', depth=18, pretrained='torchvision://resnet18'))
-    without_pretrained(cfg)
+    without_pretrained(cfg, dict(state_dict={}))
     assert cfg['encoder']['pretrained'] is None
     assert cfg['heads'][0]['text'] == dict(type='CLIPTextEncoder', width=8, pretrained=None)
     assert cfg['caption_head']['pretrained'] == 'name'
@@ -137,3 +139,46 @@ def test_random_backbones_check_their_fields():
         random_backbone(SWIN | dict(model_type='swim'))
     with pytest.raises(TypeError, match=r"no 'embed_dims'\. Did you mean 'embed_dim'"):
         random_backbone(SWIN | dict(embed_dims=8))
+
+
+def test_an_architecture_packed_builds_the_same_backbone():
+    backbone = random_backbone(SWIN | dict(window_size=5, qkv_bias=False), 0.3)
+    packed = pack_architecture(backbone)
+    assert packed.numel() == 4096  # of any release's fields
+    fields = unpack_architecture(packed)
+    assert fields['window_size'] == 5 and fields['qkv_bias'] is False
+    assert 'drop_path_rate' not in fields  # an option of its own
+    twin = random_backbone(fields)
+    assert twin.config.window_size == 5 and torch.equal(pack_architecture(twin), packed)
+    twin.load_state_dict(backbone.state_dict())
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('{"model_type": ', 'the architecture in the checkpoint is damaged: '),
+    ('{"embed_dim": 8}', "the architecture in the checkpoint lacks 'model_type'"),
+    ('{"model_type": "swin", "depths": [{}]}', r'depths.* was expected'),
+    ('{"model_type": "swin", "hidden_act": "https://x.y/z"}',
+     r"holds 'https://x\.y/z' \(hidden_act\), which may name a file or an address"),
+])
+def test_an_architecture_holds_plain_fields_only(text, message):
+    with pytest.raises(ValueError, match=message):
+        unpack_architecture(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
+
+
+def test_backbones_lose_the_name_where_the_checkpoint_tells_their_architecture():
+    packed = pack_architecture(random_backbone(SWIN))
+    def config():
+        return dict(encoder=dict(type='BackboneEncoder', backbone=dict(
+            type='TransformersBackbone', pretrained='some/swin')))
+    cfg = config()
+    without_pretrained(cfg, {'state_dict': {'encoder.backbone.architecture': packed}})
+    assert cfg['encoder']['backbone'] == dict(
+        type='TransformersBackbone', pretrained=None, config=unpack_architecture(packed))
+    # An encoder's config alone, against the names of the whole model.
+    alone = config()['encoder']
+    without_pretrained(alone, {'module.encoder.backbone.architecture': packed})
+    assert alone == cfg['encoder']
+    for other in ({}, {'teacher.architecture': packed}, None):
+        kept = config()
+        without_pretrained(kept, other)
+        assert kept == config()

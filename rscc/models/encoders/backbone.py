@@ -1,6 +1,6 @@
 """Encoders made of any backbone that returns feature maps: MMSegmentation's, or of transformers."""
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from rscc.models.contracts import PROBE_SIDE, FeatureSpec, probe_backbone, probed_strides
 from rscc.models.encoders.base import FrameEncoder, map_to_tokens, number_layers, token_projection
 from rscc.models.positions import check_position_width
-from rscc.models.pretrained import load_backbone, random_backbone
+from rscc.models.pretrained import (
+    ARCHITECTURE,
+    load_backbone,
+    pack_architecture,
+    random_backbone,
+)
 from rscc.registry import MODELS, Part
 from rscc.structures import FrameFeatures
 from rscc.utils import did_you_mean
@@ -167,7 +172,8 @@ class TransformersBackbone(Part, nn.Module):
 
     Of a segmenter (Mask2Former, MaskFormer, UPerNet) it is the part that sees the image: BTC (see
     ``configs/btc_swin_b_levircd.py``) starts from the Swin of a Mask2Former that knows the
-    Cityscapes. Returns the map of every stage.
+    Cityscapes. Returns the map of every stage. Checkpoints tell the architecture, so that testing
+    and inference of a trained model need neither the hub nor the folder.
 
     Args:
         pretrained: Hub name, or a folder, of a model; see ``load_backbone``. None for random
@@ -175,7 +181,12 @@ class TransformersBackbone(Part, nn.Module):
         config: Fields of the backbone's configuration, ``model_type`` among them, for random
             weights: ``dict(model_type='swin', embed_dim=96)``.
         drop_path_rate: Stochastic depth; None keeps the model's own.
+
+    Attributes:
+        architecture: Configuration of the model, packed; see ``pack_architecture``.
     """
+
+    CARRIED: ClassVar[tuple[str, ...]] = (ARCHITECTURE, )
 
     def __init__(self, pretrained: str | None = None, config: Mapping | None = None,
                  drop_path_rate: float | None = None) -> None:
@@ -188,9 +199,15 @@ class TransformersBackbone(Part, nn.Module):
             self.model = load_backbone(pretrained, drop_path_rate)
         else:
             self.model = random_backbone(config, drop_path_rate)
+        self.register_buffer(ARCHITECTURE, pack_architecture(self.model))
         # Swin's last norm is for a classifier: no map passes it, and no gradient would reach it.
         if hasattr(self.model, 'swin'):
             self.model.swin.layernorm.requires_grad_(False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+        """Take weights from files that do not tell the architecture, of other code bases."""
+        state_dict.setdefault(prefix + ARCHITECTURE, self.architecture)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return maps (M, C_i, h_i, w_i), fine to coarse, of images (M, 3, H, W)."""

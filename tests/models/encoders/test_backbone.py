@@ -1,7 +1,14 @@
-import pytest
-import torch
-from testers import EncoderTester, build_interpreter
+import shutil
 
+import pytest
+import tiny_models
+import torch
+from mmengine.config import Config
+from testers import EncoderTester, build_interpreter, data_samples
+
+from rscc import compat
+from rscc.apis.launch import expect_checkpoint
+from rscc.inference.loading import load_model
 from rscc.models.encoders.backbone import BackboneEncoder
 from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
@@ -138,3 +145,50 @@ class TestTransformersBackbone(EncoderTester):
         for options in ({}, dict(pretrained='x', config=dict(model_type='swin'))):
             with pytest.raises(ValueError, match=r'TransformersBackbone takes .* give one of the'):
                 MODELS.build(dict(type='TransformersBackbone', **options))
+
+
+@pytest.fixture
+def swin(tmp_path):
+    """A folder with a Swin classifier in miniature."""
+    kind = compat.import_transformers('models.swin')
+    torch.manual_seed(0)
+    kind.SwinForImageClassification(kind.SwinConfig(
+        embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], window_size=4,
+        drop_path_rate=0.3)).save_pretrained(tmp_path / 'swin')
+    return tmp_path / 'swin'
+
+
+def detector(swin, **options):
+    return dict(type='ChangeInterpreter', fusion=dict(type='MapFusion', kind='signed'),
+                encoder=dict(type='BackboneEncoder', backbone=dict(
+                    type='TransformersBackbone', pretrained=str(swin), **options)),
+                change_head=tiny_models.FPN | dict(in_channels=[8, 16, 32, 64]))
+
+
+def test_a_checkpoint_answers_without_the_weights_that_it_started_from(swin, tmp_path):
+    file = tiny_models.save(tmp_path / 'trained.pth', detector(swin, drop_path_rate=0.1))
+    frames = torch.randint(0, 256, (2, 3, 70, 64), dtype=torch.uint8)
+    with_source = load_model(None, file, torch.device('cpu')).model
+    shutil.rmtree(swin)
+    answers = [model.test_step(dict(inputs=[frames], data_samples=data_samples(1)))[0]
+               for model in (with_source, load_model(None, file, torch.device('cpu')).model)]
+    assert torch.equal(*(answer.pred_sem_seg.data for answer in answers))
+    with pytest.raises(OSError, match='swin'):
+        MODELS.build(detector(swin))
+
+
+def test_tests_of_a_config_need_no_weights_beside_the_checkpoint(swin, tmp_path):
+    file = tiny_models.save(tmp_path / 'trained.pth', detector(swin))
+    cfg = Config(dict(model=detector('no/such-model')))
+    expect_checkpoint(cfg, str(file))
+    assert cfg.model.encoder.backbone.pretrained is None
+    assert cfg.model.encoder.backbone.config.window_size == 4
+    MODELS.build(cfg.model).load_state_dict(torch.load(file)['state_dict'])
+
+
+def test_weights_without_the_architecture_load_all_the_same(swin):
+    encoder = build_encoder(detector(swin)['encoder'])
+    state = {name: value for name, value in encoder.state_dict().items()
+             if name != 'backbone.architecture'}
+    assert len(state) == len(encoder.state_dict()) - 1
+    encoder.load_state_dict(state)
