@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rscc import compat
+from rscc.models.contracts import Normalisation
 from rscc.registry import MODELS, Part
 from rscc.utils import check_choice, did_you_mean
 from rscc.utils.forms import check_form
@@ -145,6 +146,32 @@ def random_backbone(fields: Mapping[str, Any], drop_path_rate: float | None = No
     check_choice('model_type', kind, sorted(known))
     config = make_config(partial(auto.AutoConfig.for_model, kind), fields, 'config of a backbone')
     return auto.AutoBackbone.from_config(_all_stages(config, drop_path_rate))
+
+
+def image_statistics(name_or_path: str) -> Normalisation | None:
+    """Return how the images of a published model are normalised, as its folder tells.
+
+    Args:
+        name_or_path: Hub name of the model, or a folder with its ``preprocessor_config.json``.
+
+    Returns:
+        Mean and standard deviation of every band; None where there is no such file, or images are
+        not standardised on the 0-1 scale.
+    """
+    reader = compat.import_transformers('image_processing_base').ImageProcessingMixin
+    try:
+        told, _ = reader.get_image_processor_dict(name_or_path)
+    except OSError:  # no such file, or none within reach
+        return None
+    check_form(told, {'image_mean?': ([float], None), 'image_std?': ([float], None)},
+               f"preprocessor_config.json of '{name_or_path}'")
+    mean, std = told.get('image_mean') or [], told.get('image_std') or []
+    usable = len(mean) == len(std) > 0 and all(0 <= value <= 1 for value in mean + std)
+    if not usable or not told.get('do_normalize', True):
+        return None
+    folder = Path(name_or_path).expanduser()
+    source = folder.resolve().name if folder.is_dir() else name_or_path
+    return Normalisation(tuple(mean), tuple(std), source)
 
 
 def _all_stages(config: Any, drop_path_rate: float | None) -> Any:

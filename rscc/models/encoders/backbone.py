@@ -6,11 +6,18 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from rscc.models.contracts import PROBE_SIDE, FeatureSpec, probe_backbone, probed_strides
+from rscc.models.contracts import (
+    PROBE_SIDE,
+    FeatureSpec,
+    Normalisation,
+    probe_backbone,
+    probed_strides,
+)
 from rscc.models.encoders.base import FrameEncoder, map_to_tokens, number_layers, token_projection
 from rscc.models.positions import check_position_width
 from rscc.models.pretrained import (
     ARCHITECTURE,
+    image_statistics,
     load_backbone,
     pack_architecture,
     random_backbone,
@@ -88,6 +95,21 @@ class BackboneEncoder(FrameEncoder):
             name, maps=widths, strides=strides, tokens=width, pooled=width,
             token_stride=None if self.pool_tokens else strides[self.token_level], placed=True)
 
+    def normalisation(self) -> Normalisation | None:
+        """Return ImageNet's statistics for weights of torchvision, else what the backbone tells.
+
+        Weights of other origin (``open-mmlab://...``, files) were trained in more than one way, and
+        nothing beside them says which.
+        """
+        if isinstance(self.backbone, TransformersBackbone):
+            return self.backbone.normalisation
+        # MMEngine's classes hold one initialisation, a list of several, or none.
+        told = getattr(self.backbone, 'init_cfg', None) or []
+        sources = [str(one.get('checkpoint')) for one in ([told] if isinstance(told, Mapping)
+                                                          else told)]
+        source = next((name for name in sources if name.startswith('torchvision://')), None)
+        return None if source is None else Normalisation(*_IMAGENET, source)
+
     def _probe(self) -> tuple[Any | None, int]:
         """Return what the backbone makes of a small image, or None, and the side of that image.
 
@@ -132,6 +154,8 @@ class BackboneEncoder(FrameEncoder):
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
 
 
+#: Mean and standard deviation of red, green and blue, for all weights of torchvision.
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: What to do where MMSegmentation's wrapper of timm models is not enough.
 _TIMM_ADVICE = ("Use encoder=dict(type='TimmEncoder', model=NAME), which takes images of any size, "
                 'counts channels itself and pyramids plain transformers')
@@ -184,6 +208,7 @@ class TransformersBackbone(Part, nn.Module):
 
     Attributes:
         architecture: Configuration of the model, packed; see ``pack_architecture``.
+        normalisation: How the published model was trained to see images; None where nobody knows.
     """
 
     CARRIED: ClassVar[tuple[str, ...]] = (ARCHITECTURE, )
@@ -197,8 +222,10 @@ class TransformersBackbone(Part, nn.Module):
                              'of the two')
         if config is None:
             self.model = load_backbone(pretrained, drop_path_rate)
+            self.normalisation = image_statistics(pretrained)
         else:
             self.model = random_backbone(config, drop_path_rate)
+            self.normalisation = None
         self.register_buffer(ARCHITECTURE, pack_architecture(self.model))
         # Swin's last norm is for a classifier: no map passes it, and no gradient would reach it.
         if hasattr(self.model, 'swin'):

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from testers import EncoderTester, build_interpreter, data_samples
 from rscc import compat
 from rscc.apis.launch import expect_checkpoint
 from rscc.inference.loading import load_model
+from rscc.models.contracts import Normalisation
 from rscc.models.encoders.backbone import BackboneEncoder
 from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
@@ -192,3 +194,41 @@ def test_weights_without_the_architecture_load_all_the_same(swin):
              if name != 'backbone.architecture'}
     assert len(state) == len(encoder.state_dict()) - 1
     encoder.load_state_dict(state)
+
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 'torchvision://resnet18')
+
+
+@pytest.mark.parametrize(('origin', 'expected'), [
+    (dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')), IMAGENET),
+    (dict(pretrained='torchvision://resnet18'), IMAGENET),
+    (dict(pretrained='open-mmlab://resnet18_v1c'), None),
+    (dict(init_cfg=dict(type='Pretrained', checkpoint='ours.pth')), None), ({}, None)])
+def test_weights_of_torchvision_tell_their_statistics(origin, expected):
+    encoder = build_encoder(RESNET | origin)
+    assert encoder.normalisation() == expected
+    model = MODELS.build(dict(
+        type='ChangeInterpreter', encoder=RESNET | origin, fusion=dict(type='MapFusion'),
+        change_head=tiny_models.FPN | dict(in_channels=[4, 8, 16, 32])))
+    assert model.data_preprocessor.normalisation.source == (
+        'torchvision://resnet18' if expected else 'the default')
+
+
+@pytest.mark.parametrize(('told', 'known'), [
+    (dict(image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.4]), True),
+    (dict(image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.4], do_normalize=False), False),
+    (dict(image_mean=[124, 116, 104], image_std=[58, 57, 57]), False),  # not from 0 to 1
+    (dict(image_mean=None), False), ({}, False), (None, False)])
+def test_statistics_are_read_beside_the_weights(swin, told, known):
+    if told is not None:
+        (swin / 'preprocessor_config.json').write_text(json.dumps(told), encoding='utf-8')
+    encoder = build_encoder(detector(swin)['encoder'])
+    assert encoder.normalisation() == (Normalisation(
+        (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 'swin') if known else None)
+
+
+def test_damaged_statistics_are_an_error(swin):
+    (swin / 'preprocessor_config.json').write_text('{"image_mean": "grey"}', encoding='utf-8')
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json of '.*swin': image_mean is a "
+                       'string'):
+        build_encoder(detector(swin)['encoder'])
