@@ -2,6 +2,7 @@
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from rscc.datasets.base import ChangeDataset
 from rscc.engine.checkpoint import load_weights, read_checkpoint
 from rscc.inference.preparation import image_pipeline, image_steps, tested_dataset
-from rscc.models.data_preprocessor import ChangeDataPreprocessor
+from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.pretrained import fingerprint, without_pretrained
 from rscc.registry import DATASETS, MODELS
@@ -63,15 +64,15 @@ class EncoderEmbedder(nn.Module):
                              f"{described and described['type']!r}: give the config with the "
                              'encoder that reads images')
         with DefaultScope.overwrite_default_scope('rscc'):
-            self.encoder = _encoder(cfg, checkpoint)
+            stored = None if checkpoint is None else read_checkpoint(checkpoint)
+            self.encoder = _encoder(cfg, stored, checkpoint)
             preprocessor = cfg.model.get('data_preprocessor') or dict(type='ChangeDataPreprocessor')
-            self.preprocessor = MODELS.build(preprocessor).to(device)
+            self.data_preprocessor = MODELS.build(preprocessor).to(device)
             self.read = ImageReader(*image_pipeline(cfg))
-        own = isinstance(self.preprocessor, ChangeDataPreprocessor)
-        if own and self.preprocessor.channels_last:
-            self.encoder.to(memory_format=torch.channels_last)
-        _say_what_does_not_learn(self.encoder, cfg)
         preparation = dict(pipeline=_plain(image_steps(cfg)), preprocessor=_plain(preprocessor))
+        if isinstance(self.data_preprocessor, ChangeDataPreprocessor):
+            preparation['preprocessor'] |= self._prepare_images(stored)
+        _say_what_does_not_learn(self.encoder, cfg)
         self.facts = dict(
             model=_name(described), encoder=_digest(_without_origins(described), preparation),
             weights=fingerprint(self.encoder), config=_without_origins(described),
@@ -79,6 +80,23 @@ class EncoderEmbedder(nn.Module):
         self.device = torch.device(device)
         self.to(self.device).requires_grad_(False).eval()
         self._probe(str(first_image))
+
+    def _prepare_images(self, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Have images prepared as in training; return the statistics that the config does not tell.
+
+        Args:
+            stored: The checkpoint, if there is one.
+        """
+        preprocessor = self.data_preprocessor
+        preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
+        preprocessor.size_divisor = math.lcm(preprocessor.size_divisor, self.encoder.size_divisor)
+        restore_normalisation(self, stored or {})
+        if preprocessor.channels_last:
+            self.encoder.to(memory_format=torch.channels_last)
+        # Old files, made before encoders told theirs, keep their digest where nothing is told.
+        found = preprocessor.normalisation
+        told = not preprocessor.configured and found.source != 'the default'
+        return dict(mean=list(found.mean), std=list(found.std)) if told else {}
 
     def _probe(self, image: str) -> None:
         """Encode one image, to know what all of them will be like."""
@@ -106,7 +124,7 @@ class EncoderEmbedder(nn.Module):
 
     @torch.no_grad()
     def _encode(self, prepared: Tensor) -> Any:
-        batch = self.preprocessor(dict(inputs=list(prepared[:, None])))
+        batch = self.data_preprocessor(dict(inputs=list(prepared[:, None])))
         return self.encoder(batch['inputs'])
 
 
@@ -155,17 +173,17 @@ def images_dataset(cfg: Config) -> ChangeDataset:
     return dataset
 
 
-def _encoder(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
-    """Build the encoder with the checkpoint's weights, or those that its config names."""
+def _encoder(cfg: Config, stored: Mapping[str, Any] | None, checkpoint: str | Path | None
+             ) -> nn.Module:
+    """Build the encoder with the weights of a checkpoint, read from ``checkpoint``, or its own."""
     described = Config(dict(encoder=cfg.model.encoder)).encoder
-    if checkpoint is None:
+    if stored is None:
         encoder = build_encoder(described)
         _initialise(encoder)
         if not _names_weights(described):
             warn_once('no checkpoint is given and the config names no weights for its encoder: the '
                       'stored features will be those of a random network')
         return encoder
-    stored = read_checkpoint(checkpoint)
     without_pretrained(described, stored)
     encoder = build_encoder(described)
     state = {key.removeprefix('encoder.'): value

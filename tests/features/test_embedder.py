@@ -14,7 +14,9 @@ from rscc.features import embedder
 from rscc.features.embedder import EncoderEmbedder, images_dataset
 from rscc.features.extraction import extract, how_to_use, images_of
 from rscc.inference.preparation import BatchOptions
-from rscc.registry import DATASETS
+from rscc.models.contracts import Normalisation
+from rscc.models.encoders.backbone import BackboneEncoder
+from rscc.registry import DATASETS, MODELS
 
 GRID = (2, 3)
 ENCODER = dict(TINY_INTERPRETER['encoder'], pool_tokens=GRID)
@@ -217,3 +219,35 @@ def test_the_lines_for_a_config_work_as_they_stand(cfg, checkpoint):
     stored = batch_of(cfg, features=names['features'], pipeline=[dict(type='PackChangeInputs')])
     assert stored['inputs'][0].shape == (2, 7, 16)
     assert embedder.facts['weights'] in lines[0]
+
+
+class Told(BackboneEncoder):
+    """An encoder whose weights tell how they were trained to see images."""
+    size_divisor = 48
+
+    def normalisation(self):
+        return Normalisation((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'weights')
+
+
+@pytest.fixture
+def told(cfg, monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'Told', Told)
+    cfg.model.encoder.type = 'Told'
+    return cfg
+
+
+def test_images_are_normalised_as_the_weights_were_trained(told, cfg):
+    embedder, _, file = embed(told)
+    assert embedder.data_preprocessor.normalisation.source == 'weights'
+    assert embedder.data_preprocessor.size_divisor == 48
+    assert read_index(file)['preprocessing']['preprocessor']['mean'] == [0.1, 0.2, 0.3]
+    cfg.model.data_preprocessor = dict(type='ChangeDataPreprocessor', mean=[.5] * 3, std=[.5] * 3)
+    with pytest.raises(ValueError, match='made with other settings: encoder is '):
+        embed(cfg)  # the config's statistics come before those of the weights
+
+
+def test_statistics_of_a_checkpoint_come_before_those_of_the_weights(told, checkpoint):
+    trained = dict(mean=[0.3, 0.2, 0.1], std=[0.6, 0.5, 0.4], source='other weights')
+    torch.save(torch.load(checkpoint) | dict(meta=dict(normalisation=trained)), checkpoint)
+    embedder, _, _ = embed(told, checkpoint)
+    assert embedder.data_preprocessor.normalisation.as_dict() == trained
