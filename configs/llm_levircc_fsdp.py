@@ -2,7 +2,7 @@
 
     export RSCC_LLM=Qwen/Qwen2.5-7B
     bash tools/dist_train.sh configs/llm_levircc_fsdp.py 4
-    python tools/test.py configs/llm_levircc.py work_dirs/llm_levircc_fsdp/epoch_10.pth
+    python tools/test.py configs/llm_levircc_fsdp.py work_dirs/llm_levircc_fsdp/epoch_10.pth
 
 Untried on GPUs: only a tiny model on two CPU processes was.
 """

@@ -207,10 +207,23 @@ def add_hook(cfg: Config, hook: dict[str, Any]) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner: ours, or the config's ``runner_type``."""
+    """Build the runner: ours, or the config's ``runner_type``.
+
+    Raises:
+        ValueError: If the config has a ``strategy`` and a runner that does not read it.
+    """
     keep_freed_memory()
     kind = cfg.get('runner_type')
+    if cfg.get('strategy') and not kind:
+        raise ValueError("the config has a strategy, which runner_type='FlexibleRunner' alone "
+                         'follows: set both, or leave strategy out')
     return (RUNNERS.get(kind) if kind else Runner).from_cfg(cfg)
+
+
+def unsplit(cfg: Config) -> None:
+    """Have the model of a config that splits it for training tested whole, by the usual runner."""
+    if cfg.get('strategy'):
+        cfg.strategy = cfg.runner_type = None
 
 
 #: Mirrored and turned by quarters: the views of an image from above are all alike.

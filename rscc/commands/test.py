@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> None:
         finish,
         finish_pictures,
         load_config,
+        unsplit,
         use_amp,
         use_tta,
     )
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         draw_predictions(cfg, args.show_dir, args.probabilities)
     if predictions:
         dump_predictions(cfg, predictions, args.checkpoint)
+    unsplit(cfg)
     cfg.load_from, cfg.resume = args.checkpoint, False
     with explained():
         runner = build_runner(cfg)

@@ -8,7 +8,7 @@ run of several processes: ``bash tools/dist_train.sh CONFIG N``.
 All processes must call the layers of a split model equally often, for each call gathers the parts
 of a layer. Training does; a search, which ends where a sentence ends, does not. So these runs
 neither validate nor test: their checkpoints are whole, and ``tools/test.py`` reads them with the
-config of a single process.
+same config.
 """
 from contextlib import nullcontext
 from typing import Any, NoReturn
@@ -95,7 +95,7 @@ class FlexibleRunner(_FlexibleRunner):
 
     def val(self) -> NoReturn:
         """Refuse to validate."""
-        raise ValueError(_ALONE + 'run tools/test.py with the config without strategy')
+        raise ValueError(_ALONE + 'run tools/test.py on its checkpoint')
 
     test = val
 

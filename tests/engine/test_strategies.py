@@ -83,7 +83,7 @@ def test_a_split_model_trains_on_two_processes_and_is_tested_whole(repo, tmp_pat
         name: value.shape for name, value in model.state_dict().items()}
     moved = [name for name in written if 'lora_B' in name and state[name].abs().sum() > 0]
     assert moved, 'no adapter was trained'
-    said = run(repo, tmp_path, sys.executable, 'tools/test.py', str(whole),
+    said = run(repo, tmp_path, sys.executable, 'tools/test.py', str(split),
                str(tmp_path / 'run/epoch_1.pth'), '--work-dir', str(tmp_path / 'test'))
     assert 'captions (x100)' in said
 
@@ -91,6 +91,7 @@ def test_a_split_model_trains_on_two_processes_and_is_tested_whole(repo, tmp_pat
 @pytest.mark.parametrize('extra, processes, message', [
     (SPLIT, None, r"strategy 'FSDPStrategy' spreads a model over several processes"),
     (SPLIT.replace("strategy = dict(type='FSDPStrategy')", ''), None, 'needs a strategy: set'),
+    (SPLIT.replace("runner_type = 'FlexibleRunner'", ''), None, "FlexibleRunner' alone follows"),
     (SPLIT.replace('FSDPStrategy', 'FSDPStrtegy'), None, "mean 'FSDPStrategy'"),
     (SPLIT.replace('FSDP', 'DeepSpeed'), '1', "needs 'deepspeed', which compiles"),
 ])
