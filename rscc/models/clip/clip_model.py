@@ -220,7 +220,7 @@ class CLIPEmbedder(nn.Module):
         self.transform = loaded.transform
         self.encoder = _encoder_of(loaded)
         # Patches of the ViT, or places of the ResNet's last stage, in the square that it sees.
-        stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.size_divisor
+        stride = 32 if isinstance(self.encoder, CLIPResNet) else self.encoder.divisor
         self.token_grid = (loaded.image_size // stride,) * 2
         self.facts = dict(
             model=model or loaded.description.split(' (')[0], architecture=loaded.description,

@@ -47,7 +47,6 @@ class CLIPResNet(FrameEncoder):
     """
 
     PRETRAINED_OPTIONAL: ClassVar[bool] = True
-    size_divisor = _STRIDES[-1]
 
     def __init__(self, layers: Sequence[int] = (3, 4, 6, 3), width: int = 64, heads: int = 32,
                  output_dim: int = 1024, input_resolution: int = 512,
@@ -171,7 +170,7 @@ class CLIPViT(FrameEncoder):
             quick_gelu, image_size=input_resolution, patch_size=patch_size, width=width,
             layers=layers, heads=heads, output_dim=output_dim)
         self.pyramid = build_pyramid(width, patch_size) if pyramid else None
-        self.size_divisor = pyramid_divisor(patch_size) if pyramid else patch_size
+        self.divisor = pyramid_divisor(patch_size) if pyramid else patch_size
         self.width, self.patch_size, self.embed_dims = width, patch_size, output_dim
         self.out_indices = tuple(out_indices)
         self.double_class_embedding = double_class_embedding
@@ -215,7 +214,7 @@ class CLIPViT(FrameEncoder):
         Raises:
             ValueError: If a side of the images does not suit patches or pyramid.
         """
-        check_image_size(images, self.size_divisor, 'CLIPViT')
+        check_image_size(images, self.divisor, 'CLIPViT')
         # Blocks over tokens (M, 1 + h*w, width); some leave their patches as maps (M, width, h, w).
         tokens, grid = self._embed(images)
         taps = {}

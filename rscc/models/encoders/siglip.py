@@ -70,7 +70,7 @@ class SiglipViT(FrameEncoder):
             hidden_size=width, intermediate_size=mlp_width or 4 * width, num_hidden_layers=layers,
             num_attention_heads=heads, image_size=input_resolution, patch_size=patch_size))
         self.pyramid = build_pyramid(width, patch_size) if pyramid else None
-        self.size_divisor = pyramid_divisor(patch_size) if pyramid else patch_size
+        self.divisor = pyramid_divisor(patch_size) if pyramid else patch_size
         self.width, self.patch_size, self.out_indices = width, patch_size, tuple(out_indices)
         self.checkpointing, self.dates_apart = checkpointing, dates_apart
         self.facts = None
@@ -102,7 +102,7 @@ class SiglipViT(FrameEncoder):
         Raises:
             ValueError: If a side of the images does not suit patches or pyramid.
         """
-        check_image_size(images, self.size_divisor, 'SiglipViT')
+        check_image_size(images, self.divisor, 'SiglipViT')
         # Patches with their positions (M, h*w, width), through the blocks; some leave maps.
         grid = tuple(side // self.patch_size for side in images.shape[-2:])
         tokens = self.visual.embeddings(images, interpolate_pos_encoding=True)

@@ -286,7 +286,7 @@ def test_a_pyramid_over_other_patches_comes_as_near_to_strides_4_to_32_as_doubli
         patch, strides, divisor):
     encoder = build(patch_size=patch, input_resolution=4 * patch).eval()
     given, side = encoder.gives(), 2 * divisor
-    assert given.strides == strides and encoder.size_divisor == divisor
+    assert given.strides == strides and encoder.divisor == divisor
     maps = encoder.encode(torch.randn(1, 3, side, side)).maps
     assert [level.shape[-1] for level in maps] == [side / stride for stride in strides]
     with pytest.raises(ValueError, match=f'set size_divisor={divisor}'):
