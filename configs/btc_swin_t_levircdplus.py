@@ -5,8 +5,5 @@ _base_ = [
     './_base_/schedules/btc_100e.py',
     './_base_/runtime.py',
 ]
-train_dataloader = dict(
-    batch_size=32,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(pipeline={{_base_.btc_pipeline}}))
-default_hooks = dict(checkpoint=dict(interval=5, save_best='change/F1_changed'))
+train_dataloader = {{_base_.btc_loader}}
+default_hooks = {{_base_.btc_hooks}}

@@ -9,7 +9,6 @@ model = dict(
         type='ChangeDataPreprocessor',
         mean=(0.485, 0.456, 0.406),  # ImageNet's, as published
         std=(0.229, 0.224, 0.225),
-        size_divisor=32,
         channels_last=True),
     encoder=dict(
         type='BackboneEncoder',

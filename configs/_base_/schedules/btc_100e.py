@@ -1,5 +1,5 @@
 """BTC's recipe: few augmentations, AdamW for 100 epochs, cosine to a thousandth of the rate."""
-# A config hands it to its dataset: train_dataloader.dataset.pipeline={{_base_.btc_pipeline}}.
+# A config merges them into its dataset and runtime: train_dataloader = {{_base_.btc_loader}}.
 btc_pipeline = [
     dict(type='LoadFrames'),
     dict(type='LoadChangeMask'),
@@ -9,6 +9,11 @@ btc_pipeline = [
     dict(type='FramesRandomRotate', max_angle=90, prob=0.3, captions='drop'),
     dict(type='PackChangeInputs')
 ]
+btc_loader = dict(
+    batch_size=32,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(pipeline=btc_pipeline))
+btc_hooks = dict(checkpoint=dict(interval=5, save_best='change/F1_changed'))
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -149,6 +149,20 @@ class TestTransformersBackbone(EncoderTester):
                 MODELS.build(dict(type='TransformersBackbone', **options))
 
 
+@torch.no_grad()
+def test_a_swin_takes_images_of_any_size_and_the_map_is_theirs():
+    head = dict(type='mmseg.UPerHead', in_channels='auto', in_index=[0, 1, 2, 3], channels=8,
+                num_classes=2, out_channels=1, threshold=0.5, norm_cfg=dict(type='BN'),
+                loss_decode=dict(type='rscc.DiceLoss'))
+    model = MODELS.build(dict(type='ChangeInterpreter', encoder=TestTransformersBackbone.cfg,
+                              fusion=dict(type='MapFusion', kind='signed'), change_head=head))
+    frames = torch.randint(0, 256, (2, 3, 75, 53), dtype=torch.uint8)
+    (answer, ) = model.eval().test_step(dict(inputs=[frames], data_samples=data_samples(
+        1, size=(75, 53))))
+    assert model.data_preprocessor.size_divisor == 1
+    assert answer.pred_sem_seg.data.shape == (1, 75, 53)
+
+
 @pytest.fixture
 def swin(tmp_path):
     """A folder with a Swin classifier in miniature."""
