@@ -7,6 +7,7 @@ bands, compared with it as a whole, and loaded, or refused with a list of what d
 """
 import hashlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rscc import compat
 from rscc.models.pretrained import weight_differences
 from rscc.utils import check_choice, did_you_mean, require
 from rscc.utils.imports import EXTRAS
+from rscc.utils.logging import warn_once
 
 BAND_RULES = ('repeat', 'mean', 'new')
 
@@ -168,6 +170,8 @@ def read_weights(pretrained: bool | str, name: str, model: nn.Module) -> Weights
     if pretrained.startswith('package:'):
         package = find_package(pretrained)
         _check_architecture(pretrained, package.model, name)
+        warn_once(f"weights '{pretrained}': licence {package.licence}, trained on images of "
+                  f'{package.side} x {package.side} px', logging.INFO)
         return Weights(pretrained, read_package(package, model), package.mean, package.std)
     if pretrained.startswith('hf-hub:'):
         return _published(pretrained, name)

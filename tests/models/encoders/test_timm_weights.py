@@ -35,6 +35,15 @@ def images(*size):
 # ---- packages ------------------------------------------------------------------------------------
 
 
+def test_the_log_tells_licence_and_image_size_of_packaged_weights(monkeypatch):
+    installed('efficientnet-lite0')
+    said = []
+    monkeypatch.setattr(timm_weights, 'warn_once', lambda *message: said.append(message))
+    encoder(model='tf_efficientnet_lite0', pretrained='package:efficientnet-lite0')
+    assert said == [("weights 'package:efficientnet-lite0': licence Apache-2.0, trained on images "
+                     'of 224 x 224 px', 20)]
+
+
 def installed(name):
     module = pytest.importorskip(PACKAGES[name].module)
     return Path(module.__file__).parent / PACKAGES[name].file
