@@ -123,3 +123,11 @@ def test_full_git_rsclip_texts_have_the_names_and_shapes_of_transformers():
             num_attention_heads=16)).state_dict()
     assert {key: value.shape for key, value in ours.items()} == {
         key: value.shape for key, value in theirs.items()}
+
+
+def test_the_inner_width_of_the_texts_blocks_is_told_or_four_times_their_width(published):
+    options = options_of(published[0])
+    options.pop('mlp_width', None)
+    widths = [MODELS.build(options | told).text.encoder.layers[0].mlp.fc1.out_features
+              for told in ({}, dict(mlp_width=40))]
+    assert widths == [4 * options['width'], 40]

@@ -126,3 +126,9 @@ def test_full_git_rsclip_has_the_names_and_shapes_of_transformers(options, field
         theirs = library.SiglipVisionModel(library.SiglipVisionConfig(**fields)).state_dict()
     assert {key: value.shape for key, value in ours.items()} == {
         key: value.shape for key, value in theirs.items()}
+
+
+def test_the_inner_width_of_the_blocks_is_told_or_four_times_their_width():
+    widths = [build(**options).visual.encoder.layers[0].mlp.fc1.out_features
+              for options in ({}, dict(mlp_width=40))]
+    assert widths == [128, 40]

@@ -454,3 +454,31 @@ def test_a_checkpoint_is_loaded_without_the_weights_that_it_started_from(tmp_pat
     assert found == wanted and found.mean == (0.5, ) * 4
     for name, value in trained.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
+
+
+# ---- options that change how, and not what, is computed ------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('family', 'channels_last', 'expected'), [
+    ('lite', None, True), ('lite', False, False), ('dinov3', None, False), ('dinov3', True, True)])
+def test_the_memory_format_is_chosen_by_kind_unless_it_is_told(family, channels_last, expected):
+    made = encoder(family, channels_last=channels_last)
+    filters = next(value for value in made.model.parameters() if value.ndim == 4)
+    assert filters.is_contiguous(memory_format=torch.channels_last) == expected
+    plain = encoder(family, channels_last=not expected)
+    for one, other in zip(made.encode(images(64, 64)).maps, plain.encode(images(64, 64)).maps,
+                          strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_dates_that_are_encoded_apart_have_statistics_of_their_own():
+    # Dates of other brightness: together their batch norms see both, apart each its own.
+    frames = torch.stack([images(64, 64), 3 * images(64, 64) + 2], 1)
+    apart = encoder('resnet', dates_apart=True).train()
+    single = encoder('resnet').train()
+    together = encoder('resnet').train()
+    first = apart(frames).maps[0][:, 0]
+    torch.testing.assert_close(first, single(frames[:, :1]).maps[0][:, 0])
+    assert not torch.allclose(first, together(frames).maps[0][:, 0], atol=1e-2)
