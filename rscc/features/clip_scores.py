@@ -120,7 +120,7 @@ def activations_to_try(model: str | None, pretrained: str, quick_gelu: bool | No
 
 
 def labelled_images(root: str) -> dict[str, list[str]]:
-    """Find the images of a folder that has one folder a class.
+    """Find the images below a folder that has a subfolder for every class.
 
     Args:
         root: Such as that of AID or NWPU-RESISC45: ``BareLand/``, ``baseball_diamond/``.

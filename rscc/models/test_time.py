@@ -89,9 +89,9 @@ def slide(logits_of: Callable[[Tensor, list[int]], Tensor], inputs: Tensor, opti
     """Average the logits of overlapping windows; windows of all samples share batches.
 
     Args:
-        logits_of: From windows (M, T, 3, h, w) and the number of the sample of each to logits
+        logits_of: From windows (M, T, B, h, w) and the number of the sample of each to logits
             (M, classes, h, w).
-        inputs: Frames (N, T, 3, H, W).
+        inputs: Frames (N, T, B, H, W).
         options: Window, stride and batch.
 
     Returns:
@@ -107,7 +107,7 @@ def slide(logits_of: Callable[[Tensor, list[int]], Tensor], inputs: Tensor, opti
     sums, counts = None, inputs.new_zeros(size)
     for top, left in corners:
         counts[top:top + height, left:left + width] += 1
-    # Windows (M, T, 3, h, w) of any samples at once; their logits are added where they came from.
+    # Windows (M, T, B, h, w) of any samples at once; their logits are added where they came from.
     for start in range(0, len(jobs), options.window_batch):
         chunk = jobs[start:start + options.window_batch]
         windows = torch.stack([inputs[row, :, :, top:top + height, left:left + width]
@@ -140,9 +140,9 @@ def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: 
     """Average the probabilities of several views.
 
     Args:
-        logits_of: From frames (N, T, 3, H, W) to logits (N, classes, H, W); a single channel is
+        logits_of: From frames (N, T, B, H, W) to logits (N, classes, H, W); a single channel is
             that of "changed" against "unchanged".
-        inputs: Frames (N, T, 3, H, W).
+        inputs: Frames (N, T, B, H, W).
         views: Names of ``VIEWS``; for a single one its logits are returned as they are.
 
     Returns:

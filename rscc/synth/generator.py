@@ -78,7 +78,7 @@ class Parameters:
         return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
 
     def record(self) -> dict[str, int]:
-        """Return them for the marker file; folders of RGB pictures do not name their bands."""
+        """Return the parameters for the marker file of a folder; RGB pictures name no bands."""
         return {name: value for name, value in asdict(self).items()
                 if name != 'bands' or value != 3}
 

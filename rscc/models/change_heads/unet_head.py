@@ -101,7 +101,7 @@ class UNetHead(ChangeHead, nn.Module):
         return self.classify(decoded)
 
     def _read(self, levels: Sequence) -> tuple:
-        """Return of something that there is for every map what belongs to those that are read."""
+        """Keep of one value a map, in their order, those of the maps in ``in_index``."""
         return tuple(levels if self.in_index is None else map(levels.__getitem__, self.in_index))
 
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]

@@ -114,7 +114,7 @@ class SiglipImageTower(nn.Module):
 
 
 class SiglipPair(nn.Module):
-    """Both towers of a published SigLIP, with the face of open_clip's models.
+    """Both towers of a published SigLIP, with the methods that open_clip gives its models.
 
     Args:
         weights: From a folder of transformers, whose ``config.json`` tells the heads.
