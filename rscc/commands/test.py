@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         use_amp,
         use_tta,
     )
-    from rscc.engine.distributed import leave_process_group
+    from rscc.engine.distributed import leave_process_group, unwrapped
     from rscc.models.data_preprocessor import normalisation_record
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         runner = build_runner(cfg)
         metrics = runner.test()
         finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
-               normalisation_record(runner.model))
+               normalisation_record(unwrapped(runner.model)))
         if args.show_dir:
             finish_pictures(runner, predictions, args.show_dir)
     leave_process_group()

@@ -15,7 +15,7 @@ from torch import nn
 
 from rscc.compat import prepare_torchvision
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
-from rscc.engine.distributed import only_run, start_process_group
+from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
 from rscc.models.data_preprocessor import restore_normalisation
 from rscc.registry import RUNNERS
@@ -149,7 +149,7 @@ class Runner(_Runner):
             raise ValueError(f"checkpoint '{filename}' does not fit the model of this config: "
                              f'{report}\nUse the config it was trained with, or load what fits '
                              'with --cfg-options strict_load=False')
-        restore_normalisation(self.model, checkpoint, report.missing)
+        restore_normalisation(unwrapped(self.model), checkpoint, report.missing)
         if not report.exact:
             self.logger.warning(f"checkpoint '{filename}' fits the model in part: {report}")
         self._has_loaded = True

@@ -2,7 +2,6 @@
 import hashlib
 import json
 import logging
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,8 +87,7 @@ class EncoderEmbedder(nn.Module):
             stored: The checkpoint, if there is one.
         """
         preprocessor = self.data_preprocessor
-        preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
-        preprocessor.size_divisor = math.lcm(preprocessor.size_divisor, self.encoder.size_divisor)
+        preprocessor.suit(self.encoder)
         restore_normalisation(self, stored or {})
         if preprocessor.channels_last:
             self.encoder.to(memory_format=torch.channels_last)

@@ -1,19 +1,26 @@
 """From a list of uint8 samples to one normalised batch on the device."""
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseDataPreprocessor, is_model_wrapper
+from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from rscc.models.contracts import Normalisation
+from rscc.models.encoders.base import Encoder
 from rscc.registry import MODELS
 from rscc.utils.forms import check_form
 
 IGNORE_INDEX = 255
-_DEFAULT = 0.5  # mean and std where neither config nor encoder tells: values from -1 to 1
-_BEFORE = dict(mean=[_DEFAULT] * 3, std=[_DEFAULT] * 3, source='the default')
+
+
+def _default(bands: int) -> Normalisation:
+    """Return the statistics where neither config nor encoder tells: values from -1 to 1."""
+    return Normalisation((0.5, ) * bands, (0.5, ) * bands, 'the default')
 
 
 @MODELS.register_module()
@@ -44,11 +51,10 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             raise ValueError('data_preprocessor has mean or std alone: give both, or neither to '
                              "take those of the encoder's weights")
         self.configured = mean is not None
-        default = (_DEFAULT, ) * 3
         for name in ('mean', 'std'):
             self.register_buffer(name, None, persistent=False)
-        self.set(Normalisation(tuple(mean or default), tuple(std or default),
-                               'the config' if self.configured else 'the default'))
+        self.set(Normalisation(tuple(mean), tuple(std), 'the config') if self.configured else
+                 _default(3))
 
     @property
     def bands(self) -> int:
@@ -71,6 +77,21 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         for name, values in (('mean', mean), ('std', std)):
             setattr(self, name, torch.tensor(values, device=self.device).view(-1, 1, 1))
 
+    def suit(self, encoder: Encoder) -> None:
+        """Prepare images of the encoder's bands as its weights were trained to see them.
+
+        Raises:
+            ValueError: If the statistics of the config are of another number of bands.
+        """
+        self.sees_images = encoder.reads_images
+        self.adopt(encoder.normalisation(), encoder.bands)
+        own, asked = self.size_divisor, encoder.size_divisor
+        self.size_divisor = math.lcm(own, asked)
+        if self.size_divisor > max(own, asked):
+            print_log(f'images are padded to multiples of {self.size_divisor} px, of both {asked} '
+                      f'({encoder.title}) and {own} (size_divisor in data_preprocessor): leave '
+                      'size_divisor out if no other part needs it', 'current', logging.WARNING)
+
     def adopt(self, normalisation: Normalisation | None, bands: int) -> None:
         """Take the statistics of the encoder's weights, unless the config gives some.
 
@@ -82,8 +103,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             ValueError: If the statistics of the config are of another number of bands.
         """
         if not self.configured:
-            default = (_DEFAULT, ) * bands
-            self.set(normalisation or Normalisation(default, default, 'the default'))
+            self.set(normalisation or _default(bands))
         if self.bands != bands:
             raise ValueError(
                 f'data_preprocessor has mean and std of {self.bands} bands and the encoder takes '
@@ -197,7 +217,6 @@ def normalisation_record(model: nn.Module) -> dict[str, Any]:
         ``normalisation``: mean, std and source; None of a model that reads features, whose images
         another one has seen. Nothing of a model that another preprocessor serves.
     """
-    model = model.module if is_model_wrapper(model) else model
     preprocessor = model.data_preprocessor
     if not isinstance(preprocessor, ChangeDataPreprocessor):
         return {}
@@ -222,9 +241,8 @@ def restore_normalisation(model: nn.Module, checkpoint: Mapping[str, Any],
     Raises:
         ValueError: If the record is damaged.
     """
-    model = model.module if is_model_wrapper(model) else model
     meta = checkpoint.get('meta')
-    trained = (meta or {}).get('normalisation', _BEFORE)
+    trained = (meta or {}).get('normalisation', _default(3).as_dict())
     preprocessor = model.data_preprocessor
     another = any(name.startswith('encoder.') for name in missing)
     if not meta or not trained or another or not isinstance(

@@ -3,8 +3,6 @@
 Parts are built from their configs, compared with each other, and run in one order:
 ``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
 """
-import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, ClassVar
@@ -12,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from mmengine.dist import is_distributed
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
@@ -137,7 +134,8 @@ class ChangeInterpreter(Part, BaseModel):
         # The parts, in the order in which features pass through them.
         self.encoder = build_encoder(encoder)
         _check_kind('encoder', self.encoder, Encoder)
-        self._agree_on_images()
+        if isinstance(self.data_preprocessor, ChangeDataPreprocessor):
+            self.data_preprocessor.suit(self.encoder)
         self._frames = self.encoder.gives()
         self.fusion = MODELS.build(fill_widths(fusion, 'fusion', lambda: self._frames))
         _check_kind('fusion', self.fusion, Fusion)
@@ -179,20 +177,6 @@ class ChangeInterpreter(Part, BaseModel):
         """Build what weighs the losses of the heads that are there."""
         heads = [head for head in HEADS if getattr(self, f'{head}_head') is not None]
         return MODELS.build({**config, 'heads': heads})
-
-    def _agree_on_images(self) -> None:
-        """Have images of the encoder's bands prepared as its weights were trained to see them."""
-        preprocessor = self.data_preprocessor
-        if isinstance(preprocessor, ChangeDataPreprocessor):
-            preprocessor.sees_images = self.encoder.reads_images
-            preprocessor.adopt(self.encoder.normalisation(), self.encoder.bands)
-            own, asked = preprocessor.size_divisor, self.encoder.size_divisor
-            preprocessor.size_divisor = math.lcm(own, asked)
-            if preprocessor.size_divisor > max(own, asked):
-                print_log(f'images are padded to multiples of {preprocessor.size_divisor} px, of '
-                          f'both {asked} ({self.encoder.title}) and {own} (size_divisor in '
-                          'data_preprocessor): leave size_divisor out if no other part needs it',
-                          'current', logging.WARNING)
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.

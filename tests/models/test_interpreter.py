@@ -149,7 +149,8 @@ def test_with_several_processes_what_no_head_reads_gets_a_gradient_of_zero(monke
 
 def test_padding_for_encoder_and_config_together_is_told(monkeypatch):
     told = []
-    monkeypatch.setattr('rscc.models.interpreter.print_log', lambda text, *_: told.append(text))
+    monkeypatch.setattr('rscc.models.data_preprocessor.print_log',
+                        lambda text, *_: told.append(text))
     cfg = copy.deepcopy(DETECTOR) | dict(data_preprocessor=dict(
         type='ChangeDataPreprocessor', size_divisor=24))
     assert MODELS.build(cfg).data_preprocessor.size_divisor == 48

@@ -11,6 +11,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from rscc.engine.distributed import unwrapped
 from rscc.engine.hooks.epoch_hooks import innermost
 from rscc.engine.loops import ResumableLoop
 from rscc.models.data_preprocessor import normalisation_record
@@ -133,7 +134,7 @@ class SafeCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note where the run is, how images are normalised, and whether all were rendered."""
         meta = checkpoint['meta']
-        meta.update(normalisation_record(runner.model))
+        meta.update(normalisation_record(unwrapped(runner.model)))
         if isinstance(runner.train_loop, ResumableLoop):
             meta.update(runner.train_loop.progress())
         # Of several datasets in one, metainfo is that of the first.
