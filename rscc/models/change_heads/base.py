@@ -35,6 +35,51 @@ class ChangeHead(Part, metaclass=ABCMeta):
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
 
 
+class PixelHead(ChangeHead, nn.Module):
+    """Base class of change heads that compare their logits with masks by losses of the config.
+
+    Args:
+        losses: One config or several of losses of pixels, ours or MMSegmentation's.
+        ignore_index: Label without a loss.
+    """
+
+    def __init__(self, losses: Mapping | Sequence[Mapping], ignore_index: int) -> None:
+        super().__init__()
+        losses = [losses] if isinstance(losses, Mapping) else losses
+        self.loss_decode = nn.ModuleList(MODELS.build(loss) for loss in losses)
+        self.ignore_index = ignore_index
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Return each loss by its name, and what ``details`` adds.
+
+        Args:
+            features: Fused maps, and what else the head reads.
+            data_samples: N samples with ``gt_sem_seg``.
+        """
+        target = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
+        logits = _resize(self(features), target.shape[-2:])
+        losses: dict[str, Tensor] = {}
+        for loss in self.loss_decode:
+            value = loss(logits, target, ignore_index=self.ignore_index)
+            losses[loss.loss_name] = losses.get(loss.loss_name, 0) + value
+        return losses | self.details(logits.detach(), target)
+
+    def details(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return what is logged beside the losses, of logits (N, C, H, W) and labels (N, H, W)."""
+        return {}
+
+    def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
+        """Return logits (N, C, H, W) at ``pad_shape`` of the metainfo."""
+        return _resize(self(features), metas[0]['pad_shape'])
+
+
+def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)
+
+
 class DecodeHead(ChangeHead):
     """A decode head of MMSegmentation, which is given the maps alone.
 

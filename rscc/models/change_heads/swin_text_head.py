@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-from rscc.models.change_heads.base import ChangeHead
+from rscc.models.change_heads.base import PixelHead
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.registry import MODELS
-from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.structures import ChangeFeatures
 
 Size = tuple[int, int]
 BLOCKED = -100.0  # Swin's "minus infinity" between tokens that the shift made neighbours
 
 
 @MODELS.register_module()
-class SwinTextHead(ChangeHead, nn.Module):
+class SwinTextHead(PixelHead):
     """Decode maps from coarse to fine; in each stage every position attends to the texts.
 
     Args:
@@ -49,11 +49,12 @@ class SwinTextHead(ChangeHead, nn.Module):
                  groups: int = 32, dropout: float = 0.1,
                  loss_decode: Mapping | Sequence[Mapping] | None = None,
                  ignore_index: int = 255) -> None:
-        super().__init__()
+        super().__init__(
+            loss_decode or dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True), ignore_index)
         if num_classes < 2:
             raise ValueError(f'SwinTextHead(num_classes={num_classes}): classes include '
                              '"unchanged", so 2 for plain change detection')
-        self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.num_classes = num_classes
         self.text_channels, self.in_channels, self.levels = text_channels, in_channels, levels
         self.text_projections = nn.ModuleList(
             nn.Sequential(nn.Linear(text_channels, channels), nn.LayerNorm(channels))
@@ -66,9 +67,6 @@ class SwinTextHead(ChangeHead, nn.Module):
         self.classify = nn.Conv2d(2 * channels, num_classes, 1)
         nn.init.normal_(self.classify.weight, std=0.01)
         nn.init.zeros_(self.classify.bias)
-        losses = loss_decode or dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
-        losses = [losses] if isinstance(losses, Mapping) else losses
-        self.loss_decode = nn.ModuleList(MODELS.build(loss) for loss in losses)
 
     def needs(self) -> Sequence[Need]:
         """Return the texts, and ``levels`` maps of one width."""
@@ -106,26 +104,9 @@ class SwinTextHead(ChangeHead, nn.Module):
             decoded = stage(decoded, skip, text)
         return self.classify(self.dropout(decoded))
 
-    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-             ) -> dict[str, Tensor]:
-        """Return each loss by its name, and ``acc_seg``, the share of right pixels in percent.
-
-        Args:
-            features: Fused maps and texts.
-            data_samples: N samples with ``gt_sem_seg``.
-        """
-        target = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits = _resize(self(features), target.shape[-2:])
-        losses: dict[str, Tensor] = {}
-        for loss in self.loss_decode:
-            value = loss(logits, target, ignore_index=self.ignore_index)
-            losses[loss.loss_name] = losses.get(loss.loss_name, 0) + value
-        losses['acc_seg'] = _accuracy(logits.detach(), target, self.ignore_index)
-        return losses
-
-    def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
-        """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
-        return _resize(self(features), metas[0]['pad_shape'])
+    def details(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return ``acc_seg``, the share of right pixels in percent."""
+        return dict(acc_seg=_accuracy(logits, target, self.ignore_index))
 
 
 def _accuracy(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
@@ -134,10 +115,6 @@ def _accuracy(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     chosen = logits.gather(1, target.where(valid, 0)[:, None]).squeeze(1)
     right = (chosen == logits.amax(1)) & valid
     return 100 * right.sum() / valid.sum().clamp(min=1)
-
-
-def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)
 
 
 class SwinTextStage(nn.Module):

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rscc.models.change_heads.base import ChangeHead
+from rscc.models.change_heads.base import PixelHead
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.registry import MODELS
-from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.structures import ChangeFeatures
 
 
 @MODELS.register_module()
-class UNetHead(ChangeHead, nn.Module):
+class UNetHead(PixelHead):
     """Double the resolution stage by stage, each time joining the next finer fused map.
 
     With ``UNetEncoder`` and ``MapFusion(coarsest='to')`` this is FC-Siam-diff
@@ -50,7 +50,7 @@ class UNetHead(ChangeHead, nn.Module):
                  num_classes: int = 2, out_channels: int | None = None, dropout: float = 0.2,
                  loss_decode: Mapping | Sequence[Mapping] | None = None,
                  ignore_index: int = 255, in_index: Sequence[int] | None = None) -> None:
-        super().__init__()
+        super().__init__(loss_decode or dict(type='CrossEntropyLoss'), ignore_index)
         out_channels = out_channels or num_classes
         if isinstance(in_channels, int):
             raise ValueError(f'UNetHead joins two maps or more, found in_channels={in_channels}: '
@@ -65,7 +65,7 @@ class UNetHead(ChangeHead, nn.Module):
             raise ValueError(f'UNetHead(num_classes={num_classes}, out_channels={out_channels}): '
                              'classes include "unchanged", so num_classes=2 for plain change '
                              'detection; out_channels is that number, or 1 for two classes')
-        self.in_channels, self.ignore_index = tuple(in_channels), ignore_index
+        self.in_channels = tuple(in_channels)
         self.in_index = None if in_index is None else tuple(in_index)
         self.out_channels = out_channels
         # Each stage ends at the width of the next finer one; they are run from coarse to fine.
@@ -75,9 +75,6 @@ class UNetHead(ChangeHead, nn.Module):
                   in zip(deeper, in_channels[:-1], channels, finer, convs, strict=True)]
         self.stages = nn.ModuleList(stages[::-1])
         self.classify = nn.Conv2d(channels[0], out_channels, 3, padding=1)
-        losses = loss_decode or dict(type='CrossEntropyLoss')
-        losses = [losses] if isinstance(losses, Mapping) else losses
-        self.loss_decode = nn.ModuleList(MODELS.build(loss) for loss in losses)
 
     def needs(self) -> Sequence[Need]:
         """Return maps of the widths it is made for."""
@@ -103,26 +100,6 @@ class UNetHead(ChangeHead, nn.Module):
     def _read(self, levels: Sequence) -> tuple:
         """Keep of one value a map, in their order, those of the maps in ``in_index``."""
         return tuple(levels if self.in_index is None else map(levels.__getitem__, self.in_index))
-
-    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-             ) -> dict[str, Tensor]:
-        """Return each loss by its name.
-
-        Args:
-            features: Fused maps.
-            data_samples: N samples with ``gt_sem_seg``.
-        """
-        target = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits = _resize(self(features), target.shape[-2:])
-        losses: dict[str, Tensor] = {}
-        for loss in self.loss_decode:
-            value = loss(logits, target, ignore_index=self.ignore_index)
-            losses[loss.loss_name] = losses.get(loss.loss_name, 0) + value
-        return losses
-
-    def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
-        """Return logits (N, out_channels, H, W) at ``pad_shape`` of the metainfo."""
-        return _resize(self(features), metas[0]['pad_shape'])
 
 
 class _Stage(nn.Module):
@@ -157,9 +134,3 @@ class _Stage(nn.Module):
             upper = F.pad(upper, (0, max(missing[1], 0), 0, max(missing[0], 0)), mode='replicate')
             upper = upper[..., :height, :width]
         return self.convs(torch.cat([upper, skip], 1))
-
-
-def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(logits.shape[-2:]) == tuple(size):
-        return logits
-    return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)
