@@ -1,23 +1,19 @@
 """SigLIP's tokenizer of prompts: SentencePiece, read from the folder of the weights."""
 import os
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rscc import compat
 from rscc.registry import TOKENIZERS
-from rscc.text.subword_tokenizers import fill_rows, refuse_long
+from rscc.text.subword_tokenizers import PromptTokenizer
 from rscc.utils import require
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _MODEL = 'spiece.model'
 
 
 @TOKENIZERS.register_module()
-class SiglipTokenizer:
+class SiglipTokenizer(PromptTokenizer):
     """SentencePiece tokens of SigLIP (Zhai et al., ICCV 2023) for prompts, through transformers.
 
     A text is lower-cased and loses its punctuation, as SigLIP was trained. Its end token also fills
@@ -46,23 +42,9 @@ class SiglipTokenizer:
         self.eos_id = self.pad_id = self._pieces.eos_token_id
         self.vocab_size = self._pieces.vocab_size
 
-    def encode(self, text: str) -> list[int]:
-        """Return words and end token.
-
-        Raises:
-            ValueError: If they are more than ``context_length``.
-        """
-        ids = self._pieces(text, verbose=False)['input_ids']
-        return refuse_long(ids, self.context_length, text)
-
-    def batch_encode(self, texts: Sequence[str]) -> 'Tensor':
-        """Return the ids of B texts, (B, context_length) int64, filled up with the end token.
-
-        Raises:
-            TypeError: If ``texts`` is a single string.
-            ValueError: If a text is too long.
-        """
-        return fill_rows(self, texts)
+    def token_ids(self, text: str) -> list[int]:
+        """Return words and end token."""
+        return self._pieces(text, verbose=False)['input_ids']
 
     def __repr__(self) -> str:
         return f'SiglipTokenizer({self.vocab_size} pieces, context_length={self.context_length})'

@@ -6,6 +6,7 @@ open_clip.
 """
 import inspect
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -293,8 +294,56 @@ def _byte_pairs_of_model(name: str) -> Any:
             'works offline') from error
 
 
+class PromptTokenizer(ABC):
+    """Base class of tokenizers of prompts, whose texts fill rows of one length and are never cut.
+
+    Half a prompt is another prompt.
+
+    Attributes:
+        family: Whose text encoders read these ids.
+        context_length: Most tokens of a text, and length of a row.
+        pad_id: Id that fills up the rows.
+    """
+    family: str
+    context_length: int
+    pad_id: int
+
+    @abstractmethod
+    def token_ids(self, text: str) -> list[int]:
+        """Return the ids of a text, special tokens included, however many they are."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, special tokens included.
+
+        Raises:
+            ValueError: If they are more than ``context_length``.
+        """
+        ids = self.token_ids(text)
+        if len(ids) > self.context_length:
+            raise ValueError(
+                f'a prompt of {len(ids)} tokens does not fit context_length={self.context_length}: '
+                f"'{text}'. Shorten it: with fewer class names, or shorter ones")
+        return ids
+
+    def batch_encode(self, texts: Sequence[str]) -> 'Tensor':
+        """Return the ids of B texts, (B, context_length) int64, filled up with ``pad_id``.
+
+        Raises:
+            TypeError: If ``texts`` is a single string.
+            ValueError: If a text is too long.
+        """
+        import torch
+        if isinstance(texts, str):
+            raise TypeError(f"batch_encode takes a list of texts, found the single text '{texts}'")
+        ids = torch.full((len(texts), self.context_length), self.pad_id)
+        for row, text in zip(ids, texts, strict=True):
+            tokens = self.encode(text)
+            row[:len(tokens)] = torch.tensor(tokens)
+        return ids
+
+
 @TOKENIZERS.register_module()
-class CLIPTokenizer:
+class CLIPTokenizer(PromptTokenizer):
     """Byte-pair tokens of CLIP (Radford et al., ICML 2021) for prompts, through open_clip.
 
     A text is repaired, unescaped and lower-cased as CLIP was trained; padding is 0. Nothing is ever
@@ -315,47 +364,12 @@ class CLIPTokenizer:
     def __init__(self, context_length: int = 64) -> None:
         self.context_length = context_length
 
-    def encode(self, text: str) -> list[int]:
-        """Return start token, words and end token.
-
-        Raises:
-            ValueError: If they are more than ``context_length``.
-        """
-        ids = [self.bos_id, *_clip_ids(text), self.eos_id]
-        return refuse_long(ids, self.context_length, text)
-
-    def batch_encode(self, texts: Sequence[str]) -> 'Tensor':
-        """Return the ids of B texts, (B, context_length) int64, padded with 0.
-
-        Raises:
-            TypeError: If ``texts`` is a single string.
-            ValueError: If a text is too long.
-        """
-        return fill_rows(self, texts)
+    def token_ids(self, text: str) -> list[int]:
+        """Return start token, words and end token."""
+        return [self.bos_id, *_clip_ids(text), self.eos_id]
 
     def __repr__(self) -> str:
         return f'CLIPTokenizer(context_length={self.context_length})'
-
-
-def refuse_long(ids: list[int], most: int, text: str) -> list[int]:
-    """Return the ids of a prompt; ValueError if they are more than ``most``."""
-    if len(ids) > most:
-        raise ValueError(
-            f'a prompt of {len(ids)} tokens does not fit context_length={most}: '
-            f"'{text}'. Shorten it: with fewer class names, or shorter ones")
-    return ids
-
-
-def fill_rows(tokenizer: Any, texts: Sequence[str]) -> 'Tensor':
-    """Return the ids of texts as one table, filled up with the tokenizer's padding."""
-    import torch
-    if isinstance(texts, str):
-        raise TypeError(f"batch_encode takes a list of texts, found the single text '{texts}'")
-    ids = torch.full((len(texts), tokenizer.context_length), tokenizer.pad_id)
-    for row, text in zip(ids, texts, strict=True):
-        tokens = tokenizer.encode(text)
-        row[:len(tokens)] = torch.tensor(tokens)
-    return ids
 
 
 @lru_cache(maxsize=65536)
