@@ -84,7 +84,7 @@ class LoadedModel:
 
     @property
     def normalisation(self) -> dict[str, Any] | None:
-        """How images are standardised: ``mean``, ``std`` and their ``source``, if that is known."""
+        """Statistics that images are standardised by (mean, std, source); None where unknown."""
         return (normalisation_record(self.model).get('normalisation')
                 if isinstance(self.model, BaseModel) else None)
 

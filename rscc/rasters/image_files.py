@@ -356,6 +356,13 @@ def check_band_numbers(bands: Sequence[int]) -> None:
                          'give each once, or one three times for a grey picture of it')
 
 
+def scale_in_tuples(scale: Sequence | str | None) -> Scale | None:
+    """Return a scale in tuples, whatever sequences it came in (lists out of JSON or a config)."""
+    if scale is None or isinstance(scale, str):
+        return scale
+    return tuple(tuple(value) if isinstance(value, Sequence) else value for value in scale)
+
+
 def check_scale(scale: Scale | None, bands: Sequence[int] | None = None) -> None:
     """Refuse a scale of unknown form.
 

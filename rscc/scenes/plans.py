@@ -54,13 +54,6 @@ def stored_scale(scale: Any) -> Any:
     return [np.asarray(value, np.float64).tolist() for value in scale]
 
 
-def scale_of(stored: Any) -> Any:
-    """Return a scale from :func:`stored_scale`."""
-    if stored is None or isinstance(stored, str):
-        return stored
-    return tuple(tuple(value) if isinstance(value, Sequence) else value for value in stored)
-
-
 def findings_of(reader: Any, check: PairCheck, nodata: Sequence[float]) -> dict[str, Any]:
     """Return what was found out about a scene, as JSON values.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rscc.rasters.image_files import check_band_numbers, check_scale
+from rscc.rasters.image_files import check_band_numbers, check_scale, scale_in_tuples
 from rscc.rasters.windows import Grid, window_grid
 from rscc.scenes.appearance import rounded_scale
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
@@ -14,7 +14,7 @@ from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
 from rscc.scenes.fingerprints import Given, fingerprint, fingerprints
 from rscc.scenes.model_pass import SAMPLE_EVERY, PassOptions
 from rscc.scenes.pair_check import PairCheck, check_pair
-from rscc.scenes.plans import Plans, findings_of, scale_of, stored_scale
+from rscc.scenes.plans import Plans, findings_of, stored_scale
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import Reading, open_date
 from rscc.utils import require
@@ -243,7 +243,7 @@ def _looked_at(pair: ScenePair, facts: ModelFacts, options: SceneOptions
     """Open a scene and look at all of it."""
     scale = facts.scale if options.scale is None else options.scale
     # By way of what a plan keeps, so that who takes it has the same numbers to the last digit.
-    reading = Reading(options.bands or facts.bands, scale_of(stored_scale(scale)))
+    reading = Reading(options.bands or facts.bands, scale_in_tuples(stored_scale(scale)))
     dates = [open_date(date, reading) for date in pair.dates]
     shared = dict(assume_same_grid=options.assume_same_grid,
                   match_histogram=options.match_histogram)
@@ -261,7 +261,7 @@ def _opened(pair: ScenePair, facts: ModelFacts, options: SceneOptions, found: di
     """Open a scene as another process found it."""
     tables = None if found['tables'] is None else np.array(found['tables'], np.uint8)
     reader = SceneRecipe(
-        pair, options.bands or facts.bands, tuple(map(scale_of, found['scales'])),
+        pair, options.bands or facts.bands, tuple(map(scale_in_tuples, found['scales'])),
         tuple(found['offset']), tables, options.area, options.assume_same_grid).open()
     reader.remarks = list(found['remarks'])
     return reader

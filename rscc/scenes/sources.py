@@ -42,7 +42,7 @@ _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.gif')
 
 @dataclass(frozen=True)
 class Reading:
-    """How the values of a date become an 8-bit image.
+    """Bands and scale by which the values of a date become an 8-bit image.
 
     Attributes:
         bands: Bands that are read, counted from 1: those that become red, green and blue, then any

@@ -7,11 +7,12 @@ import pytest
 from fake_scenes import damage
 from scene_files import LEFT, TOP, rgb, texture, write_plain, write_raster
 
+from rscc.rasters.image_files import scale_in_tuples
 from rscc.scenes.contracts import Gap, ModelFacts, Scene
 from rscc.scenes.damage import read_around_gaps
 from rscc.scenes.pair_check import check_pair
 from rscc.scenes.pictures import thumbnails
-from rscc.scenes.plans import scale_of, stored_scale
+from rscc.scenes.plans import stored_scale
 from rscc.scenes.reading import Area, Bands, PairReader
 from rscc.scenes.sources import Reading, open_date
 
@@ -319,7 +320,7 @@ def test_percentiles_of_bands_give_one_pair_each(tmp_path):
     path = write_raster(tmp_path / 'a.tif', deep)
     date = open_date(path, Reading((1, 2, 3, 5), 'percentile'))
     assert np.allclose(date.scale, np.percentile(deep[[0, 1, 2, 4]].reshape(4, -1), [2, 98], 1).T)
-    again = open_date(path, Reading((1, 2, 3, 5), scale_of(stored_scale(date.scale))))
+    again = open_date(path, Reading((1, 2, 3, 5), scale_in_tuples(stored_scale(date.scale))))
     assert np.array_equal(again.read((0, 0, 50, 60))[0], date.read((0, 0, 50, 60))[0])
 
 

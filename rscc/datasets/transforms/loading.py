@@ -14,6 +14,7 @@ from rscc.rasters.image_files import (
     check_scale,
     read_frame_and_nodata,
     read_nodata,
+    scale_in_tuples,
 )
 from rscc.rasters.labels import IGNORE, read_mask
 from rscc.rasters.pair_check import check_grids, check_kinds
@@ -55,8 +56,7 @@ class LoadFrames(BaseTransform):
             check_band_numbers(bands)
         check_scale(scale, bands)
         self.bands = None if bands is None else tuple(bands)
-        self.scale = scale if scale is None or isinstance(scale, str) else tuple(
-            tuple(pair) if isinstance(pair, Sequence) else pair for pair in scale)
+        self.scale = scale_in_tuples(scale)
 
     @property
     def count(self) -> int:

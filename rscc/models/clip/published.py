@@ -28,6 +28,12 @@ _SKYCLIP = dict(place='https://opendatasharing.s3.us-west-2.amazonaws.com/SkyScr
 _GIT_RSCLIP = dict(place='https://huggingface.co/lcybuaa', licence='Apache-2.0', siglip=True)
 
 
+def usual_normalisation(siglip: bool, source: str) -> Normalisation:
+    """Return CLIP's or SigLIP's statistics, for weights of which nothing else is known."""
+    mean, std = (SIGLIP_MEAN, SIGLIP_STD) if siglip else (CLIP_MEAN, CLIP_STD)
+    return Normalisation(mean, std, source)
+
+
 @dataclass(frozen=True)
 class Published:
     """Facts about weights for remote sensing that somebody published.
@@ -60,9 +66,8 @@ class Published:
 
     @property
     def normalisation(self) -> Normalisation:
-        """How images were standardised in their training."""
-        return (Normalisation(SIGLIP_MEAN, SIGLIP_STD, self.name) if self.siglip else
-                Normalisation(CLIP_MEAN, CLIP_STD, self.name))
+        """Return the statistics by which images were standardised in their training."""
+        return usual_normalisation(self.siglip, self.name)
 
     def locate(self) -> Path:
         """Return the file or folder that the variable names.

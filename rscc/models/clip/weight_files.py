@@ -24,12 +24,11 @@ from rscc import compat
 from rscc.models.clip.published import (
     CLIP_MEAN,
     CLIP_STD,
-    SIGLIP_MEAN,
-    SIGLIP_STD,
     Published,
     nearest_published,
     published,
     published_as,
+    usual_normalisation,
 )
 from rscc.models.clip.towers import describe_visual
 from rscc.models.contracts import Normalisation
@@ -50,7 +49,7 @@ _TELLING = ('logit_scale', 'logit_bias', 'ln_final.weight', 'visual.ln_post.weig
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights are, and what their name tells.
+    """Place of weights, and what their name tells of them.
 
     Attributes:
         source: What was asked for.
@@ -70,10 +69,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class WeightFacts:
-    """What a tower remembers of its weights.
+    """Facts about weights that a tower keeps: normalisation and identity.
 
     Attributes:
-        normalisation: How images were standardised in their training.
+        normalisation: Statistics by which images were standardised in their training.
         identity: 16 hex digits that both towers of one training share; None for a tower alone.
     """
     normalisation: Normalisation
@@ -102,9 +101,8 @@ class CLIPWeights:
 
     @cached_property
     def facts(self) -> WeightFacts:
-        """What a tower remembers; statistics are CLIP's or SigLIP's unless a name tells others."""
-        mean, std = (SIGLIP_MEAN, SIGLIP_STD) if self.siglip else (CLIP_MEAN, CLIP_STD)
-        known = self.origin.normalisation or Normalisation(mean, std, self.source)
+        """Facts for the towers; statistics are CLIP's or SigLIP's unless a name tells others."""
+        known = self.origin.normalisation or usual_normalisation(self.siglip, self.source)
         if 'logit_scale' not in self.state_dict:
             return WeightFacts(known, None)
         digest = hashlib.sha256()
