@@ -8,7 +8,7 @@ https://doi.org/10.1016/j.isprsjprs.2024.01.004 (taps, pyramid, and the use on i
 """
 from collections.abc import Sequence
 from math import log2
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,17 +17,33 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
-from rscc.models.contracts import FeatureSpec, Normalisation
+from rscc.models.contracts import FeatureSpec, Normalisation, whole
 from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.positions import check_image_size, resize_position_table
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
+if TYPE_CHECKING:
+    from rscc.models.clip.weight_files import WeightFacts
+
 _STRIDES = (4, 8, 16, 32)  # of the ResNet's stages and of the pyramid of patches of 16
 
 
+class JointSpaceEncoder(FrameEncoder):
+    """Base class of image towers whose features lie in one space with those of texts.
+
+    Attributes:
+        facts: Normalisation and identity of the weights; None without any.
+    """
+    facts: 'WeightFacts | None' = None
+
+    def normalisation(self) -> Normalisation | None:
+        """Return the statistics of the weights, None without any."""
+        return self.facts and self.facts.normalisation
+
+
 @MODELS.register_module()
-class CLIPResNet(FrameEncoder):
+class CLIPResNet(JointSpaceEncoder):
     """CLIP's image encoder RN50, RN101, ...: four maps, and CLIP-space features of every position.
 
     The modules are open_clip's, so ``visual.*`` has the key names of CLIP's files; only the pool is
@@ -59,14 +75,9 @@ class CLIPResNet(FrameEncoder):
         self.visual = resnet.ModifiedResNet(layers, output_dim, heads, input_resolution, width)
         self.width, self.embed_dims = width, output_dim
         self.dates_apart = dates_apart
-        self.facts = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
             self.facts = load_visual(self.visual, pretrained, quick_gelu=None).facts  # ReLU only
-
-    def normalisation(self) -> Normalisation | None:
-        """Return the statistics of the weights, None without any."""
-        return self.facts and self.facts.normalisation
 
     def gives(self) -> FeatureSpec:
         """Return the widths of four maps and of CLIP's joint space."""
@@ -126,7 +137,7 @@ def _pool_densely(pool: nn.Module, feature: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class CLIPViT(FrameEncoder):
+class CLIPViT(JointSpaceEncoder):
     """CLIP's image encoder ViT-B/16, ...: CLIP-space features of every patch, maps on request.
 
     The modules are open_clip's, so ``visual.*`` has the key names of CLIP's files. Defaults are
@@ -177,14 +188,9 @@ class CLIPViT(FrameEncoder):
         self.checkpointing = checkpointing
         self.dates_apart = dates_apart
         _drop_paths(self.visual.transformer.resblocks, drop_path_rate)
-        self.facts = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
             self.facts = load_visual(self.visual, pretrained, quick_gelu=quick_gelu).facts
-
-    def normalisation(self) -> Normalisation | None:
-        """Return the statistics of the weights, None without any."""
-        return self.facts and self.facts.normalisation
 
     def gives(self) -> FeatureSpec:
         """Return the widths of the maps asked for and of CLIP's joint space."""
@@ -293,8 +299,7 @@ def _doublings(patch: int) -> list[int]:
 
 def pyramid_strides(patch: int) -> tuple[float, ...]:
     """Return the strides of the four maps over patches of so many pixels, fine to coarse."""
-    strides = [patch / 2**times for times in _doublings(patch)]
-    return tuple(int(stride) if stride.is_integer() else stride for stride in strides)
+    return tuple(whole(patch / 2**times) for times in _doublings(patch))
 
 
 def pyramid_divisor(patch: int) -> int:

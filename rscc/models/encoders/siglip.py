@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
-from rscc.models.contracts import FeatureSpec, Normalisation
-from rscc.models.encoders.base import FrameEncoder
+from rscc.models.contracts import FeatureSpec
 from rscc.models.encoders.clip import (
+    JointSpaceEncoder,
     build_pyramid,
     check_taps,
     pyramid_divisor,
@@ -26,7 +26,7 @@ from rscc.structures import FrameFeatures
 
 
 @MODELS.register_module()
-class SiglipViT(FrameEncoder):
+class SiglipViT(JointSpaceEncoder):
     """SigLIP's image encoder: features of every patch in the space of its texts, maps on request.
 
     The modules are transformers', so ``visual.*`` has the key names of published files without
@@ -73,14 +73,9 @@ class SiglipViT(FrameEncoder):
         self.divisor = pyramid_divisor(patch_size) if pyramid else patch_size
         self.width, self.patch_size, self.out_indices = width, patch_size, tuple(out_indices)
         self.checkpointing, self.dates_apart = checkpointing, dates_apart
-        self.facts = None
         if pretrained is not None:
             from rscc.models.clip.weights import load_siglip
             self.facts = load_siglip(self.visual, pretrained, 'vision_model').facts
-
-    def normalisation(self) -> Normalisation | None:
-        """Return the statistics of the weights, None without any."""
-        return self.facts and self.facts.normalisation
 
     def gives(self) -> FeatureSpec:
         """Return the widths of the maps asked for and of the joint space."""
