@@ -382,9 +382,9 @@ class ChangeDataset(BaseDataset):
 
     def prepare_data(self, idx: int, epoch: int | None = None) -> dict:
         """Return item ``idx`` after the pipeline, random as in ``epoch`` (None: the present)."""
-        item = self.attach(self.get_data_info(idx))
         epoch = self.epoch if epoch is None or self.test_mode else epoch
-        item['rng'] = np.random.default_rng((self.seed, epoch, idx))
+        item = self.get_data_info(idx)
+        item = self.attach({**item, 'rng': np.random.default_rng((self.seed, epoch, idx))})
         if self._cache is not None:
             self._cache.fill(item, idx)
         sample_id = item['sample_id']

@@ -127,7 +127,8 @@ class EnglishCaptioner(Captioner):
         options = []
         if change.relation and self.chance(0.75 * share):
             options.append(self.pick(RELATIONS[change.relation]))
-        if change.kind != 'trees' and self.chance((0.25 if options else 0.5) * share):
+        if change.kind != 'trees' and self.chance((0.25 if options else 0.5) * share) \
+                and change.ground:
             options.append(self.pick(GROUNDS[change.ground]))
         place = self.place(change)
         if place and len(options) < 2 and self.chance(0.6 * share):
@@ -176,7 +177,8 @@ class EnglishCaptioner(Captioner):
         return f'{self.clause(first, 0.6)} and {two} {self.verb(second, self._plural(two))} {side}'
 
     def _ground(self, change: Change) -> str:
-        return f' {self.pick(GROUNDS[change.ground])}' if self.chance(0.4) else ''
+        named = self.chance(0.4) and change.ground
+        return f' {self.pick(GROUNDS[change.ground])}' if named else ''
 
     @staticmethod
     def _plural(phrase: str) -> bool:

@@ -100,7 +100,7 @@ class ChineseCaptioner(Captioner):
             parts.append(self.pick(SIDES[change.where]))
         if change.relation and self.chance(0.7 * share):
             parts.append(self.pick(RELATIONS[change.relation]))
-        elif change.kind != 'trees' and self.chance(0.5 * share):
+        elif change.kind != 'trees' and self.chance(0.5 * share) and change.ground:
             ground = self.pick(GROUNDS[change.ground])
             parts.append(ground)
         if len(parts) == 2 and change.action == BUILT and self.chance(0.4):

@@ -53,9 +53,9 @@ class Change:
     Attributes:
         kind: Name of what changed: 'house', 'building', 'road', 'trees', 'pond', 'parking lot'.
         action: 'built' (also planted, dug, paved) or 'removed' (also demolished, cleared, filled).
-        things: The objects.
+        things: The objects; of changes read from masks, their outlines.
         relation: '' or how they lie: 'along', 'both sides', 'row'.
-        ground: What was there before or will be there after: a biome.
+        ground: What was there before or will be there after: a biome; '' where it is not known.
         where: Place in the image, see ``mask.place_of``; filled in once the mask is drawn.
         pixels: Visible pixels of the change in the mask; likewise.
     """

@@ -7,7 +7,7 @@ from PIL import Image
 
 from rscc.synth.changes import Change
 from rscc.synth.drawing import CANVAS, crop, crown_heights, fill
-from rscc.synth.objects import BOTH, SIDE, Road, Thing, Trees
+from rscc.synth.objects import BOTH, Road, Thing, Trees
 from rscc.synth.scene import Scene
 
 
@@ -62,8 +62,9 @@ def place_of(region: np.ndarray) -> str:
     """
     rows, columns = np.nonzero(region)
     words = []
-    for values, low, high in ((rows, 'top', 'bottom'), (columns, 'left', 'right')):
-        middle, spread = values.mean() / SIDE, values.std() / SIDE
+    for values, side, low, high in ((rows, region.shape[0], 'top', 'bottom'),
+                                    (columns, region.shape[1], 'left', 'right')):
+        middle, spread = values.mean() / side, values.std() / side
         words.append('' if spread > 0.2 else low if middle < 0.4 else high if middle > 0.6 else
                      'center')
     sides = [word for word in words if word not in ('', 'center')]

@@ -1,0 +1,228 @@
+"""Pairs of dates made of single labelled images: change detection without bi-temporal labels.
+
+Nobody photographs a place twice and outlines what changed for free, but building footprints of
+single images are published for many cities. From them come pairs whose change mask is known:
+
+* ``two_places``: two places as if they were two dates of one; what has buildings at one date only
+  is changed (Zheng et al., Change is Everywhere, ICCV 2021, https://arxiv.org/abs/2108.07002, and
+  its successor STAR, https://arxiv.org/abs/2406.15694);
+* ``erased``: some buildings of one date are covered by ground from elsewhere in the image;
+* ``pasted``: buildings of other tiles are laid onto ground without buildings at one date;
+* ``unchanged``: one place twice; roofs may be seen from another angle.
+
+Any of them may be a mosaic of several tiles, and any may have *distractors*, patches of ground that
+are exchanged at one date with the same seams as what was erased or pasted. Light, season, sensor
+and misregistration are the business of the pipeline behind.
+"""
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rscc.datasets import collage
+from rscc.datasets.base import NO_CHANGE_CAPTIONS, ChangeDataset
+from rscc.datasets.collage import View
+from rscc.datasets.tiles import Tile, TileDataset
+from rscc.rasters.labels import IGNORE
+from rscc.registry import DATASETS
+from rscc.synth.mask_changes import building_changes, sentences
+from rscc.synth.objects import CLASSES, PALETTE
+from rscc.text import normalise
+from rscc.utils import did_you_mean
+
+#: Share of each kind of pair.
+KINDS = MappingProxyType(dict(two_places=0.2, erased=0.3, pasted=0.2, unchanged=0.3))
+#: Label of "no building here, and whether anything else changed is unknown".
+NO_BUILDING = 254
+#: Changed buildings have fewer visible pixels than this: the pair counts as unchanged.
+_LEAST_CHANGED = 60
+
+
+@DATASETS.register_module()
+class PseudoPairDataset(ChangeDataset):
+    """Pairs made of single labelled images, new ones in every epoch.
+
+    Items are those of any pair dataset: two frames, a mask, a change flag, and sentences from the
+    grammar of the built-in dataset (how many, what, where, built or removed). The mask is 1 where a
+    building changed and ``rest`` elsewhere: of tiles whose buildings alone are labelled nobody
+    knows what else changed. With ``rest=254``, ``rscc.CrossEntropyLoss(absent={254: (1,)})`` then
+    learns "no building changed" there and nothing about other classes.
+
+    Args:
+        tiles: Configs of ``TileDataset`` (their pipelines are not used), some of them with
+            buildings.
+        length: Pairs an epoch.
+        size: (H, W) of the frames in pixels.
+        resolution: Least and largest ground resolution in metres a pixel, drawn log-uniformly.
+        kinds: Share of each kind: ``two_places``, ``erased``, ``pasted``, ``unchanged``.
+        mosaic: Share of pairs that are joined from two or four tiles.
+        distractors: Share of pairs with exchanged patches of ground.
+        lean: Share of pairs whose roofs are displaced at one date.
+        built: Share of changes of one date in which buildings appear; else they disappear.
+        rest: Label where no building changed: 0, or 254 as above.
+        languages: Languages of ``target_captions``; () for none.
+        captions: Sentences a pair and language.
+        **kwargs: See ``ChangeDataset``; ``pipeline`` begins behind the loading of frames and masks.
+
+    Raises:
+        ValueError: If there are no tiles with buildings, or a kind is unknown.
+    """
+    METAINFO: ClassVar[dict[str, Any]] = {'task': 'pair', 'classes': CLASSES,
+                                          'palette': list(PALETTE)}
+    TITLE = 'pseudo-pairs'
+    ANCHOR = 'pseudo-pairs'
+
+    def __init__(self, tiles: Sequence[Mapping | TileDataset], length: int = 1000, *,
+                 size: tuple[int, int] = (256, 256), resolution: tuple[float, float] = (0.3, 1.0),
+                 kinds: Mapping[str, float] = KINDS, mosaic: float = 0.3, distractors: float = 0.5,
+                 lean: float = 0.3, built: float = 0.6, rest: int = NO_BUILDING,
+                 languages: Sequence[str] = ('en',), captions: int = 5,
+                 split: str | None = 'train', metainfo: Mapping | None = None, **kwargs):
+        for kind in kinds:
+            if kind not in KINDS:
+                raise ValueError(f"PseudoPairDataset has no kind '{kind}', only {list(KINDS)}."
+                                 f'{did_you_mean(kind, KINDS)}')
+        if not sum(kinds.values()) > 0 or min(kinds.values()) < 0:
+            raise ValueError(f'kinds={dict(kinds)}: shares are not negative, and one is above 0')
+        if length < 1 or not 0 < resolution[0] <= resolution[1]:
+            raise ValueError(f'length={length} and resolution={resolution}: expected one pair or '
+                             'more, and (least, largest) metres a pixel')
+        self.sources, self.length, self.size = tiles, length, tuple(size)
+        self.resolution, self.rest = tuple(resolution), rest
+        self.names = list(kinds)
+        self.shares = np.array([kinds[name] for name in self.names]) / sum(kinds.values())
+        self.mosaic, self.distractors, self.lean, self.built = mosaic, distractors, lean, built
+        self.languages, self.captions = tuple(languages), captions
+        self.pool: TilePool | None = None
+        super().__init__(split=split, metainfo={
+            'no_change_captions': [text for language in languages
+                                   for text in NO_CHANGE_CAPTIONS[language]],
+            'image_size': self.size, **(metainfo or {})}, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read all tiles into memory and list the pairs to come."""
+        self.pool = TilePool.of(self.sources)
+        name = self.split or 'all'
+        return [{'sample_id': f'{name}_{index:06d}', 'split': name, 'language': self.language,
+                 'gt_captions': []} for index in range(self.length)]
+
+    def attach(self, item: dict) -> dict:
+        """Make the pair: frames, mask, flag and sentences."""
+        rng = item['rng']
+        resolution = float(np.exp(rng.uniform(*np.log(self.resolution))))
+        kind = self.names[rng.choice(len(self.names), p=self.shares)]
+        earlier, later = self.pair(kind, resolution, rng)
+        mask, dates = self._mask(earlier.mask, later.mask)
+        item |= dict(frames=[earlier.image, later.image], gt_sem_seg=mask, ori_shape=self.size,
+                     nodata=None, kind=kind, resolution=resolution)
+        changes = building_changes(*dates, resolution)
+        changed = bool(changes) and int(sum(date.sum() for date in dates)) >= _LEAST_CHANGED
+        item['gt_change_flag'] = changed
+        if self.languages and (changed or not any(date.any() for date in dates)):
+            told = {language: [normalise(text, language) for text in sentences(
+                changes, language, rng, self.captions)] for language in self.languages}
+            item['gt_captions'] = told[self.languages[0]]
+            if len(told) > 1:
+                item['captions'] = told
+        return super().attach(item)
+
+    def _mask(self, earlier: np.ndarray, later: np.ndarray
+              ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Return the label map, and where only the earlier and only the later date has buildings.
+
+        Where both dates have one, it may be another one: ignored in ``two_places`` alone, whose
+        dates have masks that overlap by chance.
+        """
+        there, here = earlier == 1, later == 1
+        mask = np.full(self.size, self.rest, np.uint8)
+        mask[there ^ here] = 1
+        mask[(earlier == IGNORE) | (later == IGNORE)] = IGNORE
+        valid = mask != IGNORE
+        return mask, (there & ~here & valid, here & ~there & valid)
+
+    # ---- kinds of pairs ----------------------------------------------------------------------
+
+    def pair(self, kind: str, resolution: float, rng: np.random.Generator) -> tuple[View, View]:
+        """Make a pair of a kind: two views whose masks tell the buildings of their date.
+
+        Args:
+            kind: One of ``KINDS``.
+            resolution: Metres a pixel.
+            rng: Source of all choices.
+        """
+        first = self.view(resolution, rng)
+        second = first.copy()
+        if kind == 'two_places':
+            second = self.view(resolution, rng)
+            both = (first.mask == 1) & (second.mask == 1)
+            first.mask[both] = IGNORE
+        elif kind == 'erased':
+            regions = collage.objects_in(first.mask)
+            share = rng.uniform() ** 2 if rng.random() < 0.7 else 1.0
+            count = max(1, round(share * len(regions)))
+            chosen = rng.permutation(len(regions))[:count]
+            collage.erase(first, [regions[index] for index in chosen],
+                          collage.cut(self.pool.draw(rng, False), self.size, resolution, rng), rng)
+        elif kind == 'pasted':
+            donor = collage.cut(self.pool.draw(rng, True), self.size, resolution, rng)
+            for piece in collage.cutouts(donor, second, rng,
+                                         int(np.exp(rng.uniform(0, np.log(13))))):
+                collage.paste(second, piece, rng)
+        if rng.random() < self.distractors:
+            collage.distract(second if rng.random() < 0.5 else first,
+                             self.view(resolution, rng) if rng.random() < 0.5 else first.copy(),
+                             rng, int(rng.integers(1, 7)))
+        if kind != 'two_places' and rng.random() < self.lean:
+            second.image = collage.lean(second, rng)
+        # `second` has what was erased or pasted: in this order, buildings appear.
+        return (first, second) if rng.random() < self.built else (second, first)
+
+    def view(self, resolution: float, rng: np.random.Generator) -> View:
+        """Return a view of one place, or a mosaic of several."""
+        def one() -> View:
+            return collage.cut(self.pool.draw(rng), self.size, resolution, rng)
+
+        if rng.random() >= self.mosaic:
+            return one()
+        return collage.mosaic([one() for _ in range(2 if rng.random() < 0.6 else 4)], self.size,
+                              rng)
+
+
+class TilePool:
+    """Tiles in memory, drawn so that every city has a fair share.
+
+    Args:
+        tiles: The tiles.
+        empty: Share of tiles without objects among those drawn, where there are any.
+    """
+
+    def __init__(self, tiles: Sequence[Tile], empty: float = 0.25) -> None:
+        self.full = [tile for tile in tiles if (tile.mask == 1).any()]
+        self.bare = [tile for tile in tiles if not (tile.mask == 1).any()]
+        self.empty = empty if self.bare else 0.0
+        if not self.full:
+            raise ValueError(f'none of {len(tiles)} tiles shows an object: pseudo-pairs are made '
+                             'of tiles with masks (see TileDataset)')
+        # By the square root of what a group covers: neither the largest city alone nor tiny ones.
+        groups = {tile.group for tile in self.full}
+        area = {group: sum(tile.mask.size * tile.resolution ** 2 for tile in self.full
+                           if tile.group == group) for group in groups}
+        weight = np.array([tile.mask.size * tile.resolution ** 2 / area[tile.group] ** 0.5
+                           for tile in self.full])
+        self.weight = weight / weight.sum()
+
+    @classmethod
+    def of(cls, sources: Sequence[Mapping | TileDataset]) -> 'TilePool':
+        """Read the tiles of datasets, or of their configs."""
+        datasets = [DATASETS.build(source) if isinstance(source, Mapping) else source
+                    for source in sources]
+        return cls([dataset.tile(index) for dataset in datasets
+                    for index in range(len(dataset))])
+
+    def draw(self, rng: np.random.Generator, objects: bool | None = None) -> Tile:
+        """Return a tile: one that shows objects, one that shows none if there is any, or either."""
+        bare = rng.random() < self.empty if objects is None else not objects
+        if bare and self.bare:
+            return self.bare[rng.integers(len(self.bare))]
+        return self.full[rng.choice(len(self.full), p=self.weight)]
