@@ -55,7 +55,9 @@ class EncoderGraph(nn.Module):
         features = model.extract(frames)
         outputs = []
         if model.change_head is not None:
-            outputs.append(change_logits(model, features, frames.shape[-2:]))
+            raw = model.map_logits(features)
+            outputs.append(enlarged(model, raw, frames.shape[-2:]))
+            features = model.guided(features, raw)
         if model.flag_head is not None:
             outputs.append(model.flag_head(features))
         if model.caption_head is not None:
@@ -64,13 +66,10 @@ class EncoderGraph(nn.Module):
         return tuple(outputs)
 
 
-def change_logits(model: ChangeInterpreter, features: ChangeFeatures, size: Sequence[int]
-                  ) -> Tensor:
-    """Return the change head's logits (N, C, H, W) at ``size``."""
-    if model.neck is not None:
-        features = ChangeFeatures(list(model.neck(features.maps)), text=features.text)
+def enlarged(model: ChangeInterpreter, logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the change head's logits (N, C, h, w) at ``size``, (N, C, H, W)."""
     meta = dict(img_shape=tuple(size), pad_shape=tuple(size))
-    return as_change_head(model.change_head).predict(features, [meta])
+    return as_change_head(model.change_head).enlarge(logits, [meta])
 
 
 class SixBandGraph(nn.Module):
@@ -91,7 +90,8 @@ class SixBandGraph(nn.Module):
         preprocessor = self.model.data_preprocessor
         frames = bands.unflatten(1, (2, preprocessor.bands))
         frames = (frames - preprocessor.mean) / preprocessor.std
-        logits = change_logits(self.model, self.model.extract(frames), frames.shape[-2:])
+        raw = self.model.map_logits(self.model.extract(frames))
+        logits = enlarged(self.model, raw, frames.shape[-2:])
         return (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1), )
 
 

@@ -139,6 +139,7 @@ AUTO = 'auto'
 _FILLED = {
     'fusion': {'channels': 'tokens', 'in_channels': 'maps', 'text_channels': 'tokens'},
     'neck': {'in_channels': 'maps'},
+    'guidance': {'channels': 'tokens'},
     'change_head': {'in_channels': 'maps', 'feature_strides': 'strides', 'text_channels': 'text'},
     'caption_head': {'memory_channels': 'tokens'},
     'flag_head': {'in_channels': 'pooled'},
@@ -153,7 +154,8 @@ def fill_widths(cfg: Mapping[str, Any], part: str, given: Callable[[], FeatureSp
 
     Args:
         cfg: Config of the part, not changed.
-        part: ``'fusion'``, ``'neck'``, ``'change_head'``, ``'caption_head'`` or ``'flag_head'``.
+        part: ``'fusion'``, ``'neck'``, ``'guidance'``, ``'change_head'``, ``'caption_head'`` or
+            ``'flag_head'``.
         given: Returns what comes before it; asked only where something is to be filled in.
 
     Returns:

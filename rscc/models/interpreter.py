@@ -1,7 +1,8 @@
 """The model: frames through encoder and fusion to the heads.
 
 Parts are built from their configs, compared with each other, and run in one order:
-``encoder -> fusion -> [neck ->] change_head`` and ``fusion -> caption_head, flag_head``.
+``encoder -> fusion -> [neck ->] change_head`` and ``fusion [-> guidance] -> caption_head,
+flag_head``, where the guidance also reads the change map.
 """
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -107,6 +108,7 @@ class ChangeInterpreter(Part, BaseModel):
         caption_head: Config of a caption head over the fused tokens.
         flag_head: Config of a change-flag head over the pooled features.
         neck: Config of a neck over the fused maps, ``mmseg.Feature2Pyramid`` for instance.
+        guidance: Config of what tells caption and flag head of the change map, ``MapGuidance``.
         prompter: Config of what names the classes in every image, for language-guided fusions.
         freeze: Regular expressions of parameter names that stay fixed.
         lora: Fields of peft's ``LoraConfig``; everything but the adapters and ``train`` (a list of
@@ -123,6 +125,7 @@ class ChangeInterpreter(Part, BaseModel):
     def __init__(self, encoder: dict, fusion: dict, change_head: dict | None = None,
                  caption_head: dict | None = None, flag_head: dict | None = None,
                  neck: dict | None = None, prompter: dict | None = None,
+                 guidance: dict | None = None,
                  freeze: Sequence[str] = (), lora: dict | None = None,
                  test_cfg: Mapping | None = None, loss_weighting: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
@@ -141,8 +144,9 @@ class ChangeInterpreter(Part, BaseModel):
         _check_kind('fusion', self.fusion, Fusion)
         self.neck = MODELS.build(fill_widths(neck, 'neck', self._fused)) if neck else None
         self.change_head = self._build_head('change_head', change_head, self._before_change_head)
-        self.caption_head = self._build_head('caption_head', caption_head, self._fused)
-        self.flag_head = self._build_head('flag_head', flag_head, self._fused)
+        self.guidance = self._build_guidance(guidance) if guidance else None
+        self.caption_head = self._build_head('caption_head', caption_head, self._before_words)
+        self.flag_head = self._build_head('flag_head', flag_head, self._before_words)
         self.prompter = MODELS.build(prompter) if prompter else None
         self.time_steps = self._check_parts()
         self.test_cfg = dict(test_cfg or {})
@@ -173,6 +177,25 @@ class ChangeInterpreter(Part, BaseModel):
         fused = self._fused(steps)
         return fused if self.neck is None else after_neck(self.neck, fused)
 
+    def _build_guidance(self, config: Mapping) -> nn.Module:
+        """Build what is told of the change map, whose classes it has to know."""
+        head = self.change_head
+        if head is None or not as_change_head(head).in_halves:
+            raise ValueError('guidance tells words of the change map and needs a change_head of '
+                             "ours or one that derives from MMSegmentation's BaseDecodeHead; "
+                             f'found {type(head).__name__ if head is not None else "none"}')
+        filled = fill_widths(config, 'guidance', self._fused)
+        part = MODELS.build({'num_classes': as_change_head(head).out_channels, **filled})
+        misfit = part.misfit(self._fused())
+        if misfit:
+            raise ValueError(misfit)
+        return part
+
+    def _before_words(self, steps: int | None = None) -> FeatureSpec:
+        """Return what caption and flag head read: fused features, with the map in them if asked."""
+        fused = self._fused(steps)
+        return fused if self.guidance is None else self.guidance.gives(fused)
+
     def _build_weighting(self, config: Mapping) -> LossWeighting:
         """Build what weighs the losses of the heads that are there."""
         heads = [head for head in HEADS if getattr(self, f'{head}_head') is not None]
@@ -200,7 +223,7 @@ class ChangeInterpreter(Part, BaseModel):
             steps = together([as_change_head(self.change_head)], self._before_change_head, steps)
         others = [head for head in (self.caption_head, self.flag_head)
                   if isinstance(head, Part)]
-        return together(others, self._fused, steps)
+        return together(others, self._before_words, steps)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
         """Take checkpoints that were trained with another weighting of the losses, or with none."""
@@ -283,14 +306,19 @@ class ChangeInterpreter(Part, BaseModel):
         """
         frames, features = self._encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
-        if self.change_head is not None:
+        fused = features
+        if self.guidance is not None:
+            logits = self.map_logits(features)
+            losses['change'] = self._change_loss_of(logits, data_samples)
+            features = self.guidance(features, logits)
+        elif self.change_head is not None:
             losses['change'] = self._change_loss(features, data_samples)
         if self.caption_head is not None:
             losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
             losses['flag'] = self.flag_head.loss(features, data_samples)
         if is_distributed():
-            _reach(losses, frames, features)
+            _reach(losses, frames, fused)
         if self.loss_weighting is not None:
             losses = self.loss_weighting(losses)
         # Every head has a prefix of its own; MMEngine sums what is named a loss.
@@ -305,6 +333,30 @@ class ChangeInterpreter(Part, BaseModel):
             return dict(loss_ce=self._change()(self._behind_neck(features)).sum() * 0)
         chosen = select_rows(features, rows, len(data_samples))
         return self._change().loss(self._behind_neck(chosen), [data_samples[row] for row in rows])
+
+    def _change_loss_of(self, logits: Tensor, data_samples: list[ChangeDataSample]
+                        ) -> dict[str, Tensor]:
+        """Return the losses of logits (N, classes, h, w) over the samples that have a mask."""
+        rows = rows_with_masks(data_samples)
+        if not rows:
+            return dict(loss_ce=logits.sum() * 0)
+        return self._change().loss_of(logits[rows] if len(rows) < len(data_samples) else logits,
+                                      [data_samples[row] for row in rows])
+
+    def map_logits(self, features: ChangeFeatures) -> Tensor:
+        """Return the change head's logits (N, classes, h, w) at its own resolution."""
+        return self._change()(self._behind_neck(features))
+
+    def guided(self, features: ChangeFeatures, logits: Tensor | None = None) -> ChangeFeatures:
+        """Return what caption and flag head read.
+
+        Args:
+            features: Of N samples, from ``extract``.
+            logits: What ``map_logits`` returns of them, where it is known already.
+        """
+        if self.guidance is None:
+            return features
+        return self.guidance(features, self.map_logits(features) if logits is None else logits)
 
     def _change(self) -> ChangeHead:
         """Return the change head with the face that all of them have, MMSegmentation's too."""
@@ -337,11 +389,14 @@ class ChangeInterpreter(Part, BaseModel):
         named = at_once or options.prompts == 'image'
         prompts = self.name_classes(inputs, samples) if named else None
         features = self.extract(inputs, prompts) if at_once else None
+        raw = self.map_logits(features) if at_once and self.guidance is not None else None
         if self.change_head is not None:
-            logits = (self._mask_logits(features, inputs.shape[-2:]) if options.plain else
+            logits = (self._mask_logits(features, inputs.shape[-2:], raw) if options.plain else
                       average_views(lambda images: self._view_logits(images, prompts, options),
                                     inputs, options.views))
             self._write_masks(logits, samples, classes)
+        if raw is not None:
+            features = self.guided(features, raw)
         if self.flag_head is not None:
             self._write_flags(features, samples)
         if self.caption_head is not None:
@@ -365,9 +420,12 @@ class ChangeInterpreter(Part, BaseModel):
 
         return slide(logits_of, inputs, options)
 
-    def _mask_logits(self, features: ChangeFeatures, size: Sequence[int]) -> Tensor:
-        """Return the change head's logits (N, classes, H, W) at ``size``."""
+    def _mask_logits(self, features: ChangeFeatures, size: Sequence[int],
+                     raw: Tensor | None = None) -> Tensor:
+        """Return the change head's logits (N, classes, H, W) at ``size``, of raw ones if known."""
         meta = dict(img_shape=tuple(size), pad_shape=tuple(size))
+        if raw is not None:
+            return self._change().enlarge(raw, [meta] * len(raw))
         count = len(features.maps[0]) if features.maps else 0
         return self._change().predict(self._behind_neck(features), [meta] * count)
 
@@ -407,10 +465,11 @@ class ChangeInterpreter(Part, BaseModel):
             ``tokens`` (N, L, C), ``change_logits`` (N, classes, h, w), ``flag_logits`` (N,).
         """
         raw = {}
+        fused, features = features, self.guided(features)
         if features.tokens is not None:
             raw['tokens'] = features.tokens
         if self.change_head is not None:
-            raw['change_logits'] = self._change()(self._behind_neck(features))
+            raw['change_logits'] = self.map_logits(fused)
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1708.02002, equation 5, with a softmax over the classes; M
 V-Net, 3DV 2016, https://arxiv.org/abs/1606.04797 (Dice), in the form of BTC: Rolih et al., TGRS
 2025, https://arxiv.org/abs/2507.03367.
 """
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +25,16 @@ class CrossEntropyLoss(nn.Module):
         class_weight: One weight a class; all 1 by default.
         loss_weight: Factor of the whole loss.
         loss_name: Its key among the losses.
+        absent: Labels of pixels of which only that is known which classes they are not: label ->
+            those classes, ``{254: (1,)}`` for "no building, perhaps a road". Their loss is
+            ``-log`` of the probability of all other classes together, weighed as class 0.
     """
 
     def __init__(self, class_weight: Sequence[float] | None = None, loss_weight: float = 1.0,
-                 loss_name: str = 'loss_ce') -> None:
+                 loss_name: str = 'loss_ce',
+                 absent: Mapping[int, Sequence[int]] | None = None) -> None:
         super().__init__()
+        self.absent = {int(label): list(classes) for label, classes in (absent or {}).items()}
         self.loss_weight, self.loss_name = loss_weight, loss_name
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float)
         self.register_buffer('class_weight', weight, persistent=False)
@@ -45,8 +50,15 @@ class CrossEntropyLoss(nn.Module):
             ignore_index: Label of pixels that do not count; 0 is returned where none counts.
         """
         # -w_y log p_y of every pixel, (N, H, W); 0 where the label is ignored.
-        loss = F.cross_entropy(logits.float(), target, self.class_weight,
+        partial = {label: target == label for label in self.absent}
+        for label in partial:
+            target = target.masked_fill(partial[label], ignore_index)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, target, self.class_weight,
                                ignore_index=ignore_index, reduction='none')
+        for label, pixels in partial.items():
+            loss = loss + self._absent(logits, self.absent[label], pixels)
+            target = target.masked_fill(pixels, 0)
         if weight is not None:
             loss = loss * weight
         # Averaged over the class weights of the pixels that count, as torch's own mean is.
@@ -54,6 +66,16 @@ class CrossEntropyLoss(nn.Module):
         total = (valid.sum() if self.class_weight is None else
                  self.class_weight[target.where(valid, 0)].where(valid, 0).sum())
         return self.loss_weight * loss.sum() / total.clamp(min=1e-6)
+
+    def _absent(self, logits: Tensor, classes: Sequence[int], pixels: Tensor) -> Tensor:
+        """Return the loss (N, H, W) of pixels that are none of some classes, 0 elsewhere."""
+        if not pixels.any():
+            return logits.new_zeros(())
+        # log of the sum over the classes that may be there, less that over all: (N, H, W).
+        possible = [index for index in range(logits.shape[1]) if index not in classes]
+        log_p = logits[:, possible].logsumexp(1) - logits.logsumexp(1)
+        weight = 1.0 if self.class_weight is None else self.class_weight[0]
+        return -weight * log_p * pixels
 
 
 @MODELS.register_module()

@@ -157,3 +157,22 @@ def test_a_head_of_mmsegmentation_learns_one_logit_by_dice():
     target = torch.randint(0, 2, (2, 4, 5), generator=torch.Generator().manual_seed(0))
     losses = head.loss_by_feat(logits, [_sample(mask) for mask in target])
     torch.testing.assert_close(losses['loss_dice'], dice()(logits, target))
+
+
+def test_what_is_absent_costs_the_probability_of_the_absent_classes():
+    loss = MODELS.build(dict(type='CrossEntropyLoss', absent={254: (1,)}))
+    logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.full((1, 4, 4), 254)
+    expected = -(1 - logits.softmax(1)[:, 1]).log().mean()
+    torch.testing.assert_close(loss(logits, target), expected)
+
+
+def test_absent_and_known_pixels_are_averaged_by_their_weights():
+    loss = MODELS.build(dict(type='CrossEntropyLoss', class_weight=[0.5, 2.0, 1.0],
+                             absent={254: (1,)}))
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    target = torch.tensor([[[254, 1], [255, 2]]])
+    chances = logits.softmax(1)[0]
+    costs = [-0.5 * (1 - chances[1, 0, 0]).log(), -2 * chances[1, 0, 1].log(),
+             -chances[2, 1, 1].log()]
+    torch.testing.assert_close(loss(logits, target), sum(costs) / 3.5)

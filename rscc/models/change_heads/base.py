@@ -18,21 +18,34 @@ class ChangeHead(Part, metaclass=ABCMeta):
     Attributes:
         threshold: Probability above which the single channel of a head with one counts as
             "changed"; None for 0.5.
+        out_channels: Channels of its logits.
+        in_halves: Whether ``loss_of`` and ``enlarge`` work on logits that are computed once for
+            the map and for what else is told of it.
     """
     threshold: float | None = None
+    in_halves: bool = True
+    out_channels: int
 
     @abstractmethod
     def forward(self, features: ChangeFeatures) -> Tensor:
         """Return logits (N, classes, h, w) at the resolution of the head."""
 
     @abstractmethod
+    def loss_of(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> dict[str, Tensor]:
+        """Return the losses by name of what :meth:`forward` returned for N samples with masks."""
+
+    @abstractmethod
+    def enlarge(self, logits: Tensor, metas: Sequence[Mapping]) -> Tensor:
+        """Bring what :meth:`forward` returned to ``pad_shape`` of the metainfo."""
+
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return the losses by name over N samples, all with a mask."""
+        return self.loss_of(self.forward(features), data_samples)
 
-    @abstractmethod
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
+        return self.enlarge(self.forward(features), metas)
 
 
 class PixelHead(ChangeHead, nn.Module):
@@ -49,16 +62,15 @@ class PixelHead(ChangeHead, nn.Module):
         self.loss_decode = nn.ModuleList(MODELS.build(loss) for loss in losses)
         self.ignore_index = ignore_index
 
-    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-             ) -> dict[str, Tensor]:
+    def loss_of(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> dict[str, Tensor]:
         """Return each loss by its name, and what ``details`` adds.
 
         Args:
-            features: Fused maps, and what else the head reads.
+            logits: (N, C, h, w).
             data_samples: N samples with ``gt_sem_seg``.
         """
         target = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits = _resize(self(features), target.shape[-2:])
+        logits = _resize(logits, target.shape[-2:])
         losses: dict[str, Tensor] = {}
         for loss in self.loss_decode:
             value = loss(logits, target, ignore_index=self.ignore_index)
@@ -69,9 +81,9 @@ class PixelHead(ChangeHead, nn.Module):
         """Return what is logged beside the losses, of logits (N, C, H, W) and labels (N, H, W)."""
         return {}
 
-    def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
+    def enlarge(self, logits: Tensor, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, C, H, W) at ``pad_shape`` of the metainfo."""
-        return _resize(self(features), metas[0]['pad_shape'])
+        return _resize(logits, metas[0]['pad_shape'])
 
 
 def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -92,9 +104,9 @@ class DecodeHead(ChangeHead):
     def __init__(self, head: nn.Module) -> None:
         self.head = head
         heads = compat.import_mmseg_models().decode_heads
-        self.known = isinstance(head, heads.decode_head.BaseDecodeHead)
+        self.known = self.in_halves = isinstance(head, heads.decode_head.BaseDecodeHead)
         if self.known:
-            self.threshold = head.threshold
+            self.threshold, self.out_channels = head.threshold, head.out_channels
 
     @property
     def title(self) -> str:
@@ -120,18 +132,30 @@ class DecodeHead(ChangeHead):
 
     __call__ = forward
 
+    def loss_of(self, logits: Tensor, data_samples: list[ChangeDataSample]) -> dict[str, Tensor]:
+        """Return what the head calls its losses."""
+        return self._told(self.head.loss_by_feat(logits, data_samples))
+
+    def enlarge(self, logits: Tensor, metas: Sequence[Mapping]) -> Tensor:
+        """Return logits (N, classes, H, W)."""
+        return self.head.predict_by_feat(logits, metas)
+
+    # A head of one's own may have no more than MMSegmentation's public faces, and some of its heads
+    # compute more in them than their two halves do.
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return what the head calls its losses."""
-        losses = self.head.loss(features.maps, data_samples, {})  # its train_cfg, which none reads
-        # Of a single channel the largest is always number 0: that accuracy means nothing.
-        if self.known and self.head.out_channels == 1:
-            losses.pop('acc_seg', None)
-        return losses
+        return self._told(self.head.loss(features.maps, data_samples, {}))  # no train_cfg is read
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W)."""
         return self.head.predict(features.maps, metas, {})
+
+    def _told(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return losses without the accuracy of a single channel, whose largest is number 0."""
+        if self.known and self.head.out_channels == 1:
+            losses.pop('acc_seg', None)
+        return losses
 
 
 def as_change_head(head: nn.Module) -> ChangeHead:

@@ -54,7 +54,7 @@ class SwinTextHead(PixelHead):
         if num_classes < 2:
             raise ValueError(f'SwinTextHead(num_classes={num_classes}): classes include '
                              '"unchanged", so 2 for plain change detection')
-        self.num_classes = num_classes
+        self.num_classes = self.out_channels = num_classes
         self.text_channels, self.in_channels, self.levels = text_channels, in_channels, levels
         self.text_projections = nn.ModuleList(
             nn.Sequential(nn.Linear(text_channels, channels), nn.LayerNorm(channels))
