@@ -12,17 +12,17 @@ from rscc.utils.logging import warn_once
 
 #: Metainfo in which datasets may differ and yet be trained and scored together.
 MAY_DIFFER = ('split', 'dataset_type', 'name', 'release', 'palette', 'image_size',
-              'ground_resolution', 'no_change_captions', 'frequent_caption')
+              'ground_resolution', 'no_change_captions', 'frequent_caption', 'rendered')
 
 
 @DATASETS.register_module()
 class ConcatDataset(_ConcatDataset):
     """Datasets one after the other, as MMEngine's, with two differences.
 
-    Datasets may differ in split, folder, name and stock sentences; what must agree is what a model
-    answers: task, classes and language. And where a sample's id occurs in two of them, all ids are
-    prefixed, by the folder's name or by the split (``town2/test_000000``), so that each sample is
-    scored, drawn and written.
+    Datasets may differ in split, folder, name and stock sentences, and some may be rendered; what
+    must agree is what a model answers: task, classes and language. And where a sample's id occurs
+    in two of them, all ids are prefixed, by the folder's name or by the split
+    (``town2/test_000000``), so that each sample is scored, drawn and written.
 
     Args:
         datasets: Datasets or their configs.
@@ -66,7 +66,8 @@ class ConcatDataset(_ConcatDataset):
                         f"ignore_keys=['{key}'] to keep the first")
         stock = [text for metainfo in found for text in metainfo.get('no_change_captions') or ()]
         splits = dict.fromkeys(str(metainfo.get('split')) for metainfo in found)
-        return {**found[0], 'split': '+'.join(splits),
+        rendered = all(metainfo.get('rendered') for metainfo in found)
+        return {**found[0], 'split': '+'.join(splits), 'rendered': rendered,
                 'no_change_captions': list(dict.fromkeys(stock))}
 
 

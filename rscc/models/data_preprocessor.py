@@ -38,13 +38,18 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         size_divisor: Pad height and width to a multiple of this, and of what the encoder asks for.
         channels_last: Give convolutions the memory format that suits them; values are unchanged.
         non_blocking: Copy to the device without waiting (pinned memory only).
+        train_sizes: Heights and widths of training batches, one of which is drawn for each batch:
+            frames and masks are resized to it whole, so that sentences stay true, the ground
+            resolution varies, and small batches save time. None keeps the size of the samples.
     """
 
     def __init__(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
                  size_divisor: int = 1, channels_last: bool = False,
-                 non_blocking: bool = False) -> None:
+                 non_blocking: bool = False,
+                 train_sizes: Sequence[tuple[int, int]] | None = None) -> None:
         super().__init__(non_blocking=non_blocking)
         self.size_divisor = size_divisor
+        self.train_sizes = [tuple(size) for size in train_sizes or ()]
         self.channels_last = channels_last
         self.sees_images = True
         if (mean is None) != (std is None):
@@ -115,7 +120,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, a list of N uint8 tensors (T, B, H, W) or of N floating ones
                 (T, L, D), and optionally ``data_samples``, a list of N ``ChangeDataSample``.
-            training: Unused: train and test batches are treated alike.
+            training: Whether to draw one of ``train_sizes``.
 
         Returns:
             dict: ``inputs`` float (N, T, B, H, W), about zero mean and unit variance, and
@@ -127,6 +132,12 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
         if all(frame.is_floating_point() and frame.ndim == 3 for frame in frames):
             return self._features(frames, data.get('data_samples'))
         _check_frames(frames, self.bands)
+        if training and self.train_sizes:
+            # From torch's generator, which the seed of the run sets.
+            size = self.train_sizes[int(torch.randint(len(self.train_sizes), ()))]
+            frames = [_resized(frame, size) for frame in frames]
+            for sample in data.get('data_samples') or ():
+                _resize_mask(sample, size)
         # One size for the batch; samples learn it, and their masks are padded like their images.
         height, width = self._padded_size(frames)
         samples = data.get('data_samples')
@@ -189,6 +200,22 @@ def _check_frames(frames: list[Tensor], bands: int) -> None:
     if len(dates) > 1:
         raise ValueError(f'one batch mixes samples of {sorted(dates)} dates; '
                          'use one dataset per number of dates')
+
+
+def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return frames uint8 (T, B, H, W) at another size, without aliasing."""
+    if tuple(frame.shape[-2:]) == size:
+        return frame
+    return F.interpolate(frame, size, mode='bilinear', antialias=True, align_corners=False)
+
+
+def _resize_mask(sample: object, size: tuple[int, int]) -> None:
+    """Bring the reference mask of a sample to another size, by the nearest pixel."""
+    if 'gt_sem_seg' in sample:
+        mask = sample.gt_sem_seg.data
+        if tuple(mask.shape[-2:]) != size:
+            resized = F.interpolate(mask[None].float(), size, mode='nearest-exact')[0]
+            sample.gt_sem_seg = type(sample.gt_sem_seg)(data=resized.to(mask.dtype))
 
 
 def _pad(image: Tensor, size: tuple[int, int], value: int) -> Tensor:

@@ -41,14 +41,21 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
 
     Args:
         folder: The dataset's folder as published (``'LEVIR-CC'``), or an absolute path (kept).
+            A variable of the environment may begin it: ``'$RSCC_TRAIN/oam_kampala'``.
         marker: A file inside the folder (the annotation file). Where ``data_home()/folder`` does
             not hold it but ``data_home()`` itself does, the latter is meant: ``--data-root`` may
             name either the parent or the dataset.
 
     Returns:
         The folder, which need not exist: the caller knows what to say about that.
+
+    Raises:
+        FileNotFoundError: If it begins with a variable that is not set.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expandvars(folder)).expanduser()
+    if str(folder).startswith('$'):
+        raise FileNotFoundError(f"the folder '{folder}' begins with a variable of the environment "
+                                'that is not set: export it, or name the folder itself')
     if folder.is_absolute():
         return folder
     home = data_home()

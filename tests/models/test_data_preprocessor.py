@@ -175,3 +175,20 @@ def test_a_damaged_record_of_the_normalisation_is_named():
     with pytest.raises(ValueError, match='the normalisation in the checkpoint: mean'):
         restore_normalisation(flag_model(), dict(meta=dict(normalisation=dict(
             mean='x', std=[0.5], source='y'))))
+
+
+def test_training_batches_take_one_of_the_sizes_with_their_masks():
+    preprocessor = MODELS.build(dict(type='ChangeDataPreprocessor',
+                                     train_sizes=[(32, 32), (48, 40)]))
+    seen = set()
+    torch.manual_seed(0)
+    for _ in range(20):
+        samples = data_samples(2, size=(64, 64))
+        batch = preprocessor(dict(inputs=frames((64, 64), (64, 64)), data_samples=samples), True)
+        size = tuple(batch['inputs'].shape[-2:])
+        seen.add(size)
+        assert all(tuple(sample.gt_sem_seg.data.shape[-2:]) == size == sample.img_shape
+                   for sample in batch['data_samples'])
+    assert seen == {(32, 32), (48, 40)}
+    tested = preprocessor(dict(inputs=frames((64, 64))), False)
+    assert tuple(tested['inputs'].shape[-2:]) == (64, 64)
