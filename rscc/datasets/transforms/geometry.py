@@ -232,3 +232,63 @@ class FramesRandomRotate(BaseTransform):
     def __repr__(self) -> str:
         return (f'FramesRandomRotate(max_angle={self.max_angle}, prob={self.prob}, '
                 f"captions='{self.captions}', border='{self.border}')")
+
+
+@TRANSFORMS.register_module()
+class FramesMisalign(BaseTransform):
+    """Move one date, drawn at random, by up to a few pixels; the other dates and the mask stay.
+
+    Two dates are never registered perfectly, and a model that has only seen perfect pairs reports
+    the edges of everything as change. The moved date is resampled bicubically, so that it is hardly
+    softer than the other. What moves in at the border is mirrored image content.
+
+    Args:
+        max_shift: Largest shift in pixels, in any direction.
+        max_angle: Largest rotation about the centre in degrees, to either side.
+        max_scale: Largest relative change of scale about the centre; 0.01 moves the edge of a frame
+            of 256 pixels by 1.3.
+        prob: Probability that a date is moved at all.
+    """
+
+    def __init__(self, max_shift: float = 2.0, max_angle: float = 0.0, max_scale: float = 0.0,
+                 prob: float = 0.5):
+        for name, value, most in (('max_shift', max_shift, 64), ('max_angle', max_angle, 10),
+                                  ('max_scale', max_scale, 0.2), ('prob', prob, 1)):
+            if not 0 <= value <= most:
+                raise ValueError(f'{name}={value} must be in [0, {most}].')
+        self.max_shift, self.max_angle, self.max_scale = max_shift, max_angle, max_scale
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Replace one of ``frames``.
+
+        Raises:
+            ValueError: If the sample has one date only, which its mask would no longer fit.
+        """
+        rng, frames = results['rng'], list(results['frames'])
+        if len(frames) < 2:
+            raise ValueError("FramesMisalign needs two dates or more; sample "
+                             f"'{results.get('sample_id')}' has {len(frames)} frame(s).")
+        used, date = rng.random() < self.prob, int(rng.integers(len(frames)))
+        matrix = self.draw(rng, frames[date].shape)
+        if used:
+            size = frames[date].shape[1::-1]
+            frames[date] = by_bands(lambda part: cv2.warpAffine(
+                part, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101),
+                frames[date])
+        results['frames'] = frames
+        return results
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw where pixels go: float64 (2, 3), to be applied to columns (x, y, 1)."""
+        height, width = shape[:2]
+        # The root makes shifts uniform over the disc.
+        length, towards = self.max_shift * rng.random() ** 0.5, 2 * np.pi * rng.random()
+        angle, scale = rng.uniform(-1, 1, 2) * (self.max_angle, self.max_scale)
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1 + scale)
+        matrix[:, 2] += length * np.cos(towards), length * np.sin(towards)
+        return matrix
+
+    def __repr__(self) -> str:
+        return (f'FramesMisalign(max_shift={self.max_shift}, max_angle={self.max_angle}, '
+                f'max_scale={self.max_scale}, prob={self.prob})')

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from data_testers import TransformTester
 
-from rscc.datasets.transforms.color import LUMA, FramesColorJitter, hue_matrix, jitter
+from rscc.datasets.transforms.color import (
+    LUMA,
+    FramesColorJitter,
+    FramesExposure,
+    FramesTint,
+    hue_matrix,
+    jitter,
+)
 
 SCENE = np.random.default_rng(0).integers(30, 200, (16, 16, 3), dtype=np.uint8)
 
@@ -20,6 +27,16 @@ class TestDrawsPerDate(TransformTester):
 class TestOneDrawForAll(TransformTester):
     cfg = dict(type='FramesColorJitter', prob=1.0, per_date=False)
     moves = False
+
+
+class TestTint(TransformTester):
+    cfg = dict(type='FramesTint', prob=1.0)
+    moves, alike = False, False
+
+
+class TestExposure(TransformTester):
+    cfg = dict(type='FramesExposure', prob=1.0)
+    moves, alike = False, False
 
 
 def test_colours_change_as_the_generator_draws():
@@ -88,3 +105,35 @@ def test_other_bands_get_the_light_and_only_colours_the_hue(bands):
         assert np.array_equal(turned[..., 3:], frame[..., 3:])
     middle = jitter(frame, contrast=0.5).astype(float)
     assert middle.mean() == pytest.approx(frame.mean(), abs=1) and middle.std() < frame.std() * 0.6
+
+
+def test_a_tint_gives_every_band_its_own_line():
+    out = FramesTint().apply(SCENE, np.array([1.1, 1.0, 0.9]), np.array([0, 5, -5])).astype(float)
+    expected = np.clip(SCENE * [1.1, 1.0, 0.9] + [0, 5, -5], 0, 255)
+    assert np.abs(out - expected).max() <= 0.5 + 1e-9
+    assert np.array_equal(FramesTint(0, 0, prob=1.0)(sample())['frames'][0], SCENE)
+
+
+def test_over_exposure_brightens_and_saturates_in_order():
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
+    hard, soft = (FramesExposure().apply(ramp, gain=1.5, knee=knee).ravel().astype(int)
+                  for knee in (1.0, 0.7))
+    assert (hard == 255).mean() > 0.3 and (hard >= ramp.ravel()).all()
+    assert (np.diff(soft[::3]) >= 0).all() and (soft == 255).mean() < (hard == 255).mean()
+    assert np.array_equal(hard[:300], soft[:300]), 'below the shoulder nothing bends'
+
+
+def test_under_exposure_loses_what_is_dark():
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
+    out = FramesExposure().apply(ramp, black=0.1)
+    assert (out[ramp <= 25] == 0).all() and out.max() == 255 and (out <= ramp).all()
+
+
+def test_over_and_under_exposure_are_drawn_in_the_share_asked_for():
+    brighter = sum(frame.mean() > SCENE.mean() for seed in range(100) for frame in
+                   FramesExposure(over=0.8, prob=1.0)(sample(seed))['frames'])
+    assert 140 < brighter < 180
+    with pytest.raises(ValueError, match=r'gain=\(0.5, 2\) must be two numbers'):
+        FramesExposure(gain=(0.5, 2))
+    with pytest.raises(ValueError, match=r'offset=-1 must be in \[0, 255\]'):
+        FramesTint(offset=-1)

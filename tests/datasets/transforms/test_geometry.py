@@ -1,10 +1,12 @@
 """Every geometric transform: one draw for all dates and the mask, decided by the sample's rng."""
+import cv2
 import numpy as np
 import pytest
 from data_testers import TransformTester
 
 from rscc.datasets.transforms.captions import FramesExchangeDates
 from rscc.datasets.transforms.geometry import (
+    FramesMisalign,
     FramesRandomCrop,
     FramesRandomFlip,
     FramesRandomRotate,
@@ -57,6 +59,11 @@ class TestResize(TransformTester):
 
 class TestExchangeOfDates(TransformTester):
     cfg = dict(type='FramesExchangeDates', prob=1.0)
+
+
+class TestMisalignment(TransformTester):
+    cfg = dict(type='FramesMisalign', prob=1.0)
+    moves, alike = False, False
 
 
 def test_a_flip_mirrors_pixels_and_words():
@@ -224,3 +231,63 @@ def test_every_band_moves_as_those_of_a_picture_do(bands, step):
         for frame, single in zip(together, alone, strict=True):
             # OpenCV rounds four channels at once in another way than three.
             assert np.abs(frame[..., band].astype(int) - single[..., 0]).max() <= 6
+
+
+def blotches(bands=3):
+    rough = np.random.default_rng(0).integers(0, 256, (128, 128, bands), dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(rough, (0, 0), 1), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def shift_between(frame, moved):
+    """Return (x, y) by which one image is moved: the slope of the phase between their spectra."""
+    window = cv2.createHanningWindow(frame.shape[1::-1], cv2.CV_64F)
+    before, after = (np.fft.fft2((image[..., 0] - image[..., 0].mean()) * window)
+                     for image in (frame, moved))
+    cross = after * before.conj()
+    rows, columns = np.meshgrid(*map(np.fft.fftfreq, frame.shape[:2]), indexing='ij')
+    low = np.hypot(rows, columns) < 0.12  # where a few pixels turn no phase by half a circle
+    weight = np.abs(cross[low])[:, None] ** 0.5
+    slopes = -2 * np.pi * np.stack([columns[low], rows[low]], 1)
+    return np.linalg.lstsq(slopes * weight, np.angle(cross[low]) * weight[:, 0], rcond=None)[0]
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_one_date_is_moved_by_the_drawn_shift_and_the_mask_stays(seed):
+    step, scene = FramesMisalign(max_shift=3, prob=1.0), blotches()
+    out = step(sample(seed, frames=[scene, scene], gt_sem_seg=scene[..., 0] // 128))
+    moved = [not np.array_equal(frame, scene) for frame in out['frames']]
+    assert sum(moved) == 1 and np.array_equal(out['gt_sem_seg'], scene[..., 0] // 128)
+    rng = np.random.default_rng(seed)
+    rng.random(), rng.integers(2)
+    drawn = step.draw(rng, scene.shape)[:, 2]
+    assert np.hypot(*drawn) <= 3
+    assert shift_between(scene, out['frames'][moved.index(True)]) == pytest.approx(drawn, abs=0.1)
+
+
+def test_either_date_is_moved_as_often_as_asked():
+    scene = blotches()
+    moved = np.array([[not np.array_equal(frame, scene) for frame in
+                       FramesMisalign(prob=0.5)(sample(seed, frames=[scene, scene]))['frames']]
+                      for seed in range(200)])
+    assert 30 < moved[:, 0].sum() < 70 and 30 < moved[:, 1].sum() < 70
+    assert not moved.all(1).any()
+
+
+def test_a_turned_and_scaled_date_has_mirrored_borders_and_no_black():
+    bright = np.full((64, 64, 3), 200, np.uint8)
+    step = FramesMisalign(max_shift=2, max_angle=3, max_scale=0.05, prob=1.0)
+    for seed in range(10):
+        out = step(sample(seed, frames=[bright, bright]))
+        assert all((frame == 200).all() for frame in out['frames'])
+    scene = blotches()
+    out = FramesMisalign(max_shift=0, max_scale=0.05, prob=1.0)(sample(2, frames=[scene, scene]))
+    changed = next(frame for frame in out['frames'] if not np.array_equal(frame, scene))
+    apart = np.abs(changed.astype(int) - scene).mean(2)
+    assert apart[56:72, 56:72].mean() < 0.5 * apart.mean(), 'the centre moves least'
+
+
+def test_misalignment_needs_another_date_and_small_amounts():
+    with pytest.raises(ValueError, match=r"needs two dates or more; sample 's' has 1 frame"):
+        FramesMisalign()(sample(frames=[blotches()]))
+    with pytest.raises(ValueError, match=r'max_scale=1.5 must be in \[0, 0.2\]'):
+        FramesMisalign(max_scale=1.5)
