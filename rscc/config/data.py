@@ -86,12 +86,20 @@ def _inside_model(value: Any, where: str) -> Iterator[tuple[str, str]]:
         return
     for key, item in value.items():
         if key in _FILE_KEYS and isinstance(item, str):
-            if not resolve_data_file(item).is_file():
-                yield f'{where}.{key}', f"no file '{item}'. {_writer(item)}{_HELP}"
+            yield from _file(item, f'{where}.{key}')
+        elif key == 'vocab_files' and isinstance(item, Mapping):
+            for language, file in item.items():
+                yield from _file(file, f'{where}.{key}.{language}')
         elif key in ('checkpoint', 'pretrained', 'weights') and isinstance(item, str):
             yield from _weights(item, f'{where}.{key}')
         else:
             yield from _inside_model(item, f'{where}.{key}')
+
+
+def _file(name: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Check a file of words."""
+    if isinstance(name, str) and not resolve_data_file(name).is_file():
+        yield where, f"no file '{name}'. {_writer(name)}{_HELP}"
 
 
 def _writer(name: str) -> str:

@@ -312,6 +312,9 @@ def _settle(value: Any, where: str) -> None:
             # CLIP's weights come from open_clip's own list of names.
             hub = key == 'pretrained' and value.get('type') != 'CLIPPrompts'
             value[key] = _settled(item, f'{where}.{key}', hub)
+        elif key == 'vocab_files' and isinstance(item, dict):
+            value[key] = {language: _settled(str(file), f'{where}.{key}.{language}', hub=False)
+                          for language, file in item.items()}
         else:
             _settle(item, f'{where}.{key}')
 

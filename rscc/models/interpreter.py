@@ -16,6 +16,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
+from rscc.models.caption_heads.base import languages_asked
 from rscc.models.change_heads.base import ChangeHead, as_change_head
 from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
@@ -25,7 +26,7 @@ from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconci
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS, Part
-from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures, ScoredCaption
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
@@ -380,7 +381,10 @@ class ChangeInterpreter(Part, BaseModel):
                 are there by then; None for all. Where most of a scene is unchanged, words cost most
                 of the time.
             classes: Draw the map (``pred_sem_seg``); without it ``seg_logits`` alone tell of it.
-            **decoding: Passed to the caption head.
+            **decoding: Passed to the caption head. ``language`` may be several, a tuple: sentences
+                in each are written about the same features and ``pred_sentences`` has all. Without
+                it, a head that knows several languages writes in the sample's (``language`` of its
+                metainfo), unless its own options say another.
         """
         samples = data_samples or [_bare_sample(inputs) for _ in range(len(inputs))]
         options = self.test_time()
@@ -442,13 +446,19 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                         decoding: Mapping) -> None:
-        if not data_samples:
-            return
-        # N lists of sentences, best first.
-        every = self.caption_head.generate(features, **decoding)
-        for sample, captions in zip(data_samples, every, strict=True):
-            sample.pred_captions = captions
-            sample.pred_caption, sample.pred_caption_score = captions[0]
+        # Samples of the same languages in one call for each language, mostly all in one.
+        asked = [languages_asked(self.caption_head, sample, decoding) for sample in data_samples]
+        options = {name: value for name, value in decoding.items() if name != 'language'}
+        for languages in dict.fromkeys(asked):
+            rows = [row for row, own in enumerate(asked) if own == languages]
+            chosen = select_rows(features, rows, len(data_samples))
+            # By language, lists of sentences of every row, best first.
+            found = {language: self.caption_head.generate(
+                chosen, **options, **({} if language is None else dict(language=language)))
+                for language in languages}
+            for place, row in enumerate(rows):
+                sentences = {language: every[place] for language, every in found.items()}
+                _write_sentences(sentences, data_samples[row])
 
     def _write_flags(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> None:
@@ -473,6 +483,16 @@ class ChangeInterpreter(Part, BaseModel):
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw
+
+
+def _write_sentences(sentences: Mapping[str | None, list[ScoredCaption]],
+                     sample: ChangeDataSample) -> None:
+    """Put sentences into a sample: those of the first language, and where there are more, all."""
+    captions = next(iter(sentences.values()))
+    sample.pred_captions = captions
+    sample.pred_caption, sample.pred_caption_score = captions[0]
+    if len(sentences) > 1:
+        sample.pred_sentences = dict(sentences)
 
 
 def _check_kind(name: str, part: object, kind: type) -> None:

@@ -130,6 +130,7 @@ _TEXT_FIELDS = {
     'gt_change_flag': bool,
     'pred_caption': str,
     'pred_captions': list,  # list[ScoredCaption], n-best, best first
+    'pred_sentences': dict,  # language -> list[ScoredCaption], where several were asked for
     'pred_caption_score': float,
     'pred_change_flag': bool,
     'pred_change_score': float,  # probability of "changed", 0 to 1
@@ -144,10 +145,11 @@ class ChangeDataSample(SegDataSample):
     (1, H, W)), ``seg_logits`` ((classes, H, W)).
 
     Fields of ours: ``gt_captions``, ``target_captions``, ``gt_change_flag``, ``pred_caption``,
-    ``pred_captions``, ``pred_caption_score``, ``pred_change_flag``, ``pred_change_score``,
-    ``prompts``.
+    ``pred_captions``, ``pred_sentences``, ``pred_caption_score``, ``pred_change_flag``,
+    ``pred_change_score``, ``prompts``.
 
-    Metainfo: ``sample_id``, ``img_path_from`` and ``img_path_to`` (or ``img_path``), ``ori_shape``
+    Metainfo: ``sample_id``, ``language`` (of the references, and of what a head that knows several
+    writes), ``img_path_from`` and ``img_path_to`` (or ``img_path``), ``ori_shape``
     and ``img_shape`` ((H, W) on disk and as given to the model), ``pad_shape``.
     """
 

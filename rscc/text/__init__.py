@@ -9,11 +9,12 @@ from rscc.text import directions
 from rscc.text.normalisation import LANGUAGES, join_words, normalise, split_words
 
 __all__ = [
-    'LANGUAGES', 'CaptionTokenizer', 'WordPieceTokenizer', 'WordTokenizer', 'directions',
-    'join_words', 'normalise', 'split_words'
+    'LANGUAGES', 'BilingualWordTokenizer', 'CaptionTokenizer', 'WordPieceTokenizer',
+    'WordTokenizer', 'directions', 'join_words', 'normalise', 'split_words'
 ]
 
-_LATE = {'CaptionTokenizer': 'tokenizer', 'WordPieceTokenizer': 'subword_tokenizers',
+_LATE = {'BilingualWordTokenizer': 'bilingual_tokenizer', 'CaptionTokenizer': 'tokenizer',
+         'WordPieceTokenizer': 'subword_tokenizers',
          'WordTokenizer': 'word_tokenizer'}
 
 

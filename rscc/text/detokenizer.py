@@ -2,9 +2,11 @@
 
 An exported model carries one in its file. Nothing here needs torch, transformers or MMEngine.
 """
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any, Self
 
 from rscc.text.normalisation import LANGUAGES, join_words, normalise
@@ -14,7 +16,8 @@ from rscc.utils.forms import check_form
 BROKEN = '\N{REPLACEMENT CHARACTER}'
 KINDS = ('words', 'pieces', 'bytes')
 _FORM = {'kind': set(KINDS), 'entries': [(str, None)], 'eos_id': int, 'specials': [int],
-         'prompt_ids': [int], 'language': set(LANGUAGES), 'lower_case': bool}
+         'prompt_ids': [int], 'language': set(LANGUAGES), 'lower_case': bool,
+         'languages?': [[str, int]]}
 
 
 def sentence_ids(ids: Sequence[int], eos_id: int, specials: Collection[int],
@@ -28,6 +31,22 @@ def sentence_ids(ids: Sequence[int], eos_id: int, specials: Collection[int],
     if eos_id in ids:
         ids = ids[:ids.index(eos_id)]
     return [i for i in ids if i not in specials]
+
+
+def join_by_language(starts: Sequence[tuple[str, int]], words: Sequence[tuple[int, str]]) -> str:
+    """Join words of several languages, those of each by its own rules.
+
+    Args:
+        starts: Languages, and the id that the words of each begin with, in order of the ids.
+        words: Id and text of every word of a sentence.
+    """
+    firsts = [first for _, first in starts]
+
+    def language(word: tuple[int, str]) -> str:
+        return starts[max(bisect_right(firsts, word[0]) - 1, 0)][0]
+
+    runs = [join_words([text for _, text in run], name) for name, run in groupby(words, language)]
+    return ' '.join(filter(None, runs))
 
 
 def join_pieces(pieces: Sequence[str], language: str, lower_case: bool) -> str:
@@ -73,6 +92,8 @@ class Detokenizer:
         prompt_ids: Ids that are left out at the start.
         language: ``'en'`` or ``'zh'``.
         lower_case: Whether sentences are in lower case.
+        languages: Of words of several languages: these, and the id that the words of each begin
+            with; empty where all are of ``language``.
     """
     kind: str
     entries: tuple[str | None, ...]
@@ -81,10 +102,14 @@ class Detokenizer:
     prompt_ids: tuple[int, ...] = ()
     language: str = 'en'
     lower_case: bool = False
+    languages: tuple[tuple[str, int], ...] = ()
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the sentence up to the first end, without specials and prompt."""
         kept = sentence_ids([int(i) for i in ids], self.eos_id, self.specials, self.prompt_ids)
+        if self.languages:
+            return join_by_language(self.languages, [
+                (i, self.entries[i]) for i in kept if self.entries[i] is not None])
         shown = [entry for entry in (self.entries[i] for i in kept) if entry is not None]
         if self.kind == 'words':
             return join_words(shown, self.language)
@@ -93,7 +118,10 @@ class Detokenizer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; :meth:`from_dict` reads them."""
-        return asdict(self)
+        values = {name: list(value) if isinstance(value, tuple) else value
+                  for name, value in asdict(self).items()}
+        values['languages'] = [list(pair) for pair in self.languages]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
@@ -107,5 +135,8 @@ class Detokenizer:
             ValueError: If they are of another form.
         """
         check_form(values, _FORM, where)
-        return cls(**{key: tuple(values[key]) if isinstance(values[key], list) else values[key]
-                      for key in _FORM})
+        known = {key: values[key] for key in (name.removesuffix('?') for name in _FORM)
+                 if key in values}
+        known['languages'] = map(tuple, known.get('languages', ()))
+        return cls(**{key: tuple(value) if isinstance(value, list | map) else value
+                      for key, value in known.items()})

@@ -5,13 +5,23 @@ Chinese sets end in ``。`` or ``.``; scores and vocabularies must not depend on
 """
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from types import ModuleType
+from typing import Any
 
 from rscc.utils import did_you_mean
 
 LANGUAGES = ('en', 'zh')
+
+#: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.
+NO_CHANGE_CAPTIONS = {
+    'en': ['there is no difference', 'the two scenes seem identical',
+           'the scene is the same as before', 'no change has occurred',
+           'almost nothing has changed'],
+    'zh': ['没有差异', '两幅场景看起来完全相同', '场景和之前一样', '没有发生变化',
+           '几乎没有任何变化'],
+}
 
 #: What people write for the two languages, published file names (``_cn``) among it.
 _OTHER_NAMES = {'cn': 'zh', 'ch': 'zh', 'zh_cn': 'zh', 'zh-cn': 'zh', 'chinese': 'zh',
@@ -19,6 +29,7 @@ _OTHER_NAMES = {'cn': 'zh', 'ch': 'zh', 'zh_cn': 'zh', 'zh-cn': 'zh', 'chinese':
 _HASHES = re.compile(r'\s*#[\s#]*$')
 _FINAL_MARKS = re.compile(r'[\s.。．!！;；,，]+$')
 _BLANKS = re.compile(r'\s+')
+_HAN = re.compile(r'[\u3400-\u9fff]')
 _CJK = r'\u3400-\u9fff\uff00-\uffef\u3000-\u303f'
 _BLANKS_IN_CHINESE = re.compile(rf'(?<=[{_CJK}])\s+|\s+(?=[{_CJK}])')
 # A mark that clings to a word ("road, and") is a token of its own; inner hyphens, apostrophes and
@@ -37,6 +48,31 @@ def check_language(language: str) -> None:
         meant = _OTHER_NAMES.get(str(language).lower(), str(language))
         raise ValueError(f"unknown language '{language}': expected one of "
                          f"{', '.join(LANGUAGES)}.{did_you_mean(meant, LANGUAGES)}")
+
+
+def language_of(sentence: str, languages: Sequence[str] = LANGUAGES) -> str:
+    """Tell the language of a sentence by its script: one with a Han character is Chinese.
+
+    Args:
+        sentence: Any sentence.
+        languages: Those that it may be in, at least one; the only one is the answer whatever the
+            script, and so is the first of several none of which fits.
+    """
+    found = 'zh' if _HAN.search(sentence) else 'en'
+    return found if len(languages) > 1 and found in languages else languages[0]
+
+
+def stock_sentences(meta: Mapping[str, Any], language: str) -> tuple[str, ...]:
+    """Return the sentences for unchanged pairs in a language.
+
+    Args:
+        meta: Metadata of a dataset, whose ``no_change_captions`` are in its ``language``.
+        language: Of the sentences; where it is not the dataset's, they are those of
+            ``NO_CHANGE_CAPTIONS``.
+    """
+    if language == (meta.get('language') or 'en'):
+        return tuple(meta.get('no_change_captions') or ())
+    return tuple(NO_CHANGE_CAPTIONS.get(language, ()))
 
 
 def strip_hashes(sentence: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rscc.text.detokenizer import Detokenizer, sentence_ids
-from rscc.text.normalisation import check_language, warn
+from rscc.text.normalisation import check_language, language_of, warn
 from rscc.utils.logging import warn_deprecated
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class CaptionTokenizer(ABC):
     Attributes:
         pad_id, bos_id, eos_id, unk_id: Ids of the special tokens.
         vocab_size: Number of ids, specials included.
-        language: ``'en'`` or ``'zh'``.
+        language: ``'en'`` or ``'zh'``; of several languages the first.
+        languages: All languages that it knows, mostly that one alone.
         prompt_ids: Ids put after bos in every caption (no loss is due on them); often empty.
         lead_ids: Ids that a language model reads before the image; empty of most.
         start_ids: What every encoded caption starts with: bos (a tokenizer may leave it out), then
@@ -44,6 +45,7 @@ class CaptionTokenizer(ABC):
     def __init__(self, language: str = 'en') -> None:
         check_language(language)
         self.language = language
+        self.languages: tuple[str, ...] = (language,)
         self.cut = 0
         self.empty = 0
         self._warned_unknown = False
@@ -64,6 +66,43 @@ class CaptionTokenizer(ABC):
     def start_ids(self) -> list[int]:
         """Ids at the start of every encoded caption: bos and the prompt."""
         return [self.bos_id, *self.prompt_ids]
+
+    def language_of(self, text: str) -> str:
+        """Return the language that a sentence is encoded in."""
+        return language_of(text, self.languages)
+
+    def choose(self, language: str | None) -> str:
+        """Return the language to write in, the first one where none is asked for.
+
+        Raises:
+            ValueError: If the tokenizer has no words of it; the message names what it knows.
+        """
+        if language is None or language in self.languages:
+            return language or self.language
+        check_language(language)
+        known = ' and '.join(f"'{name}'" for name in self.languages)
+        raise ValueError(f"language='{language}': this caption head writes {known} only, for its "
+                         f'{type(self).__name__} has no other words. Leave the language out, or '
+                         'take a model that was trained in that language (BilingualWordTokenizer '
+                         'has words of several)')
+
+    def prompt_in(self, language: str | None = None) -> list[int]:
+        """Return the prompt of captions in a language, equally long in all; None for the first.
+
+        Raises:
+            ValueError: If the tokenizer does not know the language.
+        """
+        self.choose(language)
+        return list(self.prompt_ids)
+
+    def foreign_ids(self, language: str | None = None) -> list[int]:
+        """Return the ids that captions in a language never hold: words of the other ones.
+
+        Raises:
+            ValueError: If the tokenizer does not know the language.
+        """
+        self.choose(language)
+        return []
 
     def vocabulary(self) -> list[str] | None:
         """Return the entries that rebuild this tokenizer, or None where that needs files."""
@@ -88,8 +127,9 @@ class CaptionTokenizer(ABC):
             self.count_empty(text)
         if body and not self._warned_unknown and all(i == self.unk_id for i in body):
             self._warned_unknown = True
-            warn(f"no word of '{text}' is in the vocabulary (language '{self.language}'): is this "
-                 'the vocabulary of that dataset? Later cases are not logged.')
+            warn(f"no word of '{text}' is in the vocabulary (language "
+                 f"'{self.language_of(text)}'): is this the vocabulary of that dataset? Later "
+                 'cases are not logged.')
         if max_tokens is not None and len(body) > max_tokens:
             if max_tokens < 1:
                 raise ValueError(f'max_tokens={max_tokens} leaves no room for a word: use at least '
@@ -149,10 +189,11 @@ class CaptionTokenizer(ABC):
         """Return what decodes without this tokenizer and its files, or None where nothing can."""
         return None
 
-    def _detokenizer(self, kind: str, entries: Sequence[str | None], lower_case: bool = False
-                     ) -> Detokenizer:
+    def _detokenizer(self, kind: str, entries: Sequence[str | None], lower_case: bool = False,
+                     languages: Sequence[tuple[str, int]] = ()) -> Detokenizer:
         return Detokenizer(kind, tuple(entries), self.eos_id, tuple(sorted(self.special_ids)),
-                           tuple(self.prompt_ids), self.language, lower_case)
+                           tuple(self.prompt_ids), self.language, lower_case,
+                           tuple(languages))
 
     @property
     def special_ids(self) -> frozenset[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from rscc.registry import TOKENIZERS
 from rscc.text.caption_files import read_images, string_of
 from rscc.text.detokenizer import Detokenizer
-from rscc.text.normalisation import join_words, split_words, strip_hashes
+from rscc.text.normalisation import LANGUAGES, join_words, split_words, strip_hashes
 from rscc.text.tokenizer import CaptionTokenizer
 from rscc.utils import read_json, resolve_data_file
 from rscc.utils.files import check_text
@@ -24,6 +24,9 @@ SPECIALS = {
     'bos': ('<start>', '<START>', '<bos>', '<BOS>'),
     'eos': ('<end>', '<END>', '<eos>', '<EOS>'),
 }
+
+#: Entries by which a vocabulary of several languages tells whose words follow.
+LANGUAGE_MARKERS = {language: f'<{language}>' for language in LANGUAGES}
 
 #: All of these, and those of subword tokenizers: none is a word of a caption.
 SPECIAL_TOKENS = (*chain.from_iterable(SPECIALS.values()), '<s>', '</s>', '<mask>', '[CLS]',
@@ -132,6 +135,10 @@ class WordTokenizer(CaptionTokenizer):
         check_form(entries, [str], source)
         for entry in entries:
             check_text(entry, f'{source}: the entry {entry!r}')
+        marked = [marker for marker in LANGUAGE_MARKERS.values() if marker in entries]
+        if marked:
+            raise ValueError(f'{source} holds {marked[0]}, after which the words of one of several '
+                             'languages come: take BilingualWordTokenizer')
         twice = [word for word, count in Counter(entries).items() if count > 1]
         if twice:
             raise ValueError(f"{source} holds '{twice[0]}' twice ({len(twice)} such words)")

@@ -5,7 +5,12 @@ import pytest
 
 from rscc.text import join_words, normalise, split_words
 from rscc.text import normalisation as module
-from rscc.text.normalisation import frequent_caption
+from rscc.text.normalisation import (
+    NO_CHANGE_CAPTIONS,
+    frequent_caption,
+    language_of,
+    stock_sentences,
+)
 
 
 @pytest.mark.parametrize('raw', [
@@ -85,3 +90,16 @@ def test_among_equals_the_alphabet_decides():
 def test_no_words_are_no_caption():
     assert frequent_caption([]) is None
     assert frequent_caption(['', ' .']) is None
+
+
+def test_the_script_tells_the_language_of_a_sentence():
+    assert language_of('a house 房') == 'zh' and language_of('a house, 3') == 'en'
+    assert language_of('房屋', ('en', )) == 'en' and language_of('a', ('zh', )) == 'zh'
+    assert language_of('a', ('zh', 'en')) == 'en'
+
+
+def test_stock_sentences_are_the_datasets_own_in_its_language():
+    meta = dict(language='en', no_change_captions=['nothing'])
+    assert stock_sentences(meta, 'en') == ('nothing', )
+    assert stock_sentences(meta, 'zh') == tuple(NO_CHANGE_CAPTIONS['zh'])
+    assert stock_sentences({}, 'en') == ()

@@ -67,8 +67,8 @@ class AttentionLSTMHead(AutoregressiveHead):
             raise ValueError(f'scheduled_sampling={scheduled_sampling} is a probability in [0, 1]')
         if self.given_ids:
             raise ValueError('AttentionLSTMHead starts from the image alone and the tokenizer puts '
-                             f'{len(self.given_ids)} prompt tokens before every sentence: leave '
-                             'out its prompt')
+                             f'{len(self.given_ids)} prompt tokens before every sentence (that of '
+                             'several languages is the language): leave out its prompt')
         if word_vectors is not None and self.vocabulary is None:
             raise ValueError(f"word_vectors='{word_vectors}' are of words, and the tokens of "
                              f'{type(self.tokenizer).__name__} are none: take WordTokenizer')

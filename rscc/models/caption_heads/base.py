@@ -23,6 +23,7 @@ from rscc.models.generation.options import Decoding, DecodingOptions
 from rscc.registry import TOKENIZERS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.text.tokenizer import CaptionTokenizer
+from rscc.text.word_tokenizer import LANGUAGE_MARKERS
 from rscc.utils.forms import check_form
 
 BUFFER = 'vocabulary'
@@ -105,12 +106,18 @@ class CaptionHead(Part, nn.Module):
               ) -> list[list[ScoredCaption]]:
         """Write sentences for every sample, by options that have been checked; see ``generate``."""
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that it can write in, the one of the tokenizer first."""
+        return self.tokenizer.languages
+
     def check_decoding(self, options: DecodingOptions) -> None:
-        """Refuse options that the head cannot follow.
+        """Refuse options that the head cannot follow: another language, for instance.
 
         Raises:
             ValueError: Saying which, and what to do.
         """
+        self.tokenizer.choose(options.language)
 
     def merge(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """Make the head one that needs nothing but its checkpoint, in place.
@@ -161,7 +168,8 @@ class AutoregressiveHead(CaptionHead):
 
     Attributes:
         HAS_ATTENTION: Whether there are attention maps to return.
-        given_ids: Ids that every sentence starts with and that are not returned: the prompt.
+        given_ids: Ids that every sentence starts with and that are not returned: the prompt, of
+            several languages that of the first; see :meth:`given`.
         stop_ids: Ids that end a sentence: the end token.
         banned_ids: Ids that are never written: the other special tokens.
     """
@@ -173,6 +181,8 @@ class AutoregressiveHead(CaptionHead):
     def __init__(self, tokenizer: dict, memory_channels: int | None = None,
                  loss_weight: float = 1.0, source: str = 'tokens') -> None:
         super().__init__(tokenizer, memory_channels, loss_weight, source)
+        prompts = [self.tokenizer.prompt_in(language) for language in self.languages]
+        assert len({len(prompt) for prompt in prompts}) == 1, 'prompts differ in length'
         # The prompt is given, the end token stops a sentence, the other specials never come.
         self.given_ids = list(self.tokenizer.prompt_ids)
         self.stop_ids = [self.tokenizer.eos_id]
@@ -196,7 +206,8 @@ class AutoregressiveHead(CaptionHead):
         return None
 
     def check_decoding(self, options: Decoding) -> None:
-        """Refuse captions longer than the decoder can write, and maps that it does not have."""
+        """Refuse captions longer than the decoder can write, and what it does not have."""
+        super().check_decoding(options)
         self._check_room('decoding max_tokens', options.max_tokens)
         if options.return_attention and not self.HAS_ATTENTION:
             raise ValueError('return_attention=True, and this caption head has no attention maps '
@@ -209,6 +220,15 @@ class AutoregressiveHead(CaptionHead):
             raise ValueError(f'{name}={tokens} is too long: the decoder has positions for {room} '
                              f'tokens {where}; lower it, or take a decoder with more positions')
 
+    def given(self, language: str | None = None) -> list[int]:
+        """Return ``given_ids`` with the prompt of a language; None for the first."""
+        prompt = self.tokenizer.prompt_in(language)
+        return [*self.given_ids[:len(self.given_ids) - len(prompt)], *prompt]
+
+    def banned(self, language: str | None = None) -> list[int]:
+        """Return ``banned_ids`` and the words of other languages, which could never be right."""
+        return [*self.banned_ids, *self.tokenizer.foreign_ids(language)]
+
     @abstractmethod
     def start(self, features: ChangeFeatures, options: Decoding) -> tuple[DecoderStep, Any]:
         """Return the decoder step, and its state before the first token of every sample."""
@@ -218,12 +238,30 @@ class AutoregressiveHead(CaptionHead):
         """Return what the search wrote about every sample, and the decoder step that it used."""
         decoder, state = self.start(features, options)
         return search(decoder, state, options, self.stop_ids, self.tokenizer.pad_id,
-                      self.banned_ids, self.given_ids), decoder
+                      self.banned(options.language), self.given(options.language)), decoder
 
     def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
         """Search sentences for every sample; see ``generate``."""
         written, _ = self.search(features, options)
         return to_captions(written, self.tokenizer.decode, options.max_tokens)
+
+
+def languages_asked(head: nn.Module, sample: ChangeDataSample, decoding: Mapping[str, Any]
+                    ) -> tuple[str | None, ...]:
+    """Return the languages to write about a sample in; None leaves it to the head.
+
+    Args:
+        head: A caption head, perhaps one that knows nothing of languages.
+        sample: Its metainfo may say ``language``, that of its dataset.
+        decoding: Options over the head's; ``language`` may be one or a sequence of several.
+    """
+    asked = decoding.get('language')
+    if asked is not None:
+        return (asked, ) if isinstance(asked, str) else tuple(asked)
+    several = isinstance(head, CaptionHead) and len(head.languages) > 1
+    if several and head.decoding.language is None and sample.get('language') in head.languages:
+        return (sample.get('language'), )
+    return (None, )
 
 
 def never_written(tokenizer: CaptionTokenizer) -> list[int]:
@@ -279,15 +317,16 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
     head = cfg['model'].get('caption_head')
     if not stored or not head or not head.get('tokenizer'):
         return None
-    # Ids of one language would be read as words of the other.
+    # Ids of one language would be read as words of the other; words of several say whose they are.
+    words = unpack_words(stored[0])
+    several = set(LANGUAGE_MARKERS.values()) & set(words)
     learnt = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('language')
     asked = head['tokenizer'].get('language', 'en')
-    if learnt and learnt != asked:
+    if learnt and learnt != asked and not several:
         raise ValueError(f"the checkpoint was trained on captions in '{learnt}', and the config's "
                          f"tokenizer is for '{asked}': use the config it was trained with")
     # Neither the file of the words nor that of their vectors is needed any more.
-    words = unpack_words(stored[0])
-    for file in ('vocab_file', 'tokenizer_file'):
+    for file in ('vocab_file', 'vocab_files', 'tokenizer_file'):
         head['tokenizer'].pop(file, None)
     head.pop('word_vectors', None)
     head['tokenizer']['words'] = words

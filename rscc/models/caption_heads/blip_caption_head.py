@@ -97,7 +97,9 @@ class BlipCaptionHead(AutoregressiveHead):
 
     Args:
         tokenizer: Config of a tokenizer from the TOKENIZERS registry; its prompt ('a picture of'),
-            if it has one, is given to the decoder, not learned and not returned.
+            if it has one, is given to the decoder, not learned and not returned. That of
+            ``BilingualWordTokenizer`` names the language: sentences of both learn from one memory,
+            and the decoding option ``language`` says which is written.
         memory_channels: Width of ``ChangeFeatures.tokens``.
         pretrained: Hub name or folder of a BLIP captioning model; its tokenizer must be used.
         config: Fields of ``BlipTextConfig`` for random weights, where nothing is pretrained. Heads
@@ -180,7 +182,7 @@ class BlipCaptionHead(AutoregressiveHead):
               ) -> tuple[CrossAttentionStep, MemoryState]:
         """Give the start of a sentence to a decoder of the memory (N, L, C)."""
         decoder = CrossAttentionStep(self.decoder, options.use_cache)
-        return decoder, decoder.start(self.given_ids, features.tokens)
+        return decoder, decoder.start(self.given(options.language), features.tokens)
 
 
 def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -97,6 +97,10 @@ class KarrasCaptionHead(CaptionHead):
             raise ValueError(f"KarrasCaptionHead estimate='{estimate}' is none of "
                              f'{list(ESTIMATES)}.{did_you_mean(estimate, ESTIMATES)}')
         super().__init__(tokenizer, memory_channels, loss_weight)
+        if len(self.languages) > 1:
+            raise ValueError('KarrasCaptionHead draws whole captions from noise and can be given '
+                             f'no language: found a tokenizer of {list(self.languages)}. Take '
+                             'WordTokenizer, or BlipCaptionHead for several languages')
 
         # Where captions diffuse, and the network F; with estimate='words' it scores all words.
         self.space = WordSpace(self.tokenizer.vocab_size, embed_channels, sigma_data, normalise)
@@ -127,6 +131,7 @@ class KarrasCaptionHead(CaptionHead):
 
     def check_decoding(self, options: DiffusionDecoding) -> None:
         """Refuse guidance of a head that never learned what is said without an image."""
+        super().check_decoding(options)
         if options.guidance != 1 and self.nothing is None:
             raise ValueError(f'decoding guidance={options.guidance} compares with what the head '
                              'says without an image, which this one never learned: train it with '

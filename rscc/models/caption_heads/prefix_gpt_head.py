@@ -43,7 +43,8 @@ class PrefixGPTHead(AutoregressiveHead):
             ``config``, ``tune``, ``lora``, ``dtype``, ``checkpointing``.
         tokenizer: Config of a tokenizer from the TOKENIZERS registry. Its start token is left out
             (``PretrainedTokenizer`` has the model read what stands before an image), its prompt is
-            given after the prefix, not learned and not returned.
+            given after the prefix, not learned and not returned; of several languages, that of the
+            sentence's.
         prefix_length: Number P of embeddings.
         source: ``'pooled'``, one vector a sample, or ``'tokens'``.
         normalize_prefix: Scale features to length 1 first.
@@ -184,8 +185,9 @@ class PrefixGPTHead(AutoregressiveHead):
     def _sentences(self, data_samples: list[ChangeDataSample]) -> list[list[list[int]]]:
         """Return the ids of each sample's sentences, those given first, the start left out."""
         # Without a start token, since the image is the start; the end as the originals learn it.
-        start, last = len(self.tokenizer.start_ids), None if self.learn_end else -1
-        return [[self.given_ids + ids[start:last] for ids in sample]
+        prompt, last = len(self.tokenizer.prompt_ids), None if self.learn_end else -1
+        start, given = len(self.tokenizer.start_ids) - prompt, len(self.given_ids) - prompt
+        return [[self.given_ids[:given] + ids[start:last] for ids in sample]
                 for sample in self.encode_targets(data_samples)]
 
     def _labelled(self, sentences: list[list[int]], length: int | None, device: torch.device
@@ -206,7 +208,8 @@ class PrefixGPTHead(AutoregressiveHead):
         prefix = self.prefix(features)
         decoder = CausalLMStep(self.language_model.model, options.use_cache)
         return decoder, decoder.start(
-            torch.cat([self.opening(prefix), self._embedded(self.given_ids, prefix)], 1))
+            torch.cat([self.opening(prefix), self._embedded(self.given(options.language), prefix)],
+                      1))
 
     def merge(self, config: dict[str, Any]) -> dict[str, Any]:
         """Merge adapters into the language model, all of which is saved; see ``CaptionHead.merge``.

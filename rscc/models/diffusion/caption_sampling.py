@@ -49,6 +49,7 @@ class DiffusionDecoding(DecodingOptions):
         use_cache: Keep keys and values of the memory; off projects it at every step, for
             comparison.
         return_trajectory: Return the denoising trajectory: the sentence at every noise level.
+        language: The one of the tokenizer, or None; such heads know no other.
     """
     sampler: str | dict = 'dpmpp_2m'
     schedule: str | dict = 'karras'
@@ -63,6 +64,7 @@ class DiffusionDecoding(DecodingOptions):
     seed: int | None = 0
     use_cache: bool = True
     return_trajectory: bool = False
+    language: str | None = None
 
     def __post_init__(self) -> None:
         choose(SAMPLERS, self.sampler)

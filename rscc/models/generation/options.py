@@ -7,7 +7,12 @@ from rscc.utils.logging import renamed_keywords
 
 
 class DecodingOptions:
-    """Base class of decoding options, frozen dataclasses of which changed copies are made."""
+    """Base class of decoding options, frozen dataclasses of which changed copies are made.
+
+    Attributes:
+        language: ``'en'``, ``'zh'``, or None for the first one that the head's tokenizer knows.
+    """
+    language: str | None
 
     def updated(self, options: dict[str, Any]) -> Self:
         """Return a copy with ``options`` changed.
@@ -71,6 +76,7 @@ class Decoding(DecodingOptions):
             ``'show_attend_tell'`` (the originals, see ``beam_scorers``).
         use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
         return_attention: Return the attention maps of the sentences, where the head has any.
+        language: Language to write in, where the tokenizer knows several; None for its first.
     """
     num_beams: int = 1
     num_captions: int = 1
@@ -87,6 +93,7 @@ class Decoding(DecodingOptions):
     beam_rule: str = 'standard'
     use_cache: bool = True
     return_attention: bool = False
+    language: str | None = None
 
     def __post_init__(self) -> None:
         self._check_ranges()
