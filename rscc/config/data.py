@@ -68,6 +68,8 @@ def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
 def _published(target: Any, values: Mapping) -> str | None:
     """Return the name under which a dataset will find annotations that the config leaves to it."""
     options = {key: values[key] for key in ('release', 'language') if key in values}
+    if 'zh' in (values.get('languages') or ()):  # whose file has the English captions too
+        options['language'] = 'zh'
     try:
         names = target.published(**options)
     except ValueError:  # the dataset says it better

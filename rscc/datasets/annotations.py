@@ -23,6 +23,7 @@ class Record(TypedDict):
         captions: Normalised sentences, never empty.
         changeflag: True, False, or None where the file does not say.
         imgid: The image's number, where the file numbers them.
+        all_captions: Those of all languages, where a dataset brings several.
     """
     sample_id: str
     filename: str
@@ -31,6 +32,7 @@ class Record(TypedDict):
     captions: list[str]
     changeflag: bool | None
     imgid: NotRequired[int | None]
+    all_captions: NotRequired[list[str]]
 
 
 #: Entries of an image beside its name and captions.

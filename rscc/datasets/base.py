@@ -16,19 +16,16 @@ from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.rasters.image_files import header_size
 from rscc.registry import TRANSFORMS
-from rscc.text.normalisation import check_language, frequent_caption
+from rscc.text.normalisation import (
+    NO_CHANGE_CAPTIONS,
+    check_language,
+    frequent_caption,
+    language_of,
+)
 from rscc.utils import check_choice, did_you_mean, resolve_data_root
 from rscc.utils.logging import warn_once
 from rscc.utils.paths import sample_name
 
-#: The five sentences that LEVIR-CC gives every unchanged pair, and their Chinese counterparts.
-NO_CHANGE_CAPTIONS = {
-    'en': ['there is no difference', 'the two scenes seem identical',
-           'the scene is the same as before', 'no change has occurred',
-           'almost nothing has changed'],
-    'zh': ['没有差异', '两幅场景看起来完全相同', '场景和之前一样', '没有发生变化',
-           '几乎没有任何变化'],
-}
 #: Headers read to learn how large the images of a dataset are.
 SIZES_READ = 8
 FIELDS = ('filename', 'filepath', 'split', 'stem')
@@ -61,7 +58,11 @@ class ChangeDataset(BaseDataset):
         img_path: The same for datasets of single images, instead of the two.
         label: The same for the label map, or None where there is none.
         label_map: File value -> class index, over the dataset's own.
-        language: ``'en'`` or ``'zh'``.
+        language: ``'en'`` or ``'zh'``: of ``gt_captions``, by which a model is scored, and of what
+            a caption head of several languages writes.
+        languages: Languages of the sentences to learn, ``language`` among them, where the
+            annotations have several: ``('en', 'zh')``. ``PickCaptions`` then chooses among all of
+            them; a caption head needs a tokenizer of these languages.
         text_from: ``'raw'`` sentences or joined ``'tokens'``.
         clean_captions: Whether to cut off the ``###`` in which some Chinese sentences end.
         pipeline: Transforms.
@@ -98,13 +99,13 @@ class ChangeDataset(BaseDataset):
                  img_from: str | None = None, img_to: str | None = None,
                  img_path: str | None = None, label: str | None = None,
                  label_map: Mapping[int, int] | None = None, language: str = 'en',
-                 text_from: str = 'raw', clean_captions: bool = True,
-                 pipeline: Sequence[dict | Callable] = (), seed: int = 0,
-                 cache: Mapping | None = None, features: Mapping | None = None,
+                 languages: Sequence[str] | None = None, text_from: str = 'raw',
+                 clean_captions: bool = True, pipeline: Sequence[dict | Callable] = (),
+                 seed: int = 0, cache: Mapping | None = None, features: Mapping | None = None,
                  check_images: bool = True, check_masks: bool | str = True,
                  faults: str = 'report', test_mode: bool = False,
                  metainfo: Mapping | None = None, **kwargs):
-        check_language(language)
+        self.languages = _languages(language, languages)
         check_choice('faults', faults, checks.FAULTS)
         check_choice('check_masks', check_masks, (True, False, 'all'))
         self.split, self.language, self.seed = split, language, seed
@@ -141,6 +142,8 @@ class ChangeDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read, select, check and describe all samples of the split."""
         records = self.read_records()
+        if len(self.languages) > 1:
+            self._add_languages(records)
         if self._metainfo['task'] == 'single':
             self._metainfo['frequent_caption'] = frequent_caption(
                 (text for record in records if record['split'] == 'train'
@@ -197,9 +200,28 @@ class ChangeDataset(BaseDataset):
         return others
 
     def read_records(self) -> list[Record]:
-        """Return the records of all splits; override for another annotation style."""
+        """Return the records of all splits in ``self.language``.
+
+        Override for another annotation style.
+        """
         self.need_file(self.ann_file)
         return read_captions(self.ann_file, self.language, self.text_from, self.clean_captions)
+
+    def _add_languages(self, records: Sequence[Record]) -> None:
+        """Give every record the captions of all languages, read by one reader each."""
+        read = {self.language: [record['captions'] for record in records]}
+        for language in self.languages:
+            if language not in read:
+                reader = copy.copy(self)
+                reader.language = language
+                read[language] = [record['captions'] for record in reader.read_records()]
+            captions = [text for own in read[language] for text in own]
+            if captions and all(language_of(text) != language for text in captions):
+                raise ValueError(f"'{self.ann_file}' has no caption in '{language}', only such as "
+                                 f'{captions[0]!r}: leave it out of languages='
+                                 f'{list(self.languages)}, or give a file that has both')
+        for record, *found in zip(records, *(read[name] for name in self.languages), strict=True):
+            record['all_captions'] = [text for own in found for text in own]
 
     def need_file(self, path: str | Path, what: str = 'annotations') -> None:
         """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""
@@ -233,6 +255,8 @@ class ChangeDataset(BaseDataset):
         """Turn one record into a dataset item (see the contract of the pipelines)."""
         item = {'sample_id': record['sample_id'], 'split': record['split'] or self.split or 'all',
                 'gt_captions': record['captions'], 'language': self.language}
+        if record.get('all_captions'):
+            item |= {'all_captions': record['all_captions'], 'languages': self.languages}
         if record.get('imgid') is not None:
             item['imgid'] = record['imgid']
         item |= self._paths_of(record)
@@ -428,3 +452,14 @@ class ChangeDataset(BaseDataset):
         for key, value in self.__dict__.items():
             setattr(twin, key, copy.deepcopy(value, memo))
         return twin
+
+
+def _languages(language: str, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the languages of the sentences to learn, the dataset's own first."""
+    names = (languages, ) if isinstance(languages, str) else tuple(languages or (language, ))
+    for name in (language, *names):
+        check_language(name)
+    if language not in names:
+        raise ValueError(f"languages={list(names)} and language='{language}': expected a list that "
+                         f"names '{language}' too, ('en', 'zh') for instance")
+    return tuple(dict.fromkeys((language, *names)))

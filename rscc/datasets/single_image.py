@@ -1,4 +1,5 @@
 """Captioned datasets of single images: Sydney-captions, UCM-captions and RSICD."""
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ class SingleImageDataset(ChangeDataset):
         release: ``'original'`` or ``'modified'``; by default what the name of ``ann_file`` tells,
             else the original.
         language: ``'en'`` or ``'zh'``.
+        languages: See ``ChangeDataset``; the published Chinese files hold the English captions
+            too, so these are read where Chinese is among them.
         img_path: See ``ChangeDataset``.
         **kwargs: See ``ChangeDataset``.
 
@@ -41,16 +44,17 @@ class SingleImageDataset(ChangeDataset):
 
     def __init__(self, data_root: str = '', ann_file: str | None = None, *,
                  release: str | None = None, language: str = 'en',
-                 img_path: str | None = 'imgs/{filename}', **kwargs):
+                 languages: Sequence[str] | None = None, img_path: str | None = 'imgs/{filename}',
+                 **kwargs):
         check_language(language)
         release = release or self.release_of(ann_file)
-        names = self.published(release, language)
+        names = self.published(release, 'zh' if 'zh' in (languages or ()) else language)
         self.release = release
         told = {'name': self.KEY + ('' if release == ORIGINAL else f'_{release}')
                 + ('_cn' if language == 'zh' else ''), 'release': release}
         kwargs['metainfo'] = {**told, **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, ann_file or existing(data_root, names), img_path=img_path,
-                         language=language, **kwargs)
+                         language=language, languages=languages, **kwargs)
 
     @classmethod
     def release_of(cls, ann_file: str | None) -> str:

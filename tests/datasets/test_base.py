@@ -189,3 +189,50 @@ def test_it_builds_from_a_config_without_a_default_scope(levir):
     assert dataset[0]['inputs'].dtype.is_floating_point is False
     assert isinstance(dataset[0]['data_samples'].metainfo['ori_shape'], tuple)
     assert np.asarray(dataset[0]['inputs']).shape == (2, 3, 32, 32)
+
+
+ALL = [{'type': 'LoadFrames'}, {'type': 'PickCaptions', 'mode': 'all'},
+       {'type': 'FramesRandomFlip', 'prob': 1.0}, {'type': 'PackChangeInputs'}]
+
+
+@pytest.mark.parametrize('language', ['en', 'zh'])
+def test_a_dataset_brings_the_sentences_of_several_languages(levir, language):
+    dataset = build(levir, language=language, languages=('en', 'zh'), pipeline=ALL)
+    plain = build(levir, language=language)
+    item = dataset.get_data_info(0)
+    assert item['gt_captions'] == plain.get_data_info(0)['gt_captions']
+    other = {'en': 'zh', 'zh': 'en'}[language]
+    assert item['all_captions'] == [*item['gt_captions'],
+                                    *build(levir, language=other).get_data_info(0)['gt_captions']]
+    assert item['languages'] == (language, other)
+    sample = dataset[0]['data_samples']
+    assert len(sample.gt_captions) == 5 and len(sample.target_captions) == 10
+    assert {'a house appears on the right', '右边出现一栋房子'} <= set(sample.target_captions)
+    assert sample.metainfo['language'] == dataset.metainfo['language'] == language
+
+
+def test_one_language_changes_nothing(levir):
+    dataset = build(levir, languages=['en'])
+    assert 'all_captions' not in dataset.get_data_info(0)
+    assert dataset.get_data_info(0) == build(levir).get_data_info(0)
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(languages=('en', 'cn')), "unknown language 'cn'"),
+    (dict(languages=('zh', )), r"languages=\['zh'\] and language='en': expected a list that names"),
+    (dict(languages='zh'), r"languages=\['zh'\] and language='en'")])
+def test_wrong_languages_are_refused(levir, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(levir, **options)
+
+
+def test_a_file_without_one_of_the_languages_is_refused(levir, edit_annotations):
+    edit_annotations(levir, lambda images: [
+        sentence.update(raw_chinese='a house') for image in images
+        for sentence in image['sentences']])
+    with pytest.raises(ValueError, match=r"has no caption in 'zh', only such as 'a house': leave"):
+        build(levir, languages=('en', 'zh'))
+    edit_annotations(levir, lambda images: [
+        sentence.pop('raw_chinese') for image in images for sentence in image['sentences']])
+    with pytest.raises(ValueError, match="has no sentence in 'zh'"):
+        build(levir, languages=('en', 'zh'))

@@ -338,3 +338,8 @@ def banded(folder, bands):
     images = [dict(filename=name, split='train', captions=['a house is built']) for name in names]
     (folder / 'pairs/LevirCCcaptions.json').write_text(json.dumps(dict(images=images)))
     return folder / 'pairs'
+
+
+def test_files_of_one_language_are_not_read_as_two(blip):
+    with pytest.raises(ValueError, match="has no caption in 'zh', only such as 'a house"):
+        HDF5CaptionDataset(str(blip), languages=('en', 'zh'))

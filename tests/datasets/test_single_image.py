@@ -313,3 +313,13 @@ def test_real_images_become_single_frames_rsicd(folder_rsicd, tmp_path):
     assert packed['inputs'].shape == (1, 3, 224, 224)
     assert sample.img_path.endswith('.jpg') and 'gt_change_flag' not in sample
     assert sample.target_captions == ['an airport']
+
+
+def test_both_languages_are_read_from_the_chinese_file_which_has_both(tmp_path):
+    root = make(tmp_path, 'dataset.json', 'dataset_sydney_cn.json')
+    dataset = SydneyCaptionsDataset(root, languages=('en', 'zh'), check_images=False)
+    assert dataset.ann_file.endswith('dataset_sydney_cn.json')
+    assert dataset.metainfo['name'] == 'sydney' and dataset.metainfo['language'] == 'en'
+    item = dataset.get_data_info(0)
+    assert item['gt_captions'] == ['there is a road']
+    assert item['all_captions'] == ['there is a road', '有一条路']

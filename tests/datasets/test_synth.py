@@ -105,3 +105,13 @@ def test_every_split_knows_the_most_frequent_training_caption(scenes):
     chinese = SynthSceneDataset(str(scenes), split='test', language='zh').metainfo
     assert chinese['frequent_caption'] and not chinese['frequent_caption'].isascii()
     assert (test.metainfo['name'], chinese['name']) == ('synth_scene', 'synth_scene_cn')
+
+
+def test_scene_captions_of_both_languages_are_made_together(scenes):
+    both = SynthSceneDataset(str(scenes), languages=('en', 'zh'), pipeline=LOAD_SCENE)
+    one, other = (SynthSceneDataset(str(scenes), language=language, pipeline=LOAD_SCENE)
+                  for language in ('en', 'zh'))
+    for row in range(3):
+        texts = [dataset[row]['data_samples'].target_captions for dataset in (both, one, other)]
+        assert texts[0] == texts[1] + texts[2] and len(texts[0]) == 10
+    assert both[0]['data_samples'].gt_captions == one[0]['data_samples'].gt_captions

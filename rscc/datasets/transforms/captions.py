@@ -5,16 +5,18 @@ from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
 from rscc.text.directions import mentions_direction, swap
+from rscc.text.normalisation import language_of
 from rscc.utils import check_choice
 
 MODES, PICK_MODES = ('swap', 'skip', 'drop'), ('one', 'all')
-CAPTION_KEYS = ('target_captions', 'gt_captions')
+CAPTION_KEYS = ('target_captions', 'all_captions', 'gt_captions')
 
 
 def adapt_captions(results: dict, operation: str, mode: str) -> bool:
     """Rewrite the captions for a flip or turn of the images, where that can be done safely.
 
     22 % of LEVIR-CC's changed captions name a direction; flipped images would make them wrong.
+    Where a sample has sentences of several languages, each is rewritten in its own.
 
     Args:
         results: The sample; its captions are replaced where needed.
@@ -33,15 +35,21 @@ def adapt_captions(results: dict, operation: str, mode: str) -> bool:
             results.pop(key, None)
         return True
     present = [key for key in CAPTION_KEYS if results.get(key)]
-    language = results.get('language', 'en')
+    languages = languages_of(results)
     rewritten = {}
     for key in present:
-        sentences = [_adapt(text, operation, mode, language) for text in results[key]]
+        sentences = [_adapt(text, operation, mode, language_of(text, languages))
+                     for text in results[key]]
         if None in sentences and key == present[0]:
             return False
         rewritten[key] = [sentence for sentence in sentences if sentence is not None]
     results.update(rewritten)
     return True
+
+
+def languages_of(results: Mapping) -> tuple[str, ...]:
+    """Return the languages of a sample's sentences, most often one."""
+    return tuple(results.get('languages') or (results.get('language', 'en'), ))
 
 
 def _adapt(sentence: str, operation: str, mode: str, language: str) -> str | None:
@@ -52,11 +60,11 @@ def _adapt(sentence: str, operation: str, mode: str, language: str) -> str | Non
 
 @TRANSFORMS.register_module()
 class PickCaptions(BaseTransform):
-    """Choose the target sentences of a sample.
+    """Choose the target sentences of a sample, of every language that the dataset brings along.
 
     Args:
-        mode: ``'one'`` draws one caption per visit, ``'all'`` takes every one (the model then
-            encodes the images once for all of them).
+        mode: ``'one'`` draws one caption per visit and language, ``'all'`` takes every one (the
+            model then encodes the images once for all of them).
         no_change: Sentence that replaces the captions of unchanged pairs, or a dict with one per
             language, or None to keep theirs.
             The five stock sentences of LEVIR-CC say the same; training on one of them stops the
@@ -72,28 +80,39 @@ class PickCaptions(BaseTransform):
         """Set ``target_captions`` (list of sentences); ``gt_captions`` stay.
 
         Raises:
-            ValueError: If the sample has no captions.
+            ValueError: If the sample has no captions, or ``no_change`` lacks its language.
         """
-        captions = results.get('gt_captions')
-        if not captions:
+        if not results.get('gt_captions'):
             raise ValueError(f"sample '{results.get('sample_id')}' has no captions to pick from; "
                              'leave PickCaptions out of the pipeline to train on masks only.')
-        if self.no_change is not None and results.get('gt_change_flag') is False:
-            results['target_captions'] = [self._stock_sentence(results)]
-        elif self.mode == 'all':
-            results['target_captions'] = list(captions)
-        else:
-            results['target_captions'] = [captions[results['rng'].integers(len(captions))]]
+        languages = languages_of(results)
+        everything = results.get('all_captions') or results['gt_captions']
+        targets = []
+        for language in languages:
+            captions = [text for text in everything if language_of(text, languages) == language]
+            targets += self._of_language(captions, language, results)
+        results['target_captions'] = targets
         return results
 
-    def _stock_sentence(self, results: dict) -> str:
+    def _of_language(self, captions: list[str], language: str, results: dict) -> list[str]:
+        """Return the targets among a sample's captions of one language."""
+        if self.no_change is not None and results.get('gt_change_flag') is False:
+            return [self._stock_sentence(language, results)]
+        if self.mode == 'all' or not captions:
+            return captions
+        return [captions[results['rng'].integers(len(captions))]]
+
+    def _stock_sentence(self, language: str, results: dict) -> str:
+        name, languages = results.get('sample_id'), languages_of(results)
         if isinstance(self.no_change, str):
-            return self.no_change
-        language = results.get('language', 'en')
+            if len(languages) == 1:
+                return self.no_change
+            raise ValueError(f"PickCaptions no_change='{self.no_change}' is one sentence, and "
+                             f"sample '{name}' has captions in {list(languages)}: give a dict with "
+                             'one per language.')
         if language not in self.no_change:
             raise ValueError(f"PickCaptions no_change has no sentence in '{language}', the "
-                             f"language of sample '{results.get('sample_id')}': found "
-                             f'{sorted(self.no_change)}.')
+                             f"language of sample '{name}': found {sorted(self.no_change)}.")
         return self.no_change[language]
 
     def __repr__(self) -> str:

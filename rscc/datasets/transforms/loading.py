@@ -207,7 +207,7 @@ def _nodata_of(paths: Sequence[str]) -> np.ndarray | None:
     return _any([read_nodata(path) for path in files])
 
 
-META_KEYS = ('sample_id', 'imgid', 'split', 'img_path_from', 'img_path_to', 'img_path',
+META_KEYS = ('sample_id', 'imgid', 'split', 'language', 'img_path_from', 'img_path_to', 'img_path',
              'ori_shape', 'img_shape', 'flip', 'nodata_pixels')
 CAPTION_KEYS = ('gt_captions', 'target_captions')
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rscc.datasets.transforms.captions import PickCaptions
+from rscc.datasets.transforms.captions import PickCaptions, adapt_captions
 
 FIVE = [f'caption {index}' for index in range(5)]
 
@@ -38,3 +38,60 @@ def test_what_cannot_be_picked_is_refused():
     with pytest.raises(ValueError, match=r"no sentence in 'zh', the language of sample 's': found "
                        r"\['en'\]"):
         pick(flag=False, no_change={'en': 'a'}, language='zh')
+
+
+BOTH = {'sample_id': 's', 'gt_change_flag': True, 'language': 'en', 'languages': ('en', 'zh'),
+        'gt_captions': ['a house on the left', 'a road'],
+        'all_captions': ['a house on the left', 'a road', '左侧新建了房屋', '新建了道路']}
+
+
+def both(seed=0, **changes):
+    item = {key: list(value) if isinstance(value, list) else value for key, value in BOTH.items()}
+    return item | {'rng': np.random.default_rng(seed)} | changes
+
+
+def test_one_is_drawn_of_every_language():
+    drawn = {tuple(PickCaptions()(both(seed))['target_captions']) for seed in range(60)}
+    assert drawn == {(one, other) for one in BOTH['all_captions'][:2]
+                     for other in BOTH['all_captions'][2:]}
+
+
+def test_all_are_taken_of_every_language_and_references_stay_those_of_one():
+    picked = PickCaptions('all')(both())
+    assert picked['target_captions'] == BOTH['all_captions']
+    assert picked['gt_captions'] == BOTH['gt_captions']
+    assert PickCaptions('all')(both(languages=('en', )))['target_captions'] == BOTH['all_captions']
+
+
+def test_unchanged_pairs_get_one_stock_sentence_of_every_language():
+    stock = {'en': 'same', 'zh': '一样'}
+    for mode in ('one', 'all'):
+        assert PickCaptions(mode, stock)(both(gt_change_flag=False))['target_captions'] == [
+            'same', '一样']
+    with pytest.raises(ValueError, match=r"no_change='same' is one sentence, and sample 's' has "
+                       r"captions in \['en', 'zh'\]: give a dict"):
+        PickCaptions(no_change='same')(both(gt_change_flag=False))
+    with pytest.raises(ValueError, match=r"no sentence in 'zh', the language of sample 's'"):
+        PickCaptions(no_change={'en': 'same'})(both(gt_change_flag=False))
+
+
+def test_every_sentence_is_flipped_in_its_own_language():
+    picked = PickCaptions('all')(both())
+    for item in (picked, both()):  # before sentences are picked, too
+        assert adapt_captions(item, 'hflip', 'swap')
+        assert item['all_captions'] == ['a house on the right', 'a road', '右侧新建了房屋',
+                                        '新建了道路']
+        assert item['gt_captions'] == ['a house on the right', 'a road']
+    assert picked['target_captions'] == picked['all_captions']
+
+
+def test_a_direction_in_either_language_keeps_the_picture_from_turning_freely():
+    for texts, turns in ((['a road', '新建了道路'], True), (['a road', '左侧新建了房屋'], False),
+                         (['a house on the left', '新建了道路'], False)):
+        assert adapt_captions(both(target_captions=texts), 'any', 'skip') == turns
+
+
+def test_sentences_of_all_languages_are_dropped_with_the_others():
+    item = PickCaptions()(both())
+    assert adapt_captions(item, 'hflip', 'drop')
+    assert not {'all_captions', 'gt_captions', 'target_captions'} & set(item)
