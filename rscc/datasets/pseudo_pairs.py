@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rscc.datasets import collage
-from rscc.datasets.base import NO_CHANGE_CAPTIONS, ChangeDataset
+from rscc.datasets.base import ChangeDataset
 from rscc.datasets.collage import View
 from rscc.datasets.tiles import Tile, TileDataset
 from rscc.rasters.labels import IGNORE
@@ -61,8 +61,7 @@ class PseudoPairDataset(ChangeDataset):
         lean: Share of pairs whose roofs are displaced at one date.
         built: Share of changes of one date in which buildings appear; else they disappear.
         rest: Label where no building changed: 0, or 254 as above.
-        languages: Languages of ``target_captions``; () for none.
-        captions: Sentences a pair and language.
+        captions: Sentences a pair and language (``languages`` of ``ChangeDataset``); 0 for none.
         **kwargs: See ``ChangeDataset``; ``pipeline`` begins behind the loading of frames and masks.
 
     Raises:
@@ -77,8 +76,8 @@ class PseudoPairDataset(ChangeDataset):
                  size: tuple[int, int] = (256, 256), resolution: tuple[float, float] = (0.3, 1.0),
                  kinds: Mapping[str, float] = KINDS, mosaic: float = 0.3, distractors: float = 0.5,
                  lean: float = 0.3, built: float = 0.6, rest: int = NO_BUILDING,
-                 languages: Sequence[str] = ('en',), captions: int = 5,
-                 split: str | None = 'train', metainfo: Mapping | None = None, **kwargs):
+                 captions: int = 5, split: str | None = 'train', metainfo: Mapping | None = None,
+                 **kwargs):
         for kind in kinds:
             if kind not in KINDS:
                 raise ValueError(f"PseudoPairDataset has no kind '{kind}', only {list(KINDS)}."
@@ -93,12 +92,10 @@ class PseudoPairDataset(ChangeDataset):
         self.names = list(kinds)
         self.shares = np.array([kinds[name] for name in self.names]) / sum(kinds.values())
         self.mosaic, self.distractors, self.lean, self.built = mosaic, distractors, lean, built
-        self.languages, self.captions = tuple(languages), captions
+        self.captions = captions
         self.pool: TilePool | None = None
-        super().__init__(split=split, metainfo={
-            'no_change_captions': [text for language in languages
-                                   for text in NO_CHANGE_CAPTIONS[language]],
-            'image_size': self.size, **(metainfo or {})}, **kwargs)
+        super().__init__(split=split, metainfo={'image_size': self.size, **(metainfo or {})},
+                         **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read all tiles into memory and list the pairs to come."""
@@ -117,14 +114,14 @@ class PseudoPairDataset(ChangeDataset):
         item |= dict(frames=[earlier.image, later.image], gt_sem_seg=mask, ori_shape=self.size,
                      nodata=None, kind=kind, resolution=resolution)
         changes = building_changes(*dates, resolution)
-        changed = bool(changes) and int(sum(date.sum() for date in dates)) >= _LEAST_CHANGED
-        item['gt_change_flag'] = changed
-        if self.languages and (changed or not any(date.any() for date in dates)):
+        if sum(int(date.sum()) for date in dates) < _LEAST_CHANGED:
+            changes, mask[mask == 1] = [], IGNORE
+        item['gt_change_flag'] = bool(changes)
+        if self.captions:
             told = {language: [normalise(text, language) for text in sentences(
                 changes, language, rng, self.captions)] for language in self.languages}
-            item['gt_captions'] = told[self.languages[0]]
-            if len(told) > 1:
-                item['captions'] = told
+            item |= dict(gt_captions=told[self.language], languages=self.languages,
+                         all_captions=[text for own in told.values() for text in own])
         return super().attach(item)
 
     def _mask(self, earlier: np.ndarray, later: np.ndarray

@@ -1,0 +1,84 @@
+"""Pseudo-pairs of real tiles with building masks, and the built-in dataset, half and half.
+
+Tiles come from the folders below $RSCC_TRAIN (docs/en/datasets.md#tiles-with-masks). Rio de Janeiro
+and Banepa are held back: settings and thresholds are chosen on pairs of these cities.
+"""
+no_change = dict(en='the scene is the same as before', zh='场景和之前一样')
+appearance = [
+    dict(type='SensorChange'),
+    dict(type='FramesRandomFlip', direction='horizontal'),
+    dict(type='FramesRandomFlip', direction='vertical'),
+    dict(type='PackChangeInputs')
+]
+spacenet = dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet_figures', resolution=0.4)
+train_tiles = [
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet2_vegas', resolution=0.3),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet2_cities', resolution=0.3),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet6_rotterdam', resolution=0.5),
+    dict(**spacenet, exclude=['rio_*']),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/oam_kampala', resolution=0.5),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/ign_flair', resolution=0.2),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/ucmerced', resolution=0.3,
+         empty='building_free.txt'),
+]
+held_back_tiles = [
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet1_rio', resolution=0.5),
+    dict(**spacenet, include=['rio_*']),
+    dict(type='TileDataset', data_root='$RSCC_TRAIN/oam_banepa', resolution=0.4),
+]
+languages = ('en', 'zh')
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='PseudoPairDataset',
+                tiles=train_tiles,
+                length=4000,
+                languages=languages,
+                pipeline=[dict(type='PickCaptions', mode='all', no_change=no_change), *appearance]),
+            dict(
+                type='SynthChangeDataset',
+                data_root='synth',
+                languages=languages,
+                cache=dict(size=None, where=None),
+                pipeline=[
+                    dict(type='LoadFrames'),
+                    dict(type='LoadChangeMask'),
+                    dict(type='FramesExchangeDates'),
+                    dict(type='PickCaptions', mode='all', no_change=no_change),
+                    *appearance
+                ])
+        ]))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='PseudoPairDataset',
+        tiles=held_back_tiles,
+        length=200,
+        rest=0,
+        split='val',
+        seed=7,
+        test_mode=True,
+        pipeline=[dict(type='SensorChange', strength=0.7), dict(type='PackChangeInputs')]))
+test_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SynthChangeDataset',
+        data_root='synth',
+        split='test',
+        pipeline=[
+            dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
+        ],
+        test_mode=True))
+val_evaluator = [
+    dict(type='CaptionMetric', meteor=False, baselines=False), dict(type='ChangeMetric')
+]
+test_evaluator = [dict(type='CaptionMetric'), dict(type='ChangeMetric')]
