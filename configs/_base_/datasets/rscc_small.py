@@ -10,6 +10,7 @@ appearance = [
     dict(type='FramesRandomFlip', direction='vertical'),
     dict(type='PackChangeInputs')
 ]
+tested = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
 spacenet = dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet_figures', resolution=0.4)
 train_tiles = [
     dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet2_vegas', resolution=0.3),
@@ -58,14 +59,25 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='PseudoPairDataset',
-        tiles=held_back_tiles,
-        length=200,
-        rest=0,
-        split='val',
-        seed=7,
-        test_mode=True,
-        pipeline=[dict(type='SensorChange', strength=0.7), dict(type='PackChangeInputs')]))
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='PseudoPairDataset',
+                tiles=held_back_tiles,
+                length=200,
+                rest=0,
+                split='val',
+                seed=7,
+                test_mode=True,
+                pipeline=[dict(type='SensorChange', strength=0.7), dict(type='PackChangeInputs')]),
+            dict(
+                type='SynthChangeDataset',
+                data_root='synth',
+                split='val',
+                indices=200,
+                test_mode=True,
+                pipeline=tested)
+        ]))
 test_dataloader = dict(
     batch_size=16,
     num_workers=0,
@@ -74,10 +86,8 @@ test_dataloader = dict(
         type='SynthChangeDataset',
         data_root='synth',
         split='test',
-        pipeline=[
-            dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
-        ],
-        test_mode=True))
+        test_mode=True,
+        pipeline=tested))
 val_evaluator = [
     dict(type='CaptionMetric', meteor=False, baselines=False), dict(type='ChangeMetric')
 ]

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from rscc.datasets import collage
+from rscc.datasets.collage import View
+from rscc.datasets.tiles import Tile
+
+
+def ground(size=(96, 96), colour=(90, 110, 70), seed=0):
+    noise = np.random.default_rng(seed).normal(0, 4, (*size, 3))
+    return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+
+
+def village(boxes=((10, 10, 20, 24), (50, 40, 22, 18)), size=(96, 96)):
+    """Ground with red roofs (top, left, rows, columns)."""
+    view = View(ground(size), np.zeros(size, np.uint8))
+    for top, left, rows, columns in boxes:
+        view.image[top:top + rows, left:left + columns] = (200, 60, 50)
+        view.mask[top:top + rows, left:left + columns] = 1
+    return view
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize('size', [(64, 64), (48, 80)])
+def test_views_of_a_tile_have_the_size_and_show_its_objects_where_its_mask_says(size):
+    tile = Tile('t', village(size=(200, 200)).image, village(size=(200, 200)).mask, 0.5, 'town')
+    for seed in range(12):
+        view = collage.cut(tile, size, 0.5, rng(seed))
+        assert view.image.shape == (*size, 3) and view.mask.shape == size
+        red = view.image[..., 0].astype(int) - view.image[..., 1] > 60
+        assert (red == (view.mask == 1)).mean() > 0.98
+
+
+def test_a_coarser_view_covers_more_ground():
+    tile = Tile('t', village(size=(400, 400)).image, village(size=(400, 400)).mask, 0.25, 'town')
+    near, far = (np.mean([(collage.cut(tile, (64, 64), metres, rng(seed)).mask == 1).any()
+                          for seed in range(40)]) for metres in (0.25, 1.4))
+    assert far > near
+
+
+def test_a_tile_smaller_than_its_window_is_enlarged_and_not_mirrored():
+    tile = Tile('t', village(size=(96, 96)).image, village(size=(96, 96)).mask, 0.5, 'town')
+    view = collage.cut(tile, (128, 128), 2.0, rng())
+    assert len(collage.objects_in(view.mask)) == 2
+
+
+def test_a_mosaic_shows_each_view_in_its_cell():
+    views = [View(np.full((64, 64, 3), value, np.uint8), np.full((64, 64), value % 2, np.uint8))
+             for value in (10, 21, 32, 43)]
+    for count in (2, 4):
+        joined = collage.mosaic(views[:count], (64, 64), rng(count))
+        assert set(np.unique(joined.image)) == {10, 21, 32, 43} - {32, 43}.difference(
+            {32, 43} if count == 4 else ())
+        assert ((joined.image[..., 0] % 2) == joined.mask).all()
+
+
+def test_what_is_erased_is_gone_from_picture_and_mask_and_the_rest_stays():
+    view, before = village(), village()
+    first, second = collage.objects_in(view.mask)
+    collage.erase(view, [first], View(ground(seed=3), np.zeros((96, 96), np.uint8)), rng())
+    assert not (view.mask[first] == 1).any() and (view.mask[second] == 1).all()
+    assert np.abs(view.image[first].astype(int) - (90, 110, 70)).mean() < 25
+    assert np.array_equal(view.image[second], before.image[second])
+
+
+def test_ground_for_a_large_hole_comes_from_another_place():
+    view = village(((4, 4, 88, 88), ))
+    region = collage.objects_in(view.mask)[0]
+    spare = View(ground(size=(160, 160), colour=(20, 40, 200)), np.zeros((160, 160), np.uint8))
+    collage.erase(view, [region], spare, rng())
+    assert view.image[region][:, 2].mean() > view.image[region][:, 0].mean()
+
+
+def test_pasted_objects_change_picture_and_mask_alike():
+    view, before = View(ground(), np.zeros((96, 96), np.uint8)), ground()
+    pieces = collage.cutouts(village(), view, rng(), 2)
+    assert len(pieces) == 2
+    assert sum(collage.paste(view, piece, rng(seed)) for seed, piece in enumerate(pieces)) >= 1
+    changed = np.abs(view.image.astype(int) - before).sum(2) > 40
+    assert view.mask.sum() > 200
+    assert changed[view.mask == 1].mean() > 0.95
+
+
+def test_nothing_is_pasted_where_there_is_no_room():
+    view = View(ground(), np.ones((96, 96), np.uint8))
+    assert not collage.paste(view, collage.cutouts(village(), view, rng(), 1)[0], rng())
+
+
+def test_distractors_change_the_picture_and_no_object():
+    view, before = village(), village()
+    source = View(ground(colour=(180, 170, 120), seed=5), np.zeros((96, 96), np.uint8))
+    collage.distract(view, source, rng(2), 8)
+    changed = np.abs(view.image.astype(int) - before.image).sum(2) > 40
+    assert changed.any() and np.array_equal(view.mask, before.mask)
+    assert changed[before.mask == 1].mean() < 0.3  # soft edges alone
+
+
+def test_leaning_moves_objects_and_leaves_the_ground():
+    view = village()
+    moved = collage.lean(view, rng(1), 4.0)
+    far = np.ones((96, 96), bool)
+    for region in collage.objects_in(view.mask):
+        rows, columns = np.nonzero(region)
+        far[max(rows.min() - 8, 0):rows.max() + 9, max(columns.min() - 8, 0):columns.max() + 9] = 0
+    assert np.array_equal(moved[far], view.image[far])
+    assert not np.array_equal(moved, view.image)
