@@ -28,15 +28,16 @@ class ChangeInferencer:
     covered, see :mod:`rscc.inference.windows`.
 
     Example:
-        >>> inferencer = ChangeInferencer('work_dirs/blip_synth/epoch_20.pth')
+        >>> inferencer = ChangeInferencer('rscc-small')  # or 'work_dirs/blip_synth/epoch_20.pth'
         >>> result = inferencer('before.tif', 'after.tif', num_beams=3)
         >>> result.caption, result.mask.shape, str(result.processing)
 
     Args:
-        model: A checkpoint that ``tools/train.py`` wrote, a work folder, or the path or name of a
-            config whose checkpoint lies in ``work_dirs/``. With ``checkpoint``: config file,
-            ``Config``, or None for the one in the checkpoint (read as plain values, not executed).
-        checkpoint: The checkpoint, where ``model`` is the config.
+        model: The name of a published model (``'rscc-small'`` comes with rscc), a checkpoint that
+            ``tools/train.py`` wrote, the folder of either, or the path or name of a config whose
+            checkpoint lies in ``work_dirs/``. With ``checkpoint``: config file, ``Config``, or None
+            for the one in the checkpoint (read as plain values, not executed).
+        checkpoint: The checkpoint or published model, where ``model`` is the config.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; None takes the best one here.
         amp: Reduced precision where the device gains from it.
         fuse_conv_bn: Compute batch norms inside the convolutions before them: the same answers up
@@ -137,8 +138,13 @@ class ChangeInferencer:
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint's path."""
+        """The checkpoint's path, or the name of the published model."""
         return self._loaded.source
+
+    @property
+    def title(self) -> str:
+        """Which model answers, in one line: name, architecture or config, size, licence."""
+        return str(self._loaded)
 
     @property
     def decoding(self) -> dict[str, Any]:

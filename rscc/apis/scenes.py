@@ -26,13 +26,14 @@ def interpret_scene(model: Any, img_from: str | os.PathLike | Sequence[str | os.
     finished are not computed again.
 
     Example:
-        >>> done = interpret_scene('work_dirs/blip_synth/epoch_20.pth', 'before.tif', 'after.tif',
-        ...                        'out/', bands=(3, 2, 1), scale=(0, 3000))
+        >>> done = interpret_scene('rscc-small', 'before.tif', 'after.tif', 'out/',
+        ...                        bands=(3, 2, 1), scale=(0, 3000))
         >>> done.summaries['before_after']['sentences']
 
     Args:
-        model: A checkpoint, work folder, config or name as :class:`rscc.apis.ChangeInferencer`
-            takes them, the path of an exported ``.onnx`` file, or a ``Predictor``.
+        model: A published model's name, checkpoint, work folder or config as
+            :class:`rscc.apis.ChangeInferencer` takes them, the path of an exported ``.onnx`` file,
+            or a ``Predictor``.
         img_from: Earlier date, or the only one: GeoTIFF, COG, VRT, a remote path as rasterio takes
             them, a picture; or a folder or list of tiles, which are one mosaic.
         img_to: Later date; it is laid on the grid of the earlier one where grids differ.

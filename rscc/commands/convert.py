@@ -6,7 +6,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rscc.apis.command_line import add_output_arguments, choose_command, explained
+from rscc.apis.command_line import (
+    add_config_options,
+    add_output_arguments,
+    choose_command,
+    explained,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +24,8 @@ KINDS = {
     'sat': ('rscc.commands.convert:sat', 'a checkpoint of the Show, Attend and Tell tutorial'),
     'merged': ('rscc.commands.convert:merged', 'a checkpoint trained here, with all it needs from '
                'elsewhere'),
+    'published': ('rscc.commands.convert:published', 'a checkpoint trained here, as a model with a '
+                  'name, a card and a STAC record'),
 }
 
 
@@ -296,3 +303,53 @@ Example::
         done = export_merged(cfg, args.checkpoint, args.out)
     size = done.checkpoint.stat().st_size / 2**20
     print(f'written: {done.checkpoint} ({size:.1f} MiB), {done.config}')
+
+
+def published(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Publish a trained model: one file with its config, a card, a STAC record, the log.
+
+    Args:
+        arguments: As in :func:`main`.
+        prog: As in :func:`main`.
+    """
+    parser = _parser(prog, """\
+Publish a trained model: one file with its config, a card, a STAC record, the log.
+
+Optimizer, paths and data are left out, and of averaged weights the trained ones beside them. The
+file is loaded again and must answer rendered pairs as the checkpoint does. A model published below
+rscc/weights is found by its name in this installation, others by their folder.
+
+Example::
+
+    %(prog)s configs/blip_synth.py work_dirs/blip_synth/epoch_20.pth \\
+        --name my-model --out my_model --licence CC-BY-SA-4.0 --half
+""")
+    parser.add_argument('model', nargs='+', metavar='CONFIG CKPT', help='config and checkpoint; '
+                        'the checkpoint alone where it holds its config')
+    parser.add_argument('--name', required=True, help='of the model: small letters, digits, '
+                        'hyphens')
+    parser.add_argument('--out', required=True, metavar='DIR', help='its folder')
+    parser.add_argument('--licence', required=True, metavar='SPDX', help='of the weights, '
+                        'CC-BY-SA-4.0 for instance')
+    parser.add_argument('--architecture', metavar='TEXT', help='name of the network for people '
+                        "(default: the encoder's in the config)")
+    parser.add_argument('--half', action='store_true', help='store weights in 16 bits, if the '
+                        'answers stay the same')
+    parser.add_argument('--force', action='store_true', help='publish even if the answers differ')
+    parser.add_argument('--log', metavar='FILE', help='log of the training, copied without the '
+                        'paths of this machine')
+    add_config_options(parser)
+    args = parser.parse_args(arguments)
+    if len(args.model) > 2:
+        parser.error(f'expected CONFIG and CKPT, found {len(args.model)} names: {args.model}')
+    from rscc.deployment.publishing import PublishOptions, publish
+    config, checkpoint = args.model if len(args.model) == 2 else (None, args.model[0])
+    with explained():
+        done = publish(config, checkpoint, args.out, PublishOptions(
+            args.name, args.licence, args.architecture, args.half, args.force, args.log,
+            args.cfg_options))
+    print(f'compared     {done.agreement}')
+    print(f'model        {done.description.name}, {done.description.parameters / 1e6:.2f} M '
+          f'parameters, {done.description.size / 1e6:.2f} MB')
+    print(f'SHA-256      {done.description.sha256}')
+    print('written      ' + '\n             '.join(map(str, done.files)))

@@ -1,6 +1,7 @@
 """The inference command: image pairs, or single images, of any size, answered by a trained model.
 
-Masks, sentences and pictures come out; ``tools/infer.py`` has examples.
+Masks, sentences and pictures come out; ``tools/infer.py`` has examples. Where no model is named,
+the one that comes with rscc answers.
 """
 import argparse
 import os
@@ -12,7 +13,10 @@ from typing import Any
 
 from rscc.apis.command_line import add_config_options, add_reading_arguments, parse_scale
 from rscc.commands import scene
+from rscc.config.files import GET_CHECKPOINT, SHIPPED
 
+#: Of checkpoints, which no image has.
+ENDINGS = ('.pth', '.pt', '.safetensors')
 #: Decoding option that a flag sets.
 OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
            'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
@@ -23,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what inference is told: model, images, how to read them, how to write sentences."""
     model = parser.add_argument(
         'model', nargs='+', metavar='CONFIG CKPT', help='config and checkpoint; the checkpoint '
-        'alone where it holds its config (those of this project do); or the name of a config, of '
-        'which the checkpoint in work_dirs/ is taken')
-    model.required = False  # check_arguments says more about it than argparse would
+        'alone where it holds its config (those of this project do); or the name of a published '
+        'model, or of a config, of which the checkpoint in work_dirs/ is taken (default: '
+        f'{SHIPPED}, which reads pairs)')
+    model.required = False  # nargs='*' would be matched by nothing before the first flag
     parser.add_argument('--img-from', nargs='+', metavar='A', help='earlier image of a pair, a '
                         'folder, or tiles of one mosaic')
     parser.add_argument('--img-to', nargs='+', metavar='B', help='later image of the pair; of a '
@@ -88,15 +93,18 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse what is missing or contradicts itself; ``args.scale`` becomes numbers."""
+    """Refuse what contradicts itself; ``args.model`` gets its default, ``args.scale`` numbers."""
     if not args.model and not args.onnx:
         swallowed = [path for paths in (args.img_from, args.img_to, args.img)
-                     for path in paths or () if Path(path).suffix in ('.pth', '.pt')]
+                     for path in paths or () if Path(path).suffix in ENDINGS]
         if swallowed:
             parser.error(f"'{swallowed[0]}' was taken for an image: name CONFIG and CKPT before "
                          '--img-from, --img-to and --img, which take any number of files')
-        from rscc.config.files import GET_CHECKPOINT
-        parser.error(f'no CKPT is given. {GET_CHECKPOINT}')
+        if args.img is not None:
+            parser.error(f'--img: {SHIPPED}, which answers where no CKPT is named, reads pairs: '
+                         'give --img-from and --img-to, or name a CKPT that was trained on single '
+                         f'images. {GET_CHECKPOINT}')
+        args.model = [SHIPPED]
     if args.model and args.onnx:
         parser.error(f"--onnx holds the model; found '{args.model[0]}' beside it")
     for flag in ('amp', 'device', 'cfg_options') if args.onnx else ():
@@ -186,8 +194,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     """
     parser = argparse.ArgumentParser(
         prog=prog, description='Answer pairs, or single images, of any size with a trained model.',
-        usage='%(prog)s [CONFIG] CKPT (--img-from A --img-to B | --img A | --list FILE | --scenes '
-              'FILE) [options]')
+        usage='%(prog)s [[CONFIG] CKPT] (--img-from A --img-to B | --img A | --list FILE | '
+              '--scenes FILE) [options]')
     add_arguments(parser)
     args = parser.parse_args(arguments)
     check_arguments(parser, args)
@@ -223,6 +231,7 @@ def run(args: argparse.Namespace) -> None:
         inferencer = ChangeInferencer(
             config, checkpoint, args.device, args.amp, cfg_options=args.cfg_options,
             bands=args.bands, scale=args.scale, window=args.window, overlap=args.overlap)
+        print(f'model        {inferencer.title}')
         if len(samples) == 1 and scene.larger_than_window(args, samples[0][0], inferencer.window):
             from rscc.scenes.torch_predictor import TorchPredictor
             decoding = decoding_of(args, inferencer.decoding)

@@ -169,7 +169,7 @@ def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = Non
     Args:
         args: The command line.
         decoding: Options of the caption head that were given.
-        predictor: Where a model is loaded already.
+        predictor: Where a model is loaded and named already.
 
     Raises:
         SystemExit: With what is wrong, or with code :data:`GAPS` where places could not be read.
@@ -178,6 +178,8 @@ def run(args: argparse.Namespace, decoding: dict[str, Any], predictor: Any = Non
     try:
         make = _factory(args, decoding)
         model = make() if predictor is None else predictor
+        if predictor is None:
+            print(f'model        {model.title}')
         task = SceneRun(_pairs(args), model, args.out, _options(args), _remark,
                         listed=args.scenes is not None)
         if args.dry_run:

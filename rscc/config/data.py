@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rscc.config.files import find_checkpoint, published_names
 from rscc.config.schema import Schema
 from rscc.utils.names import did_you_mean
 from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
@@ -33,7 +34,7 @@ def missing_paths(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, st
         if loader and isinstance(loader.get('dataset'), Mapping):
             yield from _dataset(loader['dataset'], f'{stage}_dataloader.dataset')
     if cfg.get('load_from'):
-        yield from _weights(cfg['load_from'], 'load_from')
+        yield from _start(str(cfg['load_from']))
     yield from _inside_model(cfg.get('model'), 'model')
 
 
@@ -108,6 +109,20 @@ def _writer(name: str) -> str:
     """Say what writes a vocabulary, where its name tells."""
     tool = next((tool for start, tool in _WRITERS.items() if Path(name).name.startswith(start)), '')
     return f'rscc {tool} writes it. ' if tool else ''
+
+
+def _start(name: str) -> Iterator[tuple[str, str]]:
+    """Check what a training starts from: a published model, an address or a local file."""
+    try:
+        path = Path(find_checkpoint(name)).expanduser()
+    except FileNotFoundError as error:
+        yield 'load_from', str(error)
+        return
+    if '://' in name or path.exists() or name.endswith(_WEIGHTS):
+        yield from _weights(name, 'load_from')
+        return
+    yield ('load_from', f"'{name}' is no checkpoint.{did_you_mean(name, published_names())} "
+           f'Expected a file, an address, or one of {published_names()}')
 
 
 def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:

@@ -1,16 +1,20 @@
-"""Config files by path or name: those of the working folder, and those that come with the package.
+"""Configs and published models by path or name: those at hand, and those that come with rscc.
 
-A clone has them in ``configs`` beside the package, an installed package in ``rscc/configs``::
+A clone has the configs in ``configs`` beside the package, an installed package in ``rscc/configs``;
+models that are published with rscc lie in ``rscc/weights``, a folder each::
 
     find_config('configs/blip_synth.py')  # this file, if the working folder has it
     find_config('blip_synth')             # the same, else the file that comes with rscc
+    find_checkpoint('rscc-small')         # .../rscc/weights/rscc_small/model.safetensors
 """
 import ast
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import rscc
+from rscc.utils.files import read_json
 from rscc.utils.logging import warn_deprecated_config, warn_once
 from rscc.utils.names import did_you_mean
 
@@ -18,9 +22,14 @@ from rscc.utils.names import did_you_mean
 ENDINGS = ('.py', '.json', '.yaml', '.yml')
 #: Where a checkpoint comes from, for messages about an absent one.
 GET_CHECKPOINT = (
-    'rscc comes without trained weights. Train a model (rscc train CONFIG, in a clone python '
-    'tools/train.py CONFIG), or convert the checkpoint of an original (rscc convert, in a clone '
-    'tools/model_converters); a config that was trained in this folder is enough by its name')
+    "'rscc-small' names the model that comes with rscc. For another one train it (rscc train "
+    'CONFIG, in a clone python tools/train.py CONFIG), or convert the checkpoint of an original '
+    '(rscc convert, in a clone tools/model_converters); a config that was trained in this folder '
+    'is enough by its name')
+#: The model that answers pairs where no checkpoint is named.
+SHIPPED = 'rscc-small'
+#: Files of a published model in its folder.
+WEIGHTS, CARD, STAC_RECORD, LOG = 'model.safetensors', 'README.md', 'stac_item.json', 'training.log'
 
 
 def packaged_configs() -> Path:
@@ -98,6 +107,67 @@ def existing_config(config: str | os.PathLike) -> Path:
                   f'{path}', 20)
     warn_deprecated_config(path)
     return path
+
+
+def packaged_weights() -> Path:
+    """Return the folder of the models that are published with this package."""
+    return Path(rscc.__file__).resolve().parent / 'weights'
+
+
+def published_folder(name: str) -> Path:
+    """Return the folder that a model published with this package has, or would have."""
+    return packaged_weights() / name.replace('-', '_')
+
+
+def published_names() -> list[str]:
+    """Return the names of the models that can be given by name."""
+    found = packaged_weights().glob(f'*/{WEIGHTS}')
+    return sorted({SHIPPED, *(path.parent.name.replace('_', '-') for path in found)})
+
+
+def find_checkpoint(checkpoint: str | os.PathLike) -> str | os.PathLike:
+    """Return the file of a published model that is named; anything else as it is.
+
+    A file that is no longer the one of its STAC record is warned of, once.
+
+    Args:
+        checkpoint: A file, folder or address; or the name of a published model. A folder of that
+            name is meant by ``./NAME``.
+
+    Raises:
+        FileNotFoundError: If the weights of a published model are not in this installation.
+    """
+    name = str(checkpoint)
+    if name not in published_names():
+        return checkpoint
+    path = published_folder(name) / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the weights of '{name}' are not in this installation of rscc: no '{path}'. Install "
+            'rscc from a wheel or clone that has them (in a clone: git checkout -- rscc/weights), '
+            f"name another CKPT, or train the config '{name.replace('-', '_')}' and publish it: "
+            f'rscc convert published CKPT --name {name} --out {path.parent}')
+    _warn_of_changes(path)
+    return path
+
+
+def _warn_of_changes(path: Path) -> None:
+    """Compare the hash of a published file with that in the record beside it."""
+    record = path.with_name(STAC_RECORD)
+    if not record.is_file():
+        return
+    with open(path, 'rb') as file:
+        found = hashlib.file_digest(file, 'sha256').hexdigest()
+    try:
+        recorded = str(read_json(record)['assets']['model']['file:checksum'])
+    except (ValueError, KeyError, TypeError):
+        recorded = 'none that can be read'
+    # A multihash: 0x12 is SHA-256, 0x20 its 32 bytes.
+    if recorded.removeprefix('1220') != found:
+        warn_once(f"'{path}' is not the file that was published: its SHA-256 is {found}, that in "
+                  f"'{record.name}' {recorded.removeprefix('1220')}. Its answers are not those of "
+                  'the model card; install rscc again, or publish the model again if the change '
+                  'is yours')
 
 
 def bases_of(path: Path) -> Iterator[Path]:

@@ -302,21 +302,33 @@ def settle_sources(cfg: Config) -> None:
 
 
 def _settle(value: Any, where: str) -> None:
+    for part, key, place in _sources(value, where):
+        # CLIP's weights come from open_clip's own list of names.
+        hub = key == 'pretrained' and part.get('type') != 'CLIPPrompts'
+        part[key] = _settled(part[key], place, hub)
+
+
+def named_sources(cfg: Mapping) -> dict[str, str]:
+    """Return what a model's config would read beside a checkpoint, by dotted key.
+
+    Args:
+        cfg: A whole config.
+    """
+    return {place: part[key] for part, key, place in _sources(cfg['model'], 'model')}
+
+
+def _sources(value: Any, where: str) -> Iterator[tuple[dict, str, str]]:
+    """Yield (part, key, dotted key) of every name of a file, folder or hub model."""
     if isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _settle(item, f'{where}.{index}')
-    if not isinstance(value, dict):
-        return
-    for key, item in value.items():
+            yield from _sources(item, f'{where}.{index}')
+    for key, item in [*value.items()] if isinstance(value, dict) else ():
         if key in _SOURCES and isinstance(item, str):
-            # CLIP's weights come from open_clip's own list of names.
-            hub = key == 'pretrained' and value.get('type') != 'CLIPPrompts'
-            value[key] = _settled(item, f'{where}.{key}', hub)
-        elif key == 'vocab_files' and isinstance(item, dict):
-            value[key] = {language: _settled(str(file), f'{where}.{key}.{language}', hub=False)
-                          for language, file in item.items()}
+            yield value, key, f'{where}.{key}'
+        elif key == 'vocab_files' and isinstance(item, dict):  # a file a language
+            yield from ((item, language, f'{where}.{key}.{language}') for language in item)
         else:
-            _settle(item, f'{where}.{key}')
+            yield from _sources(item, f'{where}.{key}')
 
 
 def _settled(name: str, where: str, hub: bool) -> str:

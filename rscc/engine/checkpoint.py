@@ -1,4 +1,13 @@
-"""Safe reading of checkpoints: no code runs, damage is noticed, keys are compared."""
+"""Safe reading of checkpoints: no code runs, damage is noticed, keys are compared.
+
+A published model is one ``.safetensors`` file: weights, and in its metadata, which are strings,
+
+* ``rscc_format``: version of this form;
+* ``config``: text of the config, as MMEngine keeps it in ``meta['cfg']``;
+* ``meta``: JSON of the rest of ``meta``: ``dataset_meta`` (classes, palette, languages, ground
+  resolution, ...), ``normalisation``, ``published`` (name, licence, architecture, ...).
+"""
+import json
 import os
 import pickle
 import re
@@ -10,17 +19,26 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
+from rscc.config.files import find_checkpoint, published_names
 from rscc.engine.distributed import unwrapped
 from rscc.utils import did_you_mean
+from rscc.utils.files import atomic_path
+from rscc.utils.forms import check_form
 
 #: What training cannot continue without.
 RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
 #: Of the files that are named where one is not there.
 ENDINGS = ('.pth', '.pt', '.safetensors')
+#: Version of the form of published models; files of a later one are refused.
+FORMAT = 1
+#: Of the metadata of a published model, what is shown or read without another look.
+_META = {'dataset_meta?': {}, 'published?': {'name': str, 'licence': str, 'architecture': str,
+                                             'parameters': int}}
 _SHOWN = 10
 _CHUNK = 2**20
 _FOLDER = 0x10  # of the attributes of DOS files
@@ -30,16 +48,20 @@ class ForeignObjectsError(ValueError):
     """A file holds Python objects beside tensors and plain values."""
 
 
+class LaterFormatError(ValueError):
+    """A published model is of a form that a later version of rscc writes."""
+
+
 def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[str, Any]:
     """Read a checkpoint without ever running code that it may hold.
 
     Args:
-        path: A local file (``.safetensors`` by its ending), or an ``http(s)://`` / ``file://``
-            address (kept in torch's cache).
+        path: A local file (``.safetensors`` by its ending), an ``http(s)://`` / ``file://``
+            address (kept in torch's cache), or the name of a published model.
         map_location: As in ``torch.load``.
 
     Returns:
-        The file's dict: MMEngine's layout, or a bare state dict.
+        The file's dict: MMEngine's layout, also of a published model; or a bare state dict.
 
     Raises:
         FileNotFoundError: If there is no such file; the message names the nearest one beside it.
@@ -47,17 +69,17 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
         ValueError: If the file is damaged or is not a dict.
     """
     allow_mmengine_checkpoints()
-    name = str(path)
+    name = str(find_checkpoint(path))
     try:
         if re.match(r'(https?|file)://', name):
             loaded = torch.hub.load_state_dict_from_url(name, map_location=map_location,
                                                         weights_only=True)
         elif name.endswith('.safetensors'):
-            loaded = load_file(_existing(Path(name).expanduser()))
+            loaded = _read_safetensors(_existing(Path(name).expanduser()))
         else:
             loaded = torch.load(_existing(Path(name).expanduser()), map_location=map_location,
                                 weights_only=True)
-    except (FileNotFoundError, MemoryError):
+    except (FileNotFoundError, MemoryError, LaterFormatError):
         raise
     except pickle.UnpicklingError as error:
         raise _unreadable(name, error) from error
@@ -77,7 +99,42 @@ def _existing(path: Path) -> Path:
     beside = (sorted(p.name for p in path.parent.iterdir() if p.suffix in ENDINGS)
               if path.parent.is_dir() else [])
     found = f"; its folder holds {', '.join(beside[:_SHOWN])}" if beside else ''
-    raise FileNotFoundError(f"no checkpoint at '{path}'{found}.{did_you_mean(path.name, beside)}")
+    known = beside if path.suffix in ENDINGS else [*beside, *published_names()]
+    raise FileNotFoundError(f"no checkpoint at '{path}'{found}.{did_you_mean(path.name, known)}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Return weights with what the metadata tell of them, or a bare state dict without any."""
+    with safe_open(path, framework='pt') as file:
+        told = file.metadata() or {}
+    if 'rscc_format' not in told:
+        return load_file(path)
+    form = told['rscc_format']
+    if form.isascii() and form.isdigit() and int(form) > FORMAT:
+        raise LaterFormatError(f"'{path}' is a model of format {form}; this version of rscc reads "
+                               f'{FORMAT}: install a newer one')
+    check_form(told, {'rscc_format': {str(FORMAT)}, 'config': str, 'meta': str}, 'its metadata')
+    meta = json.loads(told['meta'])
+    check_form(meta, _META, 'its metadata')
+    return dict(meta=meta | dict(cfg=told['config']), state_dict=load_file(path))
+
+
+def write_published(path: str | os.PathLike, state_dict: Mapping[str, Tensor], config: str,
+                    meta: Mapping[str, Any]) -> None:
+    """Write weights with their config and metadata as one ``.safetensors`` file.
+
+    Args:
+        path: The file.
+        state_dict: The weights; they are stored in their own precision.
+        config: Text of the config, ``Config.pretty_text``.
+        meta: What :func:`read_checkpoint` returns as ``meta`` beside the config; plain values.
+    """
+    # Weights that share memory (tied ones) are stored twice: both names are expected when loading.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, dict(
+            format='pt', rscc_format=str(FORMAT), config=config,
+            meta=json.dumps(dict(meta), ensure_ascii=False, allow_nan=False)))
 
 
 def _unreadable(name: str, error: Exception) -> ValueError:

@@ -19,6 +19,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from rscc.config.stored import building
 from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights, read_checkpoint
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import restore_vocabulary
@@ -217,6 +218,44 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
         ValueError: If it does not fit the config, or the model has nothing to merge; nothing is
             written.
     """
+    merged = load_merged(cfg, checkpoint)
+    if not merged.changed:
+        raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
+                         'adapters, and no language model beside its checkpoint')
+    meta = merged.stored.get('meta') or {}
+    facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
+                 merged_from=str(checkpoint))
+    return _write(merged.model, cfg, out, facts, f'Merged from {Path(checkpoint).name}.',
+                  merged.report)
+
+
+@dataclass
+class Merged:
+    """A trained model as one of plain weights.
+
+    Attributes:
+        model: With low-rank adapters and language model inside.
+        stored: The checkpoint that it was trained to.
+        report: How the tensors of that checkpoint matched.
+        changed: Whether anything was merged.
+    """
+    model: nn.Module
+    stored: Mapping[str, Any]
+    report: KeyReport
+    changed: bool
+
+
+def load_merged(cfg: Config, checkpoint: str | os.PathLike) -> Merged:
+    """Load a trained model and put into it what its checkpoint leaves to other files.
+
+    Args:
+        cfg: The config it was trained with; edited to describe the merged model.
+        checkpoint: What was trained.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is not there.
+        ValueError: If it does not fit the config.
+    """
     stored = read_checkpoint(checkpoint)
     restore_vocabulary(cfg, stored)
     without_pretrained(cfg.model, stored)
@@ -228,20 +267,14 @@ def export_merged(cfg: Config, checkpoint: str | os.PathLike, out: str | os.Path
     restore_normalisation(model, stored)
     adapters, head = merge_lora(model), cfg.model.get('caption_head')
     merged = model.caption_head.merge(head.to_dict()) if head else None
-    if not adapters and merged is None:
-        raise ValueError(f"the model of '{cfg.filename}' has nothing to merge: no low-rank "
-                         'adapters, and no language model beside its checkpoint')
     cfg.model.pop('lora', None)
     if merged is not None:
         cfg.model.caption_head = merged
-    meta = stored.get('meta') or {}
-    facts = dict(dataset_meta=meta.get('dataset_meta') or _dataset_meta(cfg),
-                 merged_from=str(checkpoint))
-    return _write(model, cfg, out, facts, f'Merged from {Path(checkpoint).name}.', report)
+    return Merged(model, stored, report, bool(adapters) or merged is not None)
 
 
 def _build(cfg: Config) -> nn.Module:
-    with DefaultScope.overwrite_default_scope('rscc'):
+    with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
         return MODELS.build(cfg.model)
 
 

@@ -19,8 +19,11 @@ from rscc.config.check import check_overrides
 from rscc.config.files import (
     ENDINGS,
     GET_CHECKPOINT,
+    WEIGHTS,
     config_names,
     existing_config,
+    find_checkpoint,
+    published_names,
 )
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
@@ -34,7 +37,7 @@ from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.utils import did_you_mean
 
-_WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin')
+_WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 
 
 @runtime_checkable
@@ -57,9 +60,11 @@ class LoadedModel:
         model: In evaluation mode, on its device.
         cfg: Its config.
         meta: Classes, palette, language, task, and what else the checkpoint tells of its data.
-        source: The checkpoint's path, for messages.
+        source: The checkpoint as it was named: a path, or the name of a published model.
         name: Of the config it was trained with; empty where it is not known.
         overrides: Settings of the config by dotted key that were given over it.
+        published: What a published model says of itself: name, licence, architecture, parameters.
+        parameters: Number of its parameters.
     """
     model: nn.Module
     cfg: Config
@@ -67,6 +72,26 @@ class LoadedModel:
     source: str
     name: str = ''
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint's file."""
+        return Path(find_checkpoint(self.source))
+
+    @property
+    def title(self) -> str:
+        """Name of a published model, of another one that of its file."""
+        return self.published.get('name') or Path(self.source).name
+
+    def __str__(self) -> str:
+        """Say in one line which model this is: name, architecture or config, size, licence."""
+        # SPDX's names of Creative Commons as their deeds write them: CC BY-SA 4.0.
+        licence = re.sub(r'^CC-([A-Z-]+)-([\d.]+)$', r'CC \1 \2', self.published.get('licence', ''))
+        words = [self.published.get('architecture') or self.name,
+                 f'{self.parameters / 1e6:.1f} M parameters', licence]
+        return f'{self.title} ({", ".join(filter(None, words))})'
 
     @property
     def heads(self) -> list[str]:
@@ -103,9 +128,9 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
 
     Args:
         model: Config file or name, ``Config``, or None for the config in the checkpoint. Without a
-            checkpoint: the checkpoint itself, a work folder, or a config's path or name, of which
-            the checkpoint in ``work_dirs`` is taken.
-        checkpoint: A file or address that ``tools/train.py`` wrote.
+            checkpoint: the checkpoint itself, the name of a published model, a folder of either,
+            or a config's path or name, of which the checkpoint in ``work_dirs`` is taken.
+        checkpoint: A file or address that ``tools/train.py`` wrote, or a published model's name.
         device: Where it computes.
         overrides: Settings of the config by dotted key.
         fuse_conv_bn: Compute batch norms inside the convolutions before them.
@@ -142,10 +167,12 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     if isinstance(built, BaseModel):
         restore_normalisation(built, stored)
     built.to(device).eval()
+    parameters = sum(weight.numel() for weight in built.parameters())
     if fuse_conv_bn:
         fuse_batch_norms(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
-                       _name(cfg, stored), dict(overrides or {}))
+                       _name(cfg, stored), dict(overrides or {}),
+                       (stored.get('meta') or {}).get('published') or {}, parameters)
 
 
 @torch.no_grad()
@@ -193,8 +220,8 @@ def training_data(model: str | os.PathLike) -> dict[str, Any]:
     """Return what a checkpoint tells of its training images; no model is built.
 
     Args:
-        model: A checkpoint that holds its config, a work folder, or the name of a config, see
-            :func:`load_model`.
+        model: A checkpoint that holds its config, the name of a published model, a work folder, or
+            the name of a config, see :func:`load_model`.
 
     Returns:
         The metadata of the dataset (``ground_resolution``, ``classes``, ...), and ``bands`` and
@@ -219,6 +246,8 @@ def _resolve(model: str | os.PathLike | Config | None
     if model is None or isinstance(model, Config):
         raise ValueError(f'no checkpoint is given. {GET_CHECKPOINT}')
     path = Path(model)
+    if str(model) in published_names():
+        return None, model
     if path.suffix == '.py':
         return existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
     if path.is_dir():
@@ -230,18 +259,22 @@ def _resolve(model: str | os.PathLike | Config | None
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"'{model}' is no checkpoint, work folder or config."
-            f'{did_you_mean(path.name, config_names())} Expected a file such as '
-            'work_dirs/blip_synth/epoch_8.pth, or the name of a trained config') from error
+            f'{did_you_mean(path.name, [*published_names(), *config_names()])} Expected a file '
+            'such as work_dirs/blip_synth/epoch_8.pth, the name of a published model '
+            f'({", ".join(published_names())}), or the name of a trained config') from error
     return config, _checkpoint_in(Path('work_dirs') / config.stem, str(model))
 
 
 def _checkpoint_in(folder: Path, asked: str) -> Path:
-    """Return the best checkpoint of a work folder, else the last one."""
-    for pattern in ('best_*.pth', '*.pth'):
+    """Return the best checkpoint of a work folder, else the last one, else a published model."""
+    for pattern in ('best_*.pth', '*.pth', WEIGHTS):
         found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
         if found:
             return found[-1]
-    raise FileNotFoundError(f"'{asked}' has no checkpoint in '{folder}'; give its file. "
+    named = folder.name.replace('_', '-')
+    meant = f" The published weights of this config are named '{named}'." if (
+        named in published_names()) else ''
+    raise FileNotFoundError(f"'{asked}' has no checkpoint in '{folder}'; give its file.{meant} "
                             f'{GET_CHECKPOINT}')
 
 

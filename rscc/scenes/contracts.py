@@ -173,7 +173,7 @@ class ModelFacts:
         rendered: Whether the model has seen rendered images only.
         normalisation: ``mean`` and ``std`` of every band on the 0-1 scale by which images are
             standardised, and ``source``, where they come from; None where unknown.
-        weights: Name of the weights' file.
+        weights: Name of the weights' file, or of the published model.
         weights_hash: SHA-256 of the weights' file.
         config: Name of the config.
     """
@@ -221,6 +221,11 @@ class Predictor(ABC):
     overrides: Mapping[str, str] = MappingProxyType({})
     amp: bool = False
     factor: int = 1
+
+    @property
+    def title(self) -> str:
+        """Which model this is, in one line."""
+        return self.facts.weights
 
     @abstractmethod
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]

@@ -62,6 +62,11 @@ class TorchPredictor(Predictor):
         return cls(ModelPass.of(model, checkpoint, device, amp, cfg_options=cfg_options,
                                 **reading), decoding)
 
+    @property
+    def title(self) -> str:
+        """Name, architecture, size and licence of the checkpoint, as far as they are known."""
+        return str(self._pass.loaded)
+
     def predict(self, windows: Sequence[Sequence[np.ndarray]], describe: Sequence[Describe]
                 ) -> list[WindowPrediction]:
         """Answer a batch of windows; only those put into words pass through the caption head."""
@@ -100,7 +105,7 @@ def facts_of(model_pass: ModelPass) -> ModelFacts:
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
         rendered=bool(meta.get('rendered')), normalisation=loaded.normalisation,
-        weights=Path(loaded.source).name, weights_hash=file_hash(loaded.source), config=loaded.name)
+        weights=loaded.title, weights_hash=file_hash(loaded.file), config=loaded.name)
 
 
 def answered(model_pass: ModelPass) -> tuple[str, ...]:

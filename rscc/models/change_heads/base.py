@@ -19,12 +19,18 @@ class ChangeHead(Part, metaclass=ABCMeta):
         threshold: Probability above which the single channel of a head with one counts as
             "changed"; None for 0.5.
         out_channels: Channels of its logits.
+        classifier: The layer that gives the logits, with a bias for each class.
         in_halves: Whether ``loss_of`` and ``enlarge`` work on logits that are computed once for
             the map and for what else is told of it.
     """
     threshold: float | None = None
     in_halves: bool = True
     out_channels: int
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Return the layer that gives the logits; heads of ours call it ``classify``."""
+        return self.classify
 
     @abstractmethod
     def forward(self, features: ChangeFeatures) -> Tensor:
@@ -112,6 +118,11 @@ class DecodeHead(ChangeHead):
     def title(self) -> str:
         """Name in messages."""
         return type(self.head).__name__
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Return the layer that gives the logits."""
+        return self.head.conv_seg
 
     def needs(self) -> Sequence[Need]:
         """Return the maps that the head takes, by its ``in_index`` and ``in_channels``."""

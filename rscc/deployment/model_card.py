@@ -1,0 +1,263 @@
+"""What a published model says of itself: figures in its card, and a STAC record for catalogues.
+
+The record follows the Machine Learning Model extension of STAC (MLM), whose package ``stac-model``
+reads it: https://github.com/stac-extensions/mlm. A model has no place or time of its own, so its
+footprint is the whole earth at any time.
+"""
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rscc.config.files import CARD
+from rscc.utils.files import read_text
+from rscc.version import __version__
+
+#: Between which the figures of a card stand.
+BEGIN, END = '<!-- figures -->', '<!-- /figures -->'
+_EXTENSIONS = ('mlm/v1.6.0', 'file/v2.1.0', 'raster/v2.0.0', 'eo/v2.0.0', 'classification/v2.0.0')
+#: Names of the first three bands; the others are numbered.
+_BANDS = ('red', 'green', 'blue')
+_LANGUAGES = {'en': 'English', 'zh': 'Chinese'}
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What card and record say of a published model.
+
+    Attributes:
+        name: By which it is called.
+        licence: SPDX name of the licence of the weights.
+        file: Name of the file of weights.
+        sha256: Its hash, 64 hex digits.
+        size: Its bytes.
+        architecture: Name of the network.
+        parameters: Number of them.
+        heads: Of ``change_head``, ``caption_head``, ``flag_head``.
+        config: Name of the config that it was trained with; empty where not known.
+        half: Whether weights are stored in 16 bits.
+        classes: Of the map, class 0 first.
+        palette: Red, green, blue of every class, 0 to 255.
+        languages: That it writes.
+        threshold: P(changed) above which a pixel of a single-channel map is changed.
+        normalisation: ``mean``, ``std`` (0-1 scale) and ``source``; None where not known.
+        ground_resolution: Metres a pixel in training; None where not known.
+        bands: Bands of an image; red, green and blue first.
+        window: (H, W) in pixels that it sees at once; None for any.
+        resized: (H, W) that a window is resized to; None if it stays.
+        dates: Images of a sample, 1 or 2.
+        rendered: Whether it was trained on rendered images alone.
+        started_from: Weights that the encoder started from, or True for those of its own library;
+            None or False for random ones.
+    """
+    name: str
+    licence: str
+    file: str
+    sha256: str
+    size: int
+    architecture: str
+    parameters: int
+    heads: tuple[str, ...]
+    config: str
+    half: bool
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, ...], ...]
+    languages: tuple[str, ...]
+    threshold: float
+    normalisation: Mapping[str, Any] | None
+    ground_resolution: float | None
+    bands: int
+    window: tuple[int, int] | None
+    resized: tuple[int, int] | None
+    dates: int
+    rendered: bool
+    started_from: str | bool | None
+
+    @property
+    def band_names(self) -> list[str]:
+        """Names of the bands, in the order in which they are read."""
+        return [_BANDS[number] if number < 3 else f'band-{number + 1}'
+                for number in range(self.bands)]
+
+
+# ---- card --------------------------------------------------------------------------------------
+
+
+def fill_card(path: Path, model: ModelDescription) -> str:
+    """Return a card with the figures of a model between its marks.
+
+    Args:
+        path: The card; where there is none, one with the figures alone is begun.
+        model: Whose figures.
+
+    Raises:
+        ValueError: If the marks are missing, unpaired or there twice.
+    """
+    figures = f'{BEGIN}\n{_table(model)}\n{END}'
+    if not path.is_file():
+        return f'# {model.name}\n\n{figures}\n'
+    card = read_text(path, 'card')
+    if (card.count(BEGIN), card.count(END)) != (1, 1) or card.index(BEGIN) > card.index(END):
+        raise ValueError(f"'{path}' needs the marks '{BEGIN}' and '{END}' once each and in this "
+                         f'order; found {card.count(BEGIN)} and {card.count(END)}. Put them where '
+                         'the figures should stand')
+    return card[:card.index(BEGIN)] + figures + card[card.index(END) + len(END):]
+
+
+def _table(model: ModelDescription) -> str:
+    rows = {
+        'name': f'`{model.name}`',
+        'file': f'`{model.file}`, {model.size / 1e6:.1f} MB, '
+                f'{"16" if model.half else "32"}-bit floating point',
+        'SHA-256': f'`{model.sha256}`',
+        'architecture': f'{model.architecture}, {model.parameters / 1e6:.2f} M parameters',
+        'answers': ', '.join(_answers(model)),
+        'classes': ', '.join(f'{number} {name}' for number, name in enumerate(model.classes)),
+        'languages': ', '.join(_LANGUAGES.get(name, name) for name in model.languages),
+        'input': _input(model),
+        'normalisation': _normalisation(model),
+        'ground resolution': '' if model.ground_resolution is None else
+                             f'{model.ground_resolution:g} m a pixel in training',
+        'threshold': f'{model.threshold:g}' if len(model.classes) == 2 else '',
+        'training images': 'rendered only' if model.rendered else '',
+        'encoder started from': _start(model) or 'random weights',
+        'config': f'`{model.config}`' if model.config else '',
+        'licence of the weights': model.licence}
+    lines = [f'| {name} | {value} |' for name, value in rows.items() if value]
+    return '\n'.join(['| | |', '| --- | --- |', *lines])
+
+
+def _answers(model: ModelDescription) -> list[str]:
+    said = dict(change_head='map of classes', caption_head='sentences',
+                flag_head='probability of a change')
+    return [words for head, words in said.items() if head in model.heads]
+
+
+def _input(model: ModelDescription) -> str:
+    what = 'two dates' if model.dates == 2 else 'one image'
+    size = '' if model.window is None else f', windows of {model.window[0]} x {model.window[1]}'
+    resized = '' if model.resized is None else (f' resized to {model.resized[0]} x '
+                                                f'{model.resized[1]}')
+    return f'{what}, bands {", ".join(model.band_names)}{size}{resized}'
+
+
+def _normalisation(model: ModelDescription) -> str:
+    told = model.normalisation
+    if told is None:
+        return ''
+    mean, std = (', '.join(f'{value:.4g}' for value in told[key]) for key in ('mean', 'std'))
+    return f'mean ({mean}), standard deviation ({std}) of values from 0 to 1'
+
+
+def _start(model: ModelDescription) -> str | None:
+    return 'timm' if model.started_from is True else model.started_from or None
+
+
+# ---- STAC --------------------------------------------------------------------------------------
+
+
+def stac_item(model: ModelDescription) -> dict[str, Any]:
+    """Return the STAC item of a model, a GeoJSON feature; the same for the same weights."""
+    west, south, east, north = box = [-180.0, -90.0, 180.0, 90.0]
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {
+        'type': 'Feature', 'stac_version': '1.1.0', 'id': model.name,
+        'stac_extensions': [f'https://stac-extensions.github.io/{name}/schema.json'
+                            for name in _EXTENSIONS],
+        'geometry': {'type': 'Polygon', 'coordinates': [corners]}, 'bbox': box,
+        'properties': {
+            'title': model.name, 'license': model.licence,
+            'description': f'{model.name} of rscc {__version__}: {", ".join(_answers(model))} '
+                           f'about {"two dates" if model.dates == 2 else "one image"} of a place '
+                           f'seen from above',
+            'datetime': None, 'start_datetime': '1900-01-01T00:00:00Z',
+            'end_datetime': '9999-12-31T23:59:59Z', **_mlm(model)},
+        'links': [], 'assets': _assets(model)}
+
+
+def _mlm(model: ModelDescription) -> dict[str, Any]:
+    outputs, start = _outputs(model), _start(model)
+    return {
+        'mlm:name': model.name, 'mlm:architecture': model.architecture,
+        'mlm:tasks': sorted({task for output in outputs for task in output['tasks']}),
+        'mlm:framework': 'PyTorch', 'mlm:framework_version': torch.__version__,
+        'mlm:total_parameters': model.parameters, 'mlm:pretrained': start is not None,
+        'mlm:pretrained_source': start, 'mlm:accelerator_constrained': False,
+        'mlm:hyperparameters': {'threshold': model.threshold,
+                                **({} if model.window is None else {'window': [*model.window]})},
+        'mlm:input': [_stac_input(model)], 'mlm:output': outputs}
+
+
+def _stac_input(model: ModelDescription) -> dict[str, Any]:
+    sides = model.resized or model.window or (-1, -1)
+    told = model.normalisation
+    # The weights' statistics are of values from 0 to 1; images come in 8 bits.
+    scaling = [] if told is None else [
+        {'type': 'z-score', 'mean': round(255 * mean, 6), 'stddev': round(255 * std, 6)}
+        for mean, std in zip(told['mean'], told['std'], strict=True)]
+    return {
+        'name': 'two dates of one place' if model.dates == 2 else 'image',
+        'description': 'Values of 8 bits'
+                       + (', the earlier date first' if model.dates == 2 else '')
+                       + ('; larger images in overlapping windows' if model.window else ''),
+        'bands': model.band_names,
+        'input': {'shape': [-1, model.dates, model.bands, *sides], 'data_type': 'uint8',
+                  'dim_order': ['batch', 'time', 'bands', 'height', 'width']},
+        **({'value_scaling': scaling} if scaling else {}),
+        'resize_type': None if model.resized is None else 'interpolation-area'}
+
+
+def _outputs(model: ModelDescription) -> list[dict[str, Any]]:
+    """Return one output for every head."""
+    outputs = []
+    if 'change_head' in model.heads:
+        outputs.append(_output('change map', 'semantic-segmentation', ['height', 'width'], 'uint8',
+                               [-1, -1], **{'classification:classes': _classes(model)}))
+    if 'caption_head' in model.heads:
+        written = ' and '.join(_LANGUAGES.get(name, name) for name in model.languages)
+        outputs.append(_output('sentences', 'image-captioning', [], 'other', [],
+                               description=f'Text in {written}'))
+    if 'flag_head' in model.heads:
+        outputs.append(_output('change flag', 'scene-classification', [], 'float32', [],
+                               description='Probability that anything changed, 0 to 1'))
+    return outputs
+
+
+def _output(name: str, task: str, axes: list[str], data_type: str, shape: list[int],
+            **more: Any) -> dict[str, Any]:
+    return {'name': name, 'tasks': [task],
+            'result': {'shape': [-1, *shape], 'dim_order': ['batch', *axes],
+                       'data_type': data_type}, **more}
+
+
+def _classes(model: ModelDescription) -> list[dict[str, Any]]:
+    """Return the classes; their names have no blanks there, their descriptions have."""
+    classes = []
+    for value, name in enumerate(model.classes):
+        plain = re.sub(r'[^0-9A-Za-z_-]+', '-', name).strip('-') or f'class-{value}'
+        colour = model.palette[value] if value < len(model.palette) else None
+        classes.append({'value': value, 'name': plain, 'description': name,
+                        **({} if colour is None else
+                           {'color_hint': ''.join(f'{part:02X}' for part in colour)})})
+    return classes
+
+
+def _assets(model: ModelDescription) -> dict[str, Any]:
+    resolution = {} if model.ground_resolution is None else {
+        'raster:spatial_resolution': model.ground_resolution}
+    bands = [{'name': name, 'data_type': 'uint8', **resolution,
+              **({'eo:common_name': name} if name in _BANDS else {})}
+             for name in model.band_names]
+    return {
+        'model': {
+            'href': f'./{model.file}', 'title': f'Weights of {model.name} with their config',
+            'type': 'application/octet-stream; framework=pytorch', 'bands': bands,
+            'roles': ['mlm:model', 'mlm:weights', 'data'], 'mlm:artifact_type': 'safetensors',
+            'file:size': model.size,
+            # A multihash: 0x12 is SHA-256, 0x20 its 32 bytes.
+            'file:checksum': f'1220{model.sha256}'},
+        'card': {'href': f'./{CARD}', 'title': 'Model and data card', 'type': 'text/markdown',
+                 'roles': ['metadata']}}

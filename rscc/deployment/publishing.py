@@ -1,0 +1,322 @@
+"""Publishing of a trained model: one file that needs no other, its card, its record, its log.
+
+What a training needs and an answer does not is left out: optimizer, trained weights beside their
+average, paths of datasets and of starting weights. The file is loaded again as its users will load
+it, and must answer rendered pairs as the checkpoint does before anything gets its name.
+"""
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from rscc.config.check import check_overrides
+from rscc.config.files import CARD, LOG, STAC_RECORD, WEIGHTS, existing_config
+from rscc.config.stored import StoredConfig, named_sources, stored_config
+from rscc.deployment.model_card import ModelDescription, fill_card, stac_item
+from rscc.engine.checkpoint import read_checkpoint, write_published
+from rscc.importers.conversion import load_merged
+from rscc.inference.model_pass import ModelPass, file_hash
+from rscc.inference.preparation import image_steps
+from rscc.models.data_preprocessor import normalisation_record
+from rscc.structures import ChangeDataSample
+from rscc.synth.generator import plan_pair, render_pair
+from rscc.utils import atomic_write, write_json
+from rscc.utils.files import read_text
+
+#: Share of the pixels whose class must be that of the checkpoint.
+LEAST_EQUAL = 0.999
+#: Rendered pairs on which published weights are compared with the checkpoint's.
+PAIRS = 16
+_NAME = re.compile(r'[a-z][a-z0-9]*(-[a-z0-9]+)*')
+#: What JSON keeps of the metadata of a training; the rest tells of the machine or of its state.
+_KEPT = ('epoch', 'iter', 'seed', 'experiment_name')
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """What is said of a published model, and how its weights are stored.
+
+    Attributes:
+        name: By which it is called: small letters, digits and hyphens.
+        licence: SPDX name of the licence of the weights, CC-BY-SA-4.0 for instance.
+        architecture: Name of the network for people; None for the encoder's as the config has it.
+        half: Store floating-point weights in 16 bits.
+        force: Publish even if the answers differ.
+        log: Log of the training; copied without the paths of this machine.
+        overrides: Settings of the config by dotted key, a threshold found after the training say.
+    """
+    name: str
+    licence: str
+    architecture: str | None = None
+    half: bool = False
+    force: bool = False
+    log: str | os.PathLike | None = None
+    overrides: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the answers of a published file are those of its checkpoint.
+
+    Attributes:
+        pairs: Number of rendered pairs that both answered.
+        pixels: Share of pixels of the same class, 0 to 1; None without a mask head.
+        sentences: Same sentences and all sentences; None without a caption head.
+        flag: Largest difference of the probability of a change; None without a flag head.
+    """
+    pairs: int
+    pixels: float | None
+    sentences: tuple[int, int] | None
+    flag: float | None
+
+    @property
+    def good(self) -> bool:
+        """Whether the answers are the same, but for single pixels."""
+        same = self.sentences is None or self.sentences[0] == self.sentences[1]
+        return same and (self.pixels is None or self.pixels >= LEAST_EQUAL)
+
+    def __str__(self) -> str:
+        """Say what was the same, in one line."""
+        said = [] if self.pixels is None else [f'{self.pixels:.3%} of the pixels of masks equal']
+        if self.sentences is not None:
+            said.append(f'{self.sentences[0]} of {self.sentences[1]} sentences equal')
+        if self.flag is not None:
+            said.append(f'flag within {self.flag:.1g}')
+        return f'{self.pairs} rendered pairs: {", ".join(said)}'
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published.
+
+    Attributes:
+        files: The weights first.
+        description: What card and record say of the model.
+        agreement: How far its answers are those of the checkpoint.
+    """
+    files: list[Path]
+    description: ModelDescription
+    agreement: Agreement
+
+
+def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
+            folder: str | os.PathLike, options: PublishOptions) -> Published:
+    """Write a trained model as a folder of weights, card, STAC record and log.
+
+    Args:
+        config: The config that it was trained with; None for the one in the checkpoint.
+        checkpoint: What was trained. Averaged weights, where there are any, are its weights.
+        folder: Gets ``model.safetensors``, ``README.md``, whose text around the figures is kept,
+            ``stac_item.json`` and ``training.log``.
+        options: See :class:`PublishOptions`.
+
+    Raises:
+        FileNotFoundError: If config, checkpoint or log is not there.
+        ValueError: If the model needs files beside its checkpoint, the published file would answer
+            otherwise than the checkpoint (unless forced), or the card has no place for the figures.
+    """
+    if not _NAME.fullmatch(options.name):
+        raise ValueError(f"'{options.name}' is no name of a model: expected small letters, digits "
+                         "and hyphens, beginning with a letter, 'rscc-small' for instance")
+    folder, log = Path(folder), None if options.log is None else _portable(options.log)
+    stored = read_checkpoint(checkpoint)
+    cfg = (stored_config(stored, str(checkpoint)) if config is None else
+           Config.fromfile(existing_config(config)))
+    if options.overrides:
+        problems, accepted = check_overrides(cfg.to_dict(), options.overrides)
+        if problems:
+            raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
+        cfg.merge_from_dict(accepted)
+    trained = ModelPass.of(cfg, checkpoint, 'cpu', fuse_conv_bn=False)
+    state, text, meta = _contents(cfg, trained, checkpoint, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.publish-', dir=folder) as temporary:
+        made = Path(temporary) / WEIGHTS
+        write_published(made, state, text, meta)
+        published = ModelPass.of(made, None, 'cpu', fuse_conv_bn=False)
+        agreement = compare(trained, published)
+        if not agreement.good and not options.force:
+            remedy = 'Publish without --half' if options.half else 'Use the config of the training'
+            raise ValueError(
+                f'the published file would answer otherwise than the checkpoint. {agreement}; '
+                f'expected at least {LEAST_EQUAL:.1%} of the pixels, and every sentence. {remedy}, '
+                'or with --force if that is meant. Nothing was written')
+        description = _describe(published, made, options, cfg)
+        card = fill_card(folder / CARD, description)
+        os.replace(made, folder / WEIGHTS)
+    write_json(folder / STAC_RECORD, stac_item(description))
+    with atomic_write(folder / CARD) as file:
+        file.write(card)
+    files = [folder / name for name in (WEIGHTS, CARD, STAC_RECORD)]
+    if log is not None:
+        with atomic_write(folder / LOG) as file:
+            file.write(log)
+        files.append(folder / LOG)
+    return Published(files, description, agreement)
+
+
+# ---- what is published -------------------------------------------------------------------------
+
+
+def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
+              options: PublishOptions) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+    """Return weights, text of the config and metadata of a model, as they are published."""
+    kept = StoredConfig(dict(model=cfg.model.to_dict(), test_dataloader=dict(
+        dataset=dict(pipeline=_plain(image_steps(cfg))))))
+    merged = load_merged(kept, checkpoint)
+    # Read as every checkpoint's is: what is refused there must not be published.
+    kept = stored_config(dict(meta=dict(cfg=kept.pretty_text)), str(checkpoint))
+    needed = {key: name for key, name in named_sources(kept).items()
+              if not key.endswith('.class_names') or Path(name).is_file()}
+    if needed:
+        raise ValueError(f"'{checkpoint}' needs more than its weights: "
+                         f'{", ".join(f"{name} ({key})" for key, name in needed.items())}. '
+                         'A published model stands alone: train these parts too, or choose others')
+    state = merged.model.state_dict()
+    if options.half:
+        state = {key: value.half() if value.dtype in (torch.float32, torch.float64) else value
+                 for key, value in state.items()}
+    said = dict(name=options.name, licence=options.licence,
+                parameters=sum(weight.numel() for weight in merged.model.parameters()),
+                architecture=options.architecture or architecture_of(cfg.model))
+    told = {key: value for key, value in (merged.stored.get('meta') or {}).items() if key in _KEPT}
+    named = dict(experiment_name=trained.loaded.name) if trained.loaded.name else {}
+    meta = told | named | normalisation_record(merged.model) | dict(
+        dataset_meta=_facts(trained), published=said)
+    return state, kept.pretty_text, _plain(meta)
+
+
+def _facts(trained: ModelPass) -> dict[str, Any]:
+    """Return what is known of the training data; what an image covered includes its crops."""
+    facts = {key: value for key, value in trained.loaded.meta.items()
+             if key not in ('dataset_type', 'split', 'name', 'data_root', 'release')}
+    return facts | dict(image_size=trained.window.size)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: tuples and arrays as lists, numbers of NumPy as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def architecture_of(model: Mapping[str, Any]) -> str:
+    """Return the name that a config gives the encoder: timm's, the backbone's or the class."""
+    encoder = model.get('encoder') or {}
+    backbone = encoder.get('backbone')
+    if isinstance(backbone, Mapping):
+        kind = str(backbone.get('type', '')).rpartition('.')[2]
+        return f'{kind}-{backbone["depth"]}' if 'depth' in backbone else kind
+    return str(encoder.get('model') or encoder.get('type') or model.get('type'))
+
+
+def _describe(published: ModelPass, file: Path, options: PublishOptions, cfg: Config
+              ) -> ModelDescription:
+    """Return what card and record say of a published file."""
+    loaded, meta = published.loaded, published.loaded.meta
+    load, window = published.load, published.window
+    start = (cfg.model.get('encoder') or {}).get('pretrained')
+    state = read_checkpoint(file)['state_dict']
+    return ModelDescription(
+        name=options.name, licence=options.licence, file=WEIGHTS, sha256=file_hash(file),
+        size=file.stat().st_size, architecture=loaded.published['architecture'],
+        parameters=loaded.parameters, heads=tuple(loaded.heads), config=loaded.name,
+        half=any(value.dtype == torch.float16 for value in state.values()),
+        classes=tuple(meta.get('classes') or ()),
+        palette=tuple(map(tuple, meta.get('palette') or ())),
+        languages=tuple(_languages(published) or ()), threshold=loaded.threshold,
+        normalisation=loaded.normalisation, ground_resolution=meta.get('ground_resolution'),
+        bands=load.count, window=window.size, resized=window.resized,
+        dates=1 if meta.get('task') == 'single' else 2, rendered=bool(meta.get('rendered')),
+        started_from=Path(start).name if isinstance(start, str) and os.path.isabs(start) else start)
+
+
+def _languages(model_pass: ModelPass) -> Sequence[str] | None:
+    """Return the languages that a model writes; None without a caption head."""
+    head = model_pass.loaded.caption_head
+    if head is None:
+        return None
+    return getattr(head, 'languages', None) or [model_pass.loaded.meta.get('language') or 'en']
+
+
+# ---- comparison --------------------------------------------------------------------------------
+
+
+def compare(one: ModelPass, other: ModelPass, pairs: int = PAIRS) -> Agreement:
+    """Have two models of the same task answer rendered pairs, and count what is equal.
+
+    Args:
+        one, other: The models; each prepares the images itself.
+        pairs: Number of pairs, every second of which changed.
+    """
+    languages = _languages(one)
+    options = [{}] if languages is None or len(languages) == 1 else [
+        dict(language=language) for language in languages]
+    equal, total, said, same, flags = 0, 0, 0, 0, []
+    for number, frames in enumerate(rendered_frames(one, pairs)):
+        for decoding in options:
+            mine, theirs = (model.answer([model.prepare(frames, f'pair {number}')], decoding)[0]
+                            for model in (one, other))
+            if 'pred_sem_seg' in mine:
+                matches = mine.pred_sem_seg.data == theirs.pred_sem_seg.data
+                equal, total = equal + int(matches.sum()), total + matches.numel()
+            if 'pred_captions' in mine:
+                said += 1
+                same += _sentences(mine) == _sentences(theirs)
+            if 'pred_change_score' in mine:
+                flags.append(abs(float(mine.pred_change_score) - float(theirs.pred_change_score)))
+    return Agreement(pairs, equal / total if total else None, (same, said) if said else None,
+                     max(flags, default=None))
+
+
+def _sentences(answer: ChangeDataSample) -> list[str]:
+    return [caption.text for caption in answer.pred_captions]
+
+
+def rendered_frames(model_pass: ModelPass, count: int) -> Iterator[list[np.ndarray]]:
+    """Yield rendered images as a model sees them: its dates, its bands, at most its window.
+
+    Args:
+        model_pass: The model.
+        count: Number of pairs.
+
+    Yields:
+        Of each pair its dates, or the earlier one alone, uint8 (H, W, B); bands beyond the third
+        repeat the first ones.
+    """
+    single = model_pass.loaded.meta.get('task') == 'single'
+    bands = np.arange(model_pass.load.count) % 3
+    height, width = model_pass.window.size or (256, 256)
+    for number in range(count):
+        frames = render_pair(plan_pair(0, 'test', number))
+        yield [np.ascontiguousarray(frame[:height, :width, bands])
+               for frame in frames[:1 if single else 2]]
+
+
+# ---- log ---------------------------------------------------------------------------------------
+
+
+def _portable(path: str | os.PathLike) -> str:
+    """Return a log without the paths of this machine.
+
+    The working folder becomes ``.``, folders in variables of rscc ``$RSCC_...``, the home ``~``.
+    """
+    folders = {value: f'${name}' for name, value in os.environ.items()
+               if name.startswith('RSCC_') and os.path.isabs(value)}
+    folders |= {os.getcwd(): '.', str(Path.home()): '~'}
+    text = read_text(path, 'log')
+    for folder in sorted(folders, key=len, reverse=True):
+        if len(folder) > 1:
+            text = re.sub(rf'{re.escape(folder.rstrip("/"))}(?=[/\s\'",:;)\]]|$)',
+                          lambda _, name=folders[folder]: name, text)
+    return text

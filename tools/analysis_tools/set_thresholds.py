@@ -1,0 +1,104 @@
+"""Set the thresholds of a trained model on held-back data: of its change map, and of its flag.
+
+What is found is added to the model's own offsets, in a copy of the checkpoint, so that every route
+(testing, one pair, a scene, ONNX) answers by it. Use data that did not train the model and will not
+test it: the validation data of the config, unless told otherwise.
+
+Examples::
+
+    python tools/analysis_tools/set_thresholds.py configs/rscc_small.py work_dirs/x/best.pth \
+        --out work_dirs/x/set.pth
+    python tools/analysis_tools/set_thresholds.py configs/btc_synth.py best.pth --dry-run
+"""
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.apis.command_line import add_shared_arguments, explained
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Set thresholds on validation data.')
+    parser.add_argument('config', help='config file or name')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='CKPT', help='the copy with the new offsets')
+    parser.add_argument('--dry-run', action='store_true', help='only say what would be set')
+    add_shared_arguments(parser)
+    args = parser.parse_args(arguments)
+    if bool(args.out) == args.dry_run:
+        parser.error('give --out CKPT for the copy, or --dry-run for none')
+    return args
+
+
+def measure(args: argparse.Namespace) -> tuple[dict[str, float], Any]:
+    """Return what the metric found on the validation data, and the model."""
+    from rscc.apis.launch import build_runner, load_config
+    cfg = load_config(args, stages=('val',), checkpoint=args.checkpoint)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = [dict(type='OperatingPointMetric')]
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    # Sentences take most of the time and no part in this.
+    cfg.model.pop('caption_head', None)
+    runner = build_runner(cfg)
+    return runner.test(), runner.model
+
+
+def fold(state: dict[str, Any], model: Any, found: dict[str, float]) -> list[str]:
+    """Add what was found to the offsets in a state dict, and say what was done."""
+    import torch
+
+    from rscc.models.change_heads.base import as_change_head
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    told = []
+    if 'point/threshold' in found:
+        head, threshold = as_change_head(model.change_head), found['point/threshold']
+        bias = state[names[id(head.classifier.bias)]]
+        if len(bias) == 1:
+            # A single logit is compared with the head's own threshold, 0.5 unless it has one.
+            own = torch.tensor(0.5 if head.threshold is None else head.threshold)
+            threshold -= float(own.logit())
+            bias -= threshold
+        else:
+            bias[0] += threshold
+        told.append(f'change map   offset of "unchanged" {threshold:+.3f}: F1_changed '
+                    f'{found["point/F1_trained"]:.4f} -> {found["point/F1_best"]:.4f}')
+    if 'point/flag_slope' in found:
+        slope, offset = found['point/flag_slope'], found['point/flag_offset']
+        last = model.flag_head.classifier[-1]
+        state[names[id(last.weight)]] *= slope
+        bias = state[names[id(last.bias)]]
+        bias.mul_(slope).add_(offset)
+        told.append(f'change flag  logit x {slope:.3f} {offset:+.3f}: balanced accuracy '
+                    f'{found["point/flag_balanced_accuracy"]:.4f}')
+    return told or ['nothing to set: no changed and unchanged pixels, and no flags of both kinds']
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and write the copy."""
+    args = parse_args(arguments)
+    # Imported late: help and wrong arguments should not wait for torch.
+    import torch
+
+    from rscc.engine.checkpoint import read_checkpoint
+    from rscc.engine.distributed import unwrapped
+    from rscc.utils.files import atomic_path
+    with explained():
+        found, model = measure(args)
+        checkpoint = read_checkpoint(args.checkpoint)
+        told = fold(checkpoint.get('state_dict', checkpoint), unwrapped(model), found)
+        checkpoint.setdefault('meta', {})['operating_point'] = {
+            name.partition('/')[2]: value for name, value in found.items()}
+        if args.out:
+            with atomic_path(args.out) as path:
+                torch.save(checkpoint, path)
+            told.append(f'written      {args.out}')
+    print('\n'.join(told))
+
+
+if __name__ == '__main__':
+    main()
