@@ -10,6 +10,8 @@ import pytest
 
 from rscc.version import __version__
 
+#: Files of a published model, as they lie in rscc/weights.
+PUBLISHED = ('model.safetensors', 'README.md', 'stac_item.json', 'training.log')
 PARTS = ('rscc', 'configs', 'requirements', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
 
 
@@ -24,6 +26,10 @@ def wheel(repo, tmp_path_factory):
                             ignore=shutil.ignore_patterns('__pycache__'))
         else:
             shutil.copy(source, folder / 'src' / name)
+    for name in PUBLISHED:
+        file = folder / 'src/rscc/weights/test_model' / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('of a published model')
     pip('wheel', '.', '--no-build-isolation', '--wheel-dir', folder, cwd=folder / 'src')
     return next(folder.glob('rscc-*.whl'))
 
@@ -61,6 +67,7 @@ def test_the_wheel_has_every_file_of_the_package_and_every_config(repo, wheel):
     expected = {str(path.relative_to(repo)) for path in (repo / 'rscc').rglob('*')
                 if path.is_file() and '__pycache__' not in path.parts}
     expected |= {f'rscc/{path.relative_to(repo)}' for path in (repo / 'configs').rglob('*.py')}
+    expected |= {f'rscc/weights/test_model/{name}' for name in PUBLISHED}
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
         assert archive.read('rscc/configs/_base_/runtime.py') == (

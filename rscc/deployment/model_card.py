@@ -174,7 +174,7 @@ def stac_item(model: ModelDescription) -> dict[str, Any]:
                            f'about {"two dates" if model.dates == 2 else "one image"} of a place '
                            f'seen from above',
             'datetime': None, 'start_datetime': '1900-01-01T00:00:00Z',
-            'end_datetime': '9999-12-31T23:59:59Z', **_mlm(model)},
+            'end_datetime': '9999-12-31T23:59:59Z', 'bands': _bands(model), **_mlm(model)},
         'links': [], 'assets': _assets(model)}
 
 
@@ -183,7 +183,7 @@ def _mlm(model: ModelDescription) -> dict[str, Any]:
     return {
         'mlm:name': model.name, 'mlm:architecture': model.architecture,
         'mlm:tasks': sorted({task for output in outputs for task in output['tasks']}),
-        'mlm:framework': 'PyTorch', 'mlm:framework_version': torch.__version__,
+        'mlm:framework': 'PyTorch', 'mlm:framework_version': torch.__version__.split('+')[0],
         'mlm:total_parameters': model.parameters, 'mlm:pretrained': start is not None,
         'mlm:pretrained_source': start, 'mlm:accelerator_constrained': False,
         'mlm:hyperparameters': {'threshold': model.threshold,
@@ -245,16 +245,21 @@ def _classes(model: ModelDescription) -> list[dict[str, Any]]:
     return classes
 
 
-def _assets(model: ModelDescription) -> dict[str, Any]:
+def _bands(model: ModelDescription) -> list[dict[str, Any]]:
+    """Return the bands that the input names, with the ground resolution of the training."""
     resolution = {} if model.ground_resolution is None else {
         'raster:spatial_resolution': model.ground_resolution}
-    bands = [{'name': name, 'data_type': 'uint8', **resolution,
-              **({'eo:common_name': name} if name in _BANDS else {})}
-             for name in model.band_names]
+    return [{'name': name, 'data_type': 'uint8', **resolution,
+             **({'eo:common_name': name} if name in _BANDS else {})}
+            for name in model.band_names]
+
+
+def _assets(model: ModelDescription) -> dict[str, Any]:
     return {
         'model': {
             'href': f'./{model.file}', 'title': f'Weights of {model.name} with their config',
-            'type': 'application/octet-stream; framework=pytorch', 'bands': bands,
+            # STAC 1.1 wants bands at an asset, MLM at the item.
+            'type': 'application/octet-stream; framework=pytorch', 'bands': _bands(model),
             'roles': ['mlm:model', 'mlm:weights', 'data'], 'mlm:artifact_type': 'safetensors',
             'file:size': model.size,
             # A multihash: 0x12 is SHA-256, 0x20 its 32 bytes.

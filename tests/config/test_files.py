@@ -1,11 +1,21 @@
-"""Configs by file and by name, from a clone, an installed package and any folder."""
+"""Configs and published models by file and by name, from a clone, a package and any folder."""
 import ast
+import hashlib
+import json
 
 import pytest
 
 import rscc
 from rscc.config import files
-from rscc.config.files import bases_of, config_names, existing_config, find_config, packaged_configs
+from rscc.config.files import (
+    bases_of,
+    config_names,
+    existing_config,
+    find_checkpoint,
+    find_config,
+    packaged_configs,
+    published_names,
+)
 
 
 @pytest.fixture
@@ -104,3 +114,53 @@ def test_every_config_names_its_bases_as_literals():
     for path in packaged_configs().rglob('*.py'):
         assert all(base.is_file() for base in bases_of(path)), path
         assert ast.get_docstring(ast.parse(path.read_text())), f'{path} has no title to list'
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A folder of published models with one in it, 'my-model', and nothing of what rscc ships."""
+    folder = tmp_path / 'weights'
+    (folder / 'my_model').mkdir(parents=True)
+    (folder / 'my_model/model.safetensors').write_bytes(b'weights')
+    monkeypatch.setattr(files, 'packaged_weights', lambda: folder)
+    return folder
+
+
+def record(folder, checksum):
+    (folder / 'my_model/stac_item.json').write_text(json.dumps(
+        {'assets': {'model': {'file:checksum': checksum}}}))
+
+
+def test_a_published_model_is_found_by_its_name_and_all_else_stays(weights):
+    assert find_checkpoint('my-model') == weights / 'my_model/model.safetensors'
+    assert published_names() == ['my-model', 'rscc-small']
+    for other in ('my_model', './my-model', 'a/epoch_1.pth', 'https://x.org/my-model'):
+        assert find_checkpoint(other) == other
+
+
+def test_absent_weights_of_the_shipped_model_say_how_to_get_them(weights):
+    with pytest.raises(FileNotFoundError, match=r"the weights of 'rscc-small' are not in this insta"
+                       r"llation of rscc: no '.*/rscc_small/model\.safetensors'. Install rscc from "
+                       r'(.|\n)*--name rscc-small --out .*/weights/rscc_small'):
+        find_checkpoint('rscc-small')
+
+
+@pytest.mark.parametrize(('checksum', 'warned'), [
+    ('1220' + hashlib.sha256(b'weights').hexdigest(), False), ('1220' + 64 * '0', True),
+    (None, True)])
+def test_a_file_that_is_not_the_published_one_is_warned_of(weights, monkeypatch, checksum, warned):
+    said = []
+    monkeypatch.setattr(files, 'warn_once', said.append)
+    record(weights, checksum)
+    find_checkpoint('my-model')
+    assert len(said) == warned
+    assert all('is not the file that was published: its SHA-256 is '
+               f'{hashlib.sha256(b"weights").hexdigest()}, ' in text for text in said)
+
+
+def test_a_damaged_record_is_warned_of(weights, monkeypatch):
+    said = []
+    monkeypatch.setattr(files, 'warn_once', said.append)
+    (weights / 'my_model/stac_item.json').write_text('{')
+    find_checkpoint('my-model')
+    assert 'none that can be read' in said[0]

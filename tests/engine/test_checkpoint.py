@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rscc.engine.checkpoint import (
@@ -14,6 +14,7 @@ from rscc.engine.checkpoint import (
     last_good_checkpoint,
     load_weights,
     read_checkpoint,
+    write_published,
 )
 from rscc.models.caption_heads.base import CaptionHead
 
@@ -48,6 +49,50 @@ def test_safetensors_are_read_as_a_bare_state_dict(tmp_path):
     stored = read_checkpoint(tmp_path / 'slim.safetensors')
     assert set(stored) == {'weight', 'bias'} and torch.equal(stored['weight'], model.weight)
     assert load_weights(nn.Linear(2, 3), stored).exact
+
+
+META = {'dataset_meta': {'classes': ['unchanged', 'Gebäude'], 'language': 'zh'},
+        'published': dict(name='x', licence='MIT', architecture='Y', parameters=9)}
+
+
+def test_a_published_model_comes_back_with_config_and_metadata(tmp_path):
+    model = nn.Linear(2, 3)
+    half = {key: value.half() for key, value in model.state_dict().items()}
+    half['twin'] = half['weight']  # tied weights share memory
+    half['words'] = torch.arange(9, dtype=torch.uint8)
+    write_published(tmp_path / 'm.safetensors', half, 'a = 1\n', META)
+    stored = read_checkpoint(tmp_path / 'm.safetensors')
+    assert set(stored) == {'meta', 'state_dict'} and stored['meta'] == {**META, 'cfg': 'a = 1\n'}
+    assert stored['state_dict']['weight'].dtype == torch.float16
+    assert torch.equal(stored['state_dict']['words'], half['words'])
+    loaded = nn.Linear(2, 3)
+    assert load_weights(loaded, stored).matched == 2
+    assert loaded.weight.dtype == torch.float32
+    assert torch.equal(loaded.weight, model.weight.half().float())
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'rscc_format': '2'}, 'is a model of format 2; this version of rscc reads 1: install a newer'),
+    ({'rscc_format': 'x'}, "damaged.*rscc_format is a string \\('x'\\); '1' was expected"),
+    ({'meta': '{'}, 'is damaged or cut short: Expecting property name'),
+    ({'meta': '[]'}, 'its metadata is a list .*an object was expected'),
+    ({'meta': '{"published": {"name": 1}}'}, 'published: name is an integer'),
+    ({'meta': None}, "its metadata lacks 'meta'"), ({'config': None}, "its metadata lacks 'config'")])
+def test_metadata_of_another_form_are_refused(tmp_path, change, message):
+    path = tmp_path / 'm.safetensors'
+    told = dict(rscc_format='1', config='a = 1', meta='{}') | change
+    save_file({'w': torch.ones(2)}, path, {key: value for key, value in told.items() if value})
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(path)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / 'm.safetensors'
+    write_published(path, {'w': torch.ones(2)}, 'a = 1', {})
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        write_published(path, {'w': torch.zeros(2)}, 'a = 1', {'x': float('nan')})
+    assert torch.equal(load_file(path)['w'], torch.ones(2))
+    assert [file.name for file in tmp_path.iterdir()] == ['m.safetensors']
 
 
 @pytest.mark.parametrize('data', [b'', b'no tensors at all', None])

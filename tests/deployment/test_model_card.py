@@ -1,0 +1,95 @@
+"""Figures of a card, and a STAC record that the package of the extension reads."""
+import copy
+from dataclasses import replace
+
+import pytest
+
+from rscc.deployment.model_card import BEGIN, END, ModelDescription, fill_card, stac_item
+
+MODEL = ModelDescription(
+    name='my-model', licence='CC-BY-SA-4.0', file='model.safetensors', sha256=64 * 'a', size=123456,
+    architecture='EfficientNet-Lite0', parameters=4_100_000,
+    heads=('change_head', 'caption_head', 'flag_head'), config='rscc_small', half=True,
+    classes=('unchanged', 'building', 'parking lot', '水体'),
+    palette=((0, 0, 0), (255, 0, 10), (1, 2, 3)), languages=('en', 'zh'), threshold=0.5,
+    normalisation=dict(mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.1], source='ImageNet'),
+    ground_resolution=0.5, bands=3, window=(256, 256), resized=(128, 128), dates=2, rendered=False,
+    started_from='package:efficientnet-lite0')
+SINGLE = replace(MODEL, heads=('caption_head', ), classes=(), palette=(), normalisation=None,
+                 ground_resolution=None, bands=4, window=None, resized=None, dates=1, rendered=True,
+                 started_from=None, languages=('en', ))
+
+
+def test_a_card_keeps_what_stands_around_the_figures(tmp_path):
+    card = tmp_path / 'README.md'
+    card.write_text(f'# Mine\n\nbefore\n{BEGIN}\nold figures\n{END}\nafter\n')
+    filled = fill_card(card, MODEL)
+    assert filled.startswith(f'# Mine\n\nbefore\n{BEGIN}\n| | |\n') and filled.endswith(
+        f'\n{END}\nafter\n')
+    assert 'old figures' not in filled
+    for row in (f'| SHA-256 | `{MODEL.sha256}` |', '| classes | 0 unchanged, 1 building, 2 parking '
+                'lot, 3 水体 |', '| ground resolution | 0.5 m a pixel in training |',
+                '| languages | English, Chinese |', '| licence of the weights | CC-BY-SA-4.0 |',
+                '| architecture | EfficientNet-Lite0, 4.10 M parameters |',
+                '| file | `model.safetensors`, 0.1 MB, 16-bit floating point |',
+                '| normalisation | mean (0.5, 0.4, 0.3), standard deviation (0.2, 0.2, 0.1) of '
+                'values from 0 to 1 |', '| encoder started from | package:efficientnet-lite0 |'):
+        assert row in filled
+    card.write_text(filled)
+    assert fill_card(card, MODEL) == filled
+
+
+def test_what_a_model_lacks_has_no_row(tmp_path):
+    card = fill_card(tmp_path / 'README.md', SINGLE)
+    assert card.startswith(f'# my-model\n\n{BEGIN}\n') and '| training images | rendered only |' in (
+        card)
+    assert 'one image, bands red, green, blue, band-4 |' in card
+    assert not any(name in card for name in ('classes', 'normalisation', 'ground resolution'))
+
+
+@pytest.mark.parametrize('text', ['no marks', f'{BEGIN} only', f'{END} {BEGIN}',
+                                  f'{BEGIN}{END}{BEGIN}{END}'])
+def test_a_card_without_a_place_for_the_figures_is_refused(tmp_path, text):
+    (tmp_path / 'README.md').write_text(text)
+    with pytest.raises(ValueError, match=r'README\.md. needs the marks .<!-- figures -->. and'):
+        fill_card(tmp_path / 'README.md', MODEL)
+
+
+@pytest.mark.parametrize('model', [MODEL, SINGLE])
+def test_the_package_of_the_extension_reads_the_record(model):
+    pystac = pytest.importorskip('pystac')
+    schema = pytest.importorskip('stac_model.schema')
+    from pystac.validation import validate_dict
+    record = stac_item(model)
+    # The schemas of the core come with the package, those of extensions lie in the web.
+    assert validate_dict(copy.deepcopy(record), extensions=[])
+    item = pystac.Item.from_dict(copy.deepcopy(record))
+    schema.MLModelExtension.ext(item)  # raises unless the record names this version
+    told = schema.MLModelProperties(**item.properties)
+    assert told.name == model.name and told.total_parameters == model.parameters
+    assert told.input[0].input.shape[1:3] == [model.dates, model.bands]
+    assert {band['name'] for band in item.properties['bands']} == set(told.input[0].bands)
+    tasks = dict(change_head='semantic-segmentation', caption_head='image-captioning',
+                 flag_head='scene-classification')
+    assert told.tasks == {tasks[head] for head in model.heads}
+    assert [output.name for output in told.output][0] == (
+        'change map' if 'change_head' in model.heads else 'sentences')
+
+
+def test_the_record_tells_what_a_catalogue_asks_for():
+    record = stac_item(MODEL)
+    told, asset = record['properties'], record['assets']['model']
+    assert told['license'] == 'CC-BY-SA-4.0' and record['bbox'] == [-180, -90, 180, 90]
+    assert asset['file:checksum'] == f'1220{MODEL.sha256}' and asset['file:size'] == MODEL.size
+    assert 'mlm:model' in asset['roles'] and asset['href'] == './model.safetensors'
+    assert told['bands'][0] == {'name': 'red', 'data_type': 'uint8', 'eo:common_name': 'red',
+                                'raster:spatial_resolution': 0.5}
+    classes = told['mlm:output'][0]['classification:classes']
+    assert classes[1] == {'value': 1, 'name': 'building', 'description': 'building',
+                          'color_hint': 'FF000A'}
+    assert [one['name'] for one in classes] == ['unchanged', 'building', 'parking-lot', 'class-3']
+    # (v - 255 mean) / (255 std) of 8 bits is (v / 255 - mean) / std.
+    scaling = told['mlm:input'][0]['value_scaling']
+    assert scaling[0] == {'type': 'z-score', 'mean': 127.5, 'stddev': 51.0} and len(scaling) == 3
+    assert told['mlm:pretrained_source'] == 'package:efficientnet-lite0'
+    assert stac_item(SINGLE)['properties']['mlm:pretrained'] is False
