@@ -51,7 +51,7 @@ class ConcatDataset(_ConcatDataset):
         """Load all datasets and tell their samples apart."""
         if not self._fully_initialized:
             super().full_init()
-            name_apart([leaf for dataset in self.datasets for leaf in _leaves(dataset)])
+            name_apart([leaf for dataset in self.datasets for leaf in leaves(dataset)])
 
     def _common(self) -> dict[str, Any]:
         """Return the metainfo of all, the first dataset's where they may differ."""
@@ -98,13 +98,13 @@ def name_apart(datasets: Sequence[ChangeDataset]) -> None:
               + ', '.join(f"'{prefix}/...'" for prefix in prefixes), 20)
 
 
-def _leaves(dataset: Any) -> list[ChangeDataset]:
+def leaves(dataset: Any) -> list[ChangeDataset]:
     """Return our datasets inside wrappers."""
     if isinstance(dataset, ChangeDataset):
         return [dataset]
     held = vars(dataset)
     inside = held.get('datasets') or ([held['dataset']] if 'dataset' in held else [])
-    return [leaf for one in inside for leaf in _leaves(one)]
+    return [leaf for one in inside for leaf in leaves(one)]
 
 
 def _plain(value: Any) -> Any:
