@@ -1,8 +1,9 @@
-"""The browsing command: samples of a dataset as a model is given them, one PNG each.
+"""The browsing command: samples of a dataset as a model is given them, or one under transforms.
 
 ``tools/analysis_tools/browse_dataset.py`` calls it.
 """
 import argparse
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from rscc.apis.command_line import add_config_options, explained
 from rscc.apis.launch import read_config, set_data_root
 from rscc.config.check import check_overrides
 from rscc.datasets.base import ChangeDataset
-from rscc.registry import DATASETS
+from rscc.datasets.samplers import Visit
+from rscc.datasets.transforms.sensor import steps_of
+from rscc.rasters.image_files import as_rgb
+from rscc.registry import DATASETS, TRANSFORMS
 from rscc.utils import atomic_write, did_you_mean, progress
 from rscc.visualization.panels import draw_panel, mask_of
 
 SPLITS = ('train', 'val', 'test')
+#: Of a sheet of transforms: most pixels of a date, space between cells, height of a name.
+_SIDE, _GAP, _NAME = 160, 6, 20
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -43,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ids', nargs='+', metavar='ID', help='these samples, by id')
     parser.add_argument('--visits', type=int, default=1,
                         help='epochs to show of each sample: one panel per draw (%(default)s)')
-    parser.add_argument('--out', default='browse', help='folder of the PNGs (%(default)s)')
+    parser.add_argument('--transforms', nargs='*', metavar='NAME',
+                        help='draw one sheet a sample in place of panels: its dates under each of '
+                             'these transforms alone; without a name, under all that change how a '
+                             'date looks')
+    parser.add_argument('--columns', type=int, default=3,
+                        help='cells in a row of such a sheet (%(default)s)')
+    parser.add_argument('--out', default='browse', help='folder of the pictures (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
     add_config_options(parser)
 
@@ -62,10 +74,14 @@ def run(args: argparse.Namespace) -> None:
         cfg = read_config(args.config)
         dataset = DATASETS.build(dataset_config(cfg, args.split, args.cfg_options or {}))
         chosen = choose(dataset, args.ids, args.number)
+        steps = None if args.transforms is None else named_steps(args.transforms)
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise SystemExit(f'error: {error.args[0] if error.args else error}') from error
     with explained():
-        draw_all(dataset, chosen, args.visits, Path(args.out))
+        if steps is None:
+            draw_all(dataset, chosen, args.visits, Path(args.out))
+        else:
+            draw_sheets(dataset, chosen, steps, args, Path(args.out))
 
 
 def dataset_config(cfg: Config, split: str, overrides: Mapping[str, Any]) -> dict:
@@ -90,9 +106,8 @@ def draw_all(dataset: ChangeDataset, chosen: Sequence[int], visits: int, out: Pa
     """Write the panels of all chosen samples and visits."""
     for idx in progress(chosen, 'drawing', unit='sample'):
         for visit in range(visits):
-            dataset.set_epoch(visit)
-            name, panel = draw(dataset, idx)
-            write_png(out / (f'{name}.png' if visits == 1 else f'{name}_{visit}.png'), panel)
+            name, panel = draw(dataset, Visit(idx, visit))
+            write_picture(out / (f'{name}.png' if visits == 1 else f'{name}_{visit}.png'), panel)
     print(f"{len(chosen) * visits} panels in '{out}'")
 
 
@@ -112,7 +127,7 @@ def choose(dataset: ChangeDataset, ids: list[str] | None, number: int) -> list[i
     return [indices[name] for name in ids]
 
 
-def draw(dataset: ChangeDataset, idx: int) -> tuple[str, np.ndarray]:
+def draw(dataset: ChangeDataset, idx: Visit) -> tuple[str, np.ndarray]:
     """Return the id and the panel (uint8 RGB) of one sample after the pipeline.
 
     The sentences that training would use on this visit stand where a prediction would.
@@ -121,19 +136,85 @@ def draw(dataset: ChangeDataset, idx: int) -> tuple[str, np.ndarray]:
     sample = packed['data_samples']
     height, width = sample.img_shape
     flips = ', '.join(sample.get('flip') or [])
+    parts = f' · mosaic of {len(sample.mosaic)}' if 'mosaic' in sample else ''
     targets = getattr(sample, 'target_captions', None)
     panel = draw_panel(
         [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']],
         gt_mask=mask_of(sample, 'gt_sem_seg'),
         references=targets or getattr(sample, 'gt_captions', None),
-        title=f'{sample.sample_id} · {height} x {width} · flipped: {flips or "no"}',
+        title=f'{sample.sample_id} · {height} x {width} · flipped: {flips or "no"}{parts}',
         palette=dataset.metainfo.get('palette'),
         classes=dataset.metainfo.get('classes'),
         language=dataset.metainfo.get('language'))
     return sample.sample_id, panel
 
 
-def write_png(path: Path, panel: np.ndarray) -> None:
-    """Write an RGB image, whole or not at all."""
+def named_steps(names: Sequence[str]) -> dict[str, Any]:
+    """Return transforms by name, with their defaults, none of them left to chance.
+
+    Args:
+        names: Registered names; none means those of ``SensorChange``, and it itself.
+
+    Raises:
+        KeyError: If a name is unknown; the message names the nearest.
+        ValueError: If a transform cannot be built by its name alone.
+    """
+    names = names or [*(type(step).__name__ for step in steps_of(1.0)), 'SensorChange']
+    steps = {}
+    for name in names:
+        kind = TRANSFORMS.get(name)
+        always = {'prob': 1.0} if kind and 'prob' in inspect.signature(kind).parameters else {}
+        try:
+            steps[name] = TRANSFORMS.build(dict(type=name, **always))
+        except TypeError as error:
+            raise ValueError(f'--transforms {name}: it cannot be built by its name alone '
+                             f'({error}); add it to a pipeline and look at its panels.') from error
+    return steps
+
+
+def draw_sheets(dataset: ChangeDataset, chosen: Sequence[int], steps: Mapping[str, Any],
+                args: argparse.Namespace, out: Path) -> None:
+    """Write one sheet for each chosen sample: its dates as they are, then under each transform."""
+    for idx in progress(chosen, 'drawing', unit='sample'):
+        packed = dataset[Visit(idx, 0)]
+        frames = [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']]
+        name = packed['data_samples'].sample_id
+        cells = [cell('as it is', frames)]
+        for number, (title, step) in enumerate(steps.items()):
+            for visit in range(args.visits):
+                results = {'sample_id': name, 'frames': list(frames),
+                           'rng': np.random.default_rng((number, visit, idx))}
+                cells.append(cell(title, step(results)['frames']))
+        write_picture(out / f'{name}_transforms.jpg', arrange(cells, max(1, args.columns)))
+    print(f"{len(chosen)} sheets in '{out}'")
+
+
+def cell(title: str, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the middle of all dates side by side, uint8 RGB, below a name; pixels stay pixels."""
+    shown = [as_rgb(frame) for frame in frames]
+    height, width = (min(side, _SIDE) for side in shown[0].shape[:2])
+    top, left = ((side - part) // 2 for side, part in
+                 zip(shown[0].shape, (height, width), strict=False))
+    gap = np.full((height, 2, 3), 255, np.uint8)
+    row = np.hstack([piece for frame in shown for piece in
+                     (gap, frame[top:top + height, left:left + width])][1:])
+    head = np.full((_NAME, row.shape[1], 3), 255, np.uint8)
+    cv2.putText(head, title, (1, _NAME - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1,
+                cv2.LINE_AA)
+    return np.vstack([head, row])
+
+
+def arrange(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Return cells of one size in rows on white."""
+    padded = [np.pad(one, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255) for one in cells]
+    padded += [np.full_like(padded[0], 255)] * (-len(cells) % columns)
+    rows = [np.hstack(padded[start:start + columns]) for start in range(0, len(cells), columns)]
+    return np.vstack(rows)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write an RGB image as its ending says, whole or not at all."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if path.suffix == '.jpg' else []
+    code = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)[1]
     with atomic_write(path, 'wb') as file:
-        file.write(cv2.imencode('.png', cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))[1].tobytes())
+        file.write(code.tobytes())

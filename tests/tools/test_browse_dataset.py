@@ -70,3 +70,42 @@ def test_wrong_overrides_and_absent_splits_are_named(repo, work):
         browse(repo, work, '--cfg-options', 'train_dataloader.dataset.splt=val')
     with pytest.raises(SystemExit, match=r'has no test_dataloader; choose --split of train'):
         browse(repo, work, '--split', 'test')
+
+
+def test_a_sheet_shows_the_dates_under_each_transform(repo, work, capsys):
+    assert browse(repo, work, '--ids', 'train_000002', '--transforms', 'FramesBlur', 'FramesNoise',
+                  '--columns', '2', '--visits', '2') == ['train_000002_transforms.jpg']
+    assert '1 sheets in' in capsys.readouterr().out
+    sheet = cv2.imread(str(work / 'out/train_000002_transforms.jpg'))
+    # "as it is", two draws of each of two transforms: five cells of two dates in rows of two.
+    cell = (20 + 32 + 6, 32 + 2 + 32 + 6)
+    assert sheet.shape == (3 * cell[0], 2 * cell[1], 3)
+    assert sheet[2 * cell[0] + 20:, cell[1]:].min() > 230, 'the sixth cell is empty'
+    first, soft = (sheet[row + 20:row + 52, column:column + 32].astype(float)
+                   for row, column in ((0, 0), (0, cell[1])))
+    assert soft.std() < first.std()
+
+
+def test_a_sheet_without_names_shows_all_that_change_how_a_date_looks(repo, work):
+    [name] = browse(repo, work, '--ids', 'train_000002', '--transforms')
+    sheet = cv2.imread(str(work / 'out' / name))
+    assert sheet.shape[0] == 4 * (20 + 32 + 6), 'the sample and eleven transforms in rows of three'
+
+
+def test_an_unknown_transform_and_one_that_needs_settings_are_named(repo, work):
+    with pytest.raises(SystemExit, match=r"no 'FramesBlurr'.*Did you mean 'FramesBlur'"):
+        browse(repo, work, '--transforms', 'FramesBlurr')
+    with pytest.raises(SystemExit, match=r'--transforms FramesResize: it cannot be built by its '
+                       'name alone'):
+        browse(repo, work, '--transforms', 'FramesResize')
+
+
+def test_wrapped_datasets_are_drawn_visit_by_visit(repo, work):
+    (work / 'config.py').write_text("""
+train_dataloader = dict(dataset=dict(type='MosaicDataset', prob=1.0, captions='drop', dataset=dict(
+    type='LEVIRMCIDataset', data_root='LEVIR', split='train', pipeline=[
+        dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')])))
+""")
+    names = browse(repo, work, '--ids', 'train_000002', '--visits', '2')
+    one, other = (cv2.imread(str(work / 'out' / name)) for name in names)
+    assert one.shape != other.shape or (one != other).any()
