@@ -14,6 +14,7 @@ from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
 from rscc.rasters.image_files import Scale
+from rscc.structures import ChangeDataSample
 
 #: Images that are read while the model computes.
 _READERS = 2
@@ -77,7 +78,8 @@ class ChangeInferencer:
 
     def __call__(self, img_from: Image | Sequence[Image],
                  img_to: Image | Sequence[Image] | None = None, *, batch_size: int = 8,
-                 **decoding: Any) -> InferenceResult | list[InferenceResult]:
+                 sentences: bool = True, probabilities: bool = False, **decoding: Any
+                 ) -> InferenceResult | list[InferenceResult]:
         """Answer one image, one pair, or lists of them.
 
         Args:
@@ -86,6 +88,10 @@ class ChangeInferencer:
                 an array (H, W, B) or a tensor (B, H, W) of any depth. Or a list of such.
             img_to: Later image of the same size, or a list as long as ``img_from``.
             batch_size: Windows that are answered at once; halved where memory does not suffice.
+            sentences: Whether there are sentences; without them a model of several heads is
+                faster.
+            probabilities: Keep what the mask was decided from, in
+                ``InferenceResult.probabilities``.
             **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
                 sentences with attention maps, ``return_trajectory=True`` those with a denoising
                 trajectory, which ``InferenceResult.drawing`` shows. Of an image in several windows
@@ -105,11 +111,14 @@ class ChangeInferencer:
             if img_to is not None and not is_image(img_to):
                 raise ValueError('img_to is a list and img_from is not; give two lists of the same '
                                  'length, or two images')
-            return next(self.answers([(img_from, img_to)], batch_size, **decoding))
-        return list(self.answers(_pairs(img_from, img_to), batch_size, **decoding))
+            return next(self.answers([(img_from, img_to)], batch_size, sentences=sentences,
+                                     probabilities=probabilities, **decoding))
+        return list(self.answers(_pairs(img_from, img_to), batch_size, sentences=sentences,
+                                 probabilities=probabilities, **decoding))
 
     def answers(self, samples: Iterable[tuple[Image, Image | None]], batch_size: int = 8,
-                on_error: Callable[[tuple, Exception], None] | None = None, **decoding: Any
+                on_error: Callable[[tuple, Exception], None] | None = None, *,
+                sentences: bool = True, probabilities: bool = False, **decoding: Any
                 ) -> Iterator[InferenceResult]:
         """Yield the result of each image or pair, in order; no more than needed is in memory.
 
@@ -118,6 +127,8 @@ class ChangeInferencer:
             batch_size: Windows that are answered at once.
             on_error: Told of samples that cannot be read, which are then left out; without it the
                 first one ends the loop.
+            sentences: See :meth:`__call__`.
+            probabilities: See :meth:`__call__`.
             **decoding: See :meth:`__call__`.
         """
         if not (isinstance(batch_size, int) and batch_size >= 1):
@@ -125,10 +136,11 @@ class ChangeInferencer:
         if decoding and self._loaded.caption_head is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
-        jobs, waiting = self._windows(samples, batch_size, on_error), []
+        jobs, waiting = self._windows(samples, batch_size, on_error, probabilities), []
         while chunk := list(islice(jobs, batch_size)):
             prepared = [self.model_pass.prepare(frames, name) for _, frames, name in chunk]
-            answers = self.model_pass.answer(prepared, decoding)
+            describe = None if sentences else [_nothing] * len(prepared)
+            answers = self.model_pass.answer(prepared, decoding, describe)
             for (image, *_), answer in zip(chunk, answers, strict=True):
                 if not waiting or waiting[-1] is not image:
                     waiting.append(image)
@@ -153,13 +165,13 @@ class ChangeInferencer:
         return {} if head is None else head.decoding.as_dict()
 
     def _windows(self, samples: Iterable[tuple[Image, Image | None]], ahead: int,
-                 on_error: Callable[[tuple, Exception], None] | None
+                 on_error: Callable[[tuple, Exception], None] | None, probabilities: bool
                  ) -> Iterator[tuple[WindowedImage, list[np.ndarray], str]]:
         """Yield every window of every image; the next images are read meanwhile, in threads."""
         samples = iter(samples)
         with ThreadPoolExecutor(_READERS) as pool:
             def start(count: int) -> list[tuple]:
-                return [(sample, pool.submit(self._read, self._dates(sample)))
+                return [(sample, pool.submit(self._read, self._dates(sample), probabilities))
                         for sample in islice(samples, count)]
 
             reading = start(ahead)
@@ -185,12 +197,12 @@ class ChangeInferencer:
             raise ValueError(f'this model reads {wanted}; {given}')
         return images
 
-    def _read(self, images: list[Image]) -> WindowedImage:
+    def _read(self, images: list[Image], probabilities: bool) -> WindowedImage:
         """Read the dates of a sample as the model's dataset would."""
         name = name_of(images)
         frames, nodata = read_images(images, name, self.model_pass.load)
         return WindowedImage(frames, self.window, self._loaded.threshold, name,
-                             sources_of(images), nodata)
+                             sources_of(images), nodata, probabilities)
 
     def _result(self, image: WindowedImage) -> InferenceResult:
         captions, merged = image.answers[0].captions, 1
@@ -209,8 +221,13 @@ class ChangeInferencer:
             language=self.meta.get('language'),
             processing=replace(processing, told_by=merged,
                                normalisation=self._loaded.normalisation),
-            windows=image.answers, sources=image.sources,
+            windows=image.answers, sources=image.sources, probabilities=image.probabilities,
             rendered=bool(self.meta.get('rendered')))
+
+
+def _nothing(_: ChangeDataSample) -> bool:
+    """Choose no window to be put into words."""
+    return False
 
 
 def _pairs(img_from: Sequence[Image], img_to: Sequence[Image] | Image | None

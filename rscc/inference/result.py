@@ -101,6 +101,8 @@ class InferenceResult:
         windows: The answer to each window, row by row; that of the whole image where it fits one.
         rendered: Whether the model has seen rendered images only.
         sources: Paths of the images, where they are files.
+        probabilities: What the mask was decided from, where that was asked for: float32 P(changed)
+            (H, W) of one or two classes, else of each class (C, H, W).
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -113,6 +115,7 @@ class InferenceResult:
     windows: list[WindowAnswer] = field(default_factory=list)
     rendered: bool = False
     sources: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
 
     @property
     def caption(self) -> str | None:

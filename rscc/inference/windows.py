@@ -132,16 +132,21 @@ class WindowedImage:
         name: Name of the sample for messages.
         sources: Paths of the files, where they are files.
         nodata: Number of pixels that hold no data at some date.
+        keep_probabilities: Keep what the mask was decided from.
 
     Attributes:
         answers: One for every window so far.
         mask: Classes uint8 (H, W), filled from top to bottom; None without a mask head.
+        probabilities: Float32 P(changed) (H, W) of one or two classes, else of each class
+            (C, H, W), filled likewise; None where they are not kept.
     """
 
     def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5,
-                 name: str = '', sources: tuple[str, ...] = (), nodata: int = 0) -> None:
+                 name: str = '', sources: tuple[str, ...] = (), nodata: int = 0,
+                 keep_probabilities: bool = False) -> None:
         self.frames, self.threshold, self.name, self.sources = frames, threshold, name, sources
-        self.nodata = nodata
+        self.nodata, self.keep_probabilities = nodata, keep_probabilities
+        self.probabilities: np.ndarray | None = None
         self.height, self.width = frames[0].shape[:2]
         self.grid = window.grid(self.height, self.width)
         self.answers: list[WindowAnswer] = []
@@ -184,13 +189,21 @@ class WindowedImage:
         """Put the map of a window into the mask."""
         if self._blender is None:
             self.mask = classes.to(torch.uint8).cpu().numpy()
+            if self.keep_probabilities:
+                self.probabilities = class_probabilities(answer)
             return
         if self.mask is None:
             self.mask = np.zeros((self.height, self.width), np.uint8)
         band = self._blender.add(class_probabilities(answer))
         if band is not None:
             first, values = band
-            self.mask[first:first + values.shape[-2]] = decided(values, self.threshold)
+            rows = slice(first, first + values.shape[-2])
+            self.mask[rows] = decided(values, self.threshold)
+            if self.keep_probabilities:
+                if self.probabilities is None:
+                    shape = (*values.shape[:-2], self.height, self.width)
+                    self.probabilities = np.zeros(shape, np.float32)
+                self.probabilities[..., rows, :] = values
 
 
 def class_probabilities(answer: ChangeDataSample) -> np.ndarray:

@@ -30,6 +30,33 @@ _OBJECTS = {
         'water': r'水(?!泥)|池|湖|河|塘',
     },
 }
+# Further things, and further words for the groups above, for judging a pair at a time. object_F1
+# does without them: with them, its values could not be compared with earlier ones.
+_MORE_OBJECTS = {
+    'en': {
+        'building': r'\b(?:constructions?(?!\ssites?)|structures?|storehouses?|malls?|'
+                    r'schools?|hotels?|skyscrapers?|urbani[sz]ed|urbani[sz]ation)\b',
+        'tree': r'\b(?:green\s(?:areas?|spaces?)|gardens?|(?<!car\s)parks?|green\sland)\b',
+        'water': r'\b(?:coasts?|shores?|beach(?:es)?|harbou?rs?|wetlands?)\b',
+        'bare land': r'\b(?:bare\s?lands?|bare\s(?:ground|soil|earth)|deserts?|wastelands?|soil|'
+                     r'sand|open\s(?:space|ground|land)s?|empty\s(?:space|ground|land)s?|'
+                     r'dirt(?!\s(?:roads?|paths?|tracks?|trails?)))\b',
+        'farmland': r'\b(?:farm\s?lands?|crop\s?lands?|crops?|paddy|paddies|farms?|'
+                    r'(?:green|agricultural)\sfields?|in\sthe\sfields?)\b',
+        'sports ground': r'\b(?:play\s?grounds?|stadiums?|golf|'
+                         r'(?:playing|sports?|football|soccer|baseball)\s'
+                         r'(?:fields?|grounds?|venues?|courts?)|'
+                         r'(?:tennis|basketball)\scourts?)\b',
+    },
+    'zh': {
+        'building': r'学校|商场|城市化',
+        'tree': r'绿地|绿化|公园|花园',
+        'water': r'海岸|海滩|港|湿地',
+        'bare land': r'裸地|裸土|空地|荒地|沙地|沙漠|荒漠|土地',
+        'farmland': r'农田|耕地|田地|田里|庄稼|农场',
+        'sports ground': r'操场|球场|运动场|体育场|高尔夫',
+    },
+}
 # One thing in place of another: something appears and something is removed.
 _BECOMES = (r'replac(?:e|es|ed|ing)|becomes?|became|'
             r'(?:turn|convert|transform)(?:s|ed)?\s(?:in)?to')
@@ -57,9 +84,16 @@ _NO_CHANGE = {
 }
 
 
-def objects_named(sentence: str, language: str = 'en') -> set[str]:
-    """Return the object groups a sentence names: building, road, tree, parking, water."""
-    return _groups(sentence, _OBJECTS[language], language)
+def objects_named(sentence: str, language: str = 'en', wide: bool = False) -> set[str]:
+    """Return the object groups a sentence names: building, road, tree, parking, water.
+
+    Args:
+        sentence: A caption.
+        language: ``'en'`` or ``'zh'``; the names of the groups are the same in both.
+        wide: Know bare land, farmland and sports grounds too, and more words for the other groups.
+    """
+    found = _groups(sentence, _OBJECTS[language], language)
+    return found | _groups(sentence, _MORE_OBJECTS[language], language) if wide else found
 
 
 def actions_named(sentence: str, language: str = 'en') -> set[str]:
@@ -164,6 +198,51 @@ def direction_accuracy(predictions: Sequence[str], references: Sequence[Sequence
         if most:
             right.append(most <= actions_named(prediction, language) <= anyone)
     return sum(right) / len(right) if right else None
+
+
+def caption_hits(prediction: str, references: Sequence[str], language: str = 'en',
+                 reference_language: str = 'en', no_change_captions: Iterable[str] = ()
+                 ) -> dict[str, bool | None]:
+    """Judge one sentence beside the references of its pair, in the same language or another.
+
+    A handful of pairs is too few for BLEU or CIDEr; what a sentence gets right can be counted.
+
+    Args:
+        prediction: The sentence to judge.
+        references: Sentences of people on the same pair.
+        language: Of the prediction, ``'en'`` or ``'zh'``.
+        reference_language: Of the references.
+        no_change_captions: The dataset's stock sentences for unchanged pairs, in both languages.
+
+    Returns:
+        None for what the references give no cause to ask; else
+
+        * ``object``: The prediction names an object (of the wide groups) that any reference names.
+        * ``direction``: It tells of something appearing or removed, and of neither that no
+          reference tells of.
+        * ``whole_direction``: It tells, besides, of all that at least half of the references tell
+          of, as in :func:`direction_accuracy`.
+        * ``change``: It says that something changed; asked where not all references say that
+          nothing did.
+        * ``no_change``: It says that nothing changed; asked where all references say so.
+    """
+    stock = list(no_change_captions)
+    unchanged = all(says_no_change(text, stock, reference_language) for text in references)
+    said = bool(prediction.strip()) and says_no_change(prediction, stock, language)
+    hits: dict[str, bool | None] = dict.fromkeys(
+        ('object', 'direction', 'whole_direction', 'change', 'no_change'))
+    if unchanged:
+        return hits | {'no_change': said}
+    objects, _ = _agreed(references, lambda text: objects_named(text, reference_language, True))
+    anyone, most = _agreed(references, lambda text: actions_named(text, reference_language))
+    # "The scene is the same" names no object that changed, whatever its words are.
+    named = set() if said else objects_named(prediction, language, True)
+    told = set() if said else actions_named(prediction, language)
+    right = bool(told) and told <= anyone
+    return hits | {'object': bool(named & objects) if objects else None,
+                   'direction': right if anyone else None,
+                   'whole_direction': right and most <= told if anyone else None,
+                   'change': bool(prediction.strip()) and not said}
 
 
 def _agreed(sentences: Sequence[str],

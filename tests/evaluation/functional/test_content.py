@@ -99,3 +99,53 @@ def test_the_free_no_change_sentences_of_dubai_are_recognised(samples):
     assert {'Everything remains the same.', 'No change was made.', 'All is the same.',
             'The area appears the same.'} <= said
     assert len(said) == 24
+
+
+@pytest.mark.parametrize(('sentence', 'language', 'added'), [
+    ('many sports venues are built on open spaces', 'en', {'sports ground', 'bare land'}),
+    ('the dirt road below becomes a cement road', 'en', set()),
+    ('a green area appeared below the crossroads', 'en', {'tree'}),
+    ('a park is present', 'en', {'tree'}), ('a car park is built', 'en', set()),
+    ('some large constructions on the bareland', 'en', {'building', 'bare land'}),
+    ('a house in the field', 'en', {'farmland'}),
+    ('a playground and a playing field', 'en', {'sports ground'}),
+    ('空地上出现了球场', 'zh', {'bare land', 'sports ground'}), ('农田里', 'zh', {'farmland'})])
+def test_the_wide_groups_know_more_and_leave_the_published_ones_as_they_are(sentence, language,
+                                                                            added):
+    narrow = content.objects_named(sentence, language)
+    assert content.objects_named(sentence, language, wide=True) - narrow == added
+    assert narrow <= {'building', 'road', 'tree', 'parking', 'water'}
+
+
+REFERENCES = ['some villas replace the trees', 'houses are built', 'trees are removed',
+              'a row of houses appears']
+
+
+@pytest.mark.parametrize(('sentence', 'object', 'direction', 'whole'), [
+    ('a building is built', True, True, False),  # half of the references tell of removal, too
+    ('houses replace the trees', True, True, True),
+    ('a pond is removed', False, True, False),
+    ('a house by the road', True, False, False),
+    ('the scene is the same as before', False, False, False), ('', False, False, False)])
+def test_a_sentence_is_judged_beside_its_references(sentence, object, direction, whole):
+    hits = content.caption_hits(sentence, REFERENCES)
+    assert (hits['object'], hits['direction'], hits['whole_direction']) == (
+        object, direction, whole)
+    assert hits['change'] is (sentence not in ('', STOCK['en'][2])) and hits['no_change'] is None
+
+
+def test_a_direction_that_no_reference_tells_is_wrong():
+    hits = content.caption_hits('trees are removed to build a house', ['a house is built'])
+    assert hits['object'] and hits['direction'] is False and hits['whole_direction'] is False
+    assert content.caption_hits('a house is built', ['urbanized'])['direction'] is None
+    assert content.caption_hits('a house is built', ['things differ'])['object'] is None
+
+
+def test_chinese_sentences_are_judged_beside_english_references():
+    hits = content.caption_hits('新建了几栋房屋', REFERENCES, 'zh', 'en')
+    assert hits['object'] and hits['direction'] and hits['change']
+    assert content.caption_hits('没有发生变化', STOCK['en'], 'zh', 'en', STOCK['zh']) == {
+        'object': None, 'direction': None, 'whole_direction': None, 'change': None,
+        'no_change': True}
+    assert content.caption_hits('新建了房屋', STOCK['en'], 'zh')['no_change'] is False
+    assert content.caption_hits('', STOCK['en'])['no_change'] is False

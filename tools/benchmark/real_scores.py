@@ -1,0 +1,412 @@
+"""Scores of one model on real pairs: change maps, false area, change flags, sentences, time."""
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rscc.apis.inferencer import ChangeInferencer
+from rscc.datasets.base import NO_CHANGE_CAPTIONS
+from rscc.evaluation.functional.content import caption_hits, says_no_change
+from rscc.evaluation.functional.decisions import alarm_scores, average_precision, roc_auc
+from rscc.evaluation.functional.segmentation import change_scores, confusion_matrix
+from rscc.inference.result import InferenceResult
+from rscc.utils import progress
+from tools.benchmark.real_sets import CAPTIONED_POOL, POOLS, RealPair, RealSet
+from tools.benchmark.timing import measure
+
+#: What a constant sentence gets right, to read the hit rates beside.
+CONSTANT = {'en': 'some houses are built', 'zh': '新建了一些房屋'}
+#: Names of what decides "changed or not".
+SOURCES = ('head', 'sentence', 'map')
+HITS = ('object', 'direction', 'whole_direction', 'change', 'no_change')
+ALL_MASKS = 'all with masks'
+ALL_CAPTIONED = 'LEVIR captions'
+UNCHANGED = 'unchanged pairs'
+_TIMED_SIDE = 256
+_STOCK = [text for stock in NO_CHANGE_CAPTIONS.values() for text in stock]
+
+
+@dataclass
+class JudgedPair:
+    """A model's answer to one pair beside what is known of the pair.
+
+    Attributes:
+        one: Its set.
+        pair: The pair.
+        target: What changed, bool (H, W); None without a label.
+        parts: The same by class, where the labels tell classes apart.
+        called: What the model calls changed, bool (H, W): the classes that the set labels.
+        called_any: The same, any class of change.
+        score: Float32 (H, W) by which the pixels of ``called`` are ranked.
+        score_any: The same for ``called_any``.
+        by_class: What the model calls by the classes of ``parts``, and the score, where it knows
+            them.
+        probability: Of any change, by the flag head.
+        sentences: Language -> sentence.
+        hits: Language -> what the sentence gets right, see ``caption_hits``.
+    """
+    one: RealSet
+    pair: RealPair
+    target: np.ndarray | None = None
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
+    called: np.ndarray | None = None
+    called_any: np.ndarray | None = None
+    score: np.ndarray | None = None
+    score_any: np.ndarray | None = None
+    by_class: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    probability: float | None = None
+    sentences: dict[str, str] = field(default_factory=dict)
+    hits: dict[str, dict[str, bool | None]] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether anything changed, by the captions or the set, else by the mask."""
+        if self.pair.changed is not None or self.target is None:
+            return self.pair.changed
+        return bool(self.target.any())
+
+    def says(self, source: str) -> bool | None:
+        """Return whether one of ``SOURCES`` says that anything changed; None where it is absent."""
+        if source == 'head':
+            return None if self.probability is None else self.probability > 0.5
+        if source == 'map':
+            return None if self.called_any is None else bool(self.called_any.any())
+        for language, text in self.sentences.items():
+            return not says_no_change(text, _STOCK, language)
+        return None
+
+    def drop_maps(self) -> None:
+        """Forget the scores of pixels that no label judges; they are most of the memory."""
+        if self.target is None:
+            self.score = self.score_any = None
+            self.by_class = {}
+
+
+def languages_of(inferencer: ChangeInferencer) -> dict[str, dict[str, str]]:
+    """Return the languages that a model writes -> the decoding options that ask for each."""
+    if 'caption_head' not in inferencer.model_pass.loaded.heads:
+        return {}
+    if 'language' in inferencer.decoding:
+        return {language: dict(language=language) for language in ('en', 'zh')}
+    return {inferencer.meta.get('language') or 'en': {}}
+
+
+def known_classes(names: Sequence[str], wanted: Iterable[str]) -> list[int]:
+    """Return the places of the wanted classes among those of a model, empty where it has none.
+
+    Args:
+        names: The model's classes, "unchanged" first. With two of them there is one class of
+            change, which counts everywhere, so that nothing is to be chosen.
+        wanted: Names, in the singular.
+    """
+    wanted = set(wanted)
+    return [] if len(names) <= 2 else [
+        index for index, name in enumerate(names)
+        if index and {name.strip().lower(), name.strip().lower().removesuffix('s')} & wanted]
+
+
+def judge(one: RealSet, pair: RealPair, answers: Mapping[str, InferenceResult]) -> JudgedPair:
+    """Put the answers to a pair beside what is known of it.
+
+    Args:
+        one: The set of the pair.
+        pair: The pair.
+        answers: Language -> answer; ``''`` for a model without sentences.
+
+    Raises:
+        ValueError: If the label cannot be read, or differs in size.
+    """
+    answer = next(iter(answers.values()))
+    judged = JudgedPair(one, pair, pair.mask(), probability=answer.change_probability)
+    if judged.target is not None:
+        judged.parts = {name: pair.mask({name: value}) for name, value in one.values.items()}
+    if answer.mask is not None:
+        _judge_map(judged, answer)
+    for language, said in answers.items():
+        if said.caption is None:
+            continue
+        judged.sentences[language] = said.caption
+        if pair.references:
+            judged.hits[language] = caption_hits(said.caption, pair.references, language, 'en',
+                                                 _STOCK)
+    judged.drop_maps()
+    return judged
+
+
+def _judge_map(judged: JudgedPair, answer: InferenceResult) -> None:
+    mask, values = answer.mask, answer.probabilities
+    if judged.target is not None and mask.shape != judged.target.shape:
+        raise ValueError(f"'{judged.pair.label}' is {judged.target.shape}, its images are "
+                         f'{mask.shape} (height, width); expected one size')
+    counted = known_classes(answer.classes, judged.one.counted)
+    judged.called_any = mask != 0
+    judged.called = np.isin(mask, counted) if counted else judged.called_any
+    judged.score_any = values if values.ndim == 2 else 1 - values[0]
+    judged.score = _score(values, counted, judged.called) if counted else judged.score_any
+    for name in judged.parts:
+        if own := known_classes(answer.classes, [name]):
+            called = np.isin(mask, own)
+            judged.by_class[name] = (called, _score(values, own, called))
+
+
+def _score(values: np.ndarray, classes: Sequence[int], called: np.ndarray) -> np.ndarray:
+    """Return the probability that a pixel is of one of some classes, (H, W).
+
+    A model of the user's own may tell classes without probabilities: then the map is all there is.
+    """
+    return values[list(classes)].sum(0) if values.ndim == 3 else called.astype(np.float32)
+
+
+def answer_pairs(inferencer: ChangeInferencer, root: str, pairs: Iterable[tuple[RealSet, RealPair]],
+                 show: Callable[[JudgedPair, InferenceResult], Any] | None = None
+                 ) -> tuple[list[JudgedPair], list[str]]:
+    """Answer and judge pairs one after the other.
+
+    Args:
+        inferencer: The model.
+        root: Folder of the pairs, which messages leave out.
+        pairs: Set and pair.
+        show: Called with every judged pair and its first answer, to draw it.
+
+    Returns:
+        The judged pairs, and a message for each that could not be read.
+    """
+    judged, problems = [], []
+    asked = languages_of(inferencer) or {'': {}}
+    for one, pair in progress(list(pairs), 'answering', unit='pair'):
+        try:
+            images = pair.images()
+            answers = {language: inferencer(*images, probabilities=True, **decoding)
+                       for language, decoding in asked.items()}
+            judged.append(judge(one, pair, answers))
+        except (OSError, ValueError) as error:
+            problems.append(f'{pair.name}: {error}'.replace(str(root), '...'))
+            continue
+        if show is not None:
+            show(judged[-1], next(iter(answers.values())))
+    return judged, problems
+
+
+def by_set(judged: Iterable[JudgedPair]) -> dict[str, list[JudgedPair]]:
+    """Group judged pairs by the titles of their sets, in order."""
+    groups: dict[str, list[JudgedPair]] = {}
+    for one in judged:
+        groups.setdefault(one.one.title, []).append(one)
+    return groups
+
+
+# ---- change maps -------------------------------------------------------------------------------
+
+
+def map_scores(judged: Sequence[JudgedPair], any_class: bool = False) -> dict[str, float]:
+    """Return the scores of change maps over the pooled pixels of some pairs.
+
+    Args:
+        judged: Pairs with masks and predicted maps.
+        any_class: Any class of change counts, not those alone that each set labels.
+
+    Returns:
+        ``F1``, ``IoU``, ``precision``, ``recall`` and ``AP``, 0 to 1; those that are not defined
+        (nothing changed, say) are left out.
+    """
+    return _scores(
+        [one.called_any if any_class else one.called for one in judged],
+        [one.score_any if any_class else one.score for one in judged],
+        [one.target for one in judged])
+
+
+def _scores(called: Sequence[np.ndarray], score: Sequence[np.ndarray],
+            target: Sequence[np.ndarray]) -> dict[str, float]:
+    called, score, target = (np.concatenate([part.ravel() for part in parts])
+                             for parts in (called, score, target))
+    found = change_scores(confusion_matrix(called.astype(np.uint8), target.astype(np.uint8), 2))
+    scores = {name: found.get(f'{name}_changed') for name in ('F1', 'IoU', 'precision', 'recall')}
+    scores['AP'] = average_precision(score, target)
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def map_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, Any]]:
+    """Return title -> scores of every set with masks, of its classes, and of what is pooled."""
+    masked = [one for one in judged if one.target is not None and one.called is not None]
+    groups = by_set(masked)
+    rows: dict[str, dict[str, Any]] = {}
+    for title, own in groups.items():
+        rows[title] = _map_row(own)
+        for name in own[0].one.values:
+            if known := [one for one in own if name in one.by_class]:
+                called, score = zip(*(one.by_class[name] for one in known), strict=True)
+                target = [one.parts[name] for one in known]
+                rows[f'{title}: {name}'] = {
+                    'pairs': len(known), 'changed': _share(target), 'counted': [name],
+                    **_scores(called, score, target)}
+    for title, parts in POOLS.items():
+        if all(part in groups for part in parts):
+            rows[title] = _map_row([one for part in parts for one in groups[part]])
+    if len(groups) > 1:
+        rows[ALL_MASKS] = _map_row(masked)
+    return rows
+
+
+def _map_row(judged: Sequence[JudgedPair]) -> dict[str, Any]:
+    counted = {one.one.counted for one in judged}
+    return {'pairs': len(judged), 'changed': _share([one.target for one in judged]),
+            'counted': list(counted.pop()) if len(counted) == 1 else None,
+            **map_scores(judged), 'any': map_scores(judged, any_class=True)}
+
+
+def _share(maps: Sequence[np.ndarray]) -> float:
+    """Return the share of True over the pooled pixels of some maps."""
+    return float(sum(one.sum() for one in maps) / sum(one.size for one in maps))
+
+
+def false_area_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, Any]]:
+    """Return title -> share of pixels called changed in the unchanged pairs of every set."""
+    unchanged = [one for one in judged if one.changed is False and one.called is not None]
+    return {title: {'pairs': len(own), 'share': _share([one.called for one in own]),
+                    'any': _share([one.called_any for one in own])}
+            for title, own in by_set(unchanged).items()}
+
+
+# ---- changed or not ----------------------------------------------------------------------------
+
+
+def flag_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, Any]]:
+    """Return "group / source" -> how well it says which pairs changed.
+
+    Groups are the captioned sets in the manner of LEVIR-CC, where people said so; the sets with
+    masks, of which an empty one says so; other captioned sets; and the sets in which nothing
+    changed, which have false alarms alone.
+    """
+    groups = {ALL_CAPTIONED: [one for one in judged if one.one.title in CAPTIONED_POOL],
+              ALL_MASKS: [one for one in judged if one.target is not None]}
+    groups |= by_set(one for one in judged
+                     if one.pair.references and one.one.title not in CAPTIONED_POOL)
+    groups[UNCHANGED] = [one for one in judged if one.one.unchanged]
+    rows = {}
+    for group, members in groups.items():
+        for source in SOURCES:
+            told = [one for one in members
+                    if one.changed is not None and one.says(source) is not None]
+            if told:
+                rows[f'{group} / {source}'] = _flag_row(told, source)
+    return rows
+
+
+def _flag_row(judged: Sequence[JudgedPair], source: str) -> dict[str, Any]:
+    actual = np.array([one.changed for one in judged])
+    row = {'changed': int(actual.sum()), 'unchanged': int((~actual).sum()),
+           **alarm_scores([one.says(source) for one in judged], actual)}
+    if source != 'sentence':
+        values = [one.probability if source == 'head' else one.called_any.mean() for one in judged]
+        row['AUC'] = roc_auc(np.array(values, float), actual)
+    return {name: value for name, value in row.items() if value is not None}
+
+
+# ---- sentences ---------------------------------------------------------------------------------
+
+
+def sentence_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return language -> title -> hit rates of the sentences, beside those of a constant one.
+
+    Titles are the sets, and ``ALL_CAPTIONED`` for those in the manner of LEVIR-CC together.
+    """
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    for language in dict.fromkeys(name for one in judged for name in one.hits):
+        own = [one for one in judged if language in one.hits]
+        groups = by_set(own)
+        pooled = [one for one in own if one.one.title in CAPTIONED_POOL]
+        if pooled:
+            groups[ALL_CAPTIONED] = pooled
+        rows[language] = {}
+        for title, members in groups.items():
+            rows[language][title] = _hit_row([one.hits[language] for one in members])
+            constant = [caption_hits(CONSTANT[language], one.pair.references, language, 'en')
+                        for one in members]
+            rows[language][title]['constant'] = _hit_row(constant)
+    return rows
+
+
+def _hit_row(hits: Sequence[Mapping[str, bool | None]]) -> dict[str, Any]:
+    """Return the share of hits of every kind, and out of how many."""
+    row = {}
+    for kind in HITS:
+        asked = [one[kind] for one in hits if one[kind] is not None]
+        if asked:
+            row |= {kind: sum(asked) / len(asked), f'{kind}_of': len(asked)}
+    return row
+
+
+# ---- time --------------------------------------------------------------------------------------
+
+
+def time_pair(inferencer: ChangeInferencer, frames: Sequence[np.ndarray], rounds: int = 20
+              ) -> dict[str, float]:
+    """Return the median milliseconds of one pair of 256 x 256 pixels, without reading files.
+
+    Args:
+        inferencer: The model.
+        frames: Both dates, uint8 (H, W, B); resized where they have another size.
+        rounds: Timed calls of each kind, which take turns after a warm-up.
+
+    Returns:
+        ``'mask'`` (all heads but the sentences), and the same with the sentence of each language.
+    """
+    side = (_TIMED_SIDE, _TIMED_SIDE)
+    frames = [frame if frame.shape[:2] == side else np.asarray(
+        Image.fromarray(frame[..., :3]).resize(side, Image.Resampling.BICUBIC))
+        for frame in frames]
+    calls = {'mask': lambda: inferencer(*frames, sentences=False)}
+    for language, decoding in languages_of(inferencer).items():
+        calls[f'with sentence ({language})'] = (
+            lambda decoding=decoding: inferencer(*frames, **decoding))
+    timings = measure(calls, rounds=rounds, warmup=3, device=str(inferencer.device), title='timing')
+    return {name: timing.ms for name, timing in timings.items()}
+
+
+def scores_of(judged: Sequence[JudgedPair]) -> dict[str, Any]:
+    """Return every score of the judged pairs, and a record of each pair, as JSON takes them."""
+    return {'maps': map_rows(judged), 'false_area': false_area_rows(judged),
+            'flags': flag_rows(judged), 'sentences': sentence_rows(judged),
+            'pairs': [pair_record(one) for one in judged]}
+
+
+def pair_record(judged: JudgedPair) -> dict[str, Any]:
+    """Return the scores and sentences of one pair."""
+    record: dict[str, Any] = {'set': judged.one.title, 'pair': judged.pair.name,
+                              'changed': judged.changed}
+    if judged.target is not None and judged.called is not None:
+        record |= {'changed_share': float(judged.target.mean()), **map_scores([judged])}
+        record |= {f'{name}_any': value
+                   for name, value in map_scores([judged], any_class=True).items()}
+    if judged.called is not None:
+        record |= {'called_share': float(judged.called.mean()),
+                   'called_share_any': float(judged.called_any.mean())}
+    record['probability'] = judged.probability
+    for language, text in judged.sentences.items():
+        record[f'sentence_{language}'] = text
+        for name, hit in judged.hits.get(language, {}).items():
+            record[f'{name}_{language}'] = hit
+    record['references'] = list(judged.pair.references)
+    return record
+
+
+def headline(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield name and value of the figures that a line of a log, and the goals, are about."""
+    for title in (*(part for parts in POOLS.values() for part in parts), *POOLS):
+        if 'F1' in scores['maps'].get(title, {}):
+            yield f'F1 {title}', scores['maps'][title]['F1']
+    for title, row in scores['false_area'].items():
+        yield f'false area {title}', row['share']
+    for source in SOURCES:
+        row = scores['flags'].get(f'{ALL_CAPTIONED} / {source}', {})
+        for name in ('balanced_accuracy', 'false_alarms'):
+            if name in row:
+                yield f'{name} ({source})', row[name]
+    for language, rows in scores['sentences'].items():
+        for name in ('object', 'direction'):
+            if name in rows.get(ALL_CAPTIONED, {}):
+                yield f'{name} ({language})', rows[ALL_CAPTIONED][name]
+    for name, value in scores.get('times', {}).items():
+        yield f'ms {name}', value
