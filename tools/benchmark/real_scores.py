@@ -403,10 +403,10 @@ def headline(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         row = scores['flags'].get(f'{ALL_CAPTIONED} / {source}', {})
         for name in ('balanced_accuracy', 'false_alarms'):
             if name in row:
-                yield f'{name} ({source})', row[name]
+                yield f'{name.replace("_", " ")} ({source})', row[name]
     for language, rows in scores['sentences'].items():
         for name in ('object', 'direction'):
             if name in rows.get(ALL_CAPTIONED, {}):
                 yield f'{name} ({language})', rows[ALL_CAPTIONED][name]
     for name, value in scores.get('times', {}).items():
-        yield f'ms {name}', value
+        yield f'time, {name}', value

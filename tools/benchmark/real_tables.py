@@ -113,8 +113,9 @@ def _sentences(run: Mapping[str, Any]) -> tuple:
         'Right out of how many pairs, beside English references. Object: shares an object with any '
         'reference. Direction: tells of something appearing or removed, and of neither that no '
         'reference tells of; whole direction: and of all that half of them tell of.',
-        '正确数 / 影像对数，对照英文参考描述。地物：与任一参考描述提到相同地物。方向：说出出现或移除，'
-        '且不含任何参考描述都没有说的方向；方向完整：并且包含半数以上参考描述所说的方向。')]
+        '正确数 / 影像对数，对照英文参考描述。地物：与任一参考描述提到相同地物。'
+        '方向：说出出现或移除，且不含任何参考描述都没有说的方向；方向完整：'
+        '并且包含半数以上参考描述所说的方向。')]
     return 'real_sentence', ('Sentences on real pairs', '真实影像对的描述句'), columns, rows, notes
 
 
@@ -167,13 +168,19 @@ def comparison(runs: Sequence[Mapping[str, Any]]) -> Section:
         runs: At least one, the one that was measured last first.
     """
     columns = [dict(_figures(run)) for run in runs]
-    names = list(dict.fromkeys(name for column in columns for name in column))
+    names: list[str] = []
+    for column in columns:  # what one run alone has stands behind what it stands behind there
+        place = 0
+        for name in column:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
     rows = [[name, *(column.get(name, '') for column in columns)] for name in names]
     rows.append(['SHA-256', *(run['sha256'][:12] for run in runs)])
     title = 'Models side by side on real pairs', '各模型在真实影像对上的对比'
-    return Section('real_compare', title, [('figure', '指标'), *(run['name'] for run in runs)], rows,
-                   Machine(**runs[0]['machine']), date=runs[0]['date'],
-                   command=runs[0]['command'])
+    heads: list[Text] = [('figure', '指标'), *(run['name'] for run in runs)]
+    return Section('real_compare', title, heads, rows, Machine(**runs[0]['machine']),
+                   date=runs[0]['date'], command=runs[0]['command'])
 
 
 def _figures(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -183,15 +190,20 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str]]:
               *(title for title in pools if title in run['maps'])]
     maps = [(f'{title}: F1 / AP', f'{_figure(run["maps"][title], "F1")} / '
                                   f'{_figure(run["maps"][title], "AP")}') for title in titles]
-    rest = [(name, f'{value:.0f}' if name.startswith('ms ') else f'{value:.3f}')
-            for name, value in headline(run) if not name.startswith('F1 ')]
-    return maps + rest
+    return maps + [(name, _value(name, value)) for name, value in headline(run)
+                   if not name.startswith('F1 ')]
+
+
+def _value(name: str, value: float) -> str:
+    """Return a figure of ``headline`` in the unit that its name says."""
+    if name.startswith('false area'):
+        return _percent(value)
+    return f'{value:.0f} ms' if name.startswith('time') else f'{value:.3f}'
 
 
 def log_line(run: Mapping[str, Any]) -> str:
     """Return one line on an evaluation: when, what, of which hash, where, and its main figures."""
-    figures = ', '.join(f'{name} {value:.3f}' if not name.startswith('ms ') else
-                        f'{name[3:]} {value:.0f} ms' for name, value in headline(run))
+    figures = ', '.join(f'{name} {_value(name, value)}' for name, value in headline(run))
     return (f'{run["date"]} {run["time"]} | {run["name"]} | sha256 {run["sha256"]} | '
             f'{run["root"]}, {len(run["pairs"])} pairs | {figures}\n')
 
