@@ -6,6 +6,7 @@ import sys
 from collections import OrderedDict
 
 import pytest
+from real_pairs import make_samples, make_unchanged, rendered
 
 
 @pytest.fixture(scope='session')
@@ -50,3 +51,16 @@ def run_tool(load_tool, repo, monkeypatch, capsys):
         return subprocess.CompletedProcess([tool, *arguments], code, out, err)
 
     return call
+
+
+@pytest.fixture(scope='session')
+def rendered_pairs(tmp_path_factory):
+    """Six rendered pairs, (A, B, classes, annotation) each, the changed ones first."""
+    return rendered(tmp_path_factory.mktemp('rendered'))
+
+
+@pytest.fixture
+def real_roots(tmp_path, rendered_pairs):
+    """Folders of sets in the layout of the real ones: with changes, and unchanged."""
+    return (make_samples(tmp_path / 'samples', rendered_pairs),
+            make_unchanged(tmp_path / 'train', rendered_pairs))

@@ -14,9 +14,9 @@ import numpy as np
 
 from rscc.apis.inferencer import ChangeInferencer
 from rscc.evaluation.functional.segmentation import changed_f1, confusion_matrix
-from rscc.rasters.labels import read_mask
 from rscc.utils import read_json, write_json
 from tools.benchmark.machine import describe_machine
+from tools.benchmark.real_sets import changed_of
 from tools.benchmark.tables import Section, Text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SETS = {'LEVIR-CD': 'levir_cd_samples', 'LEVIR-MCI': 'levir_mci_figure_crops',
         'EGY-BCD': 'egy_bcd_samples', 'DSIFN': 'dsifn_samples',
         'SZTAKI': 'sztaki_airchange_samples'}
-#: Grey values from here on are changed: labels are 0 and 255, LEVIR-MCI's roads 128.
-_CHANGED_FROM = 128
 
 
 def benchmark_pretrained(configs: Sequence[str], *,
@@ -144,11 +142,6 @@ def real_counts(inferencer: ChangeInferencer, real: dict[str, list[tuple[Path, P
             confusion_matrix((answer.mask > 0).astype(np.uint8), changed_of(label), 2)
             for answer, label in zip(answers, labels, strict=True))
     return counts
-
-
-def changed_of(label: Path) -> np.ndarray:
-    """Return what changed, uint8 (H, W) of 0 and 1, of a label of grey values."""
-    return read_mask(label, {value: int(value >= _CHANGED_FROM) for value in range(256)})
 
 
 def pairs_below(folder: Path) -> Iterator[tuple[Path, Path, Path]]:

@@ -189,7 +189,8 @@ class _Pictures:
 
     def add(self, one: JudgedPair, answer: InferenceResult) -> None:
         """Draw one pair, and keep its masks for the index page."""
-        name, reference = safe_name(one.pair.name), self._reference(one)
+        sample = one.pair.name.replace('/', '.')  # folders are no part of a file's name
+        name, reference = safe_name(sample), self._reference(one)
         said = ' / '.join(one.sentences.values()) or None
         panel = draw_panel(
             answer.frames, gt_mask=reference, pred_mask=answer.mask, prediction=said,
@@ -207,7 +208,7 @@ class _Pictures:
         if one.called is not None:
             scores['called'] = float(one.called.mean())
         self.samples.append({
-            'sample_id': one.pair.name, 'img_path_from': paths[0], 'img_path_to': paths[1],
+            'sample_id': sample, 'img_path_from': paths[0], 'img_path_to': paths[1],
             'prediction': said, 'references': list(one.pair.references),
             'gt_change_flag': one.changed, 'scores': scores,
             **({} if one.probability is None else {'pred_change_flag': one.says('head')})})

@@ -28,7 +28,7 @@ _TIMED_SIDE = 256
 _STOCK = [text for stock in NO_CHANGE_CAPTIONS.values() for text in stock]
 
 
-@dataclass
+@dataclass(eq=False)
 class JudgedPair:
     """A model's answer to one pair beside what is known of the pair.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tools.benchmark import pretrained
-from tools.benchmark.pretrained import SETS, benchmark_pretrained, changed_of, pairs_below
+from tools.benchmark.pretrained import SETS, benchmark_pretrained, pairs_below
 
 CONFIGS = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 
@@ -90,11 +90,6 @@ def test_without_samples_the_test_split_remains(tools, tmp_path, monkeypatch):
     section = benchmark_pretrained(['a.py'], seeds=1, work_dir=str(tmp_path / 'work'))
     assert len(section.columns) == 2 and len(section.notes) == 1
     assert section.rows == [['a', '0.500']]
-
-
-def test_roads_count_as_changed_and_noise_of_jpeg_does_not(tmp_path):
-    write(tmp_path / 'label.png', np.array([[0, 2, 128, 255]], np.uint8))
-    assert changed_of(tmp_path / 'label.png').tolist() == [[0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize(('remove', 'told'), [
