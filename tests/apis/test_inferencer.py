@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from PIL import Image
 
@@ -97,6 +98,32 @@ def test_windows_of_several_images_share_batches_and_keep_their_order(checkpoint
     for result, single in zip(together, pairs, strict=True):
         assert (result.mask == inferencer(*single).mask).all()
         assert len(result.windows) == len(inferencer(*single).windows)
+
+
+@pytest.mark.parametrize('size', [(48, 64), (300, 700)])
+def test_what_the_mask_was_decided_from_is_kept_on_request(inferencer, size):
+    frames = large_pair(*size)
+    result = inferencer(*frames, probabilities=True)
+    assert inferencer(*frames).probabilities is None
+    assert result.probabilities.shape == result.mask.shape
+    assert result.probabilities.dtype == np.float32
+    assert ((result.probabilities > 0.5) == result.mask).all() and result.mask.any()
+    listed = inferencer([frames[0]], [frames[1]], probabilities=True)[0]
+    assert (listed.probabilities == result.probabilities).all()
+
+
+def test_the_probability_of_every_class_is_kept_and_sentences_may_be_left_out(tmp_path):
+    path = tiny_models.save(tmp_path / 'tiny.pth', tiny_models.JOINT)
+    inferencer = ChangeInferencer(path, device='cpu')
+    frames = list(np.random.default_rng(0).integers(0, 256, (2, 90, 64, 3), np.uint8))
+    result = inferencer(*frames, probabilities=True)
+    assert result.probabilities.shape == (3, 90, 64) and result.captions
+    assert (result.probabilities.argmax(0) == result.mask).all()
+    assert np.abs(result.probabilities.sum(0) - 1).max() < 1e-5
+    silent = inferencer(*frames, sentences=False)
+    assert silent.captions == [] and silent.caption is None
+    assert (silent.mask == result.mask).all()
+    assert silent.change_probability == result.change_probability
 
 
 def test_the_window_may_be_chosen(checkpoint):
