@@ -81,7 +81,7 @@ def _data(field: Any) -> Any:
 
 def _flag(sample: Mapping | ChangeDataSample) -> tuple[float, bool | None]:
     """Return the logit of the predicted flag and the reference, None where either is unknown."""
-    known, chance = sample.get('_gt_change_flag'), sample.get('_pred_change_score')
+    known, chance = sample.get('gt_change_flag'), sample.get('pred_change_score')
     if known is None or chance is None:
         return 0.0, None
     chance = min(max(float(chance), 1e-7), 1 - 1e-7)

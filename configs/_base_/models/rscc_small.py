@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights, a mask of six classes, a flag and words in two languages.
+"""EfficientNet-Lite0 from ImageNet, a mask of six classes, a flag, and words in two languages.
 
 The map guides the words: what the mask head has learnt from real pixels, they are told.
 """
