@@ -94,8 +94,10 @@ class PseudoPairDataset(ChangeDataset):
         self.mosaic, self.distractors, self.lean, self.built = mosaic, distractors, lean, built
         self.captions = captions
         self.pool: TilePool | None = None
-        super().__init__(split=split, metainfo={'image_size': self.size, **(metainfo or {})},
-                         **kwargs)
+        middle = float(np.sqrt(resolution[0] * resolution[1]))
+        super().__init__(split=split, metainfo={
+            'image_size': self.size, 'ground_resolution': round(middle, 2), **(metainfo or {})},
+            **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read all tiles into memory and list the pairs to come."""

@@ -8,6 +8,7 @@ appearance = [
     dict(type='SensorChange'),
     dict(type='FramesRandomFlip', direction='horizontal'),
     dict(type='FramesRandomFlip', direction='vertical'),
+    dict(type='FramesRandomRotate90'),
     dict(type='PackChangeInputs')
 ]
 tested = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
@@ -39,6 +40,7 @@ train_dataloader = dict(
                 type='PseudoPairDataset',
                 tiles=train_tiles,
                 length=4000,
+                resolution=(0.25, 1.0),
                 languages=languages,
                 pipeline=[dict(type='PickCaptions', mode='all', no_change=no_change), *appearance]),
             dict(
@@ -65,6 +67,7 @@ val_dataloader = dict(
                 type='PseudoPairDataset',
                 tiles=held_back_tiles,
                 length=200,
+                resolution=(0.25, 1.0),
                 rest=0,
                 split='val',
                 seed=7,
