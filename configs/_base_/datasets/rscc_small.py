@@ -5,7 +5,7 @@ and Banepa are held back: settings and thresholds are chosen on pairs of these c
 """
 no_change = dict(en='the scene is the same as before', zh='场景和之前一样')
 appearance = [
-    dict(type='SensorChange'),
+    dict(type='SensorChange', strength=1.25),
     dict(type='FramesRandomFlip', direction='horizontal'),
     dict(type='FramesRandomFlip', direction='vertical'),
     dict(type='FramesRandomRotate90'),
@@ -39,8 +39,10 @@ train_dataloader = dict(
             dict(
                 type='PseudoPairDataset',
                 tiles=train_tiles,
-                length=4000,
+                length=5000,
                 resolution=(0.25, 1.0),
+                kinds=dict(two_places=0.2, erased=0.25, pasted=0.2, unchanged=0.35),
+                lean=0.4,
                 languages=languages,
                 pipeline=[dict(type='PickCaptions', mode='all', no_change=no_change), *appearance]),
             dict(
@@ -72,7 +74,7 @@ val_dataloader = dict(
                 split='val',
                 seed=7,
                 test_mode=True,
-                pipeline=[dict(type='SensorChange', strength=0.7), dict(type='PackChangeInputs')]),
+                pipeline=[dict(type='SensorChange'), dict(type='PackChangeInputs')]),
             dict(
                 type='SynthChangeDataset',
                 data_root='synth',

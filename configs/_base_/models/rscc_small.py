@@ -29,7 +29,7 @@ model = dict(
         norm_cfg=dict(type='BN'),
         loss_decode=dict(
             type='rscc.CrossEntropyLoss',
-            class_weight=[0.5, 1.0, 1.0, 1.0, 1.0, 1.0],
+            class_weight=[0.7, 1.0, 1.0, 1.0, 1.0, 1.0],
             # Real tiles label buildings alone.
             absent={254: (1, )})),
     guidance=dict(type='MapGuidance', channels='auto', pooled='map'),
