@@ -20,6 +20,9 @@ BLIP = dict(type='BlipCaptionHead', memory_channels=16, max_tokens=8, tokenizer=
             config=dict(hidden_size=16, num_hidden_layers=2, intermediate_size=16,
                         num_attention_heads=2, max_position_embeddings=24,
                         initializer_range=0.4))
+BILINGUAL = dict(BLIP, tokenizer=dict(type='BilingualWordTokenizer', words=[
+    '<pad>', '<unk>', '<start>', '<end>', '<en>', *WORDS,
+    '<zh>', '新建', '了', '一栋', '房屋', '没有', '变化']))
 LSTM = dict(type='AttentionLSTMHead', memory_channels=16, embed_dims=8, hidden_dims=8,
             attention_dims=8, max_tokens=8, tokenizer=WORDS_ONLY)
 GPT = dict(type='PrefixGPTHead', memory_channels=16, source='tokens', prefix_length=3,

@@ -14,7 +14,8 @@ from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
 from rscc.rasters.image_files import Scale
-from rscc.structures import ChangeDataSample
+from rscc.structures import ChangeDataSample, ScoredCaption
+from rscc.text.normalisation import stock_sentences
 
 #: Images that are read while the model computes.
 _READERS = 2
@@ -92,11 +93,13 @@ class ChangeInferencer:
                 faster.
             probabilities: Keep what the mask was decided from, in
                 ``InferenceResult.probabilities``.
-            **decoding: Over the config's, see :attr:`decoding`; ``return_attention=True`` gives
-                sentences with attention maps, ``return_trajectory=True`` those with a denoising
-                trajectory, which ``InferenceResult.drawing`` shows. Of an image in several windows
-                only the sentences in ``InferenceResult.windows`` have them, and only those are
-                ``num_captions`` many.
+            **decoding: Over the config's, see :attr:`decoding`; ``language='zh'`` writes Chinese
+                where the model knows it, ``language='both'`` fills ``InferenceResult.sentences``
+                with those of all its languages, from one pass of the encoder;
+                ``return_attention=True`` gives sentences with attention maps,
+                ``return_trajectory=True`` those with a denoising trajectory, which
+                ``InferenceResult.drawing`` shows. Of an image in several windows only the sentences
+                in ``InferenceResult.windows`` have them, and only those are ``num_captions`` many.
 
         Returns:
             One result, or a list of them for lists.
@@ -136,6 +139,9 @@ class ChangeInferencer:
         if decoding and self._loaded.caption_head is None:
             raise ValueError('this model has no caption_head: the decoding options '
                              f'{sorted(decoding)} have nothing to act on')
+        spoken = self._loaded.speak(decoding.get('language'))
+        if decoding.get('language') is not None:
+            decoding = {**decoding, 'language': spoken[0] if len(spoken) == 1 else spoken}
         jobs, waiting = self._windows(samples, batch_size, on_error, probabilities), []
         while chunk := list(islice(jobs, batch_size)):
             prepared = [self.model_pass.prepare(frames, name) for _, frames, name in chunk]
@@ -146,7 +152,7 @@ class ChangeInferencer:
                     waiting.append(image)
                 image.add(answer)
             while waiting and waiting[0].complete:
-                yield self._result(waiting.pop(0))
+                yield self._result(waiting.pop(0), spoken)
 
     @property
     def checkpoint(self) -> str:
@@ -204,24 +210,36 @@ class ChangeInferencer:
         return WindowedImage(frames, self.window, self._loaded.threshold, name,
                              sources_of(images), nodata, probabilities)
 
-    def _result(self, image: WindowedImage) -> InferenceResult:
-        captions, merged = image.answers[0].captions, 1
-        if len(image) > 1:
-            captions, merged = merge_captions(
-                image.answers, self.meta.get('language') or 'en',
-                self.meta.get('no_change_captions') or (), self.meta.get('task') != 'single')
+    def _sentences(self, image: WindowedImage, languages: Sequence[str | None]
+                   ) -> tuple[dict[str, list[ScoredCaption]], int]:
+        """Return the sentences about an image by language, and how many windows they are of."""
+        found, told = {}, 1
+        for language in languages:
+            name = language or 'en'
+            answers = [answer.in_language(language) for answer in image.answers]
+            captions = answers[0].captions
+            if len(image) > 1:
+                captions, counted = merge_captions(answers, name, stock_sentences(self.meta, name),
+                                                   self.meta.get('task') != 'single')
+                told = counted if not found else told
+            found[name] = captions
+        return {name: captions for name, captions in found.items() if captions}, told
+
+    def _result(self, image: WindowedImage, languages: Sequence[str | None]) -> InferenceResult:
+        sentences, merged = self._sentences(image, languages)
         flags = [answer.change_probability for answer in image.answers
                  if answer.change_probability is not None]
         processing = Processing.of(image, self.window, self.model_pass.load.bands,
                                    self.model_pass.load.scale)
         return InferenceResult(
-            frames=image.frames, mask=image.mask, captions=captions,
+            frames=image.frames, mask=image.mask, captions=next(iter(sentences.values()), []),
             change_probability=max(flags) if flags else None,
             classes=tuple(self.meta.get('classes') or ()), palette=self.meta.get('palette'),
-            language=self.meta.get('language'),
+            language=languages[0],
             processing=replace(processing, told_by=merged,
                                normalisation=self._loaded.normalisation),
             windows=image.answers, sources=image.sources, probabilities=image.probabilities,
+            sentences=sentences,
             rendered=bool(self.meta.get('rendered')))
 
 

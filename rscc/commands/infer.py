@@ -20,7 +20,8 @@ ENDINGS = ('.pth', '.pt', '.safetensors')
 #: Decoding option that a flag sets.
 OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tokens',
            'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
-           'attention': 'return_attention', 'trajectory': 'return_trajectory'}
+           'language': 'language', 'attention': 'return_attention',
+           'trajectory': 'return_trajectory'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +77,8 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('sentences', "defaults: the config's")
     group.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
     group.add_argument('--beams', type=int, metavar='N', help='width of the search')
+    group.add_argument('--language', choices=('en', 'zh', 'both'), help='language to write in, '
+                       'where the model knows several; both: one sentence in each')
     group.add_argument('--max-tokens', type=int, metavar='N', help='longest sentence')
     group.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
                        'what the model looked at when it wrote each word (caption heads with '

@@ -86,10 +86,10 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     own += ['window'] if args.window == 'auto' else []
     if own and not args.out:
         parser.error(f'{_flag(own[0])} concerns scenes, whose files need a folder: --out DIR')
-    pictures = [name for name in _PICTURES if getattr(args, name)]
+    pictures = _pictures(args)
     if own and pictures:
-        parser.error(f'{_flag(pictures[0])} concerns single pictures, {_flag(own[0])} scenes: give '
-                     'one of them')
+        flag = '--language both' if pictures[0] == 'language' else _flag(pictures[0])
+        parser.error(f'{flag} concerns single pictures, {_flag(own[0])} scenes: give one of them')
     if args.part and args.combine:
         parser.error('--part and --combine exclude each other: parts first, then --combine')
     if args.asset and not args.scenes:
@@ -104,6 +104,12 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
             parser.error(f'{_flag(name)} {value}: expected at least {least}')
 
 
+def _pictures(args: argparse.Namespace) -> list[str]:
+    """Return the flags given that draw or list what belongs to a single picture."""
+    both = ['language'] if args.language == 'both' else []  # a scene's files are in one language
+    return [name for name in _PICTURES if getattr(args, name)] + both
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -116,7 +122,7 @@ def wanted(args: argparse.Namespace) -> bool:
     """
     if args.window == 'auto' or any(getattr(args, name) for name in _OWN):
         return True
-    if not args.out or args.list or any(getattr(args, name) for name in _PICTURES):
+    if not args.out or args.list or _pictures(args):
         return False
     given = (args.img or args.img_from)[0]
     return len(args.img or args.img_from) > 1 or placed(given)
@@ -131,8 +137,7 @@ def larger_than_window(args: argparse.Namespace, path: str, window: Any) -> bool
 
     from rscc.rasters.image_files import header_size
     size = header_size(path)
-    if not args.out or args.list or size is None or window.grid(*size) is None or any(
-            getattr(args, name) for name in _PICTURES):
+    if not args.out or args.list or size is None or window.grid(*size) is None or _pictures(args):
         return False
     lacking = [name for name in ('rasterio', 'geopandas', 'pyogrio') if find_spec(name) is None]
     if lacking:

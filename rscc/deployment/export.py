@@ -203,7 +203,7 @@ def record_of(model_pass: ModelPass, options: ExportOptions) -> Record:
                                         (preprocessor.mean, preprocessor.std)),
                               preprocessor.size_divisor)
     captions = options.captions and not options.six_band and loaded.model.caption_head is not None
-    caption = _caption_record(loaded.model.caption_head) if captions else None
+    caption = _caption_record(loaded.model.caption_head, loaded.speak()[0]) if captions else None
     if caption is None:
         kept = [name for name in facts.heads if name != 'caption_head' and not (
             options.six_band and name != 'change_head')]
@@ -216,8 +216,8 @@ def _size(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _caption_record(head: CaptionHead) -> CaptionRecord:
-    """Return how a caption head writes.
+def _caption_record(head: CaptionHead, language: str | None) -> CaptionRecord:
+    """Return how a caption head writes, in the language given unless another is asked for.
 
     Raises:
         ValueError: If it cannot be exported, or its words or decoding options cannot.
@@ -231,10 +231,11 @@ def _caption_record(head: CaptionHead) -> CaptionRecord:
     if options.num_beams > 1:
         print_log(f'the config searches with num_beams={options.num_beams}, exported files '
                   'greedily: sentences are those of num_beams=1', 'current')
-    rules = GreedyRules(
-        tuple(graphs.first_ids), tuple(head.given_ids), tuple(sorted(set(head.stop_ids))),
-        tuple(head.banned_ids), options.max_tokens, options.min_tokens,
-        float(options.repetition_penalty), options.no_repeat_ngram)
+    rules = {language: GreedyRules(
+        tuple(graphs.first_ids(language)), tuple(head.given(language)),
+        tuple(sorted(set(head.stop_ids))), tuple(head.banned(language)), options.max_tokens,
+        options.min_tokens, float(options.repetition_penalty), options.no_repeat_ngram)
+        for language in head.languages}
     detokenizer = head.tokenizer.detokenizer()
     if detokenizer is None:
         raise ValueError(f'{type(head.tokenizer).__name__} has no detokenizer() to put into the '
@@ -248,7 +249,8 @@ def _caption_record(head: CaptionHead) -> CaptionRecord:
         raise ValueError(f'{type(head.tokenizer).__name__} joins the ids {wrong} to '
                          f'{head.tokenizer.decode(wrong)!r}, and its table to '
                          f'{detokenizer.decode(wrong)!r}: it is of an unknown kind')
-    return CaptionRecord(rules, detokenizer)
+    first = rules.pop(language if language in rules else head.languages[0])
+    return CaptionRecord(first, detokenizer, rules)
 
 
 @contextmanager

@@ -146,7 +146,6 @@ class DecoderGraphs(ABC):
         head: The head.
 
     Attributes:
-        first_ids: Ids that the first step reads.
         reads_several: Whether a step can read several ids.
         axes: By role, which axes of its tensors follow the data, beside the first, that of rows.
     """
@@ -155,7 +154,10 @@ class DecoderGraphs(ABC):
 
     def __init__(self, head: CaptionHead) -> None:
         self.head = head
-        self.first_ids = list(head.given_ids)
+
+    def first_ids(self, language: str | None = None) -> list[int]:
+        """Return the ids that the first step reads for a sentence in a language."""
+        return self.head.given(language)
 
     @abstractmethod
     def start(self, memory: Tensor) -> DecoderInputs:
@@ -243,9 +245,9 @@ class AttentionLSTMGraphs(DecoderGraphs):
     reads_several: ClassVar[bool] = False
     axes: ClassVar[dict] = {'fixed': {1: 'length'}, 'state': {}}
 
-    def __init__(self, head: AttentionLSTMHead) -> None:
-        super().__init__(head)
-        self.first_ids = [head.tokenizer.bos_id]
+    def first_ids(self, language: str | None = None) -> list[int]:
+        """Return the start token."""
+        return [self.head.tokenizer.bos_id]
 
     def _decoder(self) -> AttentionLSTMStep:
         return AttentionLSTMStep(self.head.decoder, self.head.tokenizer.bos_id)

@@ -7,7 +7,7 @@ it hold the decoder and name the record that they belong to.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from rscc.deployment.greedy import GreedyRules
@@ -37,7 +37,7 @@ _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
     'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': [float],
                     'std': [float], 'size_divisor': range(1, 4097)},
-    'caption': ({'rules': object, 'detokenizer': object}, None)}
+    'caption': ({'rules': object, 'detokenizer': object, 'others?': {str: object}}, None)}
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,13 @@ class CaptionRecord:
     """How the decoder's files write sentences.
 
     Attributes:
-        rules: Of the greedy search.
+        rules: Of the greedy search, in the language of the facts.
         detokenizer: Ids to sentence.
+        others: Language -> rules of the search in it, where the model writes several.
     """
     rules: GreedyRules
     detokenizer: Detokenizer
+    others: Mapping[str, GreedyRules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Record:
         resize = [dict(size=list(size), keep_ratio=kept) for size, kept in self.preparation.resize]
         caption = self.caption and dict(rules=asdict(self.caption.rules),
                                         detokenizer=self.caption.detokenizer.to_dict())
+        if caption and self.caption.others:
+            caption['others'] = {name: asdict(rules) for name, rules in self.caption.others.items()}
         return json.dumps(dict(
             format=FORMAT, kind=self.kind, rscc=self.version, opset=self.opset,
             facts=asdict(self.facts), caption=caption,
@@ -180,5 +184,8 @@ def _preparation(data: Mapping[str, Any]) -> Preparation:
 
 
 def _caption(data: Mapping[str, Any], where: str) -> CaptionRecord:
-    return CaptionRecord(GreedyRules.from_dict(data['rules'], f'the decoding rules of {where}'),
-                         Detokenizer.from_dict(data['detokenizer'], f'the vocabulary of {where}'))
+    rules = f'the decoding rules of {where}'
+    return CaptionRecord(GreedyRules.from_dict(data['rules'], rules),
+                         Detokenizer.from_dict(data['detokenizer'], f'the vocabulary of {where}'),
+                         {name: GreedyRules.from_dict(other, f'{rules} ({name})')
+                          for name, other in data.get('others', {}).items()})

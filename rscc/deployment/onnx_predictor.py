@@ -32,6 +32,7 @@ from rscc.scenes.contracts import (
     Sentence,
     WindowPrediction,
 )
+from rscc.text.normalisation import stock_sentences
 from rscc.utils import require
 
 _QUIET = 3  # onnxruntime's level of errors
@@ -97,7 +98,8 @@ class OnnxPredictor(Predictor):
             captioner is expected beside it.
         window: Side of the windows in pixels of the image, in place of the file's.
         overlap: Pixels that neighbouring windows share; a quarter of a window that is given.
-        decoding: Options of the greedy search, over the file's.
+        decoding: Options of the greedy search, over the file's; ``language`` of a model that was
+            exported with several.
         options: onnxruntime's session options; :func:`session_options` unless given.
         providers: What computes; the CPU unless given.
 
@@ -134,7 +136,9 @@ class OnnxPredictor(Predictor):
             raise ValueError(f"'{path}' writes no sentences: the decoding options "
                              f'{sorted(self.decoding)} have nothing to act on')
         if caption is not None:
-            caption = replace(caption, rules=caption.rules.updated(self.decoding))
+            search = {name: value for name, value in self.decoding.items() if name != 'language'}
+            self.facts, caption = in_language(self.facts, caption, self.decoding.get('language'))
+            caption = replace(caption, rules=caption.rules.updated(search))
             parts = {part: self._open_part(part, digest(text), options, providers)
                      for part in PARTS}
             self._decoder = SessionDecoder(parts['start'], parts['step'], caption)
@@ -250,6 +254,24 @@ class OnnxPredictor(Predictor):
         """Return whether a sentence says that something changed."""
         return not says_no_change(sentence, self.facts.no_change_captions,
                                   self.facts.language or 'en')
+
+
+def in_language(facts: ModelFacts, caption: CaptionRecord, language: str | None
+                ) -> tuple[ModelFacts, CaptionRecord]:
+    """Return facts and rules of an export whose sentences are in another language.
+
+    Raises:
+        ValueError: If the exported model does not write in it.
+    """
+    if language is None or language == facts.language:
+        return facts, caption
+    if language not in caption.others:
+        known = ' and '.join(f"'{name}'" for name in (facts.language, *caption.others))
+        raise ValueError(f"language='{language}': this exported model writes {known} only")
+    stock = stock_sentences(dict(language=facts.language,
+                                 no_change_captions=facts.no_change_captions), language)
+    return (replace(facts, language=language, no_change_captions=stock),
+            replace(caption, rules=caption.others[language], others={}))
 
 
 def with_window(facts: ModelFacts, window: int | None, overlap: int | None) -> ModelFacts:

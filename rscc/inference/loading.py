@@ -2,7 +2,7 @@
 import copy
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -35,8 +35,11 @@ from rscc.models.data_preprocessor import normalisation_record, restore_normalis
 from rscc.models.encoders.timm_encoder import TimmEncoder
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
+from rscc.text.normalisation import LANGUAGES
 from rscc.utils import did_you_mean
 
+#: Value of the decoding option ``language`` that asks for a sentence in each.
+BOTH = 'both'
 _WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 
 
@@ -107,6 +110,27 @@ class LoadedModel:
         """The caption head, if there is one."""
         return self.model.caption_head if isinstance(self.model, HasHeads) else None
 
+    def speak(self, asked: str | Sequence[str] | None = None) -> tuple[str | None, ...]:
+        """Return the languages of an answer, first the one that counts where one is enough.
+
+        Args:
+            asked: The decoding option ``language``: one, several, ``'both'`` for all, or None for
+                the config's, else that of the training data.
+
+        Raises:
+            ValueError: If the caption head does not know one of them; it names what it knows.
+        """
+        head, trained = self.caption_head, self.meta.get('language')
+        if not isinstance(head, CaptionHead):  # a model of the user's own
+            return (trained, ) if asked is None else _named(asked, LANGUAGES)
+        first = trained
+        if len(head.languages) > 1:
+            first = head.tokenizer.choose(head.decoding.language or trained)
+        if asked is None:
+            return (first, )
+        every = dict.fromkeys((first or head.languages[0], *head.languages, *LANGUAGES))
+        return tuple(map(head.tokenizer.choose, _named(asked, every)))
+
     @property
     def normalisation(self) -> dict[str, Any] | None:
         """Statistics that images are standardised by (mean, std, source); None where unknown."""
@@ -119,6 +143,13 @@ class LoadedModel:
         head = self.model.change_head if isinstance(self.model, HasHeads) else None
         own = None if head is None else as_change_head(head).threshold
         return 0.5 if own is None else own
+
+
+def _named(asked: str | Sequence[str], every: Iterable[str]) -> tuple[str, ...]:
+    """Return the languages that an option names, 'both' being all of them."""
+    if asked == BOTH:
+        return tuple(every)
+    return (asked, ) if isinstance(asked, str) else tuple(dict.fromkeys(asked))
 
 
 def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.PathLike | None,

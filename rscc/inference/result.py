@@ -1,6 +1,6 @@
 """The result of inference on one image or pair: map, captions, pictures and text."""
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,15 @@ class InferenceResult:
         change_probability: Probability of any change, 0 to 1; None without a flag head.
         classes: Names of the mask's values, or empty where unknown.
         palette: RGB per class, or None for default colours.
-        language: ``'en'`` or ``'zh'``.
+        language: ``'en'`` or ``'zh'``: that of ``captions``.
         processing: What was done to the image; None where it is not known.
         windows: The answer to each window, row by row; that of the whole image where it fits one.
         rendered: Whether the model has seen rendered images only.
         sources: Paths of the images, where they are files.
         probabilities: What the mask was decided from, where that was asked for: float32 P(changed)
             (H, W) of one or two classes, else of each class (C, H, W).
+        sentences: Language -> sentences, best first: ``captions``, and those of other languages
+            that were asked for.
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -116,6 +118,7 @@ class InferenceResult:
     rendered: bool = False
     sources: tuple[str, ...] = ()
     probabilities: np.ndarray | None = None
+    sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
 
     @property
     def caption(self) -> str | None:
@@ -150,8 +153,10 @@ class InferenceResult:
 
     def panel(self, title: str | None = None) -> np.ndarray:
         """Return everything in one picture, uint8 RGB (height, width, 3)."""
-        return draw_panel(self.frames, pred_mask=self.mask, prediction=self.caption, title=title,
-                          palette=self.palette, classes=self.classes, language=self.language)
+        best = [captions[0].text for captions in self.sentences.values() if captions]
+        return draw_panel(self.frames, pred_mask=self.mask, prediction=best or self.caption,
+                          title=title, palette=self.palette, classes=self.classes,
+                          language=self.language)
 
     @property
     def drawings(self) -> list[str]:
@@ -184,8 +189,7 @@ class InferenceResult:
         Among it what the best sentence says of itself: ``agreement``, ``truncated`` and others.
         """
         return {
-            'captions': [[caption.text, round(float(caption.score), 5)]
-                         for caption in self.captions],
+            'captions': _listed(self.captions), **_by_language(self.sentences),
             **(self._best.details() if self._best else {}),
             'change_probability': self.change_probability,
             'change_share': self.change_share,
@@ -203,8 +207,8 @@ class InferenceResult:
             found['note'] = RENDERED
         if len(self.windows) > 1:
             found['windows'] = [
-                {'box': list(window.box), 'captions': [
-                    [caption.text, round(float(caption.score), 5)] for caption in window.captions],
+                {'box': list(window.box), 'captions': _listed(window.captions),
+                 **_by_language(window.sentences),
                  'change_probability': window.change_probability,
                  'change_share': window.change_share} for window in self.windows]
         return found
@@ -234,6 +238,18 @@ class InferenceResult:
         return [*files, folder / f'{name}.json']
 
 
+def _listed(captions: Sequence[ScoredCaption]) -> list[list]:
+    """Return sentences with their scores as JSON has them."""
+    return [[caption.text, round(float(caption.score), 5)] for caption in captions]
+
+
+def _by_language(sentences: Mapping[str, Sequence[ScoredCaption]]) -> dict[str, Any]:
+    """Return the entry with the sentences of every language, where there are several."""
+    if len(sentences) < 2:
+        return {}
+    return {'sentences': {name: _listed(captions) for name, captions in sentences.items()}}
+
+
 def describe(result: InferenceResult, per_window: bool = False) -> str:
     """Lay out what a model says of one image or pair.
 
@@ -250,8 +266,8 @@ def describe(result: InferenceResult, per_window: bool = False) -> str:
         lines.append(f'note         {RENDERED}')
     lines += _sentences(result)
     if per_window and len(result.windows) > 1:
-        lines += [f'  {_place(window.box):27s} {window.captions[0].text}'
-                  for window in result.windows if window.captions]
+        lines += [f'  {_place(window.box):27s} {captions[0].text}' for window in result.windows
+                  for captions in (window.sentences or {'': window.captions}).values() if captions]
     if result.change_probability is not None:
         most = ', of the likeliest window' if len(result.windows) > 1 else ''
         lines.append(f'changed      probability {result.change_probability:.3f}{most}')
@@ -268,11 +284,13 @@ def _sentences(result: InferenceResult) -> list[str]:
     merged = ''
     if len(result.windows) > 1:
         merged = f', from {result.processing.told_by} of {len(result.windows)} windows'
-    lines = []
-    for rank, caption in enumerate(result.captions, 1):
-        label = 'sentence' if rank == 1 else f'       {rank}.'
-        cut = f', cut at the limit of {caption.cut_at} tokens' if caption.truncated else ''
-        lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{cut}{merged})')
+    lines, several = [], len(result.sentences) > 1
+    for language, captions in (result.sentences or {'': result.captions}).items():
+        for rank, caption in enumerate(captions, 1):
+            label = f'       {rank}.' if rank > 1 else (
+                f'sentence {language}' if several else 'sentence')
+            cut = f', cut at the limit of {caption.cut_at} tokens' if caption.truncated else ''
+            lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{cut}{merged})')
     if isinstance(result.captions[0], SampledCaption):
         lines += _sampling(result.captions[0])
     return lines

@@ -7,7 +7,7 @@ that fits one window is taken whole. The sentences of the windows become one. Ev
 inference goes through this file.
 """
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import numpy as np
@@ -115,11 +115,18 @@ class WindowAnswer:
         captions: Sentences, best first.
         change_probability: Probability of any change, 0 to 1; None without a flag head.
         change_share: Share of changed pixels, 0 to 1; None without a mask head.
+        sentences: Language -> sentences, best first, where several were asked for; ``captions`` are
+            those of the first.
     """
     box: tuple[int, int, int, int]
     captions: list[ScoredCaption] = field(default_factory=list)
     change_probability: float | None = None
     change_share: float | None = None
+    sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
+
+    def in_language(self, language: str | None) -> 'WindowAnswer':
+        """Return the same with ``captions`` in one of its languages."""
+        return replace(self, captions=self.sentences.get(language, self.captions))
 
 
 class WindowedImage:
@@ -178,7 +185,8 @@ class WindowedImage:
             box = self.grid.box(len(self.answers) % columns, len(self.answers) // columns)
         probability = answer.get('pred_change_score')
         said = WindowAnswer(box, list(answer.get('pred_captions') or []),
-                            None if probability is None else float(probability))
+                            None if probability is None else float(probability),
+                            sentences=dict(answer.get('pred_sentences') or {}))
         if 'pred_sem_seg' in answer:
             classes = answer.pred_sem_seg.data[0]
             said.change_share = float((classes != 0).float().mean())

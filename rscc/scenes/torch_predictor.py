@@ -20,6 +20,7 @@ from rscc.scenes.contracts import (
     WindowPrediction,
 )
 from rscc.structures import ChangeDataSample
+from rscc.text.normalisation import stock_sentences
 from rscc.utils import did_you_mean
 
 
@@ -32,7 +33,7 @@ class TorchPredictor(Predictor):
 
     Raises:
         ValueError: If decoding options are given to a model without a caption head, or it does not
-            know one of them.
+            know one of them, or not the language.
     """
 
     def __init__(self, model_pass: ModelPass, decoding: Mapping[str, Any] | None = None) -> None:
@@ -48,7 +49,7 @@ class TorchPredictor(Predictor):
             if name not in known:
                 raise ValueError(f"this model's caption head has no decoding option '{name}'."
                                  f"{did_you_mean(name, known)} It has: {', '.join(known)}")
-        self.facts = facts_of(model_pass)
+        self.facts = facts_of(model_pass, self.decoding.get('language'))
         self._choosers: dict[Describe, Chooser] = {
             'never': lambda sample: False, 'always': lambda sample: True,
             'changed': partial(_changed, threshold=self.facts.threshold)}
@@ -89,19 +90,33 @@ class TorchPredictor(Predictor):
                                   self.facts.language or 'en')
 
 
-def facts_of(model_pass: ModelPass) -> ModelFacts:
-    """Return what a loaded model's checkpoint tells of it."""
+def facts_of(model_pass: ModelPass, language: str | None = None) -> ModelFacts:
+    """Return what a loaded model's checkpoint tells of it.
+
+    Args:
+        model_pass: The model.
+        language: The decoding option: that of the sentences; None for the model's.
+
+    Raises:
+        ValueError: If its caption head does not write that language, or several are named.
+    """
     loaded, meta = model_pass.loaded, model_pass.loaded.meta
     heads = (tuple(loaded.heads) if isinstance(loaded.model, ChangeInterpreter)
              else answered(model_pass))
     ground = meta.get('ground_resolution')
+    language, *others = loaded.speak(language)
+    if others:
+        raise ValueError('the files of a scene are written in one language, and '
+                         f'{[language, *others]} are asked for: choose one (--language), the other '
+                         'in a second run')
+    language = language or 'en'
     return ModelFacts(
         task='single' if meta.get('task') == 'single' else 'pair',
         window=model_pass.window.size, overlap=model_pass.window.overlap, heads=heads,
         classes=tuple(meta.get('classes') or ()) if 'change_head' in heads else (),
         palette=meta.get('palette'), threshold=loaded.threshold,
-        language=(meta.get('language') or 'en') if 'caption_head' in heads else None,
-        no_change_captions=tuple(meta.get('no_change_captions') or ()),
+        language=language if 'caption_head' in heads else None,
+        no_change_captions=stock_sentences(meta, language),
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
         rendered=bool(meta.get('rendered')), normalisation=loaded.normalisation,

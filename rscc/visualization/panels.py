@@ -42,7 +42,7 @@ def draw_panel(frames: Sequence[np.ndarray],
                gt_mask: np.ndarray | None = None,
                pred_mask: np.ndarray | None = None,
                references: Sequence[str] | None = None,
-               prediction: str | None = None,
+               prediction: str | Sequence[str] | None = None,
                title: str | None = None,
                palette: Sequence | None = None,
                classes: Sequence[str] | None = None,
@@ -55,7 +55,7 @@ def draw_panel(frames: Sequence[np.ndarray],
         gt_mask: Reference classes (h, w), 255 = not judged; None leaves its tile out.
         pred_mask: Predicted classes (h, w); None leaves its tile out.
         references: Sentences by people.
-        prediction: The model's sentence.
+        prediction: The model's sentence, or several, one in each language.
         title: A line on top, the sample's name for instance.
         palette: RGB per class, class 0 (unchanged) first.
         classes: Class names, class 0 first.
@@ -72,7 +72,8 @@ def draw_panel(frames: Sequence[np.ndarray],
     frames = [_check_frame(frame, index) for index, frame in enumerate(frames)]
     if not frames:
         raise ValueError('draw_panel got no frame; expected at least one uint8 RGB image (H, W, 3)')
-    sentences = [*(references or ()), *([prediction] if prediction is not None else ())]
+    predictions = [prediction] if isinstance(prediction, str) else list(prediction or ())
+    sentences = [*(references or ()), *predictions]
     words = _labels(language, sentences)
     tiles = _tiles(frames, gt_mask, pred_mask, palette, words)
     shown = [check_mask(mask) for mask in (gt_mask, pred_mask) if mask is not None]
@@ -86,7 +87,7 @@ def draw_panel(frames: Sequence[np.ndarray],
     page.tiles(tiles)
     if legend is not None:
         page.legend(legend or [(words['none'], None)])
-    page.sentences(words, prediction, references)
+    page.sentences(words, predictions, references)
     return page.finish()
 
 
@@ -241,17 +242,18 @@ class _Page:
             x += round(needed) + 20
         self.y += 28
 
-    def sentences(self, words: dict, prediction: str | None,
+    def sentences(self, words: dict, predictions: Sequence[str],
                   references: Sequence[str] | None) -> None:
-        """Write the prediction large, then the references as a list."""
-        if prediction is None and not references:
+        """Write the predictions large, then the references as a list."""
+        if not predictions and not references:
             return
         draw = ImageDraw.Draw(self._grown(self.y + 20))
         draw.line((_MARGIN, self.y, self.width - _MARGIN, self.y), _LINE)
         self.y += 14
-        if prediction is not None:
+        if predictions:
             self.text(words['pred'], 13, _ACCENT)
-            self.text(prediction or '—', 17)
+            for prediction in predictions:
+                self.text(prediction or '—', 17)
             self.skip(8)
         if references:
             self.text(words['references'], 13, _SOFT)

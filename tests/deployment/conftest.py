@@ -17,6 +17,8 @@ def exported(tmp_path_factory):
         'detector': lambda path: tiny.save(
             path, dict(tiny.JOINT, caption_head=None, flag_head=None), steps=resize,
             classes=('unchanged', 'a', 'b'), ground_resolution=0.5),
+        'bilingual': lambda path: tiny.save(path, dict(
+            tiny.JOINT, change_head=None, caption_head=tiny.BILINGUAL), steps=resize),
         'lstm': lambda path: tiny.save(path, dict(tiny.SINGLE, caption_head=tiny.LSTM),
                                        steps=resize, task='single'),
         'gpt': lambda path: tiny.save(path, dict(tiny.SINGLE, caption_head=tiny.GPT),

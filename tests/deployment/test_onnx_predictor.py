@@ -191,3 +191,39 @@ class TestWrongFiles:
         Path(joint).write_bytes(model.SerializeToString())
         with pytest.raises(ValueError, match='its opset is later than this onnxruntime knows'):
             OnnxPredictor(joint)
+
+
+class TestLanguages:
+
+    def test_either_language_is_written_as_torch_writes_it(self, exported):
+        inferencer, done = exported('bilingual')
+        windows, said = tiny.windows(6, 48, 64), {}
+        for language in ('en', 'zh'):
+            predictor = OnnxPredictor(done.files[0], decoding=dict(language=language, min_tokens=2))
+            assert predictor.facts.language == language
+            found = predictor.predict(windows, ['always'] * 6)
+            expected = inferencer(*zip(*windows, strict=True), language=language, min_tokens=2)
+            assert [own.sentences[0].text for own in found] == [one.caption for one in expected]
+            said[language] = {own.sentences[0].text for own in found}
+        assert said['en'].isdisjoint(said['zh'])
+        assert all('\u4e00' <= text[0] <= '\u9fff' for text in said['zh'])
+        plain = OnnxPredictor(done.files[0], decoding=dict(min_tokens=2))
+        assert plain.facts.language == 'en'
+        assert {own.sentences[0].text for own in plain.predict(windows, ['always'] * 6)
+                } == said['en']
+
+    def test_what_counts_as_no_change_follows_the_language(self, exported):
+        _, done = exported('bilingual')
+        assert OnnxPredictor(done.files[0]).facts.no_change_captions == ('no change', )
+        chinese = OnnxPredictor(done.files[0], decoding=dict(language='zh'))
+        assert '没有发生变化' in chinese.facts.no_change_captions
+        assert not chinese.tells_of_change('没有发生变化')
+        assert chinese.tells_of_change('新建了一栋房屋')
+
+    def test_a_language_that_was_not_exported_is_refused(self, exported, joint):
+        _, done = exported('bilingual')
+        with pytest.raises(ValueError, match=r"language='both': .* writes 'en' and 'zh' only"):
+            OnnxPredictor(done.files[0], decoding=dict(language='both'))
+        with pytest.raises(ValueError, match=r"language='zh': .* writes 'en' only"):
+            OnnxPredictor(joint, decoding=dict(language='zh'))
+        assert OnnxPredictor(joint, decoding=dict(language='en')).facts.language == 'en'

@@ -12,7 +12,7 @@ class DecodingOptions:
     Attributes:
         language: ``'en'``, ``'zh'``, or None for the first one that the head's tokenizer knows.
     """
-    language: str | None
+    language: str | None = None
 
     def updated(self, options: dict[str, Any]) -> Self:
         """Return a copy with ``options`` changed.
