@@ -181,6 +181,8 @@ def join(parts: Sequence[Mapping[str, Any]], regions: Sequence[Region]) -> dict:
     if any(shown) or None not in shown:
         mosaic.gt_change_flag = any(shown)
     mosaic.set_metainfo({'mosaic': [sample.sample_id for sample in samples]})
+    if source is not None and 'language' in source:
+        mosaic.set_metainfo({'language': source.language})
     return {'inputs': inputs, 'data_samples': mosaic}
 
 

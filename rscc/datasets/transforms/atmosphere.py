@@ -188,7 +188,7 @@ class FramesSeason(FramesAppearance):
             return frame
         colours = np.ascontiguousarray(frame[..., :3])
         # Olive and straw count as plants only where they are to become green.
-        weights = [-2.0, 3.0, -1.0, -6.0] if season == 'lush' else [-1.0, 2.0, -1.0, -6.0]
+        weights = [-2.0, 3.5, -1.5, -6.0] if season == 'lush' else [-1.0, 2.0, -1.0, -6.0]
         green = cv2.transform(colours, np.array([weights], np.float32))
         pattern = smooth_pattern(values, cells, frame.shape, 0.4)
         green = cv2.multiply(cv2.GaussianBlur(green, (0, 0), 0.8), pattern, scale=strength / 255)

@@ -1,9 +1,10 @@
-"""Geometric transforms: resizing, cropping, flipping and rotating all frames alike."""
+"""Geometric transforms: all frames resized, cropped, flipped or rotated alike, or one moved."""
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
+from rscc.datasets.transforms.color import within
 from rscc.rasters.labels import IGNORE
 from rscc.rasters.resizing import by_bands, resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
@@ -252,12 +253,10 @@ class FramesMisalign(BaseTransform):
 
     def __init__(self, max_shift: float = 2.0, max_angle: float = 0.0, max_scale: float = 0.0,
                  prob: float = 0.5):
-        for name, value, most in (('max_shift', max_shift, 64), ('max_angle', max_angle, 10),
-                                  ('max_scale', max_scale, 0.2), ('prob', prob, 1)):
-            if not 0 <= value <= most:
-                raise ValueError(f'{name}={value} must be in [0, {most}].')
-        self.max_shift, self.max_angle, self.max_scale = max_shift, max_angle, max_scale
-        self.prob = prob
+        self.max_shift = within('max_shift', max_shift, 0, 64)
+        self.max_angle = within('max_angle', max_angle, 0, 10)
+        self.max_scale = within('max_scale', max_scale, 0, 0.2)
+        self.prob = within('prob', prob, 0, 1)
 
     def transform(self, results: dict) -> dict:
         """Replace one of ``frames``.

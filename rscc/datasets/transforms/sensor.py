@@ -19,7 +19,7 @@ from rscc.rasters.resizing import by_bands
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
 
-PERIOD = 512  # pixels after which the stored noise repeats
+PERIOD = 512  # rows and columns after which the stored noise repeats
 UNIT = 1024  # stored noise of deviation 1, as a whole number
 FINE = 64  # parts of a grey value in which the deviation of noise is given
 BLOCK = 8  # side of the blocks in which JPEG compresses
@@ -102,7 +102,7 @@ class FramesNoise(FramesAppearance):
               corners: np.ndarray) -> np.ndarray:
         """Return the noisy frame; ``corners`` (B + 1, 2) are rows and columns in the noise."""
         height, width, bands = frame.shape
-        white, wide = _stored_noise(height, width)
+        white, wide = _stored_noise(-(-max(height, width) // PERIOD) * PERIOD)
         *own, shared = [stored[top:top + height, left:left + width] for stored, (top, left)
                         in zip([*[white] * bands, wide], corners, strict=True)]
         spread = np.sqrt(read ** 2 + shot ** 2 * np.arange(256) / 255)
@@ -118,17 +118,18 @@ class FramesNoise(FramesAppearance):
         return cv2.merge(noisy).reshape(frame.shape)
 
 
-@functools.lru_cache(maxsize=4)
-def _stored_noise(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return white and wide noise of deviation ``UNIT``, int16, for windows (H, W) of any corner.
+@functools.lru_cache(maxsize=2)
+def _stored_noise(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return white and wide noise of deviation ``UNIT``, int16 (PERIOD + side, PERIOD + side).
 
-    Either repeats after ``PERIOD`` rows and columns, so that it has no seam.
+    Either repeats after ``PERIOD`` rows and columns without a seam, so that a window of up to
+    ``side`` pixels may begin anywhere in the first period.
     """
     white = np.random.default_rng(0).standard_normal((PERIOD, PERIOD), dtype=np.float32)
     around = cv2.copyMakeBorder(white, 8, 8, 8, 8, cv2.BORDER_WRAP)
     wide = cv2.GaussianBlur(around, (0, 0), 1.2)[8:-8, 8:-8]
     return tuple(cv2.copyMakeBorder(np.round(UNIT * one / one.std()).astype(np.int16),
-                                    0, height, 0, width, cv2.BORDER_WRAP) for one in (white, wide))
+                                    0, side, 0, side, cv2.BORDER_WRAP) for one in (white, wide))
 
 
 @TRANSFORMS.register_module()

@@ -125,9 +125,13 @@ def test_plants_lose_their_green_and_other_things_keep_their_colour(season, plan
 
 
 def test_straw_turns_green_where_the_season_is_lush():
-    red, green, _ = FramesSeason().apply(
-        plain(*STRAW), season='lush', strength=1.0, cells=2,
-        values=np.eye(CELLS))[0, 0].astype(int)
+    def turned(colour):
+        return FramesSeason().apply(plain(*colour), season='lush', strength=1.0, cells=2,
+                                    values=np.eye(CELLS))[0, 0].astype(int)
+
+    red, green, _ = turned(STRAW)
+    for colour in (ROAD, ROOF, WATER, (150, 125, 95)):
+        assert np.abs(turned(colour) - colour).max() <= 2
     assert green - red > STRAW[1] - STRAW[0] + 3 and green >= STRAW[1]
     assert set(SEASONS) == {'brown', 'yellow', 'pale', 'lush'}
 

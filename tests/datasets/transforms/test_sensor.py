@@ -82,9 +82,7 @@ def test_the_smallest_and_the_extreme_frames_pass(name):
 @pytest.mark.parametrize('name', APPEARANCE)
 def test_a_date_is_changed_as_often_as_asked_and_by_the_same_draws(name):
     always, never, half = (TRANSFORMS.build(dict(type=name, prob=prob)) for prob in (1, 0, 0.5))
-    given = sample()
-    assert all(a is b for a, b in zip(never(given)['frames'], sample()['frames'], strict=True)
-               ) or all(np.array_equal(frame, scene()) for frame in given['frames'])
+    assert all(np.array_equal(frame, scene()) for frame in never(sample())['frames'])
     one, other = sample(7), sample(7)
     always(one), never(other)
     assert one['rng'].random() == other['rng'].random(), 'the next transform gets other numbers'
