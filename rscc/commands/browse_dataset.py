@@ -192,12 +192,12 @@ def draw_sheets(dataset: ChangeDataset, chosen: Sequence[int], steps: Mapping[st
 def cell(title: str, frames: Sequence[np.ndarray]) -> np.ndarray:
     """Return the middle of all dates side by side, uint8 RGB, below a name; pixels stay pixels."""
     shown = [as_rgb(frame) for frame in frames]
-    height, width = (min(side, _SIDE) for side in shown[0].shape[:2])
-    top, left = ((side - part) // 2 for side, part in
-                 zip(shown[0].shape, (height, width), strict=False))
-    gap = np.full((height, 2, 3), 255, np.uint8)
+    height, width = shown[0].shape[:2]
+    side = min(height, width, _SIDE)  # square, so that turned frames fit beside the others
+    top, left = (height - side) // 2, (width - side) // 2
+    gap = np.full((side, 2, 3), 255, np.uint8)
     row = np.hstack([piece for frame in shown for piece in
-                     (gap, frame[top:top + height, left:left + width])][1:])
+                     (gap, frame[top:top + side, left:left + side])][1:])
     head = np.full((_NAME, row.shape[1], 3), 255, np.uint8)
     cv2.putText(head, title, (1, _NAME - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1,
                 cv2.LINE_AA)

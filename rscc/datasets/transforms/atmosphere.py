@@ -11,7 +11,7 @@ SHADOWS = 4  # most shadows of buildings in a frame
 SHADE = (1.0, 0.94, 0.8)
 #: Change of red, green and blue for each grey value by which green exceeds the other two.
 SEASONS = {'brown': (0.32, -0.28, -0.05), 'yellow': (0.5, 0.0, -0.15), 'pale': (0.3, -0.1, 0.25),
-           'lush': (-0.3, 0.05, -0.1)}
+           'lush': (-0.18, 0.03, -0.06)}
 
 
 def smooth_pattern(values: np.ndarray, cells: int, shape: tuple[int, ...],
