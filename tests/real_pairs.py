@@ -1,12 +1,15 @@
-"""Folders in the layout of the real sets, filled with rendered pairs of 64 x 64 pixels."""
+"""Folders in the layout of the real sets, of rendered pairs of 64 x 64 pixels; known answers."""
 import json
 
 import cv2
 import numpy as np
 
+from rscc.inference.result import InferenceResult
+from rscc.structures import ScoredCaption
 from rscc.synth.generator import Parameters, generate
 
-SIDE, BUILDING, ROAD = 64, 1, 2
+SIDE, BUILDING = 64, 1
+CLASSES = ('unchanged', 'building', 'road', 'vegetation')
 
 
 def rendered(folder, pairs=6):
@@ -85,3 +88,14 @@ def sentences(pair):
 
 def write_captions(folder, images):
     (folder / 'captions.json').write_text(json.dumps({'images': images}))
+
+
+def result(mask, caption=None, probability=None, classes=CLASSES, values=None):
+    """An answer whose probabilities are 0.7 for the class of the mask, and 0.1 for others."""
+    mask = np.array(mask, np.uint8)
+    if values is None:
+        values = np.full((len(classes), *mask.shape), 0.1, np.float32)
+        np.put_along_axis(values, mask[None].astype(int), 0.7, 0)
+    return InferenceResult([np.zeros((*mask.shape, 3), np.uint8)] * 2, mask, classes=classes,
+                           captions=[ScoredCaption(caption, 0.0)] if caption else [],
+                           change_probability=probability, probabilities=values)

@@ -19,15 +19,8 @@ from rscc.visualization.panels import draw_panel
 from rscc.visualization.picture_files import safe_name, save_image, save_mask
 from rscc.visualization.report import write_report
 from tools.benchmark.machine import describe_machine
-from tools.benchmark.real_scores import (
-    JudgedPair,
-    answer_pairs,
-    headline,
-    known_classes,
-    map_scores,
-    scores_of,
-    time_pair,
-)
+from tools.benchmark.real_answers import JudgedPair, answer_pairs, known_classes, time_pair
+from tools.benchmark.real_scores import headline, map_scores, scores_of
 from tools.benchmark.real_sets import SETS, UNCHANGED_SETS, RealPair, RealSet, pairs_of, sets_below
 from tools.benchmark.real_tables import log_line
 from tools.benchmark.tables import command_line
@@ -142,8 +135,11 @@ def _save(run: Mapping[str, Any], out: Path, log: str | Path | None) -> None:
     """Write the scores, the table of pairs, and the line of the log."""
     if log is not None:  # first: what was measured must be known, whatever fails behind it
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        with open(log, 'a', encoding='utf-8') as file:
+        with open(log, 'a+', encoding='utf-8') as file:
             file.write(log_line(run))
+            file.seek(0)
+            count = sum(f'| {run["root"]}, ' in line for line in file)
+        print(f"evaluation {count} on '{run['root']}' in '{log}'")
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / SAVED, run)
     names = list(dict.fromkeys(key for record in run['pairs'] for key in record))

@@ -36,9 +36,13 @@ def sections_of(run: Mapping[str, Any]) -> list[Section]:
         run: What ``tools/analysis_tools/real_check.py`` saved: scores, model, machine.
     """
     machine = Machine(**run['machine'])
+    # Of every table: one that another model left in the docs must not be taken for this one's.
+    model = (f'Model: {run["name"]}, SHA-256 {run["sha256"][:16]}.',
+             f'模型：{run["name"]}，SHA-256 {run["sha256"][:16]}。')
     made = (_maps(run), _area(run), _flags(run), _sentences(run))
-    return [Section(name, title, columns, rows, machine, notes=notes, command=run['command'],
-                    date=run['date']) for name, title, columns, rows, notes in made if rows]
+    return [Section(name, title, columns, rows, machine, notes=[model, *notes],
+                    command=run['command'], date=run['date'])
+            for name, title, columns, rows, notes in made if rows]
 
 
 def _maps(run: Mapping[str, Any]) -> tuple:
@@ -126,11 +130,10 @@ def _hits(row: Mapping[str, Any]) -> list[str]:
 
 def _model_notes(run: Mapping[str, Any]) -> list[Text]:
     notes: list[Text] = [(
-        f'{run["name"]}, SHA-256 {run["sha256"][:16]}, classes: {", ".join(run["classes"])}. '
-        'Scores over the pooled pixels of a set; AP ranks the pixels by the probability of what '
-        'counts.',
-        f'{run["name"]}，SHA-256 {run["sha256"][:16]}，类别：{"、".join(run["classes"])}。'
-        '分数在集合的全部像素上计算；AP 按计入类别的概率对像素排序。')]
+        f'Classes of the model: {", ".join(run["classes"])}. Scores over the pooled pixels of a '
+        'set; AP ranks the pixels by the probability of what counts.',
+        f'模型的类别：{"、".join(run["classes"])}。分数在集合的全部像素上计算；'
+        'AP 按计入类别的概率对像素排序。')]
     for kind, (english, chinese) in dict(
             skipped=('Left out', '未评测'), left_out=('Could not be read', '无法读取')).items():
         if run[kind]:

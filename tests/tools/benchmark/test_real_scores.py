@@ -1,44 +1,24 @@
-"""Scores of answers that are known, on toy masks and on rendered pairs in the real layout."""
-from types import SimpleNamespace
-
+"""Scores of answers that are known, on toy masks: every number worked out by hand."""
 import cv2
 import numpy as np
 import pytest
+from real_pairs import result
 
-from rscc.inference.result import InferenceResult
-from rscc.structures import ScoredCaption
-from tools.benchmark import real_scores
+from tools.benchmark.real_answers import judge
 from tools.benchmark.real_scores import (
-    answer_pairs,
     flag_rows,
     headline,
-    judge,
-    known_classes,
-    languages_of,
     map_rows,
     map_scores,
     scores_of,
     sentence_rows,
-    time_pair,
 )
-from tools.benchmark.real_sets import SETS, UNCHANGED_SETS, RealPair, RealSet, pairs_of
+from tools.benchmark.real_sets import SETS, UNCHANGED_SETS, RealPair, RealSet
 
-CLASSES = ('unchanged', 'building', 'road', 'vegetation')
 ONE = RealSet('levir_cd_samples', 'LEVIR-CD', ('building',))
 ANY = RealSet('dsifn_samples', 'DSIFN')
 MCI = RealSet('levir_mci_figure_crops', 'LEVIR-MCI', ('building', 'road'),
               values={'building': 255, 'road': 128})
-
-
-def result(mask, caption=None, probability=None, classes=CLASSES, values=None):
-    """An answer whose probabilities are 0.7 for the class of the mask, and 0.1 for others."""
-    mask = np.array(mask, np.uint8)
-    if values is None:
-        values = np.full((len(classes), *mask.shape), 0.1, np.float32)
-        np.put_along_axis(values, mask[None].astype(int), 0.7, 0)
-    return InferenceResult([np.zeros((*mask.shape, 3), np.uint8)] * 2, mask, classes=classes,
-                           captions=[ScoredCaption(caption, 0.0)] if caption else [],
-                           change_probability=probability, probabilities=values)
 
 
 def pair(tmp_path, label=None, name='a', references=(), changed=None):
@@ -71,13 +51,6 @@ def test_a_model_of_one_class_is_judged_by_it(tmp_path, classes):
     answer = result([[1, 0]], classes=classes, values=np.array([[0.8, 0.3]], np.float32))
     judged = judge(ONE, pair(tmp_path, [[255, 0]]), {'': answer})
     assert map_scores([judged]) == {'F1': 1, 'IoU': 1, 'precision': 1, 'recall': 1, 'AP': 1}
-
-
-def test_classes_are_known_by_their_names():
-    assert known_classes(CLASSES, ['road', 'building']) == [1, 2]
-    assert known_classes(('unchanged', 'Buildings', 'nature'), ['building']) == [1]
-    assert known_classes(('unchanged', 'nature', 'other'), ['building']) == []
-    assert known_classes(('unchanged', 'building'), ['building']) == []
 
 
 def test_a_model_without_the_class_is_judged_by_any_of_its_own(tmp_path):
@@ -152,60 +125,3 @@ def test_sentences_are_counted_in_both_languages(tmp_path):
         'changed': 2, 'unchanged': 1, 'hit_rate': 1, 'false_alarms': 0, 'balanced_accuracy': 1}
     assert flags['DUBAI-CC / sentence']['false_alarms'] == 1
     assert 'LEVIR captions / head' not in flags
-
-
-class Model:
-    """Stands in for an inferencer: the brighter date is where buildings are, in two languages."""
-    decoding = dict(num_beams=1, language='en')
-    meta, device = {}, 'cpu'
-    model_pass = SimpleNamespace(loaded=SimpleNamespace(heads=['change_head', 'caption_head']))
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, earlier, later, sentences=True, probabilities=False, language='en'):
-        self.calls.append((sentences, language))
-        frame = cv2.imread(later) if isinstance(later, str) else later
-        if frame is None:
-            raise ValueError(f"'{later}' cannot be read")
-        mask = np.zeros(frame.shape[:2], np.uint8)
-        return result(mask, {'en': 'no change', 'zh': '没有变化'}[language], 0.2)
-
-
-def test_broken_images_and_labels_are_told_and_the_others_answered(real_roots):
-    root, _ = real_roots
-    (root / 'dsifn_samples/B/0_2.png').write_bytes(b'no picture')
-    (root / 'egy_bcd_samples/test/label/test_1.png').write_bytes(b'no picture')
-    cv2.imwrite(str(root / 'levir_cd_samples/label/test_2.png'), np.zeros((8, 9), np.uint8))
-    pairs = [(one, each) for one in SETS if (root / one.folder).is_dir()
-             for each in pairs_of(root, one)]
-    shown = []
-    judged, problems = answer_pairs(Model(), str(root), pairs, lambda *both: shown.append(both))
-    assert len(judged) == len(shown) == len(pairs) - 3
-    assert [problem.split(':')[0] for problem in problems] == [
-        'levir_cd_samples/test_2', 'egy_bcd_samples/test/test_1', 'dsifn_samples/0_2']
-    assert 'is (8, 9), its images are (64, 64) (height, width)' in problems[0]
-    assert not any(str(root) in problem for problem in problems)
-
-
-def test_a_model_of_two_languages_is_asked_in_both(real_roots):
-    root, _ = real_roots
-    captioned = next(one for one in SETS if one.title == 'LEVIR-CC')
-    model = Model()
-    judged, _ = answer_pairs(model, str(root), [(captioned, one)
-                                                for one in pairs_of(root, captioned)])
-    assert judged[0].sentences == {'en': 'no change', 'zh': '没有变化'}
-    assert judged[1].hits['zh']['no_change'] and not judged[0].hits['en']['change']
-    model.decoding, model.meta = dict(num_beams=1), dict(language='zh')
-    assert languages_of(model) == {'zh': {}}
-    model.model_pass = SimpleNamespace(loaded=SimpleNamespace(heads=['change_head']))
-    assert languages_of(model) == {}
-
-
-def test_the_mask_is_timed_alone_and_with_each_language(monkeypatch):
-    model = Model()
-    times = time_pair(model, [np.zeros((64, 80, 3), np.uint8)] * 2, rounds=2)
-    assert list(times) == ['mask', 'with sentence (en)', 'with sentence (zh)']
-    assert all(ms > 0 for ms in times.values())
-    assert model.calls.count((False, 'en')) == model.calls.count((True, 'zh')) == 5
-    assert real_scores.SOURCES == ('head', 'sentence', 'map')
