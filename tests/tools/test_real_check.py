@@ -6,6 +6,9 @@ import shutil
 
 import pytest
 import tiny_models
+from testers import WORDS
+
+from rscc.visualization.fonts import has_cjk
 
 MARKS = '<!-- benchmark:speed -->\n<!-- /benchmark:speed -->\n'
 TOOL = 'analysis_tools/real_check.py'
@@ -86,6 +89,23 @@ def test_tables_are_printed_compared_and_written_into_both_pages(check, tmp_path
     assert '| LEVIR-CD (2) | building |' in english and '| LEVIR-CD (2) | 建筑物 |' in chinese
     assert english.count('<!-- benchmark:real') == chinese.count('<!-- benchmark:real') == 5
     assert str(tmp_path) not in english and '![' not in english
+
+
+def test_a_model_of_two_languages_writes_both_into_tables_and_panels(check, tmp_path):
+    words = ['<pad>', '<unk>', '<start>', '<end>', '<en>', *WORDS, '<zh>', '新建', '了', '房屋']
+    head = tiny_models.BLIP | dict(tokenizer=dict(type='BilingualWordTokenizer', words=words))
+    path = tiny_models.save(tmp_path / 'two.pth', tiny_models.JOINT | dict(caption_head=head),
+                            image_size=(64, 64))
+    done = check('--sets', 'LEVIR-CC', model=path, pictures=True)
+    assert done.returncode == 0, done.stderr
+    run = saved(tmp_path)
+    assert set(run['sentences']) == {'en', 'zh'} and len(run['pairs']) == 2
+    assert set(run['times']) == {'mask', 'with sentence (en)', 'with sentence (zh)'}
+    for pair in run['pairs']:
+        assert not has_cjk(pair['sentence_en']) and {'object_en', 'object_zh'} <= set(pair)
+    assert any(has_cjk(pair['sentence_zh']) for pair in run['pairs'])
+    assert 'always "some houses are built"' in done.stdout and 'Chinese' in done.stdout
+    assert len(list((tmp_path / 'out/panels').iterdir())) == 2
 
 
 def test_an_earlier_run_is_shown_again_without_computing(check, tmp_path, monkeypatch):

@@ -36,6 +36,7 @@ class JudgedPair:
         score_any: The same for ``called_any``.
         by_class: What the model calls by the classes of ``parts``, and the score, where it knows
             them.
+        counted: Names of the model's classes that ``called`` is made of; empty for any class.
         probability: Of any change, by the flag head.
         sentences: Language -> sentence.
         hits: Language -> what the sentence gets right, see ``caption_hits``.
@@ -49,6 +50,7 @@ class JudgedPair:
     score: np.ndarray | None = None
     score_any: np.ndarray | None = None
     by_class: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    counted: tuple[str, ...] = ()
     probability: float | None = None
     sentences: dict[str, str] = field(default_factory=dict)
     hits: dict[str, dict[str, bool | None]] = field(default_factory=dict)
@@ -136,6 +138,7 @@ def _judge_map(judged: JudgedPair, answer: InferenceResult) -> None:
         raise ValueError(f"'{judged.pair.label}' is {judged.target.shape}, its images are "
                          f'{mask.shape} (height, width); expected one size')
     counted = known_classes(answer.classes, judged.one.counted)
+    judged.counted = tuple(answer.classes[index] for index in counted)
     judged.called_any = mask != 0
     judged.called = np.isin(mask, counted) if counted else judged.called_any
     judged.score_any = values if values.ndim == 2 else 1 - values[0]

@@ -79,7 +79,7 @@ def map_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, Any]]:
 
 
 def _map_row(judged: Sequence[JudgedPair]) -> dict[str, Any]:
-    counted = {one.one.counted for one in judged}
+    counted = {one.counted for one in judged}
     return {'pairs': len(judged), 'changed': _share([one.target for one in judged]),
             'counted': list(counted.pop()) if len(counted) == 1 else None,
             **map_scores(judged), 'any': map_scores(judged, any_class=True)}

@@ -51,6 +51,7 @@ def test_a_model_of_one_class_is_judged_by_it(tmp_path, classes):
     answer = result([[1, 0]], classes=classes, values=np.array([[0.8, 0.3]], np.float32))
     judged = judge(ONE, pair(tmp_path, [[255, 0]]), {'': answer})
     assert map_scores([judged]) == {'F1': 1, 'IoU': 1, 'precision': 1, 'recall': 1, 'AP': 1}
+    assert map_rows([judged])['LEVIR-CD']['counted'] == []
 
 
 def test_a_model_without_the_class_is_judged_by_any_of_its_own(tmp_path):
