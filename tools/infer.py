@@ -2,6 +2,7 @@
 
 Examples::
 
+    python tools/infer.py --img-from before.png --img-to after.png --out out/
     python tools/infer.py work_dirs/blip_synth/epoch_20.pth --img-from before.tif \
         --img-to after.tif --out out/
     python tools/infer.py configs/blip_synth.py epoch_20.pth --img-from before/ --img-to after/
@@ -11,7 +12,8 @@ Examples::
     python tools/infer.py work_dirs/kdrscc_synth/epoch_30.pth --img-from before.png \
         --img-to after.png --samples 8 --steps 10 --trajectory --out out/
 
-An image larger than those of the training is answered in windows; the line "answered" tells how.
+Without a checkpoint, the model that comes with rscc answers (rscc-small, which reads pairs). An
+image larger than those of the training is answered in windows; the line "answered" tells how.
 """
 from rscc.commands.infer import main
 

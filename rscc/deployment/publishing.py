@@ -142,7 +142,7 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
         made = Path(temporary) / WEIGHTS
         write_published(made, state, text, meta)
         published = ModelPass.of(made, None, 'cpu', fuse_conv_bn=False)
-        agreement = compare(trained, published)
+        agreement = compare(trained, published, PAIRS)
         if not agreement.good and not options.force:
             remedy = 'Publish without --half' if options.half else 'Use the config of the training'
             raise ValueError(
@@ -252,7 +252,7 @@ def _languages(model_pass: ModelPass) -> Sequence[str] | None:
 # ---- comparison --------------------------------------------------------------------------------
 
 
-def compare(one: ModelPass, other: ModelPass, pairs: int = PAIRS) -> Agreement:
+def compare(one: ModelPass, other: ModelPass, pairs: int) -> Agreement:
     """Have two models of the same task answer rendered pairs, and count what is equal.
 
     Args:

@@ -20,14 +20,13 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
 from rscc.config.files import find_checkpoint, published_names
 from rscc.engine.distributed import unwrapped
-from rscc.utils import did_you_mean
-from rscc.utils.files import atomic_path
+from rscc.utils import atomic_write, did_you_mean
 from rscc.utils.forms import check_form
 
 #: What training cannot continue without.
@@ -128,13 +127,21 @@ def write_published(path: str | os.PathLike, state_dict: Mapping[str, Tensor], c
         state_dict: The weights; they are stored in their own precision.
         config: Text of the config, ``Config.pretty_text``.
         meta: What :func:`read_checkpoint` returns as ``meta`` beside the config; plain values.
+
+    Raises:
+        ValueError: If the metadata hold what JSON cannot (NaN).
     """
     # Weights that share memory (tied ones) are stored twice: both names are expected when loading.
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, dict(
-            format='pt', rscc_format=str(FORMAT), config=config,
-            meta=json.dumps(dict(meta), ensure_ascii=False, allow_nan=False)))
+    data = save({key: value.detach().cpu().contiguous().clone()
+                 for key, value in state_dict.items()})
+    told = dict(format='pt', rscc_format=str(FORMAT), config=config,
+                meta=json.dumps(dict(meta), ensure_ascii=False, allow_nan=False))
+    # The library writes metadata in any order, and the same weights would have two hashes.
+    start = 8 + int.from_bytes(data[:8], 'little')  # the length of the header, then the header
+    header = json.dumps(dict(__metadata__=told) | json.loads(data[8:start])).encode()
+    header += b' ' * (-len(header) % 8)
+    with atomic_write(path, 'wb') as file:
+        file.write(len(header).to_bytes(8, 'little') + header + data[start:])
 
 
 def _unreadable(name: str, error: Exception) -> ValueError:

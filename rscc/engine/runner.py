@@ -14,6 +14,7 @@ from mmengine.runner import Runner as _Runner
 from torch import nn
 
 from rscc.compat import prepare_torchvision
+from rscc.config.files import find_checkpoint
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
@@ -100,8 +101,11 @@ class Runner(_Runner):
         """Continue a run: weights, optimizer, schedule, log, epoch and sample order.
 
         Raises:
-            ValueError: If the checkpoint belongs to another model.
+            ValueError: If the checkpoint belongs to another model, or holds weights alone.
         """
+        if str(find_checkpoint(filename)).endswith('.safetensors'):
+            raise ValueError(f"'{filename}' cannot be resumed: it holds no optimizer. Start a new "
+                             f'training from its weights: --cfg-options load_from={filename}')
         self._must_match = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)

@@ -41,8 +41,8 @@ def test_a_card_keeps_what_stands_around_the_figures(tmp_path):
 
 def test_what_a_model_lacks_has_no_row(tmp_path):
     card = fill_card(tmp_path / 'README.md', SINGLE)
-    assert card.startswith(f'# my-model\n\n{BEGIN}\n') and '| training images | rendered only |' in (
-        card)
+    assert card.startswith(f'# my-model\n\n{BEGIN}\n')
+    assert '| training images | rendered only |' in card
     assert 'one image, bands red, green, blue, band-4 |' in card
     assert not any(name in card for name in ('classes', 'normalisation', 'ground resolution'))
 
@@ -72,7 +72,7 @@ def test_the_package_of_the_extension_reads_the_record(model):
     tasks = dict(change_head='semantic-segmentation', caption_head='image-captioning',
                  flag_head='scene-classification')
     assert told.tasks == {tasks[head] for head in model.heads}
-    assert [output.name for output in told.output][0] == (
+    assert told.output[0].name == (
         'change map' if 'change_head' in model.heads else 'sentences')
 
 

@@ -77,7 +77,8 @@ def test_a_published_model_comes_back_with_config_and_metadata(tmp_path):
     ({'meta': '{'}, 'is damaged or cut short: Expecting property name'),
     ({'meta': '[]'}, 'its metadata is a list .*an object was expected'),
     ({'meta': '{"published": {"name": 1}}'}, 'published: name is an integer'),
-    ({'meta': None}, "its metadata lacks 'meta'"), ({'config': None}, "its metadata lacks 'config'")])
+    ({'meta': None}, "its metadata lacks 'meta'"),
+    ({'config': None}, "its metadata lacks 'config'")])
 def test_metadata_of_another_form_are_refused(tmp_path, change, message):
     path = tmp_path / 'm.safetensors'
     told = dict(rscc_format='1', config='a = 1', meta='{}') | change

@@ -1,0 +1,189 @@
+"""What of a trained model is published, how its answers are compared, what is refused."""
+import copy
+import json
+
+import pytest
+import tiny_models as tiny
+import torch
+from safetensors import safe_open
+
+from rscc.apis import ChangeInferencer
+from rscc.config.stored import config_from_text
+from rscc.deployment import publishing
+from rscc.deployment.model_card import BEGIN, END
+from rscc.deployment.publishing import Agreement, PublishOptions, publish
+from rscc.engine.checkpoint import read_checkpoint
+from rscc.models.caption_heads.base import unpack_words
+
+NAMES = ['README.md', 'model.safetensors', 'stac_item.json']
+FACTS = dict(classes=('unchanged', 'building', 'parking lot'), ground_resolution=0.5,
+             palette=[[0, 0, 0], [250, 0, 0], [1, 2, 3]], dataset_type='LEVIRMCIDataset')
+OPTIONS = PublishOptions('my-model', 'CC-BY-SA-4.0')
+
+
+@pytest.fixture(autouse=True)
+def few_pairs(monkeypatch):
+    """Compare on four pairs: these models do not get better by more."""
+    monkeypatch.setattr(publishing, 'PAIRS', 4)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A checkpoint as a training leaves it: averaged and trained weights, optimizer, its state."""
+    path = tiny.save(tmp_path / 'trained.pth', tiny.JOINT, **FACTS)
+    stored = torch.load(path, weights_only=True)
+    stored['ema_state_dict'] = {key: value + 1 if value.is_floating_point() else value
+                                for key, value in stored['state_dict'].items()}
+    stored |= dict(optimizer=dict(state={0: torch.ones(9)}), message_hub={})
+    stored['meta'] |= dict(epoch=3, iter=30, experiment_name='tiny_synth_20260101_000000',
+                           mmengine_version='0.10.7', time='now')
+    torch.save(stored, path)
+    return path
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_what_a_training_needs_is_left_out_and_what_answers_need_is_there(trained, tmp_path):
+    done = publish(None, trained, tmp_path / 'out', OPTIONS)
+    assert files_in(tmp_path / 'out') == NAMES
+    assert str(done.agreement) == ('4 rendered pairs: 100.000% of the pixels of masks equal, 4 of 4'
+                                   ' sentences equal, flag within 0')
+    before, after = read_checkpoint(trained), read_checkpoint(tmp_path / 'out/model.safetensors')
+    assert set(after) == {'meta', 'state_dict'}
+    assert after['state_dict'].keys() == before['state_dict'].keys()
+    assert all(torch.equal(value, before['state_dict'][key])
+               for key, value in after['state_dict'].items())
+    words = after['state_dict']['caption_head.vocabulary']
+    assert words.dtype == torch.uint8 and 'house' in unpack_words(words)
+    meta = after['meta']
+    assert set(meta) == {'cfg', 'epoch', 'iter', 'experiment_name', 'normalisation', 'dataset_meta',
+                         'published'}
+    assert meta['published'] == dict(name='my-model', licence='CC-BY-SA-4.0', architecture='ResNet-'
+                                     '18', parameters=done.description.parameters)
+    assert meta['dataset_meta']['classes'] == list(FACTS['classes'])
+    assert meta['dataset_meta']['image_size'] == [64, 64]
+
+
+def test_the_config_inside_names_no_dataset_and_no_file(trained, tmp_path):
+    publish(None, trained, tmp_path / 'out', OPTIONS)
+    text = read_checkpoint(tmp_path / 'out/model.safetensors')['meta']['cfg']
+    cfg = config_from_text(text, 'x')
+    assert set(cfg) == {'model', 'test_dataloader'}
+    assert [step.type for step in cfg.test_dataloader.dataset.pipeline] == ['LoadFrames',
+                                                                            'PackChangeInputs']
+    assert 'nowhere' not in text and 'LEVIR' not in text
+
+
+def test_a_window_that_crops_made_stays(tmp_path):
+    path = tiny.save(tmp_path / 'm.pth', dict(tiny.JOINT, caption_head=None), image_size=(200, 200),
+                     **FACTS)
+    config = tmp_path / 'c.py'
+    config.write_text(read_checkpoint(path)['meta']['cfg'] + """
+train_dataloader = dict(dataset=dict(type='LEVIRMCIDataset', data_root='nowhere', pipeline=[
+    dict(type='LoadFrames'), dict(type='FramesRandomCrop', size=48)]))
+""")
+    publish(config, path, tmp_path / 'out', OPTIONS)
+    assert ChangeInferencer(tmp_path / 'out', device='cpu').window.size == (48, 48)
+
+
+def test_half_is_stored_as_such_and_computed_in_single_precision(trained, tmp_path, monkeypatch):
+    # Drawn weights tell classes apart by less than trained ones.
+    monkeypatch.setattr(publishing, 'LEAST_EQUAL', 0.99)
+    done = publish(None, trained, tmp_path / 'out', PublishOptions('my-model', 'MIT', half=True))
+    assert done.description.half and '16-bit' in (tmp_path / 'out/README.md').read_text()
+    with safe_open(tmp_path / 'out/model.safetensors', 'pt') as file:
+        kinds = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+    assert kinds == {'F16', 'U8', 'I64'}
+    model = ChangeInferencer(tmp_path / 'out', device='cpu').model
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_half_is_refused_where_it_changes_answers_and_nothing_is_written(trained, tmp_path):
+    stored = torch.load(trained, weights_only=True)
+    weight = stored['state_dict']['change_head.conv_seg.weight']
+    weight *= 2e5 / weight.abs().max()  # beyond the largest number of 16 bits
+    torch.save(stored, trained)
+    options = PublishOptions('my-model', 'MIT', half=True)
+    with pytest.raises(ValueError, match=r'would answer otherwise than the checkpoint\. 4 rendered '
+                       r'pairs: .*Publish without --half, or with --force .* Nothing was written'):
+        publish(None, trained, tmp_path / 'out', options)
+    assert files_in(tmp_path / 'out') == []
+    forced = publish(None, trained, tmp_path / 'out',
+                     PublishOptions('my-model', 'MIT', half=True, force=True))
+    assert not forced.agreement.good and files_in(tmp_path / 'out') == NAMES
+    assert publish(None, trained, tmp_path / 'out', OPTIONS).agreement.good
+
+
+@pytest.mark.parametrize(('pixels', 'sentences', 'good'), [
+    (0.9991, (4, 4), True), (0.998, (4, 4), False), (1.0, (3, 4), False), (None, None, True)])
+def test_equal_means_all_sentences_and_nearly_all_pixels(pixels, sentences, good):
+    assert Agreement(4, pixels, sentences, None).good == good
+
+
+def test_a_model_that_needs_other_files_is_refused(tmp_path, monkeypatch):
+    model = copy.deepcopy(tiny.JOINT)
+    path = tiny.save(tmp_path / 'm.pth', model, **FACTS)
+    monkeypatch.setattr(publishing, 'named_sources', lambda cfg: {'model.a.pretrained': 'gpt2'})
+    with pytest.raises(ValueError, match=r'needs more than its weights: gpt2 \(model\.a\.pretr'):
+        publish(None, path, tmp_path / 'out', OPTIONS)
+
+
+def test_an_adapter_is_merged_and_its_model_stands_alone(tmp_path):
+    pytest.importorskip('peft')
+    model = dict(tiny.SINGLE, caption_head=tiny.GPT)
+    path = tiny.save(tmp_path / 'm.pth', model, task='single', steps=(
+        dict(type='FramesResize', size=(32, 48)), ))
+    done = publish(None, path, tmp_path / 'out', OPTIONS)
+    assert done.agreement.good and done.agreement.pixels is None
+    assert done.description.dates == 1 and done.description.resized == (32, 48)
+
+
+@pytest.mark.parametrize('name', ['My Model', 'x_y', '-a', 'a--b', '../a', ''])
+def test_odd_names_are_refused(trained, tmp_path, name):
+    with pytest.raises(ValueError, match='is no name of a model: expected small letters, digits'):
+        publish(None, trained, tmp_path / 'out', PublishOptions(name, 'MIT'))
+
+
+def test_a_card_without_marks_is_refused_before_anything_is_written(trained, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/README.md').write_text('# mine')
+    with pytest.raises(ValueError, match='needs the marks'):
+        publish(None, trained, tmp_path / 'out', OPTIONS)
+    assert files_in(tmp_path / 'out') == ['README.md']
+    (tmp_path / 'out/README.md').write_text(f'# mine\n{BEGIN}{END}\n## Data\n')
+    done = publish(None, trained, tmp_path / 'out', OPTIONS)
+    card = (tmp_path / 'out/README.md').read_text()
+    assert card.startswith('# mine\n') and card.endswith('## Data\n')
+    assert done.description.sha256 in card
+    record = json.loads((tmp_path / 'out/stac_item.json').read_text())
+    assert record['assets']['model']['file:checksum'] == f'1220{done.description.sha256}'
+
+
+def test_the_same_checkpoint_gives_the_same_files(trained, tmp_path):
+    for name in ('one', 'two'):
+        publish(None, trained, tmp_path / name, OPTIONS)
+    for name in NAMES:
+        assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
+
+
+def test_a_log_loses_the_paths_of_the_machine(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('RSCC_TRAIN', '/somewhere/tiles')
+    (tmp_path / 'run.log').write_text(f'{tmp_path}/work_dirs/x\ndata_root="/somewhere/tiles"\n'
+                                      '/somewhere/tiles_of_others\n')
+    publish(None, trained, 'out', PublishOptions('my-model', 'MIT', log='run.log'))
+    assert (tmp_path / 'out/training.log').read_text() == (
+        './work_dirs/x\ndata_root="$RSCC_TRAIN"\n/somewhere/tiles_of_others\n')
+    with pytest.raises(FileNotFoundError, match=r"no such log: 'gone\.log'"):
+        publish(None, trained, 'other', PublishOptions('my-model', 'MIT', log='gone.log'))
+
+
+def test_settings_found_after_the_training_are_published(trained, tmp_path):
+    publish(None, trained, tmp_path / 'out', PublishOptions(
+        'my-model', 'MIT', overrides={'model.caption_head.decoding.num_beams': 2}))
+    assert ChangeInferencer(tmp_path / 'out', device='cpu').decoding['num_beams'] == 2
+    with pytest.raises(ValueError, match="Did you mean 'max_tokens'"):
+        publish(None, trained, tmp_path / 'out', PublishOptions(
+            'my-model', 'MIT', overrides={'model.caption_head.max_token': 2}))
