@@ -35,6 +35,9 @@ def synth(arguments: Sequence[str] | None = None, prog: str | None = None) -> No
     parser.add_argument('--bands', type=int, default=3, choices=(3, 4, 10), help='3: RGB pictures; '
                         '4: blue, green, red and near infrared, 10: the bands of 10 and 20 m of '
                         'Sentinel-2, both as TIFFs of 16 bits (%(default)s)')
+    parser.add_argument('--look', default='plain', choices=('plain', 'varied'),
+                        help='varied: many kinds of settlement, views from aside, strong changes '
+                        'of light and season, 0.2 to 1.5 m a pixel; RGB only (%(default)s)')
     parser.add_argument('--jobs', type=int, default=2, help='processes (%(default)s)')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace a dataset of other parameters in the folder')
@@ -49,7 +52,8 @@ def _make(args: argparse.Namespace) -> None:
     from rscc.synth.generator import Parameters, generate
     start = time.perf_counter()
     try:
-        parameters = Parameters(args.train, args.val, args.test, args.seed, bands=args.bands)
+        parameters = Parameters(args.train, args.val, args.test, args.seed, bands=args.bands,
+                                look=args.look)
         written = generate(args.out, parameters, args.jobs, args.overwrite)
         if args.contact_sheet:
             write_contact_sheet(args.out, args.contact_sheet)

@@ -231,7 +231,7 @@ HOUSES = {1: ('a house',), 2: ('two houses',), 3: ('three houses', 'several hous
 MANY_HOUSES = ('many houses', 'many houses', 'lots of houses')
 AREAS = ((3, ('a sparse residential area',)), (8, ('a medium residential area',
                                                   'a residential area')),
-         (99, ('a dense residential area', 'a residential area')))
+         (10 ** 6, ('a dense residential area', 'a residential area')))
 BUILDINGS = {1: ('a large building', 'a large building', 'a big building'),
              2: ('two large buildings',)}
 MANY_BUILDINGS = ('several large buildings',)

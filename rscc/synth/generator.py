@@ -13,7 +13,7 @@ import os
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,10 @@ from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
 from rscc.synth.rendering import draw_appearance, render
 from rscc.synth.scene import BIOMES, Scene
 from rscc.synth.spectra import BAND_SETS, render_bands, write_bands
-from rscc.utils import progress, read_json, write_json
+from rscc.synth.town import COARSEST, FINEST
+from rscc.synth.varied import plan_varied
+from rscc.synth.view import draw_view, render_varied
+from rscc.utils import check_choice, progress, read_json, write_json
 from rscc.utils.forms import check_form
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
@@ -42,6 +45,7 @@ SCENE_VOCABULARIES = {'en': 'vocab_scene_en.json', 'zh': 'vocab_scene_zh.json'}
 FOLDERS = {FROM: 'A', TO: 'B'}
 MIN_CHANGED = 300  # pixels: less is not seen by a person at first sight
 MIN_PIXELS = 120  # of any one statement
+MIN_SMALL = 40  # pixels: the least of both where a pixel is more than half a metre
 _ATTEMPTS = 60
 
 
@@ -54,6 +58,7 @@ class Parameters:
         seed: Of all draws.
         version: Of the renderer.
         bands: 3 for RGB pictures, 4 or 10 for bands of Sentinel-2 (:mod:`rscc.synth.spectra`).
+        look: ``'plain'``, or ``'varied'`` for scenes nearer to the world (RGB only).
     """
 
     train: int
@@ -62,8 +67,13 @@ class Parameters:
     seed: int
     version: int = VERSION
     bands: int = 3
+    look: str = 'plain'
 
     def __post_init__(self) -> None:
+        check_choice('look', self.look, LOOKS)
+        if self.look != 'plain' and self.bands != 3:
+            raise ValueError(f"look='{self.look}' with bands={self.bands}: only the plain look is "
+                             "drawn in bands of Sentinel-2; choose bands=3 or look='plain'")
         if self.bands not in (3, *BAND_SETS):
             raise ValueError(f'bands={self.bands}: expected 3 (red, green, blue), '
                              f'{" or ".join(map(str, BAND_SETS))} (of Sentinel-2)')
@@ -77,10 +87,11 @@ class Parameters:
         """Return (split, index) of all pairs, in the order of their image ids."""
         return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
 
-    def record(self) -> dict[str, int]:
-        """Return the parameters for the marker file of a folder; RGB pictures name no bands."""
+    def record(self) -> dict[str, int | str]:
+        """Return the parameters for the marker file of a folder: bands and look if not usual."""
+        usual = {'bands': 3, 'look': 'plain'}
         return {name: value for name, value in asdict(self).items()
-                if name != 'bands' or value != 3}
+                if name not in usual or value != usual[name]}
 
 
 @dataclass
@@ -91,6 +102,25 @@ class Plan:
     changes: list[Change]
     mask: np.ndarray
     rng: np.random.Generator
+    look: str = 'plain'
+
+
+@dataclass(frozen=True)
+class Look:
+    """How pairs of one look are made.
+
+    Attributes:
+        plan: Lays out a place and its changes.
+        appearance: Draws season, light and sensor of a date.
+        shift: Pixels by which the other date is off at most, along each axis.
+    """
+
+    plan: Callable
+    appearance: Callable
+    shift: float
+
+
+LOOKS = {'plain': Look(plan, draw_appearance, 1.05), 'varied': Look(plan_varied, draw_view, 1.41)}
 
 
 def is_changed(seed: int, split: str, index: int) -> bool:
@@ -99,8 +129,12 @@ def is_changed(seed: int, split: str, index: int) -> bool:
     return bool(first == (index % 2 == 0))
 
 
-def plan_pair(seed: int, split: str, index: int) -> Plan:
+def plan_pair(seed: int, split: str, index: int, look: str = 'plain') -> Plan:
     """Lay out a pair.
+
+    Args:
+        seed, split, index: Which pair.
+        look: See :class:`Parameters`.
 
     Raises:
         RuntimeError: If no attempt found room for a visible change.
@@ -108,13 +142,14 @@ def plan_pair(seed: int, split: str, index: int) -> Plan:
     changed = is_changed(seed, split, index)
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([seed, SPLITS.index(split), index, 2 + attempt])
-        scene, changes = plan(rng, changed)
+        scene, changes = LOOKS[look].plan(rng, changed)
         mask = draw_mask(scene)
-        locate(changes, mask)
-        seen = changes and (mask > 0).sum() >= MIN_CHANGED and all(
-            change.pixels >= MIN_PIXELS for change in changes)
+        locate(changes, mask, scene)
+        size = min((0.5 / scene.resolution) ** 2, 1.0)  # a house seen from farther is smaller
+        seen = changes and (mask > 0).sum() >= max(size * MIN_CHANGED, MIN_SMALL) and all(
+            change.pixels >= max(size * MIN_PIXELS, MIN_SMALL) for change in changes)
         if seen or not changed:
-            return Plan(scene, changes, mask, rng)
+            return Plan(scene, changes, mask, rng, look)
     raise RuntimeError(f"no room for a visible change in '{name_of(split, index)}' of seed {seed} "
                        f'after {_ATTEMPTS} layouts; choose another seed')
 
@@ -123,7 +158,7 @@ def render_pair(planned: Plan, bands: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Draw both dates of a plan.
 
     The date that shows the changed objects (the later one for a draw) is registered exactly with
-    the mask, the other is off by up to 1.5 pixels.
+    the mask, the other is off by up to 1.5 pixels (2 in the varied look).
 
     Args:
         planned: The plan.
@@ -132,13 +167,15 @@ def render_pair(planned: Plan, bands: int = 3) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         RGB uint8 (256, 256, 3) each, or uint16 (256, 256, bands).
     """
-    rng = planned.rng
-    appearances = {date: draw_appearance(rng) for date in (FROM, TO)}
+    rng, look = planned.rng, LOOKS[planned.look]
+    appearances = {date: look.appearance(rng) for date in (FROM, TO)}
     shown = Counter(thing.when for thing in planned.scene.things
-                    if thing.when != BOTH and not isinstance(thing, Trees))
+                    if thing.when != BOTH and thing.label and not isinstance(thing, Trees))
     only_from = shown[FROM] > shown[TO] if shown else rng.random() < 0.5
-    appearances[TO if only_from else FROM].shift = rng.uniform(-1.05, 1.05, 2)
-    draw = render if bands == 3 else partial(render_bands, count=bands)
+    appearances[TO if only_from else FROM].shift = rng.uniform(-look.shift, look.shift, 2)
+    draw = render_varied if planned.look == 'varied' else render
+    if bands != 3:
+        draw = partial(render_bands, count=bands)
     before, after = (draw(planned.scene, date, appearances[date]) for date in (FROM, TO))
     return before, after
 
@@ -158,9 +195,12 @@ def annotate(planned: Plan, split: str, index: int, imgid: int, seed: int, bands
         {'tokens': en.split(), 'raw': f' {en} .', 'imgid': imgid, 'sentid': sentid,
          'tokens_chinese': list(zh), 'raw_chinese': ''.join(zh) + '。'}
         for en, zh, sentid in zip(english, chinese, sentids, strict=True)]
+    resolution = {} if planned.look == 'plain' else {
+        'resolution': round(planned.scene.resolution, 3)}
     return {'filepath': split, 'filename': name_of(split, index, bands), 'imgid': imgid,
-            'split': split, 'changeflag': int(bool(planned.changes)), 'sentids': sentids,
-            'sentences': sentences, 'objects': [change.metadata() for change in planned.changes],
+            **resolution, 'split': split, 'changeflag': int(bool(planned.changes)),
+            'sentids': sentids, 'sentences': sentences,
+            'objects': [change.metadata() for change in planned.changes],
             'scene': {date: scene_metadata(planned.scene, date) for date in (FROM, TO)}}
 
 
@@ -175,7 +215,7 @@ def scene_metadata(scene: Scene, date: str) -> dict[str, str | int]:
 
 
 #: What one date of a pair shows, and what of its entry in the annotations is read again.
-_DATE = {'ground': set(BIOMES), 'trees?': int, **{f'{thing}?': range(100) for thing in (
+_DATE = {'ground': set(BIOMES), 'trees?': int, **{f'{thing}?': range(10000) for thing in (
     'house', 'building', 'road', 'parking lot', 'pond')}}
 _PAIR = {'filename': str, 'split': str, 'imgid': int, 'changeflag': {0, 1},
          'scene': dict.fromkeys(FOLDERS, _DATE)}
@@ -261,10 +301,11 @@ def _write_rgb(image: np.ndarray, path: Path) -> None:
         raise OSError(f"could not write '{path}'; is the disk full?")
 
 
-def make_pair(job: tuple[int, str, int], out: Path, seed: int, bands: int = 3) -> dict:
+def make_pair(job: tuple[int, str, int], out: Path, seed: int, bands: int = 3,
+              look: str = 'plain') -> dict:
     """Write one pair's images unless they are there, and return its annotation."""
     imgid, split, index = job
-    planned = plan_pair(seed, split, index)
+    planned = plan_pair(seed, split, index, look)
     paths = [out / 'images' / split / kind / name_of(split, index, 3 if kind == 'label' else bands)
              for kind in KINDS]
     if not all(path.is_file() for path in paths):
@@ -283,7 +324,8 @@ def _single_thread() -> None:
 def _annotations(parameters: Parameters, out: Path, jobs: int) -> list[dict]:
     """Write all images with ``jobs`` processes; annotations come in the order of the pairs."""
     todo = [(imgid, *pair) for imgid, pair in enumerate(parameters.pairs())]
-    work = partial(make_pair, out=out, seed=parameters.seed, bands=parameters.bands)
+    work = partial(make_pair, out=out, seed=parameters.seed, bands=parameters.bands,
+                   look=parameters.look)
 
     def bar(results: Iterable[dict]) -> list[dict]:
         return list(progress(results, f"writing '{out}'", total=len(todo), unit='pair'))
@@ -350,7 +392,8 @@ def _marker(parameters: Parameters, images: list[dict]) -> dict:
     changed = Counter(image['split'] for image in images if image['changeflag'])
     return {'name': 'synth', 'parameters': parameters.record(),
             'changed': {split: changed[split] for split in SPLITS}, 'size': SIDE,
-            'metres_per_pixel': 0.5, 'classes': list(CLASSES), 'palette': list(PALETTE),
+            'metres_per_pixel': 0.5 if parameters.look == 'plain' else [FINEST, COARSEST],
+            'classes': list(CLASSES), 'palette': list(PALETTE),
             'note': 'Rendered scenes, not real imagery.', **_bands_of(parameters)}
 
 

@@ -7,15 +7,17 @@ from PIL import Image
 
 from rscc.synth.changes import Change
 from rscc.synth.drawing import CANVAS, crop, crown_heights, fill
-from rscc.synth.objects import BOTH, Road, Thing, Trees
+from rscc.synth.objects import BOTH, FROM, TO, Road, Thing, Trees
 from rscc.synth.scene import Scene
 
 
-def _cover(canvas: np.ndarray, thing: Thing, value: int) -> None:
+def _cover(canvas: np.ndarray, thing: Thing, value: int, scene: Scene) -> None:
+    """Give a thing's pixels a value, as the date sees it that has it (the later of two)."""
     if isinstance(thing, Trees):
         canvas[crown_heights(thing.crowns) > 0] = value
     else:
-        fill(canvas, thing.footprint(), value, antialias=False)
+        lean = scene.lean[FROM if thing.when == FROM else TO]
+        fill(canvas, thing.seen(lean), value, antialias=False)
 
 
 def draw_mask(scene: Scene) -> np.ndarray:
@@ -23,31 +25,32 @@ def draw_mask(scene: Scene) -> np.ndarray:
 
     Shadows and cars never count. Where a new object stands on removed trees the object wins; an
     older road keeps its crossing with a new one, and a crown that was always there hides what is
-    under it.
+    under it. A building counts where its roof is seen: in a view from aside that is not where its
+    walls stand. Things without a class (bare soil, fields, pools) never count.
     """
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     order = {3: 0, 4: 1, 2: 2, 5: 4, 1: 5}
-    changed = sorted((thing for thing in scene.things if thing.when != BOTH),
+    changed = sorted((thing for thing in scene.things if thing.when != BOTH and thing.label),
                      key=lambda thing: order[thing.label])
     older_roads = [thing for thing in scene.roads if thing.when == BOTH]
     for thing in changed:
-        _cover(canvas, thing, thing.label)
+        _cover(canvas, thing, thing.label, scene)
         if isinstance(thing, Road):
             for road in older_roads:
-                _cover(canvas, road, 0)
+                _cover(canvas, road, 0, scene)
     if changed:
         for thing in scene.things:
             if isinstance(thing, Trees) and thing.when == BOTH:
-                _cover(canvas, thing, 0)
+                _cover(canvas, thing, 0, scene)
     return crop(canvas).copy()
 
 
-def locate(changes: list[Change], mask: np.ndarray) -> None:
+def locate(changes: list[Change], mask: np.ndarray, scene: Scene) -> None:
     """Fill in ``where`` and ``pixels`` of each change from the mask it shares with the others."""
     for change in changes:
         canvas = np.zeros((CANVAS, CANVAS), np.uint8)
         for thing in change.things:
-            _cover(canvas, thing, 1)
+            _cover(canvas, thing, 1, scene)
         region = (crop(canvas) > 0) & (mask == change.things[0].label)
         change.pixels = int(region.sum())
         change.where = place_of(region) if change.pixels else ''

@@ -81,6 +81,14 @@ class Thing(ABC):
     def footprint(self) -> list[np.ndarray]:
         """Return outlines (N, 2) that together cover the object."""
 
+    def seen(self, lean: np.ndarray) -> list[np.ndarray]:
+        """Return the outlines that masks show; a view from aside moves what stands high.
+
+        Args:
+            lean: Displacement (2,) of the top of things, pixels per pixel of height.
+        """
+        return self.footprint()
+
 
 @dataclass(eq=False)
 class House(Thing):
@@ -189,6 +197,70 @@ class Drive(Thing):
     """A driveway or path that belongs to a plot and never changes."""
 
     outline: np.ndarray
+
+    def footprint(self) -> list[np.ndarray]:
+        """Return the outline."""
+        return [self.outline]
+
+
+@dataclass(eq=False)
+class Block(Thing):
+    """A building of one or more wings under a roof of any kind (varied look only).
+
+    Attributes:
+        parts: A box (4, 2) a wing.
+        roof: 'gable', 'hip', 'flat', 'shed' or 'hall'.
+        colour, wall: RGB of the roof and of the facades.
+        height: In pixels.
+        unit: Pixels per metre.
+        seed: Of details: chimneys, dormers, patches, units.
+        panels: Dates with solar panels: '', 'both', 'from' or 'to'. They are no change.
+    """
+
+    parts: list[np.ndarray]
+    roof: str
+    colour: tuple[int, int, int]
+    wall: tuple[int, int, int]
+    height: float
+    unit: float
+    seed: int
+    panels: str = ''
+    name: ClassVar[str] = 'building'
+    label: ClassVar[int] = 1
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Middle (2,) of the corners of all wings."""
+        return np.concatenate(self.parts).mean(0)
+
+    def footprint(self) -> list[np.ndarray]:
+        """Return the wings on the ground."""
+        return self.parts
+
+    def seen(self, lean: np.ndarray) -> list[np.ndarray]:
+        """Return the roof where a leaning view shows it."""
+        return [part + lean * self.height for part in self.parts]
+
+
+@dataclass(eq=False)
+class Dwelling(Block):
+    """A small building, which captions call a house."""
+
+    name: ClassVar[str] = 'house'
+
+
+@dataclass(eq=False)
+class Surface(Thing):
+    """A patch of ground without a class: lawn, soil, field, court, pool ... (varied look only).
+
+    What becomes of it between the dates is never a change. ``kind`` is a key of
+    ``view.SURFACES``; ``angle`` is the direction of furrows and markings.
+    """
+
+    outline: np.ndarray
+    kind: str
+    angle: float = 0.0
+    seed: int = 0
 
     def footprint(self) -> list[np.ndarray]:
         """Return the outline."""

@@ -11,7 +11,9 @@ import numpy as np
 
 from rscc.synth.drawing import MARGIN
 from rscc.synth.objects import (
+    FROM,
     SIDE,
+    TO,
     Building,
     Drive,
     House,
@@ -78,13 +80,20 @@ class Slot:
 
 @dataclass
 class Scene:
-    """One place: its ground, its objects and the room between them."""
+    """One place: its ground, its objects and the room between them.
+
+    ``resolution`` is in metres a pixel; ``lean`` tells for each date how far a view from aside
+    moves the top of a thing, in pixels per pixel of height.
+    """
 
     biome: str
     ground_seed: int
     things: list[Thing] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     room: Occupancy = field(default_factory=Occupancy)
+    resolution: float = 0.5
+    lean: dict[str, np.ndarray] = field(default_factory=lambda: {FROM: np.zeros(2),
+                                                                 TO: np.zeros(2)})
 
     @property
     def roads(self) -> list[Road]:

@@ -114,11 +114,11 @@ def test_a_complete_folder_is_left_alone(made):
 def test_a_killed_run_leaves_no_marker_and_is_finished_by_the_next(made, tmp_path, monkeypatch):
     original, calls = generator.make_pair, []
 
-    def killed(job, out, seed, bands):
+    def killed(job, **options):
         if len(calls) == 4:
             raise KeyboardInterrupt
         calls.append(job)
-        return original(job, out, seed, bands)
+        return original(job, **options)
 
     monkeypatch.setattr(generator, 'make_pair', killed)
     with pytest.raises(KeyboardInterrupt):
