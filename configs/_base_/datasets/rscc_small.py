@@ -1,4 +1,8 @@
-"""Pseudo-pairs of real tiles with building masks, and the built-in dataset, half and half.
+"""Pseudo-pairs of real tiles with building masks, and the built-in dataset in both looks.
+
+python tools/dataset_converters/synth.py --out data/synth --jobs 2
+python tools/dataset_converters/synth.py --out data/synth_varied --look varied \
+    --train 2500 --val 200 --test 200 --jobs 2
 
 Tiles come from the folders below $RSCC_TRAIN (docs/en/datasets.md#tiles-with-masks). Rio de Janeiro
 and Banepa are held back: settings and thresholds are chosen on pairs of these cities.
@@ -29,6 +33,17 @@ held_back_tiles = [
     dict(type='TileDataset', data_root='$RSCC_TRAIN/oam_banepa', resolution=0.4),
 ]
 languages = ('en', 'zh')
+rendered = dict(
+    type='SynthChangeDataset',
+    languages=languages,
+    cache=dict(size=None, where=None),
+    pipeline=[
+        dict(type='LoadFrames'),
+        dict(type='LoadChangeMask'),
+        dict(type='FramesExchangeDates'),
+        dict(type='PickCaptions', mode='all', no_change=no_change),
+        *appearance
+    ])
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
@@ -45,18 +60,8 @@ train_dataloader = dict(
                 lean=0.4,
                 languages=languages,
                 pipeline=[dict(type='PickCaptions', mode='all', no_change=no_change), *appearance]),
-            dict(
-                type='SynthChangeDataset',
-                data_root='synth',
-                languages=languages,
-                cache=dict(size=None, where=None),
-                pipeline=[
-                    dict(type='LoadFrames'),
-                    dict(type='LoadChangeMask'),
-                    dict(type='FramesExchangeDates'),
-                    dict(type='PickCaptions', mode='all', no_change=no_change),
-                    *appearance
-                ])
+            dict(**rendered, data_root='synth_varied'),
+            dict(**rendered, data_root='synth', indices=1500)
         ]))
 val_dataloader = dict(
     batch_size=16,
@@ -77,7 +82,7 @@ val_dataloader = dict(
                 pipeline=[dict(type='SensorChange'), dict(type='PackChangeInputs')]),
             dict(
                 type='SynthChangeDataset',
-                data_root='synth',
+                data_root='synth_varied',
                 split='val',
                 indices=200,
                 test_mode=True,
