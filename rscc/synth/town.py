@@ -23,6 +23,7 @@ from rscc.synth.objects import (
     Road,
     Surface,
     Thing,
+    bend,
     blob,
     oriented_box,
     ribbon,
@@ -36,15 +37,15 @@ FINEST, COARSEST = 0.2, 1.5
 #: Kind of place -> depth and length of its areas (metres), width of its streets, share of dirt.
 PLACES = {
     'suburb': ((50, 70), (80, 200), (7, 11), 0.1), 'terraces': ((44, 64), (60, 160), (6, 9), 0.0),
-    'informal': ((26, 60), (40, 110), (3, 6), 0.6), 'courtyards': ((48, 90), (50, 120), (7, 14), 0),
-    'slabs': ((80, 130), (90, 180), (8, 14), 0.0), 'halls': ((90, 180), (110, 240), (8, 16), 0.05),
+    'informal': ((26, 60), (40, 110), (3, 6), 0.6), 'courtyards': ((48, 90), (50, 120), (6, 12), 0),
+    'slabs': ((80, 130), (90, 180), (8, 14), 0.0), 'halls': ((90, 180), (110, 240), (7, 13), 0.05),
     'village': ((40, 90), (60, 160), (4, 8), 0.4), 'country': ((110, 240), (140, 320), (4, 8), 0.5),
 }
 #: Kinds of open areas, by how often they lie between built ones.
 OPEN = {'meadow': 0.24, 'field': 0.2, 'site': 0.14, 'wood': 0.16, 'wild': 0.14, 'sports': 0.07,
         'water': 0.05}
 #: What lies on a plot without a building.
-VACANT = ('lawn', 'soil', 'site', 'wild', 'rubble')
+VACANT = {'lawn': 0.3, 'wild': 0.26, 'soil': 0.24, 'site': 0.16, 'rubble': 0.04}
 
 
 @dataclass
@@ -93,10 +94,11 @@ class Town:
                            lean={FROM: draw_lean(rng), TO: draw_lean(rng)})
         self.angle = rng.uniform(0, np.pi)
         self.origin = rng.uniform(-40, 40, 2)
-        self.waves = (rng.uniform(0, 5) * (rng.random() < 0.5), rng.uniform(0.008, 0.025, 2),
+        self.waves = (rng.uniform(2, 14) * (rng.random() < 0.6), rng.uniform(0.006, 0.022, 2),
                       rng.uniform(0, 6.28, 2))
         self.vacancy = float(rng.beta(1.2, 5))
-        self.vacant = [str(kind) for kind in rng.choice(VACANT, 2)]
+        self.vacant = [str(kind) for kind in rng.choice(
+            list(VACANT), 2, p=list(VACANT.values()))]
         palettes = {'informal': SHEETS, 'halls': HALLS, 'slabs': FLAT}
         usual = (TILES, SHINGLES, SHEETS, FLAT)[rng.choice(4, p=[.42, .26, .17, .15])]
         self.palette = palettes.get(self.kind, usual)
@@ -197,7 +199,7 @@ def lay_out_town(town: Town) -> None:
     row = 0
     while b < reach:
         depth, street = rng.uniform(*depths), rng.uniform(*widths)
-        street *= 1.8 if row % 4 == main and town.kind != 'country' else 1.0
+        street *= 1.6 if row % 4 == main and rng.random() < 0.4 else 1.0
         _street(town, (-reach * 1.2, b), (reach * 1.2, b), street, dirt, 0.94)
         a = -reach - rng.uniform(0, lengths[1])
         while a < reach:
@@ -210,6 +212,9 @@ def lay_out_town(town: Town) -> None:
                     rng.choice(list(OPEN), p=list(OPEN.values())))
                 town.areas.append(Area(len(town.areas), kind, low, high))
             a += length
+        if rng.random() < 0.02:
+            course = np.array([-reach * 1.2, b]) + np.linspace(0, 1, 17)[:, None] * (reach * 2.4, 0)
+            town.surface(ribbon(town.image(course), rng.uniform(5, 9) * town.unit), 'rails')
         b, row = b + depth, row + 1
     for area in town.areas:
         FILL[area.kind](town, area)
@@ -273,7 +278,8 @@ def _house_plot(town: Town, area: Area, low: np.ndarray, high: np.ndarray, side:
     flat = town.palette is FLAT
     roof = str(rng.choice(['gable', 'hip', 'flat', 'shed'],
                           p=[.05, .05, .75, .15] if flat else [.4, .5, .04, .06]))
-    turn = (np.pi if side > 0 else 0.0) + rng.normal(0, 0.03)
+    loose = 0.25 if area.kind == 'village' else 0.03
+    turn = (np.pi if side > 0 else 0.0) + rng.normal(0, loose)
     main = town.block(centre, size, rng.uniform(4, 8), roof, turn,
                       str(rng.choice(list('ILTU'), p=[.4, .35, .17, .08])))
     plot = _put(town, area, low, high, main, side)
@@ -454,6 +460,10 @@ def _open(town: Town, area: Area) -> None:
                 first.when, second.when = TO, FROM
         elif kind != 'lawn' or index or rng.random() < 0.7:
             town.surface(part, kind)
+    for _ in range(rng.poisson(0.8)):  # trodden paths
+        ends = rng.uniform(area.low, area.high, (3, 2))
+        course = bend(*ends)[::4]
+        town.surface(ribbon(town.image(course), rng.uniform(0.8, 2.5) * town.unit), 'path')
     density = {'wood': 0.9, 'wild': rng.uniform(0, 0.3), 'meadow': rng.uniform(0, 0.2)}
     town.groves.append((outline, float(density.get(area.kind, 0.02))))
 

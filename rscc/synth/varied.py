@@ -24,6 +24,7 @@ from rscc.synth.objects import (
     Trees,
     blob,
 )
+from rscc.synth.rendering import noise_tiles, patch
 from rscc.synth.scene import Scene, within
 from rscc.synth.town import Area, Plot, Town, lay_out_town
 
@@ -356,10 +357,14 @@ def _crowns(town: Town, outlines: list[np.ndarray], share: float, spacing: float
     grid = [np.arange(a, b, spacing) for a, b in zip(low, high, strict=True)]
     points = np.stack(np.meshgrid(*grid), -1).reshape(-1, 2)
     points = points + rng.uniform(-0.5, 0.5, points.shape) * spacing
-    points = points[rng.random(len(points)) < share]
+    # Trees stand together: the noise of the place thins them out here and gathers them there.
+    field = patch(noise_tiles()['coarse'], rng)
+    column, row = np.clip(points + MARGIN, 0, len(field) - 1).astype(int).T
+    gathered = share * np.clip(1 + 0.9 * field[row, column], 0, 2.5)
+    points = points[rng.random(len(points)) < np.maximum(gathered, share - 0.3)]
     points = points[np.any([within(points, outline) for outline in outlines], axis=0)] \
         if len(points) else points
-    radius = np.clip(rng.normal(0.52, 0.16, len(points)), 0.2, 0.9) * spacing
+    radius = np.clip(0.5 * np.exp(rng.normal(0, 0.35, len(points))), 0.18, 1.1) * spacing
     crowns = np.concatenate([points, np.maximum(radius, 2)[:, None],
                              rng.integers(0, 12, (len(points), 1))], 1)
     if len(crowns):

@@ -39,16 +39,16 @@ from rscc.synth.rendering import CROPS, EVERGREEN, EXTENT, GROUND, GROUND_OF, no
 from rscc.synth.roofs import draw_block, shaded
 from rscc.synth.scene import Scene
 
-SOILS = ((172, 150, 118), (158, 104, 72), (142, 114, 88), (196, 172, 134), (126, 108, 90),
-         (150, 132, 108), (176, 128, 92))
+SOILS = ((172, 150, 118), (152, 112, 86), (142, 114, 88), (196, 172, 134), (126, 108, 90),
+         (150, 132, 108), (170, 128, 98))
 #: Kind of surface -> colour (None: it depends on place and season) and strength of its texture.
 SURFACES = {
-    'lawn': (None, 46), 'wild': (None, 90), 'soil': (None, 60), 'site': (None, 85),
-    'field': (None, 40), 'rubble': ((150, 142, 132), 160), 'gravel': ((158, 152, 142), 50),
-    'paving': ((172, 167, 160), 26), 'concrete': ((190, 186, 176), 22),
-    'asphalt': ((104, 104, 107), 20), 'pool': ((92, 176, 196), 8), 'court': ((70, 112, 92), 8),
-    'track': ((164, 92, 76), 12), 'pitch': ((92, 128, 68), 22), 'fence': ((176, 164, 148), 0),
-    'rails': ((128, 118, 108), 60),
+    'lawn': (None, 36), 'wild': (None, 70), 'soil': (None, 40), 'site': (None, 60),
+    'field': (None, 34), 'path': (None, 30), 'rubble': ((150, 142, 132), 120),
+    'gravel': ((158, 152, 142), 50), 'paving': ((172, 167, 160), 26),
+    'concrete': ((190, 186, 176), 22), 'asphalt': ((104, 104, 107), 20),
+    'pool': ((92, 176, 196), 8), 'court': ((70, 112, 92), 8), 'track': ((164, 92, 76), 12),
+    'pitch': ((92, 128, 68), 22), 'fence': ((176, 164, 148), 0), 'rails': ((128, 118, 108), 60),
 }
 STREETS = {'asphalt': (106, 106, 109), 'concrete': (166, 162, 154)}
 FOLIAGE = {'summer': (54, 76, 42), 'spring': (72, 98, 50), 'autumn': (104, 84, 50),
@@ -60,12 +60,14 @@ class View(Appearance):
     """Appearance of one date of the varied look.
 
     Attributes:
+        contrast: Spread of brightness around the middle grey, 1 as drawn.
         sharpen: Strength of the sharpening that vendors apply, 0 none.
         slope: Brightness gained across the image (dx, dy).
         warp: Wrong registration beyond the shift: a matrix (2, 2) close to the identity.
         dry: How far plants are from green, 0 to 1.
     """
 
+    contrast: float = 1.0
     sharpen: float = 0.0
     slope: tuple[float, float] = (0.0, 0.0)
     warp: np.ndarray | None = None
@@ -76,16 +78,17 @@ def draw_view(rng: np.random.Generator) -> View:
     """Draw season, sun and sensor of one date; the shift is left at zero."""
     azimuth = rng.uniform(0, 2 * np.pi)
     light = float(rng.choice([rng.uniform(0.5, 0.8), rng.uniform(0.8, 1.15),
-                              rng.uniform(1.15, 1.6)], p=[0.3, 0.5, 0.2]))
+                              rng.uniform(1.15, 1.6)], p=[0.3, 0.55, 0.15]))
     return View(
         season=str(rng.choice(list(GROUND), p=[0.25, 0.4, 0.2, 0.15])),
         sun=np.array([np.cos(azimuth), np.sin(azimuth)]),
         shadow=float(np.exp(rng.uniform(np.log(0.35), np.log(1.9)))),
-        gain=light * rng.uniform(0.9, 1.1, 3), gamma=rng.uniform(0.8, 1.45),
-        saturation=rng.uniform(0.55, 1.4), haze=max(rng.uniform(-0.25, 0.32), 0.0),
-        blur=max(rng.uniform(-0.5, 1.1), 0.0), noise=rng.uniform(0.5, 4.0),
+        gain=light * np.clip(rng.normal(1, 0.045, 3), 0.86, 1.14),
+        gamma=rng.uniform(0.85, 1.5), contrast=rng.uniform(0.95, 1.5),
+        saturation=rng.uniform(0.4, 1.1), haze=max(rng.uniform(-0.5, 0.32), 0.0),
+        blur=max(rng.uniform(-0.7, 1.0), 0.0), noise=rng.uniform(0.5, 4.0),
         shift=np.zeros(2), seed=int(rng.integers(2 ** 31)),
-        sharpen=max(rng.uniform(-0.6, 1.1), 0.0), slope=tuple(rng.normal(0, 0.05, 2)),
+        sharpen=max(rng.uniform(-0.5, 1.4), 0.0), slope=tuple(rng.normal(0, 0.05, 2)),
         dry=float(rng.beta(1.2, 2.0)))
 
 
@@ -115,6 +118,8 @@ def render_varied(scene: Scene, date: str, view: View) -> np.ndarray:
     groups = [t for t in things if isinstance(t, Trees)]
     heights = [crown_heights(group.crowns) for group in groups]
     blocks = sorted((t for t in things if isinstance(t, Block)), key=lambda block: block.height)
+    if unit * SCALE > 2:
+        _clutter(canvas, blocks, unit, rng)
     canvas = _shadows(canvas, blocks, heights, view)
     for block in blocks:
         draw_block(canvas, rough, block, view, scene.lean[date], date,
@@ -127,7 +132,7 @@ def render_varied(scene: Scene, date: str, view: View) -> np.ndarray:
 
 def _green(view: View) -> np.ndarray:
     """Return the colour of grass at a date (3,), from lush to dry."""
-    fresh = np.array(GROUND[view.season]['meadow'], np.float32)
+    fresh = np.array(GROUND[view.season]['meadow'], np.float32) * 0.88
     return fresh * (1 - 0.6 * view.dry) + np.array((164, 148, 106)) * 0.6 * view.dry
 
 
@@ -144,7 +149,7 @@ def _ground(scene: Scene, view: View, rng: np.random.Generator) -> tuple[np.ndar
     image = grass + (soil - grass) * mix.astype(np.float32)
     image = np.clip(image * (1 + 0.05 * coarse[..., None]), 0, 255).astype(np.uint8)
     return (cv2.resize(image, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR),
-            np.full((CANVAS, CANVAS), place.integers(40, 110), np.uint8))
+            np.full((CANVAS, CANVAS), place.integers(24, 80), np.uint8))
 
 
 def _surfaces(canvas: np.ndarray, rough: np.ndarray, surfaces: list[Surface], scene: Scene,
@@ -160,7 +165,7 @@ def _surfaces(canvas: np.ndarray, rough: np.ndarray, surfaces: list[Surface], sc
         if surface.kind == 'field':
             colour = crops[rng.integers(len(crops))] * 0.8 + 0.2 * (grass, soil)[rng.integers(2)]
         elif colour is None:
-            share = {'lawn': 0.0, 'wild': 0.4, 'soil': 0.92, 'site': 1.0}[surface.kind]
+            share = {'lawn': 0.0, 'wild': 0.4, 'soil': 0.92}.get(surface.kind, 1.0)
             share = np.clip(share + own.normal(0, 0.1) + rng.normal(0, 0.08), 0, 1)
             colour = grass + (soil * (1.1 if surface.kind == 'site' else 1.0) - grass) * share
         colour = np.asarray(colour) * own.uniform(0.88, 1.1) + rng.normal(0, 5)
@@ -170,8 +175,8 @@ def _surfaces(canvas: np.ndarray, rough: np.ndarray, surfaces: list[Surface], sc
                           cv2.LINE_AA, FRACTION_BITS)
             continue
         fill(canvas, [surface.outline], shaded(colour, 1.0))
-        fill(rough, [surface.outline], int(strength * own.uniform(0.6, 1.3)) if strength < 150
-             else strength, antialias=False)
+        fill(rough, [surface.outline], int(strength * own.uniform(0.6, 1.3)),
+             antialias=False)
         if surface.kind in _MARKS:
             _MARKS[surface.kind](canvas, surface, colour, own, 1 / scene.resolution)
 
@@ -344,6 +349,23 @@ def _traffic(canvas: np.ndarray, roads: list[Road], view: View, unit: float,
                  float(np.arctan2(direction[1], direction[0])), view, unit, rng)
 
 
+def _clutter(canvas: np.ndarray, blocks: list[Block], unit: float,
+             rng: np.random.Generator) -> None:
+    """Strew sheds, bins, tarpaulins, heaps and shrubs around buildings; a third differ by date."""
+    for block in blocks:
+        own = np.random.default_rng(block.seed + 1)
+        for _ in range(own.integers(0, 5)):
+            corner = block.parts[0][own.integers(4)]
+            place = block.centre + (corner - block.centre) * own.uniform(1.1, 1.9) \
+                + own.normal(0, 2 * unit, 2)
+            size, turn = own.uniform(0.5, 2.8, 2) * unit, own.uniform(0, 3)
+            green = own.random() < 0.4
+            colour = np.array((62, 76, 48) if green else CARS[own.integers(len(CARS))])
+            if rng.random() < 0.67:
+                fill(canvas, [oriented_box(place, tuple(size), turn)],
+                     shaded(colour * 0.7 + 30, own.uniform(0.7, 1.2)))
+
+
 def _shadows(canvas: np.ndarray, blocks: list[Block], heights: list[np.ndarray],
              view: View) -> np.ndarray:
     """Darken the ground in the shadow of buildings and trees, bluish as under clear sky."""
@@ -370,7 +392,8 @@ def _textured(canvas: np.ndarray, rough: np.ndarray, scene: Scene, unit: float) 
     """Apply the place's texture, as strong as ``rough`` says (255: about half the brightness)."""
     place = np.random.default_rng(scene.ground_seed + 3)
     tiles = noise_tiles()
-    grain = 0.6 * patch(tiles['fine'], place) + 0.35 * patch(tiles['middle'], place)
+    grain = 0.65 * patch(tiles['fine'], place) + 0.2 * patch(tiles['middle'], place)
+    grain += 0.25 * patch(tiles['coarse'], place)
     grain = cv2.resize(grain, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
     shade = cv2.multiply(grain, rough, scale=0.5 * 128 / 255, dtype=cv2.CV_32F)
     shade = cv2.convertScaleAbs(cv2.max(shade, -120), alpha=1, beta=128)
@@ -412,7 +435,8 @@ def _photograph(canvas: np.ndarray, scene: Scene, view: View,
     image = cv2.transform(image, np.diag(view.gain) @ mix)
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
     uneven = 1 + np.float32(view.slope[0]) * axis[None] + np.float32(view.slope[1]) * axis[:, None]
-    image = np.clip(image * uneven[..., None], 0, 255)
+    spread = np.float32(view.contrast) * uneven[..., None]
+    image = np.clip(image * spread + np.float32(80 * (1 - view.contrast)), 0, 255)
     image = cv2.pow(image * np.float32(1 / 255), view.gamma)
     haze = np.float32(view.haze) * np.clip(
         1 + 0.3 * patch(noise_tiles()['coarse'], rng, SIDE), 0, 1.6)[..., None]
