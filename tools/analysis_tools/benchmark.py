@@ -15,10 +15,12 @@ Examples::
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
     python tools/analysis_tools/benchmark.py pretrained --seeds 3 --write
+    python tools/analysis_tools/benchmark.py ablation whole random --seeds 1
     python tools/analysis_tools/benchmark.py all --write
 
 ``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
-``pretrained`` trains for half an hour and measures scores, not speed; ``all`` leaves it out.
+``pretrained`` and ``ablation`` train for half an hour and for hours and measure scores, not speed;
+``all`` leaves them out.
 """
 import argparse
 import os
@@ -32,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rscc.apis.command_line import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
+VARIANTS = ['whole', 'random', 'rendered', 'open', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 TIMM = ('tf_efficientnet_lite0', 'vit_tiny_patch16_224')
@@ -139,6 +142,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                      help='their folder; what is trained there is not trained again (%(default)s)')
     sub.add_argument('--samples', metavar='DIR', help='real pairs with masks (RSCC_SAMPLES); '
                      'without them the built-in test split alone')
+    sub = add('ablation', text="what the parts of rscc-small's training are worth")
+    sub.add_argument('variants', nargs='*', metavar='VARIANT', default=(),
+                     help=f'{", ".join(VARIANTS)} (all)')
+    sub.add_argument('--steps', type=int, default=600, help='of each training (%(default)s)')
+    sub.add_argument('--seeds', type=int, default=3, help='trainings of each (%(default)s)')
+    sub.add_argument('--work-dir', default='work_dirs/ablation',
+                     help='their folder; what is trained there is not trained again (%(default)s)')
+    sub.add_argument('--samples', metavar='DIR', help='real pairs (RSCC_SAMPLES)')
     add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)
 

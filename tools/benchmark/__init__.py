@@ -1,4 +1,5 @@
 """Benchmarks: interleaved timings, scores of trainings, and the tables of the documentation."""
+from tools.benchmark.ablation import benchmark_ablation
 from tools.benchmark.blip import benchmark_captions, benchmark_decode, benchmark_precision
 from tools.benchmark.denoiser import benchmark_denoiser
 from tools.benchmark.language import benchmark_frozen, benchmark_language
@@ -17,4 +18,5 @@ BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmar
                   language=benchmark_language, frozen=benchmark_frozen,
                   timm=benchmark_timm,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
-                  scene=benchmark_scenes, pretrained=benchmark_pretrained)
+                  scene=benchmark_scenes, pretrained=benchmark_pretrained,
+                  ablation=benchmark_ablation)

@@ -5,8 +5,6 @@ its own test split; then the checkpoints answer real pairs with masks, which tra
 and chose nothing.
 """
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,12 +12,12 @@ import numpy as np
 
 from rscc.apis.inferencer import ChangeInferencer
 from rscc.evaluation.functional.segmentation import changed_f1, confusion_matrix
-from rscc.utils import read_json, write_json
+from rscc.utils import read_json
 from tools.benchmark.machine import describe_machine
 from tools.benchmark.real_sets import changed_of
 from tools.benchmark.tables import Section, Text
+from tools.benchmark.trainings import TRAINED, cells, run_tool, train_timed
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Folders below ``$RSCC_SAMPLES`` with real pairs and masks, and how many pairs each has.
 SETS = {'LEVIR-CD': 'levir_cd_samples', 'LEVIR-MCI': 'levir_mci_figure_crops',
         'EGY-BCD': 'egy_bcd_samples', 'DSIFN': 'dsifn_samples',
@@ -50,10 +48,14 @@ def benchmark_pretrained(configs: Sequence[str], *,
     samples = samples or os.environ.get('RSCC_SAMPLES')
     real = {} if samples is None else {title: list(pairs_below(Path(samples, folder)))
                                        for title, folder in SETS.items()}
-    runs = {config: [_trained(config, seed, Path(work_dir)) for seed in range(seeds)]
+    runs = {config: [Path(work_dir, f'{Path(config).stem}_seed{seed}') for seed in range(seeds)]
             for config in configs}
+    for config, folders in runs.items():
+        for seed, folder in enumerate(folders):
+            train_timed(config, folder, '--cfg-options', f'randomness.seed={seed}')
     rows: list[list[Text]] = [
-        [Path(config).stem, *_cells([_scores(config, folder, real) for folder in folders])]
+        [Path(config).stem,
+         *cells([_scores(config, folder, real) for folder in folders], each=True)]
         for config, folders in runs.items()]
     if real:
         rows.append([('baseline: everything changed', '平凡基线：全部判为变化'), '',
@@ -63,7 +65,7 @@ def benchmark_pretrained(configs: Sequence[str], *,
     heads += [f'{title} ({count})' for title, count in counts.items()]
     if real:
         heads.append((f'all {sum(counts.values())} real pairs', f'全部 {sum(counts.values())} 对'))
-    seconds = [read_json(folder / 'trained.json')['processor_seconds'] for folders in runs.values()
+    seconds = [read_json(folder / TRAINED)['processor_seconds'] for folders in runs.values()
                for folder in folders]
     return Section('pretrained', ('What starting weights are worth', '预训练权重的作用'), heads,
                    rows, describe_machine(), notes=_notes(seeds, seconds, bool(real)))
@@ -89,35 +91,12 @@ def _notes(seeds: int, seconds: Sequence[float], real: bool) -> list[Text]:
     return notes
 
 
-def _cells(scores: Sequence[Sequence[float]]) -> list[str]:
-    """Return a cell for each column of (seeds, columns)."""
-    if len(scores) == 1:
-        return [f'{value:.3f}' for value in scores[0]]
-    return [f'{np.mean(column):.3f} ± {np.std(column, ddof=1):.3f} '
-            f'({" ".join(f"{value:.3f}" for value in column)})'
-            for column in np.asarray(scores, float).T]
-
-
-def _trained(config: str, seed: int, work_dir: Path) -> Path:
-    """Train unless that is done; return the folder, which then holds ``trained.json``."""
-    folder = work_dir / f'{Path(config).stem}_seed{seed}'
-    if not (folder / 'trained.json').is_file():
-        before = os.times()
-        _run('tools/train.py', config, '--work-dir', folder, '--cfg-options',
-             f'randomness.seed={seed}')
-        after = os.times()  # of the processor: others at work on the machine do not count
-        seconds = (after.children_user + after.children_system
-                   - before.children_user - before.children_system)
-        write_json(folder / 'trained.json', dict(processor_seconds=seconds))
-    return folder
-
-
 def _scores(config: str, folder: Path, real: dict[str, list]) -> list[float]:
     """Return F1 on the test split, on each set of real pairs, and on all of these together."""
-    checkpoint = Path((folder / 'last_checkpoint').read_text().strip())
+    checkpoint = train_timed(config, folder)
     tested = folder / 'test' / 'metrics.json'
     if not tested.is_file():
-        _run('tools/test.py', config, checkpoint, '--work-dir', tested.parent)
+        run_tool('tools/test.py', config, checkpoint, '--work-dir', tested.parent)
     counts = real_counts(ChangeInferencer(str(checkpoint), device='cpu'), real)
     every = [*counts.values(), sum(counts.values())] if counts else []
     return [read_json(tested)['change/F1_changed'], *(changed_f1(matrix) or 0. for matrix in every)]
@@ -160,10 +139,3 @@ def pairs_below(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
             if not image.is_file():
                 raise FileNotFoundError(f"'{label}' has no image '{image}'")
         yield *pair, label
-
-
-def _run(script: str, *arguments: object) -> None:
-    """Run a tool; what it prints goes where our own output goes."""
-    done = subprocess.run([sys.executable, str(ROOT / script), *map(str, arguments)], check=False)
-    if done.returncode:
-        raise RuntimeError(f'{script} ended with {done.returncode}; its message stands above')

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tools.benchmark import pretrained
+from tools.benchmark import pretrained, trainings
 from tools.benchmark.pretrained import SETS, benchmark_pretrained, pairs_below
 
 CONFIGS = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
@@ -51,14 +51,15 @@ def tools(monkeypatch):
     def run(script, *arguments):
         words = list(map(str, arguments))
         folder = pretrained.Path(words[words.index('--work-dir') + 1])
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         calls.append((script, folder.name, words[-1]))
         if script == 'tools/train.py':
             (folder / 'last_checkpoint').write_text(str(folder / 'epoch_2.pth'))
         else:
             (folder / 'metrics.json').write_text(json.dumps({'change/F1_changed': 0.5}))
 
-    monkeypatch.setattr(pretrained, '_run', run)
+    monkeypatch.setattr(pretrained, 'run_tool', run)
+    monkeypatch.setattr(trainings, 'run_tool', run)
     monkeypatch.setattr(pretrained, 'ChangeInferencer', Upper)
     return calls
 

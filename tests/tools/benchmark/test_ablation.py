@@ -1,0 +1,88 @@
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tools.benchmark import ablation, trainings
+from tools.benchmark.ablation import VARIANTS, benchmark_ablation
+from tools.benchmark.real_scores import ALL_CAPTIONED
+
+CONFIG = 'configs/rscc_small.py'
+
+
+def changed(variant):
+    cfg = Config.fromfile(CONFIG)
+    VARIANTS[variant][1](cfg)
+    return cfg
+
+
+def kinds(cfg):
+    return [part.type for part in cfg.train_dataloader.dataset.datasets]
+
+
+def test_every_variant_takes_away_what_it_says():
+    whole = changed('whole')
+    assert changed('random').model.encoder.pretrained is None
+    assert whole.model.encoder.pretrained is not None
+    assert 'PseudoPairDataset' in kinds(whole)
+    assert 'PseudoPairDataset' not in kinds(changed('rendered'))
+    tiles = [tile.data_root.split('/')[-1]
+             for tile in changed('open').train_dataloader.dataset.datasets[0].tiles]
+    assert tiles and not [name for name in tiles if name.startswith('spacenet')]
+    roots = [part.get('data_root') for part in changed('plain').train_dataloader.dataset.datasets]
+    assert 'synth_varied' not in roots and 'synth' in roots
+    for part in changed('mild').train_dataloader.dataset.datasets:
+        steps = [step['type'] for step in part.pipeline]
+        assert 'SensorChange' not in steps and 'FramesColorJitter' in steps
+    assert 'guidance' not in changed('unguided').model and 'guidance' in whole.model
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """Stand in for trainings and evaluations; return the calls."""
+    calls = []
+
+    def run(script, *arguments):
+        words = list(map(str, arguments))
+        folder = ablation.Path(words[words.index('--work-dir') + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        calls.append((script, folder.name))
+        if script == 'tools/train.py':
+            steps = Config.fromfile(words[0]).train_cfg.max_iters
+            (folder / 'last_checkpoint').write_text(str(folder / f'iter_{steps}.pth'))
+        else:
+            point = dict(meta=dict(operating_point=dict(F1_best=0.5)), state_dict={})
+            torch.save(point, words[words.index('--out') + 1])
+
+    def evaluate(checkpoint, root, unchanged, *, name, out, **_):
+        calls.append(('evaluate', checkpoint.parent.name))
+        run = dict.fromkeys(('name', 'sha256', 'machine', 'false_area', 'flags', 'pairs'))
+        run |= dict(maps={'LEVIR-CD': dict(F1=0.25)},
+                    sentences=dict(en={ALL_CAPTIONED: dict(object=1.0, direction=0.75)}))
+        out.mkdir(parents=True)
+        (out / 'scores.json').write_text(json.dumps(run))
+
+    for module in (ablation, trainings):
+        monkeypatch.setattr(module, 'run_tool', run)
+    monkeypatch.setattr(ablation, 'evaluate', evaluate)
+    return calls
+
+
+def test_variants_are_trained_seed_by_seed_set_and_evaluated_once(tools, cells, tmp_path):
+    for _ in range(2):
+        section = benchmark_ablation(['whole', 'random'], steps=7, seeds=2, samples='samples',
+                                     work_dir=str(tmp_path))
+    trained = [folder for script, folder in tools if script == 'tools/train.py']
+    assert trained == ['whole_seed0', 'random_seed0', 'whole_seed1', 'random_seed1']
+    assert len([call for call in tools if call[0] == 'evaluate']) == 4
+    assert cells(section, 'LEVIR-CD') == ['0.250 ± 0.000'] * 2
+    assert cells(section, 'held-back cities') == ['0.500 ± 0.000'] * 2
+    assert Config.fromfile(tmp_path / 'random_seed1/random.py').randomness.seed == 1
+
+
+def test_without_real_pairs_nothing_is_trained(tools, tmp_path, monkeypatch):
+    monkeypatch.delenv('RSCC_SAMPLES', raising=False)
+    with pytest.raises(FileNotFoundError, match='RSCC_SAMPLES'):
+        benchmark_ablation(['whole'], seeds=1, work_dir=str(tmp_path))
+    assert not tools
