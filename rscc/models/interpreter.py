@@ -16,7 +16,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
-from rscc.models.caption_heads.base import languages_asked
+from rscc.models.caption_heads.base import write_captions
 from rscc.models.change_heads.base import ChangeHead, as_change_head
 from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
@@ -26,7 +26,7 @@ from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconci
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, slide
 from rscc.registry import MODELS, Part
-from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures, ScoredCaption
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
@@ -404,10 +404,10 @@ class ChangeInterpreter(Part, BaseModel):
         if self.flag_head is not None:
             self._write_flags(features, samples)
         if self.caption_head is not None:
-            rows = [row for row, sample in enumerate(samples)
-                    if describe is None or describe[row](sample)]
-            self._write_captions(select_rows(features, rows, len(samples)),
-                                 [samples[row] for row in rows], decoding)
+            told = {row: sample for row, sample in enumerate(samples)
+                    if describe is None or describe[row](sample)}
+            write_captions(self.caption_head, told,
+                           lambda rows: select_rows(features, rows, len(samples)), decoding)
         return samples
 
     def _view_logits(self, inputs: Tensor, prompts: Prompts | None, options: TestTime) -> Tensor:
@@ -444,22 +444,6 @@ class ChangeInterpreter(Part, BaseModel):
             if classes:
                 sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
 
-    def _write_captions(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
-                        decoding: Mapping) -> None:
-        # Samples of the same languages in one call for each language, mostly all in one.
-        asked = [languages_asked(self.caption_head, sample, decoding) for sample in data_samples]
-        options = {name: value for name, value in decoding.items() if name != 'language'}
-        for languages in dict.fromkeys(asked):
-            rows = [row for row, own in enumerate(asked) if own == languages]
-            chosen = select_rows(features, rows, len(data_samples))
-            # By language, lists of sentences of every row, best first.
-            found = {language: self.caption_head.generate(
-                chosen, **options, **({} if language is None else dict(language=language)))
-                for language in languages}
-            for place, row in enumerate(rows):
-                sentences = {language: every[place] for language, every in found.items()}
-                _write_sentences(sentences, data_samples[row])
-
     def _write_flags(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> None:
         # A probability from 0 to 1, and the answer that follows from it.
@@ -483,16 +467,6 @@ class ChangeInterpreter(Part, BaseModel):
         if self.flag_head is not None:
             raw['flag_logits'] = self.flag_head(features)
         return raw
-
-
-def _write_sentences(sentences: Mapping[str | None, list[ScoredCaption]],
-                     sample: ChangeDataSample) -> None:
-    """Put sentences into a sample: those of the first language, and where there are more, all."""
-    captions = next(iter(sentences.values()))
-    sample.pred_captions = captions
-    sample.pred_caption, sample.pred_caption_score = captions[0]
-    if len(sentences) > 1:
-        sample.pred_sentences = dict(sentences)
 
 
 def _check_kind(name: str, part: object, kind: type) -> None:

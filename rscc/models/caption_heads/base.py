@@ -9,7 +9,7 @@ A model with a word-level tokenizer is useless without its words. They are kept 
 """
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -262,6 +262,37 @@ def languages_asked(head: nn.Module, sample: ChangeDataSample, decoding: Mapping
     if several and head.decoding.language is None and sample.get('language') in head.languages:
         return (sample.get('language'), )
     return (None, )
+
+
+def write_captions(head: nn.Module, samples: Mapping[int, ChangeDataSample],
+                   features_of: Callable[[list[int]], ChangeFeatures], decoding: Mapping[str, Any]
+                   ) -> None:
+    """Put sentences into samples, each in the languages that it is asked for.
+
+    Args:
+        head: The caption head.
+        samples: Those to tell of, by their place in the batch; ``pred_captions`` become those of
+            the first language, and where there are several ``pred_sentences`` those of all.
+        features_of: Returns the features of the samples at some places.
+        decoding: Options over the head's; see :func:`languages_asked` for ``language``.
+    """
+    # Samples of the same languages in one call for each language, mostly all in one.
+    asked = {row: languages_asked(head, sample, decoding) for row, sample in samples.items()}
+    options = {name: value for name, value in decoding.items() if name != 'language'}
+    for languages in dict.fromkeys(asked.values()):
+        rows = [row for row, own in asked.items() if own == languages]
+        features = features_of(rows)
+        # By language, a list of sentences of every row, best first.
+        found = {language: head.generate(
+            features, **options, **({} if language is None else dict(language=language)))
+            for language in languages}
+        for place, row in enumerate(rows):
+            captions = found[languages[0]][place]
+            samples[row].pred_captions = captions
+            samples[row].pred_caption, samples[row].pred_caption_score = captions[0]
+            if len(languages) > 1:
+                samples[row].pred_sentences = {language: every[place]
+                                               for language, every in found.items()}
 
 
 def never_written(tokenizer: CaptionTokenizer) -> list[int]:
