@@ -12,7 +12,7 @@ from rscc.config.stored import config_from_text
 from rscc.deployment import publishing
 from rscc.deployment.model_card import BEGIN, END
 from rscc.deployment.publishing import Agreement, PublishOptions, publish
-from rscc.engine.checkpoint import read_checkpoint
+from rscc.engine.checkpoint import read_checkpoint, write_published
 from rscc.models.caption_heads.base import unpack_words
 
 NAMES = ['README.md', 'model.safetensors', 'stac_item.json']
@@ -187,3 +187,14 @@ def test_settings_found_after_the_training_are_published(trained, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'max_tokens'"):
         publish(None, trained, tmp_path / 'out', PublishOptions(
             'my-model', 'MIT', overrides={'model.caption_head.max_token': 2}))
+
+
+def test_a_config_inside_builds_registered_classes_only(trained, tmp_path):
+    publish(None, trained, tmp_path / 'out', OPTIONS)
+    stored = read_checkpoint(tmp_path / 'out/model.safetensors')
+    meta = {key: value for key, value in stored['meta'].items() if key != 'cfg'}
+    for text, message in (('model = dict(encoder=open("x"))', 'holds more than plain values'),
+                          ('model = dict(type="subprocess.check_call")', 'is not registered')):
+        write_published(tmp_path / 'evil.safetensors', stored['state_dict'], text, meta)
+        with pytest.raises(ValueError, match=message):
+            ChangeInferencer(tmp_path / 'evil.safetensors', device='cpu')
