@@ -35,9 +35,8 @@ RESUME_KEYS = ('meta', 'state_dict', 'message_hub', 'optimizer')
 ENDINGS = ('.pth', '.pt', '.safetensors')
 #: Version of the form of published models; files of a later one are refused.
 FORMAT = 1
-#: Of the metadata of a published model, what is shown or read without another look.
-_META = {'dataset_meta?': {}, 'published?': {'name': str, 'licence': str, 'architecture': str,
-                                             'parameters': int}}
+#: What a published model says of itself.
+PUBLISHED = {'name': str, 'licence': str, 'architecture': str, 'parameters': int}
 _SHOWN = 10
 _CHUNK = 2**20
 _FOLDER = 0x10  # of the attributes of DOS files
@@ -114,7 +113,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
                                f'{FORMAT}: install a newer one')
     check_form(told, {'rscc_format': {str(FORMAT)}, 'config': str, 'meta': str}, 'its metadata')
     meta = json.loads(told['meta'])
-    check_form(meta, _META, 'its metadata')
+    check_form(meta, {'dataset_meta?': {}, 'published?': PUBLISHED}, 'its metadata')
     return dict(meta=meta | dict(cfg=told['config']), state_dict=load_file(path))
 
 

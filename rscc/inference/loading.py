@@ -27,7 +27,7 @@ from rscc.config.files import (
 )
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
-from rscc.engine.checkpoint import load_weights, read_checkpoint
+from rscc.engine.checkpoint import PUBLISHED, load_weights, read_checkpoint
 from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
@@ -37,6 +37,7 @@ from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.text.normalisation import LANGUAGES
 from rscc.utils import did_you_mean
+from rscc.utils.forms import check_form
 
 #: Value of the decoding option ``language`` that asks for a sentence in each.
 BOTH = 'both'
@@ -85,14 +86,18 @@ class LoadedModel:
 
     @property
     def title(self) -> str:
-        """Name of a published model, of another one that of its file."""
-        return self.published.get('name') or Path(self.source).name
+        """Name of a model that comes with rscc; of another one that of its file, or folder too."""
+        path = Path(self.source)
+        return f'{path.parent.name}/{path.name}' if path.name == WEIGHTS else path.name
 
     def __str__(self) -> str:
         """Say in one line which model this is: name, architecture or config, size, licence."""
+        told = self.published
         # SPDX's names of Creative Commons as their deeds write them: CC BY-SA 4.0.
-        licence = re.sub(r'^CC-([A-Z-]+)-([\d.]+)$', r'CC \1 \2', self.published.get('licence', ''))
-        words = [self.published.get('architecture') or self.name,
+        licence = re.sub(r'^CC-([A-Z-]+)-([\d.]+)$', r'CC \1 \2', told.get('licence', ''))
+        # Anybody may write a name into a file: only one that was found by its name bears it alone.
+        words = ['' if told.get('name') == self.title else told.get('name'),
+                 told.get('architecture') or self.name,
                  f'{self.parameters / 1e6:.1f} M parameters', licence]
         return f'{self.title} ({", ".join(filter(None, words))})'
 
@@ -203,7 +208,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         fuse_batch_norms(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored), dict(overrides or {}),
-                       (stored.get('meta') or {}).get('published') or {}, parameters)
+                       _published(stored), parameters)
 
 
 @torch.no_grad()
@@ -322,6 +327,18 @@ def _name(cfg: Config, checkpoint: Mapping) -> str:
     """Return the config's name: of its file, else what the runner called the training."""
     trained = str((checkpoint.get('meta') or {}).get('experiment_name') or '')
     return Path(cfg.filename or re.sub(r'_\d{8}_\d{6}$', '', trained)).stem
+
+
+def _published(checkpoint: Mapping) -> dict[str, Any]:
+    """Return what a published model says of itself; nothing of another one.
+
+    Raises:
+        ValueError: If that is damaged.
+    """
+    told = (checkpoint.get('meta') or {}).get('published') or {}
+    if told:
+        check_form(told, PUBLISHED, 'what the checkpoint says of itself')
+    return told
 
 
 def _dataset_meta(cfg: Config, checkpoint: Mapping) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A published model by its name on every route that takes a checkpoint, through the real tools."""
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -58,13 +59,17 @@ def pair(tmp_path):
 LINE = 'model        rscc-small (ResNet-18, 0.1 M parameters, CC BY-SA 4.0)'
 
 
-def test_without_a_checkpoint_the_shipped_model_answers_and_says_so(run, pair, tmp_path):
+def test_without_a_checkpoint_the_shipped_model_answers_and_says_so(run, pair, weights, tmp_path):
     out = run('infer.py', *pair, '--device', 'cpu', '--out', tmp_path / 'out')
     assert out.splitlines()[0] == LINE and '\nsentence ' in out
     told = json.loads((tmp_path / 'out/before_after.json').read_text())
     assert told['checkpoint'] == 'rscc-small'
     named = run('infer.py', 'rscc-small', *pair, '--device', 'cpu')
     assert named == out[:out.index('written')]
+    # A file of that name that lies elsewhere is told apart.
+    shutil.copytree(weights / 'rscc_small', tmp_path / 'other')
+    assert run('infer.py', tmp_path / 'other', *pair).startswith(
+        'model        other/model.safetensors (rscc-small, ResNet-18, ')
 
 
 def test_scenes_without_a_checkpoint_are_answered_by_it_too(run, pair, tmp_path):
@@ -87,18 +92,13 @@ def test_wrong_names_suggest_it_and_absent_weights_say_what_to_do(run, pair, wei
     assert "Did you mean 'rscc-small'?" in run('infer.py', 'rscc-smal', *pair, expect=1)
     assert "no checkpoint at 'rscc-smal'. Did you mean 'rscc-small'?" in run(
         'test.py', 'configs/blip_synth.py', 'rscc-smal', expect=1)
-    assert ("The published weights of this config are named 'rscc-small'." in
-            files_of_config_without_weights(run, pair))
+    folder = pair[1].parent / 'work_dirs/rscc_small'
+    folder.mkdir(parents=True)
+    assert "The published weights of this config are named 'rscc-small'." in run(
+        'infer.py', folder, *pair, expect=1)
     monkeypatch.setattr(files, 'packaged_weights', lambda: weights / 'none')
     assert "error: the weights of 'rscc-small' are not in this installation of rscc" in run(
         'infer.py', *pair, expect=1)
-
-
-def files_of_config_without_weights(run, pair):
-    """Return what is said of the model's config where nothing was trained in this folder."""
-    folder = pair[1].parent / 'work_dirs/rscc_small'
-    folder.mkdir(parents=True)
-    return run('infer.py', folder, *pair, expect=1)
 
 
 def test_a_changed_file_is_told_and_still_answers(run, pair, weights, monkeypatch):
