@@ -10,7 +10,8 @@ from mmengine.config import Config
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.model_pass import Chooser, ModelPass, file_hash
 from rscc.inference.windows import class_probabilities
-from rscc.models.interpreter import ChangeInterpreter, classes_of
+from rscc.models.batch_rows import classes_of
+from rscc.models.interpreter import ChangeInterpreter
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
     Describe,

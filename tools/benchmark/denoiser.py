@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rscc.models.interpreter import select_rows
+from rscc.models.batch_rows import select_rows
 from rscc.structures import ChangeFeatures
 from tools.benchmark.benchmarked_model import BenchmarkedModel, load_model
 from tools.benchmark.counting import gflop_of
