@@ -87,6 +87,7 @@ def test_tables_are_printed_compared_and_written_into_both_pages(check, tmp_path
     english, chinese = ((tmp_path / language / 'benchmarks.md').read_text()
                         for language in ('en', 'zh_cn'))
     assert '| LEVIR-CD (2) | building |' in english and '| LEVIR-CD (2) | 建筑物 |' in chinese
+    assert '| 误报面积 NAIP |' in chinese and '| false area NAIP |' in english
     assert english.count('<!-- benchmark:real') == chinese.count('<!-- benchmark:real') == 5
     assert str(tmp_path) not in english and '![' not in english
 

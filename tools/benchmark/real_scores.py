@@ -93,7 +93,8 @@ def _share(maps: Sequence[np.ndarray]) -> float:
 def false_area_rows(judged: Sequence[JudgedPair]) -> dict[str, dict[str, Any]]:
     """Return title -> share of pixels called changed in the unchanged pairs of every set."""
     unchanged = [one for one in judged if one.changed is False and one.called is not None]
-    return {title: {'pairs': len(own), 'share': _share([one.called for one in own]),
+    return {title: {'pairs': len(own), 'counted': list(own[0].counted),
+                    'share': _share([one.called for one in own]),
                     'any': _share([one.called_any for one in own])}
             for title, own in by_set(unchanged).items()}
 

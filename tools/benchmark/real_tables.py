@@ -12,12 +12,13 @@ from tools.benchmark.real_scores import (
     headline,
 )
 from tools.benchmark.real_sets import POOLS, SETS, UNCHANGED_SETS, RealSet
-from tools.benchmark.tables import Section, Text, say
+from tools.benchmark.tables import LANGUAGES, Section, Text, say
 
 #: Which sets a group is made of: heads of columns and titles of rows that are no proper names.
 _WORDS: dict[str, Text] = {
     ALL_MASKS: ('all sets with masks', '全部有掩膜的集合'),
     ALL_CAPTIONED: ('LEVIR-CC, its figures, LEVIR-MCI', 'LEVIR-CC、其论文插图、LEVIR-MCI'),
+    'LEVIR-CC figures': ('LEVIR-CC figures', 'LEVIR-CC 论文插图'),
     UNCHANGED: ('unchanged pairs', '未变化影像对'),
     'building': ('building', '建筑物'), 'road': ('road', '道路'),
     'head': ('flag head', '变化分类头'), 'sentence': ('sentence', '描述句'), 'map': (
@@ -26,7 +27,14 @@ _WORDS: dict[str, Text] = {
     'whole_direction': ('whole direction', '方向完整'), 'change': ('change told', '报告了变化'),
     'no_change': ('"no change" told', '报告了“无变化”'),
 }
-_SCORES = ('F1', 'IoU', 'precision', 'recall', 'AP')
+_SCORES: dict[str, Text] = {'F1': 'F1', 'IoU': 'IoU', 'precision': ('precision', '精确率'),
+                            'recall': ('recall', '召回率'), 'AP': 'AP'}
+#: Words in the names of figures.
+_FIGURES = {
+    'false area': '误报面积', 'balanced accuracy': '平衡准确率', 'false alarms': '误报率',
+    'direction (': '方向正确 (', 'object (': '地物命中 (', '(head)': '(变化分类头)',
+    '(sentence)': '(描述句)', '(map)': '(变化图)', 'time, mask': '用时，仅变化图',
+    'time, with sentence': '用时，含描述句', ALL_MASKS: '全部有掩膜的集合'}
 
 
 def sections_of(run: Mapping[str, Any]) -> list[Section]:
@@ -48,14 +56,12 @@ def sections_of(run: Mapping[str, Any]) -> list[Section]:
 def _maps(run: Mapping[str, Any]) -> tuple:
     columns: list[Text] = [
         ('set (pairs)', '集合（影像对数）'), ('classes that count', '计入的类别'),
-        ('changed', '变化占比'), *_SCORES, ('F1, any class', 'F1（任意类别）'),
+        ('changed', '变化占比'), *_SCORES.values(), ('F1, any class', 'F1（任意类别）'),
         ('AP, any class', 'AP（任意类别）'), ('F1, everything changed', 'F1（全部判为变化）')]
     rows = []
     for title, row in run['maps'].items():
         share, every = row['changed'], row.get('any', row)
-        rows.append([_both(lambda language, title=title, row=row:
-                           f'{_title(title, language)} ({row["pairs"]})'),
-                     _both(lambda language, row=row: _counted(row['counted'], language)),
+        rows.append([_set(title, row), _counted(row['counted']),
                      _percent(share), *(_figure(row, name) for name in _SCORES),
                      _figure(every, 'F1'), _figure(every, 'AP'), f'{2 * share / (1 + share):.3f}'])
     return 'real', ('Change maps of real pairs', '真实影像对的变化图'), columns, rows, [
@@ -64,9 +70,11 @@ def _maps(run: Mapping[str, Any]) -> tuple:
 
 def _area(run: Mapping[str, Any]) -> tuple:
     columns: list[Text] = [('set (pairs)', '集合（影像对数）'),
+                           ('classes that count', '计入的类别'),
                            ('called changed', '判为变化的像素'),
                            ('any class', '任意类别')]
-    rows = [[f'{title} ({row["pairs"]})', _percent(row['share']), _percent(row['any'])]
+    rows = [[_set(title, row), _counted(row['counted']),
+             _percent(row['share']), _percent(row['any'])]
             for title, row in run['false_area'].items()]
     notes: list[Text] = [(
         'Share of the pixels of pairs without a change (an empty mask, sentences that say so, or '
@@ -145,8 +153,8 @@ def _model_notes(run: Mapping[str, Any]) -> list[Text]:
 def _reasons(sets: Sequence[RealSet], rows: Mapping[str, Any]) -> list[Text]:
     """Return why classes count in the sets of a table."""
     told = [one for one in sets if one.title in rows]
-    return [('; '.join(f'{one.title}: {say(one.reason, "en")}' for one in told) + '.',
-             '；'.join(f'{one.title}：{say(one.reason, "zh_cn")}' for one in told) + '。')
+    return [(' '.join(f'{one.title}: {say(one.reason, "en")}.' for one in told),
+             ''.join(f'{one.title}：{say(one.reason, "zh_cn")}。' for one in told))
             ] if told else []
 
 
@@ -178,12 +186,20 @@ def comparison(runs: Sequence[Mapping[str, Any]]) -> Section:
             if name not in names:
                 names.insert(place, name)
             place = names.index(name) + 1
-    rows = [[name, *(column.get(name, '') for column in columns)] for name in names]
+    rows: list[list[Text]] = [
+        [(name, _in_chinese(name)), *(column.get(name, '') for column in columns)]
+        for name in names]
     rows.append(['SHA-256', *(run['sha256'][:12] for run in runs)])
     title = 'Models side by side on real pairs', '各模型在真实影像对上的对比'
     heads: list[Text] = [('figure', '指标'), *(run['name'] for run in runs)]
     return Section('real_compare', title, heads, rows, Machine(**runs[0]['machine']),
                    date=runs[0]['date'], command=runs[0]['command'])
+
+
+def _in_chinese(name: str) -> str:
+    for english, chinese in _FIGURES.items():
+        name = name.replace(english, chinese)
+    return name
 
 
 def _figures(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -211,23 +227,20 @@ def log_line(run: Mapping[str, Any]) -> str:
             f'{run["root"]}, {len(run["pairs"])} pairs | {figures}\n')
 
 
-def _both(text: Any) -> tuple[str, str]:
-    """Call for English and for Chinese."""
-    return text('en'), text('zh_cn')
+def _set(title: str, row: Mapping[str, Any]) -> Text:
+    """Return the title of a set or of a part of one, with its number of pairs, by language."""
+    parts = title.split(': ')
+    english, chinese = (': '.join(say(_WORDS.get(part, part), language) for part in parts)
+                        for language in LANGUAGES)
+    return f'{english} ({row["pairs"]})', f'{chinese} ({row["pairs"]})'
 
 
-def _title(title: str, language: str) -> str:
-    name, colon, part = title.partition(': ')
-    words = [say(_WORDS.get(word, word), language) for word in (name, part) if word]
-    return ': '.join(words) if colon else words[0]
-
-
-def _counted(classes: Sequence[str] | None, language: str) -> str:
-    if classes is None:
-        return ('as above', '同上')[language != 'en']
+def _counted(classes: Sequence[str] | None) -> Text:
     if not classes:
-        return ('any', '任意')[language != 'en']
-    return ', '.join(say(_WORDS.get(name, name), language) for name in classes)
+        return ('as above', '同上') if classes is None else ('any', '任意')
+    english, chinese = (', '.join(say(_WORDS.get(name, name), language) for name in classes)
+                        for language in LANGUAGES)
+    return english, chinese
 
 
 def _figure(row: Mapping[str, Any], name: str) -> str:

@@ -7,7 +7,7 @@ from real_pairs import CLASSES, result
 
 from rscc.models.caption_heads.base import CaptionHead
 from tools.benchmark.real_answers import answer_pairs, known_classes, languages_of, time_pair
-from tools.benchmark.real_sets import SETS, pairs_of
+from tools.benchmark.real_sets import SETS, UNCHANGED_SETS, pairs_of
 
 
 class Model:
@@ -63,6 +63,9 @@ def test_a_model_of_two_languages_is_asked_in_both(real_roots):
                                                 for one in pairs_of(root, captioned)])
     assert judged[0].sentences == {'en': 'no change', 'zh': '没有变化'}
     assert judged[1].hits['zh']['no_change'] and not judged[0].hits['en']['change']
+    pair = pairs_of(root, captioned)[0]
+    judged, _ = answer_pairs(model, str(root), [(UNCHANGED_SETS[0], pair)])
+    assert list(judged[0].sentences) == ['en']  # enough where nothing changed
     model.speaks('zh')
     model.meta = dict(language='zh')
     assert languages_of(model) == {'zh': {}}
