@@ -171,6 +171,21 @@ def test_functions_of_the_diffusion_are_chosen_among_the_registered_ones(key, va
         stored.stored_config(dict(meta=dict(cfg=exploits.text_of(cfg))), 'x.pth')
 
 
+def test_files_of_words_of_each_language_are_said_and_addresses_refused(monkeypatch):
+    said = []
+    monkeypatch.setattr(stored, 'print_log', lambda line, _: said.append(line))
+    files = dict(en='words/en.json', zh='words/zh.json')
+    tokenizer = dict(type='BilingualWordTokenizer', vocab_files=files)
+    cfg = stored.StoredConfig(dict(model=dict(caption_head=dict(tokenizer=tokenizer))))
+    stored.settle_sources(cfg)
+    assert said == [f"the checkpoint's config reads '{file}' "
+                    f'(model.caption_head.tokenizer.vocab_files.{language})'
+                    for language, file in files.items()]
+    cfg.model.caption_head.tokenizer.vocab_files.zh = 'http://words.example/zh.json'
+    with pytest.raises(ValueError, match=r"names the address 'http.*\.vocab_files\.zh\), which is"):
+        stored.settle_sources(cfg)
+
+
 @pytest.mark.parametrize('seed', range(20))
 def test_damaged_texts_end_in_the_documented_error(seed, config):
     small = {key: config[key] for key in ('model', 'test_dataloader', 'default_hooks')}

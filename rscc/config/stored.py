@@ -24,8 +24,8 @@ from rscc.utils.files import check_text
 
 _NAMES = {'inf': float('inf'), 'nan': float('nan')}
 #: Keys of our own classes that name files, folders or hub models.
-_SOURCES = ('pretrained', 'vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors',
-            'class_names')
+_SOURCES = ('pretrained', 'vocab_file', 'vocab_files', 'merges_file', 'tokenizer_file',
+            'word_vectors', 'class_names')
 #: Hub models that the project's own configs name; no other is fetched for a checkpoint.
 PUBLISHED = ('Salesforce/blip-image-captioning-base', 'Salesforce/blip-image-captioning-large',
              'gpt2', 'openai-community/gpt2', 'uer/gpt2-chinese-cluecorpussmall')
@@ -325,7 +325,7 @@ def _sources(value: Any, where: str) -> Iterator[tuple[dict, str, str]]:
     for key, item in [*value.items()] if isinstance(value, dict) else ():
         if key in _SOURCES and isinstance(item, str):
             yield value, key, f'{where}.{key}'
-        elif key == 'vocab_files' and isinstance(item, dict):  # a file a language
+        elif key in _SOURCES and isinstance(item, dict):  # one file a language  # a file a language
             yield from ((item, language, f'{where}.{key}.{language}') for language in item)
         else:
             yield from _sources(item, f'{where}.{key}')
