@@ -6,6 +6,7 @@ from typing import Any
 
 from rscc.config.files import find_checkpoint, published_names
 from rscc.config.schema import Schema
+from rscc.rasters.labels import read_classes
 from rscc.utils.names import did_you_mean
 from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
 from rscc.utils.signatures import keywords_of
@@ -46,24 +47,31 @@ def _dataset(dataset: Mapping, where: str) -> Iterator[tuple[str, str]]:
         for index, item in enumerate(inner if many else [inner]):
             if isinstance(item, Mapping):
                 yield from _dataset(item, f'{where}.{key}' + (f'.{index}' if many else ''))
-    target = Schema('DATASETS').find(dataset.get('type'))
-    values = {**(keywords_of(target).defaults if target else {}), **dataset}
-    root, annotations = values.get('data_root'), values.get('ann_file')
-    if not isinstance(root, str) or not root:
+    folder, marker = _folder_of(dataset)
+    if folder is None:
         return
-    marker = annotations if isinstance(annotations, str) and annotations else None
-    if annotations is None and hasattr(target, 'published'):
-        marker = _published(target, values)
-    folder = resolve_data_root(root, marker)
     if not folder.is_dir():
         home = data_home()
         beside = [p.name for p in home.iterdir() if p.is_dir()] if home.is_dir() else []
         yield (f'{where}.data_root', f"no folder '{folder}'. {_HELP}."
-               f'{did_you_mean(Path(root).name, beside)}')
+               f'{did_you_mean(folder.name, beside)}')
     elif marker and not (folder / marker).exists():
         beside = [p.name for p in folder.iterdir()]
         yield (f'{where}.ann_file', f"no file '{folder / marker}'. {_HELP}."
                f'{did_you_mean(Path(marker).name, beside)}')
+
+
+def _folder_of(dataset: Mapping) -> tuple[Path | None, str | None]:
+    """Return the folder that a dataset will read, None without one, and its annotation file."""
+    target = Schema('DATASETS').find(dataset.get('type'))
+    values = {**(keywords_of(target).defaults if target else {}), **dataset}
+    root, annotations = values.get('data_root'), values.get('ann_file')
+    if not isinstance(root, str) or not root:
+        return None, None
+    marker = annotations if isinstance(annotations, str) and annotations else None
+    if annotations is None and hasattr(target, 'published'):
+        marker = _published(target, values)
+    return resolve_data_root(root, marker), marker
 
 
 def _published(target: Any, values: Mapping) -> str | None:
@@ -228,9 +236,13 @@ def _classes_of(dataset: Mapping) -> tuple[int, str]:
     own = loader.get('label_map')
     if own is None and loader.get('palette') is not None:
         return len(loader['palette']), ''
-    label_map = own or dataset.get('label_map') or getattr(kind, 'LABEL_MAP', None)
+    folder, _ = _folder_of(dataset)
+    told = {} if folder is None else read_classes(folder)
+    label_map = own or dataset.get('label_map') or told.get('label_map') or getattr(
+        kind, 'LABEL_MAP', None)
     if dataset.get('label_threshold') is not None or not isinstance(label_map, Mapping):
         return 2, ''
-    names = dataset.get('classes') or getattr(kind, 'METAINFO', {}).get('classes')
+    names = dataset.get('classes') or told.get('classes') or getattr(
+        kind, 'METAINFO', {}).get('classes')
     labels = 1 + max((index for index in label_map.values() if index != _IGNORE), default=0)
     return labels, f' ({", ".join(names)})' if names and len(names) == labels else ''

@@ -15,6 +15,7 @@ from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.rasters.image_files import header_size
+from rscc.rasters.labels import read_classes
 from rscc.registry import TRANSFORMS
 from rscc.text.normalisation import (
     NO_CHANGE_CAPTIONS,
@@ -42,6 +43,9 @@ class ChangeDataset(BaseDataset):
     ``metainfo['bands']`` and ``metainfo['scale']`` are those of ``LoadFrames``, where it has some.
     ``metainfo['frequent_caption']`` of single images is the sentence most often written in the
     training split, which captions of all splits are measured against; None where it is not known.
+
+    A file ``rscc_classes.json`` in the dataset's folder, as ``scene_pairs.py`` writes it, gives
+    classes, palette and label_map where no argument does, and the ground resolution.
 
     Every item carries ``rng``, a generator seeded from (seed, epoch, index). Transforms draw from
     nothing else, so augmentation depends neither on workers, nor on their order, nor on the number
@@ -112,7 +116,10 @@ class ChangeDataset(BaseDataset):
         self.text_from, self.clean_captions = text_from, clean_captions
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
-        self.label_map = label_map if label_map is not None else self.LABEL_MAP
+        root = resolve_data_root(data_root, self.marker(ann_file))
+        told = read_classes(root)
+        own_map = told.pop('label_map', self.LABEL_MAP)
+        self.label_map = label_map if label_map is not None else own_map
         self.cache_options, self.check_images = cache, check_images
         self.check_masks, self.faults, self.id_prefix = check_masks, faults, ''
         self._cache: FrameCache | None = None
@@ -122,15 +129,16 @@ class ChangeDataset(BaseDataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         known = NO_CHANGE_CAPTIONS.get(language, [])
         metainfo = {'dataset_type': type(self).__name__, 'language': language, 'split': split,
-                    'no_change_captions': list(known), **(metainfo or {})}
+                    'no_change_captions': list(known), **told, **(metainfo or {})}
+        # Blocks of configs name that of a published dataset; this folder's own is the true one.
+        metainfo |= {key: told[key] for key in ('ground_resolution',) if key in told}
         # Built here, so that our transforms are found without a default scope (in a notebook).
         steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
         for load in (step for step in steps if isinstance(step, LoadFrames)):
             shown = dict(bands=load.bands, scale=load.scale)  # for the pictures of a report
             metainfo |= {name: value for name, value in shown.items() if value is not None}
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_prefix={}, pipeline=steps,
-                         data_root=str(resolve_data_root(data_root, self.marker(ann_file))),
-                         test_mode=test_mode, **kwargs)
+                         data_root=str(root), test_mode=test_mode, **kwargs)
 
     @staticmethod
     def marker(ann_file: str) -> str | None:

@@ -5,13 +5,21 @@ is given. Labels are uint8 (H, W), upright, 255 = ignored by losses and metrics.
 """
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from rscc.rasters.image_files import nodata_mask, opened, upright_pixels
+from rscc.utils import read_json, write_json
+from rscc.utils.forms import check_form
 
 IGNORE = 255
+#: File in a dataset's folder that says what the values of its labels mean.
+CLASSES_FILE = 'rscc_classes.json'
+_BYTE = range(256)
+_CLASSES = {'classes': [str], 'palette': [[_BYTE, _BYTE, _BYTE]], 'label_map': {str: _BYTE},
+            'ground_resolution?': (float, None)}
 #: Largest difference between the channels of a grey label: JPEG and WebP tint what is grey.
 _TINT = {'JPEG': 24, 'WEBP': 24}
 #: Pillow's kinds of pictures with an alpha, and those whose channels are no colours of a screen.
@@ -53,6 +61,49 @@ def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
     if empty is not None:
         mask[empty] = IGNORE
     return mask
+
+
+def write_classes(folder: str | Path, classes: Sequence[str], palette: Sequence[Sequence[int]],
+                  ground_resolution: float | None) -> Path:
+    """Write what the labels of a dataset mean: class numbers, and 255 for what is ignored.
+
+    Args:
+        folder: Of the dataset.
+        classes: Names by number, the first being "unchanged".
+        palette: RGB of each.
+        ground_resolution: Metres of a pixel; None where unknown.
+    """
+    path = Path(folder) / CLASSES_FILE
+    values = {str(value): value for value in (*range(len(classes)), IGNORE)}
+    write_json(path, {'classes': list(classes), 'palette': [list(colour) for colour in palette],
+                      'label_map': values, 'ground_resolution': ground_resolution})
+    return path
+
+
+def read_classes(folder: str | Path) -> dict[str, Any]:
+    """Read what :func:`write_classes` wrote; an empty dict where a folder has no such file.
+
+    Returns:
+        ``classes``, ``palette``, ``label_map`` (file value -> class index) and, where it is known,
+        ``ground_resolution``.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = Path(folder) / CLASSES_FILE
+    if not path.is_file():
+        return {}
+    data, where = read_json(path), f"classes of a dataset '{path}'"
+    check_form(data, _CLASSES, where, 'Make the dataset again, or remove the file')
+    if len(data['palette']) != len(data['classes']) or not all(
+            value.isascii() and value.isdigit() for value in data['label_map']):
+        raise ValueError(f'{where}: {len(data["classes"])} classes, {len(data["palette"])} colours '
+                         f'and the label values {list(data["label_map"])[:9]} do not fit each '
+                         'other. Make the dataset again, or remove the file')
+    found = {'classes': tuple(data['classes']), 'palette': data['palette'],
+             'label_map': {int(value): index for value, index in data['label_map'].items()}}
+    resolution = data.get('ground_resolution')
+    return found if resolution is None else found | {'ground_resolution': resolution}
 
 
 def read_stored(path: str | Path) -> np.ndarray:

@@ -42,6 +42,17 @@ def test_classes_are_those_that_the_masks_will_hold(dataset, classes):
         assert f'hold {classes} classes' in problems({'num_classes': classes - 1}, dataset)[0][1]
 
 
+def test_the_classes_of_a_folder_count_more_than_those_of_the_dataset_class(tmp_path):
+    from rscc.rasters.labels import write_classes
+    write_classes(tmp_path, ['unchanged', 'dam', 'quarry', 'field'], [[0, 0, 0]] * 4, None)
+    (tmp_path / 'train.txt').touch()
+    for kind in ('PathListCDDataset', 'LEVIRMCIDataset'):
+        dataset = dict(type=kind, data_root=str(tmp_path), pipeline=LABELLED)
+        assert '(unchanged, dam, quarry, field)' in problems({'num_classes': 2}, dataset)[0][1]
+        assert not problems({'num_classes': 4}, dataset)
+        assert not problems({'num_classes': 2}, {**dataset, 'label_map': {0: 0, 1: 1}})
+
+
 def test_datasets_whose_masks_are_not_loaded_do_not_count():
     assert not problems({'num_classes': 2}, {**SYNTH, 'pipeline': LABELLED[::2]})
     assert not list(class_problems(dict(model=dict(caption_head={}), train_dataloader=dict(

@@ -78,6 +78,24 @@ def test_an_item_is_a_pair_with_a_mask_and_no_captions(root):
     assert dataset.metainfo['palette'] == [[0, 0, 0], [255, 255, 255]]
 
 
+def test_a_folder_says_what_its_labels_mean_unless_the_config_does(root):
+    from rscc.rasters.labels import write_classes
+    write_classes(root, ['unchanged', 'dam', 'quarry'], [[0, 0, 0], [9, 9, 9], [8, 8, 8]], 0.3)
+    mask = mask_of(True, 2)
+    mask[8:] = 255  # without the file: changed
+    write(root / 'train/label/0.png', mask)
+    data = PathListCDDataset(str(root), pipeline=PIPELINE[:2], check_masks=False)
+    assert data.metainfo['classes'] == ('unchanged', 'dam', 'quarry')
+    assert data.metainfo['ground_resolution'] == 0.3
+    assert np.array_equal(data[0]['gt_sem_seg'], mask)
+    data = PathListCDDataset(
+        str(root), pipeline=PIPELINE[:2], check_masks=False, classes=('unchanged', 'changed'),
+        label_map={0: 0, 1: 1, 2: 1, 255: 255}, metainfo=dict(ground_resolution=0.5))
+    assert data.metainfo['classes'] == ('unchanged', 'changed')
+    assert set(np.unique(data[0]['gt_sem_seg'])) == {0, 1, 255}
+    assert data.metainfo['ground_resolution'] == 0.3  # that of the pixels, whatever a block says
+
+
 def test_relative_paths_start_from_the_root_else_from_the_working_directory(root, monkeypatch):
     relist(root, lambda lines: [line.replace('train/', 'SYSU/train/') for line in lines])
     monkeypatch.chdir(root.parent)

@@ -187,3 +187,21 @@ def test_a_nodata_value_that_may_be_change_is_refused(tmp_path):
         read_mask(path)
     assert read_mask(path, {0: 0, 255: 1}).tolist() == [[0, 1, 0]]
     assert read_mask(path, {0: 0, 255: 255}).tolist() == [[0, 255, 0]]
+
+
+def test_the_classes_of_a_folder_are_written_and_read(tmp_path):
+    from rscc.rasters.labels import CLASSES_FILE, read_classes, write_classes
+    assert read_classes(tmp_path) == {}
+    write_classes(tmp_path, ['unchanged', 'road'], [[0, 0, 0], (245, 200, 60)], 0.3)
+    assert read_classes(tmp_path) == dict(
+        classes=('unchanged', 'road'), palette=[[0, 0, 0], [245, 200, 60]],
+        label_map={0: 0, 1: 1, 255: 255}, ground_resolution=0.3)
+    write_classes(tmp_path, ['unchanged'], [[0, 0, 0]], None)
+    assert 'ground_resolution' not in read_classes(tmp_path)
+    for text, words in (('{"classes": []}', 'lacks'), (
+            '{"classes": ["a"], "palette": [[0, 0, 256]], "label_map": {}}', 'palette'),
+            ('{"classes": ["a"], "palette": [], "label_map": {}}', 'do not fit each other'),
+            ('{"classes": ["a"], "palette": [[0, 0, 0]], "label_map": {"x": 0}}', "'x'")):
+        (tmp_path / CLASSES_FILE).write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_classes(tmp_path)
