@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -328,26 +329,36 @@ def _cut_one(raster: Raster, grid: TileGrid, stem: Path, ending: str, pool: Thre
             rows = grid.rows.source(row)
             band = raster.rows(min(rows), max(rows) + 1)[np.array(rows) - min(rows)]
             written += [paths[column] for column in wanted]
-            write = _write_tiff if ending == '.tif' else _write_png
+            write = write_tiff if ending == '.tif' else write_png
             list(pool.map(write, (paths[column] for column in wanted),
                           (band[:, columns[column]] for column in wanted)))
         bar.update(len(paths))
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write grey (H, W) or RGB (H, W, 3) pixels, uint8, atomically."""
     pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
     with atomic_write(path, 'wb') as file:
         file.write(cv2.imencode('.png', pixels)[1].tobytes())
 
 
-def _write_tiff(path: Path, pixels: np.ndarray) -> None:
-    """Write bands (H, W, B) as a TIFF without a place: a tile is known by its name."""
-    rasterio = require('rasterio', 'writing tiles of more than three bands')
+def write_tiff(path: Path, pixels: np.ndarray, **place: Any) -> None:
+    """Write bands (H, W, B), uint8, as a TIFF, atomically.
+
+    Args:
+        path: The file.
+        pixels: Its bands.
+        **place: ``crs`` and ``transform`` as rasterio takes them; without them a tile is known by
+            its name.
+    """
+    rasterio = require('rasterio', f"writing '{path}'")
     height, width, count = pixels.shape
+    colours = 'rgb' if count == 3 else 'minisblack'
     warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
     with atomic_path(path) as draft, rasterio.Env(GDAL_PAM_ENABLED='NO'), rasterio.open(
             draft, 'w', driver='GTiff', height=height, width=width, count=count, dtype='uint8',
-            compress='deflate', predictor=2, interleave='pixel', photometric='minisblack') as file:
+            compress='deflate', predictor=2, interleave='pixel', photometric=colours,
+            **place) as file:
         file.write(np.moveaxis(pixels, -1, 0))
 
 

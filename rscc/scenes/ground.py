@@ -17,6 +17,7 @@ SIZE = math.sqrt(2)
 DETAIL = 2.0
 _AXIS, _FLAT = 6378137.0, 0.00669437999  # of WGS 84: metres, squared eccentricity
 _TRUE = 0.01  # a projection that stretches less is as good as true
+_SAME = 1e-3  # pixels that differ less in size need no resampling
 
 
 def check_system(reader: PairReader) -> CheckFinding:
@@ -112,24 +113,53 @@ def _resampling(date: DateImage, size: float, trained: float) -> str:
     if not path.is_file():
         return f'Bring the tiles to pixels of {trained:g} m first'
     how = 'average' if trained > size else 'cubic'
-    system, unit = _metric_system(date.own_grid)
+    code, unit = _metric_system(date.own_grid)
+    system = '' if code is None else f' --dst-crs {code}'
     files = ' '.join(map(shlex.quote, (str(path), f'{path.stem}_{trained:g}m.tif')))
     return (f'This brings it to theirs: rio warp {files}{system} --res {trained / unit:.10g} '
             f'--resampling {how}')
 
 
-def _metric_system(grid: SceneGrid) -> tuple[str, float]:
-    """Return the option of a system in which pixels have that size, and metres of its unit."""
+def _metric_system(grid: SceneGrid) -> tuple[str | None, float]:
+    """Return a system whose metres are true there, None for the grid's own, and its unit."""
     crs, affine = _system(grid), require('rasterio', 'the pixel size').Affine(*grid.transform)
     if crs.is_projected:
         unit = float(crs.linear_units_factor[1])
         if abs(ground_resolution(grid) / (abs(affine.determinant)**0.5 * unit) - 1) < _TRUE:
-            return '', unit
+            return None, unit
     warp = require('rasterio.warp', 'the pixel size of a scene')
     x, y = affine * (grid.width / 2, grid.height / 2)
     (longitude,), (latitude,) = warp.transform(grid.crs, 'EPSG:4326', [x], [y])
     zone = min(60, int((longitude + 180) // 6) + 1)
-    return f' --dst-crs EPSG:{(32600 if latitude >= 0 else 32700) + zone}', 1.0
+    return f'EPSG:{(32600 if latitude >= 0 else 32700) + zone}', 1.0
+
+
+def grid_of_resolution(grid: SceneGrid, metres: float) -> SceneGrid:
+    """Return the grid of square pixels of a size that covers another one.
+
+    It keeps the coordinate system where that has true metres, and is one of UTM otherwise.
+
+    Args:
+        grid: A grid with a coordinate system.
+        metres: Side of a pixel on the ground.
+    """
+    rasterio = require('rasterio', 'the pixel size of a scene')
+    code, unit = _metric_system(grid)
+    affine = rasterio.Affine(*grid.transform)
+    if code is None:
+        across, down = (metres / unit / math.hypot(*side) for side in
+                        ((affine.a, affine.d), (affine.b, affine.e)))
+        if all(abs(step - 1) < _SAME for step in (across, down)):
+            return grid
+        return SceneGrid(math.ceil(grid.width / across - _SAME),
+                         math.ceil(grid.height / down - _SAME), grid.crs,
+                         tuple(affine * affine.scale(across, down))[:6])
+    bounds = rasterio.transform.array_bounds(grid.height, grid.width, affine)
+    warp = require('rasterio.warp', 'the pixel size of a scene')
+    place, width, height = warp.calculate_default_transform(
+        grid.crs, code, grid.width, grid.height, *bounds, resolution=metres)
+    crs = rasterio.crs.CRS.from_user_input(code).to_wkt()
+    return SceneGrid(width, height, crs, tuple(place)[:6])
 
 
 def _system(grid: SceneGrid) -> Any:

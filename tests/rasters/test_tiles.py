@@ -140,8 +140,8 @@ def test_a_second_run_writes_only_what_is_missing(tmp_path, monkeypatch):
     lost = tmp_path / 'out' / 'B' / 'scene_2_3.png'
     before, content = lost.stat().st_mtime_ns, lost.read_bytes()
     lost.unlink()
-    written, write = [], tiles._write_png
-    monkeypatch.setattr(tiles, '_write_png', lambda path, pixels: (
+    written, write = [], tiles.write_png
+    monkeypatch.setattr(tiles, 'write_png', lambda path, pixels: (
         written.append(path), write(path, pixels)))
     cut(index, tmp_path / 'out')
     assert written == [lost] and lost.read_bytes() == content
