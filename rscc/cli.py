@@ -30,6 +30,7 @@ COMMANDS = {
     'vocabulary': ('rscc.commands.data_files:vocabulary', 'write the words that captions use'),
     'levircc': ('rscc.commands.levircc', 'write LEVIR-CC as word ids or as HDF5 files'),
     'tiles': ('rscc.commands.tiles', 'cut large pairs into tiles, merge maps of tiles'),
+    'scene-pairs': ('rscc.commands.scene_pairs', 'make training data of two scenes and polygons'),
     'convert': ('rscc.commands.convert', 'convert the checkpoint of an original system'),
 }
 
