@@ -14,8 +14,8 @@ from typing import Any
 
 from rscc.scenes.contracts import SceneGrid
 from rscc.text import normalise, split_words
-from rscc.text.caption_files import NO_CHANGE_CAPTIONS, SENTENCE_KEYS, holds_word
-from rscc.text.normalisation import check_language
+from rscc.text.caption_files import SENTENCE_KEYS, holds_word
+from rscc.text.normalisation import NO_CHANGE_CAPTIONS, check_language
 from rscc.utils import did_you_mean, require
 from rscc.utils.files import read_text
 
