@@ -1,7 +1,9 @@
 """Training and testing from a config: reading and checking it, building the runner, results."""
 import argparse
+import inspect
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config
 from rscc.config.files import existing_config
+from rscc.config.schema import Schema
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import DATASETS, RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
+from rscc.utils.paths import resolve_data_file
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
 LOADER_TIMEOUT = 600
@@ -46,6 +50,8 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
         cfg = read_config(args.config)
         if checkpoint is not None:
             expect_checkpoint(cfg, checkpoint)
+        elif 'train' in stages:
+            take_words(cfg, (args.cfg_options or {}).get('load_from', cfg.get('load_from')))
         check_config(cfg, overrides=args.cfg_options, stages=stages)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
@@ -136,6 +142,30 @@ def expect_checkpoint(cfg: Config, checkpoint: str) -> None:
     restore_vocabulary(cfg, stored)
     if cfg.get('strict_load', True):
         without_pretrained(cfg.model, stored)
+
+
+def take_words(cfg: Config, start: str | None) -> None:
+    """Take the words of a training from its starting weights where the config's files lack them.
+
+    Fine-tuning then needs neither the data in which the words were counted nor their vocabulary
+    (edits ``cfg``).
+
+    Args:
+        cfg: The config of a training.
+        start: Its ``load_from``; None for a training from the beginning.
+    """
+    from rscc.models.caption_heads.base import VOCABULARIES, restore_vocabulary
+    tokenizer = ((cfg.get('model') or {}).get('caption_head') or {}).get('tokenizer') or {}
+    kind = Schema('TOKENIZERS').find(tokenizer.get('type')) if tokenizer else None
+    if start is None or kind is None or tokenizer.get('words') or (
+            'words' not in inspect.signature(kind).parameters):
+        return
+    given = [tokenizer[name] for name in VOCABULARIES if tokenizer.get(name)]
+    files = [file for one in given for file in (one.values() if isinstance(one, dict) else [one])]
+    if files and all(resolve_data_file(file).is_file() for file in files):
+        return
+    with suppress(FileNotFoundError):  # the check of the config says it with all else
+        restore_vocabulary(cfg, read_checkpoint(start))
 
 
 def set_data_root(folder: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rscc.config.files import find_checkpoint, published_names
 from rscc.config.schema import Schema
-from rscc.rasters.labels import read_classes
+from rscc.rasters.labels import IGNORE, PARTLY_KNOWN, read_classes
 from rscc.utils.names import did_you_mean
 from rscc.utils.paths import data_home, resolve_data_file, resolve_data_root
 from rscc.utils.signatures import keywords_of
@@ -142,9 +142,6 @@ def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:
     yield where, f"no checkpoint at '{name}'.{did_you_mean(path.name, beside)}"
 
 
-_IGNORE = 255
-
-
 def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (dotted place, problem) where labels hold more classes than the change head has.
 
@@ -165,11 +162,18 @@ def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, s
             yield ('model.change_head.loss_decode.class_weight',
                    f'{len(weights)} weights, and change_head.num_classes is {count}: give one '
                    'weight a class')
+    known = {int(label) for loss in ([losses] if isinstance(losses, Mapping) else losses)
+             for label in loss.get('absent') or ()}
     datasets: dict[tuple[int, str], list[str]] = {}
     for stage in stages:
         dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
         for place, leaf in _leaves(dataset, f'{stage}_dataloader.dataset'):
             datasets.setdefault(_classes_of(leaf), []).append(place)
+            partly = {*(_label_map(leaf) or {}).values()} & {*PARTLY_KNOWN} - known
+            if partly and stage == 'train':
+                yield (f'{place}.label_map', f'{min(partly)} stands for what is known in part, and '
+                       'no loss of the change head knows it: set model.change_head.loss_decode='
+                       f'dict(type="rscc.CrossEntropyLoss", absent={{{min(partly)}: (...)}})')
     for (labels, names), places in datasets.items():
         if labels > count:
             yield ('model.change_head.num_classes',
@@ -228,21 +232,39 @@ def _leaves(dataset: Any, place: str) -> Iterator[tuple[str, Mapping]]:
 
 def _classes_of(dataset: Mapping) -> tuple[int, str]:
     """Return how many classes the labels of a dataset have, and their names for a message."""
-    steps = [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping)]
-    loader = next((step for step in steps if step.get('type') == 'LoadChangeMask'), None)
-    kind = Schema('DATASETS').find(dataset['type']) if dataset.get('type') else None
+    loader, kind = _mask_loader(dataset), _dataset_class(dataset)
     if loader is None or kind is None:
         return 0, ''
-    own = loader.get('label_map')
-    if own is None and loader.get('palette') is not None:
+    if loader.get('label_map') is None and loader.get('palette') is not None:
         return len(loader['palette']), ''
-    folder, _ = _folder_of(dataset)
-    told = {} if folder is None else read_classes(folder)
-    label_map = own or dataset.get('label_map') or told.get('label_map') or getattr(
-        kind, 'LABEL_MAP', None)
-    if dataset.get('label_threshold') is not None or not isinstance(label_map, Mapping):
+    label_map = _label_map(dataset)
+    if label_map is None:
         return 2, ''
-    names = dataset.get('classes') or told.get('classes') or getattr(
-        kind, 'METAINFO', {}).get('classes')
-    labels = 1 + max((index for index in label_map.values() if index != _IGNORE), default=0)
+    names = dataset.get('classes') or getattr(kind, 'METAINFO', {}).get('classes')
+    labels = 1 + max((index for index in label_map.values()
+                      if index not in (*PARTLY_KNOWN, IGNORE)), default=0)
     return labels, f' ({", ".join(names)})' if names and len(names) == labels else ''
+
+
+def _label_map(dataset: Mapping) -> Mapping | None:
+    """Return file value -> label of a dataset whose masks are loaded by one; None of others."""
+    loader, kind = _mask_loader(dataset), _dataset_class(dataset)
+    found = None if loader is None or dataset.get('label_threshold') is not None else (
+        loader.get('label_map') or dataset.get('label_map') or _told(dataset).get('label_map')
+        or getattr(kind, 'LABEL_MAP', None))
+    return found if isinstance(found, Mapping) else None
+
+
+def _told(dataset: Mapping) -> Mapping[str, Any]:
+    """Return what a dataset's folder says about the values of its labels."""
+    folder, _ = _folder_of(dataset)
+    return {} if folder is None else read_classes(folder)
+
+
+def _mask_loader(dataset: Mapping) -> Mapping | None:
+    steps = [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping)]
+    return next((step for step in steps if step.get('type') == 'LoadChangeMask'), None)
+
+
+def _dataset_class(dataset: Mapping) -> type | None:
+    return Schema('DATASETS').find(dataset['type']) if dataset.get('type') else None

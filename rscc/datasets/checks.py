@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rscc.rasters.labels import IGNORE
+from rscc.rasters.labels import NONE_LABELLED, PARTLY_KNOWN
 from rscc.rasters.pair_check import check_pair
 from rscc.utils import did_you_mean
 from rscc.utils.logging import warn_once
@@ -206,7 +206,7 @@ def masks(samples: Sequence[Mapping], load: Callable[[Mapping], np.ndarray],
     def changed_pixels(item: Mapping) -> tuple[int, int]:
         mask = load(item)
         _check_mask(item, mask, images_of(item), classes)
-        return int(((mask > 0) & (mask != IGNORE)).sum()), mask.size
+        return int(((mask > 0) & (mask < NONE_LABELLED)).sum()), mask.size
 
     # Decoders let go of the interpreter, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -236,7 +236,7 @@ def _check_mask(item: Mapping, mask: np.ndarray, images: Sequence[str],
             raise ValueError(f"sample '{name}': label '{path}' is {mask.shape} (H, W), the image "
                              f"'{images[0]}' is {(header.height, header.width)}. Crop or resize "
                              'them to one grid first.')
-    found = np.unique(mask[mask != IGNORE]).tolist()
+    found = np.unique(mask[mask < PARTLY_KNOWN[0]]).tolist()
     if classes is not None and found and found[-1] >= len(classes):
         raise ValueError(
             f"sample '{name}': label '{path}' holds the classes {found}, and the dataset has "

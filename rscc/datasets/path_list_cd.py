@@ -14,7 +14,7 @@ from rscc.datasets.checks import SPLITS
 from rscc.datasets.confidence import ConfidenceFiles
 from rscc.registry import DATASETS
 from rscc.utils import check_choice
-from rscc.utils.paths import ListedPair, read_path_list
+from rscc.utils.paths import ListedPair, find_pairs, read_path_list
 
 MISSING = ('error', 'empty')
 PATH_KEYS = ('img_path_from', 'img_path_to', 'seg_map_path')
@@ -27,6 +27,8 @@ class PathListCDDataset(ChangeDataset):
     * Layout: ``train.txt``, ``val.txt``, ``test.txt`` in the dataset's folder, ``from  to  label``
       a line; ``python tools/general/write_path.py FOLDER`` writes them. A list is relative to the
       dataset's folder or, as ChangeCLIP's were, to the working directory; or it is absolute.
+      With ``ann_file=None`` folders do without a list: ``A``, ``B`` and ``label`` with files of
+      one name each, in a folder of the split or right in the dataset's.
     * Label values: {0, 255} or {0, 1}; anything else needs ``label_map`` or ``label_threshold``.
     * Class names: where CLIP confidence files lie beside the image folders
       (``A_clipcls_56_vit16.json`` beside ``A``), every item has ``prompts``: the best names of
@@ -37,7 +39,8 @@ class PathListCDDataset(ChangeDataset):
 
     Args:
         data_root: See ``ChangeDataset``.
-        ann_file: The list, in ``data_root`` or absolute.
+        ann_file: The list, in ``data_root`` or absolute. None takes the list of the split where
+            there is one, else the folders.
         split: Name of the split, for the record; the list alone decides what is in it.
         label: Whether the list names labels. False reads lists of two columns (or ignores the
             third): prediction without truth.
@@ -61,7 +64,7 @@ class PathListCDDataset(ChangeDataset):
     TITLE = 'path list'
     ANCHOR = 'path-lists'
 
-    def __init__(self, data_root: str = '', ann_file: str = 'train.txt', *,
+    def __init__(self, data_root: str = '', ann_file: str | None = 'train.txt', *,
                  split: str | None = 'train', label: bool = True,
                  prompts_from: Mapping[str, Any] | None = MappingProxyType({}),
                  prompts_missing: str = 'error', classes: Sequence[str] | None = None,
@@ -83,14 +86,14 @@ class PathListCDDataset(ChangeDataset):
                 told['palette'] = None
         if palette is not None:
             told['palette'] = [list(colour) for colour in palette]
-        super().__init__(data_root, ann_file, split=split, label_map=label_map,
+        super().__init__(data_root, ann_file or '', split=split, label_map=label_map,
                          metainfo={**told, **(metainfo or {})}, **kwargs)
 
     # ---- the list ----------------------------------------------------------------------------
 
     def load_data_list(self) -> list[dict]:
         """Read the list, describe its pairs, check their files, add the class names."""
-        pairs = read_path_list(self.ann_file, self.has_label)
+        pairs = self._listed_pairs()
         base = self._base(pairs[0])
         samples = [self._describe(pair, name, base)
                    for pair, name in zip(pairs, sample_ids(pairs), strict=True)]
@@ -101,6 +104,40 @@ class PathListCDDataset(ChangeDataset):
         if self.confidence is not None:
             self._add_prompts(samples, pairs, base)
         return self.examined(samples, self._other_lists(base))
+
+    def _listed_pairs(self) -> list[ListedPair]:
+        """Return the pairs of the list, or those of folders where there is none."""
+        if not self.ann_file:
+            self.ann_file = str(Path(self.data_root) / f'{self.split}.txt')
+            if not Path(self.ann_file).is_file():
+                self.ann_file = self.data_root
+                return self._pairs_of_folders()
+        return read_path_list(self.ann_file, self.has_label)
+
+    def _pairs_of_folders(self) -> list[ListedPair]:
+        """Match the files of ``A``, ``B`` and ``label`` by name.
+
+        Folders right in the root are the training split: what is tested needs one of its own.
+        """
+        root = Path(self.data_root)
+        inside = self.split and (self.split != 'train' or (root / self.split).is_dir())
+        home = root / self.split if inside else root
+        folders = ('A', 'B', 'label') if self.has_label else ('A', 'B')
+        missing = [name for name in folders if not (home / name).is_dir()]
+        if missing:
+            there = sorted(path.name for path in home.iterdir())[:8] if home.is_dir() else 'nothing'
+            raise FileNotFoundError(
+                f"'{root}' holds neither a list '{self.split}.txt' nor the folders "
+                f"{', '.join(folders)} in '{home}': {', '.join(missing)} missing, found {there}. "
+                'Set --data-root or RSCC_DATA, or write the list: python '
+                f'tools/general/write_path.py {root} (docs/en/datasets.md#{self.ANCHOR})')
+        (found,) = find_pairs(home, (), label='label' if self.has_label else None)
+        if found.unmatched:
+            raise ValueError(
+                f"'{home}': {len(found.unmatched)} files have no partner of their name in the "
+                f'other folders; the first: {found.unmatched[:3]}. Complete or remove them')
+        return [ListedPair(number, *(path.relative_to(root).as_posix() for path in row))
+                for number, row in enumerate(found.rows, 1)]
 
     def _other_lists(self, base: Path) -> dict[str, list[tuple[str, str]]]:
         """Return the pairs of the lists of other splits that lie beside this one."""

@@ -1,7 +1,8 @@
 """Strict reader of label maps: class indices, and an error where a label's meaning is not clear.
 
 A label is read by its form: grey files by value, palette files by index, colours by a palette that
-is given. Labels are uint8 (H, W), upright, 255 = ignored by losses and metrics.
+is given. Labels are uint8 (H, W), upright, 255 = ignored by losses and metrics. 253 and 254 tell of
+a pixel in part what it is, for losses that know them (``absent`` of ``rscc.CrossEntropyLoss``).
 """
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ CLASSES_FILE = 'rscc_classes.json'
 _BYTE = range(256)
 _CLASSES = {'classes': [str], 'palette': [[_BYTE, _BYTE, _BYTE]], 'label_map': {str: _BYTE},
             'ground_resolution?': (float, None)}
+#: Labels of partly known pixels: changed, of a kind that nobody told; and of none of the kinds that
+#: were labelled, whatever else it may be. All from the first one on are no classes.
+SOME_CHANGE, NONE_LABELLED = PARTLY_KNOWN = 253, 254
 #: Largest difference between the channels of a grey label: JPEG and WebP tint what is grey.
 _TINT = {'JPEG': 24, 'WEBP': 24}
 #: Pillow's kinds of pictures with an alpha, and those whose channels are no colours of a screen.

@@ -190,9 +190,7 @@ def hold_out(found: PathList, share: float, name: str = 'val') -> tuple[PathList
     """
     if not 0 < share < 1:
         raise ValueError(f'a share of {share} was to be held out; give one between 0 and 1.')
-    tiles = [_TILE.fullmatch(row[0].stem) for row in found.rows]
-    images = [tile[1] if tile and all(tiles) else row[0].stem
-              for tile, row in zip(tiles, found.rows, strict=True)]
+    images = images_of_tiles(found.rows)
     known = sorted(set(images))
     if len(known) < 2:
         raise ValueError(f"all {len(images)} pairs of '{found.name}' are of one image "
@@ -203,6 +201,18 @@ def hold_out(found: PathList, share: float, name: str = 'val') -> tuple[PathList
     kept, held = ([row for row, image in zip(found.rows, images, strict=True)
                    if (image in taken) is side] for side in (False, True))
     return PathList(found.name, kept, found.unmatched), PathList(name, held)
+
+
+def images_of_tiles(rows: Sequence[Sequence[Path]]) -> list[str]:
+    """Return the image that each pair is cut out of: tiles of one may overlap.
+
+    Args:
+        rows: Paths of each pair, the earlier date first. Where all are tiles
+            ``<image>_<column>_<row>``, the image is named, else each file is an image of its own.
+    """
+    tiles = [_TILE.fullmatch(row[0].stem) for row in rows]
+    return [tile[1] if tile and all(tiles) else row[0].stem
+            for tile, row in zip(tiles, rows, strict=True)]
 
 
 def write_path_list(found: PathList, out: str | Path,

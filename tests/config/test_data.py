@@ -32,6 +32,7 @@ def test_labels_of_more_classes_than_the_head_has_are_a_problem():
     (dict(type='PathListCDDataset', pipeline=LABELLED), 2),
     (dict(type='PathListCDDataset', pipeline=LABELLED, label_threshold=128), 2),
     (dict(type='PathListCDDataset', pipeline=LABELLED, label_map={0: 0, 7: 3}), 4),
+    (dict(type='PathListCDDataset', pipeline=LABELLED, label_map={0: 0, 7: 3, 9: 255}), 4),
     (dict(type='LEVIRMCIDataset', pipeline=LABELLED), 3),
     (dict(type='RepeatDataset', times=2, dataset=SYNTH), 6),
     (dict(type='ConcatDataset', datasets=[
@@ -93,3 +94,14 @@ def test_bands_that_fit_or_that_nobody_tells_are_no_problem():
     assert not bands_of(dict(type='TimmEncoder', bands=4), bands=(3, 2, 1, 4))
     assert not bands_of(dict(type='TimmEncoder'))
     assert not bands_of(dict(type='mmseg.ResNet'), bands=(3, 2, 1, 4))
+
+
+def test_partly_known_labels_need_a_loss_that_knows_them():
+    dataset = dict(type='PathListCDDataset', pipeline=LABELLED, label_map={0: 254, 255: 1})
+    head = {'num_classes': 6, 'loss_decode': dict(type='CrossEntropyLoss')}
+    ((where, what),) = problems(head, dataset)
+    assert where == 'train_dataloader.dataset.label_map'
+    assert what.startswith('254 stands for what is known in part') and 'absent={254: (...)}' in what
+    head['loss_decode']['absent'] = {254: (1, )}
+    assert not problems(head, dataset)
+    assert problems(head, {**dataset, 'label_map': {0: 253, 255: 1}})

@@ -338,3 +338,52 @@ def test_the_real_samples_go_from_listing_to_samples(samples, tmp_path):
     assert len(dataset) == len(found.rows)
     assert any(item['data_samples'].gt_sem_seg.data.any() for item in
                (dataset[i] for i in range(len(dataset))))
+
+
+def test_folders_do_without_a_list(root):
+    (root / 'train.txt').unlink()
+    dataset = build(root, ann_file=None)
+    listed = [Path(dataset.get_data_info(3)[key]) for key in ('img_path_from', 'seg_map_path')]
+    assert len(dataset) == 4 and listed == [root / 'train/A/3.png', root / 'train/label/3.png']
+    # Right in the root they are the training; what is tested needs a folder of its own.
+    assert len(build(root / 'train', ann_file=None)) == 4
+    with pytest.raises(FileNotFoundError, match=r"neither a list 'test\.txt' nor the folders A, B, "
+                       r"label in '.*/train/test': A, B, label missing, found nothing"):
+        build(root / 'train', ann_file=None, split='test')
+
+
+def test_a_list_comes_before_folders(root):
+    relist(root, lambda lines: lines[:2])
+    assert len(build(root, ann_file=None)) == 2
+
+
+def test_folders_whose_files_do_not_match_are_refused(root):
+    (root / 'train.txt').unlink()
+    (root / 'train/label/2.png').unlink()
+    with pytest.raises(ValueError, match=r'2 files have no partner .*A/2\.png.*B/2\.png'):
+        build(root, ann_file=None)
+    assert len(build(root, ann_file=None, label=False, pipeline=PIPELINE[::2])) == 4
+    for path in (root / 'train/label').iterdir():
+        path.unlink()
+    (root / 'train/label').rmdir()
+    with pytest.raises(FileNotFoundError, match=r"label missing, found \['A', 'B'\]"):
+        build(root, ann_file=None)
+
+
+def test_partly_known_labels_are_no_classes(root):
+    dataset = build(root, label_map={0: 254, 255: 1})
+    assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [1, 254]
+    dataset = build(root, label_map={0: 0, 255: 253})
+    assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [0, 253]
+    with pytest.raises(ValueError, match=r'holds the classes \[0, 7\]'):
+        build(root, label_map={0: 0, 255: 7})
+
+
+def test_what_is_partly_unknown_is_no_change(root, monkeypatch):
+    said = []
+    monkeypatch.setattr('rscc.datasets.checks.warn_once', said.append)
+    build(root, label_map={0: 254, 255: 254})
+    assert any('holds a changed pixel' in text for text in said)
+    said.clear()
+    build(root, label_map={0: 254, 255: 253})
+    assert not said

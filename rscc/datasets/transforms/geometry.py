@@ -5,7 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.datasets.transforms.color import within
-from rscc.rasters.labels import IGNORE
+from rscc.rasters.labels import IGNORE, NONE_LABELLED
 from rscc.rasters.resizing import by_bands, resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
@@ -61,13 +61,18 @@ class FramesRandomCrop(BaseTransform):
         size: (H, W) of the window, or one number.
         keep_change: Share of the changed pixels (0 to 1) that the window must hold. Of ten draws
             the first that does is taken, else the best. Without a mask it is an error.
+        zoom: Least and largest factor by which the window is enlarged to ``size`` (drawn
+            log-uniformly): at 2 it shows a quarter of the area, twice as large.
     """
 
-    def __init__(self, size: int | tuple[int, int], keep_change: float | None = None):
+    def __init__(self, size: int | tuple[int, int], keep_change: float | None = None,
+                 zoom: tuple[float, float] = (1.0, 1.0)):
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         if keep_change is not None and not 0 < keep_change <= 1:
             raise ValueError(f'keep_change={keep_change} must be a share in (0, 1].')
-        self.keep_change = keep_change
+        if not 1 <= zoom[0] <= zoom[1]:
+            raise ValueError(f'zoom={zoom} must be (least, largest) factors of 1 and more.')
+        self.keep_change, self.zoom = keep_change, tuple(zoom)
 
     def transform(self, results: dict) -> dict:
         """Crop ``frames`` and ``gt_sem_seg``; ``img_shape`` follows.
@@ -79,28 +84,32 @@ class FramesRandomCrop(BaseTransform):
         if height < self.size[0] or width < self.size[1]:
             raise ValueError(f"sample '{results.get('sample_id')}' is {(height, width)} (H, W), "
                              f'smaller than the crop {self.size}. Resize it first: FramesResize.')
-        top, left = self._window(results, (height - self.size[0], width - self.size[1]))
-        rows, columns = slice(top, top + self.size[0]), slice(left, left + self.size[1])
-        results['frames'] = [frame[rows, columns] for frame in results['frames']]
+        # Nothing is drawn without a zoom: seeded trainings stay what they were.
+        factor = 1.0 if self.zoom == (1, 1) else np.exp(results['rng'].uniform(*np.log(self.zoom)))
+        window = tuple(max(1, round(side / factor)) for side in self.size)
+        top, left = self._corner_of(results, (height, width), window)
+        rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
+        results['frames'] = [resize_frame(frame[rows, columns], self.size)
+                             for frame in results['frames']]
         if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = results['gt_sem_seg'][rows, columns]
+            results['gt_sem_seg'] = resize_mask(results['gt_sem_seg'][rows, columns], self.size)
         results['img_shape'] = self.size
         return results
 
-    def _window(self, results: dict, room: Box) -> Box:
-        """Draw the upper left corner."""
-        rng = results['rng']
+    def _corner_of(self, results: dict, shape: Box, window: Box) -> Box:
+        """Draw the upper left corner of a window in frames of a shape, all (H, W)."""
+        rng, room = results['rng'], (shape[0] - window[0], shape[1] - window[1])
         if self.keep_change is None:
             return _corner(rng, room)
         if 'gt_sem_seg' not in results:
             raise ValueError(f"FramesRandomCrop(keep_change=...) needs a mask; sample "
                              f"'{results.get('sample_id')}' has none.")
-        changed = (results['gt_sem_seg'] > 0) & (results['gt_sem_seg'] != 255)
+        changed = (results['gt_sem_seg'] > 0) & (results['gt_sem_seg'] < NONE_LABELLED)
         wanted = self.keep_change * changed.sum()
         best, most = (0, 0), -1
         for _ in range(TRIALS):
             top, left = _corner(rng, room)
-            held = int(changed[top:top + self.size[0], left:left + self.size[1]].sum())
+            held = int(changed[top:top + window[0], left:left + window[1]].sum())
             if held > most:
                 best, most = (top, left), held
             if held >= wanted:
@@ -108,7 +117,8 @@ class FramesRandomCrop(BaseTransform):
         return best
 
     def __repr__(self) -> str:
-        return f'FramesRandomCrop(size={self.size}, keep_change={self.keep_change})'
+        return (f'FramesRandomCrop(size={self.size}, keep_change={self.keep_change}, '
+                f'zoom={self.zoom})')
 
 
 def _corner(rng: np.random.Generator, room: Box) -> Box:

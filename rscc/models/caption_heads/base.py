@@ -27,6 +27,8 @@ from rscc.text.word_tokenizer import LANGUAGE_MARKERS
 from rscc.utils.forms import check_form
 
 BUFFER = 'vocabulary'
+#: Options of word tokenizers that name files of words.
+VOCABULARIES = ('vocab_file', 'vocab_files', 'tokenizer_file')
 
 
 class CaptionHead(Part, nn.Module):
@@ -357,7 +359,7 @@ def restore_vocabulary(cfg: dict, checkpoint: dict) -> list[str] | None:
         raise ValueError(f"the checkpoint was trained on captions in '{learnt}', and the config's "
                          f"tokenizer is for '{asked}': use the config it was trained with")
     # Neither the file of the words nor that of their vectors is needed any more.
-    for file in ('vocab_file', 'vocab_files', 'tokenizer_file'):
+    for file in VOCABULARIES:
         head['tokenizer'].pop(file, None)
     head.pop('word_vectors', None)
     head['tokenizer']['words'] = words

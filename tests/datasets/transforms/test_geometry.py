@@ -151,6 +151,22 @@ def test_a_crop_keeps_the_change_when_asked():
         assert FramesRandomCrop(48, keep_change=0.5)(item)['gt_sem_seg'].astype(bool).sum() >= 18
 
 
+def test_a_zoomed_crop_shows_less_and_larger_with_the_mask_on_it():
+    rows = np.repeat(np.arange(64, dtype=np.uint8)[:, None] * 3, 64, 1)
+    sides = set()
+    for seed in range(8):
+        item = sample(seed=seed, frames=[np.dstack([rows] * 3)] * 2,
+                      gt_sem_seg=(rows > 90).astype(np.uint8))
+        out = FramesRandomCrop(48, zoom=(1.0, 2.0))(item)
+        assert out['img_shape'] == (48, 48) == out['gt_sem_seg'].shape
+        seen = out['frames'][1][..., 0].astype(int)
+        assert ((seen > 90) == out['gt_sem_seg']).mean() > 0.95
+        sides.add(round((seen[-5, 0] - seen[4, 0]) / 3 * 48 / 39))  # 39 rows of the crop apart
+    assert min(sides) >= 23 and max(sides) <= 49 and len(sides) > 3
+    with pytest.raises(ValueError, match=r'zoom=\(0\.5, 1\) must be .* factors of 1 and more'):
+        FramesRandomCrop(8, zoom=(0.5, 1))
+
+
 def test_crops_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match=r"sample 's' is \(16, 24\) \(H, W\), smaller than the "
                        r'crop \(32, 32\).*FramesResize'):
@@ -213,6 +229,7 @@ def test_unknown_options_name_the_nearest():
 @pytest.mark.parametrize('bands', [1, 2, 4, 5, 10])
 @pytest.mark.parametrize('step', [
     dict(type='FramesResize', size=(13, 29)), dict(type='FramesRandomCrop', size=(9, 7)),
+    dict(type='FramesRandomCrop', size=(20, 20), zoom=(1.5, 2)),
     dict(type='FramesRandomFlip', prob=1.0), dict(type='FramesRandomRotate90', prob=1.0),
     dict(type='FramesRandomRotate', prob=1.0), dict(type='FramesExchangeDates', prob=1.0)],
     ids=lambda step: step['type'])
