@@ -240,7 +240,8 @@ def _classes_of(dataset: Mapping) -> tuple[int, str]:
     label_map = _label_map(dataset)
     if label_map is None:
         return 2, ''
-    names = dataset.get('classes') or getattr(kind, 'METAINFO', {}).get('classes')
+    names = dataset.get('classes') or _told(dataset).get('classes') or getattr(
+        kind, 'METAINFO', {}).get('classes')
     labels = 1 + max((index for index in label_map.values()
                       if index not in (*PARTLY_KNOWN, IGNORE)), default=0)
     return labels, f' ({", ".join(names)})' if names and len(names) == labels else ''
