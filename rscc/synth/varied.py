@@ -16,6 +16,7 @@ from rscc.synth.objects import (
     FROM,
     SIDE,
     TO,
+    Block,
     Dwelling,
     Lot,
     Pond,
@@ -23,6 +24,7 @@ from rscc.synth.objects import (
     Thing,
     Trees,
     blob,
+    oriented_box,
 )
 from rscc.synth.rendering import noise_tiles, patch
 from rscc.synth.scene import Scene, within
@@ -65,10 +67,17 @@ def _below(town: Town, kind: str) -> str:
 
 def _switch(town: Town, things: list[Thing], action: str, relation: str = '',
             ground: str = '') -> Change:
-    """Let things of the scene exist at the date that the action implies."""
+    """Let things of the scene exist at the date that the action implies.
+
+    Returns:
+        The record; it counts only what reaches into the image.
+    """
     for thing in things:
         thing.when = TO if action == BUILT else FROM
-    return Change(things[0].name, action, things, relation, ground or town.scene.biome)
+    frame = oriented_box(np.full(2, SIDE / 2), (SIDE, SIDE), 0.0).astype(np.float32)
+    inside = [thing for thing in things if not isinstance(thing, Block) or any(
+        cv2.intersectConvexConvex(part.astype(np.float32), frame)[0] > 1 for part in thing.parts)]
+    return Change(things[0].name, action, inside or things, relation, ground or town.scene.biome)
 
 
 def _trees_in(town: Town, outlines: list[np.ndarray], when: str, share: float = 0.9
@@ -81,9 +90,15 @@ def _trees_in(town: Town, outlines: list[np.ndarray], when: str, share: float = 
     return Trees(crowns, bool(town.rng.random() < 0.5), when=when)
 
 
-def _vacate(town: Town, plots: list[Plot], outline: np.ndarray | None, action: str
+def _vacate(town: Town, plots: list[Plot], areas: list[Area], action: str
             ) -> tuple[str, list[Change]]:
     """Show plots without their buildings at the other date.
+
+    Args:
+        town: The place.
+        plots: Those whose buildings come or go.
+        areas: Those that change as a whole, and were or become open ground.
+        action: 'built' or 'removed'.
 
     Returns:
         The biome of what is there instead, and the clearing of trees where trees are.
@@ -92,18 +107,19 @@ def _vacate(town: Town, plots: list[Plot], outline: np.ndarray | None, action: s
     kind = town.vacant[rng.integers(2)]
     if action == REMOVED and rng.random() < 0.4:
         kind = 'rubble'
-    if outline is not None:
+    if areas:
         kind = str(rng.choice([kind, 'field', 'lawn', 'site', 'soil', 'wild']))
     for plot in plots:
         together = rng.random() < 0.7
         for extra in plot.extras:
             if together:
                 extra.when = plot.main.when
-        if outline is None and rng.random() < 0.75:
+        if not areas and rng.random() < 0.75:
             town.surface(plot.outline, kind, absent)
-    if outline is not None:
+    outlines = [town.box(area.low, area.high) for area in areas]
+    for outline in outlines:
         town.surface(outline, kind, absent)
-    outlines = [plot.outline for plot in plots] if outline is None else [outline]
+    outlines = outlines or [plot.outline for plot in plots]
     wooded = 1.0 if town.scene.biome == 'woods' else 0.16
     if action == BUILT and rng.random() < wooded:
         trees = _trees_in(town, outlines, FROM)
@@ -114,49 +130,48 @@ def _vacate(town: Town, plots: list[Plot], outline: np.ndarray | None, action: s
 
 
 def houses(town: Town) -> list[Change]:
-    """Houses appear or disappear: one among many, a few, part of a row, or a whole area."""
+    """Houses appear or disappear: one among many, a few, part of a row, or whole areas."""
     rng = town.rng
     plots = [plot for plot in town.plots if plot.visible and isinstance(plot.main, Dwelling)]
     if not plots:
         return large_buildings(town)
-    style = rng.choice(['few', 'row', 'near', 'area'], p=[.38, .24, .2, .18])
-    chosen, relation, outline = _pick(town, plots, style)
+    style = rng.choice(['few', 'row', 'near', 'area'], p=[.32, .22, .18, .28])
+    chosen, relation, areas = _pick(town, plots, style)
     action = BUILT if rng.random() < 0.68 else REMOVED
     change = _switch(town, [plot.main for plot in chosen], action, relation)
-    change.ground, cleared = _vacate(town, chosen, outline, action)
+    change.ground, cleared = _vacate(town, chosen, areas, action)
     return [change, *cleared]
 
 
 def _pick(town: Town, plots: list[Plot], style: str
-          ) -> tuple[list[Plot], str, np.ndarray | None]:
-    """Choose plots to change.
+          ) -> tuple[list[Plot], str, list[Area]]:
+    """Choose plots to change: 'few', 'row', 'near' each other, or of whole areas ('area').
 
     Returns:
-        The plots, how they lie ('', 'along', 'row' or 'both sides'), and the outline of the area
-        if it changes as a whole.
+        The plots, how they lie ('', 'along' or 'row'), and the areas that change as a whole.
     """
     rng = town.rng
     first = plots[rng.integers(len(plots))]
     same = [plot for plot in plots if plot.area == first.area]
     if style == 'area' and len(same) >= 3:
-        area = town.areas[first.area]
-        everything = [plot for plot in town.plots if plot.area == first.area
+        indices = {plot.area for plot in plots if plot.area == first.area or rng.random() < 0.02}
+        everything = [plot for plot in town.plots if plot.area in indices
                       and isinstance(plot.main, Dwelling)]
-        return everything, '', town.box(area.low, area.high)
+        return everything, '', [town.areas[index] for index in sorted(indices)]
     row = [plot for plot in same if plot.side == first.side]
     if style == 'row' and first.side and len(row) >= 3:
         length = int(rng.integers(3, min(len(row), 12) + 1))
         start = int(rng.integers(len(row) - length + 1))
-        return row[start:start + length], 'row', None
+        return row[start:start + length], 'row', []
     most = 5 if town.resolution < 0.8 else 12
     count = min(int(rng.choice([1, 2, 3, rng.integers(4, most + 1)], p=[.4, .25, .15, .2])),
                 len(plots))
     if style == 'near':
         away = [np.linalg.norm(plot.main.centre - first.main.centre) for plot in plots]
-        return [plots[i] for i in np.argsort(away)[:count]], '', None
+        return [plots[i] for i in np.argsort(away)[:count]], '', []
     chosen = [plots[i] for i in rng.permutation(len(plots))[:count]]
     fronting = all(plot.side for plot in chosen) and len({plot.area for plot in chosen}) == 1
-    return chosen, 'along' if fronting else '', None
+    return chosen, 'along' if fronting else '', []
 
 
 def large_buildings(town: Town) -> list[Change]:
@@ -168,14 +183,13 @@ def large_buildings(town: Town) -> list[Change]:
         return _hall_on_open(town)
     first = plots[rng.integers(len(plots))]
     same = [plot for plot in plots if plot.area == first.area]
-    whole = rng.random() < 0.35
+    whole = rng.random() < 0.4
     area = town.areas[first.area]
     count = len(same) if whole else min(int(rng.choice([1, 2, 3], p=[.6, .28, .12])), len(same))
     chosen = [same[i] for i in rng.permutation(len(same))[:count]]
     action = BUILT if rng.random() < 0.7 else REMOVED
     change = _switch(town, [plot.main for plot in chosen], action)
-    change.ground, cleared = _vacate(
-        town, chosen, town.box(area.low, area.high) if whole else None, action)
+    change.ground, cleared = _vacate(town, chosen, [area] if whole else [], action)
     return [change, *cleared]
 
 
@@ -241,23 +255,20 @@ def redevelopment(town: Town) -> list[Change]:
     if len(plots) < 3:
         return large_buildings(town)
     first = plots[rng.integers(len(plots))]
-    size = np.exp(rng.uniform(np.log(22), np.log(60), 2))
     area = town.areas[first.area]
-    axes = town.direction((area.low + area.high) / 2)
-    main = town.block((area.low + area.high) / 2, tuple(size), rng.uniform(7, 20), str(rng.choice(
-        ['flat', 'hall'])), 0.0, str(rng.choice(list('ILUO'))), True)
+    main = town.block((area.low + area.high) / 2,
+                      tuple(np.exp(rng.uniform(np.log(22), np.log(60), 2))), rng.uniform(7, 20),
+                      str(rng.choice(['flat', 'hall'])), 0.0, str(rng.choice(list('ILUO'))), True)
     main.parts = [part + first.main.centre - main.centre for part in main.parts]
-    cover = [cv2.convexHull(np.concatenate(main.parts).astype(np.float32))[:, 0]]
-    cover[0] = main.centre + (cover[0] - main.centre) * 1.12
-    from_here = [plot for plot in town.plots if any(
-        within(part, cover[0]).any() or within(cover[0][:4], part).any()
-        for part in plot.main.parts)]
-    if len(from_here) < 2 or any(not isinstance(plot.main, Dwelling) for plot in from_here) or any(
-            within(road.points, cover[0]).any() for road in town.scene.roads) or not np.isfinite(
-            axes):
+    hull = cv2.convexHull(np.concatenate(main.parts).astype(np.float32))[:, 0]
+    ground = main.centre + (hull - main.centre) * 1.12
+    below = [plot for plot in town.plots if any(
+        within(part, ground).any() or within(ground[:4], part).any() for part in plot.main.parts)]
+    blocked = any(within(road.points, ground).any() for road in town.scene.roads)
+    if len(below) < 2 or blocked or not all(isinstance(plot.main, Dwelling) for plot in below):
         return houses(town)
-    gone = _switch(town, [plot.main for plot in from_here], REMOVED)
-    town.surface(cover[0], str(rng.choice(['concrete', 'paving', 'site', 'lawn'])), TO)
+    gone = _switch(town, [plot.main for plot in below], REMOVED)
+    town.surface(ground, str(rng.choice(['concrete', 'paving', 'site', 'lawn'])), TO)
     town.scene.things.append(main)
     town.take([main], 1)
     return [_switch(town, [main], BUILT), gone]

@@ -77,7 +77,7 @@ class View(Appearance):
 def draw_view(rng: np.random.Generator) -> View:
     """Draw season, sun and sensor of one date; the shift is left at zero."""
     azimuth = rng.uniform(0, 2 * np.pi)
-    light = float(rng.choice([rng.uniform(0.5, 0.8), rng.uniform(0.8, 1.15),
+    light = float(rng.choice([rng.uniform(0.58, 0.8), rng.uniform(0.8, 1.15),
                               rng.uniform(1.15, 1.6)], p=[0.3, 0.55, 0.15]))
     return View(
         season=str(rng.choice(list(GROUND), p=[0.25, 0.4, 0.2, 0.15])),
@@ -283,9 +283,11 @@ def _streets(canvas: np.ndarray, rough: np.ndarray, roads: list[Road], scene: Sc
         fill(rough, road.footprint(), 18, antialias=False)
     if unit * SCALE < 2:
         return
-    lines = [line for road in paved if road.width > 7.5 * unit for line in _dashes(road, unit)]
+    marked = [road for road in paved if place.random() < 0.6 and road.width > 7 * unit]
+    lines = [line for road in marked for line in _dashes(road, unit)]
     if lines:
-        cv2.polylines(canvas, lines, False, (208, 200, 176), 1, cv2.LINE_AA, FRACTION_BITS)
+        worn = shaded((214, 208, 190), place.uniform(0.68, 1.0))
+        cv2.polylines(canvas, lines, False, worn, 1, cv2.LINE_AA, FRACTION_BITS)
 
 
 def _dashes(road: Road, unit: float) -> list[np.ndarray]:

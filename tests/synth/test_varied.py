@@ -113,7 +113,7 @@ def test_folder_records_look_and_resolution(tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'look': 'variedd'}, "look.*variedd.*varied"),
+    ({'look': 'variedd'}, 'look.*variedd.*varied'),
     ({'look': 'varied', 'bands': 4}, "look='varied' with bands=4: only the plain look")])
 def test_impossible_looks_are_named(options, message):
     with pytest.raises(ValueError, match=message):
@@ -152,6 +152,9 @@ def test_the_stated_objects_are_those_of_the_scene(plans):
             assert {thing.when for thing in change.things} == {
                 TO if change.action == 'built' else FROM}
             assert change.where and change.pixels >= 40
+            for thing in change.things if change.kind in ('house', 'building') else ():
+                corners = np.concatenate(thing.footprint())  # what is counted reaches into view
+                assert (corners.max(0) > 0).all() and (corners.min(0) < SIDE).all()
 
 
 def test_patches_of_ground_differ_between_dates_and_never_count(plans):
@@ -245,7 +248,7 @@ def test_tops_lean_by_their_height_and_the_roof_is_drawn_there(still):
     box = oriented_box(np.array([100.0, 100.0]), (30, 20), 0.0)
     block = Block([box], 'flat', (250, 250, 250), (20, 20, 20), 40.0, 2.0, 3)
     lean = np.array([0.5, 0.0])
-    assert block.seen(lean)[0] == pytest.approx(box + (20, 0))
+    assert block.seen(lean)[0] == pytest.approx(box + np.array([20, 0]))
     canvas = np.full((CANVAS, CANVAS, 3), 128, np.uint8)
     draw_block(canvas, canvas[..., 0].copy(), block, still, lean, TO, 1.0)
     shown = crop(canvas)
