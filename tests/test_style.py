@@ -12,8 +12,9 @@ MOST_LINES, FEWEST_LINES = 500, 30
 MOST_LINES_OF_A_LEAF = 40
 MOST_BYTES, MOST_BYTES_OF_A_MODEL = 1_000_000, 20_000_000
 # 190 modules, and since then the rooms scenes, deployment and commands, and one file for each new
-# encoder, tokenizer and family of weights.
-MOST_MODULES, LEAST_MEDIAN = 235, 110
+# encoder, tokenizer and family of weights. The varied look of the built-in dataset has four: layout
+# (town), changes (varied), roofs, and a date's picture (view); one file would be 1,500 lines.
+MOST_MODULES, LEAST_MEDIAN = 239, 110
 #: Path of a longer file -> why it is one file.
 LONG: dict[str, str] = {}
 #: Path of a shorter module -> why it is a file of its own; packages' ``__init__`` need no reason.
