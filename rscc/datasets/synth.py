@@ -19,6 +19,8 @@ class SynthChangeDataset(LEVIRCCDataset):
 
     * Pictured: rendered aerial scenes, 256x256 at 0.5 m a pixel; never to be presented as real
       imagery. About half the pairs changed; light, season, haze, noise and sub-pixel shift differ.
+      With ``--look varied`` scenes are nearer to the world, at 0.2 to 1.5 m a pixel, which the
+      annotation file tells for each pair as ``resolution``.
     * Bands: red, green, blue; or, as generated with ``--bands 4`` or ``--bands 10``, bands of
       Sentinel-2 as TIFFs of 16 bits, reflectance times 10000 (see ``rscc.synth.spectra``).
     * Splits: as generated (``tools/dataset_converters/synth.py --out DIR``).

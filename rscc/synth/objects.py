@@ -1,4 +1,6 @@
-"""Objects of a rendered scene: plain geometry in image pixels (0.5 m each), no drawing.
+"""Objects of a rendered scene: plain geometry in image pixels, no drawing.
+
+A pixel is 0.5 m; in the varied look its size is the scene's.
 
 Every object knows the dates it exists at (``when``), its footprint, and the names under which
 masks and captions speak of it. Coordinates are continuous: pixel (i, j) covers x in [j, j+1) and

@@ -392,7 +392,7 @@ def _plant(town: Town) -> None:
         town.scene.biome, float(rng.beta(1.1, 5)) * (0.5 if dry else 1.0))
     stands = [_crowns(town, [canvas], base)]
     stands += [_crowns(town, [outline], share * (0.5 if dry else 1.0))
-               for outline, share in town.groves if share * len(town.groves)]
+               for outline, share in town.groves if share > 0]
     stands = np.concatenate(stands)
     evergreen = rng.random(len(stands)) < rng.choice([0.0, 0.5, 1.0])
     for kind in (False, True):  # two groups at most: each is drawn by passes over the whole image

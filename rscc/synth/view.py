@@ -24,7 +24,6 @@ from rscc.synth.drawing import (
 from rscc.synth.objects import (
     SIDE,
     Block,
-    Drive,
     Lot,
     Pond,
     Road,
@@ -63,14 +62,12 @@ class View(Appearance):
         contrast: Spread of brightness around the middle grey, 1 as drawn.
         sharpen: Strength of the sharpening that vendors apply, 0 none.
         slope: Brightness gained across the image (dx, dy).
-        warp: Wrong registration beyond the shift: a matrix (2, 2) close to the identity.
         dry: How far plants are from green, 0 to 1.
     """
 
     contrast: float = 1.0
     sharpen: float = 0.0
     slope: tuple[float, float] = (0.0, 0.0)
-    warp: np.ndarray | None = None
     dry: float = 0.0
 
 
@@ -109,8 +106,6 @@ def render_varied(scene: Scene, date: str, view: View) -> np.ndarray:
     canvas, rough = _ground(scene, view, rng)
     _surfaces(canvas, rough, [t for t in things if isinstance(t, Surface)], scene, view, rng)
     _water(canvas, rough, [t for t in things if isinstance(t, Pond)], unit, rng)
-    for drive in (t for t in things if isinstance(t, Drive)):
-        fill(canvas, drive.footprint(), (178, 172, 162))
     roads = [t for t in things if isinstance(t, Road)]
     _streets(canvas, rough, roads, scene, unit, rng)
     _lots(canvas, rough, [t for t in things if isinstance(t, Lot)], view, unit, rng)
@@ -422,11 +417,8 @@ def _photograph(canvas: np.ndarray, scene: Scene, view: View,
                 rng: np.random.Generator) -> np.ndarray:
     """Take the picture: optics, sharpening, uneven light, colours, tone, haze, noise."""
     image = cv2.resize(canvas, (EXTENT, EXTENT), interpolation=cv2.INTER_AREA).astype(np.float32)
-    middle = EXTENT / 2
-    warp = np.eye(2) if view.warp is None else view.warp
-    offset = np.array([SIDE / 2] * 2) + view.shift - warp @ np.array([middle, middle])
-    image = cv2.warpAffine(image, np.column_stack([warp, offset]), (SIDE, SIDE),
-                           flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    move = np.array([[1, 0, view.shift[0] - MARGIN], [0, 1, view.shift[1] - MARGIN]])
+    image = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     if view.blur > 0.25:
         image = cv2.GaussianBlur(image, (0, 0), view.blur)
     if view.sharpen > 0.1:
