@@ -1,4 +1,4 @@
-"""Roofs and facades of the varied look: planes in their own light, and what lies on them.
+"""Shapes, roofs and facades of the varied look: planes in their own light, and what lies on them.
 
 A building is drawn from below: facades where the view leans, then one roof a wing, then details
 whose places come from the building's own seed, so that they are the same at both dates. How much
@@ -29,6 +29,27 @@ FINE, COARSE = 4.0, 2.4  # pixels per metre (canvas) from which small and middle
 def shaded(colour: np.ndarray, factor: float) -> tuple[float, ...]:
     """Return a colour made brighter or darker, within 0 to 255."""
     return tuple(float(channel) for channel in np.clip(np.asarray(colour) * factor, 0, 255))
+
+
+def wings(shape: str, width: float, depth: float, rng: np.random.Generator
+          ) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return (centre, size) of the wings of a building that fills ``width`` by ``depth``."""
+    if shape == 'I' or min(width, depth) < 6:
+        return [((0, 0), (width, depth))]
+    thick = min(width, depth) * rng.uniform(0.35, 0.6)
+    if shape == 'O':
+        thick = min(width, depth) * rng.uniform(0.22, 0.32)
+    main = ((0, (thick - depth) / 2), (width, thick))
+    wing = rng.uniform(0.3, 0.5) * width if shape != 'O' else thick
+    sides = {'L': (rng.choice([-1, 1]),), 'T': (rng.uniform(-0.3, 0.3),)}.get(shape, (-1, 1))
+    found = [main, *(((side * (width - wing) / 2, 0), (wing, depth)) for side in sides)]
+    if shape == 'U':
+        found[1:] = [(place, (min(wing, 0.34 * width), size[1])) for place, size in found[1:]]
+        found[1:] = [((np.sign(place[0]) * (width - size[0]) / 2, 0), size)
+                     for place, size in found[1:]]
+    if shape == 'O':
+        found.append(((0, (depth - thick) / 2), (width, thick)))
+    return found
 
 
 def draw_block(canvas: np.ndarray, rough: np.ndarray, block: Block, appearance: Appearance,

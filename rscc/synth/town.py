@@ -28,7 +28,7 @@ from rscc.synth.objects import (
     oriented_box,
     ribbon,
 )
-from rscc.synth.roofs import FLAT, HALLS, SHEETS, SHINGLES, TILES, WALLS
+from rscc.synth.roofs import FLAT, HALLS, SHEETS, SHINGLES, TILES, WALLS, wings
 from rscc.synth.scene import Scene
 from rscc.synth.view import draw_lean, seen_at
 
@@ -166,27 +166,6 @@ class Town:
     def take(self, things: list[Thing], margin: float) -> None:
         """Keep trees off things, on the ground and where the views show their tops."""
         self.scene.room.take(seen_at(things, self.scene.lean), margin)
-
-
-def wings(shape: str, width: float, depth: float, rng: np.random.Generator
-          ) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return (centre, size) of the wings of a building that fills ``width`` by ``depth``."""
-    if shape == 'I' or min(width, depth) < 6:
-        return [((0, 0), (width, depth))]
-    thick = min(width, depth) * rng.uniform(0.35, 0.6)
-    if shape == 'O':
-        thick = min(width, depth) * rng.uniform(0.22, 0.32)
-    main = ((0, (thick - depth) / 2), (width, thick))
-    wing = rng.uniform(0.3, 0.5) * width if shape != 'O' else thick
-    sides = {'L': (rng.choice([-1, 1]),), 'T': (rng.uniform(-0.3, 0.3),)}.get(shape, (-1, 1))
-    found = [main, *(((side * (width - wing) / 2, 0), (wing, depth)) for side in sides)]
-    if shape == 'U':
-        found[1:] = [(place, (min(wing, 0.34 * width), size[1])) for place, size in found[1:]]
-        found[1:] = [((np.sign(place[0]) * (width - size[0]) / 2, 0), size)
-                     for place, size in found[1:]]
-    if shape == 'O':
-        found.append(((0, (depth - thick) / 2), (width, thick)))
-    return found
 
 
 def lay_out_town(town: Town) -> None:

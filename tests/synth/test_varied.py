@@ -20,8 +20,8 @@ from rscc.synth.generator import (
 from rscc.synth.mask import draw_mask
 from rscc.synth.objects import BOTH, FROM, SIDE, TO, Block, Dwelling, Surface, Trees, oriented_box
 from rscc.synth.rendering import draw_appearance, render
-from rscc.synth.roofs import draw_block
-from rscc.synth.town import COARSEST, FINEST, PLACES, Town, lay_out_town, wings
+from rscc.synth.roofs import draw_block, wings
+from rscc.synth.town import COARSEST, FINEST, PLACES, Town, lay_out_town
 from rscc.synth.view import CANVAS, SURFACES, View, render_varied
 from rscc.utils import read_json
 
