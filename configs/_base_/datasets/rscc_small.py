@@ -79,7 +79,8 @@ val_dataloader = dict(
                 split='val',
                 seed=7,
                 test_mode=True,
-                pipeline=[dict(type='SensorChange'), dict(type='PackChangeInputs')]),
+                # Harder than in training: real dates differ more than any augmentation makes them.
+                pipeline=[dict(type='SensorChange', strength=2.0), dict(type='PackChangeInputs')]),
             dict(
                 type='SynthChangeDataset',
                 data_root='synth_varied',
