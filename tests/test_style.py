@@ -14,8 +14,8 @@ MOST_BYTES, MOST_BYTES_OF_A_MODEL = 1_000_000, 20_000_000
 # 190 modules, and since then the rooms scenes, deployment and commands, and one file for each new
 # encoder, tokenizer and family of weights. The varied look of the built-in dataset has four: layout
 # (town), changes (varied), roofs, and a date's picture (view); one file would be 1,500 lines.
-# Sixteen came with the shipped model: tiles, pseudo-pairs and their collages, mosaics, the appearance
-# of sensors and of the air, training data cut from scenes, two languages, map guidance, publishing.
+# Sixteen came with the shipped model: tiles, pseudo-pairs and their collages, mosaics, appearance
+# of sensors and air, training data cut from scenes, two languages, map guidance, publishing.
 MOST_MODULES, LEAST_MEDIAN = 256, 110
 #: Path of a longer file -> why it is one file.
 LONG: dict[str, str] = {}
