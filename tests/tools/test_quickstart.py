@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 # Stands in for the interpreter of the three long steps; the summary runs for real.
 FAKE = """#!/bin/bash
@@ -25,6 +26,7 @@ case "$1" in
     while [ $# -gt 0 ]; do case "$1" in --out) out=$2 ;; --show-dir) show=$2 ;; esac; shift; done
     mkdir -p "$show"; echo '<html>' >"$show/report.html"
     echo '{"metrics": {"caption/changed/CIDEr": 80.0, "baseline/changed/CIDEr": 20.0}}' >"$out" ;;
+  tools/infer.py) [ -z "$FAKE_INFER_FAILS" ] || exit 9 ;;
   *) exec "$REAL_PYTHON" "$@" ;;
 esac
 """
@@ -32,10 +34,10 @@ esac
 
 @pytest.fixture
 def checkout(repo, tmp_path):
-    """A copy of what the script reads, where it may make folders."""
+    """A copy of what the script reads, where it may make folders; no model's weights."""
     for name in ('tools', 'configs', 'rscc'):
         shutil.copytree(repo / name, tmp_path / name,
-                        ignore=shutil.ignore_patterns('__pycache__'))
+                        ignore=shutil.ignore_patterns('__pycache__', 'weights'))
     (tmp_path / 'configs' / 'blip_synth.py').touch()
     return tmp_path
 
@@ -53,6 +55,7 @@ def command(checkout):
         return (['bash', str(checkout / 'tools' / 'quickstart.sh'), *arguments],
                 {**clean, 'RSCC_PYTHON': str(fake), 'REAL_PYTHON': sys.executable,
                  'FAKE_LOG': str(checkout / 'log'), 'FAKE_SLEEP': '', 'FAKE_TRAIN_FAILS': '',
+                 'FAKE_INFER_FAILS': '',
                  **environment})
 
     return prepare
@@ -74,6 +77,7 @@ def steps(checkout):
 
 
 SYNTH, TRAIN, TEST = 'tools/dataset_converters/synth.py', 'tools/train.py', 'tools/test.py'
+INFER = 'tools/infer.py'
 
 
 def test_it_leaves_metrics_and_report_and_says_where(start, checkout):
@@ -138,6 +142,40 @@ def test_quick_uses_folders_of_its_own(start, checkout):
     assert 'train_cfg.max_epochs=1' in text
     assert (checkout / 'work_dirs' / 'quickstart_quick' / 'metrics.json').is_file()
     assert not (checkout / 'work_dirs' / 'quickstart').exists()
+
+
+@pytest.fixture
+def shipped(checkout):
+    """A copy that has the weights of rscc-small."""
+    weights = checkout / 'rscc/weights/rscc_small/model.safetensors'
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+
+
+def test_it_ends_with_a_real_pair_in_both_languages(start, checkout, repo, shipped):
+    done = start()
+    assert done.returncode == 0, done.stderr
+    assert steps(checkout) == [SYNTH, TRAIN, TEST, INFER]
+    last = (checkout / 'log').read_text().splitlines()[-1]
+    for words in ('--language both', '--out work_dirs/quickstart/real_pair'):
+        assert words in last
+    words = last.split()
+    for flag in ('--img-from', '--img-to'):  # what is named is there, and small
+        with Image.open(repo / words[words.index(flag) + 1]) as image:
+            assert image.size == (256, 256) and image.mode == 'RGB'
+    assert 'CIDEr, changed' in done.stdout.split('4/4')[0]
+
+
+def test_without_the_weights_it_says_so_and_succeeds(start, checkout):
+    done = start()
+    assert done.returncode == 0
+    assert 'left out: the weights of rscc-small are not in this copy' in done.stdout
+    assert INFER not in steps(checkout)
+
+
+def test_a_failed_answer_fails_the_script_and_keeps_the_scores(start, checkout, shipped):
+    assert start(FAKE_INFER_FAILS='yes').returncode == 9
+    assert (checkout / 'work_dirs/quickstart/metrics.json').is_file()
 
 
 @pytest.mark.parametrize('variable', ['RSCC_DATA', 'CDPATH'])
@@ -206,7 +244,7 @@ def test_a_run_without_a_log_or_checkpoint_is_named(run_tool, tmp_path):
 
 @pytest.mark.slow
 def test_the_smoke_run_goes_from_nothing_to_a_report(repo, tmp_path):
-    for name in ('tools', 'configs', 'rscc'):
+    for name in ('tools', 'configs', 'rscc', 'docs/real_pair'):
         shutil.copytree(repo / name, tmp_path / name,
                         ignore=shutil.ignore_patterns('__pycache__'))
     done = subprocess.run(['bash', 'tools/quickstart.sh', '--quick'], cwd=tmp_path, text=True,
@@ -221,3 +259,5 @@ def test_the_smoke_run_goes_from_nothing_to_a_report(repo, tmp_path):
                 'train/pairs_per_s', 'wall_s'):
         assert isinstance(metrics[key], float | int), key
     assert '<html' in (folder / 'report.html').read_text()[:2000]
+    if (repo / 'rscc/weights/rscc_small/model.safetensors').is_file():
+        assert list((folder / 'real_pair').glob('*panel*'))
