@@ -111,10 +111,11 @@ def fit_flag(logits: np.ndarray, flags: np.ndarray) -> tuple[float, float]:
         Slope, at least 0, and offset.
     """
     weight = np.where(flags == 1, 0.5 / max(flags.sum(), 1), 0.5 / max((1 - flags).sum(), 1))
-    spread = max(float(logits.std()), 1e-6)
+    spread = max(float(logits.std()), 1.0)
     inputs = np.stack([logits / spread, np.ones_like(logits)], 1)
-    # A weak pull to slope 1 and offset 0 keeps it finite where the flags can be told apart.
-    prior = np.array([1.0, 0.0])
+    # A weak pull to slope 1 and offset 0 keeps it finite where the flags can be told apart, and
+    # where all logits are the same.
+    prior = np.array([spread, 0.0])
     solution = prior.copy()
     for _ in range(_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(inputs @ solution, -30, 30)))

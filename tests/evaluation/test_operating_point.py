@@ -67,6 +67,11 @@ def test_a_flag_against_the_truth_has_no_negative_slope():
     assert fit_flag(np.array([-2.0, -1, 1, 2]), np.array([1.0, 1, 0, 0]))[0] == 0
 
 
+def test_logits_that_tell_nothing_keep_their_scale():
+    slope, offset = fit_flag(np.full(6, -0.3), np.array([0.0, 1, 0, 1, 0, 1]))
+    assert slope == pytest.approx(1, abs=0.2) and abs(slope * -0.3 + offset) < 0.1
+
+
 def test_the_metric_reads_flags_where_they_are_known():
     logits = [[[3.0]], [[0.0]]]
     samples = [sample(logits, [[0]], 0.9, True), sample(logits, [[0]], 0.2, False),
