@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
         model.change_head.conv_seg.weight *= 60
         model.flag_head.classifier[-1].weight *= 60
     checkpoint = home / 'weights.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), checkpoint)
+    torch.save(model.state_dict(), checkpoint)  # bare weights
     return config, checkpoint, home
 
 
@@ -50,7 +50,7 @@ def test_the_copy_has_the_offsets_that_were_found_and_answers_by_them(trained, r
     assert done.returncode == 0, done.stderr
     before, after = (read_checkpoint(path) for path in (checkpoint, out))
     point = after['meta']['operating_point']
-    old, new = (record['state_dict'] for record in (before, after))
+    old, new = before, after['state_dict']
     assert 'offset of "unchanged"' in done.stdout and 'written' in done.stdout
     assert new[BIAS][0] == pytest.approx(float(old[BIAS][0]) + point['threshold'], abs=1e-5)
     torch.testing.assert_close(new[BIAS][1:], old[BIAS][1:])
@@ -61,7 +61,7 @@ def test_the_copy_has_the_offsets_that_were_found_and_answers_by_them(trained, r
     again = run_tool(TOOL, config, out, '--dry-run', '--work-dir', tmp_path / 'again')
     assert point['F1_best'] >= point['F1_trained']
     told = float(re.search(r'F1_changed ([0-9.]+) ->', again.stdout)[1])
-    assert told == pytest.approx(point['F1_best'], abs=0.01)  # scores are counted in bins
+    assert told == pytest.approx(point['F1_best'], abs=0.003)  # scores are counted in bins
 
 
 def test_a_dry_run_writes_nothing(trained, run_tool, tmp_path):

@@ -87,13 +87,18 @@ def main(arguments: list[str] | None = None) -> None:
 
     from rscc.engine.checkpoint import read_checkpoint
     from rscc.engine.distributed import unwrapped
+    from rscc.models.data_preprocessor import normalisation_record
     from rscc.utils.files import atomic_path
     with explained():
         found, model = measure(args)
-        checkpoint = read_checkpoint(args.checkpoint)
-        told = fold(checkpoint.get('state_dict', checkpoint), unwrapped(model), found)
-        checkpoint.setdefault('meta', {})['operating_point'] = {
-            name.partition('/')[2]: value for name, value in found.items()}
+        checkpoint, model = read_checkpoint(args.checkpoint), unwrapped(model)
+        if 'state_dict' not in checkpoint:  # bare weights
+            checkpoint = dict(state_dict=checkpoint, meta={})
+        told = fold(checkpoint['state_dict'], model, found)
+        # The normalisation that was used here belongs to the weights from now on.
+        checkpoint['meta'] = {**normalisation_record(model), **(checkpoint.get('meta') or {}),
+                              'operating_point': {name.partition('/')[2]: value
+                                                  for name, value in found.items()}}
         if args.out:
             with atomic_path(args.out) as path:
                 torch.save(checkpoint, path)
