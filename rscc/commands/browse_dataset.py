@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 from mmengine.config import Config
+from PIL import Image, ImageDraw
 
 from rscc.apis.command_line import add_config_options, explained
 from rscc.apis.launch import read_config, set_data_root
@@ -19,13 +20,21 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.samplers import Visit
 from rscc.datasets.transforms.sensor import steps_of
 from rscc.rasters.image_files import as_rgb
+from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS, TRANSFORMS
+from rscc.structures import ChangeDataSample
 from rscc.utils import atomic_write, did_you_mean, progress
+from rscc.visualization.fonts import font_for, wrap
+from rscc.visualization.overlays import class_palette
 from rscc.visualization.panels import draw_panel, mask_of
 
 SPLITS = ('train', 'val', 'test')
 #: Of a sheet of transforms: most pixels of a date, space between cells, height of a name.
 _SIDE, _GAP, _NAME = 160, 6, 20
+#: Of a sheet of samples: pixels of a view, height of name and sentence, size of their letters.
+_VIEW, _TEXT, _LETTERS = 176, 52, 14
+#: Grey of labels that are no class: what only says which classes a pixel is not, and ignored ones.
+_PARTLY, _UNKNOWN = 70, 160
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -53,8 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='draw one sheet a sample in place of panels: its dates under each of '
                              'these transforms alone; without a name, under all that change how a '
                              'date looks')
+    parser.add_argument('--sheet', action='store_true',
+                        help='draw all samples on one sheet in place of panels: dates, mask and '
+                             'first sentence of each')
     parser.add_argument('--columns', type=int, default=3,
-                        help='cells in a row of such a sheet (%(default)s)')
+                        help='cells in a row of a sheet (%(default)s)')
     parser.add_argument('--out', default='browse', help='folder of the pictures (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
     add_config_options(parser)
@@ -78,7 +90,9 @@ def run(args: argparse.Namespace) -> None:
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise SystemExit(f'error: {error.args[0] if error.args else error}') from error
     with explained():
-        if steps is None:
+        if args.sheet and steps is None:
+            draw_sheet(dataset, chosen, args, Path(args.out))
+        elif steps is None:
             draw_all(dataset, chosen, args.visits, Path(args.out))
         else:
             draw_sheets(dataset, chosen, steps, args, Path(args.out))
@@ -137,16 +151,81 @@ def draw(dataset: ChangeDataset, idx: Visit) -> tuple[str, np.ndarray]:
     height, width = sample.img_shape
     flips = ', '.join(sample.get('flip') or [])
     parts = f' · mosaic of {len(sample.mosaic)}' if 'mosaic' in sample else ''
-    targets = getattr(sample, 'target_captions', None)
+    kind = f' · {sample.kind}' if 'kind' in sample else ''
+    mask = mask_of(sample, 'gt_sem_seg')
+    classes = dataset.metainfo.get('classes')
+    if mask is not None and classes:
+        mask[mask >= len(classes)] = IGNORE  # labels that are no class are left clear
     panel = draw_panel(
-        [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']],
-        gt_mask=mask_of(sample, 'gt_sem_seg'),
-        references=targets or getattr(sample, 'gt_captions', None),
-        title=f'{sample.sample_id} · {height} x {width} · flipped: {flips or "no"}{parts}',
+        frames_of(packed),
+        gt_mask=mask,
+        references=sentences_of(sample),
+        title=f'{sample.sample_id}{kind} · {height} x {width} · flipped: {flips or "no"}{parts}',
         palette=dataset.metainfo.get('palette'),
-        classes=dataset.metainfo.get('classes'),
+        classes=classes,
         language=dataset.metainfo.get('language'))
     return sample.sample_id, panel
+
+
+def frames_of(packed: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return the dates of a packed sample, uint8 (H, W, B) each."""
+    return [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']]
+
+
+def sentences_of(sample: ChangeDataSample) -> list[str] | None:
+    """Return the sentences that training would use on this visit, else those of the sample."""
+    return getattr(sample, 'target_captions', None) or getattr(sample, 'gt_captions', None)
+
+
+def draw_sheet(dataset: ChangeDataset, chosen: Sequence[int], args: argparse.Namespace, out: Path
+               ) -> None:
+    """Write all chosen samples and visits on one sheet, a cell each."""
+    cells = [sample_cell(dataset[Visit(idx, visit)], dataset.metainfo)
+             for idx in progress(chosen, 'drawing', unit='sample') for visit in range(args.visits)]
+    widest = max(cell.shape[1] for cell in cells)
+    cells = [np.pad(cell, ((0, 0), (0, widest - cell.shape[1]), (0, 0)), constant_values=255)
+             for cell in cells]
+    write_picture(out / 'sheet.jpg', arrange(cells, max(1, args.columns)))
+    print(f"{len(cells)} samples in '{out / 'sheet.jpg'}'")
+
+
+def sample_cell(packed: Mapping[str, Any], metainfo: Mapping[str, Any]) -> np.ndarray:
+    """Return the middle of all dates and of the mask of a sample above its first sentence.
+
+    Args:
+        packed: What the dataset returns.
+        metainfo: ``classes`` and ``palette`` of the dataset.
+
+    Returns:
+        uint8 RGB.
+    """
+    sample, views = packed['data_samples'], [as_rgb(frame) for frame in frames_of(packed)]
+    mask = mask_of(sample, 'gt_sem_seg')
+    if mask is not None:
+        classes = len(metainfo.get('classes') or ()) or int(mask[mask < IGNORE].max(initial=0)) + 1
+        colours = np.full((IGNORE + 1, 3), _PARTLY, np.uint8)
+        colours[:classes] = class_palette(classes, metainfo.get('palette'))
+        colours[IGNORE] = _UNKNOWN
+        views.append(colours[mask])
+    shown = [cv2.resize(middle(view), (_VIEW, _VIEW), interpolation=cv2.INTER_AREA)
+             for view in views]
+    gap = np.full((_VIEW, 2, 3), 255, np.uint8)
+    row = np.hstack([piece for view in shown for piece in (gap, view)][1:])
+    kind = f' · {sample.kind}' if 'kind' in sample else ''
+    return np.vstack([row, text_below(f'{sample.sample_id}{kind}', sentences_of(sample),
+                                      row.shape[1])])
+
+
+def text_below(name: str, sentences: Sequence[str] | None, width: int) -> np.ndarray:
+    """Return a name and the first of some sentences, in at most two lines, on white."""
+    page = Image.new('RGB', (width, _TEXT), 'white')
+    pen = ImageDraw.Draw(page)
+    pen.text((1, 1), name, (104, 112, 122), font_for(name, _LETTERS - 2))
+    if sentences:
+        font = font_for(sentences[0], _LETTERS)
+        for line, words in enumerate(wrap(sentences[0], font, width - 2)[:2]):
+            pen.text((1, 16 + 16 * line), words, (28, 32, 38), font)
+    return np.asarray(page)
 
 
 def named_steps(names: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +256,7 @@ def draw_sheets(dataset: ChangeDataset, chosen: Sequence[int], steps: Mapping[st
     """Write one sheet for each chosen sample: its dates as they are, then under each transform."""
     for idx in progress(chosen, 'drawing', unit='sample'):
         packed = dataset[Visit(idx, 0)]
-        frames = [frame.permute(1, 2, 0).numpy() for frame in packed['inputs']]
+        frames = frames_of(packed)
         name = packed['data_samples'].sample_id
         cells = [cell('as it is', frames)]
         for number, (title, step) in enumerate(steps.items()):
@@ -191,17 +270,21 @@ def draw_sheets(dataset: ChangeDataset, chosen: Sequence[int], steps: Mapping[st
 
 def cell(title: str, frames: Sequence[np.ndarray]) -> np.ndarray:
     """Return the middle of all dates side by side, uint8 RGB, below a name; pixels stay pixels."""
-    shown = [as_rgb(frame) for frame in frames]
-    height, width = shown[0].shape[:2]
-    side = min(height, width, _SIDE)  # square, so that turned frames fit beside the others
-    top, left = (height - side) // 2, (width - side) // 2
-    gap = np.full((side, 2, 3), 255, np.uint8)
-    row = np.hstack([piece for frame in shown for piece in
-                     (gap, frame[top:top + side, left:left + side])][1:])
+    shown = [middle(as_rgb(frame), _SIDE) for frame in frames]
+    gap = np.full((len(shown[0]), 2, 3), 255, np.uint8)
+    row = np.hstack([piece for frame in shown for piece in (gap, frame)][1:])
     head = np.full((_NAME, row.shape[1], 3), 255, np.uint8)
     cv2.putText(head, title, (1, _NAME - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1,
                 cv2.LINE_AA)
     return np.vstack([head, row])
+
+
+def middle(picture: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Return the square middle of a picture, so that turned frames fit beside the others."""
+    height, width = picture.shape[:2]
+    side = min(height, width, most or height)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top:top + side, left:left + side]
 
 
 def arrange(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:

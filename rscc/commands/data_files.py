@@ -38,12 +38,29 @@ def synth(arguments: Sequence[str] | None = None, prog: str | None = None) -> No
     parser.add_argument('--look', default='plain', choices=('plain', 'varied'),
                         help='varied: many kinds of settlement, views from aside, strong changes '
                         'of light and season, 0.2 to 1.5 m a pixel; RGB only (%(default)s)')
+    parser.add_argument('--tiles', type=int, metavar='N', help='write N single images with masks '
+                        'of their buildings in place of pairs, to make pseudo-pairs of')
     parser.add_argument('--jobs', type=int, default=2, help='processes (%(default)s)')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace a dataset of other parameters in the folder')
     parser.add_argument('--contact-sheet', type=Path, metavar='FILE',
                         help='also write an overview picture of the first pairs')
-    _make(parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    if args.tiles is None:
+        _make(args)
+    elif args.look != 'plain' or args.bands != 3:
+        parser.error('--tiles are RGB images of the plain look: leave --look and --bands out')
+    else:
+        _make_tiles(args)
+
+
+def _make_tiles(args: argparse.Namespace) -> None:
+    from rscc.synth.generator import write_tiles
+    try:
+        write_tiles(args.out, args.tiles, args.seed)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f'error: {error}') from error
+    print(f"{args.tiles} tiles with masks of their buildings in '{args.out}'")
 
 
 def _make(args: argparse.Namespace) -> None:

@@ -114,7 +114,7 @@ class PseudoPairDataset(ChangeDataset):
         earlier, later = self.pair(kind, resolution, rng)
         mask, dates = self._mask(earlier.mask, later.mask)
         item |= dict(frames=[earlier.image, later.image], gt_sem_seg=mask, ori_shape=self.size,
-                     nodata=None, kind=kind, resolution=resolution)
+                     img_shape=self.size, nodata=None, kind=kind, resolution=resolution)
         changes = building_changes(*dates, resolution)
         if sum(int(date.sum()) for date in dates) < _LEAST_CHANGED:
             changes, mask[mask == 1] = [], IGNORE

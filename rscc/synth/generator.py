@@ -24,7 +24,7 @@ import numpy as np
 from rscc.synth import captions_en, captions_zh
 from rscc.synth.captioner import SceneMetadata
 from rscc.synth.changes import Change, plan
-from rscc.synth.mask import draw_mask, locate, write_palette_png
+from rscc.synth.mask import draw_buildings, draw_mask, locate, write_palette_png
 from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
 from rscc.synth.rendering import draw_appearance, render
 from rscc.synth.scene import BIOMES, Scene
@@ -378,6 +378,34 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
     write_json(out / MARKER, _marker(parameters, images))
     (out / PARTIAL).unlink(missing_ok=True)
     return True
+
+
+def write_tiles(out: str | os.PathLike, count: int, seed: int = 0) -> None:
+    """Write rendered single images with masks of all their buildings, for ``TileDataset``.
+
+    They are the later dates of training pairs of the plain look, at 0.5 m a pixel:
+    ``image/tile_000000.png`` and ``label/tile_000000.png`` (0 and 255). The same seed gives the
+    same bytes.
+
+    Args:
+        out: The folder.
+        count: Number of tiles.
+        seed: Of all draws.
+
+    Raises:
+        ValueError: If ``count`` is not positive.
+    """
+    if count < 1:
+        raise ValueError(f'the number of tiles must be at least 1, found {count}')
+    folders = [Path(out) / name for name in ('image', 'label')]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    for index in progress(range(count), f"writing '{out}'", unit='tile'):
+        planned = plan_pair(seed, 'train', index)
+        image = render(planned.scene, TO, draw_appearance(planned.rng))
+        mask = 255 * draw_buildings(planned.scene)[..., None]  # one channel: a grey file
+        for folder, pixels in zip(folders, (image, mask), strict=True):
+            _write_image(folder / f'tile_{index:06d}.png', partial(_write_rgb, pixels))
 
 
 def _write_scene_vocabularies(out: Path, images: list[dict] | None = None) -> None:

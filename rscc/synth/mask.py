@@ -7,8 +7,10 @@ from PIL import Image
 
 from rscc.synth.changes import Change
 from rscc.synth.drawing import CANVAS, crop, crown_heights, fill
-from rscc.synth.objects import BOTH, FROM, TO, Road, Thing, Trees
+from rscc.synth.objects import BOTH, CLASSES, FROM, TO, Road, Thing, Trees
 from rscc.synth.scene import Scene
+
+BUILDING = CLASSES.index('building')
 
 
 def _cover(canvas: np.ndarray, thing: Thing, value: int, scene: Scene) -> None:
@@ -42,6 +44,22 @@ def draw_mask(scene: Scene) -> np.ndarray:
         for thing in scene.things:
             if isinstance(thing, Trees) and thing.when == BOTH:
                 _cover(canvas, thing, 0, scene)
+    return crop(canvas).copy()
+
+
+def draw_buildings(scene: Scene) -> np.ndarray:
+    """Return where buildings stand at the later date, changed or not: 1 there, uint8 (256, 256).
+
+    A crown hides what is under it, as in the masks of changes.
+    """
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    there = [thing for thing in scene.things if thing.exists(TO)]
+    for thing in there:
+        if thing.label == BUILDING:
+            _cover(canvas, thing, 1, scene)
+    for thing in there:
+        if isinstance(thing, Trees):
+            _cover(canvas, thing, 0, scene)
     return crop(canvas).copy()
 
 

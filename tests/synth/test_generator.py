@@ -14,6 +14,7 @@ from rscc.synth.generator import (
     generate,
     scene_captions,
     scene_vocabulary,
+    write_tiles,
 )
 from rscc.utils import read_json
 
@@ -214,3 +215,31 @@ def test_the_renderer_writes_vocabularies_and_completes_older_folders(tmp_path):
     for image in images:
         assert all(set(text.split()) <= words for text in scene_captions(image, 'to'))
     assert scene_captions(images[0], 'from', 'zh') == scene_captions(images[0], 'from', 'zh')
+
+
+def test_tiles_show_all_buildings_of_one_date_with_exact_masks(tmp_path):
+    write_tiles(tmp_path, 4, seed=4)
+    again = tmp_path / 'again'
+    write_tiles(again, 1, seed=4)
+    for folder in ('image', 'label'):
+        name = f'{folder}/tile_000000.png'
+        assert (again / name).read_bytes() == (tmp_path / name).read_bytes()
+    covered = []
+    for index in range(4):
+        image, mask = (cv2.imread(str(tmp_path / f'{folder}/tile_{index:06d}.png'), -1)
+                       for folder in ('image', 'label'))
+        assert image.shape == (256, 256, 3) and mask.shape == (256, 256)
+        assert set(np.unique(mask)) <= {0, 255}
+        things = generator.plan_pair(4, 'train', index).scene.things
+        standing = [thing for thing in things if thing.label == 1 and thing.exists('to')]
+        assert bool(standing) == bool(mask.any())
+        for thing in standing:
+            column, row = np.round(thing.footprint()[0].mean(0)).astype(int)
+            if 0 <= row < 256 and 0 <= column < 256:
+                covered.append(mask[row, column] == 255)
+    assert len(covered) > 5 and np.mean(covered) > 0.9, 'but for those under crowns'
+
+
+def test_no_tiles_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='at least 1, found 0'):
+        write_tiles(tmp_path, 0)

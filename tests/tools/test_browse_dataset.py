@@ -2,6 +2,7 @@
 import importlib.util
 
 import cv2
+import numpy as np
 import pytest
 
 CONFIG = """
@@ -109,3 +110,37 @@ train_dataloader = dict(dataset=dict(type='MosaicDataset', prob=1.0, captions='d
     names = browse(repo, work, '--ids', 'train_000002', '--visits', '2')
     one, other = (cv2.imread(str(work / 'out' / name)) for name in names)
     assert one.shape != other.shape or (one != other).any()
+
+
+def test_samples_share_one_sheet(repo, work, capsys):
+    assert browse(repo, work, '--sheet', '--number', '3', '--columns', '2') == ['sheet.jpg']
+    assert '3 samples in' in capsys.readouterr().out
+    sheet = cv2.imread(str(work / 'out/sheet.jpg'))
+    # Two dates and a mask of 176 pixels above name and sentence: three cells in rows of two.
+    cell = (176 + 52 + 6, 3 * 176 + 2 * 2 + 6)
+    assert sheet.shape == (2 * cell[0], 2 * cell[1], 3)
+    assert sheet[cell[0]:, cell[1]:].min() > 230, 'the fourth cell is empty'
+    assert sheet[176 + 2:cell[0] - 8, :cell[1]].min() < 120, 'name and sentence are written'
+
+
+def test_pseudo_pairs_name_their_kind_and_labels_that_are_no_class_are_no_legend(repo, work):
+    (work / 'tiles/image').mkdir(parents=True)
+    (work / 'tiles/label').mkdir()
+    image = np.random.default_rng(0).integers(80, 120, (64, 64, 3), dtype=np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:40, 10:40] = 255
+    cv2.imwrite(str(work / 'tiles/image/a.png'), image)
+    cv2.imwrite(str(work / 'tiles/label/a.png'), mask)
+    (work / 'config.py').write_text("""
+train_dataloader = dict(dataset=dict(
+    type='PseudoPairDataset', tiles=[dict(type='TileDataset', data_root='tiles')], length=2,
+    size=(64, 64), kinds=dict(erased=1), built=1.0, pipeline=[dict(type='PackChangeInputs')]))
+""")
+    browse(repo, work, '--number', '1')
+    panel = cv2.imread(str(work / 'out/train_000000.png'))
+    assert panel.shape[0] < 700, 'a line for each class, and none for 254'
+    browse(repo, work, '--number', '2', '--sheet')
+    sheet = cv2.imread(str(work / 'out/sheet.jpg'))
+    shown = sheet[:176, 2 * 178:3 * 176 + 4].reshape(-1, 3).astype(int)
+    grey, red = (np.abs(shown - colour).max(1) < 25 for colour in ((70, 70, 70), (50, 60, 230)))
+    assert grey.mean() > 0.3 and red.mean() > 0.1

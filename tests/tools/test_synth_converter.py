@@ -31,3 +31,13 @@ def test_a_folder_is_required(tool, capsys):
     with pytest.raises(SystemExit):
         tool.main(['--train', '2'])
     assert '--out' in capsys.readouterr().err
+
+
+def test_tiles_in_place_of_pairs(tool, tmp_path, capsys):
+    tool.main(['--out', str(tmp_path), '--tiles', '2'])
+    assert "2 tiles with masks of their buildings in '" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / 'label').iterdir()) == [
+        'tile_000000.png', 'tile_000001.png']
+    with pytest.raises(SystemExit):
+        tool.main(['--out', str(tmp_path), '--tiles', '2', '--look', 'varied'])
+    assert '--tiles are RGB images of the plain look' in capsys.readouterr().err

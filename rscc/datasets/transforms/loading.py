@@ -208,7 +208,7 @@ def _nodata_of(paths: Sequence[str]) -> np.ndarray | None:
 
 
 META_KEYS = ('sample_id', 'imgid', 'split', 'language', 'img_path_from', 'img_path_to', 'img_path',
-             'ori_shape', 'img_shape', 'flip', 'nodata_pixels')
+             'ori_shape', 'img_shape', 'flip', 'nodata_pixels', 'kind')
 CAPTION_KEYS = ('gt_captions', 'target_captions')
 
 
