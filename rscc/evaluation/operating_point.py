@@ -29,10 +29,26 @@ class OperatingPointMetric(BaseMetric):
     answers weighed alike (Platt, Advances in Large Margin Classifiers 1999).
 
     Metrics: ``F1_trained`` and ``F1_best`` of the changed class, ``threshold`` in units of the
-    logit; ``flag_slope``, ``flag_offset``, ``flag_balanced_accuracy`` after calibration.
+    logit, ``false_area`` of the pairs without a change at that threshold (0 to 1); ``flag_slope``,
+    ``flag_offset``, ``flag_balanced_accuracy`` after calibration.
+
+    Args:
+        most_false_area: Share of the pixels of pairs without a change that may be called changed
+            (0 to 1): the best threshold is chosen among those that keep it. Most pairs of the world
+            are unchanged, which F1 over a set where half of them changed does not know.
+        **kwargs: For ``BaseMetric``.
+
+    Raises:
+        ValueError: If no threshold keeps ``most_false_area``.
     """
 
     default_prefix = 'point'
+
+    def __init__(self, most_false_area: float = 1.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 < most_false_area <= 1:
+            raise ValueError(f'most_false_area={most_false_area} is a share in (0, 1]')
+        self.most_false_area = most_false_area
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping | ChangeDataSample]) -> None:
         """Count scores of changed and unchanged pixels, and keep the flag's logit."""
@@ -46,9 +62,15 @@ class OperatingPointMetric(BaseMetric):
         unchanged = sum((row[1] for row in results), np.zeros(len(EDGES) + 1, np.int64))
         if changed.sum() and unchanged.sum():
             scores = f1_curve(changed, unchanged)
-            best = int(scores.argmax())
+            area = false_area([row[1] for row in results if not row[0].any()])
+            kept = area <= self.most_false_area
+            if not kept.any():
+                raise ValueError(f'no threshold keeps the false area below {self.most_false_area}: '
+                                 f'at the highest one it is {area[-1]:.4f}')
+            best = int(np.where(kept, scores, -1).argmax())
             metrics |= dict(F1_trained=float(scores[np.abs(EDGES).argmin()]),
-                            F1_best=float(scores[best]), threshold=float(EDGES[best]))
+                            F1_best=float(scores[best]), threshold=float(EDGES[best]),
+                            false_area=float(area[best]))
         logits, flags = (np.array([row[column] for row in results if row[3] is not None], float)
                          for column in (2, 3))
         if len(set(flags.tolist())) == 2:
@@ -98,6 +120,16 @@ def f1_curve(changed: np.ndarray, unchanged: np.ndarray) -> np.ndarray:
     # Scores above an edge count as changed: what lies in the bins behind it.
     hits, alarms = (counts[::-1].cumsum()[::-1][1:] for counts in (changed, unchanged))
     return 2 * hits / np.maximum(hits + alarms + changed.sum(), 1)
+
+
+def false_area(unchanged: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the share of pixels called changed at every threshold in ``EDGES``; 0 of no pairs.
+
+    Args:
+        unchanged: Histograms of the scores of pairs in which nothing changed.
+    """
+    counts = sum(unchanged, np.zeros(len(EDGES) + 1, np.int64))
+    return counts[::-1].cumsum()[::-1][1:] / max(int(counts.sum()), 1)
 
 
 def fit_flag(logits: np.ndarray, flags: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,7 @@ def sample(logits, label, chance=None, flag=None):
 
 
 def evaluate(samples):
+    """Return the metrics without a limit of the false area."""
     metric = METRICS.build(dict(type='OperatingPointMetric'))
     metric.process({}, [one.to_dict() for one in samples])
     return metric.evaluate(len(samples))
@@ -30,6 +31,18 @@ def test_the_threshold_separates_what_can_be_separated():
     found = evaluate([sample(logits, [[0, 0, 0, 1, 2, 254]])])
     assert found['point/F1_best'] == 1 and 1.4 <= found['point/threshold'] < 1.6
     assert found['point/F1_trained'] == pytest.approx(2 * 2 / (2 + 2 + 2))
+
+
+def test_the_false_area_of_unchanged_pairs_can_be_limited():
+    changed = sample([[[-1.0, 0.5, 2.0, 4.0]]], [[0, 1, 1, 1]])
+    quiet = sample([[[-1.0, -1.0, 1.0, 3.0]]], [[0, 0, 0, 0]])
+    free = evaluate([changed, quiet])
+    assert free['point/false_area'] == 0.5
+    metric = METRICS.build(dict(type='OperatingPointMetric', most_false_area=0.25))
+    metric.process({}, [one.to_dict() for one in (changed, quiet)])
+    found = metric.evaluate(2)
+    assert found['point/false_area'] == 0.25
+    assert found['point/threshold'] >= 1 and found['point/F1_best'] < free['point/F1_best']
 
 
 def test_a_single_logit_is_its_own_score():

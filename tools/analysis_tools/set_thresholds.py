@@ -26,6 +26,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file or name')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='CKPT', help='the copy with the new offsets')
+    parser.add_argument('--most-false-area', type=float, default=1.0, metavar='SHARE',
+                        help='of the pixels of unchanged pairs that may be called changed, 0.01 '
+                        'for instance (default: no limit)')
+    parser.add_argument('--offset', type=float, metavar='LOGIT', help='set this offset of '
+                        '"unchanged" and none that is found, chosen on other data say')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be set')
     add_shared_arguments(parser)
     args = parser.parse_args(arguments)
@@ -39,7 +44,7 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, float], Any]:
     from rscc.apis.launch import build_runner, load_config
     cfg = load_config(args, stages=('val',), checkpoint=args.checkpoint)
     cfg.test_dataloader = cfg.val_dataloader
-    cfg.test_evaluator = [dict(type='OperatingPointMetric')]
+    cfg.test_evaluator = [dict(type='OperatingPointMetric', most_false_area=args.most_false_area)]
     cfg.test_cfg = dict(type='TestLoop')
     cfg.load_from, cfg.resume = args.checkpoint, False
     if cfg.model.get('caption_head'):
@@ -66,8 +71,10 @@ def fold(state: dict[str, Any], model: Any, found: dict[str, float]) -> list[str
             bias -= threshold
         else:
             bias[0] += threshold
-        told.append(f'change map   offset of "unchanged" {threshold:+.3f}: F1_changed '
-                    f'{found["point/F1_trained"]:.4f} -> {found["point/F1_best"]:.4f}')
+        told.append(f'change map   offset of "unchanged" {threshold:+.3f}: ' + (
+            'as asked' if 'point/F1_best' not in found else
+            f'F1_changed {found["point/F1_trained"]:.4f} -> {found["point/F1_best"]:.4f}, false '
+            f'area {found["point/false_area"]:.2%}'))
     if 'point/flag_slope' in found:
         slope, offset = found['point/flag_slope'], found['point/flag_offset']
         last = model.flag_head.classifier[-1]
@@ -92,6 +99,10 @@ def main(arguments: list[str] | None = None) -> None:
     with explained():
         found, model = measure(args)
         checkpoint, model = read_checkpoint(args.checkpoint), unwrapped(model)
+        if args.offset is not None:
+            found['point/threshold'] = args.offset
+            for name in ('point/F1_best', 'point/false_area'):  # of another threshold
+                found.pop(name, None)
         if 'state_dict' not in checkpoint:  # bare weights
             checkpoint = dict(state_dict=checkpoint, meta={})
         told = fold(checkpoint['state_dict'], model, found)
