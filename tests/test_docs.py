@@ -1,4 +1,5 @@
 """Both languages say the same, commands exist and take their flags, links lead somewhere."""
+import ast
 import json
 import re
 import shlex
@@ -284,6 +285,53 @@ def test_the_recipe_of_a_new_encoder_works_as_written(tmp_path):
             getattr(tester, name)()
     finally:
         MODELS.module_dict.pop('PatchColours', None)
+
+
+def pseudo_pair_configs():
+    """Return (language, config) of every whole config in the sections about pseudo-pairs."""
+    blocks = [(language, block) for language in ('en', 'zh_cn') for block in re.findall(
+        r'^```python\n(.*?)^```', read(f'docs/{language}/datasets.md'), re.M | re.S)]
+    return [(language, block) for language, block in blocks
+            if '_base_ = ' in block and 'PseudoPairDataset' in block]
+
+
+def test_both_languages_show_the_same_configs_of_pseudo_pairs():
+    def settings(language):
+        trees = [ast.parse(block) for name, block in pseudo_pair_configs() if name == language]
+        return [[ast.dump(node) for node in tree.body if isinstance(node, ast.Assign)]
+                for tree in trees]
+    assert settings('en') == settings('zh_cn') and len(settings('en')) == 2
+
+
+@pytest.mark.parametrize('config', [block for name, block in pseudo_pair_configs() if name == 'en'])
+def test_the_configs_of_pseudo_pairs_make_pairs_as_written(config, tmp_path, monkeypatch):
+    import cv2
+    import numpy as np
+    from mmengine.config import Config
+
+    from rscc.registry import DATASETS
+    for folder in ('image', 'label'):
+        (tmp_path / 'my_tiles' / folder).mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for number in (1, 30):  # one of those that train, one that is held back
+        mask = np.zeros((128, 128), np.uint8)
+        mask[30:60, 40:80] = mask[80:110, 20:50] = 255
+        for folder, pixels in (('image', draw.integers(0, 255, (128, 128, 3), np.uint8)),
+                               ('label', mask)):
+            cv2.imwrite(str(tmp_path / f'my_tiles/{folder}/tile_{number:06d}.png'), pixels)
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'my_pairs.py').write_text(config, encoding='utf-8')
+    cfg = Config.fromfile(tmp_path / 'my_pairs.py')
+    for stage in ('train', 'val'):
+        dataset = DATASETS.build(cfg[f'{stage}_dataloader'].dataset)
+        assert [tile.name for tile in dataset.pool.full] == [
+            'tile_000001' if stage == 'train' else 'tile_000030']
+        sample = dataset[0]['data_samples']
+        classes = {*range(len(dataset.metainfo['classes'])), 255}
+        labels = {int(value) for value in sample.gt_sem_seg.data.unique()}
+        assert labels <= (classes | {254} if 'rest=0, captions=0' not in config
+                          and stage == 'train' else classes)
 
 
 def test_pages_named_in_error_messages_exist():
