@@ -116,8 +116,8 @@ class PseudoPairDataset(ChangeDataset):
         item |= dict(frames=[earlier.image, later.image], gt_sem_seg=mask, ori_shape=self.size,
                      img_shape=self.size, nodata=None, kind=kind, resolution=resolution)
         changes = building_changes(*dates, resolution)
-        if sum(int(date.sum()) for date in dates) < _LEAST_CHANGED:
-            changes, mask[mask == 1] = [], IGNORE
+        if not changes or sum(int(date.sum()) for date in dates) < _LEAST_CHANGED:
+            changes, mask[mask == 1] = [], IGNORE  # too little for anybody to see
         item['gt_change_flag'] = bool(changes)
         if self.captions:
             told = {language: [normalise(text, language) for text in sentences(
