@@ -172,6 +172,9 @@ def build(cfg, tiny_blip):
     model = copy.deepcopy(cfg.model)
     if model.encoder.type == 'TimmEncoder':
         model.encoder.pretrained = None  # the package of its weights need not be installed
+    tokenizer = model.get('caption_head', {}).get('tokenizer', {})
+    if cfg.load_from and not tokenizer.get('vocab_files'):  # words of the starting weights
+        tokenizer.words = ['<pad>', '<unk>', '<start>', '<end>', '<en>', *WORDS, '<zh>', '房屋']
     if model.encoder.get('backbone', {}).get('type') == 'TransformersBackbone':
         model = shrink_btc(model)
     if model.encoder.type in TINY_CLIP and model.encoder.get('pretrained'):
@@ -245,7 +248,10 @@ def test_a_config_says_what_it_is_in_its_first_line(name):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_no_config_selects_and_tests_on_the_same_split(load, name):
     cfg = load(name)
-    for stage in ('train', 'val', 'test'):
+    # Few pairs of the user's own have no validation.
+    stages = [stage for stage in ('train', 'val', 'test') if cfg[f'{stage}_dataloader']]
+    assert len(stages) == 3 or cfg.load_from == 'rscc-small'
+    for stage in stages:
         splits = {part.get('split', 'train') for part in parts(cfg[f'{stage}_dataloader'].dataset)}
         assert splits == {stage}
 
@@ -279,6 +285,7 @@ def test_a_config_builds_a_model_that_learns_and_predicts_on_its_data(load, tiny
     assert answer.sample_id == test[0]['data_samples'].sample_id
     if 'caption' in heads:
         assert isinstance(answer.pred_caption, str)
+    if 'caption' in heads and cfg.test_dataloader.dataset.type != 'PathListCDDataset':
         dataset = cfg.test_dataloader.dataset
         expected = (scene_captions(entry('test', 0), 'from', dataset.get('language', 'en'))
                     if dataset.type == 'SynthSceneDataset' else
@@ -306,7 +313,7 @@ def test_hooks_and_metrics_of_a_config_build(load, name):
     cfg = load(name)
     for hook in [*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])]:
         assert HOOKS.build(hook) is not None
-    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+    for evaluator in filter(None, (cfg.val_evaluator, cfg.test_evaluator)):
         for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
             assert METRICS.build(metric) is not None
 
