@@ -3,9 +3,10 @@ import re
 from types import SimpleNamespace
 
 import pytest
+import tiny_models
 from fake_data import write_fake_dataset
 from mmengine.config import Config
-from testers import TINY_INTERPRETER
+from testers import TINY_INTERPRETER, WORDS
 from torch.utils.data import DataLoader
 
 from rscc.apis.launch import (
@@ -17,6 +18,7 @@ from rscc.apis.launch import (
     finish,
     finish_pictures,
     read_config,
+    take_words,
 )
 from rscc.engine.hooks.panel_hook import PanelHook
 from rscc.utils import read_json, write_json
@@ -129,3 +131,36 @@ def test_the_check_finds_what_only_the_parts_of_a_model_know():
     model = dict(TINY_INTERPRETER, encoder=dict(type='TimmEncoder', model='convnext_ato'))
     with pytest.raises(ValueError, match="Did you mean 'convnext_atto'"):
         check_model(Config(dict(model=model)), start=True)
+
+
+@pytest.fixture(scope='module')
+def start(tmp_path_factory):
+    """Weights of a captioner that knows ``WORDS``."""
+    return tiny_models.save(tmp_path_factory.mktemp('tiny') / 'tiny.pth', tiny_models.JOINT)
+
+
+def words_after(start, **tokenizer):
+    cfg = Config(dict(model=dict(caption_head=dict(tokenizer=tokenizer))))
+    take_words(cfg, start)
+    return cfg.model.caption_head.tokenizer.get('words')
+
+
+def test_a_training_takes_the_words_of_its_starting_weights_where_files_lack_them(
+        start, tmp_path, monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    known = words_after(start, type='WordTokenizer')
+    assert {*known} >= {*WORDS} and known[0] == '<pad>'
+    assert words_after(start, type='WordTokenizer', vocab_file='synth/vocab_en.json') == known
+    # A file that is there counts: a training may learn other words.
+    write_json(tmp_path / 'vocab_en.json', ['<pad>', 'a'])
+    assert words_after(start, type='WordTokenizer', vocab_file='synth/vocab_en.json') is None
+    assert words_after(None, type='WordTokenizer') is None
+    assert words_after('nowhere.pth', type='WordTokenizer') is None  # the check says it
+    assert words_after(start, type='WordTokenizer', words=['a']) == ['a']
+    assert words_after(start, type='CLIPTokenizer') is None  # has words of its own
+
+
+def test_models_without_words_need_none(start):
+    cfg = Config(dict(model=dict(change_head=dict(type='x'))))
+    take_words(cfg, start)
+    assert cfg.model.to_dict() == dict(change_head=dict(type='x'))
