@@ -66,8 +66,9 @@ class ConcatDataset(_ConcatDataset):
                         f"ignore_keys=['{key}'] to keep the first")
         stock = [text for metainfo in found for text in metainfo.get('no_change_captions') or ()]
         splits = dict.fromkeys(str(metainfo.get('split')) for metainfo in found)
-        rendered = all(metainfo.get('rendered') for metainfo in found)
-        return {**found[0], 'split': '+'.join(splits), 'rendered': rendered,
+        told = [metainfo.get('rendered') for metainfo in found]
+        rendered = {} if told == [None] * len(told) else {'rendered': all(told)}
+        return {**found[0], 'split': '+'.join(splits), **rendered,
                 'no_change_captions': list(dict.fromkeys(stock))}
 
 
