@@ -161,7 +161,7 @@ class ChangeInferencer:
 
     @property
     def title(self) -> str:
-        """Which model answers, in one line: name, architecture or config, size, licence."""
+        """The model that answers, in one line: name, architecture or config, size, licence."""
         return str(self._loaded)
 
     @property

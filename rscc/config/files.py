@@ -8,13 +8,12 @@ models that are published with rscc lie in ``rscc/weights``, a folder each::
     find_checkpoint('rscc-small')         # .../rscc/weights/rscc_small/model.safetensors
 """
 import ast
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import rscc
-from rscc.utils.files import read_json
+from rscc.utils.files import file_hash, read_json
 from rscc.utils.logging import warn_deprecated_config, warn_once
 from rscc.utils.names import did_you_mean
 
@@ -156,8 +155,7 @@ def _warn_of_changes(path: Path) -> None:
     record = path.with_name(STAC_RECORD)
     if not record.is_file():
         return
-    with open(path, 'rb') as file:
-        found = hashlib.file_digest(file, 'sha256').hexdigest()
+    found = file_hash(path)
     try:
         recorded = str(read_json(record)['assets']['model']['file:checksum'])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a published model says of itself: figures in its card, and a STAC record for catalogues.
+"""Description of a published model: the figures of its card, and a STAC record for catalogues.
 
 The record follows the Machine Learning Model extension of STAC (MLM), whose package ``stac-model``
 reads it: https://github.com/stac-extensions/mlm. A model has no place or time of its own, so its
@@ -26,7 +26,7 @@ _LANGUAGES = {'en': 'English', 'zh': 'Chinese'}
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What card and record say of a published model.
+    """Facts about a published model, for its card and its record.
 
     Attributes:
         name: By which it is called.

@@ -23,13 +23,13 @@ from rscc.config.stored import StoredConfig, named_sources, stored_config
 from rscc.deployment.model_card import ModelDescription, fill_card, stac_item
 from rscc.engine.checkpoint import read_checkpoint, write_published
 from rscc.importers.conversion import load_merged
-from rscc.inference.model_pass import ModelPass, file_hash
+from rscc.inference.model_pass import ModelPass
 from rscc.inference.preparation import image_steps
 from rscc.models.data_preprocessor import normalisation_record
 from rscc.structures import ChangeDataSample
 from rscc.synth.generator import plan_pair, render_pair
 from rscc.utils import atomic_write, write_json
-from rscc.utils.files import read_text
+from rscc.utils.files import file_hash, read_text
 
 #: Share of the pixels whose class must be that of the checkpoint.
 LEAST_EQUAL = 0.999
@@ -42,7 +42,7 @@ _KEPT = ('epoch', 'iter', 'seed', 'experiment_name')
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What is said of a published model, and how its weights are stored.
+    """Options of publishing: name, licence and log of a model, precision of its weights.
 
     Attributes:
         name: By which it is called: small letters, digits and hyphens.
@@ -64,7 +64,7 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the answers of a published file are those of its checkpoint.
+    """Agreement of the answers of a published file with those of its checkpoint.
 
     Attributes:
         pairs: Number of rendered pairs that both answered.
@@ -95,7 +95,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Published:
-    """What was published.
+    """Files of a published model, their description and their agreement with the checkpoint.
 
     Attributes:
         files: The weights first.

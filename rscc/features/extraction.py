@@ -1,5 +1,4 @@
 """Extraction of the features of all images of a dataset into one file beside it."""
-import hashlib
 import itertools
 import json
 import re
@@ -18,7 +17,7 @@ from rscc.features.store import REMEDY, Store, compare_origin
 from rscc.inference.preparation import BatchOptions
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
-from rscc.utils.files import atomic_path
+from rscc.utils.files import atomic_path, file_hash
 from rscc.utils.forms import check_form
 
 #: Short names that the published tool knows, and ours.
@@ -95,7 +94,7 @@ def images_of(dataset: ChangeDataset) -> dict[str, str]:
 def provenance(dataset: ChangeDataset) -> dict[str, Any]:
     """Return which annotations named the images: file and SHA-256."""
     file = Path(dataset.ann_file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    digest = file_hash(file) or None
     return dict(dataset=dataset.metainfo.get('name', type(dataset).__name__),
                 annotations=dict(file=key_of(file, dataset.data_root), sha256=digest))
 

@@ -1,6 +1,5 @@
 """Batches of windows through a trained model: preparation as in testing, precision, memory."""
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,11 +153,3 @@ def _check_bands(model: nn.Module, load: Any) -> None:
                          f'are read{given}: choose {preprocessor.bands} with bands '
                          '(--bands), red, green and blue first, or LoadFrames(bands=(...)) of its '
                          'config')
-
-
-def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file; empty where it is none of this machine."""
-    if not Path(path).is_file():
-        return ''
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()

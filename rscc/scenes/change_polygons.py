@@ -31,7 +31,7 @@ _MOST_CLASSES = 253
 
 @dataclass(frozen=True)
 class PolygonFiles:
-    """Where the polygons are and what their columns say.
+    """Files of polygons, and the meaning of their columns.
 
     Attributes:
         changes: File of what changed or, with ``date_column``, of what exists at which date.

@@ -224,7 +224,7 @@ class Predictor(ABC):
 
     @property
     def title(self) -> str:
-        """Which model this is, in one line."""
+        """The model in one line, for people."""
         return self.facts.weights
 
     @abstractmethod

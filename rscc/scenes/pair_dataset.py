@@ -52,7 +52,7 @@ _CELL, _GAP, _LINE = 176, 6, 22
 
 @dataclass
 class Survey:
-    """What is known of all tiles before any is written.
+    """Survey of all tiles before any is written.
 
     Attributes:
         values: Pixels of every class and, last, of ignored ones, (R, C, classes + 1).

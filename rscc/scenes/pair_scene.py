@@ -23,7 +23,7 @@ from rscc.utils import require
 
 @dataclass(frozen=True)
 class PairDatasetOptions:
-    """What is made of a scene.
+    """Sources and settings of a dataset that is made of a scene.
 
     Attributes:
         img_from, img_to: Earlier and later date: a raster, or tiles of a mosaic (a folder or a

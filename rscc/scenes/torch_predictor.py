@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.config import Config
 
 from rscc.evaluation.functional.content import says_no_change
-from rscc.inference.model_pass import Chooser, ModelPass, file_hash
+from rscc.inference.model_pass import Chooser, ModelPass
 from rscc.inference.windows import class_probabilities
 from rscc.models.batch_rows import classes_of
 from rscc.models.interpreter import ChangeInterpreter
@@ -23,6 +23,7 @@ from rscc.scenes.contracts import (
 from rscc.structures import ChangeDataSample
 from rscc.text.normalisation import stock_sentences
 from rscc.utils import did_you_mean
+from rscc.utils.files import file_hash
 
 
 class TorchPredictor(Predictor):

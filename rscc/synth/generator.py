@@ -107,7 +107,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Look:
-    """How pairs of one look are made.
+    """Functions that make the pairs of one look.
 
     Attributes:
         plan: Lays out a place and its changes.

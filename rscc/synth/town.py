@@ -66,7 +66,7 @@ class Plot:
 
 @dataclass
 class Area:
-    """What lies between four streets: sides in metres, and its kind."""
+    """Block between four streets: its sides in metres, and its kind."""
 
     index: int
     kind: str

@@ -1,4 +1,4 @@
-"""Atomic writing of files, and strict reading of text and JSON.
+"""Atomic writing of files, their hashes, and strict reading of text and JSON.
 
 Writing goes to a temporary sibling first, so that a kill leaves the previous version. Reading lets
 out ``FileNotFoundError`` and ``ValueError`` alone, with the file and the place in their messages.
@@ -6,6 +6,7 @@ out ``FileNotFoundError`` and ``ValueError`` alone, with the file and the place 
 import errno
 import glob
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -183,6 +184,14 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file; empty where it is none of this machine."""
+    if not Path(path).is_file():
+        return ''
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> None:

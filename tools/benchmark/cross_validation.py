@@ -18,9 +18,9 @@ import numpy as np
 from rscc.apis.inferencer import ChangeInferencer
 from rscc.apis.launch import build_runner, load_config
 from rscc.commands.train import add_arguments
-from rscc.inference.model_pass import file_hash
 from rscc.rasters.labels import PARTLY_KNOWN
 from rscc.utils import write_json
+from rscc.utils.files import file_hash
 from rscc.utils.paths import PathList, images_of_tiles, write_path_list
 from tools.benchmark.machine import Machine, describe_machine
 from tools.benchmark.real_answers import JudgedPair, judge

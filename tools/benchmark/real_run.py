@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from rscc.apis.inferencer import ChangeInferencer
-from rscc.config.files import find_checkpoint
-from rscc.inference.model_pass import file_hash
 from rscc.inference.result import InferenceResult
 from rscc.utils import atomic_write, did_you_mean, read_json, write_json
+from rscc.utils.files import file_hash
 from rscc.version import __version__
 from rscc.visualization.overlays import class_palette
 from rscc.visualization.panels import draw_panel
@@ -83,7 +82,7 @@ def evaluate(checkpoint: str | Path, root: str | Path, unchanged_root: str | Pat
                          f'{next(iter(left_out), "there are none")}')
     now = datetime.datetime.now()
     run = {'name': name, 'checkpoint': Path(inferencer.checkpoint).name,
-           'sha256': file_hash(find_checkpoint(inferencer.checkpoint)) or 'unknown',
+           'sha256': file_hash(inferencer.model_pass.loaded.file) or 'unknown',
            'version': __version__,
            'config': inferencer.model_pass.loaded.name, 'date': now.date().isoformat(),
            'time': now.strftime('%H:%M'), 'command': command_line(),

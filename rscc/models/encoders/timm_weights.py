@@ -5,7 +5,6 @@ to the model that takes them, by the architecture's own conversion in timm (name
 files, position tables of another image size, patch embeddings of another patch size) and to its
 bands, compared with it as a whole, and loaded, or refused with a list of what differs.
 """
-import hashlib
 import importlib.util
 import logging
 import sys
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from rscc import compat
 from rscc.models.pretrained import weight_differences
 from rscc.utils import check_choice, did_you_mean, require
+from rscc.utils.files import file_hash
 from rscc.utils.imports import EXTRAS
 from rscc.utils.logging import warn_once
 
@@ -107,7 +107,7 @@ def read_package(package: WeightPackage, model: nn.Module) -> dict[str, Tensor]:
     """
     path = _folder_of(package.module) / package.file
     digits = path.stem.rpartition('-')[2]
-    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digits):
+    if not file_hash(path).startswith(digits):
         raise ValueError(f"the weights in '{path}' are damaged (their SHA-256 does not begin with "
                          f'{digits}): pip install --force-reinstall "rscc[weights]"')
     tensors = torch.load(path, map_location='cpu', weights_only=True)
