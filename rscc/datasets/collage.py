@@ -217,14 +217,13 @@ def _in_light(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     return cv2.LUT(image, np.clip(np.round(table), 0, 255).astype(np.uint8)[:, None])
 
 
-def paste(view: View, piece: Cutout, rng: np.random.Generator, label: int = 1) -> bool:
+def paste(view: View, piece: Cutout, rng: np.random.Generator) -> bool:
     """Lay an object onto a place of the view without objects, in place.
 
     Args:
         view: What is edited; the mask too.
         piece: The object; it is turned and mirrored at random.
         rng: Source of the place.
-        label: What the mask gets; 0 for a distractor, which changes the picture alone.
 
     Returns:
         Whether there was room.
@@ -241,8 +240,7 @@ def paste(view: View, piece: Cutout, rng: np.random.Generator, label: int = 1) -
         box = (slice(top, top + rows), slice(left, left + columns))
         if (view.mask[box][edge] == 0).all():
             view.image[box] = _blend(view.image[box], image, edge, 0.8)
-            if label:
-                view.mask[box][mask] = label
+            view.mask[box][mask] = 1
             return True
     return False
 

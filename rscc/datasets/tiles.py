@@ -13,13 +13,15 @@ import numpy as np
 
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames
+from rscc.rasters.image_files import header_size
 from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
 from rscc.utils.imports import require
+from rscc.utils.paths import SUFFIXES
 
-#: Endings of images that a folder is searched for.
-ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp')
+#: Endings of images; of two masks of one name, the PNG counts.
+ENDINGS = tuple(sorted(SUFFIXES, key=lambda ending: (ending != '.png', ending)))
 #: Endings of polygon files beside images.
 POLYGONS = ('.geojson', '.json', '.gpkg', '.shp')
 
@@ -162,15 +164,15 @@ class TileDataset(ChangeDataset):
     def attach(self, item: dict) -> dict:
         """Add the mask of images whose objects are polygons, or that show none."""
         item = super().attach(item)
-        if 'seg_map_path' not in item or 'polygons' in item:
-            item = LoadFrames()(item)
-            mask = np.zeros(item['img_shape'], np.uint8)
-            if 'seg_map_path' in item:
-                mask = LoadChangeMask()(item)['gt_sem_seg']
-            if 'polygons' in item:
-                mask = np.maximum(mask, burn(item['polygons'], item['img_path'], mask.shape))
-            item['gt_sem_seg'] = mask
-        return item
+        shape = header_size(item['img_path'])
+        if shape is None or ('seg_map_path' in item and 'polygons' not in item):
+            return item  # the loading transforms read the mask, or say what is wrong with the image
+        mask = np.zeros(shape, np.uint8)
+        if 'seg_map_path' in item:
+            mask = LoadChangeMask()({**item, 'ori_shape': shape})['gt_sem_seg']
+        if 'polygons' in item:
+            mask = np.maximum(mask, burn(item['polygons'], item['img_path'], shape))
+        return {**item, 'gt_sem_seg': mask}
 
     def tile(self, index: int) -> Tile:
         """Return one image with its mask, read as every other route reads it."""

@@ -258,12 +258,10 @@ class ChangeInterpreter(Part, BaseModel):
         frames, features = self._encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
         fused = features
-        if self.guidance is not None:
-            logits = self.map_logits(features)
-            losses['change'] = self._change_loss_of(logits, data_samples)
-            features = self.guidance(features, logits)
-        elif self.change_head is not None:
-            losses['change'] = self._change_loss(features, data_samples)
+        logits = None if self.guidance is None else self.map_logits(features)
+        if self.change_head is not None:
+            losses['change'] = self._change_loss(features, data_samples, logits)
+        features = self.guided(features, logits)
         if self.caption_head is not None:
             losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
@@ -276,23 +274,18 @@ class ChangeInterpreter(Part, BaseModel):
         return {f'{head}.{name}': value for head, values in losses.items()
                 for name, value in values.items()}
 
-    def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
-                     ) -> dict[str, Tensor]:
-        rows = rows_with_masks(data_samples)
+    def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
+                     logits: Tensor | None) -> dict[str, Tensor]:
+        """Return the losses over the samples that have a mask, of logits where they are known."""
+        rows, count = rows_with_masks(data_samples), len(data_samples)
         if not rows:
             # Every parameter still takes part, or distributed training would wait for it.
-            return dict(loss_ce=self._change()(self._behind_neck(features)).sum() * 0)
-        chosen = select_rows(features, rows, len(data_samples))
-        return self._change().loss(self._behind_neck(chosen), [data_samples[row] for row in rows])
-
-    def _change_loss_of(self, logits: Tensor, data_samples: list[ChangeDataSample]
-                        ) -> dict[str, Tensor]:
-        """Return the losses of logits (N, classes, h, w) over the samples that have a mask."""
-        rows = rows_with_masks(data_samples)
-        if not rows:
+            logits = self.map_logits(features) if logits is None else logits
             return dict(loss_ce=logits.sum() * 0)
-        return self._change().loss_of(logits[rows] if len(rows) < len(data_samples) else logits,
-                                      [data_samples[row] for row in rows])
+        known = [data_samples[row] for row in rows]
+        if logits is None:
+            return self._change().loss(self._behind_neck(select_rows(features, rows, count)), known)
+        return self._change().loss_of(logits[rows] if len(rows) < count else logits, known)
 
     def map_logits(self, features: ChangeFeatures) -> Tensor:
         """Return the change head's logits (N, classes, h, w) at its own resolution."""

@@ -65,6 +65,12 @@ def _below(town: Town, kind: str) -> str:
     return GROUND_BELOW.get(kind, 'bareland')
 
 
+def _area_of(town: Town, *kinds: str) -> Area | None:
+    """Draw an area of some kinds, None where there is none."""
+    areas = [area for area in town.areas if area.kind in kinds]
+    return areas[town.rng.integers(len(areas))] if areas else None
+
+
 def _switch(town: Town, things: list[Thing], action: str, relation: str = '',
             ground: str = '') -> Change:
     """Let things of the scene exist at the date that the action implies.
@@ -196,9 +202,10 @@ def large_buildings(town: Town) -> list[Change]:
 def _open_box(town: Town, width: float, depth: float) -> tuple[Area, np.ndarray] | None:
     """Find room for a rectangle in metres inside an open area that the image shows."""
     rng = town.rng
-    areas = [area for area in town.areas if area.kind in ('meadow', 'field', 'site', 'wild')]
-    for _ in range(12 if areas else 0):
-        area = areas[rng.integers(len(areas))]
+    for _ in range(12):
+        area = _area_of(town, 'meadow', 'field', 'site', 'wild')
+        if area is None:
+            return None
         half = np.array([width, depth]) / 2
         low, high = area.low + half, area.high - half
         if (low > high).any():
@@ -276,12 +283,9 @@ def redevelopment(town: Town) -> list[Change]:
 
 def new_road(town: Town) -> list[Change]:
     """A road is laid across an open area, or given up."""
-    rng = town.rng
-    areas = [area for area in town.areas if area.kind in ('meadow', 'field', 'site', 'wild',
-                                                          'wood')]
-    if not areas:
+    rng, area = town.rng, _area_of(town, 'meadow', 'field', 'site', 'wild', 'wood')
+    if area is None:
         return houses(town)
-    area = areas[rng.integers(len(areas))]
     (a0, b0), (a1, b1) = area.low, area.high
     t = np.linspace(0, 1, 17)[:, None]
     if rng.random() < 0.5:
@@ -309,12 +313,9 @@ def new_road(town: Town) -> list[Change]:
 
 def vegetation(town: Town) -> list[Change]:
     """A stand of trees is cleared or planted on open ground."""
-    rng = town.rng
-    areas = [area for area in town.areas if area.kind in ('meadow', 'field', 'wild', 'wood',
-                                                          'sports')]
-    if not areas:
+    rng, area = town.rng, _area_of(town, 'meadow', 'field', 'wild', 'wood', 'sports')
+    if area is None:
         return houses(town)
-    area = areas[rng.integers(len(areas))]
     outline = town.box(area.low, area.high)
     if rng.random() < 0.6:
         outline = blob(rng, rng.uniform(40, SIDE - 40, 2), rng.uniform(25, 80))

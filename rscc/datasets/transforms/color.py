@@ -1,5 +1,6 @@
 """Colour transforms of frames, and the base class of all that change how a date looks."""
 import inspect
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import cv2
@@ -28,13 +29,13 @@ class FramesAppearance(BaseTransform):
     def __init__(self, prob: float, per_date: bool = True):
         self.prob, self.per_date = within('prob', prob, 0, 1), per_date
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, shape: tuple[int, int, int]) -> dict:
         """Return the keywords of ``apply`` for a frame of ``shape`` (H, W, B)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, frame: np.ndarray, **drawn) -> np.ndarray:
         """Return the changed frame, uint8 (H, W, B), a new array."""
-        raise NotImplementedError
 
     def transform(self, results: dict) -> dict:
         """Replace ``frames``."""
