@@ -11,82 +11,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from rscc.datasets.tiles import Tile
+from rscc.datasets.tile_pool import View
 
 #: Objects smaller than this many pixels are left alone: nobody would see them change.
 LEAST_PIXELS = 40
 #: Places tried for ground that looks like the surroundings of what is erased.
 _TRIES = 24
 
-
-@dataclass
-class View:
-    """A cut-out of one place: uint8 image (H, W, 3) and mask of its objects (H, W)."""
-    image: np.ndarray
-    mask: np.ndarray
-
-    def copy(self) -> 'View':
-        """Return a view whose arrays are its own."""
-        return View(self.image.copy(), self.mask.copy())
-
-
-# ---- views of tiles ------------------------------------------------------------------------------
-
-def cut(tile: Tile, size: tuple[int, int], resolution: float, rng: np.random.Generator) -> View:
-    """Cut a window of a tile at another ground resolution, turned and mirrored at random.
-
-    Args:
-        tile: The tile.
-        size: (H, W) of the view.
-        resolution: Metres that a pixel of the view covers. A tile that is too small for that is
-            shown larger than life.
-        rng: Source of the choice.
-    """
-    height, width = tile.mask.shape
-    turned = bool(rng.random() < 0.5)
-    sides = np.array(size[::-1] if turned else size)
-    # Sides of the window in pixels of the tile; as much as there is, at most.
-    window = sides * (resolution / tile.resolution)
-    window *= min(1.0, height / window[0], width / window[1])
-    rows, columns = np.maximum(np.round(window).astype(int), 1)
-    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-    part = (slice(top, top + rows), slice(left, left + columns))
-    shape = (int(sides[1]), int(sides[0]))
-    shrinks = rows > sides[0]
-    image = cv2.resize(tile.image[part], shape,
-                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    mask = cv2.resize(tile.mask[part], shape, interpolation=cv2.INTER_NEAREST)
-    # Quarter turns keep what is north from being learnt; the sides were exchanged above for them.
-    turns = 2 * int(rng.integers(2)) + turned
-    image, mask = np.rot90(image, turns), np.rot90(mask, turns)
-    if rng.random() < 0.5:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return View(np.ascontiguousarray(image), np.ascontiguousarray(mask))
-
-
-def mosaic(views: Sequence[View], size: tuple[int, int], rng: np.random.Generator) -> View:
-    """Join two or four views along a cross that is drawn, each filling its cell.
-
-    Args:
-        views: Two or four views of ``size``, whose upper left corners are shown.
-        size: (H, W).
-        rng: Source of the cross.
-    """
-    height, width = size
-    row = int(height * rng.uniform(0.3, 0.7)) if len(views) == 4 or rng.random() < 0.5 else height
-    column = int(width * rng.uniform(0.3, 0.7)) if len(views) == 4 or row == height else width
-    joined = View(np.empty((*size, 3), np.uint8), np.empty(size, np.uint8))
-    cells = [(slice(0, row), slice(0, column)), (slice(row, None), slice(0, column)),
-             (slice(0, row), slice(column, None)), (slice(row, None), slice(column, None))]
-    filled = [cell for cell in cells if joined.mask[cell].size]
-    for view, cell in zip(views, filled, strict=True):
-        shape = joined.mask[cell].shape
-        joined.image[cell] = view.image[:shape[0], :shape[1]]
-        joined.mask[cell] = view.mask[:shape[0], :shape[1]]
-    return joined
-
-
-# ---- objects -------------------------------------------------------------------------------------
 
 def objects_in(mask: np.ndarray, least: int = LEAST_PIXELS) -> list[np.ndarray]:
     """Return the objects of a mask apart, each bool (H, W): patches that touch are one."""

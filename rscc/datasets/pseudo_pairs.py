@@ -10,9 +10,10 @@ single images are published for many cities. From them come pairs whose change m
 * ``pasted``: buildings of other tiles are laid onto ground without buildings at one date;
 * ``unchanged``: one place twice; roofs may be seen from another angle.
 
-Any of them may be a mosaic of several tiles, and any may have *distractors*, patches of ground that
-are exchanged at one date with the same seams as what was erased or pasted. Light, season, sensor
-and misregistration are the business of the pipeline behind.
+Tiles that were photographed at several dates give real differences of light and season to the last
+three. Any pair may be a mosaic of several tiles, and any may have *distractors*, patches of ground
+that are exchanged at one date with the same seams as what was erased or pasted. Light, season,
+sensor and misregistration are the business of the pipeline behind.
 """
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -22,8 +23,8 @@ import numpy as np
 
 from rscc.datasets import collage
 from rscc.datasets.base import ChangeDataset
-from rscc.datasets.collage import View
-from rscc.datasets.tiles import Tile, TileDataset
+from rscc.datasets.tile_pool import TilePool, View
+from rscc.datasets.tiles import TileDataset
 from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS
 from rscc.synth.mask_changes import building_changes, sentences
@@ -56,7 +57,10 @@ class PseudoPairDataset(ChangeDataset):
         size: (H, W) of the frames in pixels.
         resolution: Least and largest ground resolution in metres a pixel, drawn log-uniformly.
         kinds: Share of each kind: ``two_places``, ``erased``, ``pasted``, ``unchanged``.
-        mosaic: Share of pairs that are joined from two or four tiles.
+        mosaic: Share of views that are joined from two or four places at least; any view is that
+            no single tile fills at its ground resolution.
+        dated: Share of the pairs of one place that show it at two real dates, where tiles have
+            several (``other_dates`` and ``series`` of ``TileDataset``).
         distractors: Share of pairs with exchanged patches of ground.
         lean: Share of pairs whose roofs are displaced at one date.
         built: Share of changes of one date in which buildings appear; else they disappear.
@@ -74,7 +78,8 @@ class PseudoPairDataset(ChangeDataset):
 
     def __init__(self, tiles: Sequence[Mapping | TileDataset], length: int = 1000, *,
                  size: tuple[int, int] = (256, 256), resolution: tuple[float, float] = (0.3, 1.0),
-                 kinds: Mapping[str, float] = KINDS, mosaic: float = 0.3, distractors: float = 0.5,
+                 kinds: Mapping[str, float] = KINDS, mosaic: float = 0.3, dated: float = 0.25,
+                 distractors: float = 0.5,
                  lean: float = 0.3, built: float = 0.6, rest: int = NO_BUILDING,
                  captions: int = 5, split: str | None = 'train', metainfo: Mapping | None = None,
                  **kwargs):
@@ -91,7 +96,8 @@ class PseudoPairDataset(ChangeDataset):
         self.resolution, self.rest = tuple(resolution), rest
         self.names = list(kinds)
         self.shares = np.array([kinds[name] for name in self.names]) / sum(kinds.values())
-        self.mosaic, self.distractors, self.lean, self.built = mosaic, distractors, lean, built
+        self.mosaic, self.dated, self.distractors = mosaic, dated, distractors
+        self.lean, self.built = lean, built
         self.captions = captions
         self.pool: TilePool | None = None
         middle = float(np.sqrt(resolution[0] * resolution[1]))
@@ -150,8 +156,10 @@ class PseudoPairDataset(ChangeDataset):
             resolution: Metres a pixel.
             rng: Source of all choices.
         """
-        first = self.view(resolution, rng)
-        second = first.copy()
+        dated = kind != 'two_places' and self.pool.dated and rng.random() < self.dated
+        first = (self.pool.dated_view(self.size, resolution, rng) if dated
+                 else self.view(resolution, rng))
+        second = first.second()
         if kind == 'two_places':
             second = self.view(resolution, rng)
             both = (first.mask == 1) & (second.mask == 1)
@@ -162,16 +170,16 @@ class PseudoPairDataset(ChangeDataset):
             count = max(1, round(share * len(regions)))
             chosen = rng.permutation(len(regions))[:count]
             collage.erase(first, [regions[index] for index in chosen],
-                          collage.cut(self.pool.draw(rng, False), self.size, resolution, rng), rng)
+                          self.pool.view(self.size, resolution, rng, objects=False), rng)
         elif kind == 'pasted':
-            donor = collage.cut(self.pool.draw(rng, True), self.size, resolution, rng)
+            donor = self.pool.view(self.size, resolution, rng, objects=True)
             for piece in collage.cutouts(donor, second, rng,
                                          int(np.exp(rng.uniform(0, np.log(13))))):
                 collage.paste(second, piece, rng)
         if rng.random() < self.distractors:
-            collage.distract(second if rng.random() < 0.5 else first,
-                             self.view(resolution, rng) if rng.random() < 0.5 else first.copy(),
-                             rng, int(rng.integers(1, 7)))
+            edited = second if rng.random() < 0.5 else first
+            source = self.view(resolution, rng) if rng.random() < 0.5 else edited.copy()
+            collage.distract(edited, source, rng, int(rng.integers(1, 7)))
         if kind != 'two_places' and rng.random() < self.lean:
             second.image = collage.lean(second, rng)
         # `second` has what was erased or pasted: in this order, buildings appear.
@@ -179,49 +187,5 @@ class PseudoPairDataset(ChangeDataset):
 
     def view(self, resolution: float, rng: np.random.Generator) -> View:
         """Return a view of one place, or a mosaic of several."""
-        def one() -> View:
-            return collage.cut(self.pool.draw(rng), self.size, resolution, rng)
-
-        if rng.random() >= self.mosaic:
-            return one()
-        return collage.mosaic([one() for _ in range(2 if rng.random() < 0.6 else 4)], self.size,
-                              rng)
-
-
-class TilePool:
-    """Tiles in memory, drawn so that every city has a fair share.
-
-    Args:
-        tiles: The tiles.
-        empty: Share of tiles without objects among those drawn, where there are any.
-    """
-
-    def __init__(self, tiles: Sequence[Tile], empty: float = 0.25) -> None:
-        self.full = [tile for tile in tiles if (tile.mask == 1).any()]
-        self.bare = [tile for tile in tiles if not (tile.mask == 1).any()]
-        self.empty = empty if self.bare else 0.0
-        if not self.full:
-            raise ValueError(f'none of {len(tiles)} tiles shows an object: pseudo-pairs are made '
-                             'of tiles with masks (see TileDataset)')
-        # By the square root of what a group covers: neither the largest city alone nor tiny ones.
-        groups = {tile.group for tile in self.full}
-        area = {group: sum(tile.mask.size * tile.resolution ** 2 for tile in self.full
-                           if tile.group == group) for group in groups}
-        weight = np.array([tile.mask.size * tile.resolution ** 2 / area[tile.group] ** 0.5
-                           for tile in self.full])
-        self.weight = weight / weight.sum()
-
-    @classmethod
-    def of(cls, sources: Sequence[Mapping | TileDataset]) -> 'TilePool':
-        """Read the tiles of datasets, or of their configs."""
-        datasets = [DATASETS.build(source) if isinstance(source, Mapping) else source
-                    for source in sources]
-        return cls([dataset.tile(index) for dataset in datasets
-                    for index in range(len(dataset))])
-
-    def draw(self, rng: np.random.Generator, objects: bool | None = None) -> Tile:
-        """Return a tile: one that shows objects, one that shows none if there is any, or either."""
-        bare = rng.random() < self.empty if objects is None else not objects
-        if bare and self.bare:
-            return self.bare[rng.integers(len(self.bare))]
-        return self.full[rng.choice(len(self.full), p=self.weight)]
+        cuts = 0 if rng.random() >= self.mosaic else 1 if rng.random() < 0.6 else 2
+        return self.pool.view(self.size, resolution, rng, cuts=cuts)

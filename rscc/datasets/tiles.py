@@ -4,7 +4,7 @@ A tile is one image and a mask of what stands in it, buildings for instance. Mas
 maps of the images' names or as polygons; images that are known to show no such object need none.
 """
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,12 +36,15 @@ class Tile:
         mask: 1 on objects, 0 elsewhere, 255 where nobody knows, uint8 (H, W).
         resolution: Metres that a pixel covers.
         group: City or source, for a fair share of each.
+        other_dates: The same ground at other dates, at which the same objects stand, each like
+            ``image``.
     """
     name: str
     image: np.ndarray
     mask: np.ndarray
     resolution: float
     group: str
+    other_dates: tuple[np.ndarray, ...] = ()
 
 
 @DATASETS.register_module()
@@ -61,6 +64,11 @@ class TileDataset(ChangeDataset):
         images: Folder of the images below it.
         masks: Folder of the masks, or None where there are none.
         polygons: Folder of polygon files, or None. Objects of both count.
+        other_dates: Folders of images of the same names, of the same ground at other dates, at
+            which the same objects stand.
+        series: Whether all images of the folder are dates of one place.
+        loading: Options of ``LoadFrames`` (bands, scale) by which pseudo-pairs read the images; a
+            pipeline of this dataset has its own.
         empty: Text file with the names of images that show no object, or ``'all'``; None for none.
         include: Patterns (``rio_*``) of image names that are taken.
         exclude: Patterns of image names that are not.
@@ -79,7 +87,9 @@ class TileDataset(ChangeDataset):
     ANCHOR = 'tiles-with-masks'
 
     def __init__(self, data_root: str = '', *, images: str = 'image', masks: str | None = 'label',
-                 polygons: str | None = None, empty: str | None = None,
+                 polygons: str | None = None, other_dates: Sequence[str] = (),
+                 series: bool = False, loading: Mapping | None = None,
+                 empty: str | None = None,
                  include: Sequence[str] = ('*',), exclude: Sequence[str] = (),
                  resolution: float = 0.5, group: str | None = None,
                  classes: Sequence[str] | None = None, split: str | None = None,
@@ -87,6 +97,8 @@ class TileDataset(ChangeDataset):
         if not resolution > 0:
             raise ValueError(f'resolution={resolution} metres a pixel must be positive')
         self.images, self.masks, self.polygons, self.empty = images, masks, polygons, empty
+        self.other_dates, self.series = tuple(other_dates), series
+        self._load = LoadFrames(**(loading or {}))
         self.include, self.exclude, self.resolution = tuple(include), tuple(exclude), resolution
         self.group = group or Path(data_root).name
         told: dict[str, Any] = {'no_change_captions': [], 'ground_resolution': resolution}
@@ -174,13 +186,50 @@ class TileDataset(ChangeDataset):
             mask = np.maximum(mask, burn(item['polygons'], item['img_path'], shape))
         return {**item, 'gt_sem_seg': mask}
 
+    def tiles(self) -> list[Tile]:
+        """Return all images with their masks and other dates: of a series, one tile in all.
+
+        Raises:
+            FileNotFoundError: If an image has no fellow in a folder of ``other_dates``.
+        """
+        found = [self.tile(index) for index in range(len(self))]
+        if self.series:
+            first, *rest = found
+            return [with_dates(first, [other.image for other in rest])]
+        return [with_dates(tile, self._others(index)) for index, tile in enumerate(found)]
+
     def tile(self, index: int) -> Tile:
         """Return one image with its mask, read as every other route reads it."""
-        item = LoadChangeMask()(LoadFrames()(self.attach(self.get_data_info(index))))
+        item = LoadChangeMask()(self._load(self.attach(self.get_data_info(index))))
         mask = item['gt_sem_seg']
         if item['nodata'] is not None:
             mask = np.where(item['nodata'], np.uint8(IGNORE), mask)
         return Tile(item['sample_id'], item['frames'][0], mask, self.resolution, self.group)
+
+    def _others(self, index: int) -> list[np.ndarray]:
+        """Return the pictures of an image's ground at other dates."""
+        item = self.get_data_info(index)
+        images = []
+        for folder in self.other_dates:
+            place = self._beside(Path(item['img_path']), folder, ENDINGS)
+            if place is None:
+                raise FileNotFoundError(
+                    f"{self.TITLE}: '{item['img_path']}' has no image of its name in "
+                    f"'{Path(self.data_root) / folder}' (other_dates={list(self.other_dates)})")
+            images.append(self._load({**item, 'img_path': str(place)})['frames'][0])
+        return images
+
+
+def with_dates(tile: Tile, others: Sequence[np.ndarray]) -> Tile:
+    """Return a tile with pictures of other dates, all cut to their common size.
+
+    Args:
+        tile: The tile.
+        others: RGB uint8 (H, W, 3) each, upper left corners on one point of the ground.
+    """
+    height, width = np.min([tile.mask.shape, *(other.shape[:2] for other in others)], axis=0)
+    return replace(tile, image=tile.image[:height, :width], mask=tile.mask[:height, :width],
+                   other_dates=tuple(other[:height, :width] for other in others))
 
 
 def burn(polygons: str | Path, image: str | Path, shape: tuple[int, int]) -> np.ndarray:

@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 
 from rscc.datasets import collage
-from rscc.datasets.collage import View
-from rscc.datasets.tiles import Tile
+from rscc.datasets.tile_pool import View
 
 
 def ground(size=(96, 96), colour=(90, 110, 70), seed=0):
@@ -22,39 +20,6 @@ def village(boxes=((10, 10, 20, 24), (50, 40, 22, 18)), size=(96, 96)):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize('size', [(64, 64), (48, 80)])
-def test_views_of_a_tile_have_the_size_and_show_its_objects_where_its_mask_says(size):
-    tile = Tile('t', village(size=(200, 200)).image, village(size=(200, 200)).mask, 0.5, 'town')
-    for seed in range(12):
-        view = collage.cut(tile, size, 0.5, rng(seed))
-        assert view.image.shape == (*size, 3) and view.mask.shape == size
-        red = view.image[..., 0].astype(int) - view.image[..., 1] > 60
-        assert (red == (view.mask == 1)).mean() > 0.98
-
-
-def test_a_coarser_view_covers_more_ground():
-    tile = Tile('t', village(size=(400, 400)).image, village(size=(400, 400)).mask, 0.25, 'town')
-    near, far = (np.mean([(collage.cut(tile, (64, 64), metres, rng(seed)).mask == 1).any()
-                          for seed in range(40)]) for metres in (0.25, 1.4))
-    assert far > near
-
-
-def test_a_tile_smaller_than_its_window_is_enlarged_and_not_mirrored():
-    tile = Tile('t', village(size=(96, 96)).image, village(size=(96, 96)).mask, 0.5, 'town')
-    view = collage.cut(tile, (128, 128), 2.0, rng())
-    assert len(collage.objects_in(view.mask)) == 2
-
-
-def test_a_mosaic_shows_each_view_in_its_cell():
-    views = [View(np.full((64, 64, 3), value, np.uint8), np.full((64, 64), value % 2, np.uint8))
-             for value in (10, 21, 32, 43)]
-    for count in (2, 4):
-        joined = collage.mosaic(views[:count], (64, 64), rng(count))
-        assert set(np.unique(joined.image)) == {10, 21, 32, 43} - {32, 43}.difference(
-            {32, 43} if count == 4 else ())
-        assert ((joined.image[..., 0] % 2) == joined.mask).all()
 
 
 def test_what_is_erased_is_gone_from_picture_and_mask_and_the_rest_stays():

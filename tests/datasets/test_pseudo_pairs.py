@@ -97,6 +97,20 @@ def test_pairs_are_new_in_every_epoch_and_the_same_when_visited_again(town):
     assert all(map(np.array_equal, before['frames'], tested[3]['frames']))
 
 
+def test_real_dates_are_shown_without_any_change_of_buildings(town, tmp_path):
+    """One date of the ground is blue, the other green: both are in each pair of that place."""
+    for name, colour in (('a', (200, 90, 60)), ('b', (60, 200, 90))):
+        cv2.imwrite(str(tmp_path / f'{name}.png'), np.full((160, 160, 3), colour, np.uint8))
+    series = dict(type='TileDataset', data_root=str(tmp_path), images='.', masks=None,
+                  empty='all', series=True)
+    data = PseudoPairDataset([town, series], length=12, size=(96, 96), resolution=(0.5, 0.5),
+                             kinds=only('unchanged'), dated=1.0, distractors=0)
+    for item in data:
+        assert not item['gt_change_flag'] and set(np.unique(item['gt_sem_seg'])) == {254}
+        means = sorted(int(frame[..., 1].mean()) for frame in item['frames'])
+        assert means == [90, 200]
+
+
 def test_it_trains_beside_the_built_in_dataset_through_the_registry(town):
     data = DATASETS.build(dict(type='PseudoPairDataset', tiles=[town], length=3, size=(64, 64),
                                pipeline=[dict(type='SensorChange'),

@@ -11,6 +11,7 @@ Examples::
     python tools/analysis_tools/set_thresholds.py configs/btc_synth.py best.pth --dry-run
 """
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def measure(args: argparse.Namespace) -> tuple[dict[str, float], Any]:
     """Return what the metric found on the validation data, and the model."""
+    import torch
+
     from rscc.apis.launch import build_runner, load_config
+    from rscc.engine.distributed import unwrapped
+    from rscc.models.change_heads.base import as_change_head
     cfg = load_config(args, stages=('val',), checkpoint=args.checkpoint)
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator = [dict(type='OperatingPointMetric', most_false_area=args.most_false_area)]
@@ -51,26 +56,38 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, float], Any]:
         # Sentences would take most of the time and have no part in this: one word of each will do.
         cfg.model.caption_head.decoding = dict(max_tokens=1)
     runner = build_runner(cfg)
-    return runner.test(), runner.model
+    found, model = runner.test(), unwrapped(runner.model)
+    if args.offset is not None:
+        found['point/threshold'] = args.offset
+        for name in ('point/F1_best', 'point/false_area'):  # of another threshold
+            found.pop(name, None)
+    if model.guidance is not None and 'point/threshold' in found:
+        # The flag is told of the map: its calibration is that behind the map's new offset.
+        head = as_change_head(model.change_head)
+        with torch.no_grad():
+            move_threshold(head, head.classifier.bias, found['point/threshold'])
+        found |= {name: value for name, value in runner.test().items() if '/flag_' in name}
+    return found, model
+
+
+def move_threshold(head: Any, bias: Any, threshold: float) -> None:
+    """Add an offset of "unchanged" to a bias of the classifier of a change head, in place."""
+    if len(bias) > 1:
+        bias[0] += threshold
+        return
+    # A single logit is compared with the head's own threshold, 0.5 unless it has one.
+    own = 0.5 if head.threshold is None else head.threshold
+    bias -= threshold - math.log(own / (1 - own))
 
 
 def fold(state: dict[str, Any], model: Any, found: dict[str, float]) -> list[str]:
     """Add what was found to the offsets in a state dict, and say what was done."""
-    import torch
-
     from rscc.models.change_heads.base import as_change_head
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     told = []
     if 'point/threshold' in found:
         head, threshold = as_change_head(model.change_head), found['point/threshold']
-        bias = state[names[id(head.classifier.bias)]]
-        if len(bias) == 1:
-            # A single logit is compared with the head's own threshold, 0.5 unless it has one.
-            own = torch.tensor(0.5 if head.threshold is None else head.threshold)
-            threshold -= float(own.logit())
-            bias -= threshold
-        else:
-            bias[0] += threshold
+        move_threshold(head, state[names[id(head.classifier.bias)]], threshold)
         told.append(f'change map   offset of "unchanged" {threshold:+.3f}: ' + (
             'as asked' if 'point/F1_best' not in found else
             f'F1_changed {found["point/F1_trained"]:.4f} -> {found["point/F1_best"]:.4f}, false '
@@ -93,16 +110,11 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     from rscc.engine.checkpoint import read_checkpoint
-    from rscc.engine.distributed import unwrapped
     from rscc.models.data_preprocessor import normalisation_record
     from rscc.utils.files import atomic_path
     with explained():
         found, model = measure(args)
-        checkpoint, model = read_checkpoint(args.checkpoint), unwrapped(model)
-        if args.offset is not None:
-            found['point/threshold'] = args.offset
-            for name in ('point/F1_best', 'point/false_area'):  # of another threshold
-                found.pop(name, None)
+        checkpoint = read_checkpoint(args.checkpoint)
         if 'state_dict' not in checkpoint:  # bare weights
             checkpoint = dict(state_dict=checkpoint, meta={})
         told = fold(checkpoint['state_dict'], model, found)

@@ -5,7 +5,8 @@ python tools/dataset_converters/synth.py --out data/synth_varied --look varied \
     --train 2500 --val 200 --test 200 --jobs 2
 
 Tiles come from the folders below $RSCC_TRAIN (docs/en/datasets.md#tiles-with-masks). Rio de Janeiro
-and Banepa are held back: settings and thresholds are chosen on pairs of these cities.
+and Banepa are held back, and so are one flood pair and three dates of NAIP: settings and thresholds
+are chosen on them.
 """
 no_change = dict(en='the scene is the same as before', zh='场景和之前一样')
 appearance = [
@@ -17,6 +18,16 @@ appearance = [
 ]
 tested = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
 spacenet = dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet_figures', resolution=0.4)
+# Real dates without a change of buildings: before and after a flood, and fields over eleven years
+# (of 5 m a pixel, taken as if they were half a metre: it is their changing light that is wanted).
+flood = dict(
+    type='TileDataset', data_root='$RSCC_TRAIN/spacenet8_pairs', resolution=0.6, images='A',
+    masks='buildings_A', other_dates=['B'])
+fields = dict(
+    type='TileDataset', data_root='$RSCC_TRAIN/naip_nd_timeseries', resolution=0.5, images='.',
+    masks=None, empty='all', series=True,
+    loading=dict(bands=(1, 2, 3)))
+late_dates = ['*_2018*', '*_2019*', '*_2020*']
 train_tiles = [
     dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet2_vegas', resolution=0.3),
     dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet2_cities', resolution=0.3),
@@ -26,11 +37,15 @@ train_tiles = [
     dict(type='TileDataset', data_root='$RSCC_TRAIN/ign_flair', resolution=0.2),
     dict(type='TileDataset', data_root='$RSCC_TRAIN/ucmerced', resolution=0.3,
          empty='building_free.txt'),
+    dict(**flood, exclude=['sn8_2.png']),
+    dict(**fields, exclude=late_dates),
 ]
 held_back_tiles = [
     dict(type='TileDataset', data_root='$RSCC_TRAIN/spacenet1_rio', resolution=0.5),
     dict(**spacenet, include=['rio_*']),
     dict(type='TileDataset', data_root='$RSCC_TRAIN/oam_banepa', resolution=0.4),
+    dict(**flood, include=['sn8_2.png']),
+    dict(**fields, include=late_dates),
 ]
 languages = ('en', 'zh')
 rendered = dict(
