@@ -73,10 +73,10 @@ def make_samples(root, pairs):
 
 def make_unchanged(root, pairs):
     """Write sets in the manner of ``$RSCC_TRAIN``: an unchanged pair, three dates of a place."""
-    write_pair(root / 'spacenet8_pairs', 'sn8_0', pairs[-1])
-    for year, date in enumerate(pairs[-1][:2] + pairs[-2][:1], 2009):
-        frame = np.dstack([date, date[..., :1]])  # a fourth band, and a row more in 2010
-        frame = np.vstack([frame, frame[:1]]) if year == 2010 else frame
+    write_pair(root / 'spacenet8_pairs', 'sn8_2', pairs[-1])
+    for year, date in enumerate(pairs[-1][:2] + pairs[-2][:1], 2018):
+        frame = np.dstack([date, date[..., :1]])  # a fourth band, and a row more in 2019
+        frame = np.vstack([frame, frame[:1]]) if year == 2019 else frame
         write(root / 'naip_nd_timeseries' / f'm_{year}0701.tif', frame)
     (root / 'ucmerced').mkdir()
     return root

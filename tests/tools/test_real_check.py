@@ -58,13 +58,13 @@ def test_every_number_is_saved_and_every_pair_has_a_panel(check, tmp_path):
     assert "skipped: DUBAI-CC: no folder 'dubai_cc_figure_crops'" in done.stdout
     with open(tmp_path / 'out/pairs.csv', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(run['pairs']) == 12
+    assert len(rows) == len(run['pairs']) == 13
     panels = sorted(path.name for path in (tmp_path / 'out/panels').iterdir())
-    assert len(panels) == 12 and 'egy_bcd_samples.test.test_1.png' in panels
+    assert len(panels) == 13 and 'egy_bcd_samples.test.test_1.png' in panels
     page = (tmp_path / 'out/index.html').read_text()
     assert 'egy_bcd_samples.test.test_1' in page and page.count('data:image') > 24
     (line,) = (tmp_path / 'logs/runs.log').read_text().splitlines()
-    assert run['sha256'] in line and ' 12 pairs | F1 LEVIR-CD ' in line and 'time, mask' in line
+    assert run['sha256'] in line and ' 13 pairs | F1 LEVIR-CD ' in line and 'time, mask' in line
 
 
 def test_tables_are_printed_compared_and_written_into_both_pages(check, tmp_path):

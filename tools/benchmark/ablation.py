@@ -17,13 +17,16 @@ from rscc.utils import check_choice, read_json
 from tools.benchmark.machine import describe_machine
 from tools.benchmark.real_run import evaluate, read_run
 from tools.benchmark.real_scores import ALL_CAPTIONED
+from tools.benchmark.real_sets import UNCHANGED_SETS
 from tools.benchmark.tables import Section, Text
 from tools.benchmark.trainings import TRAINED, cells, run_tool, train_timed
 
 #: Cities whose tiles may be used without passing on their licence (see $RSCC_TRAIN/README.md).
-OPEN = ('oam_kampala', 'ign_flair', 'ucmerced')
+OPEN = ('oam_kampala', 'ign_flair', 'ucmerced', 'naip_nd_timeseries')
 #: Columns: title of the set or pool, as the evaluation on real pairs names it.
 SETS = ('LEVIR-CD', 'EGY-BCD', 'DSIFN', 'SZTAKI', 'EGY + DSIFN + SZTAKI')
+#: Sets without a change, whose false area is a column.
+UNCHANGED = tuple(one.title for one in UNCHANGED_SETS)
 
 
 def _random(cfg: Config) -> None:
@@ -48,6 +51,12 @@ def _plain(cfg: Config) -> None:
         part.pop('indices', None)  # all plain pairs in place of the varied ones
 
 
+def _undated(cfg: Config) -> None:
+    for part in cfg.train_dataloader.dataset.datasets:
+        if part.type == 'PseudoPairDataset':
+            part.dated = 0.0
+
+
 def _mild(cfg: Config) -> None:
     for part in cfg.train_dataloader.dataset.datasets:
         part.pipeline = [dict(type='FramesColorJitter') if step.type == 'SensorChange' else step
@@ -64,6 +73,7 @@ VARIANTS: dict[str, tuple[Text, Callable[[Config], None]]] = {
     'random': (('random encoder weights', '编码器随机初始化'), _random),
     'rendered': (('no pseudo-pairs (rendered only)', '不用伪影像对（仅渲染数据）'), _rendered),
     'open': (('no share-alike tiles', '不用相同方式共享的图块'), _open),
+    'undated': (('no real dates', '不用真实时相'), _undated),
     'plain': (('plain rendering only', '仅用普通渲染'), _plain),
     'mild': (('colour jitter alone', '外观增强仅用颜色抖动'), _mild),
     'unguided': (('words not told of the map', '语句不参考变化图'), _unguided),
@@ -112,6 +122,7 @@ def benchmark_ablation(variants: Sequence[str] = (), *,
     seconds = [read_json(folder / TRAINED)['processor_seconds']
                for own in folders.values() for folder in own]
     heads: list[Text] = [('training', '训练'), ('held-back cities', '预留城市'), *SETS,
+                         *((f'{title}: false area', f'{title} 误报面积') for title in UNCHANGED),
                          ('object named', '地物正确'), ('direction', '变化方向')]
     return Section('ablation', ("What the parts of rscc-small's training are worth",
                                 'rscc-small 训练各部分的作用'),
@@ -159,6 +170,7 @@ def _evaluated(name: str, folder: Path, samples: str) -> tuple[Mapping[str, Any]
 def _scores(run: Mapping[str, Any], held_back: float) -> list[float]:
     """Return the columns of a row."""
     maps = [run['maps'].get(title, {}).get('F1') for title in SETS]
+    areas = [(run['false_area'].get(title) or {}).get('share') for title in UNCHANGED]
     words = run['sentences'].get('en', {}).get(ALL_CAPTIONED, {})
     return [held_back, *(float('nan') if value is None else value for value in (
-        *maps, words.get('object'), words.get('direction')))]
+        *maps, *areas, words.get('object'), words.get('direction')))]

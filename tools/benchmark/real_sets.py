@@ -6,7 +6,8 @@ It may have splits between (``train/A``, ...). Sizes and numbers of pairs come f
 """
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from fnmatch import fnmatch
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ class RealSet:
             unchanged there, because the labels do not tell of it. Empty: any change is labelled.
         reason: Why these classes.
         values: Grey value of each class of ``counted``, where the masks tell them apart.
-        series: Whether it is a folder of dates of one place, of which every two that follow each
-            other are a pair.
+        series: Whether it is a folder of dates of one place, of which every two are a pair.
         unchanged: Whether nothing that could be called changed has changed in any pair.
+        include: Patterns of the names of earlier images (dates, of a series) that are taken.
     """
     folder: str
     title: str
@@ -45,6 +46,7 @@ class RealSet:
     values: Mapping[str, int] = field(default_factory=dict)
     series: bool = False
     unchanged: bool = False
+    include: tuple[str, ...] = ('*', )
 
 
 #: Below ``$RSCC_SAMPLES``, in the order of the tables.
@@ -72,18 +74,21 @@ SETS = (
     RealSet('levir_cc_figure_crops', 'LEVIR-CC figures'),
     RealSet('dubai_cc_figure_crops', 'DUBAI-CC'),
 )
-#: Below ``$RSCC_TRAIN``: pairs in which nearly nothing changed but light, season and water.
+#: Below ``$RSCC_TRAIN``: pairs in which nearly nothing changed but light, season and water. The
+#: others of these folders have trained rscc-small (configs/_base_/datasets/rscc_small.py).
 UNCHANGED_SETS = (
     RealSet('spacenet8_pairs', 'SpaceNet 8', ('building',), (
-        'before and after a flood, 0.5 to 0.8 m: nearly all buildings stand; water, mud and wet '
-        'ground are true changes of other kinds',
-        '洪水前后，0.5 至 0.8 米：几乎所有建筑物仍在；水、泥和湿地面是其他类型的真实变化'),
-        unchanged=True),
+        'before and after a flood, 0.5 to 0.8 m, the pair that trains nothing: nearly all '
+        'buildings stand; water, mud and wet ground are true changes of other kinds',
+        '洪水前后，0.5 至 0.8 米，不参与训练的一对：几乎所有建筑物仍在；'
+        '水、泥和湿地面是其他类型的真实变化'),
+        unchanged=True, include=('sn8_2.*', )),
     RealSet('naip_nd_timeseries', 'NAIP', ('building',), (
-        'one place at ten dates, 5 m a pixel, answered at these pixels without resampling: no '
-        'building anywhere; crops and the level of ponds do change',
-        '同一地点的十个时相，5 米分辨率，不重采样直接推理：没有任何建筑物；作物和池塘水位有变化'),
-        series=True, unchanged=True),
+        'one place at the three dates that train nothing, 5 m a pixel, answered at these pixels '
+        'without resampling: no building anywhere; crops and the level of ponds do change',
+        '同一地点不参与训练的三个时相，5 米分辨率，不重采样直接推理：'
+        '没有任何建筑物；作物和池塘水位有变化'),
+        series=True, unchanged=True, include=('*_2018*', '*_2019*', '*_2020*')),
 )
 #: Title of what is pooled -> the titles of its sets.
 POOLS = {'LEVIR-CD + LEVIR-MCI': ('LEVIR-CD', 'LEVIR-MCI'),
@@ -207,23 +212,24 @@ def pairs_of(root: Path, one: RealSet) -> list[RealPair]:
     return pairs
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _images(folder: Path, one: RealSet) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES
+                  and any(fnmatch(path.name, pattern) for pattern in one.include))
 
 
 def _series(folder: Path, one: RealSet) -> list[RealPair]:
-    """Pair every date with the next one; names end in the date, so that they sort by it."""
-    dates = _images(folder)
+    """Pair every date with every later one; names end in the date, so that they sort by it."""
+    dates = _images(folder, one)
     return [RealPair(f'{one.folder}/{earlier.stem}_{later.stem.rpartition("_")[2]}', earlier, later,
                      changed=False if one.unchanged else None, cut=True)
-            for earlier, later in pairwise(dates)]
+            for earlier, later in combinations(dates, 2)]
 
 
 def _side_by_side(dates: Path, one: RealSet, root: Path) -> Iterator[RealPair]:
     """Yield the pairs of the folders ``A`` and ``B``, with the labels and captions beside them."""
     home = dates.parent
     captions = _captions(home / 'captions.json')
-    for earlier in _images(dates):
+    for earlier in _images(dates, one):
         record = captions.get(earlier.name)
         label = home / 'label' / earlier.name
         if not label.is_file():  # the mask of a JPEG may be a PNG

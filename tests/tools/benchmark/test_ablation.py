@@ -35,6 +35,7 @@ def test_every_variant_takes_away_what_it_says():
     for part in changed('mild').train_dataloader.dataset.datasets:
         steps = [step['type'] for step in part.pipeline]
         assert 'SensorChange' not in steps and 'FramesColorJitter' in steps
+    assert changed('undated').train_dataloader.dataset.datasets[0].dated == 0
     assert 'guidance' not in changed('unguided').model and 'guidance' in whole.model
 
 
@@ -57,7 +58,8 @@ def tools(monkeypatch):
 
     def evaluate(checkpoint, root, unchanged, *, name, out, **_):
         calls.append(('evaluate', checkpoint.parent.name))
-        run = dict.fromkeys(('name', 'sha256', 'machine', 'false_area', 'flags', 'pairs'))
+        run = dict.fromkeys(('name', 'sha256', 'machine', 'flags', 'pairs'))
+        run['false_area'] = {'NAIP': dict(share=0.25)}
         run |= dict(maps={'LEVIR-CD': dict(F1=0.25)},
                     sentences=dict(en={ALL_CAPTIONED: dict(object=1.0, direction=0.75)}))
         out.mkdir(parents=True)

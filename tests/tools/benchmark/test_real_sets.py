@@ -73,8 +73,12 @@ def test_pairs_have_labels_and_captions_where_there_are_any(real_roots):
 def test_dates_of_one_place_are_paired_in_order_and_cut_to_their_common_size(real_roots):
     _, root = real_roots
     pairs = pairs_of(root, by_title('NAIP'))
-    assert [pair.name for pair in pairs] == ['naip_nd_timeseries/m_20090701_20100701',
-                                             'naip_nd_timeseries/m_20100701_20110701']
+    assert [pair.name for pair in pairs] == [
+        f'naip_nd_timeseries/m_{dates}'
+        for dates in ('20180701_20190701', '20180701_20200701', '20190701_20200701')]
+    copied = root / 'naip_nd_timeseries/m_20180701.tif'
+    copied.with_name('m_20170701.tif').write_bytes(copied.read_bytes())
+    assert pairs_of(root, by_title('NAIP')) == pairs  # a date that trains models is left out
     for pair in pairs:
         assert pair.changed is False
         assert [image.shape for image in pair.images()] == [(64, 64, 3)] * 2
