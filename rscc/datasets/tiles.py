@@ -15,9 +15,9 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames
 from rscc.rasters.image_files import header_size
 from rscc.rasters.labels import IGNORE
+from rscc.rasters.polygons import draw_file
 from rscc.registry import DATASETS
 from rscc.utils import did_you_mean
-from rscc.utils.imports import require
 from rscc.utils.paths import SUFFIXES
 
 #: Endings of images; of two masks of one name, the PNG counts.
@@ -53,7 +53,8 @@ class TileDataset(ChangeDataset):
 
     * Layout: a folder of images and one of masks with the same stems (``image``, ``label``), or
       polygons beside or instead of the masks: ``STEM.geojson``, ``.gpkg`` or ``.shp``. Polygons are
-      in the image's coordinate system, or in pixels where the image has none.
+      in any coordinate system, or in pixels where the image has none; a file without rows says that
+      there is no object.
     * Mask values: {0, 255} or {0, 1}; anything else by ``label_map``.
     * Images without a mask are left out unless a list says that they show no object (``empty``).
 
@@ -183,7 +184,7 @@ class TileDataset(ChangeDataset):
         if 'seg_map_path' in item:
             mask = LoadChangeMask()({**item, 'ori_shape': shape})['gt_sem_seg']
         if 'polygons' in item:
-            mask = np.maximum(mask, burn(item['polygons'], item['img_path'], shape))
+            mask = np.maximum(mask, draw_file(item['polygons'], item['img_path'], shape))
         return {**item, 'gt_sem_seg': mask}
 
     def tiles(self) -> list[Tile]:
@@ -230,28 +231,3 @@ def with_dates(tile: Tile, others: Sequence[np.ndarray]) -> Tile:
     height, width = np.min([tile.mask.shape, *(other.shape[:2] for other in others)], axis=0)
     return replace(tile, image=tile.image[:height, :width], mask=tile.mask[:height, :width],
                    other_dates=tuple(other[:height, :width] for other in others))
-
-
-def burn(polygons: str | Path, image: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """Return polygons of a file as a mask on the grid of an image: 1 inside, uint8 (H, W).
-
-    Args:
-        polygons: GeoJSON, GeoPackage or Shapefile. Of another coordinate system than the image
-            they are reprojected; without any on either side they are in pixels, x right, y down.
-        image: The image file.
-        shape: (H, W).
-    """
-    geopandas = require('geopandas', 'polygons of tiles')
-    rasterio = require('rasterio', 'polygons of tiles')
-    from rasterio.features import rasterize
-    frame = geopandas.read_file(polygons)
-    with rasterio.open(image) as source:
-        crs, transform = source.crs, source.transform
-    if crs is not None and frame.crs is not None:
-        frame = frame.to_crs(crs)
-    shapes = [(geometry, 1) for geometry in frame.geometry if geometry is not None
-              and not geometry.is_empty]
-    transform = transform if crs is not None else rasterio.Affine.identity()
-    return (rasterize(shapes, out_shape=shape, transform=transform, dtype='uint8') if shapes else
-            np.zeros(shape, np.uint8))
-

@@ -5,17 +5,16 @@ of pixels only where a window is labelled, so that a scene of any size is labell
 """
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rscc.rasters.labels import IGNORE
+from rscc.rasters.polygons import Drawing, Polygons, need_inside, outline, window_place
 from rscc.scenes.contracts import Box, SceneGrid
-from rscc.scenes.ground import system_name
 from rscc.synth.objects import CLASSES, PALETTE
-from rscc.utils import did_you_mean, require
+from rscc.utils import did_you_mean
 from rscc.visualization.overlays import class_palette
 
 if TYPE_CHECKING:
@@ -61,16 +60,11 @@ class PolygonFiles:
         """The files that are given."""
         return [path for path in (self.changes, self.img_from, self.img_to) if path is not None]
 
-
-@dataclass
-class _Layer:
-    """Polygons of one date, or of what changed, in the order in which they are drawn."""
-    shapes: np.ndarray
-    values: np.ndarray
-    tree: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tree = require('shapely', 'finding polygons').STRtree(self.shapes)
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns that are read, and the option that names each."""
+        named = {self.class_column: '--class-column', self.date_column: '--date-column'}
+        return {column: option for column, option in named.items() if column is not None}
 
 
 class ChangePolygons:
@@ -100,52 +94,29 @@ class ChangePolygons:
 
     def __init__(self, files: PolygonFiles, grid: SceneGrid, box: Box) -> None:
         self.grid, self.counts, self.remarks = grid, Counter(), []
-        self._affine = require('affine', 'labels from polygons').Affine
-        self._features = require('rasterio.features', 'labels from polygons')
-        tables = [_read(path, grid, files, self.counts) for path in files.paths]
-        tables = [self._inside(table, box) for table in tables]
-        if not sum(map(len, tables)):
-            given = ' and '.join(map(repr, files.paths))
-            raise ValueError(f'no polygon of {given} lies where both dates of the scene have '
-                             f'pixels ({system_name(grid)}): '
-                             f'{self._found()}. Are they of another place, or is their coordinate '
-                             'system a wrong one?')
+        # Where one date has nothing, an empty file says so.
+        found = [Polygons(path, grid.crs, files.columns, may_be_empty=files.changes is None)
+                 for path in files.paths]
+        need_inside(found, outline(grid.transform, box),
+                    'the part of the scene where both dates have pixels')
+        for one in found:
+            self.counts.update(one.counts)
+        tables = [_described(one, files) for one in found]
         self.classes = ('unchanged', *self._classes(files, tables))
         self.palette = palette_of(self.classes)
         self._layers = self._layers_of(files, tables)
 
     def label(self, box: Box) -> np.ndarray:
         """Return the classes of the pixels of a rectangle, uint8 (h, w)."""
-        if len(self._layers) == 1:
-            return self._drawn(self._layers[0], box)
-        before, after = (self._drawn(layer, box) for layer in self._layers)
+        left, top, right, bottom = box
+        place = window_place(self.grid.transform, box)
+        drawn = [layer.draw(place, (bottom - top, right - left)) for layer in self._layers]
+        if len(drawn) == 1:
+            return drawn[0]
+        before, after = drawn
         label = np.where(before == after, 0, np.where(after > 0, after, before))
         label[(before == IGNORE) | (after == IGNORE)] = IGNORE
         return label.astype(np.uint8)
-
-    def _drawn(self, layer: _Layer, box: Box) -> np.ndarray:
-        left, top, right, bottom = box
-        shapely = require('shapely', 'labels from polygons')
-        place = self._affine(*self.grid.transform) * self._affine.translation(left, top)
-        hits = np.sort(layer.tree.query(shapely.Polygon(_corners(place, right - left,
-                                                                 bottom - top))))
-        if not len(hits):
-            return np.zeros((bottom - top, right - left), np.uint8)
-        return self._features.rasterize(
-            zip(layer.shapes[hits], layer.values[hits].tolist(), strict=True),
-            (bottom - top, right - left), transform=place, dtype='uint8')
-
-    def _inside(self, table: 'GeoDataFrame', box: Box) -> 'GeoDataFrame':
-        left, top, right, bottom = box
-        shapely = require('shapely', 'labels from polygons')
-        place = self._affine(*self.grid.transform) * self._affine.translation(left, top)
-        inside = table.intersects(shapely.Polygon(_corners(place, right - left, bottom - top)))
-        self.counts['outside'] += int((~inside).sum())
-        return table[inside]
-
-    def _found(self) -> str:
-        return ', '.join(f'{number} {kind}' for kind, number in sorted(self.counts.items())
-                         if number)
 
     def _classes(self, files: PolygonFiles, tables: Sequence['GeoDataFrame']) -> list[str]:
         """Return the names of the classes that are labelled."""
@@ -170,7 +141,7 @@ class ChangePolygons:
                              'column of classes? Name those wanted with --classes')
         return classes
 
-    def _layers_of(self, files: PolygonFiles, tables: Sequence['GeoDataFrame']) -> list[_Layer]:
+    def _layers_of(self, files: PolygonFiles, tables: Sequence['GeoDataFrame']) -> list[Drawing]:
         numbers = {name: number for number, name in enumerate(self.classes)} | {'': IGNORE}
         kept = []
         for table in tables:
@@ -182,7 +153,7 @@ class ChangePolygons:
         if files.date_column is not None:
             table = kept[0]
             kept = [table[table['date'].isin((date, 'both'))] for date in ('from', 'to')]
-        return [_Layer(table.geometry.to_numpy(), np.array(
+        return [Drawing(table.geometry, np.array(
             [numbers[name] for name in table['class']], np.uint8)) for table in kept]
 
 
@@ -197,67 +168,14 @@ def palette_of(classes: Sequence[str]) -> list[list[int]]:
     return [list(known.get(name) or next(others)) for name in classes]
 
 
-def _corners(place: Any, width: int, height: int) -> list[tuple[float, float]]:
-    return [place * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))]
-
-
-def _read(path: str, grid: SceneGrid, files: PolygonFiles, counts: Counter) -> 'GeoDataFrame':
-    """Return the polygons of a file in the scene's system, with ``class`` and ``date``."""
-    table = _table(path)
-    columns = [str(name) for name in table.columns if name != table.geometry.name]
-    for flag, column in (('--class-column', files.class_column),
-                         ('--date-column', files.date_column)):
-        if column is not None and column not in columns:
-            raise ValueError(f"'{path}' has no column '{column}' ({flag}); it has "
-                             f'{", ".join(columns) or "none"}.{did_you_mean(column, columns)}')
-    missing = table.geometry.isna() | table.geometry.is_empty
-    flat = table.geometry.geom_type.isin(('Polygon', 'MultiPolygon', 'GeometryCollection'))
-    counts['without geometry'] += int(missing.sum())
-    counts['no polygon'] += int((~missing & ~flat).sum())
-    if not len(table[~missing & flat]) and files.changes is not None:
-        raise ValueError(f"'{path}' holds no polygon ({len(table)} rows: {int(missing.sum())} "
-                         f'without geometry, {int((~missing & ~flat).sum())} points or lines)')
-    table = table[~missing & flat]
-    names = ([CHANGED] * len(table) if files.class_column is None
-             else [_name(value) for value in table[files.class_column]])
-    made = require('geopandas', 'labels from polygons').GeoDataFrame(
-        {'class': np.array(names, object)}, geometry=table.geometry.values, crs=table.crs)
+def _described(found: Polygons, files: PolygonFiles) -> 'GeoDataFrame':
+    """Return the polygons of a file with their ``class`` and ``date``."""
+    table = found.table
+    meant = {'class': np.full(len(table), CHANGED, object) if files.class_column is None else
+             np.array([_name(value) for value in table[files.class_column]], object)}
     if files.date_column is not None:
-        made['date'] = [_date(value, path) for value in table[files.date_column]]
-    return _mended(made, counts).to_crs(grid.crs)
-
-
-def _table(path: str) -> 'GeoDataFrame':
-    """Read the one layer of a file that has geometries and a place."""
-    geopandas = require('geopandas', f"reading the polygons of '{path}'")
-    if not Path(path).exists() and '://' not in str(path):
-        raise FileNotFoundError(f"no polygons at '{path}'")
-    try:
-        layers = geopandas.list_layers(path)
-        # Styles and other tables of a GeoPackage have no geometries.
-        names = layers['name'][layers['geometry_type'].notna()].tolist()
-        table = geopandas.read_file(path, layer=names[0]) if len(names) == 1 else None
-    except Exception as error:  # pyogrio raises many kinds
-        raise ValueError(f"'{path}' cannot be read as polygons: {error}") from error
-    if table is None:
-        raise ValueError(f"'{path}' has {len(names)} layers with geometries "
-                         f'({", ".join(names[:9]) or "none"}), and one was expected: save the one '
-                         'that is meant in a file of its own')
-    if table.crs is None:
-        raise ValueError(f"the polygons of '{path}' name no coordinate system, so nothing tells "
-                         'where they lie. Give them one: ogr2ogr -a_srs EPSG:... placed.gpkg '
-                         f"'{path}'")
-    return table
-
-
-def _mended(table: 'GeoDataFrame', counts: Counter) -> 'GeoDataFrame':
-    """Make polygons that cross themselves valid, and take multipolygons apart."""
-    invalid = ~table.geometry.is_valid
-    counts['invalid'] += int(invalid.sum())
-    table.loc[invalid, 'geometry'] = table.geometry[invalid].make_valid()
-    # Twice: what was mended may be a collection of multipolygons, and lines, which go.
-    table = table.explode(ignore_index=True).explode(ignore_index=True)
-    return table[table.geometry.geom_type == 'Polygon']
+        meant['date'] = [_date(value, found.path) for value in table[files.date_column]]
+    return table.assign(**meant)
 
 
 def _name(value: Any) -> str:

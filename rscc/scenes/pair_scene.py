@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rscc.rasters.labels import IGNORE
+from rscc.rasters.polygons import outline, window_place
 from rscc.rasters.windows import tile_name
 from rscc.scenes.change_polygons import ChangePolygons, PolygonFiles
 from rscc.scenes.contracts import Box
@@ -18,7 +19,6 @@ from rscc.scenes.ground import grid_of_resolution, ground_resolution, system_nam
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import DateImage, Reading, open_date, pixel_step
 from rscc.scenes.spatial_split import Spacing, check_shares
-from rscc.utils import require
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,7 @@ class PairScene:
 
     def outline(self, row: int, column: int) -> Any:
         """Return the place of a tile on the map, a shapely polygon."""
-        left, top, right, bottom = self.box(row, column)
-        affine = require('affine', 'the place of a tile').Affine(*self.grid.transform)
-        return require('shapely', 'the place of a tile').Polygon(
-            [affine * corner for corner in ((left, top), (right, top), (right, bottom),
-                                            (left, bottom))])
+        return outline(self.grid.transform, self.box(row, column))
 
     def read(self, row: int, column: int) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
         """Return a tile: frames uint8 (H, W, B), label uint8 (H, W), and what is damaged there."""
@@ -198,6 +194,5 @@ class PairScene:
 
     def place(self, row: int, column: int) -> dict[str, Any]:
         """Return system and transform of a tile as rasterio takes them."""
-        left, top = self.box(row, column)[:2]
-        affine = require('affine', 'the place of a tile').Affine(*self.grid.transform)
-        return dict(crs=self.grid.crs, transform=affine * affine.translation(left, top))
+        return dict(crs=self.grid.crs, transform=window_place(self.grid.transform,
+                                                              self.box(row, column)))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rscc.rasters.polygons import Drawing, Polygons, need_inside, outline, window_place
 from rscc.scenes.contracts import Box, Gap, SceneGrid, SceneReader
 from rscc.scenes.damage import read_around_gaps, read_reduced
 from rscc.scenes.grids import on_grid
 from rscc.scenes.sources import STATISTICS_SIDE, DateImage, reduced_shape
-from rscc.utils import require
 
 #: Threads that read ahead of the model.
 READERS = 2
@@ -179,30 +179,12 @@ class Area:
     """
 
     def __init__(self, path: str | Path, grid: SceneGrid) -> None:
-        geopandas = require('geopandas', f"reading the polygons of '{path}'")
-        self._features = require('rasterio.features', 'an area of interest')
-        self._affine = require('affine', 'an area of interest').Affine
         if grid.crs is None:
             raise ValueError(f"the area of interest '{path}' cannot be laid over images without a "
                              'place on the map')
-        if not Path(path).is_file() and '://' not in str(path):
-            raise FileNotFoundError(f"no polygons at '{path}'")
-        try:
-            layers = geopandas.list_layers(path)['name'].tolist()
-            table = geopandas.read_file(path, layer=layers[0])
-        except Exception as error:  # pyogrio raises many kinds
-            raise ValueError(f"'{path}' cannot be read as polygons: {error}") from error
-        if len(layers) > 1:
-            raise ValueError(f"'{path}' has the layers {', '.join(layers)}, and nothing tells "
-                             'which is the area of interest: save it in a file of its own')
-        if table.crs is None:
-            raise ValueError(f"the polygons of '{path}' name no coordinate system")
-        shapes = table.to_crs(grid.crs).geometry
-        self.shapes = shapes[shapes.geom_type.isin(('Polygon', 'MultiPolygon'))]
-        if not len(self.shapes):
-            raise ValueError(f"'{path}' holds no polygon ({len(table)} geometries)")
-        if not self.mask(grid, grid.box, (min(grid.height, 2048), min(grid.width, 2048))).any():
-            raise ValueError(f"no polygon of '{path}' covers a pixel of the scene")
+        found = Polygons(path, grid.crs)
+        need_inside([found], outline(grid.transform, grid.box), 'the scene')
+        self._drawing = Drawing(found.table.geometry)
 
     def mask(self, grid: SceneGrid, box: Box, shape: tuple[int, int]) -> np.ndarray:
         """Return which pixels of a rectangle, read at ``shape``, lie inside, bool (h, w).
@@ -211,10 +193,8 @@ class Area:
         """
         left, top, right, bottom = box
         reduced = shape[1] < right - left or shape[0] < bottom - top
-        place = (self._affine(*grid.transform) * self._affine.translation(left, top)
-                 * self._affine.scale((right - left) / shape[1], (bottom - top) / shape[0]))
-        return self._features.geometry_mask(self.shapes, shape, place, invert=True,
-                                            all_touched=reduced)
+        place = window_place(grid.transform, box, shape)
+        return self._drawing.draw(place, shape, all_touched=reduced) > 0
 
 
 class Bands:
