@@ -36,6 +36,13 @@ LEAST_EQUAL = 0.999
 #: Rendered pairs on which published weights are compared with the checkpoint's.
 PAIRS = 16
 _NAME = re.compile(r'[a-z][a-z0-9]*(-[a-z0-9]+)*')
+#: Absolute paths, which begin where no other path goes on: in quotes to the end of these, else to
+#: the next character that seldom is in a name.
+_BEFORE_PATH = r'(?<![\w.~$/\\}-])'
+_AFTER_FOLDER = r'(?=[/\s\'",:;)\]]|\.?$|\.\s)'
+_START = r'(?:file://)?(?:/(?!/)|[A-Za-z]:[\\/]+)'
+_QUOTED = re.compile(rf'(?P<quote>[\'"])(?P<path>{_START}[^\'"\n]+)(?P=quote)')
+_BARE = re.compile(rf'{_BEFORE_PATH}(?P<path>{_START}[^\s\'",:;()\[\]<>|]+)')
 #: What JSON keeps of the metadata of a training; the rest tells of the machine or of its state.
 _KEPT = ('epoch', 'iter', 'seed', 'experiment_name')
 
@@ -50,7 +57,7 @@ class PublishOptions:
         architecture: Name of the network for people; None for the encoder's as the config has it.
         half: Store floating-point weights in 16 bits.
         force: Publish even if the answers differ.
-        log: Log of the training; copied without the paths of this machine.
+        log: Log of the training; copied without the folders of this machine.
         overrides: Settings of the config by dotted key, a threshold found after the training say.
     """
     name: str
@@ -126,7 +133,9 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
     if not _NAME.fullmatch(options.name):
         raise ValueError(f"'{options.name}' is no name of a model: expected small letters, digits "
                          "and hyphens, beginning with a letter, 'rscc-small' for instance")
-    folder, log = Path(folder), None if options.log is None else _portable(options.log)
+    folder, log = Path(folder), None
+    if options.log is not None:
+        log = _portable(options.log, options.name)
     stored = read_checkpoint(checkpoint)
     cfg = (stored_config(stored, str(checkpoint)) if config is None else
            Config.fromfile(existing_config(config)))
@@ -306,17 +315,34 @@ def rendered_frames(model_pass: ModelPass, count: int) -> Iterator[list[np.ndarr
 # ---- log ---------------------------------------------------------------------------------------
 
 
-def _portable(path: str | os.PathLike) -> str:
-    """Return a log without the paths of this machine.
+def _portable(path: str | os.PathLike, name: str) -> str:
+    """Return a log without the folders of this machine.
 
-    The working folder becomes ``.``, folders in variables of rscc ``$RSCC_...``, the home ``~``.
+    The work folder becomes ``work_dirs/NAME``, folders in variables of rscc ``$RSCC_...``, the
+    working folder ``.`` and the home ``~``. Of any other absolute path the last part alone stays.
     """
-    folders = {value: f'${name}' for name, value in os.environ.items()
-               if name.startswith('RSCC_') and os.path.isabs(value)}
-    folders |= {os.getcwd(): '.', str(Path.home()): '~'}
     text = read_text(path, 'log')
+    folders = {value: f'${variable}' for variable, value in os.environ.items()
+               if variable.startswith('RSCC_') and os.path.isabs(value)}
+    folders |= {os.getcwd(): '.', str(Path.home()): '~'}
+    # As the config in the log has it: a name without folders might be any word of the text.
+    folders |= {found: f'work_dirs/{name.replace("-", "_")}'
+                for found in re.findall(r"^work_dir = '(.+)'$", text, re.MULTILINE)
+                if '/' in found.strip('./')}
     for folder in sorted(folders, key=len, reverse=True):
         if len(folder) > 1:
-            text = re.sub(rf'{re.escape(folder.rstrip("/"))}(?=[/\s\'",:;)\]]|$)',
-                          lambda _, name=folders[folder]: name, text)
+            whole = re.escape(folder.rstrip('/'))
+            text = re.sub(f'{_BEFORE_PATH}{whole}{_AFTER_FOLDER}',
+                          lambda _, found=folders[folder]: found, text)
+    for kind in (_QUOTED, _BARE):
+        text = kind.sub(_last_part, text)
     return text
+
+
+def _last_part(found: re.Match) -> str:
+    """Return ``.../NAME`` for an absolute path; a number after a slash is no path."""
+    path = found['path']
+    if path[1:].isdigit():
+        return found[0]
+    last = re.split(r'[/\\]+', path.rstrip('/'))[-1]
+    return found[0].replace(path, f'.../{last}')

@@ -1,6 +1,7 @@
 """What of a trained model is published, how its answers are compared, what is refused."""
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import tiny_models as tiny
@@ -168,16 +169,39 @@ def test_the_same_checkpoint_gives_the_same_files(trained, tmp_path):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
 
 
-def test_a_log_loses_the_paths_of_the_machine(trained, tmp_path, monkeypatch):
+LOG = """work_dir = '/tmp/rs/main'
+Checkpoints will be saved to /tmp/rs/main.
+checkpoint /tmp/rs/main/best.pth, {here}/data/a.png, /somewhere/tiles/rio:/elsewhere/rio/b
+data_root="/somewhere/tiles", '/mnt/my disk/x y.pth', log=/var/log/run.log, 'C:\\Users\\me\\a.pth'
+/somewhere/tiles_of_others at file:///data/x.json
+Iter(val) [13/13] caption/all/Bleu_1: 3  1 /20 https://x.org/a/b  CXX=/opt/gcc{home}/usr/c++
+"""
+PUBLISHED_LOG = """work_dir = 'work_dirs/my_model'
+Checkpoints will be saved to work_dirs/my_model.
+checkpoint work_dirs/my_model/best.pth, ./data/a.png, $RSCC_TRAIN/rio:.../b
+data_root="$RSCC_TRAIN", '.../x y.pth', log=.../run.log, '.../a.pth'
+.../tiles_of_others at .../x.json
+Iter(val) [13/13] caption/all/Bleu_1: 3  1 /20 https://x.org/a/b  CXX=.../c++
+"""
+
+
+def test_a_log_loses_the_folders_of_the_machine(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('RSCC_TRAIN', '/somewhere/tiles')
-    (tmp_path / 'run.log').write_text(f'{tmp_path}/work_dirs/x\ndata_root="/somewhere/tiles"\n'
-                                      '/somewhere/tiles_of_others\n')
+    (tmp_path / 'run.log').write_text(LOG.replace('{here}', str(tmp_path)).replace(
+        '{home}', str(Path.home())))
     publish(None, trained, 'out', PublishOptions('my-model', 'MIT', log='run.log'))
-    assert (tmp_path / 'out/training.log').read_text() == (
-        './work_dirs/x\ndata_root="$RSCC_TRAIN"\n/somewhere/tiles_of_others\n')
+    assert (tmp_path / 'out/training.log').read_text() == PUBLISHED_LOG
     with pytest.raises(FileNotFoundError, match=r"no such log: 'gone\.log'"):
         publish(None, trained, 'other', PublishOptions('my-model', 'MIT', log='gone.log'))
+
+
+def test_a_work_folder_without_folders_before_it_leaves_the_words_of_the_log(trained, tmp_path):
+    (tmp_path / 'run.log').write_text("work_dir = './out'\nleft out in ./out/best.pth\n")
+    publish(None, trained, tmp_path / 'out', PublishOptions('my-model', 'MIT',
+                                                            log=tmp_path / 'run.log'))
+    assert (tmp_path / 'out/training.log').read_text() == (
+        "work_dir = './out'\nleft out in ./out/best.pth\n")
 
 
 def test_settings_found_after_the_training_are_published(trained, tmp_path):
