@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -187,9 +188,19 @@ def _umask() -> int:
 
 
 def file_hash(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file; empty where it is none of this machine."""
-    if not Path(path).is_file():
+    """Return the SHA-256 of a file; empty where it is none of this machine.
+
+    A file is read once in a process, and again when its size, time of change or inode is another.
+    """
+    path = Path(path).absolute()
+    if not path.is_file():
         return ''
+    state = path.stat()
+    return _hash_of(path, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@lru_cache(maxsize=256)
+def _hash_of(path: Path, _state: tuple[int, ...]) -> str:
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 

@@ -1,5 +1,6 @@
 import errno
 import gzip
+import hashlib
 import json
 import os
 import stat
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from rscc.utils import atomic_write, read_json, write_json
-from rscc.utils.files import atomic_folder, atomic_path, check_path, locked, reserve
+from rscc.utils.files import atomic_folder, atomic_path, check_path, file_hash, locked, reserve
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -213,3 +214,21 @@ def test_what_no_file_can_be_called_is_no_path(path):
 @pytest.mark.parametrize('path', ['a.png', 'A/1.png', r'C:\A\1.png', '/x/桥.tif', '...'])
 def test_usual_paths_pass(path):
     assert check_path(path, 'c.json') == path
+
+
+def test_a_file_is_hashed_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    read, digest = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, 'file_digest',
+                        lambda file, kind: (read.append(file.name), digest(file, kind))[1])
+    (tmp_path / 'a').write_bytes(b'first')
+    expected = hashlib.sha256(b'first').hexdigest()
+    monkeypatch.chdir(tmp_path)
+    assert file_hash(tmp_path / 'a') == file_hash('a') == file_hash(tmp_path / 'a') == expected
+    assert len(read) == 1
+    (tmp_path / 'a').write_bytes(b'second')
+    assert file_hash('a') == hashlib.sha256(b'second').hexdigest()
+    state = os.stat('a')
+    (tmp_path / 'a').write_bytes(b'dnoces')  # of the same size, and another second
+    os.utime('a', ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    assert file_hash('a') == hashlib.sha256(b'dnoces').hexdigest()
+    assert file_hash('none') == ''
