@@ -1,5 +1,8 @@
 """Figures of a card, and a STAC record that the package of the extension reads."""
 import copy
+import hashlib
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -93,3 +96,15 @@ def test_the_record_tells_what_a_catalogue_asks_for():
     assert scaling[0] == {'type': 'z-score', 'mean': 127.5, 'stddev': 51.0} and len(scaling) == 3
     assert told['mlm:pretrained_source'] == 'package:efficientnet-lite0'
     assert stac_item(SINGLE)['properties']['mlm:pretrained'] is False
+
+
+def test_cards_and_records_of_what_comes_with_the_package_are_those_of_its_files(repo):
+    found = sorted((repo / 'rscc/weights').glob('*/model.safetensors'))
+    assert repo / 'rscc/weights/rscc_small/model.safetensors' in found
+    for weights in found:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        record = json.loads((weights.parent / 'stac_item.json').read_text())['assets']['model']
+        assert (record['file:checksum'], record['file:size']) == (
+            f'1220{digest}', weights.stat().st_size)
+        card = (weights.parent / 'README.md').read_text()
+        assert re.findall(r'SHA-256 \| `([0-9a-f]+)`', card) == [digest]
