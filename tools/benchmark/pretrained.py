@@ -5,7 +5,7 @@ its own test split; then the checkpoints answer real pairs with masks, which tra
 and chose nothing.
 """
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,12 @@ from rscc.apis.inferencer import ChangeInferencer
 from rscc.evaluation.functional.segmentation import changed_f1, confusion_matrix
 from rscc.utils import read_json
 from tools.benchmark.machine import describe_machine
-from tools.benchmark.real_sets import changed_of
+from tools.benchmark.real_sets import POOLS, SETS, RealPair, RealSet, pairs_of
 from tools.benchmark.tables import Section, Text
 from tools.benchmark.trainings import TRAINED, cells, run_tool, train_timed
 
-#: Folders below ``$RSCC_SAMPLES`` with real pairs and masks, and how many pairs each has.
-SETS = {'LEVIR-CD': 'levir_cd_samples', 'LEVIR-MCI': 'levir_mci_figure_crops',
-        'EGY-BCD': 'egy_bcd_samples', 'DSIFN': 'dsifn_samples',
-        'SZTAKI': 'sztaki_airchange_samples'}
+#: Sets below ``$RSCC_SAMPLES`` that are scored: those with masks that are pooled elsewhere.
+POOLED = tuple(one for one in SETS if any(one.title in pool for pool in POOLS.values()))
 
 
 def benchmark_pretrained(configs: Sequence[str], *,
@@ -46,8 +44,8 @@ def benchmark_pretrained(configs: Sequence[str], *,
     if seeds < 1:
         raise ValueError(f'seeds={seeds}: expected 1 or more')
     samples = samples or os.environ.get('RSCC_SAMPLES')
-    real = {} if samples is None else {title: list(pairs_below(Path(samples, folder)))
-                                       for title, folder in SETS.items()}
+    real = {} if samples is None else {one.title: labelled_pairs(Path(samples), one)
+                                       for one in POOLED}
     runs = {config: [Path(work_dir, f'{Path(config).stem}_seed{seed}') for seed in range(seeds)]
             for config in configs}
     for config, folders in runs.items():
@@ -102,40 +100,44 @@ def _scores(config: str, folder: Path, real: dict[str, list]) -> list[float]:
     return [read_json(tested)['change/F1_changed'], *(changed_f1(matrix) or 0. for matrix in every)]
 
 
-def everything_changed(real: dict[str, list[tuple[Path, Path, Path]]]) -> list[float]:
+def everything_changed(real: dict[str, list[RealPair]]) -> list[float]:
     """Return F1 of maps that call every pixel changed: of each set, and of all sets together."""
-    changed = [np.concatenate([changed_of(label).ravel() for *_, label in pairs])
-               for pairs in real.values()]
+    changed = [np.concatenate([pair.mask().ravel() for pair in pairs]) for pairs in real.values()]
     return [changed_f1(confusion_matrix(np.ones_like(labels), labels, 2)) or 0.
             for labels in (*changed, np.concatenate(changed))]
 
 
-def real_counts(inferencer: ChangeInferencer, real: dict[str, list[tuple[Path, Path, Path]]]
+def real_counts(inferencer: ChangeInferencer, real: dict[str, list[RealPair]]
                 ) -> dict[str, np.ndarray]:
     """Return, for each set of pairs, pixels (2, 2) by true and predicted class, 1 for changed."""
     counts = {}
     for title, pairs in real.items():
-        earlier, later, labels = zip(*pairs, strict=True)
-        answers = inferencer(list(map(str, earlier)), list(map(str, later)))
-        counts[title] = sum(
-            confusion_matrix((answer.mask > 0).astype(np.uint8), changed_of(label), 2)
-            for answer, label in zip(answers, labels, strict=True))
+        earlier, later = zip(*(pair.images() for pair in pairs), strict=True)
+        answers = inferencer(list(earlier), list(later))
+        counts[title] = sum(confusion_matrix((answer.mask > 0).astype(np.uint8), pair.mask(), 2)
+                            for answer, pair in zip(answers, pairs, strict=True))
     return counts
 
 
-def pairs_below(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Yield earlier image, later image and label of every pair below a folder of A, B, label.
+def labelled_pairs(root: Path, one: RealSet) -> list[RealPair]:
+    """Return the pairs of a set, all of which have both images and a mask.
+
+    Args:
+        root: Folder of the sets.
+        one: The set.
 
     Raises:
-        FileNotFoundError: If there is none, or an image is missing.
+        FileNotFoundError: If it holds no pair, or a file of one is missing.
     """
-    labels = sorted(path for path in folder.rglob('label/*') if path.is_file())
-    if not labels:
-        raise FileNotFoundError(f"no labels in '{folder}': --samples, or RSCC_SAMPLES, names the "
-                                f'folder of the real sets ({", ".join(SETS.values())})')
-    for label in labels:
-        pair = [label.parents[1] / date / label.name for date in ('A', 'B')]
-        for image in pair:
-            if not image.is_file():
-                raise FileNotFoundError(f"'{label}' has no image '{image}'")
-        yield *pair, label
+    try:
+        pairs = pairs_of(root, one)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}. --samples, or RSCC_SAMPLES, names the folder of the '
+                                f'real sets ({", ".join(one.folder for one in POOLED)})') from error
+    for pair in pairs:
+        if pair.label is None:
+            raise FileNotFoundError(f"'{pair.img_from}' has no mask of its name in "
+                                    f"'{pair.img_from.parents[1] / 'label'}'")
+        if not pair.img_to.is_file():
+            raise FileNotFoundError(f"'{pair.img_from}' has no later image '{pair.img_to}'")
+    return pairs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tools.benchmark import pretrained, trainings
-from tools.benchmark.pretrained import SETS, benchmark_pretrained, pairs_below
+from tools.benchmark.pretrained import POOLED, benchmark_pretrained, labelled_pairs
 
 CONFIGS = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 
@@ -21,8 +21,8 @@ def sets(tmp_path):
     """A pair of 8 x 8 pixels in every set, the upper quarter changed; one set has splits."""
     label = np.zeros((8, 8), np.uint8)
     label[:2] = 255
-    for folder in SETS.values():
-        within = tmp_path / folder / ('train' if 'egy' in folder else '')
+    for one in POOLED:
+        within = tmp_path / one.folder / ('train' if 'egy' in one.folder else '')
         for date in ('A', 'B'):
             write(within / date / 'x.png', np.zeros((8, 8, 3), np.uint8))
         write(within / 'label/x.png', label)
@@ -94,12 +94,13 @@ def test_without_samples_the_test_split_remains(tools, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(('remove', 'told'), [
-    ('label', r"no labels in '.*levir_cd_samples': --samples, or RSCC_SAMPLES"),
-    ('B', r"'.*label.x\.png' has no image '.*B.x\.png'")])
+    ('label', r"'.*A.x\.png' has no mask of its name in '.*levir_cd_samples.label'"),
+    ('B', r"'.*A.x\.png' has no later image '.*B.x\.png'"),
+    ('A', r"levir_cd_samples' holds no pair: .*expected\. --samples, or RSCC_SAMPLES, .*egy")])
 def test_a_set_that_is_not_complete_is_named(sets, remove, told):
-    (sets / SETS['LEVIR-CD'] / remove / 'x.png').unlink()
+    (sets / POOLED[0].folder / remove / 'x.png').unlink()
     with pytest.raises(FileNotFoundError, match=told):
-        list(pairs_below(sets / SETS['LEVIR-CD']))
+        labelled_pairs(sets, POOLED[0])
 
 
 def test_no_seed_and_a_failing_tool_are_errors(tmp_path):
@@ -110,5 +111,5 @@ def test_no_seed_and_a_failing_tool_are_errors(tmp_path):
 
 
 def test_the_real_sets_hold_the_pairs_that_the_table_counts(samples):
-    found = {title: len(list(pairs_below(samples / folder))) for title, folder in SETS.items()}
+    found = {one.title: len(labelled_pairs(samples, one)) for one in POOLED}
     assert found == {'LEVIR-CD': 8, 'LEVIR-MCI': 4, 'EGY-BCD': 9, 'DSIFN': 10, 'SZTAKI': 2}
