@@ -33,6 +33,25 @@ def mentions_direction(sentence: str, language: str = 'en') -> bool:
     return _RULES[language].mentions_direction(sentence)
 
 
+def places_named(sentence: str, language: str = 'en') -> list[frozenset[str]]:
+    """Return the places in the picture that a sentence names, in reading order.
+
+    Args:
+        sentence: A caption.
+        language: ``'en'`` or ``'zh'``.
+
+    Returns:
+        One set for each place: ``{'top', 'left'}`` of a corner, ``{'left'}`` of a side,
+        ``{'center'}``. North is the top. What names two sides at once (both sides of a road) is
+        no place.
+
+    Raises:
+        ValueError: If the language is unknown.
+    """
+    check_language(language)
+    return _RULES[language].places_named(sentence)
+
+
 def swap(sentence: str, operation: str, language: str = 'en') -> str | None:
     """Return the sentence that describes the transformed picture.
 

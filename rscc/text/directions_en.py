@@ -57,6 +57,11 @@ _UNSAID = re.compile(
     rf'{_ALONE}\b{_PLAIN}\s*(?:,|and|or|to)\s+(?:the\s+)?{_COMPOUND}\b'
     rf'|\b{_COMPOUND}\s*(?:,|and|or|to)\s+(?:the\s+)?{_PLAIN}\b(?![\s-]+(?:left|right))')
 
+# The middle of the picture, not that of a road or of some houses.
+_CENTER = re.compile(r'\b(?:in|at|to|near|around)\s+the\s+(?:very\s+)?(?:center|centre|middle)\b'
+                     r'(?!\s+of\s+(?!the\s+(?:scene|image|picture|area|photo)\b))'
+                     r'|\bcentral\s+(?:part|area|region)\b')
+
 
 def mentions_direction(sentence: str) -> bool:
     """Return whether a sentence names a direction, idioms such as "on top of" aside."""
@@ -65,6 +70,19 @@ def mentions_direction(sentence: str) -> bool:
         if match['single'] not in ('left', 'right') or _names_side(text, match.start('single')):
             return True
     return False
+
+
+def places_named(sentence: str) -> list[frozenset[str]]:
+    """Return the sides of every place a sentence names, idioms aside; see ``directions``."""
+    text = _NOT_A_PLACE.sub(' ', sentence.lower())
+    found = [(match.start(), frozenset({'center'})) for match in _CENTER.finditer(text)]
+    for match in _UNIT.finditer(text):
+        words = [match[name] for name in ('first', 'second', 'early', 'late', 'single')
+                 if match[name]]
+        alone = match['single'] in ('left', 'right')
+        if not alone or _names_side(text, match.start('single')):
+            found.append((match.start(), frozenset(_SIDE_OF[word] for word in words)))
+    return [sides for _, sides in sorted(found, key=lambda place: place[0])]
 
 
 def is_unsafe(sentence: str, operation: str) -> bool:

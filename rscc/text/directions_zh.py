@@ -28,10 +28,21 @@ _UPRIGHT_UNSAFE = re.compile(r'(?<![右左以之])[上下]面')
 _QUARTER_UNSAFE = re.compile(
     r'垂直|水平|纵向|横向|竖|对角|[左右]转|左右(?![两二])|上下(?![两二])|东西|南北')
 
+_CENTER = re.compile(r'(?<!市)中[央间](?!的?[道马公]?路)|中部|中心(?!小学|区)|正中')
+
 
 def mentions_direction(sentence: str) -> bool:
     """Return whether the sentence names a side, a corner or a compass point."""
     return bool(_UNIT.search(_UNSAFE.sub('', sentence)))
+
+
+def places_named(sentence: str) -> list[frozenset[str]]:
+    """Return the sides of every place a sentence names; see ``directions``."""
+    text = _UNSAFE.sub(lambda match: '　' * len(match.group()), sentence)
+    found = [(match.start(), frozenset({'center'})) for match in _CENTER.finditer(text)]
+    found += [(match.start(), frozenset(_SIDE_OF[character] for character in match.group()))
+              for match in _UNIT.finditer(text) if not match['span']]
+    return [sides for _, sides in sorted(found, key=lambda place: place[0])]
 
 
 def is_unsafe(sentence: str, operation: str) -> bool:

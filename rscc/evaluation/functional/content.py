@@ -101,6 +101,32 @@ def actions_named(sentence: str, language: str = 'en') -> set[str]:
     return _groups(sentence, _ACTIONS[language], language)
 
 
+def object_spans(sentence: str, language: str = 'en', wide: bool = False
+                 ) -> list[tuple[int, int, str]]:
+    """Return where a normalised sentence names objects: (start, end, group), in reading order.
+
+    Args:
+        sentence: A caption as :func:`rscc.text.normalise` returns it.
+        language: ``'en'`` or ``'zh'``.
+        wide: As in :func:`objects_named`.
+    """
+    tables = (_OBJECTS[language], *([_MORE_OBJECTS[language]] if wide else ()))
+    return _spans(sentence, tables)
+
+
+def action_spans(sentence: str, language: str = 'en') -> list[tuple[int, int, str]]:
+    """Return where a normalised sentence tells of appearing and removing, as ``object_spans``.
+
+    Words that tell of both ("replaced by") are there twice, once with each action.
+    """
+    return _spans(sentence, (_ACTIONS[language], ))
+
+
+def _spans(sentence: str, tables: Iterable[dict[str, str]]) -> list[tuple[int, int, str]]:
+    return sorted((found.start(), found.end(), group) for table in tables
+                  for group, words in table.items() for found in re.finditer(words, sentence))
+
+
 def _groups(sentence: str, groups: dict[str, str], language: str) -> set[str]:
     sentence = normalise(sentence, language)
     return {name for name, words in groups.items() if re.search(words, sentence)}
