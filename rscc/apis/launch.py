@@ -276,6 +276,18 @@ def use_tta(cfg: Config) -> None:
         cfg.model.test_cfg = {**options, 'views': TTA_VIEWS}
 
 
+def use_swap(cfg: Config) -> None:
+    """Answer changed pairs a second time with their dates exchanged, for the reversal scores.
+
+    A model that is no ``ChangeInterpreter`` is left as it is, and so is a config that sets
+    ``model.test_cfg.swap`` itself.
+    """
+    from rscc.models.interpreter import ChangeInterpreter
+    kind = Schema('MODELS').find((cfg.get('model') or {}).get('type'))
+    if isinstance(kind, type) and issubclass(kind, ChangeInterpreter):
+        cfg.model.test_cfg = {'swap': True, **(cfg.model.get('test_cfg') or {})}
+
+
 def dump_predictions(cfg: Config, out_file: str | os.PathLike, checkpoint: str) -> None:
     """Put the metric that collects every prediction into ``out_file`` before all others.
 

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'them')
     parser.add_argument('--tta', action='store_true',
                         help='average the change maps of flipped and rotated views')
+    parser.add_argument('--no-swap', action='store_true',
+                        help='do not answer changed pairs a second time with their dates exchanged '
+                        '(the scores reversal/... need it)')
     add_shared_arguments(parser)
 
 
@@ -64,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         load_config,
         unsplit,
         use_amp,
+        use_swap,
         use_tta,
     )
     from rscc.engine.distributed import leave_process_group, unwrapped
@@ -79,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
         use_tta(cfg)
     if args.amp:
         use_amp(cfg)
+    if not args.no_swap:
+        use_swap(cfg)
     predictions = args.out
     if args.show_dir:
         predictions = predictions or str(Path(args.show_dir) / 'predictions.json')

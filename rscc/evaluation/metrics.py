@@ -10,6 +10,8 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
+from rscc.evaluation.functional.mask_content import mask_content
+from rscc.evaluation.functional.reversal import mask_reversal
 from rscc.evaluation.functional.segmentation import IGNORE, change_scores, confusion_matrix
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import (
@@ -133,14 +135,41 @@ class SampleMetric(BaseMetric):
         return self.dataset_meta or {}
 
 
-def caption_record(sample: dict) -> dict | None:
-    """Return the captions of one data sample (as a dict), None without prediction or reference."""
+def caption_record(sample: dict, classes: Sequence[str] | None = None) -> dict | None:
+    """Return the captions of one data sample (as a dict), None without prediction or reference.
+
+    Args:
+        sample: The data sample.
+        classes: Names of the classes of its mask, where they are known.
+    """
     if sample.get('pred_caption') is None or not sample.get('gt_captions'):
         return None
     return dict(prediction=str(sample['pred_caption']), references=list(sample['gt_captions']),
                 changed=_flag(sample.get('gt_change_flag')),
                 predicted_flag=_flag(sample.get('pred_change_flag')),
-                **caption_details(best_caption(sample)))
+                **caption_details(best_caption(sample)), **swapped_caption(sample),
+                **({} if sample.get('gt_sem_seg') is None else
+                   dict(shown=mask_content(_labels(sample['gt_sem_seg']), classes))))
+
+
+def swapped_caption(sample: dict) -> dict[str, str]:
+    """Return ``swapped``, the sentence on the pair with its dates exchanged, where there is one."""
+    other = sample.get('pred_swapped')
+    return {} if other is None or other.get('pred_caption') is None else dict(
+        swapped=str(other.get('pred_caption')))
+
+
+def swapped_agreement(sample: dict) -> float | None:
+    """Return how far a changed pair's map and that of the exchanged pair agree, None without."""
+    other = sample.get('pred_swapped')
+    if other is None or other.get('pred_sem_seg') is None or sample.get('pred_sem_seg') is None:
+        return None
+    return mask_reversal(_labels(sample['pred_sem_seg']), _labels(other.get('pred_sem_seg')))
+
+
+def _labels(mask: Any) -> np.ndarray:
+    """Return the classes (H, W) of a mask, an element or its dict."""
+    return np.asarray((mask['data'] if isinstance(mask, dict) else mask.data).cpu()).squeeze(0)
 
 
 def best_caption(sample: dict) -> ScoredCaption:
@@ -167,6 +196,12 @@ class CaptionMetric(SampleMetric):
     ``abstained`` (share; these sentences are scored like all others), and ``truncated`` (share of
     the sentences cut at the limit of tokens; absent where none was).
 
+    Further: ``caption/hallucinated`` (share of the things named that no reference names),
+    ``missed`` (share of those at least half of them name), both with ``_mask`` against the classes
+    of the reference mask, ``count_error`` (how far numbers are from the nearest reference),
+    ``place_accuracy`` and ``place_accuracy_mask``; and where pairs were answered both ways
+    ``reversal/{reversible,direction,object,count,no_change_twice,pairs}``.
+
     Chinese is scored by jieba's words, and by characters under ``caption_characters/...``. Single
     images have no changed and unchanged part and no flag; their baselines are the best single
     sentence (``baseline/all/...``) and the most frequent caption (``baseline/frequent/...``: of the
@@ -192,8 +227,9 @@ class CaptionMetric(SampleMetric):
             'Sm')),
         *(f'caption/{share}' for share in (
             'flag_*', 'object_F1', 'direction_accuracy', 'distinct_1', 'distinct_2', 'agreement',
-            'abstained')),
-        'caption/*_low', 'caption/*_high', 'caption_characters/*', 'baseline*/*', 'clipcap_rsic/*')
+            'abstained', 'hallucinated*', 'missed*', 'count_error', 'place_accuracy*')),
+        'reversal/*', 'caption/*_low', 'caption/*_high', 'caption_characters/*', 'baseline*/*',
+        'clipcap_rsic/*')
     nothing_to_score = 'no predicted caption or no reference'
 
     def __init__(self, protocol: str = 'coco', meteor: bool = True, baselines: bool = True,
@@ -230,7 +266,7 @@ class CaptionMetric(SampleMetric):
 
     def record(self, sample: dict) -> dict | None:
         """Keep the sentences and flags of a sample."""
-        return caption_record(sample)
+        return caption_record(sample, self.meta.get('classes'))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Return all scores, nothing where no sample has captions."""
@@ -310,9 +346,9 @@ class ChangeMetric(SampleMetric):
         prefix, collect_device: See :class:`SampleMetric`.
     """
 
-    KEYS = tuple(f'change/{name}' for name in (
+    KEYS = (*(f'change/{name}' for name in (
         'F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
-        'Kappa', 'IoU_*'))
+        'Kappa', 'IoU_*')), 'reversal/mask_IoU')
     nothing_to_score = 'no change map or no mask'
 
     def __init__(self, ignore_index: int = IGNORE, classes: Sequence[str] | None = None,
@@ -331,7 +367,10 @@ class ChangeMetric(SampleMetric):
         """Keep C x C counts of a sample, not its pixels."""
         classes = None if self.names is None else len(self.names)
         matrix = sample_matrix(sample, classes, self.ignore_index)
-        return None if matrix is None else dict(matrix=matrix)
+        if matrix is None:
+            return None
+        agreed = swapped_agreement(sample)
+        return dict(matrix=matrix, **({} if agreed is None else dict(swapped=agreed)))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Return all scores, nothing where no sample has a mask."""
@@ -343,5 +382,7 @@ class ChangeMetric(SampleMetric):
         for result in results:
             matrix = result['matrix']
             total[:len(matrix), :len(matrix)] += matrix
-        return {f'change/{name}': value
-                for name, value in change_scores(total, self.names).items()}
+        agreed = [result['swapped'] for result in results if 'swapped' in result]
+        reversal = {'reversal/mask_IoU': sum(agreed) / len(agreed)} if agreed else {}
+        return {**{f'change/{name}': value
+                   for name, value in change_scores(total, self.names).items()}, **reversal}

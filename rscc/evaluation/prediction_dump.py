@@ -1,8 +1,16 @@
 """The predictions of a test run, in one JSON file that can be scored again."""
 import os
 
+from rscc.evaluation.content_scores import content_details
 from rscc.evaluation.functional.segmentation import changed_f1
-from rscc.evaluation.metrics import SampleMetric, best_caption, caption_record, sample_matrix
+from rscc.evaluation.metrics import (
+    SampleMetric,
+    best_caption,
+    caption_record,
+    sample_matrix,
+    swapped_agreement,
+    swapped_caption,
+)
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
 from rscc.registry import METRICS
@@ -61,8 +69,13 @@ class PredictionDump(SampleMetric):
         f1 = None if matrix is None else changed_f1(matrix)
         kept['scores'] = {} if f1 is None else {'F1_changed': f1}
 
+        # What is said of the pair with its dates exchanged, and how far the two maps agree.
+        agreed, caption = swapped_agreement(sample), swapped_caption(sample)
+        if caption or agreed is not None:
+            kept['swapped'] = {**({'prediction': caption['swapped']} if caption else {}),
+                               **({} if agreed is None else {'mask_IoU': round(agreed, 4)})}
         # What scores are computed from, once all samples are here.
-        captions = caption_record(sample)
+        captions = caption_record(sample, self.meta.get('classes'))
         return {**kept, 'captions': captions} if captions else kept
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -89,9 +102,15 @@ class PredictionDump(SampleMetric):
         rows = score_captions(records, self._options())[1]
         for (result, _), row in zip(captions, rows, strict=True):
             result['scores'] = {**{k: round(v, 3) for k, v in row.items()}, **result['scores']}
+        for (result, _), record in zip(captions, records, strict=True):
+            details = content_details(record, self._options())
+            result |= {name: details[name] for name in ('failures', 'shown') if name in details}
+            if 'reversal' in details:
+                result['swapped'] |= details['reversal']
 
     def _options(self) -> CaptionOptions:
-        return CaptionOptions(self.protocol, self.meta.get('language', 'en'), meteor=False,
+        return CaptionOptions(self.protocol, self.meta.get('language', 'en'),
+                              self.meta.get('no_change_captions') or (), meteor=False,
                               baselines=False)
 
 

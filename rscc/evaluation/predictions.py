@@ -23,7 +23,8 @@ _OURS = {'samples': [{
     'sample_id': str, 'prediction?': (str, None), 'score?': (float, None),
     'references?': ([str], None), 'gt_change_flag?': (bool, None),
     'pred_change_flag?': (bool, None), 'agreement?': (float, None), 'abstained?': bool,
-    'drawn?': int, 'truncated?': (int, None), 'trajectory?': _STEPS, 'strip?': _STEPS}]}
+    'drawn?': int, 'truncated?': (int, None), 'trajectory?': _STEPS, 'strip?': _STEPS,
+    'swapped?': {'prediction?': (str, None)}, 'shown?': dict}]}
 #: What is read of the dataset that our file names.
 _METADATA = {'dataset?': {'language?': (set(LANGUAGES), None), 'no_change_captions?': ([str], None),
                           'frequent_caption?': (str, None), 'task?': (str, None)},
@@ -152,8 +153,10 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
 def _details(sample: dict) -> dict[str, Any]:
     """Return what a sample's sentence says of itself, as fields of ``CaptionRecord``."""
     score = sample.get('score')
-    return caption_details(caption_from(sample.get('prediction') or '',
-                                        float('nan') if score is None else score, sample))
+    return {**caption_details(caption_from(sample.get('prediction') or '',
+                                           float('nan') if score is None else score, sample)),
+            'swapped': (sample.get('swapped') or {}).get('prediction'),
+            'shown': sample.get('shown')}
 
 
 def _from_lines(path: Path, references: References | None) -> list[CaptionRecord]:

@@ -17,7 +17,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from rscc.evaluation.functional import baselines, content
+from rscc.evaluation.content_scores import content_scores
+from rscc.evaluation.functional import baselines
 from rscc.evaluation.functional.bootstrap import bootstrap_intervals
 from rscc.evaluation.functional.captioning import CaptionCorpus, CiderD, coco_bleu
 from rscc.evaluation.functional.clipcap_rsic import bleu_totals, character_cosine, corpus_bleu
@@ -30,7 +31,6 @@ from rscc.evaluation.records import (
     coco_words,
     describe_cuts,
 )
-from rscc.text import normalise
 from rscc.text.caption_files import holds_word
 from rscc.text.normalisation import frequent_caption, warn
 from rscc.text.word_tokenizer import SPECIAL_TOKENS
@@ -119,7 +119,7 @@ def _score_coco(records: Sequence[CaptionRecord], options: CaptionOptions
     if options.meteor:
         _add_meteor(boards)
     scores = {key: value for board in boards for key, value in board.scores.items()}
-    return {**scores, **_content_scores(records, boards[0], options)}, rows[0]
+    return {**scores, **content_scores(records, boards[0].predictions, options)}, rows[0]
 
 
 class _Board:
@@ -228,36 +228,6 @@ def _add_meteor(boards: Sequence[_Board]) -> None:
             board.scores |= {f'{name}/{metric}': value for metric, value in values.items()}
             four = ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')
             board.scores[f'{name}/Sm'] = sum(board.scores[f'{name}/{m}'] for m in four) / 4
-
-
-def _content_scores(records: Sequence[CaptionRecord], board: _Board,
-                    options: CaptionOptions) -> dict[str, float]:
-    """Return flag accuracy and F1 (from the sentences), objects, directions, variety, agreement."""
-    language = options.language
-    said = [normalise(record.prediction, language) for record in records]
-    references = [record.references for record in records]
-    # What a caption says of change is compared with the true flag, where there is one.
-    flagged = board.parts['changed'] + board.parts['unchanged']
-    tells = [not content.says_no_change(said[i], options.no_change_captions, language)
-             for i in flagged]
-    scores = {
-        **content.flag_scores(tells, [bool(records[i].changed) for i in flagged]),
-        'object_F1': content.object_f1(said, references, language),
-        # Nothing appears or is removed on a single image.
-        'direction_accuracy': content.direction_accuracy(said, references, language)
-        if flagged else None,
-        'distinct_1': content.distinct(board.predictions, 1),
-        'distinct_2': content.distinct(board.predictions, 2),
-    }
-    # Heads that draw several sentences know how far these agree.
-    drawn = [record.sampled for record in records if record.sampled and record.sampled.drawn > 1]
-    if drawn:
-        scores |= {name: sum(float(getattr(caption, name)) for caption in drawn) / len(drawn)
-                   for name in ('agreement', 'abstained')}
-    cut = sum(record.cut_at is not None for record in records)
-    if cut:
-        scores['truncated'] = cut / len(records)
-    return {f'caption/{name}': value for name, value in scores.items() if value is not None}
 
 
 def _interval_keys(name: str, intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:

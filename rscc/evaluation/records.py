@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rscc.evaluation.functional.bootstrap import check_resamples
+from rscc.evaluation.functional.mask_content import Shown
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text import split_words
 from rscc.text.normalisation import check_language, strip_hashes
@@ -25,6 +26,8 @@ class CaptionRecord:
         sampled: The sentence with its agreement and denoising trajectory, where it was drawn from
             noise.
         cut_at: The limit of tokens at which it was cut; None where it ended, or nobody says.
+        swapped: The sentence on the same pair with its dates exchanged, where one was asked for.
+        shown: What the reference mask shows, as ``mask_content`` returns it, where there is one.
     """
     sample_id: str
     prediction: str
@@ -33,6 +36,8 @@ class CaptionRecord:
     predicted_flag: bool | None = None
     sampled: SampledCaption | None = None
     cut_at: int | None = None
+    swapped: str | None = None
+    shown: Shown | None = None
 
 
 def caption_details(caption: ScoredCaption) -> dict[str, Any]:

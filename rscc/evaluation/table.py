@@ -15,11 +15,21 @@ _BLOCKS = (('captions (x100)', 'caption', 'baseline'),
 _PUBLISHED = {**_COLUMNS, 'char_cosine': 'cos'}
 _SHARES = {
     'flag_accuracy': 'flag accuracy', 'flag_F1': 'flag F1', 'object_F1': 'object F1',
-    'direction_accuracy': 'appear/remove', 'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
+    'direction_accuracy': 'appear/remove', 'hallucinated': 'hallucinated', 'missed': 'missed',
+    'hallucinated_mask': 'hallucinated (mask)', 'missed_mask': 'missed (mask)',
+    'count_error': 'count error', 'place_accuracy': 'place', 'place_accuracy_mask': 'place (mask)',
+    'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
     'agreement': 'agreement', 'abstained': 'abstained', 'truncated': 'cut at limit',
+}
+_REVERSAL = {
+    'reversible': 'reversible', 'direction': 'direction mirrored', 'object': 'object kept',
+    'count': 'count kept', 'no_change_twice': '"no change" twice', 'mask_IoU': 'IoU of the maps',
+    'pairs': 'changed pairs',
 }
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')
+_TITLES = {'caption': 'what captions say (0 to 1)', 'change': 'change map (0 to 1)',
+           'reversal': 'answered again with the dates exchanged (0 to 1)'}
 _WIDTH = 88
 
 
@@ -68,6 +78,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
                              {f'{baseline}/{key}': label for key, label in baselines.items()})
               for title, model, baseline in _BLOCKS]
     blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
+               _pairs_block(left, 'reversal', _REVERSAL),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),
                _classes_block(left), _flow('other', left)]
     return '\n\n'.join(block for block in blocks if block) or 'no scores'
@@ -117,8 +128,7 @@ def _rows(left: dict[str, float], keys: Mapping[str, str],
 def _pairs_block(left: dict[str, float], group: str, names: Mapping[str, str]) -> str:
     found = {label: left.pop(f'{group}/{name}') for name, label in names.items()
              if f'{group}/{name}' in left}
-    title = 'what captions say (0 to 1)' if group == 'caption' else 'change map (0 to 1)'
-    return _flow(title, found)
+    return _flow(_TITLES[group], found)
 
 
 def _classes_block(left: dict[str, float]) -> str:

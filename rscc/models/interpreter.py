@@ -31,7 +31,7 @@ from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.fusion.base import Fusion
 from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconcile
 from rscc.models.prompters import Prompter, Prompts
-from rscc.models.test_time import TestTime, average_views, slide
+from rscc.models.test_time import TestTime, average_views, changed_rows, exchanged, slide
 from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
 from rscc.utils import did_you_mean
@@ -335,8 +335,39 @@ class ChangeInterpreter(Part, BaseModel):
         at_once = options.plain or self.caption_head is not None or self.flag_head is not None
         named = at_once or options.prompts == 'image'
         prompts = self.name_classes(inputs, samples) if named else None
-        features = self.extract(inputs, prompts) if at_once else None
-        raw = self.map_logits(features) if at_once and self.guidance is not None else None
+        frames, features = self._encode(inputs, prompts) if at_once else (None, None)
+        self._answer(inputs, features, samples, prompts, options, describe, classes, decoding)
+        if options.swap and inputs.shape[1] == 2:
+            self._answer_swapped(inputs, frames, samples, prompts, options, decoding)
+        return samples
+
+    def _answer_swapped(self, inputs: Tensor, frames: FrameFeatures | None,
+                        samples: list[ChangeDataSample], prompts: Prompts | None,
+                        options: TestTime, decoding: Mapping) -> None:
+        """Set ``pred_swapped`` of the changed pairs: the answer with the dates exchanged."""
+        rows = changed_rows(samples)
+        if not rows:
+            return
+        others = [ChangeDataSample(metainfo=samples[row].metainfo) for row in rows]
+        names = prompts and [prompts[row][::-1] for row in rows]
+        features = None if frames is None else self.fusion(
+            exchanged(replace(frames, prompts=prompts), rows))
+        # What is drawn here must not change what is drawn for the pairs that follow.
+        devices = [inputs.device] if inputs.device.type == 'cuda' else []
+        with torch.random.fork_rng(devices):
+            self._answer(inputs[rows].flip(1), features, others, names, options, None, True,
+                         decoding)
+        for row, other in zip(rows, others, strict=True):
+            other.pop('seg_logits', None)  # nobody reads them, and they are large
+            samples[row].pred_swapped = other
+
+    def _answer(self, inputs: Tensor, features: ChangeFeatures | None,
+                samples: list[ChangeDataSample], prompts: Prompts | None, options: TestTime,
+                describe: Sequence[Callable[[ChangeDataSample], bool]] | None, classes: bool,
+                decoding: Mapping) -> None:
+        """Fill samples with what the heads say of features; see ``predict``."""
+        raw = (self.map_logits(features) if features is not None and self.guidance is not None
+               else None)
         if self.change_head is not None:
             logits = (self._mask_logits(features, inputs.shape[-2:], raw) if options.plain else
                       average_views(lambda images: self._view_logits(images, prompts, options),
@@ -351,7 +382,6 @@ class ChangeInterpreter(Part, BaseModel):
                     if describe is None or describe[row](sample)}
             write_captions(self.caption_head, told,
                            lambda rows: select_rows(features, rows, len(samples)), decoding)
-        return samples
 
     def _view_logits(self, inputs: Tensor, prompts: Prompts | None, options: TestTime) -> Tensor:
         """Return logits (N, classes, H, W) of one view, whole or by windows."""

@@ -1,10 +1,11 @@
-"""Test-time windows and views: cut or turn images before the model, join its maps after it."""
+"""Test-time windows, views and exchanged dates: what is done to images and features in a test."""
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from rscc.structures import ChangeDataSample, FrameFeatures
 from rscc.utils import did_you_mean
 
 #: Views by name: quarter turns counter-clockwise after an optional mirroring left to right.
@@ -27,6 +28,8 @@ class TestTime:
         prompts: Class names are those of the whole ``'image'``, or of every ``'window'`` (needs a
             prompter that looks at images).
         views: Names of the flips and rotations whose probabilities are averaged.
+        swap: Answer changed pairs a second time with their dates exchanged (``pred_swapped`` of the
+            samples), for the scores of reversibility.
     """
     __test__ = False  # no test case, whatever pytest makes of the name
     mode: str = 'whole'
@@ -35,6 +38,7 @@ class TestTime:
     window_batch: int = 8
     prompts: str = 'image'
     views: Sequence[str] = ('none',)
+    swap: bool = False
 
     def __post_init__(self) -> None:
         _one_of('mode', self.mode, MODES)
@@ -158,3 +162,33 @@ def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: 
         single = logits.shape[1] == 1
         mean = mean + (logits.sigmoid() if single else logits.softmax(1)) / len(views)
     return torch.logit(mean, eps=1e-6) if single else mean.clamp(min=1e-12).log()
+
+
+def changed_rows(data_samples: Sequence[ChangeDataSample]) -> list[int]:
+    """Return the places of the samples whose reference does not say that nothing changed.
+
+    The flag of a sample says so, or without one an empty mask.
+    """
+    rows = []
+    for row, sample in enumerate(data_samples):
+        changed = sample.get('gt_change_flag')
+        if changed is None and 'gt_sem_seg' in sample:
+            changed = bool(((sample.gt_sem_seg.data > 0) & (sample.gt_sem_seg.data != 255)).any())
+        rows += [] if changed is False else [row]
+    return rows
+
+
+def exchanged(frames: FrameFeatures, rows: list[int]) -> FrameFeatures:
+    """Return the features of some pairs with their dates exchanged.
+
+    An encoder sees one date at a time, so nothing has to be encoded again.
+
+    Args:
+        frames: Of N samples and T = 2 dates.
+        rows: Places of those that are wanted.
+    """
+    turned = {name: None if value is None else value[rows].flip(1)
+              for name, value in (('tokens', frames.tokens), ('pooled', frames.pooled))}
+    prompts = frames.prompts and [frames.prompts[row][::-1] for row in rows]
+    return replace(frames, maps=[level[rows].flip(1) for level in frames.maps], prompts=prompts,
+                   **turned)

@@ -2,6 +2,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
+from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -124,7 +125,7 @@ def source_of(sample: Any) -> tuple[str, ...]:
     return tuple(str(path) for path in paths if path)
 
 
-_TEXT_FIELDS = {
+_OWN_FIELDS = {
     'gt_captions': list,  # list[str], every reference sentence
     'target_captions': list,  # list[str], those drawn for this training visit
     'gt_change_flag': bool,
@@ -135,6 +136,7 @@ _TEXT_FIELDS = {
     'pred_change_flag': bool,
     'pred_change_score': float,  # probability of "changed", 0 to 1
     'prompts': list,  # list[list[str]], class names per date
+    'pred_swapped': BaseDataElement,  # what is said of the pair with its dates exchanged
 }
 
 
@@ -146,7 +148,8 @@ class ChangeDataSample(SegDataSample):
 
     Fields of ours: ``gt_captions``, ``target_captions``, ``gt_change_flag``, ``pred_caption``,
     ``pred_captions``, ``pred_sentences``, ``pred_caption_score``, ``pred_change_flag``,
-    ``pred_change_score``, ``prompts``.
+    ``pred_change_score``, ``prompts``, ``pred_swapped`` (another such sample: what the model says
+    of the same pair with its dates exchanged, where it was asked for that).
 
     Metainfo: ``sample_id``, ``language`` (of the references, and of what a head that knows several
     writes), ``img_path_from`` and ``img_path_to`` (or ``img_path``), ``ori_shape``
@@ -154,7 +157,7 @@ class ChangeDataSample(SegDataSample):
     """
 
 
-def _text_property(name: str, kind: type) -> property:
+def _own_property(name: str, kind: type) -> property:
 
     def getter(self: ChangeDataSample) -> object:
         return getattr(self, f'_{name}')
@@ -168,5 +171,5 @@ def _text_property(name: str, kind: type) -> property:
     return property(getter, setter, deleter)
 
 
-for _name, _kind in _TEXT_FIELDS.items():
-    setattr(ChangeDataSample, _name, _text_property(_name, _kind))
+for _name, _kind in _OWN_FIELDS.items():
+    setattr(ChangeDataSample, _name, _own_property(_name, _kind))

@@ -53,7 +53,9 @@ def test_the_file_has_the_documented_fields(tmp_path):
     assert first == {
         'sample_id': 'a', 'img_path_from': 'A/a.png', 'img_path_to': 'B/a.png',
         'references': BUILT, 'gt_change_flag': True, 'prediction': 'a house is built',
-        'score': -0.25, 'nbest': [['a house is built', -0.25], ['x', -2.0]]}
+        'score': -0.25, 'nbest': [['a house is built', -0.25], ['x', -2.0]], 'failures': [],
+        'shown': {name: {'share': 1.0, 'top': 0.0, 'left': 0.5, 'center': 0.0}
+                  for name in ('any', 'road')}}
     assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
     assert scores['F1_changed'] == pytest.approx(2 / 3)
 

@@ -76,6 +76,8 @@ _ACTIONS = {
         'remove': r'消失|拆除|移除|清除|砍|铲|推平|填平|减少|不见|取代|替换|替代|代替|变成',
     },
 }
+# Further words of removal for judging one sentence by another; direction_accuracy does without.
+_MORE_ACTIONS = {'en': {'remove': r'\bfilled(?!\s(?:in|with)\b)'}, 'zh': {}}
 # Free-text "no change" (DUBAI-CC has about 16 of them): such a phrase, and no action beside it.
 _NO_CHANGE = {
     'en': r'\b(?:no|nothing|not|none|without|hardly|little|never|any)\b.*\b(?:chang|differ|modif)'
@@ -119,10 +121,11 @@ def action_spans(sentence: str, language: str = 'en') -> list[tuple[int, int, st
 
     Words that tell of both ("replaced by") are there twice, once with each action.
     """
-    return _spans(sentence, (_ACTIONS[language], ))
+    return _spans(sentence, (_ACTIONS[language], _MORE_ACTIONS[language]))
 
 
 def _spans(sentence: str, tables: Iterable[dict[str, str]]) -> list[tuple[int, int, str]]:
+    """Return (start, end, group) of every word of some tables, in reading order."""
     return sorted((found.start(), found.end(), group) for table in tables
                   for group, words in table.items() for found in re.finditer(words, sentence))
 
@@ -190,16 +193,27 @@ def object_f1(predictions: Sequence[str], references: Sequence[Sequence[str]],
         The F1, or None where nobody names any object.
     """
     # Micro F1: counts of all samples are added before the ratio is taken.
-    hits = wrong = missed = 0
-    for prediction, sentences in zip(predictions, references, strict=True):
-        named = objects_named(prediction, language)
-        anyone, most = _agreed(sentences, lambda text: objects_named(text, language))
-        # One reference is enough to make a group right, half of them to make it missed.
-        hits += len(named & anyone)
-        wrong += len(named - anyone)
-        missed += len(most - named)
+    counts = [object_counts(prediction, sentences, language)
+              for prediction, sentences in zip(predictions, references, strict=True)]
+    hits, wrong, missed = (sum(one[name] for one in counts) for name in ('hits', 'wrong', 'missed'))
     total = 2 * hits + wrong + missed
     return 2 * hits / total if total else None
+
+
+def object_counts(prediction: str, references: Sequence[str], language: str = 'en'
+                  ) -> dict[str, int]:
+    """Count the object groups that a caption names beside those its references name.
+
+    Returns:
+        ``hits``: named, and by a reference too; ``wrong``: named by no reference (hallucinated);
+        ``missed``: named by at least half of the references and not by the caption; ``agreed``: by
+        at least half of the references.
+    """
+    named = objects_named(prediction, language)
+    anyone, most = _agreed(references, lambda text: objects_named(text, language))
+    # One reference is enough to make a group right, half of them to make it missed.
+    return dict(hits=len(named & anyone), wrong=len(named - anyone), missed=len(most - named),
+                agreed=len(most))
 
 
 def direction_accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]],

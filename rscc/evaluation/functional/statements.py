@@ -45,7 +45,8 @@ _MANY = {'en': {'several': 3, 'many': 4, 'numerous': 4, 'some': 2, 'few': 2, 'mu
                 '一排': 3, '成排': 3, '大片': 4, '众多': 4}}
 # Words that may stand between a number, or a preposition, and its noun.
 _BETWEEN = (r'(?:(?!(?:of|and|or|with|in|on|at|by|to|from|is|are|was|were|has|have|been|near|along|'
-            r'beside|around|into)\b)[a-z][\w-]*\s+){0,3}')
+            r'beside|around|into|an?|the|replac\w+|becomes?|became|builds?|turns?)\b)'
+            r'[a-z][\w-]*\s+){0,3}')
 _COUNT_EN = re.compile(
     r'\b(?P<word>an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\d+|several|'
     r'many|numerous|some|few|multiple|massive|both|various|'
@@ -53,6 +54,8 @@ _COUNT_EN = re.compile(
 _COUNT_ZH = re.compile(
     r'(?P<word>许多|很多|大量|一些|若干|一排|成排|大片|众多|[一二两三四五六七八九十]|\d+|[几数多])'
     r'(?P<unit>[栋座条个处棵幢块所间家排片]?)(?:[^，。；、了和被与]{0,4})$')
+# The ground on which something changes: of "the meadow turns into a pond" the pond is the thing.
+_GROUND = re.compile(r'grass(?:es|lands?)?|meadows?|lawns?|草')
 _UNCOUNTED = r'(?:vegetation|grass|grassland|greenery|water|woods|woodland|forest|jungle|paving)\b'
 
 # A noun behind one of these says where, and not what.
@@ -66,7 +69,7 @@ _LOCATED_EN = re.compile(
     r'(?:sides?|edges?|ends?|front|middle|cent(?:er|re)|corners?|part|end|top|bottom)\s+of|'
     rf'(?<!replaced\s)(?<!occupied\s)by)\s+{_ADJECTIVES}$')
 _LOCATED_ZH = re.compile(
-    r'[路场地木林]?的?(?:两侧|两旁|两边|旁边?|边缘?|一侧|沿线|附近|周围|之间|尽头|上|中(?!央)|里|内|下)')
+    r'[路场地坪木林]?的?(?:两侧|两旁|两边|旁边?|边缘?|一侧|沿线|附近|周围|之间|尽头|上|中(?!央)|里|内|下)')
 _AND = re.compile(rf'^\s*(?:,|and|or|、|和|与)\s*{_ADJECTIVES}$')
 
 # Words of exchange, by what becomes of the thing before them; the thing behind fares opposite.
@@ -84,7 +87,9 @@ _AFTER = re.compile(r'\b(?:now|after|afterwards|later|currently)\b|现在|如今
 
 
 def statements(sentence: str, language: str = 'en', wide: bool = False) -> list[Statement]:
-    """Return what a caption states, in reading order; places are left out.
+    """Return what a caption states, in reading order.
+
+    Places are left out, and grass or bare land where any other thing has changed on it.
 
     Args:
         sentence: A caption.
@@ -93,14 +98,16 @@ def statements(sentence: str, language: str = 'en', wide: bool = False) -> list[
     """
     text = normalise(sentence, language)
     actions = _actions(text, language)
-    found, placed = [], -1
+    found, grounds, placed = [], [], -1
     for start, end, thing in object_spans(text, language, wide):
         if _is_place(text, start, end, language, placed, actions):
             placed = end
             continue
-        found.append(Statement(thing, _action_of(text, start, end, actions, language),
-                               _count_of(text, start, end, language)))
-    return list(dict.fromkeys(found))
+        ground = _GROUND.fullmatch(text[start:end]) or thing == 'bare land'
+        (grounds if ground else found).append(
+            Statement(thing, _action_of(text, start, end, actions, language),
+                      _count_of(text, start, end, language)))
+    return list(dict.fromkeys(found or grounds))
 
 
 def changed_things(sentence: str, language: str = 'en', wide: bool = False) -> set[str]:
@@ -174,7 +181,7 @@ def _takes_object(text: str, action: _Action) -> bool:
 
 def _takes_object_en(text: str, action: _Action, start: int) -> bool:
     """Return whether a thing directly behind an English verb is its object: "to build a road"."""
-    link = (rf'\s+(?:by\s+|with\s+|into\s+|to\s+|for\s+)?{_BETWEEN}'
+    link = (rf'\s+(?:by\s+|with\s+|into\s+|to\s+|for\s+)?(?:the\s+|an?\s+)?{_BETWEEN}'
             r'(?:(?:rows?|lines?|lots?)\s+of\s+)?')
     verb = action.before != action.behind or _TRANSITIVE_EN.search(text[:action.end])
     return bool(verb and re.fullmatch(link, text[action.end:start]))
