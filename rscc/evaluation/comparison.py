@@ -1,0 +1,195 @@
+"""Two systems compared by their prediction files: intervals, paired tests, several runs each.
+
+Every score is computed from counts per image, so that images can be drawn again. What is compared
+is on the images that all files have; CIDEr takes its document frequencies from these.
+"""
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rscc.evaluation.content_scores import content_details
+from rscc.evaluation.functional import content
+from rscc.evaluation.functional.bootstrap import Difference, paired_difference
+from rscc.evaluation.functional.captioning import CaptionCorpus, coco_bleu
+from rscc.evaluation.predictions import read_metadata, read_predictions
+from rscc.evaluation.records import CaptionOptions, CaptionRecord, coco_words
+from rscc.evaluation.references import References
+from rscc.text.normalisation import warn
+from rscc.utils import read_json
+
+#: Score -> whether more of it is better.
+HIGHER_IS_BETTER = {
+    'Bleu_4': True, 'ROUGE_L': True, 'CIDEr': True, 'flag_accuracy': True, 'object_F1': True,
+    'direction_accuracy': True, 'hallucinated': False, 'missed': False, 'failures': False,
+    'reversible': True, 'mask_IoU': True, 'F1_changed': True}
+
+
+@dataclass
+class Run:
+    """Answers of one prediction file.
+
+    Attributes:
+        path: The file.
+        records: Sample -> its captions.
+        numbers: Sample -> what the file says of its maps: ``F1_changed``, ``mask_IoU``.
+    """
+    path: str
+    records: dict[str, CaptionRecord]
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def read_run(path: str | os.PathLike, references: References | None = None) -> Run:
+    """Read a prediction file of any form that ``read_predictions`` knows.
+
+    Raises:
+        FileNotFoundError, ValueError: As ``read_predictions`` says it.
+    """
+    records = {record.sample_id: record for record in read_predictions(path, references)}
+    numbers: dict[str, dict[str, float]] = {}
+    if read_metadata(path):
+        for sample in read_json(path)['samples']:
+            known = {'F1_changed': (sample.get('scores') or {}).get('F1_changed'),
+                     'mask_IoU': (sample.get('swapped') or {}).get('mask_IoU')}
+            numbers[sample['sample_id']] = {name: value for name, value in known.items()
+                                            if value is not None}
+    return Run(str(path), records, numbers)
+
+
+def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptions,
+                 resamples: int = 1000) -> dict[str, Difference]:
+    """Compare two systems on the images that all their files have.
+
+    Args:
+        one: Runs (seeds) of the first system.
+        other: Runs of the second.
+        options: Language, stock sentences and the seed of the resamples.
+        resamples: How many, at least 100.
+
+    Returns:
+        ``<part>/<score>`` (part ``all`` or ``changed``; captions x100, shares and maps 0 to 1) ->
+        the comparison. Scores that a file lacks are left out.
+
+    Raises:
+        ValueError: If the files have no image in common, or references of an image differ.
+    """
+    names = _common([*one, *other])
+    parts = {'all': names,
+             'changed': [name for name in names if one[0].records[name].changed]}
+    compared: dict[str, Difference] = {}
+    for part, chosen in parts.items():
+        if not chosen:
+            continue
+        sides = [[_Counts(run, chosen, options) for run in side] for side in (one, other)]
+        every = [counts for side in sides for counts in side]
+        for name in HIGHER_IS_BETTER:
+            # Only images that count in every run: of the others no answer is known.
+            known = [counts.of(name) for counts in every]
+            if any(table is None for table, _ in known):
+                continue
+            score = known[0][1]
+            tables = [table for table, _ in known]
+            compared[f'{part}/{name}'] = paired_difference(
+                tables[:len(sides[0])], tables[len(sides[0]):], score, resamples, options.seed)
+    return compared
+
+
+def _common(runs: Sequence[Run]) -> list[str]:
+    shared = set.intersection(*(set(run.records) for run in runs))
+    if not shared:
+        raise ValueError(f"'{runs[0].path}' and '{runs[-1].path}' have no image in common; "
+                         'expected predictions of the same split, as tools/test.py --out writes '
+                         'them')
+    everything = set.union(*(set(run.records) for run in runs))
+    if len(shared) < len(everything):
+        warn(f'{len(everything) - len(shared)} of {len(everything)} images are not in every file '
+             f'and are left out, {min(everything - shared)!r} the first')
+    for name in shared:
+        first = runs[0].records[name]
+        for run in runs[1:]:
+            if list(run.records[name].references) != list(first.references):
+                raise ValueError(f"'{run.path}': the references of '{name}' are not those of "
+                                 f"'{runs[0].path}'; expected files of one dataset, or give "
+                                 '--references for all of them')
+    return sorted(shared)
+
+
+class _Counts:
+    """Counts per image of one run, by score."""
+
+    def __init__(self, run: Run, names: Sequence[str], options: CaptionOptions) -> None:
+        self.records = [run.records[name] for name in names]
+        self.numbers = [run.numbers.get(name, {}) for name in names]
+        self.options = options
+        split = coco_words(options.language)
+        self.words = [split(record.prediction) for record in self.records]
+        self.corpus = CaptionCorpus([[split(text) for text in record.references]
+                                     for record in self.records])
+        self.rows = self.corpus.score(self.words)[1]
+        self.details = [content_details(record, options) for record in self.records]
+
+    def of(self, name: str) -> tuple[np.ndarray | None, Callable[[np.ndarray], float]]:
+        """Return counts (N, K), None where the score does not apply, and what makes it of sums."""
+        if name == 'Bleu_4':
+            return self.corpus.bleu_totals(self.words, range(len(self.words))), _bleu_4
+        if name in ('ROUGE_L', 'CIDEr'):
+            return _values([row[name] for row in self.rows]), _ratio
+        found = _values([self._number(name, place) for place in range(len(self.records))])
+        return (None if not found[:, 1].any() else found), _ratio
+
+    def _number(self, name: str, place: int) -> Any:
+        """Return what one image adds: a number, (part, whole), or None for nothing."""
+        record, details = self.records[place], self.details[place]
+        language = self.options.language
+        if name == 'flag_accuracy':
+            silent = content.says_no_change(record.prediction, self.options.no_change_captions,
+                                            language)
+            return None if record.changed is None else record.changed != silent
+        if name == 'direction_accuracy':
+            return None if record.changed is None else content.direction_accuracy(
+                [record.prediction], [record.references], language)
+        if name in ('object_F1', 'hallucinated', 'missed'):
+            return _object_shares(content.object_counts(
+                record.prediction, record.references, language))[name]
+        if name == 'failures':
+            return None if 'failures' not in details else bool(details['failures'])
+        if name == 'reversible':
+            return (details.get('reversal') or {}).get('reversible')
+        return self.numbers[place].get(name)
+
+
+def _object_shares(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    hits, wrong, missed = counts['hits'], counts['wrong'], counts['missed']
+    return {'object_F1': (2 * hits, 2 * hits + wrong + missed),
+            'hallucinated': (wrong, wrong + hits), 'missed': (missed, counts['agreed'])}
+
+
+def _values(values: Sequence[Any]) -> np.ndarray:
+    """Return (N, 2): what each image adds to a sum, and to what that is divided by."""
+    rows = [(0, 0) if value is None else value if isinstance(value, tuple) else (float(value), 1)
+            for value in values]
+    return np.array(rows, dtype=np.float64)
+
+
+def _ratio(sums: np.ndarray) -> float:
+    return float(sums[0] / sums[1]) if sums[1] else 0.0
+
+
+def _bleu_4(sums: np.ndarray) -> float:
+    return float(coco_bleu(sums)[3])
+
+
+def format_differences(compared: Mapping[str, Difference], names: Sequence[str]) -> str:
+    """Lay out comparisons as a table; ``*`` marks intervals of the difference without zero."""
+    head = (f'{"":26}{names[0][:14]:>15}{names[1][:14]:>15}{"difference":>12}'
+            f'{"95 % from":>11}{"to":>9}{"p":>8}')
+    lines = [head, '-' * len(head)]
+    for key, found in compared.items():
+        better = found.value > 0 if HIGHER_IS_BETTER[key.split('/')[1]] else found.value < 0
+        clear = found.low > 0 or found.high < 0
+        mark = f' * {names[0] if better else names[1]} better' if clear else ''
+        lines.append(f'{key:26}{found.one:15.4f}{found.other:15.4f}{found.value:+12.4f}'
+                     f'{found.low:+11.4f}{found.high:+9.4f}{found.p:8.4f}{mark}')
+    return '\n'.join(lines)

@@ -1,0 +1,44 @@
+"""tools/analysis_tools/compare_predictions.py as a user runs it."""
+import functools
+
+import pytest
+
+from rscc.utils import read_json, write_json
+
+pytest.importorskip('pycocoevalcap')
+
+
+@pytest.fixture
+def compare(run_tool):
+    return functools.partial(run_tool, 'analysis_tools/compare_predictions.py')
+
+
+@pytest.fixture
+def files(tmp_path):
+    found = []
+    for name, said in (('a', 'a house is built'), ('b', 'a road is built')):
+        samples = [dict(sample_id=f's{row}', prediction=said, gt_change_flag=True,
+                        references=['a house is built', 'some houses are built'])
+                   for row in range(8)]
+        found.append(tmp_path / f'{name}.json')
+        write_json(found[-1], dict(dataset=dict(language='en'), split='test', samples=samples))
+    return found
+
+
+def test_two_sides_of_one_and_of_two_files_are_compared(compare, files, tmp_path):
+    done = compare(files[0], '--with', files[1], files[1], '--names', 'new', 'old', '--bootstrap',
+                   100, '--out', tmp_path / 'compared.json')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('1 and 2 files, language en, 100 resamples, seed 0\n')
+    assert '* new better' in done.stdout
+    written = read_json(tmp_path / 'compared.json')
+    assert written['differences']['changed/object_F1']['difference'] == 1
+    assert written['second'] == [str(files[1])] * 2
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (['--bootstrap', '5'], 'at least 100'), (['--references', 'nowhere.json'], 'nowhere.json')])
+def test_errors_are_one_line(compare, files, options, message):
+    done = compare(files[0], '--with', files[1], *options)
+    assert done.returncode == 1 and done.stderr.startswith('error: ')
+    assert message in done.stderr and 'Traceback' not in done.stderr
