@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
 from rscc.text.directions import mentions_direction, swap
+from rscc.text.mirroring import mirror
 from rscc.text.normalisation import language_of
 from rscc.utils import check_choice
 
@@ -119,12 +120,33 @@ class PickCaptions(BaseTransform):
         return f"PickCaptions(mode='{self.mode}', no_change={self.no_change!r})"
 
 
+def mirror_captions(results: dict) -> bool:
+    """Rewrite the captions of a changed pair for exchanged dates, where every language has some.
+
+    Args:
+        results: The sample; its captions are replaced unless False is returned.
+
+    Returns:
+        Whether the dates may be exchanged.
+    """
+    languages, rewritten = languages_of(results), {}
+    for key in (key for key in CAPTION_KEYS if results.get(key)):
+        told = [(text, language_of(text, languages)) for text in results[key]]
+        mirrored = [(mirror(text, language), language) for text, language in told]
+        rewritten[key] = [text for text, _ in mirrored if text is not None]
+        if {language for _, language in told} != {
+                language for text, language in mirrored if text is not None}:
+            return False
+    results.update(rewritten)
+    return True
+
+
 @TRANSFORMS.register_module()
 class FramesExchangeDates(BaseTransform):
     """Exchange the two dates of a pair.
 
     Consequences. Captions are directed ("a house has been built"; of LEVIR-CC's changed captions
-    87 % tell of things appearing), so a changed pair read backwards has none that fit. An unchanged
+    87 % tell of things appearing), so a changed pair read backwards needs others. An unchanged
     pair keeps its captions. A mask of *where* something changed holds both ways and is kept; a mask
     of what a place *became* would not, and such data must not use this transform.
 
@@ -132,11 +154,13 @@ class FramesExchangeDates(BaseTransform):
         prob: Probability of the exchange.
         captions: ``'unchanged'`` exchanges unchanged pairs only and keeps all captions; ``'drop'``
             exchanges any pair and removes the captions of the changed ones it exchanged (training
-            of masks only).
+            of masks only); ``'mirror'`` exchanges any pair and rewrites the captions of the changed
+            ones (``rscc.text.mirroring``: "a house is removed"). Those that cannot be rewritten are
+            left out, and a pair that would lose all of a language is left as it is.
     """
 
     def __init__(self, prob: float = 0.5, captions: str = 'unchanged'):
-        check_choice('captions', captions, ('unchanged', 'drop'))
+        check_choice('captions', captions, ('unchanged', 'drop', 'mirror'))
         self.prob, self.captions = prob, captions
 
     def transform(self, results: dict) -> dict:
@@ -149,9 +173,11 @@ class FramesExchangeDates(BaseTransform):
             raise ValueError("FramesExchangeDates needs a pair; sample "
                              f"'{results.get('sample_id')}' has {len(results['frames'])} frame(s).")
         unchanged = results.get('gt_change_flag') is False
-        if results['rng'].random() >= self.prob or not (unchanged or self.captions == 'drop'):
+        if results['rng'].random() >= self.prob or not (unchanged or self.captions != 'unchanged'):
             return results
-        if not unchanged:
+        if not unchanged and self.captions == 'mirror' and not mirror_captions(results):
+            return results
+        if not unchanged and self.captions == 'drop':
             for key in CAPTION_KEYS:
                 results.pop(key, None)
         results['frames'] = results['frames'][::-1]

@@ -206,6 +206,27 @@ def test_only_unchanged_pairs_exchange_their_dates():
     assert out['prompts'] == [['road'], ['sea']]
 
 
+def test_captions_of_a_changed_pair_are_mirrored_with_it():
+    mirroring = FramesExchangeDates(prob=1.0, captions='mirror')
+    done, out = exchanged(mirroring, gt_change_flag=True, target_captions=['a house is built'])
+    assert done and out['gt_captions'] == ['a house disappears']
+    assert out['target_captions'] == ['a house is removed'] and 'gt_sem_seg' in out
+    # One of several sentences cannot be turned: the others are kept.
+    done, out = exchanged(mirroring, gt_change_flag=True,
+                          gt_captions=['a house appears', 'now there is a house'])
+    assert done and out['gt_captions'] == ['a house disappears']
+    # None can: the pair stays as it is.
+    done, out = exchanged(mirroring, gt_change_flag=True, gt_captions=['now there is a house'])
+    assert not done and out['gt_captions'] == ['now there is a house']
+    # Of two languages, both are needed.
+    both = dict(gt_change_flag=True, languages=('en', 'zh'))
+    done, out = exchanged(mirroring, all_captions=['a house appears', '新建了一栋房屋'], **both)
+    assert done and out['all_captions'] == ['a house disappears', '拆除了一栋房屋']
+    assert not exchanged(mirroring, all_captions=['a house appears', '房屋更密集'], **both)[0]
+    done, out = exchanged(mirroring)
+    assert done and out['gt_captions'] == ['a house appears'], 'unchanged pairs keep theirs'
+
+
 def test_exchanging_needs_a_pair():
     item = sample()
     item['frames'] = item['frames'][:1]
