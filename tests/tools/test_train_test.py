@@ -11,8 +11,11 @@ import torch
 from engine.toys import toy_config
 from mmengine.config import Config
 
-from rscc.apis.launch import TTA_VIEWS, load_config, use_tta
+from rscc.apis.launch import TTA_VIEWS, load_config, use_swap, use_tta
 from rscc.engine.checkpoint import read_checkpoint
+from rscc.evaluation.predictions import read_predictions
+from rscc.evaluation.protocols import score_captions
+from rscc.evaluation.records import CaptionOptions
 from rscc.synth.generator import Parameters, generate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,6 +221,50 @@ def test_tta_sets_the_views_and_keeps_those_of_the_config():
     cfg.model.test_cfg.views = ('none', 'hflip')
     use_tta(cfg)
     assert cfg.model.test_cfg.views == ('none', 'hflip')
+
+
+def test_changed_pairs_are_answered_both_ways_unless_told_otherwise(tool, tmp_path, capsys):
+    generate(tmp_path / 'synth', Parameters(train=8, val=4, test=8, seed=0), jobs=1)
+    options = ['--data-root', tmp_path, '--work-dir', tmp_path / 'run']
+    config = str(ROOT / 'configs' / 'blip_synth_exchange.py')
+    tool('train', config, *options, '--cfg-options', 'train_cfg.max_epochs=1',
+         'train_dataloader.batch_size=4')
+    checkpoint = tmp_path / 'run' / 'epoch_1.pth'
+    found = {}
+    for name, more in (('both', []), ('once', ['--no-swap'])):
+        out = tmp_path / f'{name}.json'
+        tool('test', config, checkpoint, *options, '--out', out, *more, '--cfg-options',
+             'test_evaluator.0.meteor=False')
+        found[name] = json.loads(out.read_text())
+    assert 'answered again with the dates exchanged' in capsys.readouterr().out
+    both, once = (found[name]['metrics'] for name in ('both', 'once'))
+    assert both['reversal/pairs'] == 4 and 0 <= both['reversal/mask_IoU'] <= 1
+    # All else is as it is without the second answers.
+    assert {key: value for key, value in both.items() if not key.startswith('reversal/')} == once
+    for sample in found['both']['samples']:
+        assert ('swapped' in sample) == sample['gt_change_flag']
+        assert 'swapped' not in sample or set(sample['swapped']) == {
+            'prediction', 'mask_IoU', 'reversible', 'direction', 'object', 'count',
+            'no_change_twice'}
+    # The file alone gives the same scores again.
+    rescored = score_captions(read_predictions(tmp_path / 'both.json'), CaptionOptions(
+        meteor=False, baselines=False, no_change_captions=found['both']['dataset'][
+            'no_change_captions']))[0]
+    assert rescored == pytest.approx({key: both[key] for key in rescored})
+    assert {'reversal/reversible', 'caption/missed_mask'} <= set(rescored)
+
+
+def test_models_of_other_kinds_and_settings_of_the_config_are_left_alone():
+    cfg = Config(dict(model=dict(type='ChangeInterpreter', test_cfg=dict(window_batch=2))))
+    use_swap(cfg)
+    assert cfg.model.test_cfg == dict(window_batch=2, swap=True)
+    cfg.model.test_cfg.swap = False
+    use_swap(cfg)
+    assert cfg.model.test_cfg.swap is False
+    for model in (dict(type='mmseg.EncoderDecoder'), dict(type='Nowhere'), {}):
+        cfg = Config(dict(model=model))
+        use_swap(cfg)
+        assert cfg.model == model
 
 
 def test_launcher_without_torchrun_is_refused(config, tool):
