@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from rscc.inference.inputs import ACCEPTED, Image, is_image, name_of, read_images, sources_of
+from rscc.evaluation.calibration import calibration_for
+from rscc.evaluation.doubt import Doubt, Evidence
+from rscc.evaluation.functional.consistency import MapFacts, Said
+from rscc.inference.inputs import (
+    ACCEPTED,
+    Image,
+    is_image,
+    name_of,
+    read_images,
+    resolution_of,
+    sources_of,
+)
 from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
 from rscc.rasters.image_files import Scale
-from rscc.structures import ChangeDataSample, ScoredCaption
+from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
 from rscc.text.normalisation import stock_sentences
 
 #: Images that are read while the model computes.
@@ -225,6 +236,29 @@ class ChangeInferencer:
             found[name] = captions
         return {name: captions for name, captions in found.items() if captions}, told
 
+    def _doubt(self, image: WindowedImage, sentences: Mapping[str, Sequence[ScoredCaption]],
+               flags: Sequence[float]) -> Doubt:
+        """Return how far the answer to an image is to be doubted."""
+        said = [(caption, Said(caption.text, name, stock_sentences(self.meta, name)))
+                for name, captions in sentences.items() for caption in captions]
+        best = said[0] if said else (None, None)
+        classes, facts = self.meta.get('classes') or (), None
+        if image.mask is not None:
+            # Of an image in several windows, shares are those of one: a house is a change there.
+            window = image.answers[0].box
+            facts = MapFacts.of(image.mask, classes, pixels=(window[2] - window[0])
+                                * (window[3] - window[1]) if len(image) > 1 else None)
+        known = [answer.novelty for answer in image.answers if answer.novelty is not None]
+        evidence = Evidence(
+            sentence=best[1], score=None if best[0] is None else float(best[0].score),
+            others=[other for _, other in said[1:]], agreement=_drawn(best[0]),
+            pairs=self.meta.get('task') != 'single', map_facts=facts,
+            probability=max(flags) if flags else None, places=len(image) == 1,
+            novelty=max(known, default=None), resolution=resolution_of(image.sources),
+            trained=self.meta.get('ground_resolution'))
+        language = None if best[1] is None else best[1].language
+        return evidence.doubt(calibration_for(self._loaded.calibration, language))
+
     def _result(self, image: WindowedImage, languages: Sequence[str | None]) -> InferenceResult:
         sentences, merged = self._sentences(image, languages)
         flags = [answer.change_probability for answer in image.answers
@@ -239,8 +273,14 @@ class ChangeInferencer:
             processing=replace(processing, told_by=merged,
                                normalisation=self._loaded.normalisation),
             windows=image.answers, sources=image.sources, probabilities=image.probabilities,
-            sentences=sentences,
+            sentences=sentences, doubt=self._doubt(image, sentences, flags),
             rendered=bool(self.meta.get('rendered')))
+
+
+def _drawn(caption: ScoredCaption | None) -> float | None:
+    """Return the agreement of several sentences drawn from noise; None of others."""
+    several = isinstance(caption, SampledCaption) and caption.drawn > 1
+    return caption.agreement if several else None
 
 
 def _nothing(_: ChangeDataSample) -> bool:

@@ -29,8 +29,8 @@ from rscc.models.generation.decoders import (
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.structures import ChangeFeatures
 
-#: Outputs of the encoder's graph, in order, those of heads that the model has.
-OUTPUTS = ('change_logits', 'flag_logits', 'memory')
+#: Outputs of the encoder's graph, in order, those of heads and statistics that the model has.
+OUTPUTS = ('change_logits', 'flag_logits', 'memory', 'novelty')
 
 
 class EncoderGraph(nn.Module):
@@ -46,13 +46,16 @@ class EncoderGraph(nn.Module):
     def __init__(self, model: ChangeInterpreter) -> None:
         super().__init__()
         self.model = model
-        there = (model.change_head, model.flag_head, model.caption_head)
-        self.names = [name for name, head in zip(OUTPUTS, there, strict=True) if head is not None]
+        there = (model.change_head, model.flag_head, model.caption_head, model.novelty)
+        self.names = [name for name, part in zip(OUTPUTS, there, strict=True) if part is not None]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Return change logits (N, C, H, W), flag logits (N,), memory (N, L, C) or (N, C)."""
+        """Return the ``names`` among the outputs.
+
+        Change logits (N, C, H, W), flag logits (N,), memory (N, L, C) or (N, C), novelty (N,).
+        """
         model = self.model
-        features = model.extract(frames)
+        of_frames, features = model.encode(frames)
         outputs = []
         if model.change_head is not None:
             raw = model.map_logits(features)
@@ -63,6 +66,8 @@ class EncoderGraph(nn.Module):
         if model.caption_head is not None:
             pooled = model.caption_head.source == 'pooled'
             outputs.append(features.pooled if pooled else features.tokens)
+        if model.novelty is not None:
+            outputs.append(model.novelty(of_frames))
         return tuple(outputs)
 
 

@@ -32,6 +32,7 @@ _FACTS = {
     'no_change_captions': [str], 'bands': ([int], None),
     'scale': (str, [float, float], [[float, float]], None), 'ground_resolution': (float, None),
     'rendered': bool, 'weights': str, 'weights_hash': str, 'config': str,
+    'calibration?': {str: {}},
     'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
 _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,

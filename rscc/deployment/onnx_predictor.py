@@ -237,7 +237,10 @@ class OnnxPredictor(Predictor):
             for row, sentence in zip(told, self._decoder.write(outputs['memory'][told]),
                                      strict=True):
                 sentences[row] = (sentence, )
-        return [WindowPrediction(*answer) for answer in zip(maps, sentences, flags, strict=True)]
+        far = outputs.get('novelty')
+        novelties = [None] * len(frames) if far is None else far.tolist()
+        return [WindowPrediction(*answer)
+                for answer in zip(maps, sentences, flags, novelties, strict=True)]
 
     def _to_tell(self, when: Describe, flag: float | None, values: np.ndarray | None) -> bool:
         """Whether a window is put into words."""

@@ -44,7 +44,7 @@ _START = r'(?:file://)?(?:/(?!/)|[A-Za-z]:[\\/]+)'
 _QUOTED = re.compile(rf'(?P<quote>[\'"])(?P<path>{_START}[^\'"\n]+)(?P=quote)')
 _BARE = re.compile(rf'{_BEFORE_PATH}(?P<path>{_START}[^\s\'",:;()\[\]<>|]+)')
 #: What JSON keeps of the metadata of a training; the rest tells of the machine or of its state.
-_KEPT = ('epoch', 'iter', 'seed', 'experiment_name')
+_KEPT = ('epoch', 'iter', 'seed', 'experiment_name', 'novelty', 'doubt')
 
 
 @dataclass(frozen=True)

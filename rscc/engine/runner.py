@@ -11,6 +11,7 @@ from mmengine.dist import is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
+from mmengine.runner import TestLoop
 from torch import nn
 
 from rscc.compat import prepare_torchvision
@@ -18,7 +19,9 @@ from rscc.config.files import find_checkpoint
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
+from rscc.evaluation.metrics import SampleMetric
 from rscc.models.data_preprocessor import restore_normalisation
+from rscc.models.novelty import restore_novelty
 from rscc.registry import RUNNERS
 
 
@@ -154,11 +157,21 @@ class Runner(_Runner):
                              f'{report}\nUse the config it was trained with, or load what fits '
                              'with --cfg-options strict_load=False')
         restore_normalisation(unwrapped(self.model), checkpoint, report.missing)
+        if self._must_match:  # weights that a training starts from will not be the same for long
+            restore_novelty(unwrapped(self.model), checkpoint)
+            self._tell_metrics()
         if not report.exact:
             self.logger.warning(f"checkpoint '{filename}' fits the model in part: {report}")
         self._has_loaded = True
         self.logger.info(f"loaded {report.matched} tensors from '{filename}'")
         return checkpoint
+
+    def _tell_metrics(self) -> None:
+        """Tell the metrics of a test what the checkpoint says of itself."""
+        if isinstance(self._test_loop, TestLoop):
+            for metric in self._test_loop.evaluator.metrics:
+                if isinstance(metric, SampleMetric):
+                    metric.weights = self._meta
 
     def val(self) -> dict[str, Any]:
         """Validate; a checkpoint must fit exactly."""

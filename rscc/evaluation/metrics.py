@@ -2,7 +2,8 @@
 import csv
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,9 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
+from rscc.evaluation.calibration import area_under_risk, calibration_for, errors_of
+from rscc.evaluation.doubt import Doubt, Evidence
+from rscc.evaluation.functional.consistency import MapFacts, Said
 from rscc.evaluation.functional.mask_content import mask_content
 from rscc.evaluation.functional.reversal import mask_reversal
 from rscc.evaluation.functional.segmentation import IGNORE, change_scores, confusion_matrix
@@ -22,9 +26,9 @@ from rscc.evaluation.records import (
     scoring_metadata,
 )
 from rscc.registry import METRICS
-from rscc.structures import ScoredCaption
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.structures.change_data_sample import source_of
-from rscc.text.normalisation import warn
+from rscc.text.normalisation import stock_sentences, warn
 from rscc.utils import atomic_write
 from rscc.utils.names import DistinctNames
 
@@ -47,8 +51,10 @@ class SampleMetric(BaseMetric):
             warning that counts such samples.
         KEYS: Keys that ``compute_metrics`` can give, ``*`` for any characters. A training refuses
             to wait for another one; the default says that nothing is known of them.
+        weights: Metadata of the checkpoint whose answers are scored; empty in a training.
     """
     KEYS: ClassVar[tuple[str, ...]] = ('*',)
+    weights: Mapping[str, Any] = MappingProxyType({})
     nothing_to_score = 'nothing to score'
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu') -> None:
@@ -183,6 +189,39 @@ def _flag(value: Any) -> bool | None:
     return None if value is None else bool(value)
 
 
+def doubt_of(sample: dict, meta: Mapping[str, Any], weights: Mapping[str, Any]) -> Doubt:
+    """Return the doubt about the answer to one data sample.
+
+    Args:
+        sample: The data sample as a dict.
+        meta: Metainfo of its dataset: ``classes``, ``language``, ``no_change_captions``, ``task``,
+            ``ground_resolution``.
+        weights: Metadata of the checkpoint: ``doubt`` (calibrations) and ``dataset_meta``.
+    """
+    language = sample.get('language') or meta.get('language') or 'en'
+
+    def said(text: str, language: str = language) -> Said:
+        return Said(str(text), language, stock_sentences(meta, language))
+
+    best = None if sample.get('pred_caption') is None else best_caption(sample)
+    others = [said(text) for text, _ in list(sample.get('pred_captions') or ())[1:]]
+    others += [said(captions[0].text, name) for name, captions in
+               (sample.get('pred_sentences') or {}).items() if name != language and captions]
+    mask, facts = sample.get('pred_sem_seg'), None
+    if mask is not None:
+        facts = MapFacts.of(np.asarray(mask['data'].cpu()).squeeze(0), meta.get('classes') or ())
+    drawn = best if isinstance(best, SampledCaption) and best.drawn > 1 else None
+    trained = (weights.get('dataset_meta') or {}).get('ground_resolution')
+    evidence = Evidence(
+        sentence=None if best is None else said(best.text),
+        score=None if best is None else best.score, others=others,
+        agreement=None if drawn is None else drawn.agreement,
+        pairs=meta.get('task') != 'single', map_facts=facts,
+        probability=sample.get('pred_change_score'), novelty=sample.get('pred_novelty'),
+        resolution=meta.get('ground_resolution'), trained=trained)
+    return evidence.doubt(calibration_for(weights.get('doubt'), language))
+
+
 @METRICS.register_module()
 class CaptionMetric(SampleMetric):
     """BLEU-1..4, METEOR, ROUGE-L, CIDEr-D and ``Sm``: all, changed, unchanged, and their baselines.
@@ -194,7 +233,11 @@ class CaptionMetric(SampleMetric):
     ``caption/flag_accuracy``, ``flag_F1``, ``object_F1``, ``direction_accuracy``, ``distinct_1``,
     ``distinct_2``, of heads that draw several sentences a sample, ``agreement`` (mean) and
     ``abstained`` (share; these sentences are scored like all others), and ``truncated`` (share of
-    the sentences cut at the limit of tokens; absent where none was).
+    the sentences cut at the limit of tokens; absent where none was). Where the weights carry a
+    calibration of doubt: ``doubt/mean``, ``doubt/not_sure`` (share), ``doubt/errors`` (share of
+    wrong sentences, see :func:`rscc.evaluation.calibration.errors_of`), and the area under the
+    risk-coverage curve by doubt and by the sentences' own scores, ``doubt/AURC`` and
+    ``doubt/AURC_score``.
 
     Further: ``caption/hallucinated`` (share of the things named that no reference names),
     ``missed`` (share of those at least half of them name), both with ``_mask`` against the classes
@@ -228,8 +271,8 @@ class CaptionMetric(SampleMetric):
         *(f'caption/{share}' for share in (
             'flag_*', 'object_F1', 'direction_accuracy', 'distinct_1', 'distinct_2', 'agreement',
             'abstained', 'hallucinated*', 'missed*', 'count_error', 'place_accuracy*')),
-        'reversal/*', 'caption/*_low', 'caption/*_high', 'caption_characters/*', 'baseline*/*',
-        'clipcap_rsic/*')
+        'reversal/*', 'doubt/*', 'caption/*_low', 'caption/*_high', 'caption_characters/*',
+        'baseline*/*', 'clipcap_rsic/*')
     nothing_to_score = 'no predicted caption or no reference'
 
     def __init__(self, protocol: str = 'coco', meteor: bool = True, baselines: bool = True,
@@ -265,13 +308,20 @@ class CaptionMetric(SampleMetric):
         return {**metadata, 'truncated': self.cuts} if self.cuts else metadata
 
     def record(self, sample: dict) -> dict | None:
-        """Keep the sentences and flags of a sample."""
-        return caption_record(sample, self.meta.get('classes'))
+        """Keep the sentences and flags of a sample, and the doubt where it is calibrated."""
+        record = caption_record(sample, self.meta.get('classes'))
+        if record is None or not self.weights.get('doubt'):
+            return record
+        doubt = doubt_of(sample, self.meta, self.weights)
+        return record if doubt.value is None else record | {'doubt': (
+            doubt.value, bool(doubt.sure), -float(sample.get('pred_caption_score') or 0))}
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Return all scores, nothing where no sample has captions."""
         if not results:
             return {}
+        results = [dict(result) for result in results]
+        doubts = [result.pop('doubt', None) for result in results]
         records = [CaptionRecord(**result) for result in results]
         self.cuts = describe_cuts(records)
         scores, rows = score_captions(records, self.options())
@@ -280,7 +330,22 @@ class CaptionMetric(SampleMetric):
                 write_table(self.out_file, records, rows, self.protocol)
             except OSError as error:  # a full disk must not cost the scores
                 warn(f'no table of the samples: {error}')
-        return scores
+        return scores | self._doubt_scores(records, doubts)
+
+    def _doubt_scores(self, records: Sequence[CaptionRecord],
+                      doubts: Sequence[tuple[float, bool, float] | None]) -> dict[str, float]:
+        """Return how doubtful the answers are, and how well doubt sorts out errors."""
+        if not records or None in doubts:
+            return {}
+        options = self.options()
+        wrong = [bool(errors_of(record.prediction, record.references, record.changed,
+                                options.language, options.no_change_captions))
+                 for record in records]
+        values, sure, unlikely = zip(*doubts, strict=True)
+        return {'doubt/mean': float(np.mean(values)), 'doubt/not_sure': 1 - float(np.mean(sure)),
+                'doubt/errors': float(np.mean(wrong)),
+                'doubt/AURC': area_under_risk(values, wrong),
+                'doubt/AURC_score': area_under_risk(unlikely, wrong)}
 
 
 def write_table(path: str | os.PathLike, records: Sequence[CaptionRecord],

@@ -7,6 +7,7 @@ from rscc.evaluation.metrics import (
     SampleMetric,
     best_caption,
     caption_record,
+    doubt_of,
     sample_matrix,
     swapped_agreement,
     swapped_caption,
@@ -46,7 +47,7 @@ class PredictionDump(SampleMetric):
         self.protocol = protocol
 
     def record(self, sample: dict) -> dict | None:
-        """Keep paths, sentences and the change map's F1 of a sample."""
+        """Keep paths, sentences, the doubt about them, and the change map's F1 of a sample."""
         paths = {name: str(sample[name]) for name in ('img_path_from', 'img_path_to', 'img_path')
                  if sample.get(name)}
         if sample.get('imgid') is not None:
@@ -65,6 +66,9 @@ class PredictionDump(SampleMetric):
                              for text, score in sample.get('pred_captions') or ()]
             # Agreement and trajectory of a sampled sentence, the limit of one that was cut.
             kept |= best_caption(sample).details()
+        if sample.get('pred_change_score') is not None:
+            kept['change_probability'] = round(float(sample['pred_change_score']), 5)
+        kept['doubt'] = doubt_of(sample, self.meta, self.weights).to_json()
         matrix = sample_matrix(sample, None)
         f1 = None if matrix is None else changed_f1(matrix)
         kept['scores'] = {} if f1 is None else {'F1_changed': f1}

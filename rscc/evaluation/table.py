@@ -29,7 +29,10 @@ _REVERSAL = {
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')
 _TITLES = {'caption': 'what captions say (0 to 1)', 'change': 'change map (0 to 1)',
-           'reversal': 'answered again with the dates exchanged (0 to 1)'}
+           'reversal': 'answered again with the dates exchanged (0 to 1)',
+           'doubt': 'doubt (0 to 1; AURC: area under risk over coverage, less is better)'}
+_DOUBT = {'mean': 'mean', 'not_sure': 'not sure', 'errors': 'errors', 'AURC': 'AURC',
+          'AURC_score': 'AURC by score'}
 _WIDTH = 88
 
 
@@ -80,7 +83,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
     blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
                _pairs_block(left, 'reversal', _REVERSAL),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),
-               _classes_block(left), _flow('other', left)]
+               _classes_block(left), _pairs_block(left, 'doubt', _DOUBT), _flow('other', left)]
     return '\n\n'.join(block for block in blocks if block) or 'no scores'
 
 

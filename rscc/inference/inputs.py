@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from torch import Tensor
 
+from rscc.rasters.headers import pixel_side, read_header
 from rscc.rasters.image_files import NeedsMapping, Scale, as_bands, as_frame, read_frame
 from rscc.utils.paths import SUFFIXES, read_path_list
 
@@ -174,6 +175,16 @@ def sources_of(images: Sequence[Image]) -> tuple[str, ...]:
     """Return the paths of images that are files; empty where one is not."""
     paths = [str(image) for image in images if isinstance(image, str | os.PathLike)]
     return tuple(paths) if len(paths) == len(images) else ()
+
+
+def resolution_of(sources: Sequence[str]) -> float | None:
+    """Return about how many metres a pixel of the earliest image covers; None where unknown."""
+    for source in sources[:1]:
+        try:
+            return pixel_side(read_header(source))
+        except (OSError, ValueError):
+            return None
+    return None
 
 
 def _checked(image: object) -> Path | Image:

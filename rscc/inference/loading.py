@@ -33,6 +33,7 @@ from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
 from rscc.models.data_preprocessor import normalisation_record, restore_normalisation
 from rscc.models.encoders.timm_encoder import TimmEncoder
+from rscc.models.novelty import restore_novelty
 from rscc.models.pretrained import without_pretrained
 from rscc.registry import DATASETS, MODELS
 from rscc.text.normalisation import LANGUAGES
@@ -69,6 +70,8 @@ class LoadedModel:
         overrides: Settings of the config by dotted key that were given over it.
         published: What a published model says of itself: name, licence, architecture, parameters.
         parameters: Number of its parameters.
+        calibration: Language -> calibration of doubt as plain values; empty where the checkpoint
+            has none.
     """
     model: nn.Module
     cfg: Config
@@ -78,6 +81,7 @@ class LoadedModel:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -202,13 +206,15 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
                          f'{report}\nUse the config it was trained with.')
     if isinstance(built, BaseModel):
         restore_normalisation(built, stored)
+        restore_novelty(built, stored)
     built.to(device).eval()
     parameters = sum(weight.numel() for weight in built.parameters())
     if fuse_conv_bn:
         fuse_batch_norms(built)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored), dict(overrides or {}),
-                       _published(stored), parameters)
+                       _published(stored), parameters,
+                       dict((stored.get('meta') or {}).get('doubt') or {}))
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rscc.evaluation.doubt import Doubt
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.utils import write_json
@@ -105,6 +106,7 @@ class InferenceResult:
             (H, W) of one or two classes, else of each class (C, H, W).
         sentences: Language -> sentences, best first: ``captions``, and those of other languages
             that were asked for.
+        doubt: How far the answer is to be doubted, and why.
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -119,6 +121,7 @@ class InferenceResult:
     sources: tuple[str, ...] = ()
     probabilities: np.ndarray | None = None
     sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
+    doubt: Doubt = field(default_factory=Doubt)
 
     @property
     def caption(self) -> str | None:
@@ -156,7 +159,7 @@ class InferenceResult:
         best = [captions[0].text for captions in self.sentences.values() if captions]
         return draw_panel(self.frames, pred_mask=self.mask, prediction=best or self.caption,
                           title=title, palette=self.palette, classes=self.classes,
-                          language=self.language)
+                          language=self.language, doubt=self.doubt)
 
     @property
     def drawings(self) -> list[str]:
@@ -191,6 +194,7 @@ class InferenceResult:
         return {
             'captions': _listed(self.captions), **_by_language(self.sentences),
             **(self._best.details() if self._best else {}),
+            'doubt': self.doubt.to_json(),
             'change_probability': self.change_probability,
             'change_share': self.change_share,
             'class_shares': {name: float(share) for name, share in self.class_shares().items()},
@@ -265,6 +269,8 @@ def describe(result: InferenceResult, per_window: bool = False) -> str:
     if result.rendered:
         lines.append(f'note         {RENDERED}')
     lines += _sentences(result)
+    lines += [f'{"doubt" if place == 0 else "":12s} {text}'.rstrip()
+              for place, text in enumerate(result.doubt.lines())]
     if per_window and len(result.windows) > 1:
         lines += [f'  {_place(window.box):27s} {captions[0].text}' for window in result.windows
                   for captions in (window.sentences or {'': window.captions}).values() if captions]

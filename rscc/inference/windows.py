@@ -117,12 +117,15 @@ class WindowAnswer:
         change_share: Share of changed pixels, 0 to 1; None without a mask head.
         sentences: Language -> sentences, best first, where several were asked for; ``captions`` are
             those of the first.
+        novelty: Squared distance from the training images over that which 99 % of those keep; None
+            where the weights carry no statistic.
     """
     box: tuple[int, int, int, int]
     captions: list[ScoredCaption] = field(default_factory=list)
     change_probability: float | None = None
     change_share: float | None = None
     sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
+    novelty: float | None = None
 
     def in_language(self, language: str | None) -> 'WindowAnswer':
         """Return the same with ``captions`` in one of its languages."""
@@ -186,7 +189,8 @@ class WindowedImage:
         probability = answer.get('pred_change_score')
         said = WindowAnswer(box, list(answer.get('pred_captions') or []),
                             None if probability is None else float(probability),
-                            sentences=dict(answer.get('pred_sentences') or {}))
+                            sentences=dict(answer.get('pred_sentences') or {}),
+                            novelty=answer.get('pred_novelty'))
         if 'pred_sem_seg' in answer:
             classes = answer.pred_sem_seg.data[0]
             said.change_share = float((classes != 0).float().mean())

@@ -30,6 +30,7 @@ from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.fusion.base import Fusion
 from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconcile
+from rscc.models.novelty import FeatureDistance
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, changed_rows, exchanged, slide
 from rscc.registry import MODELS, Part
@@ -69,9 +70,13 @@ class ChangeInterpreter(Part, BaseModel):
             ``FixedWeights`` or ``UncertaintyWeights``; by default they are summed as they are.
         data_preprocessor: Config, ``ChangeDataPreprocessor`` unless given.
         init_cfg: MMEngine's initialisation config.
+
+    Attributes:
+        novelty: How far images are from those of the training, where the checkpoint tells.
     """
 
     NESTED_OPTIONS: ClassVar[dict] = dict(lora=add_lora, test_cfg=TestTime)
+    novelty: FeatureDistance | None
 
     def __init__(self, encoder: dict, fusion: dict, change_head: dict | None = None,
                  caption_head: dict | None = None, flag_head: dict | None = None,
@@ -85,6 +90,7 @@ class ChangeInterpreter(Part, BaseModel):
         if change_head is None and caption_head is None and flag_head is None:
             raise ValueError('ChangeInterpreter without a head predicts nothing: give change_head, '
                              'caption_head or flag_head')
+        self.novelty = None
         # The parts, in the order in which features pass through them.
         self.encoder = build_encoder(encoder)
         _check_kind('encoder', self.encoder, Encoder)
@@ -211,11 +217,11 @@ class ChangeInterpreter(Part, BaseModel):
 
     def extract(self, inputs: Tensor, prompts: Prompts | None = None) -> ChangeFeatures:
         """Encode and fuse normalised frames (N, T, B, H, W) with the class names of each."""
-        return self._encode(inputs, prompts)[1]
+        return self.encode(inputs, prompts)[1]
 
-    def _encode(self, inputs: Tensor, prompts: Prompts | None
-                ) -> tuple[FrameFeatures, ChangeFeatures]:
-        """Return the features of every frame, and those of the samples."""
+    def encode(self, inputs: Tensor, prompts: Prompts | None = None
+               ) -> tuple[FrameFeatures, ChangeFeatures]:
+        """Return the features of every frame, and those of the samples, see :meth:`extract`."""
         steps = inputs.shape[1]
         if steps not in self.time_steps and steps in self.fusion.time_steps:
             raise ValueError(f'the heads were built for what {self.fusion.title} makes of '
@@ -255,7 +261,7 @@ class ChangeInterpreter(Part, BaseModel):
             inputs: Normalised frames (N, T, B, H, W).
             data_samples: N samples with masks, captions or flags.
         """
-        frames, features = self._encode(inputs, self.name_classes(inputs, data_samples))
+        frames, features = self.encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
         fused = features
         logits = None if self.guidance is None else self.map_logits(features)
@@ -335,7 +341,9 @@ class ChangeInterpreter(Part, BaseModel):
         at_once = options.plain or self.caption_head is not None or self.flag_head is not None
         named = at_once or options.prompts == 'image'
         prompts = self.name_classes(inputs, samples) if named else None
-        frames, features = self._encode(inputs, prompts) if at_once else (None, None)
+        frames, features = self.encode(inputs, prompts) if at_once else (None, None)
+        if self.novelty is not None and frames is not None:
+            self._write_novelty(frames, samples)
         self._answer(inputs, features, samples, prompts, options, describe, classes, decoding)
         if options.swap and inputs.shape[1] == 2:
             self._answer_swapped(inputs, frames, samples, prompts, options, decoding)
@@ -416,6 +424,12 @@ class ChangeInterpreter(Part, BaseModel):
             cut_padding_of_reference(sample)
             if classes:
                 sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
+
+    def _write_novelty(self, frames: FrameFeatures, data_samples: list[ChangeDataSample]) -> None:
+        distances = self.novelty(frames)
+        if distances is not None:
+            for sample, distance in zip(data_samples, distances.tolist(), strict=True):
+                sample.pred_novelty = distance
 
     def _write_flags(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
                      ) -> None:

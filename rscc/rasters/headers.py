@@ -25,6 +25,8 @@ _TAGS = {256: 'width', 257: 'height', 262: 'photometric', _ORIENTATION: 'orienta
          258: 'bits', 277: 'bands', 33550: 'scale', 33922: 'tie', 34264: 'matrix', 34735: 'keys',
          34736: 'doubles', 34737: 'text', 42113: 'nodata'}
 _TYPES = {1: 'B', 2: 's', 3: 'H', 4: 'I', 6: 'b', 8: 'h', 9: 'i', 11: 'f', 12: 'd', 16: 'Q'}
+_EARTH = 6378137.0  # radius in metres
+_LARGEST_DEGREES = 0.05  # of a pixel whose coordinates could be degrees: 5 km
 _MOST_BYTES = 2**20  # of one tag's value
 # Keys of a GeoTIFF: code of a projected and of a geographic system; whether pixels are points.
 _PROJECTED, _GEOGRAPHIC, _RASTER_TYPE, _USER_DEFINED = 3072, 2048, 1025, 32767
@@ -86,6 +88,24 @@ def read_header(source: str | Path | bytes, path: str | Path | None = None) -> H
         raise FileNotFoundError(f"no such image: '{path}'")
     with path.open('rb') as stream:
         return _header(stream, path)
+
+
+def pixel_side(header: Header) -> float | None:
+    """Return about how many metres a pixel covers, from the header alone; None where unknown.
+
+    Degrees and Web Mercator are brought to metres at the place of the image; other projections
+    count as true, in metres. For exact sizes see :func:`rscc.scenes.ground.ground_resolution`.
+    """
+    if header.transform is None or header.crs is None:
+        return None
+    a, b, c, d, e, f = header.transform
+    side = math.sqrt(abs(a * e - b * d))
+    y = d * header.width / 2 + e * header.height / 2 + f
+    if header.crs in ('EPSG:3857', 'EPSG:900913'):
+        return side / math.cosh(y / _EARTH) or None
+    if side < _LARGEST_DEGREES and abs(c) <= 360 and abs(y) <= 90:
+        return side * math.radians(1) * _EARTH * math.sqrt(math.cos(math.radians(y))) or None
+    return side or None
 
 
 def unreadable(path: str | Path, cause: object) -> ValueError:

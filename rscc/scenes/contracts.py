@@ -52,12 +52,14 @@ class Block:
         box: The pixels that the block answers.
         halo: Extent of the windows that cover them, inside the scene.
         nodata: Share of pixels without data at some date, 0 to 1, from a reduced image.
+        resolution: Metres that a pixel covers; 0 where unknown.
     """
     scene: str
     number: int
     box: Box
     halo: Box
     nodata: float = 0.0
+    resolution: float = 0.0
 
     @property
     def id(self) -> str:
@@ -87,10 +89,13 @@ class WindowPrediction:
             probability of each class (C, h, w); None without a mask head.
         sentences: Best first; empty where none was asked for or there is no caption head.
         change_probability: Of any change, 0 to 1; None without a flag head.
+        novelty: Squared distance of the images from those of the training, over that which 99 % of
+            those keep; None where the weights carry no statistic.
     """
     probabilities: np.ndarray | None = None
     sentences: tuple[Sentence, ...] = ()
     change_probability: float | None = None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class WindowSentence:
         probability: Of any change, by the flag head; None without one.
         change_share: Share of changed pixels, 0 to 1; None without a mask head.
         sampled: Described although nothing changed, as a sample.
+        doubt: How far the sentence is to be doubted, as ``Doubt.to_json`` returns it.
     """
     box: Box
     sentence: str
@@ -113,6 +119,7 @@ class WindowSentence:
     probability: float | None = None
     change_share: float | None = None
     sampled: bool = False
+    doubt: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,8 @@ class ModelFacts:
         weights: Name of the weights' file, or of the published model.
         weights_hash: SHA-256 of the weights' file.
         config: Name of the config.
+        calibration: Language -> calibration of doubt, as plain values; empty where the weights
+            carry none.
     """
     task: str = 'pair'
     window: tuple[int, int] | None = None
@@ -194,6 +203,7 @@ class ModelFacts:
     weights: str = ''
     weights_hash: str = ''
     config: str = ''
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dates(self) -> int:
@@ -352,12 +362,14 @@ class SceneFindings:
         regions: A row per connected region of one changed class, by its first pixel (top row, then
             left column). Columns ``class`` (name), ``area_m2`` (of its pixels; missing where the
             scene has no place on the map), ``pixels``, ``score`` (mean P(changed), 0 to 1),
-            ``sentence`` (None where no window was described), ``geometry`` (polygon in the
-            scene's CRS), and for crops ``value`` (of the map) and ``left``, ``top``, ``right``,
-            ``bottom`` (bounds in pixels). Those smaller than ``min_area`` are not in it.
+            ``sentence`` (None where no window was described) with ``doubt``, ``unsure`` and
+            ``reasons`` of that window, ``geometry`` (polygon in the scene's CRS), and for crops
+            ``value`` (of the map) and ``left``, ``top``, ``right``, ``bottom`` (bounds in pixels).
+            Those smaller than ``min_area`` are not in it.
         sentences: A row per window that was put into words, by its place. Columns ``sentence``,
-            ``score``, ``flag``, ``probability``, ``change_share``, ``sampled``, ``geometry`` and
-            ``left``, ``top``, ``right``, ``bottom``.
+            ``score``, ``flag``, ``probability``, ``change_share``, ``sampled``, ``doubt`` (0 to 1,
+            missing without a calibration), ``unsure`` (whether that means "not sure"), ``reasons``
+            (of the doubt, in words), ``geometry`` and ``left``, ``top``, ``right``, ``bottom``.
         area_by: ``'plane'`` where areas are those of the map projection, ``'ellipsoid'`` where
             that would be more than 0.5 % wrong or the CRS is in degrees; None without areas.
         classes: Value of the map -> name of the class, of every value that the model can give or

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rscc.evaluation.doubt import Doubt
 from rscc.scenes.contracts import (
     NODATA,
     BlockAnswer,
@@ -247,6 +248,8 @@ class FindingsCollector:
             'score': found.probability_sums / (255 * np.maximum(found.pixels, 1)),
             'sentence': np.array([windows[index].sentence if index >= 0 else None
                                   for index in chosen.tolist()], object),
+            **self._doubt_columns([windows[index] if index >= 0 else None
+                                   for index in chosen.tolist()]),
             'value': found.values, **_bounds_columns(found.bounds)}
         return self._table(columns, outlines)
 
@@ -257,7 +260,19 @@ class FindingsCollector:
                                       ('probability', float), ('change_share', float),
                                       ('sampled', bool))}
         footprints = require('shapely', 'polygons').box(*bounds.T)
-        return self._table({**columns, **_bounds_columns(bounds)}, footprints)
+        return self._table({**columns, **self._doubt_columns(windows), **_bounds_columns(bounds)},
+                           footprints)
+
+    def _doubt_columns(self, windows: Sequence[WindowSentence | None]) -> dict[str, np.ndarray]:
+        """Return the columns of the doubt about windows' sentences: number, verdict, reasons."""
+        language = self.options.language or self.scene.facts.language
+        doubts = [Doubt.from_json(window.doubt) or Doubt() if window is not None else Doubt()
+                  for window in windows]
+        reasons = ['; '.join(reason.texts.get(language, reason.text) for reason in doubt.reasons)
+                   for doubt in doubts]
+        return {'doubt': np.array([doubt.value for doubt in doubts], float),
+                'unsure': np.array([doubt.sure is False for doubt in doubts], bool),
+                'reasons': np.array([text or None for text in reasons], object)}
 
     def _table(self, columns: dict[str, np.ndarray], geometry: np.ndarray) -> 'GeoDataFrame':
         geopandas = require('geopandas', 'tables of regions')

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rscc.evaluation.calibration import calibration_for
+from rscc.evaluation.doubt import Doubt, Evidence
+from rscc.evaluation.functional.consistency import MapFacts, Said
 from rscc.rasters.blending import RowBlender, decided
 from rscc.rasters.windows import Grid, cut
 from rscc.scenes.blocks import part_of
@@ -81,6 +84,7 @@ class BlockPass:
         self._drawing: Future | None = None
         self._data = np.zeros(block.shape, bool)
         self._described = 'caption_head' in predictor.facts.heads
+        self._calibration = calibration_for(predictor.facts.calibration, predictor.facts.language)
         self._columns = [] if self.grid is None else [
             np.array(self.grid.columns.source(column)) - block.halo[0]
             for column in range(self.grid.columns.count)]
@@ -203,10 +207,10 @@ class BlockPass:
 
     def _sentence(self, window: _Window, answer: WindowPrediction) -> WindowSentence:
         best, facts = answer.sentences[0], self.predictor.facts
-        changed = None
+        changed = drawn = None
         if answer.probabilities is not None:
-            drawn = decided(answer.probabilities, facts.threshold) != 0
-            changed = float(drawn[window.data].mean())
+            drawn = decided(answer.probabilities, facts.threshold)
+            changed = float((drawn != 0)[window.data].mean())
         if facts.task == 'single':
             flag = False
         elif answer.change_probability is not None:
@@ -218,8 +222,26 @@ class BlockPass:
         told = answer.change_probability is not None or changed is not None
         return WindowSentence(window.box, best.text, best.score, bool(flag),
                               answer.change_probability, changed,
-                              sampled=facts.task == 'pair' and told and not flag)
+                              sampled=facts.task == 'pair' and told and not flag,
+                              doubt=self._doubt(answer, drawn, window.data).to_json())
 
+    def _doubt(self, answer: WindowPrediction, drawn: np.ndarray | None, data: np.ndarray) -> Doubt:
+        """Return how far the best sentence about a window is to be doubted.
+
+        Args:
+            answer: To the window.
+            drawn: Its classes (h, w); None without a map.
+            data: Where it has data, bool (h, w).
+        """
+        facts, language = self.predictor.facts, self.predictor.facts.language or 'en'
+        said = [Said(sentence.text, language, facts.no_change_captions)
+                for sentence in answer.sentences]
+        evidence = Evidence(
+            said[0], answer.sentences[0].score, said[1:], pairs=facts.task == 'pair',
+            map_facts=None if drawn is None else MapFacts.of(drawn, facts.classes, data),
+            probability=answer.change_probability, novelty=answer.novelty,
+            resolution=self.block.resolution or None, trained=facts.ground_resolution)
+        return evidence.doubt(self._calibration, language)
 
 
 def _inside(box: Box, limits: Box) -> Box | None:

@@ -12,6 +12,7 @@ from rscc.scenes.appearance import rounded_scale
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks
 from rscc.scenes.contracts import Block, ModelFacts, OutputOptions, Scene
 from rscc.scenes.fingerprints import Given, fingerprint, fingerprints
+from rscc.scenes.ground import ground_resolution
 from rscc.scenes.model_pass import SAMPLE_EVERY, PassOptions
 from rscc.scenes.pair_check import PairCheck, check_pair
 from rscc.scenes.plans import Plans, findings_of, stored_scale
@@ -295,7 +296,8 @@ def _divide(pair: ScenePair, reader: PairReader, facts: ModelFacts, options: Sce
     if nodata:
         blocks = [replace(block, nodata=share) for block, share
                   in zip(blocks, nodata, strict=True)]
-    return lattice, tuple(blocks)
+    resolution = ground_resolution(grid) or 0.0
+    return lattice, tuple(replace(block, resolution=resolution) for block in blocks)
 
 
 def versions() -> dict[str, str]:

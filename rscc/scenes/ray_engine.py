@@ -202,7 +202,7 @@ def _block(batch: Batch) -> Block:
     """Return the block of a batch of one row."""
     box, halo = (tuple(map(int, batch[name][0])) for name in ('box', 'halo'))
     return Block(str(batch['scene'][0]), int(batch['number'][0]), box, halo,
-                 float(batch['nodata'][0]))
+                 float(batch['nodata'][0]), float(batch['resolution'][0]))
 
 
 def read_block(batch: Batch, work: Work) -> Batch:

@@ -156,7 +156,8 @@ def _regions(scene: Scene, findings: SceneFindings, words: Mapping[str, Any], la
                'name': class_text(row['class'], language), 'group': row['class'],
                'colour': _colour(scene, int(row['value'])), 'size': _size(row, language),
                'order': int(index), 'area': float(row[by]), 'score': float(row['score']),
-               'sentence': _text(row['sentence']), 'sampled': False, **_place(scene, row)}
+               'sentence': _text(row['sentence']), 'sampled': False, 'doubt': _doubt(row, words),
+               **_place(scene, row)}
 
 
 def _described(scene: Scene, findings: SceneFindings, words: Mapping[str, Any]
@@ -172,7 +173,8 @@ def _described(scene: Scene, findings: SceneFindings, words: Mapping[str, Any]
                'centre': centre, 'name': '' if single else words[group], 'group': group,
                'colour': '', 'size': '', 'order': int(index), 'area': 0,
                'score': float(row['score']), 'sentence': _text(row['sentence']),
-               'sampled': bool(row['sampled']), **_place(scene, row)}
+               'sampled': bool(row['sampled']), 'doubt': _doubt(row, words),
+               **_place(scene, row)}
 
 
 def _place(scene: Scene, row: Mapping[str, Any]) -> dict[str, str]:
@@ -182,6 +184,15 @@ def _place(scene: Scene, row: Mapping[str, Any]) -> dict[str, str]:
     bounds = [round(100 * float(row[name]) / size, 4) for name, size in
               zip(('left', 'top', 'right', 'bottom'), sizes, strict=True)]
     return {'bounds': json.dumps(bounds)}
+
+
+def _doubt(row: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return number, verdict and reasons of the doubt about a row's sentence; None without any."""
+    number, reasons = float(row['doubt']), _text(row['reasons'])
+    if math.isnan(number) and not reasons:
+        return None
+    text = '' if math.isnan(number) else f'{words["doubt"]} {number:.2f}'
+    return {'text': text, 'unsure': bool(row['unsure']), 'reasons': reasons}
 
 
 def _text(value: Any) -> str:

@@ -69,7 +69,8 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
         - ``classes``: of every changed class that occurs, largest first: ``class``, ``value`` in
           ``change.tif``, and of its regions ``regions`` (how many), ``pixels``, ``area_m2``; with
           small ones, ``map_pixels`` and ``map_area_m2``.
-        - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those.
+        - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those, and
+          ``unsure``, whose sentences are too doubtful to count as an answer.
         - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
           ``changed_windows`` (of those), ``mean_score``; those of changed windows first.
         - ``gaps``: ``box`` (left, top, right, bottom in pixels) and ``reason`` of what could not be
@@ -150,7 +151,8 @@ def _area(square_metres: float | None, findings: SceneFindings) -> float | None:
 def _windows(findings: SceneFindings) -> dict[str, int]:
     said = findings.sentences
     return {'computed': int(findings.windows), 'described': len(said),
-            'changed': int(np.count_nonzero(said['flag']))}
+            'changed': int(np.count_nonzero(said['flag'])),
+            'unsure': int(np.count_nonzero(said['unsure']))}
 
 
 def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any]]:

@@ -122,7 +122,8 @@ def facts_of(model_pass: ModelPass, language: str | None = None) -> ModelFacts:
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
         scale=model_pass.load.scale, ground_resolution=None if ground is None else float(ground),
         rendered=bool(meta.get('rendered')), normalisation=loaded.normalisation,
-        weights=loaded.title, weights_hash=file_hash(loaded.file), config=loaded.name)
+        weights=loaded.title, weights_hash=file_hash(loaded.file), config=loaded.name,
+        calibration=loaded.calibration)
 
 
 def answered(model_pass: ModelPass) -> tuple[str, ...]:
@@ -153,4 +154,4 @@ def _prediction(answer: ChangeDataSample) -> WindowPrediction:
         else None,
         tuple(Sentence(caption.text, float(caption.score))
               for caption in answer.get('pred_captions') or ()),
-        None if probability is None else float(probability))
+        None if probability is None else float(probability), answer.get('pred_novelty'))

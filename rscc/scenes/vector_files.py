@@ -18,8 +18,9 @@ from rscc.utils.files import atomic_folder, atomic_write
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
-CHANGES = ('class', 'area_m2', 'pixels', 'score', 'sentence')
-SENTENCES = ('sentence', 'score', 'flag', 'probability', 'change_share', 'sampled')
+_DOUBT = ('doubt', 'unsure', 'reasons')
+CHANGES = ('class', 'area_m2', 'pixels', 'score', 'sentence', *_DOUBT)
+SENTENCES = ('sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *_DOUBT)
 _NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 _DATE = '2000-01-01T00:00:00Z'  # in every GeoPackage: equal findings are equal files
 _QGIS = '3.28.0'  # the oldest version whose way of writing styles is used here
@@ -78,7 +79,7 @@ def write_geoparquet(findings: SceneFindings, folder: Path) -> list[Path]:
     require('pyarrow', 'writing GeoParquet')
     paths = [folder / 'changes.parquet', folder / 'sentences.parquet']
     for path, table in zip(paths, _layers(findings), strict=True):
-        texts = {name: 'str' for name in ('class', 'sentence') if name in table}
+        texts = {name: 'str' for name in ('class', 'sentence', 'reasons') if name in table}
         with atomic_folder(path) as temporary:
             table.astype(texts).to_parquet(temporary)
     return paths

@@ -135,6 +135,7 @@ _OWN_FIELDS = {
     'pred_caption_score': float,
     'pred_change_flag': bool,
     'pred_change_score': float,  # probability of "changed", 0 to 1
+    'pred_novelty': float,  # squared distance from the training images over what 99 % of them keep
     'prompts': list,  # list[list[str]], class names per date
     'pred_swapped': BaseDataElement,  # what is said of the pair with its dates exchanged
 }
@@ -148,8 +149,8 @@ class ChangeDataSample(SegDataSample):
 
     Fields of ours: ``gt_captions``, ``target_captions``, ``gt_change_flag``, ``pred_caption``,
     ``pred_captions``, ``pred_sentences``, ``pred_caption_score``, ``pred_change_flag``,
-    ``pred_change_score``, ``prompts``, ``pred_swapped`` (another such sample: what the model says
-    of the same pair with its dates exchanged, where it was asked for that).
+    ``pred_change_score``, ``pred_novelty``, ``prompts``, ``pred_swapped`` (another such sample:
+    what the model says of the same pair with its dates exchanged, where it was asked for that).
 
     Metainfo: ``sample_id``, ``language`` (of the references, and of what a head that knows several
     writes), ``img_path_from`` and ``img_path_to`` (or ``img_path``), ``ori_shape``

@@ -52,6 +52,11 @@ def places_named(sentence: str, language: str = 'en') -> list[frozenset[str]]:
     return _RULES[language].places_named(sentence)
 
 
+def sides_named(sentence: str, language: str = 'en') -> set[str]:
+    """Return the sides of the picture that a sentence names, a corner two; see ``places_named``."""
+    return set().union(*places_named(sentence, language)) - {'center'}
+
+
 def swap(sentence: str, operation: str, language: str = 'en') -> str | None:
     """Return the sentence that describes the transformed picture.
 

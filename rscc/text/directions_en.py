@@ -41,6 +41,11 @@ _NOT_A_PLACE = re.compile(
     r'them)\b'
     r'|\b(?:flat|pointed|hip|gable|red|white|grey|gray|blue|black|brown)[\s-]tops?\b'
     r'|\blower\s+than\b|\bover\s*-?\s*top\b')
+# "Above the road", "to the left of the house": beside another thing, anywhere in the picture.
+_RELATION = re.compile(
+    r'\b(?:above|below)\b|\b(?:top|bottom|left|right|north|south|east|west)(?:\s+(?:side|part|end))?'
+    r'\s+of\s+(?:the\s+|an?\s+)?(?!the\b|an?\b)'
+    r'(?!(?:whole\s+)?(?:scene|image|picture|photo|map|area|region|view)s?\b)\w+')
 _ORIENTATION = re.compile(r'\b(?:vertical|horizontal|diagonal)(?:ly)?\b')
 _ALONE = ''.join(rf'(?<!\b{word}[ -])' for word in ('upper', 'lower', 'top', 'bottom'))
 # A quarter turn of these reads badly: "to the bottom of the house", "turn bottom".
@@ -74,7 +79,7 @@ def mentions_direction(sentence: str) -> bool:
 
 def places_named(sentence: str) -> list[frozenset[str]]:
     """Return the sides of every place a sentence names, idioms aside; see ``directions``."""
-    text = _NOT_A_PLACE.sub(' ', sentence.lower())
+    text = _RELATION.sub(' ', _NOT_A_PLACE.sub(' ', sentence.lower()))
     found = [(match.start(), frozenset({'center'})) for match in _CENTER.finditer(text)]
     for match in _UNIT.finditer(text):
         words = [match[name] for name in ('first', 'second', 'early', 'late', 'single')

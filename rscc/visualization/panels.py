@@ -20,7 +20,7 @@ LABELS = {
         'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
         'compare': 'Drag to compare', 'blink': 'blink', 'agreement': 'Agreement of {} sentences',
         'abstained': 'abstained', 'doubt': 'abstained: the sentences drawn agree too little',
-        'trajectory': 'Denoising trajectory', 'steps': '{} steps',
+        'doubted': 'Doubt {}', 'trajectory': 'Denoising trajectory', 'steps': '{} steps',
         'kinds': ('not final', 'final', 'new and final', 'new'),
     },
     'zh': {
@@ -28,7 +28,7 @@ LABELS = {
         'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
         'compare': '拖动对比', 'blink': '闪烁', 'agreement': '{} 个采样句的一致度',
         'abstained': '弃答', 'doubt': '弃答：采样句之间一致度过低',
-        'trajectory': '去噪轨迹', 'steps': '{} 步',
+        'doubted': '存疑度 {}', 'trajectory': '去噪轨迹', 'steps': '{} 步',
         'kinds': ('未定', '已定', '新出现且已定', '新出现'),
     },
 }
@@ -46,7 +46,8 @@ def draw_panel(frames: Sequence[np.ndarray],
                title: str | None = None,
                palette: Sequence | None = None,
                classes: Sequence[str] | None = None,
-               language: str | None = None) -> np.ndarray:
+               language: str | None = None,
+               doubt: Any = None) -> np.ndarray:
     """Draw one sample: its dates, masks over the last date, a legend, and the sentences.
 
     Args:
@@ -61,6 +62,7 @@ def draw_panel(frames: Sequence[np.ndarray],
         classes: Class names, class 0 first.
         language: ``'en'`` or ``'zh'`` for the labels; None decides by the sentences. Without a
             Chinese font on this machine, labels are English.
+        doubt: A ``Doubt`` about the prediction, whose ``lines(language)`` are written below it.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -87,7 +89,8 @@ def draw_panel(frames: Sequence[np.ndarray],
     page.tiles(tiles)
     if legend is not None:
         page.legend(legend or [(words['none'], None)])
-    page.sentences(words, predictions, references)
+    told = [] if doubt is None else doubt.lines('zh' if words is LABELS['zh'] else 'en')
+    page.sentences(words, predictions, references, told)
     return page.finish()
 
 
@@ -243,8 +246,8 @@ class _Page:
         self.y += 28
 
     def sentences(self, words: dict, predictions: Sequence[str],
-                  references: Sequence[str] | None) -> None:
-        """Write the predictions large, then the references as a list."""
+                  references: Sequence[str] | None, doubt: Sequence[str] = ()) -> None:
+        """Write the predictions large with the doubt about them, then the references as a list."""
         if not predictions and not references:
             return
         draw = ImageDraw.Draw(self._grown(self.y + 20))
@@ -254,6 +257,8 @@ class _Page:
             self.text(words['pred'], 13, _ACCENT)
             for prediction in predictions:
                 self.text(prediction or '—', 17)
+            for place, line in enumerate(doubt):
+                self.text(line if place else words['doubted'].format(line), 13, _SOFT)
             self.skip(8)
         if references:
             self.text(words['references'], 13, _SOFT)

@@ -1,0 +1,321 @@
+"""Calibration of doubt: from inputs to a probability of error, and how well it sorts out errors.
+
+A logistic function of the inputs is fitted on validation answers whose errors are known by their
+references. It travels with the weights as plain values.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from rscc.evaluation.functional.bootstrap import check_resamples
+from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
+from rscc.utils.forms import check_form
+
+#: What a sentence can be wrong about.
+ERRORS = ('flag', 'object', 'direction')
+#: Inputs that may lower the doubt too; they are no reasons.
+CONTEXT = ('change_told', 'distance')
+#: Least weights (logits for a score of 1) of what validation data cannot show, being like those of
+#: the training: images farther from them than 99 % of the training images, other resolutions.
+LEAST = {'novelty': 3.0, 'resolution': 2.0}
+#: Weight of an input that the validation answers lack, other sentences for instance.
+_UNSEEN_WEIGHT = 1.0
+_FEWEST, _PULL, _STEPS = 20, 1.0, 50
+_FORM = {'weights': {str: float}, 'means': {str: float}, 'usual': {str: float}, 'offset': float,
+         'threshold': float, 'samples': int, 'errors': float}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logistic function from the inputs of a doubt to the probability that an answer is wrong.
+
+    Attributes:
+        weights: Input -> logits that a score of 1 adds to one of the mean.
+        means: Input -> mean over the validation answers that have it; an input that an answer
+            lacks counts as the mean.
+        usual: Input -> what nine of ten validation answers lie below.
+        offset: Logit of an answer whose inputs are all at their means.
+        threshold: Doubt from which on the answer is "not sure".
+        samples: Number of validation answers.
+        errors: Share of them that is wrong.
+    """
+    weights: Mapping[str, float]
+    means: Mapping[str, float]
+    usual: Mapping[str, float] = field(default_factory=dict)
+    offset: float = 0.0
+    threshold: float = 0.5
+    samples: int = 0
+    errors: float = 0.0
+
+    def contributions(self, inputs: Mapping[str, float]) -> dict[str, float]:
+        """Return input -> logits that it adds to the doubt, of those that are there."""
+        return {name: self.weights[name] * (value - self.means[name])
+                for name, value in inputs.items() if name in self.weights}
+
+    def probability(self, inputs: Mapping[str, float]) -> float:
+        """Return the probability that an answer is wrong, 0 to 1."""
+        logit = self.offset + sum(self.contributions(inputs).values())
+        return float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as a checkpoint keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = 'the checkpoint') -> Self:
+        """Read a calibration.
+
+        Raises:
+            ValueError: If it is damaged; the message names the entry.
+        """
+        check_form(data, _FORM, f'the calibration of doubt in {where}',
+                   'Write it anew with tools/analysis_tools/calibrate.py')
+        if set(data['weights']) != set(data['means']):
+            raise ValueError(f'the calibration of doubt in {where} has weights of '
+                             f'{sorted(data["weights"])} and means of {sorted(data["means"])}; '
+                             'expected the same inputs. Write it anew with '
+                             'tools/analysis_tools/calibrate.py')
+        return cls(**{name: data[name] for name in _FORM})
+
+
+def calibration_for(stored: Mapping[str, Any] | None, language: str | None) -> Calibration | None:
+    """Return the calibration for a language; that of another language where it has none.
+
+    Args:
+        stored: Language -> calibration as plain values: ``meta['doubt']`` of a checkpoint.
+        language: ``'en'`` or ``'zh'``; None for any.
+    """
+    if not stored:
+        return None
+    name = language if language in stored else sorted(stored)[0]
+    return Calibration.from_dict(stored[name])
+
+
+# ---- errors ------------------------------------------------------------------------------------
+
+
+def errors_of(prediction: str, references: Sequence[str], changed: bool | None = None,
+              language: str = 'en', no_change_captions: Sequence[str] = ()) -> set[str]:
+    """Return what a sentence is wrong about, by its references: flag, object, direction.
+
+    * ``flag``: it says that nothing changed where something did, or the reverse.
+    * ``object``: it names none of the objects (wide groups) that references name, or an object
+      (building, road, tree, parking, water) that none of them names.
+    * ``direction``: it does not tell of all that at least half of the references tell of
+      (appeared, removed), or tells of what none does.
+
+    Object and direction are asked of changed pairs alone, and the object of single images.
+
+    Args:
+        prediction: The sentence.
+        references: Those of its sample.
+        changed: Whether the pair changed; None for single images.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's sentences for unchanged pairs.
+
+    Returns:
+        Of :data:`ERRORS`; empty for a sentence that is right.
+    """
+    if changed is not None:
+        says_changed = not says_no_change(prediction, no_change_captions, language)
+        if says_changed != changed or not prediction.strip():
+            return {'flag'}
+        if not changed:
+            return set()
+    wrong = set()
+    known = set().union(*(objects_named(text, language, True) for text in references))
+    named = objects_named(prediction, language, True)
+    if known and (not named & known or objects_named(prediction, language) - known):
+        wrong.add('object')
+    if changed is not None:
+        told = [actions_named(text, language) for text in references]
+        anyone = set().union(*told)
+        most = {action for action in anyone if 2 * sum(action in one for one in told) >= len(told)}
+        if anyone and not most <= actions_named(prediction, language) <= anyone:
+            wrong.add('direction')
+    return wrong
+
+
+# ---- fitting -----------------------------------------------------------------------------------
+
+
+def fit_calibration(inputs: Sequence[Mapping[str, float]], wrong: Sequence[bool],
+                    abstain: float = 0.1) -> Calibration:
+    """Fit the probability of error to validation answers.
+
+    The weights are those of a ridge logistic regression in which reasons can only raise the doubt.
+
+    Args:
+        inputs: Of N answers, as ``Doubt.inputs``.
+        wrong: Whether each is wrong.
+        abstain: Share of the validation answers, the most doubtful ones, that the threshold calls
+            not sure.
+
+    Raises:
+        ValueError: If there are too few answers, or all are right, or all are wrong.
+    """
+    wrong = np.asarray(wrong, float)
+    least = min(int(wrong.sum()), int(len(wrong) - wrong.sum()))
+    if least < 5:
+        raise ValueError(f'{int(wrong.sum())} of {len(wrong)} validation answers are wrong: at '
+                         'least 5 wrong and 5 right ones are needed to calibrate doubt. Use more '
+                         'samples')
+    if not 0 <= abstain < 1:
+        raise ValueError(f'abstain={abstain} is a share in [0, 1)')
+    names, table, present = _table(inputs)
+    count = np.maximum(present.sum(0), 1)
+    means = (table * present).sum(0) / count
+    centred = (table - means) * present
+    spread = np.sqrt((centred**2).sum(0) / count)
+    usable = (present.sum(0) >= _FEWEST) & (spread > 1e-4)
+    solved = _solve(centred[:, usable] / spread[usable], wrong,
+                    np.array([LEAST.get(name, 0.0) * spread[column] if name not in CONTEXT
+                              else -np.inf for column, name in enumerate(names)])[usable])
+    weights = {name: LEAST.get(name, 0.0) for name in names if name not in CONTEXT}
+    for column, weight in zip(np.flatnonzero(usable), solved[:-1], strict=True):
+        weights[names[column]] = float(weight / spread[column])
+    found = dict(zip(names, means.tolist(), strict=True))
+    # What the validation answers lack altogether still counts when somebody asks for it.
+    for name in {'contradiction', *LEAST} - set(weights):
+        weights[name], found[name] = LEAST.get(name, _UNSEEN_WEIGHT), 0.0
+    usual = {name: float(np.quantile(table[present[:, column], column], 0.9))
+             for column, name in enumerate(names) if present[:, column].any()}
+    fitted = Calibration(
+        _rounded(weights), _rounded({name: found[name] for name in weights}), _rounded(usual),
+        round(float(solved[-1]), 5), 0.5, len(wrong), round(float(wrong.mean()), 5))
+    values = np.array([fitted.probability(row) for row in inputs])
+    threshold = float(np.quantile(values, 1 - abstain)) if abstain else 1.0
+    return Calibration(**asdict(fitted) | dict(threshold=round(threshold, 5)))
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 5) for name, value in sorted(values.items())}
+
+
+def _table(inputs: Sequence[Mapping[str, float]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return names (K), values (N, K), 0 where absent, and which are present, bool (N, K)."""
+    names = sorted(set().union(*inputs))
+    table = np.array([[row.get(name, 0.0) for name in names] for row in inputs], float)
+    present = np.array([[name in row for name in names] for row in inputs], bool)
+    shape = (len(inputs), len(names))
+    return names, table.reshape(shape), present.reshape(shape)
+
+
+def _solve(columns: np.ndarray, wrong: np.ndarray, lowest: np.ndarray) -> np.ndarray:
+    """Fit logistic weights and offset by Newton's method, weights not below their lowest values.
+
+    Args:
+        columns: Standardised inputs (N, K).
+        wrong: 0 or 1 (N,).
+        lowest: Least weight of each (K,), -inf for none.
+
+    Returns:
+        K weights and the offset.
+    """
+    design = np.concatenate([columns, np.ones((len(columns), 1))], 1)
+    bounds = np.append(lowest, -np.inf)
+    pull = np.append(np.full(columns.shape[1], _PULL), 1e-6)
+    held = np.zeros(len(bounds), bool)
+    solution = np.where(np.isfinite(bounds), np.maximum(bounds, 0), 0.0)
+    for _ in range(len(bounds)):
+        # Weights that would fall below their bound are held there, and the others fitted anew.
+        solution[held] = bounds[held]
+        for _ in range(_STEPS):
+            chance = 1 / (1 + np.exp(-np.clip(design @ solution, -30, 30)))
+            gradient = design.T @ (chance - wrong) + pull * solution
+            hessian = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(pull)
+            free = ~held
+            step = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
+            # Damped, so that a first step cannot throw it out of the region of convergence.
+            solution[free] -= step * min(1.0, 2.0 / max(np.abs(step).max(initial=0), 1e-12))
+            if np.abs(step).max(initial=0) < 1e-9:
+                break
+        below = free & (solution < bounds)
+        if not below.any():
+            break
+        held |= below
+    return solution
+
+
+# ---- evaluation --------------------------------------------------------------------------------
+
+
+def risk_coverage(doubts: Sequence[float], wrong: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of errors among the least doubtful answers, for every number of answers.
+
+    Answers of equal doubt come in any order: each counts with the mean of their errors.
+
+    Args:
+        doubts: Of N answers, the higher the more doubtful.
+        wrong: Whether each is wrong.
+
+    Returns:
+        Coverage, 1/N to 1, and risk, both (N,).
+    """
+    doubts, wrong = np.asarray(doubts, float), np.asarray(wrong, float)
+    _, place = np.unique(doubts, return_inverse=True)
+    level = np.bincount(place, wrong) / np.bincount(place)
+    ordered = level[place][np.argsort(doubts, kind='stable')]
+    answered = np.arange(1, len(doubts) + 1)
+    return answered / max(len(doubts), 1), np.cumsum(ordered) / answered
+
+
+def area_under_risk(doubts: Sequence[float], wrong: Sequence[bool]) -> float:
+    """Return the area under the risk-coverage curve: mean risk over all coverages, less is better.
+
+    What sorts at random has the share of errors.
+    """
+    return float(risk_coverage(doubts, wrong)[1].mean())
+
+
+def compare_areas(doubts: Mapping[str, Sequence[float]], wrong: Sequence[bool],
+                  resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float, float]]:
+    """Return areas under risk-coverage curves with 95 % intervals, and those of the differences.
+
+    Args:
+        doubts: Name -> doubts of N answers; the first is compared with each of the others.
+        wrong: Whether each answer is wrong.
+        resamples: Bootstrap resamples of the answers, the same for all names.
+        seed: Of the resamples.
+
+    Returns:
+        Name -> (area, low, high); ``'FIRST - OTHER'`` -> the difference, below 0 where the first
+        is better.
+
+    Raises:
+        ValueError: If there are too few resamples.
+    """
+    check_resamples(resamples)
+    wrong, names = np.asarray(wrong, bool), list(doubts)
+    arrays = {name: np.asarray(values, float) for name, values in doubts.items()}
+    draws = np.random.default_rng(seed).integers(len(wrong), size=(resamples, len(wrong)))
+    areas = {name: np.array([area_under_risk(values[draw], wrong[draw]) for draw in draws])
+             for name, values in arrays.items()}
+    points = {name: area_under_risk(values, wrong) for name, values in arrays.items()}
+    for other in names[1:]:
+        areas[f'{names[0]} - {other}'] = areas[names[0]] - areas[other]
+        points[f'{names[0]} - {other}'] = points[names[0]] - points[other]
+    return {name: (points[name], *map(float, np.quantile(found, [0.025, 0.975])))
+            for name, found in areas.items()}
+
+
+def reliability(values: Sequence[float], wrong: Sequence[bool], bins: int = 10
+                ) -> tuple[list[tuple[float, float, int]], float]:
+    """Compare doubts with shares of errors, in bins of equally many answers.
+
+    Args:
+        values: Doubts of N answers, probabilities.
+        wrong: Whether each is wrong.
+        bins: How many.
+
+    Returns:
+        Per bin mean doubt, share of errors and number of answers; and the expected calibration
+        error, the mean distance of both over the answers.
+    """
+    values, wrong = np.asarray(values, float), np.asarray(wrong, float)
+    parts = [part for part in np.array_split(np.argsort(values, kind='stable'), bins) if len(part)]
+    rows = [(float(values[part].mean()), float(wrong[part].mean()), len(part)) for part in parts]
+    off = sum(abs(mean - share) * count for mean, share, count in rows)
+    return rows, off / max(len(values), 1)

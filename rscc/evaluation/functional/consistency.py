@@ -1,0 +1,272 @@
+"""Agreement of a sentence with a change map, with a probability of change, with other sentences.
+
+No references are needed: what is compared are answers of one model about the same images. Every
+disagreement is a number from 0 (none) to 1.
+"""
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import cv2
+import numpy as np
+
+from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
+from rscc.text.directions import sides_named
+from rscc.text.normalisation import normalise
+
+#: Share of changed pixels from which on a map says that something changed.
+CHANGED_SHARE = 0.001
+#: Share of changed pixels over which "no change" is as likely wrong as right.
+_DENIED = 0.01
+#: Regions of fewer pixels are no things that anybody would count.
+_FEWEST_PIXELS = 12
+_OPPOSITE = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
+_NUMBERS = {
+    'en': {'one': 1, 'a single': 1, 'single': 1, 'two': 2, 'a pair of': 2, 'three': 3, 'four': 4,
+           'five': 5, 'six': 6, 'seven': 7, 'eight': 8, 'nine': 9, 'ten': 10, 'a': 1, 'an': 1},
+    'zh': {'一': 1, '两': 2, '二': 2, '三': 3, '四': 4, '五': 5, '六': 6, '七': 7, '八': 8,
+           '九': 9, '十': 10},
+}
+# A number, at most three words between ("two small white"), and the thing that is counted.
+_COUNTED = {
+    'en': re.compile(
+        rf'\b({"|".join(sorted(_NUMBERS["en"], key=len, reverse=True))}|\d+)\s+'
+        r'(?!row\b|line\b|group\b|few\b|lot\b|number\b|cluster\b|couple\b|piece\b|patch\b)'
+        r'((?:[\w-]+\s+){0,3}?)'
+        r'(houses?|buildings?|villas?|homes?|factor(?:y|ies)|warehouses?|roads?|streets?|ponds?|'
+        r'lakes?|pools?|trees?|parking\s+lots?|car\s?parks?)\b'),
+    'zh': re.compile(r'([一两二三四五六七八九十]|\d+)[座栋条幢个棵处块片]'
+                     r'([^，。；、一两二三四五六七八九十]{0,5}?)'
+                     r'(房屋|房子|建筑物|建筑|别墅|住宅|楼房|厂房|仓库|道路|公路|马路|池塘|湖|'
+                     r'水池|停车场|树)'),
+}
+# Between a number and a thing that it does not count: "a road beside houses".
+_ANOTHER = re.compile(r'\b(?:and|or|of|in|on|at|by|to|with|for|from|near|beside|along|is|are|was|'
+                      r'were|has|have|the|some|many|several|row|rows|new\s+row)\b')
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """What a change map tells that a sentence can be compared with.
+
+    Attributes:
+        classes: Names of the values that the map can have, 0 (unchanged) first; empty where
+            nobody knows.
+        shares: Name of a class -> share of all pixels, of the changed classes that occur.
+        regions: Name of a class -> number of connected regions.
+        halves: Name of a class -> share of its pixels in each half of the picture (``left``,
+            ``right``, ``top``, ``bottom``).
+    """
+    classes: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
+    regions: Mapping[str, int] = field(default_factory=dict)
+    halves: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, mask: np.ndarray, classes: Sequence[str] = (), data: np.ndarray | None = None,
+           pixels: int | None = None) -> Self:
+        """Measure a map.
+
+        Args:
+            mask: Class numbers (H, W), 0 = unchanged.
+            classes: Names of the numbers.
+            data: Pixels that count, bool (H, W); None for all.
+            pixels: What shares are of, the pixels of a window for a map of several; all of the
+                map's that count unless given.
+        """
+        mask = np.where(data, mask, 0) if data is not None else np.asarray(mask)
+        pixels = pixels or (mask.size if data is None else max(int(data.sum()), 1))
+        shares, regions, halves = {}, {}, {}
+        for value in np.unique(mask[mask != 0]).tolist():
+            name = classes[value] if value < len(classes) else f'class {value}'
+            own = mask == value
+            shares[name] = float(own.sum() / pixels)
+            regions[name] = _count_regions(own)
+            halves[name] = _halves(own)
+        return cls(tuple(classes), shares, regions, halves)
+
+    @property
+    def changed(self) -> float:
+        """Share of changed pixels, 0 to 1."""
+        return float(sum(self.shares.values()))
+
+
+def _count_regions(own: np.ndarray) -> int:
+    """Count connected regions that are large enough to be things."""
+    _, _, found, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
+    return int((found[1:, cv2.CC_STAT_AREA] >= _FEWEST_PIXELS).sum())
+
+
+def _halves(own: np.ndarray) -> dict[str, float]:
+    """Return the share of the pixels in each half of the picture."""
+    height, width = own.shape
+    total = max(int(own.sum()), 1)
+    top, left = (float(own[:height // 2].sum() / total), float(own[:, :width // 2].sum() / total))
+    return dict(top=top, bottom=1 - top, left=left, right=1 - left)
+
+
+def groups_of(classes: Iterable[str]) -> dict[str, set[str]]:
+    """Return object group -> names of the classes in it; classes of no known group are left out.
+
+    Names are looked up in English and in Chinese.
+    """
+    found: dict[str, set[str]] = {}
+    for name in classes:
+        text = re.sub(r'[_-]+', ' ', name)
+        for group in objects_named(text, 'en', True) | objects_named(text, 'zh', True):
+            found.setdefault(group, set()).add(name)
+    return found
+
+
+def counts_named(sentence: str, language: str = 'en') -> dict[str, int]:
+    """Return object group -> number of things that a sentence says, of those it counts exactly.
+
+    "Two houses", "a road", "三栋房屋"; not "some houses", "a row of villas".
+
+    Args:
+        sentence: A caption.
+        language: ``'en'`` or ``'zh'``.
+    """
+    found: dict[str, int] = {}
+    for match in _COUNTED[language].finditer(normalise(sentence, language)):
+        number, between, thing = match.groups()
+        if language == 'en' and _ANOTHER.search(between):
+            continue
+        count = int(number) if number.isdigit() else _NUMBERS[language][number]
+        for group in objects_named(thing, language):
+            found[group] = found.get(group, 0) + count
+    return found
+
+
+def map_disagreements(sentence: str, facts: MapFacts, language: str = 'en',
+                      no_change_captions: Iterable[str] = (), places: bool = True
+                      ) -> dict[str, float]:
+    """Compare a sentence with the map of the same answer.
+
+    Args:
+        sentence: A caption about a pair.
+        facts: Of its map.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's sentences for unchanged pairs.
+        places: Whether counts and places are those of the whole map; not where the sentence was
+            put together from several windows.
+
+    Returns:
+        ``denied``: "no change" over a changed map; ``unseen``: a change that the map does not show;
+        ``absent``: all that is named are classes that the map knows and lacks; ``silent``: the
+        class of most changed pixels is not named; ``count`` and ``place``: another number of
+        regions, another half of the picture. Each from 0 to 1; what does not apply is left out.
+    """
+    changed = facts.changed
+    if says_no_change(sentence, no_change_captions, language):
+        return {'denied': changed / (changed + _DENIED) if changed >= CHANGED_SHARE else 0.0}
+    found = {'unseen': 0.0 if changed >= CHANGED_SHARE else 1 - changed / CHANGED_SHARE / 2}
+    if changed < CHANGED_SHARE:
+        return found
+    known = groups_of(facts.classes[1:])
+    there = groups_of(name for name, share in facts.shares.items() if share >= CHANGED_SHARE)
+    named = objects_named(sentence, language, True) & set(known)
+    if named and len(known) > 1:
+        found['absent'] = float(not named & set(there))
+        found['silent'] = _unnamed_share(named, there, facts)
+    if places:
+        found |= _place(sentence, facts, named & set(there), there, language)
+        found |= _count(sentence, facts, there, language)
+    return found
+
+
+def _unnamed_share(named: set[str], there: Mapping[str, set[str]], facts: MapFacts) -> float:
+    """Return the share of changed pixels in the largest class that the sentence leaves out."""
+    rest = [sum(facts.shares[name] for name in names) for group, names in there.items()
+            if group not in named]
+    return min(1.0, max(rest, default=0.0) / facts.changed)
+
+
+def _place(sentence: str, facts: MapFacts, named: set[str], there: Mapping[str, set[str]],
+           language: str) -> dict[str, float]:
+    """Return how much of what changed lies outside the half that is named."""
+    sides = sides_named(sentence, language)
+    sides = {side for side in sides if _OPPOSITE[side] not in sides}
+    if not sides:
+        return {}
+    classes = set().union(*(there[group] for group in named)) or set(facts.shares)
+    total = sum(facts.shares[name] for name in classes)
+    inside = min(sum(facts.shares[name] * facts.halves[name][side] for name in classes) / total
+                 for side in sides)
+    return {'place': float(np.clip(1 - inside, 0, 1))}
+
+
+def _count(sentence: str, facts: MapFacts, there: Mapping[str, set[str]], language: str
+           ) -> dict[str, float]:
+    """Return how far a number that is named is from that of the regions of its class."""
+    off = []
+    for group, said in counts_named(sentence, language).items():
+        seen = sum(facts.regions[name] for name in there.get(group, ()))
+        if seen and said:
+            off.append(1 - min(said, seen) / max(said, seen))
+    return {'count': max(off)} if off else {}
+
+
+def flag_disagreement(sentence: str, probability: float, language: str = 'en',
+                      no_change_captions: Iterable[str] = ()) -> float:
+    """Return the probability, by the flag, that a sentence is wrong about whether anything changed.
+
+    Args:
+        sentence: A caption about a pair.
+        probability: Of any change, 0 to 1.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's sentences for unchanged pairs.
+    """
+    unchanged = says_no_change(sentence, no_change_captions, language)
+    return probability if unchanged else 1 - probability
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence and its language.
+
+    Attributes:
+        text: The sentence.
+        language: ``'en'`` or ``'zh'``.
+        no_change_captions: The dataset's sentences for unchanged pairs in that language.
+    """
+    text: str
+    language: str = 'en'
+    no_change_captions: tuple[str, ...] = ()
+
+    def content(self) -> tuple[bool, set[str], set[str]]:
+        """Return whether it says that nothing changed, the objects, and what became of them."""
+        return (says_no_change(self.text, self.no_change_captions, self.language),
+                objects_named(self.text, self.language, True),
+                actions_named(self.text, self.language))
+
+
+def contradiction(best: Said, others: Sequence[Said], pairs: bool = True) -> float | None:
+    """Return how much a model's other sentences contradict the best one, 0 to 1.
+
+    Another answer to whether anything changed, or nothing in common of what is named, is a whole
+    contradiction; the opposite direction (appeared, removed) is half of one.
+
+    Args:
+        best: The sentence that is the answer.
+        others: The other sentences of an n-best list or a sample, those of other languages too.
+        pairs: Whether sentences are about changes.
+
+    Returns:
+        The mean over the others, None where there are none.
+    """
+    if not others:
+        return None
+    unchanged, objects, actions = best.content()
+    parts = []
+    for other in others:
+        same, named, told = other.content()
+        if pairs and (unchanged or same):
+            parts.append(float(unchanged != same))
+        elif objects and named and not objects & named:
+            parts.append(1.0)
+        else:
+            opposed = bool(pairs and actions and told and not actions & told)
+            parts.append(opposed / 2)
+    return float(np.mean(parts))
