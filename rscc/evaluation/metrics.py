@@ -11,11 +11,12 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
-from rscc.evaluation.calibration import area_under_risk, calibration_for, errors_of
+from rscc.evaluation.calibration import calibration_for, errors_of
 from rscc.evaluation.doubt import Doubt, Evidence
 from rscc.evaluation.functional.consistency import MapFacts, Said
 from rscc.evaluation.functional.mask_content import mask_content
 from rscc.evaluation.functional.reversal import mask_reversal
+from rscc.evaluation.functional.risk import area_under_risk
 from rscc.evaluation.functional.segmentation import IGNORE, change_scores, confusion_matrix
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import (

@@ -21,6 +21,7 @@ class Curve:
         notes: Written beside the points; as many, or none.
         dashed: A thinner, broken line, for what is compared with.
         colour: Number of its colour; curves of one thing in several panels share it.
+        dots: Whether its points are marked.
     """
     label: str
     x: Sequence[float]
@@ -28,6 +29,7 @@ class Curve:
     notes: Sequence[str] = ()
     dashed: bool = False
     colour: int = 0
+    dots: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,18 @@ class Panel:
         curves: What is drawn; a curve of one point is a mark.
         levels: Label and height of horizontal lines.
         ticks: Places of marks on the horizontal axis; None chooses some.
+        linear: Whether the horizontal axis is linear, not logarithmic.
     """
     title: str
     x_label: str
     curves: Sequence[Curve]
     levels: Sequence[tuple[str, float]] = ()
     ticks: Sequence[float] | None = None
+    linear: bool = False
 
 
 def draw_curves(panels: Sequence[Panel], width: int = 1200, height: int = 380) -> np.ndarray:
-    """Draw panels side by side; horizontal axes are logarithmic.
+    """Draw panels side by side; horizontal axes are logarithmic unless a panel says otherwise.
 
     Args:
         panels: One or more.
@@ -79,7 +83,8 @@ def _draw(axes: 'object', panel: Panel) -> None:
     """Fill one pair of matplotlib's axes."""
     axes.set_title(panel.title, fontsize=10.5, color=_INK, loc='left')
     axes.set_xlabel(panel.x_label, fontsize=9.5, color=_SOFT)
-    axes.set_xscale('log', base=2 if panel.ticks else 10)
+    if not panel.linear:
+        axes.set_xscale('log', base=2 if panel.ticks else 10)
     for curve in panel.curves:
         _draw_curve(axes, curve)
     for label, level in panel.levels:
@@ -88,8 +93,8 @@ def _draw(axes: 'object', panel: Panel) -> None:
                       va='bottom', fontsize=8, color=_SOFT)
     axes.minorticks_off()
     ticker = require('matplotlib.ticker', 'drawing curves')
-    axes.xaxis.set_major_locator(ticker.FixedLocator(panel.ticks) if panel.ticks else
-                                 ticker.LogLocator(subs=(1, 2, 5)))
+    some = ticker.MaxNLocator(6) if panel.linear else ticker.LogLocator(subs=(1, 2, 5))
+    axes.xaxis.set_major_locator(ticker.FixedLocator(panel.ticks) if panel.ticks else some)
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -104,8 +109,9 @@ def _draw(axes: 'object', panel: Panel) -> None:
 def _draw_curve(axes: 'object', curve: Curve) -> None:
     colour = _COLOURS[curve.colour % len(_COLOURS)]
     single = len(curve.x) == 1
+    marker = 'D' if single else 'o' if curve.dots else ''
     axes.plot(curve.x, curve.y, color=colour, label=curve.label or None,
-              marker='D' if single else 'o', markersize=6 if single else 4,
+              marker=marker, markersize=6 if single else 4,
               linewidth=1.2 if curve.dashed else 1.8, linestyle='--' if curve.dashed else '-')
     for x, y, note in zip(curve.x, curve.y, curve.notes, strict=bool(curve.notes)):
         axes.annotate(note, (x, y), xytext=(0, 5), textcoords='offset points', fontsize=8,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from rscc.rasters.headers import read_header, upright
+from rscc.rasters.headers import Header, pixel_side, read_header, upright
 from rscc.rasters.image_files import read_frame, read_frame_and_nodata
 from rscc.rasters.labels import read_mask, read_stored
 from rscc.rasters.rows import Reading, open_raster
@@ -198,3 +198,13 @@ def test_damaged_files_raise_nothing_but_what_is_documented(tmp_path, monkeypatc
         except ValueError as error:
             assert str(path) in str(error)
     assert 0 < read < count
+
+
+@pytest.mark.parametrize(('crs', 'transform', 'metres'), [
+    ('EPSG:32633', (0.5, 0, 4e5, 0, -0.5, 5e6), 0.5),
+    ('EPSG:4326', (1e-5, 0, 13.0, 0, -1e-5, 60.0), 1.1132 * 0.5**0.5),
+    ('EPSG:3857', (1.0, 0, 1e6, 0, -1.0, 8399737.9), 0.5),  # 60 degrees north
+    (None, (0.5, 0, 0, 0, -0.5, 0), None), ('EPSG:32633', None, None)])
+def test_the_side_of_a_pixel_is_told_by_the_header_alone(crs, transform, metres):
+    header = Header('TIFF', 10, 10, crs=crs, transform=transform)
+    assert pixel_side(header) == (None if metres is None else pytest.approx(metres, rel=1e-3))

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rscc.text.directions import OPERATIONS, SIDES, mentions_direction, swap
+from rscc.text.directions import OPERATIONS, SIDES, mentions_direction, sides_named, swap
 
 BACK = {'hflip': 'hflip', 'vflip': 'vflip', 'rot180': 'rot180', 'rot90': 'rot270',
         'rot270': 'rot90'}
@@ -140,3 +140,15 @@ def test_swapping_back_restores_the_real_captions(changed, operation):
         assert back == sentence
     assert refused / named < (0.07 if quarter else 0.01)
     assert one_way / named < 0.005
+
+
+@pytest.mark.parametrize(('sentence', 'language', 'sides'), [
+    ('a house in the top left corner', 'en', {'top', 'left'}),
+    ('houses at the bottom of the scene', 'en', {'bottom'}),
+    ('a road in the north-east', 'en', {'top', 'right'}),
+    ('a house above the road', 'en', set()), ('to the left of the house', 'en', set()),
+    ('two houses are left', 'en', set()), ('on the left and right', 'en', {'left', 'right'}),
+    ('右上角新建了房屋', 'zh', {'top', 'right'}), ('道路左右两侧', 'zh', set()),
+    ('场景南部的道路', 'zh', {'bottom'}), ('道路上的车', 'zh', set())])
+def test_sides_are_those_of_the_picture(sentence, language, sides):
+    assert sides_named(sentence, language) == sides
