@@ -18,6 +18,8 @@ from rscc.scenes.contracts import (
 CLASSES = ('unchanged', 'building', 'road')
 UTM = 'EPSG:32650'
 JOINT = ('change_head', 'caption_head')
+#: Columns of rows whose weights carry no calibration of doubt.
+DOUBT = {'doubt': float('nan'), 'unsure': False, 'reasons': None}
 
 
 class ArrayReader(SceneReader):
@@ -98,10 +100,10 @@ def _regions(grid, crs, classes, names, area, said):
                 'class': names[int(value)], 'value': int(value), 'pixels': int(polygon.area),
                 'area_m2': polygon.area * area if area else np.nan, 'score': 0.5 + 0.4 / value,
                 'sentence': next((text for box, text, _, _ in said if box[0] <= left < box[2]
-                                  and box[1] <= top < box[3]), None),
+                                  and box[1] <= top < box[3]), None), **DOUBT,
                 'left': left, 'top': top, 'right': right, 'bottom': bottom, 'geometry': polygon})
-    columns = ['class', 'value', 'pixels', 'area_m2', 'score', 'sentence', 'left', 'top', 'right',
-               'bottom', 'geometry']
+    columns = ['class', 'value', 'pixels', 'area_m2', 'score', 'sentence', *DOUBT, 'left', 'top',
+               'right', 'bottom', 'geometry']
     rows.sort(key=lambda row: (row['top'], row['left']))
     table = GeoDataFrame(rows, columns=columns, geometry='geometry', crs=crs)
     place = Affine(*(grid.transform or (1, 0, 0, 0, -1, 0)))
@@ -114,11 +116,11 @@ def _sentences(grid, crs, said):
     from rasterio.transform import Affine
     from shapely.geometry import box as rectangle
     rows = [{'sentence': text, 'score': score, 'flag': flag, 'probability': None,
-             'change_share': None, 'sampled': False, 'left': box[0], 'top': box[1],
+             'change_share': None, 'sampled': False, **DOUBT, 'left': box[0], 'top': box[1],
              'right': box[2], 'bottom': box[3], 'geometry': rectangle(*box)}
             for box, text, score, flag in said]
-    columns = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', 'left',
-               'top', 'right', 'bottom', 'geometry']
+    columns = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *DOUBT,
+               'left', 'top', 'right', 'bottom', 'geometry']
     table = GeoDataFrame(rows, columns=columns, geometry='geometry', crs=crs)
     place = Affine(*(grid.transform or (1, 0, 0, 0, -1, 0)))
     table.geometry = table.geometry.affine_transform(place.to_shapely())

@@ -166,12 +166,17 @@ class Runner(_Runner):
         self.logger.info(f"loaded {report.matched} tensors from '{filename}'")
         return checkpoint
 
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """Metadata of the checkpoint that was loaded; empty where none was."""
+        return self._meta
+
     def _tell_metrics(self) -> None:
         """Tell the metrics of a test what the checkpoint says of itself."""
         if isinstance(self._test_loop, TestLoop):
             for metric in self._test_loop.evaluator.metrics:
                 if isinstance(metric, SampleMetric):
-                    metric.weights = self._meta
+                    metric.weights = self.weights
 
     def val(self) -> dict[str, Any]:
         """Validate; a checkpoint must fit exactly."""

@@ -97,7 +97,8 @@ def draw_panel(frames: Sequence[np.ndarray],
 def panel_of_sample(frames: Sequence[np.ndarray],
                     data_sample: Any,
                     dataset_meta: dict | None = None,
-                    title: str | None = None) -> np.ndarray:
+                    title: str | None = None,
+                    doubt: Any = None) -> np.ndarray:
     """Draw the panel of a ``ChangeDataSample``, with every field that it holds.
 
     Args:
@@ -105,6 +106,7 @@ def panel_of_sample(frames: Sequence[np.ndarray],
         data_sample: References and predictions; every field may be absent.
         dataset_meta: ``classes``, ``palette`` and ``language`` of the dataset.
         title: A line on top; None takes the sample's id.
+        doubt: A ``Doubt`` about the prediction.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -119,7 +121,8 @@ def panel_of_sample(frames: Sequence[np.ndarray],
         title=title if title is not None else data_sample.metainfo.get('sample_id'),
         palette=meta.get('palette'),
         classes=meta.get('classes'),
-        language=meta.get('language'))
+        language=meta.get('language'),
+        doubt=doubt)
 
 
 def mask_of(data_sample: Any, field: str) -> np.ndarray | None:

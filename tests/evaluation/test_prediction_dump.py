@@ -1,5 +1,6 @@
 """The predictions file holds what the report and a later scoring need."""
 import json
+import math
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
 from rscc.evaluation import prediction_dump
+from rscc.evaluation.calibration import Calibration
 from rscc.evaluation.predictions import add_metrics, read_predictions
 from rscc.registry import METRICS
 from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
@@ -49,7 +51,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
     assert data['dataset'] == {'dataset_type': 'X', 'language': 'en',
                                'classes': ['unchanged', 'road']}
     first = data['samples'][0]
-    scores = first.pop('scores')
+    scores, doubt = first.pop('scores'), first.pop('doubt')
     assert first == {
         'sample_id': 'a', 'img_path_from': 'A/a.png', 'img_path_to': 'B/a.png',
         'references': BUILT, 'gt_change_flag': True, 'prediction': 'a house is built',
@@ -58,6 +60,21 @@ def test_the_file_has_the_documented_fields(tmp_path):
                   for name in ('any', 'road')}}
     assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
     assert scores['F1_changed'] == pytest.approx(2 / 3)
+    assert doubt['value'] is None and [row['name'] for row in doubt['reasons']] == ['sentence_map']
+    assert doubt['inputs']['sentence_map/absent'] == 1  # a house over a map of roads
+
+
+def test_doubts_are_those_of_the_weights(tmp_path):
+    metric = METRICS.build(dict(type='PredictionDump', out_file=str(tmp_path / 'out.json')))
+    metric.dataset_meta = dict(language='en', ground_resolution=2.0)
+    calibration = Calibration({'score': 4.0}, {'score': 0.1}, threshold=0.2).to_dict()
+    metric.weights = dict(doubt=dict(en=calibration), dataset_meta=dict(ground_resolution=0.5))
+    metric.process(None, [sample('a').to_dict()])
+    metric.evaluate(1)
+    doubt = read_json(tmp_path / 'out.json')['samples'][0]['doubt']
+    logit = 4 * (1 - math.exp(-0.25) - 0.1)
+    assert doubt['value'] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-3)
+    assert doubt['sure'] is False and doubt['inputs']['resolution'] == 0.75
 
 
 def test_sentences_drawn_from_noise_are_read_back_as_they_were(tmp_path):

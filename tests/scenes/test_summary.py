@@ -210,7 +210,7 @@ def test_counts_of_the_map(town):
          'map_pixels': 2500, 'map_area_m2': 2500.0}]
     assert found['regions'] == {'count': 4, 'pixels': 13_000, 'area_m2': 13_000.0,
                                 'share': 0.08125, 'left_out': 0, 'min_area': 0.0}
-    assert found['windows'] == {'computed': 9, 'described': 2, 'changed': 1}
+    assert found['windows'] == {'computed': 9, 'described': 2, 'changed': 1, 'unsure': 0}
     assert found['examined_area_m2'] == 160_000.0 and found['changed_share'] == 0.08125
 
 

@@ -15,8 +15,9 @@ shapely = pytest.importorskip('shapely')
 pytest.importorskip('rasterio')
 
 UTM = ('EPSG:32633', (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0))
-CHANGES = ['class', 'area_m2', 'pixels', 'score', 'sentence']
-SENTENCES = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled']
+DOUBT = ['doubt', 'unsure', 'reasons']
+CHANGES = ['class', 'area_m2', 'pixels', 'score', 'sentence', *DOUBT]
+SENTENCES = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *DOUBT]
 NAMES, COLOURS = {0: 'unchanged', 1: 'building', 2: 'road'}, {
     0: (0, 0, 0), 1: (230, 60, 50), 2: (10, 11, 12)}
 
@@ -60,7 +61,8 @@ def test_empty_layers_have_their_columns_and_geometry(tmp_path, place):
         assert info['fields'].tolist() == columns
     kinds = dict(zip(info['fields'], info['dtypes'], strict=True))
     assert kinds == {'sentence': 'object', 'score': 'float64', 'flag': 'bool',
-                     'probability': 'float64', 'change_share': 'float64', 'sampled': 'bool'}
+                     'probability': 'float64', 'change_share': 'float64', 'sampled': 'bool',
+                     'doubt': 'float64', 'unsure': 'bool', 'reasons': 'object'}
 
 
 def test_the_geopackage_holds_a_default_style_of_each_layer(tmp_path):

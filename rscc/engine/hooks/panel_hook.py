@@ -8,6 +8,9 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from rscc.engine.runner import Runner as OwnRunner
+from rscc.evaluation.doubt import Doubt
+from rscc.evaluation.metrics import doubt_of
 from rscc.registry import HOOKS
 from rscc.structures import ChangeDataSample
 from rscc.structures.change_data_sample import source_of
@@ -107,7 +110,9 @@ class PanelHook(Hook):
                     save_probabilities(self.out_dir / 'probabilities' / name, probability)
                     self._written['probability maps'] += 1
                 if position in self._chosen:
-                    self._draw(name, frames(), sample, meta)
+                    weights = runner.weights if isinstance(runner, OwnRunner) else {}
+                    doubt = doubt_of(sample.to_dict(), meta, weights)
+                    self._draw(name, frames(), sample, meta, doubt)
             except Exception as error:
                 self._note_failure(runner, f"'{name}': {type(error).__name__}: {error}")
 
@@ -117,9 +122,10 @@ class PanelHook(Hook):
             runner.logger.warning(f'no pictures of {what}. The test goes on; later ones are '
                                   'counted')
 
-    def _draw(self, name: str, frames: list[np.ndarray], sample: ChangeDataSample, meta: dict
-              ) -> None:
-        save_image(self.out_dir / 'panels' / name, panel_of_sample(frames, sample, meta))
+    def _draw(self, name: str, frames: list[np.ndarray], sample: ChangeDataSample, meta: dict,
+              doubt: Doubt) -> None:
+        save_image(self.out_dir / 'panels' / name,
+                   panel_of_sample(frames, sample, meta, doubt=doubt))
         self._written['panels'] += 1
         best = next(iter(sample.get('pred_captions') or ()), None)
         title = str(sample.get('sample_id', Path(name).stem))
