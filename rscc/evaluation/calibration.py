@@ -137,6 +137,13 @@ def errors_of(prediction: str, references: Sequence[str], changed: bool | None =
     return wrong
 
 
+def changed_by(flag: bool | None, references: Sequence[str], language: str = 'en',
+               no_change_captions: Sequence[str] = ()) -> bool:
+    """Return whether a pair changed: by its flag, else by what not all references deny."""
+    return bool(flag) if flag is not None else not all(
+        says_no_change(text, no_change_captions, language) for text in references)
+
+
 # ---- fitting -----------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
-from rscc.evaluation.calibration import calibration_for, errors_of
+from rscc.evaluation.calibration import calibration_for, changed_by, errors_of
 from rscc.evaluation.doubt import Doubt, Evidence
 from rscc.evaluation.functional.consistency import MapFacts, Said
 from rscc.evaluation.functional.mask_content import mask_content
@@ -338,9 +338,10 @@ class CaptionMetric(SampleMetric):
         """Return how doubtful the answers are, and how well doubt sorts out errors."""
         if not records or None in doubts:
             return {}
-        options = self.options()
-        wrong = [bool(errors_of(record.prediction, record.references, record.changed,
-                                options.language, options.no_change_captions))
+        options, single = self.options(), self.meta.get('task') == 'single'
+        how = (options.language, options.no_change_captions)
+        wrong = [bool(errors_of(record.prediction, record.references, None if single else
+                                changed_by(record.changed, record.references, *how), *how))
                  for record in records]
         values, sure, unlikely = zip(*doubts, strict=True)
         return {'doubt/mean': float(np.mean(values)), 'doubt/not_sure': 1 - float(np.mean(sure)),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rscc.config.schema import Schema
 from rscc.engine.checkpoint import read_checkpoint, write_published
-from rscc.evaluation.calibration import ERRORS, Calibration, errors_of
+from rscc.evaluation.calibration import ERRORS, Calibration, changed_by, errors_of
 from rscc.evaluation.functional.risk import compare_areas, reliability, risk_coverage
 from rscc.evaluation.prediction_dump import PredictionDump
 from rscc.inference.loading import LoadedModel
@@ -165,7 +165,8 @@ class Judged:
             raise ValueError(f'{name}: no sample has a sentence, references and a doubt; the '
                              'calibration judges sentences, and files of earlier versions of rscc '
                              'have no doubt')
-        flags = [None if single else bool(row.get('gt_change_flag')) for row in rows]
+        flags = [None if single else changed_by(row.get('gt_change_flag'), row['references'],
+                                                language, stock) for row in rows]
         kinds = [errors_of(row['prediction'], row['references'], flag, language, stock)
                  for row, flag in zip(rows, flags, strict=True)]
         scores, cider = (np.array([np.nan if value is None else value for value in values], float)

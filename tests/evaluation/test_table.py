@@ -57,5 +57,12 @@ def test_change_maps_alone_and_nothing_at_all():
     assert format_table({}) == 'no scores'
 
 
+def test_doubt_has_a_block_of_its_own():
+    text = format_table({'doubt/mean': 0.3, 'doubt/not_sure': 0.1, 'doubt/errors': 0.25,
+                         'doubt/AURC': 0.05, 'doubt/AURC_score': 0.125})
+    assert text.startswith('doubt (0 to 1') and 'other' not in text
+    assert all(word in text for word in ('not sure', 'AURC by score', '0.1250'))
+
+
 def test_unknown_scores_are_not_lost():
     assert 'mine/score' in format_table({**CHANGE, 'mine/score': 1.5})

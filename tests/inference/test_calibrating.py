@@ -57,6 +57,15 @@ def test_single_images_are_judged_by_their_objects():
     assert 'CIDEr' in judged.quality(np.ones(200, bool))
 
 
+def test_pairs_without_a_flag_are_judged_by_their_references():
+    data = predictions()
+    expected = Judged.of(data, 'x')
+    for sample in data['samples']:
+        sample['gt_change_flag'] = None
+    found = Judged.of(data, 'x')
+    assert found.kinds == expected.kinds and (found.changed == expected.changed).all()
+
+
 @pytest.mark.parametrize('lacking', ['doubt', 'prediction', 'references'])
 def test_a_file_without_what_is_judged_is_refused(lacking):
     data = predictions(4)

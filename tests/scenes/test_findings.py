@@ -183,6 +183,19 @@ def test_footprints_are_clipped_to_the_scene():
     assert rows['change_share'].fillna(-1).tolist() == [0.5, -1]
 
 
+@pytest.mark.parametrize(('language', 'told'), [(None, 'odd; far'), ('zh', '怪; 远')])
+def test_doubt_stands_beside_the_sentence_of_window_and_region(language, told):
+    reasons = [dict(name='novelty', score=0.9, text=text, texts=dict(en=text, zh=chinese))
+               for text, chinese in (('odd', '怪'), ('far', '远'))]
+    doubt = dict(value=0.7, sure=False, reasons=reasons, inputs={})
+    found = find(two_houses(), options=OutputOptions(language=language), language='en', windows=[
+        window((0, 0, 40, 40), doubt=doubt), window((40, 30, 60, 60))])
+    for table in (found.regions, found.sentences):
+        assert table['doubt'].fillna(-1).tolist() == [0.7, -1]
+        assert table['unsure'].tolist() == [True, False]
+        assert table['reasons'].tolist() == [told, None]
+
+
 def regions_of(classes):
     collector = RegionCollector(grid_of(classes.shape))
     collector.add((0, 0, *classes.shape[::-1]), classes)

@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from importlib import resources
 
+import fake_findings
 import numpy as np
 import pytest
 from fake_findings import answers_of, findings_of, scene_of
@@ -135,6 +136,16 @@ def test_page_opens_with_the_verdict_and_numbers(tmp_path, town):
         "0.8 % of the scene holds no data. Most said: 'a new house is built' (1 window)."]
     assert page.of('p', 'caution') == []
     assert 'demonstration' in written(tmp_path, town, rendered=True).of('p', 'caution')[0]
+
+
+@pytest.mark.parametrize(('language', 'words'), [('en', ['not sure', 'doubt 0.71']),
+                                                 ('zh', ['不确定', '存疑度 0.71'])])
+def test_the_doubt_about_a_sentence_is_told_beside_it(tmp_path, town, monkeypatch, language, words):
+    assert 'doubt' not in ' '.join(written(tmp_path / 'plain', town, SAID).of('span'))
+    for name, value in (('doubt', 0.71), ('unsure', True), ('reasons', 'it looks <odd>')):
+        monkeypatch.setitem(fake_findings.DOUBT, name, value)
+    spans = written(tmp_path / 'told', town, SAID, OutputOptions(language=language)).of('span')
+    assert all(word in spans for word in [*words, 'it looks <odd>'])
 
 
 def test_regions_come_with_crops_place_and_sentence_the_largest_first(tmp_path, town):

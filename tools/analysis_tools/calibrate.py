@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_shared_arguments, explained
+from rscc.apis.command_line import add_config_options, explained
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +46,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='(%(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--dry-run', action='store_true', help='write no checkpoint')
-    add_shared_arguments(parser)
+    parser.add_argument('--data-root', help='folder of the datasets, or of the one used here; '
+                        'sets RSCC_DATA before the config is read')
+    add_config_options(parser)
+    # What reading a config asks for besides: one process, no work folder.
+    parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
     args = parser.parse_args(arguments)
     if bool(args.out) == args.dry_run:
         parser.error('give --out CKPT for the copy, or --dry-run for none')
@@ -102,6 +106,7 @@ def calibrate(args: argparse.Namespace, folder: Path) -> str:
     known = judged('val')
     calibration = fit_calibration(known.inputs, known.wrong, args.abstain)
     language = known.dataset.get('language') or 'en'
+    weights['doubt'] = {language: calibration.to_dict()}  # the test answers have their numbers
     said = [describe_evaluation(evaluate(known, calibration), 'validation (fitted to)'),
             f'calibration  {language}: ' + ', '.join(
                 f'{name} {weight:+.2f}' for name, weight in calibration.weights.items() if weight),
