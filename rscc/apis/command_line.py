@@ -4,6 +4,7 @@ Nothing heavy is imported here: ``--help`` and mistyped arguments are answered a
 imports torch and MMEngine when its arguments have been read.
 """
 import argparse
+import ast
 import errno
 import importlib
 import linecache
@@ -58,7 +59,11 @@ def choose_command(commands: Mapping[str, tuple[str, str]], arguments: Sequence[
 
 
 class ConfigOptions(argparse.Action):
-    """MMEngine's ``DictAction`` for ``KEY=VALUE``, imported when the flag is given."""
+    """MMEngine's ``DictAction`` for ``KEY=VALUE``, imported when the flag is given.
+
+    A value in braces is a dict as Python writes it (``label_map={0: 0, 255: 1}``), which MMEngine's
+    action takes for a list of strings.
+    """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
                  values: Sequence[str], option_string: str | None = None) -> None:
@@ -67,7 +72,22 @@ class ConfigOptions(argparse.Action):
         if odd:
             parser.error(f"{option_string} takes KEY=VALUE, found '{odd[0]}'")
         from mmengine.config import DictAction
-        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+        dicts = {key: _dict_value(parser, key, text) for key, text in
+                 (value.split('=', 1) for value in values) if text.startswith('{')}
+        rest = [value for value in values if value.split('=', 1)[0] not in dicts]
+        DictAction(self.option_strings, self.dest)(parser, namespace, rest, option_string)
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **dicts})
+
+
+def _dict_value(parser: argparse.ArgumentParser, key: str, text: str) -> dict:
+    """Return a dict that a setting is given as, or end with what is wrong with it."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError) as error:
+        parser.error(f'{key}={text} is no dict as Python writes it ({error}): expected '
+                     f'"{key}={{0: 0, 255: 1}}", in quotes because of the blanks')
+    return value if isinstance(value, dict) else parser.error(
+        f'{key}={text} is a set: expected a dict, "{key}={{0: 0, 255: 1}}"')
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:

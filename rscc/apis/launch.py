@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
-from rscc.config.check import check_config
+from rscc.config.check import check_config, merge_overrides
 from rscc.config.files import existing_config
 from rscc.config.schema import Schema
 from rscc.engine.checkpoint import read_checkpoint
@@ -55,8 +55,7 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
         check_config(cfg, overrides=args.cfg_options, stages=stages)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_overrides(cfg, args.cfg_options)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)

@@ -116,13 +116,12 @@ def print_config(arguments: Sequence[str] | None = None, prog: str | None = None
     args = parser.parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import read_config, set_data_root
-    from rscc.config.check import check_config
+    from rscc.config.check import check_config, merge_overrides
     # Notices of the logger go to standard error: the output is a config and may be kept as one.
     with explained(), redirect_stdout(sys.stderr):
         set_data_root(args.data_root)
         cfg = read_config(args.config)
         if args.check:
             check_config(cfg, overrides=args.cfg_options)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_overrides(cfg, args.cfg_options)
     print(cfg.pretty_text + ('# ok' if args.check else ''))

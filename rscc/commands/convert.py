@@ -81,6 +81,7 @@ Example::
     args = parser.parse_args(arguments)
     # Imported late, here and below: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import read_config
+    from rscc.config.check import merge_overrides
     from rscc.engine.checkpoint import read_checkpoint
     from rscc.importers.clip_gpt import published_habits, read_shape, rename_clipcap
     from rscc.importers.conversion import convert
@@ -93,7 +94,7 @@ Example::
             head['language_model'] = dict(pretrained=args.language_model, tune='frozen')
         for name, value in head.items():  # update() would mix the old mapper with the new one
             cfg.model.caption_head[name] = value
-        cfg.merge_from_dict(args.cfg_options or {})
+        merge_overrides(cfg, args.cfg_options)
         done = convert(rename_clipcap(state), cfg, args.out, args.source, absent=['encoder'])
     print(done)
 
@@ -122,6 +123,7 @@ Example::
                         'configs/changeclip_{rn50,vit}_levircd.py)')
     args = parser.parse_args(arguments)
     from rscc.apis.launch import read_config
+    from rscc.config.check import merge_overrides
     from rscc.config.files import packaged_configs
     from rscc.engine.checkpoint import read_checkpoint
     from rscc.importers.changeclip import published_habits, rename_changeclip, variant_of
@@ -132,7 +134,7 @@ Example::
         variant = variant_of(state, args.source)
         cfg = read_config(args.config or packaged_configs() / f'changeclip_{variant}_levircd.py')
         cfg.merge_from_dict(published_habits(variant))
-        cfg.merge_from_dict(args.cfg_options or {})
+        merge_overrides(cfg, args.cfg_options)
         done = convert(rename_changeclip(state), cfg, args.out, args.source)
     print(done)
 
@@ -170,6 +172,7 @@ Example::
                         help='take the weights that were trained, not their moving average')
     args = parser.parse_args(arguments)
     from rscc.apis.launch import read_config
+    from rscc.config.check import merge_overrides
     from rscc.engine.checkpoint import read_checkpoint
     from rscc.importers.conversion import convert
     from rscc.importers.kd_rscc import read_shape, rename_kd_rscc
@@ -188,7 +191,7 @@ Example::
             head[name] = value
         if args.max_tokens is not None:
             head.max_tokens = args.max_tokens
-        cfg.merge_from_dict(args.cfg_options or {})
+        merge_overrides(cfg, args.cfg_options)
         if tokenizer.max_tokens is None and head.get('max_tokens') is None:
             raise ValueError(f"'{args.words}' does not tell the length of captions: add "
                              '--max-tokens N, two less than the ids that the model was trained on')
@@ -242,6 +245,7 @@ Example::
                         'trained on, pixels (%(default)s)')
     args = parser.parse_args(arguments)
     from rscc.apis.launch import read_config
+    from rscc.config.check import merge_overrides
     from rscc.importers.clip_gpt import decoder_of, rename_tutorial, sizes_of, tutorial_habits
     from rscc.importers.conversion import convert, read_state_dicts
     from rscc.text import WordTokenizer
@@ -259,7 +263,7 @@ Example::
         for name, value in (sizes_of(decoder) | tutorial_habits()).items():
             head[name] = value
         show_images_at(cfg, args.size)
-        cfg.merge_from_dict(args.cfg_options or {})
+        merge_overrides(cfg, args.cfg_options)
         absent = [] if 'encoder' in checkpoint else ['encoder']
         done = convert(weights, cfg, args.out, args.source, absent)
     print(done)
@@ -296,10 +300,11 @@ Example::
     add_output_arguments(parser)
     args = parser.parse_args(arguments)
     from rscc.apis.launch import read_config
+    from rscc.config.check import merge_overrides
     from rscc.importers.conversion import export_merged
     with explained():
         cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
+        merge_overrides(cfg, args.cfg_options)
         done = export_merged(cfg, args.checkpoint, args.out)
     size = done.checkpoint.stat().st_size / 2**20
     print(f'written: {done.checkpoint} ({size:.1f} MiB), {done.config}')

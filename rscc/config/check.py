@@ -3,11 +3,14 @@ import copy
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rscc.config.data import band_problems, class_problems, missing_paths
 from rscc.config.schema import BUILDER_KEYS, Schema, loader_keywords, runner_keys, schema_of
 from rscc.utils.names import did_you_mean
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 STAGES = ('train', 'val', 'test')
 
@@ -38,7 +41,7 @@ def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
     merged = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(dict(cfg)))
     problems, accepted = check_overrides(merged.to_dict(), overrides or {})
     if accepted:
-        merged.merge_from_dict(accepted)
+        merge_overrides(merged, accepted)
     merged = merged.to_dict()
     problems += [problem for key, value in merged.items()
                  for problem in _check(value, schema_of(key), key)]
@@ -71,6 +74,20 @@ def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
         else:
             problems.append(Problem(key, f'{what} (given by --cfg-options)'))
     return problems, accepted
+
+
+def merge_overrides(cfg: 'Config', overrides: Mapping[str, Any] | None) -> None:
+    """Set settings of a config by their dotted keys.
+
+    A dict whose keys are numbers, of label values say, takes the place of the one that is there;
+    MMEngine, which merges others key by key, has no way for these.
+    """
+    numbered = {key: {'_delete_': True, **value} for key, value in (overrides or {}).items()
+                if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value)}
+    # Empty first: what is not there yet would keep the mark.
+    cfg.merge_from_dict({key: None if key in numbered else value
+                         for key, value in (overrides or {}).items()})
+    cfg.merge_from_dict(numbered)
 
 
 def _override_problem(cfg: Mapping, dotted: str) -> str | None:

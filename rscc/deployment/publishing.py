@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from rscc.config.check import check_overrides
+from rscc.config.check import check_overrides, merge_overrides
 from rscc.config.files import CARD, LOG, STAC_RECORD, WEIGHTS, existing_config
 from rscc.config.stored import StoredConfig, named_sources, stored_config
 from rscc.deployment.model_card import ModelDescription, fill_card, stac_item
@@ -143,7 +143,7 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
         problems, accepted = check_overrides(cfg.to_dict(), options.overrides)
         if problems:
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
-        cfg.merge_from_dict(accepted)
+        merge_overrides(cfg, accepted)
     trained = ModelPass.of(cfg, checkpoint, 'cpu', fuse_conv_bn=False)
     state, text, meta = _contents(cfg, trained, checkpoint, options)
     folder.mkdir(parents=True, exist_ok=True)

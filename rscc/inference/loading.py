@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rscc.config.check import check_overrides
+from rscc.config.check import check_overrides, merge_overrides
 from rscc.config.files import (
     ENDINGS,
     GET_CHECKPOINT,
@@ -190,7 +190,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         problems, accepted = check_overrides(cfg.to_dict(), overrides)
         if problems:
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
-        cfg.merge_from_dict(accepted)
+        merge_overrides(cfg, accepted)
     restore_vocabulary(cfg, stored)
     with DefaultScope.overwrite_default_scope('rscc'), building(cfg):
         without_pretrained(cfg.model, stored)

@@ -111,6 +111,19 @@ def test_config_options_are_read_as_mmengine_reads_them():
     assert parser.parse_args([]).cfg_options is None
 
 
+def test_config_options_in_braces_are_dicts(capsys):
+    parser = argparse.ArgumentParser()
+    add_config_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a.label_map={0: 254, 255: 1}', 'b=2',
+                              'c={5:[1,3]}'])
+    assert args.cfg_options == {'a.label_map': {0: 254, 255: 1}, 'b': 2, 'c': {5: [1, 3]}}
+    for text, words in (('a={0: 1', 'a={0: 1 is no dict as Python writes it'),
+                        ('a={0, 1}', 'a={0, 1} is a set: expected a dict')):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['--cfg-options', text])
+        assert words in capsys.readouterr().err
+
+
 def test_the_launchers_offered_are_those_known(monkeypatch):
     with pytest.raises(ValueError, match=f"use one of {', '.join(LAUNCHERS)}$"):
         check_launcher('ray')

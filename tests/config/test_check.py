@@ -5,7 +5,7 @@ from engine.toys import toy_config
 from mmengine.config import Config
 from torch import nn
 
-from rscc.config.check import check_config
+from rscc.config.check import check_config, merge_overrides
 from rscc.registry import MODELS
 from rscc.utils.signatures import keywords_of
 
@@ -294,3 +294,13 @@ def test_functions_are_chosen_by_name_or_with_options(karras):
 def test_mistyped_functions_of_diffusion_name_the_nearest(karras, place, wrong, said):
     text = problems_of(karras, overrides={f'model.caption_head.{place}': wrong})
     assert text.startswith('1 problem ') and said in text
+
+
+def test_a_dict_of_numbers_takes_the_place_of_the_one_that_is_there():
+    cfg = Config(dict(data=dict(label_map={0: 254, 1: 1, 255: 1}), head=dict(loss=dict(a=1))))
+    merge_overrides(cfg, {'data.label_map': {0: 0, 7: 253}, 'head.absent': {254: [1, 3]},
+                          'head.loss': dict(b=2), 'data.split': 'val'})
+    assert cfg.to_dict() == dict(data=dict(label_map={0: 0, 7: 253}, split='val'), head=dict(
+        loss=dict(a=1, b=2), absent={254: [1, 3]}))
+    merge_overrides(cfg, None)
+    assert cfg.data.split == 'val'
