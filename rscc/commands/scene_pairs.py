@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Passes over the training tiles that are proposed where the config's iterations are many more.
 _PASSES = 60
+#: Metres of a pixel that the shipped model is of use for.
+_METRES = 0.2, 2.0
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -130,6 +132,8 @@ def run(args: argparse.Namespace) -> None:
     print('\n'.join(described(report)))
     print(f'\npicture of it: {Path(args.out) / SHEET}\n\nTrain on it:\n')
     print('\n'.join(training_commands(report, args.out)))
+    print('\nOr go on from the model that comes with rscc, minutes on a CPU:\n')
+    print('\n'.join(fine_tuning(report, args.out)))
 
 
 def _options(args: argparse.Namespace) -> 'PairDatasetOptions':
@@ -199,8 +203,7 @@ def training_commands(report: Mapping[str, Any], out: str | Path) -> list[str]:
         # A list of pairs with masks, and a network that needs no pretrained weights.
         options = [] if classes == 2 else [f'model.change_head.num_classes={classes}']
         if report['tile_size'] < 256:  # what the config cuts out of larger images
-            crop = 'train_dataloader.dataset.pipeline.2.size'
-            options.append(f'{crop}=({report["tile_size"]},{report["tile_size"]})')
+            options.append(_crop(report))
         iterations = _PASSES * report['splits']['train']['tiles'] // 8
         if iterations < 40000:  # those of the config
             iterations = max(500, iterations)
@@ -217,6 +220,65 @@ def training_commands(report: Mapping[str, Any], out: str | Path) -> list[str]:
     configs = {'en': 'blip_synth', 'zh': 'blip_synth_zh'}
     return [*note, *(_command(configs[language], out, options)
                      for language in captions['languages'])]
+
+
+def fine_tuning(report: Mapping[str, Any], out: str | Path) -> list[str]:
+    """Return the command that fine-tunes the shipped model on a dataset, or why there is none.
+
+    Args:
+        report: Content of its ``report.json``.
+        out: Its folder.
+    """
+    metres, bands, wrong = report['ground_resolution'], report['bands'], ''
+    labels = _labels(report['classes'])
+    if bands and len(bands) != 3:
+        wrong = f'images of three bands, and these have {len(bands)}'
+    elif metres is not None and not _METRES[0] <= metres <= _METRES[1]:
+        wrong = f'pixels of about 0.25 to 1.6 m, and these have {metres:g} m: --resolution 0.5'
+    elif 'train' not in report['splits']:
+        wrong = 'a split named train, and there is none: --splits'
+    elif labels is None:
+        wrong = ('the classes building, road, vegetation, water and "parking lot": name them so in '
+                 'the column and, in any order, with --classes, or leave out --class-column')
+    if wrong:
+        return [f'# rscc-small takes {wrong}']
+    learnt, scored, absent = labels
+    options = [f'train_dataloader.dataset.label_map={learnt}',
+               f'test_dataloader.dataset.label_map={scored}']
+    if absent:
+        options.append(f'model.change_head.loss_decode.absent={absent}')
+    if report['tile_size'] < 256:
+        options.append(_crop(report))
+    return [_command('rscc_small_finetune', out, options)]
+
+
+def _labels(classes: Sequence[str]) -> tuple[dict[int, int], dict[int, int], dict] | None:
+    """Return what the labels of a dataset are to the shipped model; None for unknown classes.
+
+    Returns:
+        File value -> label in training; the same in scores, which know no label that is known in
+        part; and the setting ``absent`` of the loss, empty where that of the config is right.
+    """
+    from rscc.rasters.labels import IGNORE, NONE_LABELLED, SOME_CHANGE
+    from rscc.scenes.change_polygons import CHANGED
+    from rscc.synth.objects import CLASSES
+    if list(classes[1:]) == [CHANGED]:
+        return {0: 0, 1: SOME_CHANGE, IGNORE: IGNORE}, {0: 0, 1: 1, IGNORE: IGNORE}, {}
+    if not set(classes) <= set(CLASSES):
+        return None
+    numbers = [CLASSES.index(name) for name in classes]
+    scored = dict(enumerate(numbers)) | {IGNORE: IGNORE}
+    if len(numbers) == len(CLASSES):
+        return scored, scored, {}
+    # Nobody looked for changes of the other classes.
+    labelled = sorted(numbers[1:])
+    return scored | {0: NONE_LABELLED}, scored, (
+        {} if labelled == [1] else {NONE_LABELLED: labelled})
+
+
+def _crop(report: Mapping[str, Any]) -> str:
+    """Return the option that cuts no more out of a tile than it has."""
+    return f'train_dataloader.dataset.pipeline.2.size=({report["tile_size"]},{report["tile_size"]})'
 
 
 def _command(config: str, out: str | Path, options: Sequence[str]) -> str:

@@ -96,6 +96,23 @@ def test_a_folder_says_what_its_labels_mean_unless_the_config_does(root):
     assert data.metainfo['ground_resolution'] == 0.3  # that of the pixels, whatever a block says
 
 
+@pytest.mark.parametrize(('label_map', 'words'), [
+    ({0: 254, 1: 1, 2: 2, 255: 1}, r"takes 255 in the labels of '.*' for 'dam', and "
+     r"'rscc_classes.json' there says that it is 'ignored' \(all values: 0 unchanged, 1 dam, 2 qu"
+     r'arry, 255 ignored\)\. Give a label_map of these values'),
+    ({0: 0, 1: 2, 2: 1, 255: 255}, "takes 1 .* for 'quarry', and .* says that it is 'dam'"),
+    ({0: 0, 1: 253, 2: 0, 255: 255}, None), ({0: 254, 1: 1, 2: 255, 255: 255}, None)])
+def test_a_label_map_that_contradicts_the_folder_is_refused(root, label_map, words):
+    from rscc.rasters.labels import write_classes
+    write_classes(root, ['unchanged', 'dam', 'quarry'], [[0, 0, 0], [9, 9, 9], [8, 8, 8]], None)
+    given = dict(label_map=label_map, classes=('unchanged', 'dam', 'quarry'), check_masks=False)
+    if words is None:
+        assert PathListCDDataset(str(root), **given).label_map == label_map
+        return
+    with pytest.raises(ValueError, match=words):
+        PathListCDDataset(str(root), **given)
+
+
 def test_relative_paths_start_from_the_root_else_from_the_working_directory(root, monkeypatch):
     relist(root, lambda lines: [line.replace('train/', 'SYSU/train/') for line in lines])
     monkeypatch.chdir(root.parent)

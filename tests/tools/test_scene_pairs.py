@@ -9,6 +9,8 @@ pytest.importorskip('geopandas')
 
 from rendered_scenes import render_scene
 
+from rscc.commands.scene_pairs import fine_tuning
+
 
 @pytest.fixture
 def tool(run_tool):
@@ -26,9 +28,10 @@ def given(scene):
             '--size', 32, '--jobs', 2)
 
 
-def printed(done):
-    """Return the training command of the output, as arguments of tools/train.py."""
-    line = next(line for line in done.stdout.splitlines() if line.startswith('python tools/train'))
+def printed(done, config=''):
+    """Return a training command of the output, as arguments of tools/train.py."""
+    line = next(line for line in done.stdout.splitlines()
+                if line.startswith(f'python tools/train.py configs/{config}'))
     return shlex.split(line)[2:]
 
 
@@ -47,6 +50,64 @@ def test_the_printed_command_trains_a_change_detector(tool, run_tool, given, tmp
     assert done.returncode == 0, done.stderr[-2000:]
     assert 'change/IoU_road' in done.stdout + done.stderr
     assert list((tmp_path / 'work').glob('iter_2.pth'))
+
+
+def test_the_printed_command_fine_tunes_the_shipped_model(tool, run_tool, given, tmp_path):
+    # Numbered otherwise than the model's classes, and 255 where nobody looked.
+    done = tool(*given, '--class-column', 'kind', '--classes', 'vegetation', 'building', '--out',
+                tmp_path / 'town')
+    assert done.returncode == 0, done.stderr
+    arguments = printed(done, 'rscc_small_finetune')
+    assert 'train_dataloader.dataset.label_map={0: 254, 1: 3, 2: 1, 255: 255}' in arguments
+    assert 'model.change_head.loss_decode.absent={254: [1, 3]}' in arguments
+    small = ('train_cfg.max_iters=1', 'train_dataloader.batch_size=2',
+             'model.data_preprocessor.train_sizes=None')
+    done = run_tool('train.py', *arguments, *small, '--work-dir', tmp_path / 'work')
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "tensors from 'rscc-small'" in done.stdout + done.stderr
+    # The settings are in the config that the training leaves, and are those of the scores too.
+    checkpoint, config = tmp_path / 'work/iter_1.pth', tmp_path / 'work/rscc_small_finetune.py'
+    done = run_tool('test.py', config, checkpoint, *arguments[1:3], '--work-dir',
+                    tmp_path / 'tested')
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / 'tested/metrics.json').is_file()
+    # Without them the config would take what is ignored for buildings.
+    done = run_tool('train.py', *arguments[:3], '--work-dir', tmp_path / 'other')
+    assert done.returncode and 'takes 1 in the labels of' in done.stderr
+    assert "'rscc_classes.json' there says that it is 'vegetation'" in done.stderr
+
+
+REPORT = dict(classes=['unchanged', 'building'], bands=None, ground_resolution=0.5, tile_size=256,
+              splits=dict(train={}))
+
+
+@pytest.mark.parametrize(('changes', 'expected'), [
+    ({}, ['train_dataloader.dataset.label_map={0: 254, 1: 1, 255: 255}',
+          'test_dataloader.dataset.label_map={0: 0, 1: 1, 255: 255}']),
+    (dict(classes=['unchanged', 'changed'], tile_size=128), [
+        'train_dataloader.dataset.label_map={0: 0, 1: 253, 255: 255}',
+        'test_dataloader.dataset.label_map={0: 0, 1: 1, 255: 255}',
+        'train_dataloader.dataset.pipeline.2.size=(128,128)']),
+    (dict(classes=['unchanged', 'building', 'parking lot', 'road', 'vegetation', 'water']), [
+        f'{part}_dataloader.dataset.label_map={{0: 0, 1: 1, 2: 5, 3: 2, 4: 3, 5: 4, 255: 255}}'
+        for part in ('train', 'test')]),
+])
+def test_labels_become_the_classes_of_the_shipped_model(changes, expected):
+    (command, ) = fine_tuning(REPORT | changes, 'my town')
+    assert shlex.split(command)[:6] == ['python', 'tools/train.py',
+                                        'configs/rscc_small_finetune.py', '--data-root', 'my town',
+                                        '--cfg-options']
+    assert shlex.split(command)[6:] == expected
+
+
+@pytest.mark.parametrize(('changes', 'words'), [
+    (dict(classes=['unchanged', 'house']), 'takes the classes building, road'),
+    (dict(ground_resolution=10.0), 'pixels of about 0.25 to 1.6 m, and these have 10 m'),
+    (dict(bands=[1, 2]), 'images of three bands, and these have 2'),
+    (dict(splits=dict(test={})), 'a split named train')])
+def test_what_the_shipped_model_cannot_learn_says_why(changes, words):
+    (line, ) = fine_tuning(REPORT | changes, 'out')
+    assert line.startswith('# rscc-small takes ') and words in line
 
 
 def test_the_printed_command_trains_a_captioner(tool, run_tool, given, scene, tmp_path):
