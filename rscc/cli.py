@@ -18,6 +18,7 @@ from rscc.version import __version__
 #: Command -> where its function is (``main`` of a module, unless named), and one line of help.
 COMMANDS = {
     'infer': ('rscc.commands.infer', 'answer image pairs or single images with a trained model'),
+    'demo': ('rscc.commands.demo', 'serve a web page that answers image pairs in a browser'),
     'check': ('rscc.commands.check', 'check two images of one place before any model runs'),
     'train': ('rscc.commands.train', 'train a model as a config says'),
     'test': ('rscc.commands.test', 'test a checkpoint: scores, pictures, a report'),

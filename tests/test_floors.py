@@ -19,6 +19,7 @@ PARTS = [
     ['features', 'scenes'],
     ['deployment'],
     ['apis'],
+    ['demo'],
     ['commands'],
     ['cli'],
     ['__main__'],

@@ -22,9 +22,11 @@ _MAGIC = {b'\x89PNG\r\n\x1a\n': 'PNG', b'\xff\xd8\xff': 'JPEG', b'BM': 'BMP', b'
 _ORIENTATION = 274  # the same number in EXIF and TIFF
 # TIFF tags: what stands in an image's directory under which number.
 _TAGS = {256: 'width', 257: 'height', 262: 'photometric', _ORIENTATION: 'orientation',
-         258: 'bits', 277: 'bands', 33550: 'scale', 33922: 'tie', 34264: 'matrix', 34735: 'keys',
+         258: 'bits', 277: 'bands', 278: 'rows', 322: 'tile_width', 323: 'tile_height',
+         330: 'children', 33550: 'scale', 33922: 'tie', 34264: 'matrix', 34735: 'keys',
          34736: 'doubles', 34737: 'text', 42113: 'nodata'}
-_TYPES = {1: 'B', 2: 's', 3: 'H', 4: 'I', 6: 'b', 8: 'h', 9: 'i', 11: 'f', 12: 'd', 16: 'Q'}
+_TYPES = {1: 'B', 2: 's', 3: 'H', 4: 'I', 6: 'b', 8: 'h', 9: 'i', 11: 'f', 12: 'd', 13: 'I',
+          16: 'Q', 18: 'Q'}
 _EARTH = 6378137.0  # radius in metres
 _LARGEST_DEGREES = 0.05  # of a pixel whose coordinates could be degrees: 5 km
 _MOST_BYTES = 2**20  # of one tag's value
@@ -217,24 +219,95 @@ def _tiff(stream: IO[bytes], path: Path) -> Header:
 
 def _directory(stream: IO[bytes]) -> dict[str, Any]:
     """Read the tags of a TIFF's first image, classic or BigTIFF."""
+    return _read_directory(stream, *_tiff_start(stream))[0]
+
+
+def _tiff_start(stream: IO[bytes]) -> tuple[str, bool, int]:
+    """Return the byte order of a TIFF, whether it is a BigTIFF, and where its first image is."""
     stream.seek(0)
     head = stream.read(16)
     order, big = '<' if head[:2] == b'II' else '>', 43 in (head[2], head[3])
     offset = struct.unpack(order + 'Q', head[8:16])[0] if big else struct.unpack(
         order + 'I', head[4:8])[0]
+    return order, big, offset
+
+
+def _read_directory(stream: IO[bytes], order: str, big: bool, offset: int
+                    ) -> tuple[dict[str, Any], int]:
+    """Return the tags of the image at a place in a TIFF, and the place of the next, 0 for none."""
     stream.seek(offset)
     count = struct.unpack(order + ('Q' if big else 'H'), stream.read(8 if big else 2))[0]
     size = 20 if big else 12
     entries = stream.read(min(count, 4096) * size)
     if len(entries) < size:
         raise ValueError('no directory of the image')
+    link = stream.read(8 if big else 4)
+    following = struct.unpack(order + ('Q' if big else 'I'), link)[0] if (
+        len(link) == (8 if big else 4)) else 0
     tags = {}
     for place in range(0, len(entries) - size + 1, size):
         number, kind, length = struct.unpack_from(order + ('HHQ' if big else 'HHI'), entries, place)
         if number in _TAGS and kind in _TYPES:
             tags[_TAGS[number]] = _value(stream, order, _TYPES[kind], length,
                                          entries[place + size - (8 if big else 4):place + size])
-    return tags
+    return tags, following
+
+
+@dataclass(frozen=True)
+class TiffImage:
+    """What one image of a TIFF takes in memory, as its directory says.
+
+    Attributes:
+        width, height: In pixels.
+        chunk: (height, width) in pixels of what is decoded at once: a tile, or some rows.
+        pixel: Bytes of a pixel, all bands together.
+    """
+    width: int
+    height: int
+    chunk: tuple[int, int]
+    pixel: int
+
+
+def tiff_images(path: str | Path, most: int = 64) -> list[TiffImage]:
+    """Return every image of a TIFF: the first, reduced ones, masks and what else is in it.
+
+    Programs open the reduced ones by themselves, so that a harmless first image is no promise.
+
+    Args:
+        path: The file, a TIFF.
+        most: Images from which on the file is refused.
+
+    Raises:
+        ValueError: If a directory is damaged, or there are too many.
+    """
+    found, seen = [], set()
+    with Path(path).open('rb') as stream:
+        try:
+            order, big, first = _tiff_start(stream)
+            waiting = [first]
+            while waiting:
+                offset = waiting.pop()
+                if not offset or offset in seen:
+                    continue
+                seen.add(offset)
+                if len(seen) > most:
+                    raise ValueError(f'more than {most} images in one file')
+                tags, following = _read_directory(stream, order, big, offset)
+                waiting += [following, *map(int, tags.get('children', ()))]
+                found.append(_tiff_image(tags))
+        except (struct.error, OverflowError, OSError, ValueError) as error:
+            raise unreadable(path, error) from error
+    return found
+
+
+def _tiff_image(tags: dict[str, Any]) -> TiffImage:
+    width, height = (int(tags.get(name, (0, ))[0]) for name in ('width', 'height'))
+    bits = max(map(int, tags.get('bits', (1, ))))
+    rows = int(tags.get('rows', (height, ))[0])
+    chunk = (int(tags['tile_height'][0]), int(tags['tile_width'][0])) if (
+        'tile_width' in tags and 'tile_height' in tags) else (min(rows, height), width)
+    return TiffImage(width, height, chunk,
+                     int(tags.get('bands', (1, ))[0]) * math.ceil(bits / 8))
 
 
 def _value(stream: IO[bytes], order: str, letter: str, length: int, inline: bytes) -> tuple:

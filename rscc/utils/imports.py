@@ -26,6 +26,10 @@ EXTRAS = {
     'onnxscript': 'onnx',
     'sentencepiece': 'siglip',
     'google': 'siglip',
+    'gradio': 'demo',
+    'fastapi': 'demo',
+    'starlette': 'demo',
+    'uvicorn': 'demo',
     'tensorboard': 'logging',
     'wandb': 'logging',
 }

@@ -1,0 +1,497 @@
+"""Answers of the web page: the calls of the inference tools, with everything a page shows of them.
+
+A small picture without a place goes the way of ``rscc infer`` for pictures, everything else the way
+for scenes: the files are the same as that command writes.
+"""
+import base64
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rscc.demo.jobs import Job
+from rscc.demo.words import LANGUAGES, Problem
+from rscc.rasters.headers import read_header
+from rscc.rasters.image_files import as_rgb
+from rscc.rasters.pair_check import check_pair as check_headers
+from rscc.visualization.overlays import mask_layer, tint_palette
+from rscc.visualization.picture_files import safe_name, save_image
+
+#: Longer side of a preview in pixels.
+PREVIEW = 1024
+_GEO = ('rasterio', 'geopandas', 'pyogrio', 'shapely', 'pyarrow')
+_RESULTS = {'change.tif': 'map', 'changes.gpkg': 'geopackage', 'changes.geojson': 'geojson',
+            'summary.json': 'json', 'report.html': 'report', 'mask.png': 'mask',
+            'overlay.png': 'overlay'}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor wants of a run.
+
+    Attributes:
+        language: Of the sentences, ``'en'`` or ``'zh'``.
+        nbest: Sentences to show.
+        bands: Bands that are read, counted from 1; None for the model's.
+        scale: Values that become 0 and 255; None for the model's.
+        align: Move the later date by the shift that the pair check estimates.
+        match_histogram: Bring the later date's values to the earlier one's distribution.
+        force: Go on where the pair check refuses.
+    """
+    language: str = 'en'
+    nbest: int = 3
+    bands: tuple[int, ...] | None = None
+    scale: Any = None
+    align: bool = False
+    match_histogram: bool = False
+    force: bool = False
+
+    @property
+    def as_scene(self) -> bool:
+        """Whether something is wanted that only scenes know."""
+        return self.align or self.match_histogram or self.force
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything that the page shows of an answer.
+
+    Attributes:
+        model: What answered, in a line.
+        sources: Names of the images, earliest first.
+        frames: Pictures of the dates.
+        layer: Transparent picture of the map; None without one.
+        size: (width, height) of the images in pixels.
+        sentences: Sentences with score, best first; of a scene, those of its windows.
+        lead: The result of a scene in whole sentences.
+        changed: Probability of any change, 0 to 1; None without a flag.
+        share: Share of changed pixels, 0 to 1; None without a map.
+        classes: (name, colour as ``#rrggbb``, share) of every changed class, largest first.
+        check: Findings of the pair check, as JSON has them.
+        verdict: Of the pair check: ``'ok'``, ``'warn'``, ``'refuse'``; None where there was none.
+        doubt: As JSON has it; None where the model does not tell.
+        how: What was done to the images, in a line.
+        rendered: Whether the model has seen rendered images only.
+        files: Kind of download -> file.
+        command: The same on a command line.
+    """
+    model: str
+    sources: tuple[str, ...]
+    frames: tuple[Path, ...]
+    layer: Path | None
+    size: tuple[int, int]
+    sentences: tuple[tuple[str, float], ...] = ()
+    lead: tuple[str, ...] = ()
+    changed: float | None = None
+    share: float | None = None
+    classes: tuple[tuple[str, str, float], ...] = ()
+    check: tuple[Mapping[str, Any], ...] = ()
+    verdict: str | None = None
+    doubt: Mapping[str, Any] | None = None
+    how: str = ''
+    rendered: bool = False
+    files: dict[str, Path] = field(default_factory=dict)
+    command: str = ''
+
+
+class Models:
+    """The models of a page, loaded once, by name.
+
+    Args:
+        names: Checkpoints, folders, configs or names of published models.
+        device, amp: See :class:`rscc.apis.ChangeInferencer`.
+
+    Raises:
+        FileNotFoundError, ValueError: If one cannot be loaded.
+    """
+
+    def __init__(self, names: Sequence[str], device: str | None = None, amp: bool = False) -> None:
+        from rscc.apis import ChangeInferencer  # late: limits and texts need no torch
+        self._loaded = {name: ChangeInferencer(name, device=device, amp=amp) for name in names}
+
+    def of_task(self, task: str) -> list[str]:
+        """Return the names of the models for ``'pair'`` or ``'single'`` images."""
+        return [name for name, model in self._loaded.items()
+                if (model.meta.get('task') or 'pair') == task]
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._loaded[name]
+        except KeyError:
+            raise Problem('unknown_model', name=str(name)[:80]) from None
+
+    def title(self, name: str) -> str:
+        """Return a model in one line."""
+        return self[name].title
+
+    def languages(self, name: str) -> tuple[str, ...]:
+        """Return the languages that a model can be asked for; none where it has no choice."""
+        head = self[name].model_pass.loaded.caption_head
+        known = tuple(getattr(head, 'languages', ()) or ())
+        return tuple(language for language in LANGUAGES if language in known) if (
+            len(known) > 1) else ()
+
+    def facts(self, name: str, language: str | None) -> Any:
+        """Return what a model's file tells, with the language of its sentences."""
+        return self._predictor(name, language).facts
+
+    @cache  # noqa: B019 - the models of a page live as long as the page; hashing them takes seconds
+    def _predictor(self, name: str, language: str | None) -> Any:
+        from rscc.scenes.torch_predictor import TorchPredictor
+        decoding = {} if language is None else dict(language=language)
+        return TorchPredictor(self[name].model_pass, decoding)
+
+    def answer(self, name: str, images: Sequence[Path], asked: Asked, folder: Path, job: Job
+               ) -> Answer:
+        """Answer one pair, or one image.
+
+        Args:
+            name: Of the model.
+            images: Files of the dates, earliest first, each under the name that it shall have.
+            asked: What is wanted.
+            folder: For the files of the answer; those below ``files`` are for the visitor.
+            job: Told how far the answer is.
+
+        Raises:
+            Stopped: If the job shall end.
+            OSError, ValueError, ImportError, Problem: If images, model or wishes do not fit.
+        """
+        known = self.languages(name)
+        language = None if not known else asked.language if asked.language in known else known[0]
+        with _names_only(images, folder):
+            job.stage('stage_checking')
+            if asked.as_scene or self._is_scene(name, images):
+                return self._scene(name, language, images, asked, folder, job)
+            return self._picture(name, language, images, asked, folder, job)
+
+    def _is_scene(self, name: str, images: Sequence[Path]) -> bool:
+        """Tell what the inference tool answers as a scene: what has a place, or is large."""
+        header = read_header(images[0])
+        if header.transform is not None or header.crs is not None:
+            return True
+        large = self[name].window.grid(header.height, header.width) is not None
+        if large and lacking_packages():
+            raise Problem('no_geo', packages=', '.join(lacking_packages()))
+        return large
+
+    def _picture(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
+                 folder: Path, job: Job) -> Answer:
+        inferencer = _reading(self[name], asked)
+        check = None if len(images) < 2 else _check(images, asked, self.facts(name, language))
+        job.stage('stage_answering', 1)
+        result = inferencer(*map(str, images), **decoding_of(inferencer.decoding, asked.nbest,
+                                                             language))
+        job.advance()
+        job.stage('stage_writing')
+        title = safe_name('_'.join(dict.fromkeys(path.stem for path in images)))
+        result.save(folder / 'files', title, images=[path.name for path in images],
+                    checkpoint=inferencer.checkpoint)
+        files = {kind: path for kind, ending in (
+            ('mask', '_mask.png'), ('overlay', '_overlay.png'), ('panel', '_panel.png'),
+            ('json', '.json')) if (path := folder / 'files' / f'{title}{ending}').is_file()}
+        if not lacking_packages():
+            geopackage = self._geopackage(name, language, images, asked, folder)
+            files |= {} if geopackage is None else dict(geopackage=geopackage)
+        height, width = result.frames[0].shape[:2]
+        return Answer(
+            model=inferencer.title, sources=tuple(path.name for path in images),
+            frames=tuple(_save_frame(folder / f'date_{place}.png', frame)
+                         for place, frame in enumerate(result.frames)),
+            layer=_save_layer(folder / 'layer.png', result), size=(width, height),
+            sentences=tuple((caption.text, float(caption.score)) for caption in result.captions),
+            changed=result.change_probability, share=result.change_share,
+            classes=_coloured(result.class_shares(), result.classes, result.palette),
+            how=str(result.processing or ''), rendered=result.rendered, files=files,
+            doubt=doubt_of(getattr(result, 'doubt', None)),
+            command=command_of(name, images, asked, language, nbest=True), **_checked(check))
+
+    def _geopackage(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
+                    folder: Path) -> Path | None:
+        """Write the GeoPackage of a picture, in pixels; pictures without a map have none."""
+        from rscc.apis.scenes import interpret_scene
+        predictor = self._predictor(name, language)
+        if 'change_head' not in predictor.facts.heads:
+            return None
+        done = interpret_scene(predictor, *map(str, images), out=folder / 'scene',
+                               bands=asked.bands, scale=asked.scale, force=True,
+                               say=lambda text: None)
+        return next((path for path in done.files if path.name == 'changes.gpkg'), None)
+
+    def _scene(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
+               folder: Path, job: Job) -> Answer:
+        if lacking_packages():
+            raise Problem('no_geo', packages=', '.join(lacking_packages()))
+        from rscc.scenes.pictures import map_picture, thumbnails
+        from rscc.scenes.preparation import Refused, SceneOptions, ScenePair
+        options = SceneOptions(bands=asked.bands, scale=asked.scale, align=asked.align,
+                               match_histogram=asked.match_histogram, force=asked.force)
+        pair = ScenePair(safe_name('_'.join(dict.fromkeys(path.stem for path in images))),
+                         *map(str, images))
+        predictor = self._predictor(name, language)
+        try:
+            run = _watched(job)([pair], predictor, folder / 'files', options)
+        except Refused as error:
+            reasons = '; '.join(error.check.reasons)
+            raise Problem('refused', reasons=reasons) from error
+        blocks = run.folder()
+        done = run.answer(blocks)
+        job.stage('stage_writing')
+        scene = run.scenes[pair.name].scene(run.facts, {})
+        run.combine(blocks, done)
+        frames = [_save_address(folder / f'date_{place}', address)
+                  for place, address in enumerate(thumbnails(scene))]
+        layer = map_picture(scene, blocks.read)
+        summary = done.summaries[pair.name]
+        return self._of_summary(
+            summary, name, images, asked, language, frames=tuple(frames),
+            layer=None if layer is None else _save_address(folder / 'layer', layer),
+            files=_for_download(done.files, folder, images),
+            **_checked(run.scenes[pair.name].check))
+
+    def _of_summary(self, summary: Mapping[str, Any], name: str, images: Sequence[Path],
+                    asked: Asked, language: str | None, **more: Any) -> Answer:
+        """Return the answer to a scene, told by its summary."""
+        facts, examined = self.facts(name, language), max(1, summary['pixels']['examined'])
+        windows = summary['windows']['computed']
+        shares = {row['class']: row['pixels'] / examined for row in summary['classes']}
+        return Answer(
+            model=self[name].title, sources=tuple(path.name for path in images),
+            size=(summary['grid']['width'], summary['grid']['height']),
+            sentences=tuple((row['sentence'], row['mean_score'])
+                            for row in summary['best_sentences']),
+            lead=tuple(summary['sentences']), share=summary['changed_share'],
+            classes=_coloured(shares, facts.classes, facts.palette), rendered=facts.rendered,
+            how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
+                f'{windows} windows', doubt=doubt_of(summary.get('doubt')),
+            command=command_of(name, images, asked, language, nbest=False), **more)
+
+
+def decoding_of(known: Mapping[str, Any], nbest: int, language: str | None) -> dict[str, Any]:
+    """Return the decoding options for some sentences in a language.
+
+    Args:
+        known: Options of the caption head; empty without one.
+        nbest: Sentences, 1 or more; a search needs as many beams, a sampler as many draws.
+        language: None where the model has no choice.
+    """
+    given: dict[str, Any] = {}
+    if nbest > 1 and 'num_captions' in known:
+        given['num_captions'] = nbest
+        width = 'num_beams' if 'num_beams' in known else 'num_samples'
+        if width in known:
+            given[width] = max(known[width], nbest)
+    if language is not None and 'language' in known:
+        given['language'] = language
+    return given
+
+
+def command_of(name: str, images: Sequence[Path], asked: Asked, language: str | None,
+               nbest: bool) -> str:
+    """Return the command that gives the same files."""
+    def quoted(text: str) -> str:
+        return text if re.fullmatch(r'[\w./+-]+', text) else "'" + text.replace("'", "'\\''") + "'"
+
+    parts = ['rscc infer', quoted(name)]
+    flags = ('--img-from', '--img-to') if len(images) > 1 else ('--img', )
+    parts += [f'{flag} {quoted(path.name)}' for flag, path in zip(flags, images, strict=True)]
+    parts += [f'--nbest {asked.nbest}'] if nbest and asked.nbest > 1 else []
+    parts += [f'--language {language}'] if language else []
+    parts += [f"--bands {' '.join(map(str, asked.bands))}"] if asked.bands else []
+    if asked.scale is not None:
+        parts.append('--scale ' + (asked.scale if isinstance(asked.scale, str) else ' '.join(
+            f'{value:g}' for value in np.ravel(asked.scale))))
+    parts += [flag for flag, wanted in (('--align', asked.align), ('--force', asked.force), (
+        '--match-histogram', asked.match_histogram)) if wanted]
+    return ' '.join([*parts, '--out out'])
+
+
+def parse_bands(text: str) -> tuple[int, ...] | None:
+    """Read bands as a visitor types them: ``'4 3 2'`` or ``'4,3,2'``; None for nothing."""
+    parts = re.split(r'[\s,，;]+', (text or '').strip())
+    if parts == ['']:
+        return None
+    if len(parts) > 64 or not all(re.fullmatch('[0-9]{1,4}', part) and int(part) for part in parts):
+        raise Problem('bad_bands', found=text[:60])
+    return tuple(map(int, parts))
+
+
+def parse_scale(text: str) -> Any:
+    """Read a scale as a visitor types it: ``'0 3000'`` or ``'percentile'``; None for nothing."""
+    parts = re.split(r'[\s,，;]+', (text or '').strip())
+    if parts == ['']:
+        return None
+    if parts == ['percentile']:
+        return 'percentile'
+    try:
+        values = tuple(map(float, parts))
+    except ValueError:
+        values = ()
+    pairs = tuple(zip(values[::2], values[1::2], strict=False))
+    if not values or len(values) % 2 or len(values) > 128 or not all(
+            np.isfinite([low, high]).all() and low < high for low, high in pairs):
+        raise Problem('bad_scale', found=text[:60])
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def lacking_packages() -> list[str]:
+    """Return the packages for maps that are not installed."""
+    return [name for name in _GEO if find_spec(name) is None]
+
+
+def doubt_of(doubt: Any) -> dict[str, Any] | None:
+    """Return a doubt as JSON has it; None where there is none to show."""
+    found = doubt.to_json() if hasattr(doubt, 'to_json') else doubt
+    if not isinstance(found, Mapping) or (found.get('value') is None and not found.get('reasons')):
+        return None
+    return dict(found)
+
+
+def preview(path: Path, target: Path) -> Path | None:
+    """Write a small picture of an image; None where it cannot be shown as it is.
+
+    Args:
+        path: The image, already found small enough to be decoded.
+        target: The picture.
+    """
+    from rscc.scenes.sources import Reading, open_date, reduced_shape
+    for reading in (Reading(), Reading(bands=(1, 2, 3), scale='percentile'),
+                    Reading(bands=(1, 1, 1), scale='percentile')):
+        try:
+            date = open_date(path, reading)
+            shape = reduced_shape(date.grid, PREVIEW)
+            frame = date.read(date.grid.box, shape)[0]
+            return save_image(target, as_rgb(frame))
+        except (OSError, ValueError, ImportError):
+            continue
+    return None
+
+
+@contextmanager
+def _names_only(images: Sequence[Path], folder: Path) -> Iterator[None]:
+    """Let errors name the files as their owner does, without folders of this machine."""
+    places = [f'{place}/' for place in (*(path.parent for path in images), folder)]
+
+    def cleaned(text: str) -> str:
+        for place in places:
+            text = text.replace(place, '')
+        return text
+
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        told = cleaned(str(error))
+        raise (ImportError(told) if isinstance(error, ImportError) else ValueError(told)) from error
+
+
+def _reading(inferencer: Any, asked: Asked) -> Any:
+    """Return an inferencer of the same model that reads other bands or values."""
+    if asked.bands is None and asked.scale is None:
+        return inferencer
+    own = inferencer.model_pass
+    other = copy.copy(inferencer)
+    other.model_pass = type(own)(own.loaded, own.device, own.amp, asked.bands, asked.scale)
+    return other
+
+
+def _check(images: Sequence[Path], asked: Asked, facts: Any) -> Any:
+    """Check a pair; without the packages for maps its headers alone."""
+    from rscc.scenes.pair_check import check_pair, refused
+    from rscc.scenes.reading import PairReader
+    from rscc.scenes.sources import Reading, open_date
+    try:
+        reading = Reading(asked.bands or facts.bands,
+                          facts.scale if asked.scale is None else asked.scale)
+        dates = [open_date(path, reading) for path in images]
+    except ImportError:
+        check_headers(images)
+        return None
+    try:
+        return check_pair(PairReader(dates), facts)
+    except ImportError:
+        check_headers(images)
+        return None
+    except ValueError as error:
+        return refused(str(error))
+
+
+def _checked(check: Any) -> dict[str, Any]:
+    if check is None:
+        return {}
+    told = check.to_dict()
+    return dict(check=tuple(told['findings']), verdict=told['verdict'])
+
+
+def _watched(job: Job) -> Any:
+    """Return a run of scenes that tells a job of its windows instead of drawing a bar."""
+    from rscc.scenes.run import SceneRun
+
+    class WatchedRun(SceneRun):
+        """A run of scenes that can be watched and stopped."""
+
+        @contextmanager
+        def counting(self, blocks: Sequence[Any], done: Any) -> Iterator[tuple[Any, Any]]:
+            """Tell the job how many windows there are, and of each batch that is done."""
+            job.stage('stage_answering', sum(map(self.windows, blocks)))
+
+            def count(windows: int, gaps: int, pixels: int) -> None:
+                done.add(windows, gaps, pixels, job.seconds)
+
+            yield count, job.advance
+
+    return WatchedRun
+
+
+def _for_download(files: Sequence[Path], folder: Path, images: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of a scene by kind; their texts name the images without folders."""
+    found = {_RESULTS[path.name]: path for path in files if path.name in _RESULTS}
+    for kind in ('json', 'report', 'geojson'):
+        if kind in found:
+            text = found[kind].read_text(encoding='utf-8')
+            for path in images:
+                text = text.replace(f'{path.parent}/', '')
+            found[kind].write_text(text.replace(f'{folder}/', ''), encoding='utf-8')
+    return found
+
+
+def _coloured(shares: Mapping[str, float], classes: Sequence[str], palette: Any
+              ) -> tuple[tuple[str, str, float], ...]:
+    """Return every class with its colour, largest first."""
+    names = list(classes)
+    colours = tint_palette(max(len(names), len(shares) + 1, 2), palette)
+    rows = []
+    for place, (name, share) in enumerate(sorted(shares.items(), key=lambda row: -row[1]), 1):
+        colour = colours[names.index(name) if name in names else min(place, len(colours) - 1)]
+        rows.append((name, '#{:02x}{:02x}{:02x}'.format(*map(int, colour)), float(share)))
+    return tuple(rows)
+
+
+def _save_frame(path: Path, frame: np.ndarray) -> Path:
+    image = Image.fromarray(np.ascontiguousarray(as_rgb(frame)))
+    image.thumbnail((1600, 1600))
+    return save_image(path, np.asarray(image))
+
+
+def _save_layer(path: Path, result: Any) -> Path | None:
+    if result.mask is None:
+        return None
+    height, width = result.mask.shape
+    scale = min(1.0, 1600 / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    Image.fromarray(mask_layer(result.mask, size, result.palette)).save(path)
+    return path
+
+
+def _save_address(path: Path, address: str) -> Path:
+    """Write a ``data:`` address as the picture that it holds."""
+    kind = re.match(r'data:image/(\w+);base64,', address)
+    path = path.with_suffix(f'.{kind[1]}')
+    path.write_bytes(base64.b64decode(address[kind.end():]))
+    return path

@@ -1,0 +1,158 @@
+"""Parts of the web page as HTML: where images are given, answers, progress, problems."""
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import escape
+
+from rscc.demo.answers import Answer
+from rscc.demo.jobs import Progress
+from rscc.demo.limits import Limits
+from rscc.demo.words import TEMPLATES, Problem, Words
+from rscc.scenes.wording import class_text, share_text
+from rscc.version import __version__
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
+                       lstrip_blocks=True)
+
+
+def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, Any]],
+          examples: Sequence[str], limits: Limits) -> str:
+    """Return the part that takes images.
+
+    Args:
+        words: Texts.
+        dates: ``'from'``, ``'to'``, or ``'image'``.
+        images: Date -> ``name``, ``width``, ``height`` and ``picture`` (an address or None) of the
+            image that is there.
+        examples: Names of examples.
+        limits: What is accepted.
+    """
+    return _templates().get_template('zones.html.j2').render(
+        words=words, dates=dates, images=images, examples=examples, most=limits.file_bytes,
+        megabytes=f'{limits.megabytes:g}', limits=limits.told())
+
+
+def head(words: Words, single: bool = False) -> str:
+    """Return title and introduction."""
+    if single:
+        return f'<div class="rscc"><p>{escape(words["intro_single"])}</p></div>'
+    return (f'<div class="rscc" lang="{words["html"]}"><h1>{escape(words["title"])}</h1>'
+            f'<p class="soft">{escape(words["intro"])}</p></div>')
+
+
+def foot(words: Words) -> str:
+    """Return the last line of the page."""
+    text = escape(words.told('footer', version=__version__))
+    return f'<div class="rscc"><p class="soft" style="text-align:center">{text}</p></div>'
+
+
+def waiting_view(words: Words, frames: Sequence[str], size: tuple[int, int] | None,
+                 single: bool = False) -> str:
+    """Return what stands where the answer will be: the dates that are there, or how it works."""
+    return _templates().get_template('answer.html.j2').render(
+        words=words, answer=None, frames=frames, size=size or (1, 1), single=single,
+        classes=(), empty=words['empty_single' if single else 'empty'])
+
+
+def answer_view(words: Words, answer: Answer, frames: Sequence[str], layer: str | None,
+                files: Mapping[str, str], single: bool = False) -> str:
+    """Return an answer.
+
+    Args:
+        words: Texts.
+        answer: The answer.
+        frames: Addresses of the pictures of the dates.
+        layer: Address of the map; None without one.
+        files: Kind of download -> address.
+        single: Whether it is about one image.
+    """
+    language = words.language
+    classes = [(class_text(name, language), colour, share_text(share, language))
+               for name, colour, share in answer.classes]
+    findings = [dict(finding, told=told_finding(words, finding)) for finding in answer.check]
+    return _templates().get_template('answer.html.j2').render(
+        words=words, answer=answer, frames=frames, layer=layer, classes=classes, files=files,
+        findings=findings, single=single)
+
+
+def told_finding(words: Words, finding: Mapping[str, Any]) -> str:
+    """Return a finding of the pair check in the language of the page.
+
+    English has the check's own words; Chinese those of the page, which say less about numbers.
+    """
+    name = f"{finding['name']}_{finding['status']}"
+    if name not in words:
+        return as_fields(words, finding['text'])
+    value = finding['value']
+    percent = share_text(value, words.language) if isinstance(value, float) else ''
+    values = value if isinstance(value, list) else [value]
+    shown = '、'.join(dict.fromkeys(words.named('value', str(found)) for found in values))
+    return words.told(name, value=shown, percent=percent)
+
+
+def progress(words: Words, progress: Progress, ahead: int | None = None) -> str:
+    """Return how far a run is.
+
+    Args:
+        words: Texts.
+        progress: Of the run.
+        ahead: Runs before it where it still waits.
+    """
+    share, lines = None, []
+    if ahead is not None:
+        lines.append(words.told('waiting_runs', ahead=ahead) if ahead else words['starting'])
+    else:
+        lines.append(words[progress.stage])
+        if progress.total > 1:
+            share = min(1.0, progress.done / progress.total)
+            lines.append(words.told('steps', done=progress.done, total=progress.total))
+        if progress.total > 1 and progress.remaining is not None:
+            lines.append(words.told('remaining', time=_time(words, progress.remaining)))
+    value = '' if share is None else f' value="{share:.4f}"'
+    label = escape(' · '.join(lines))
+    return (f'<div class="rscc rscc-progress" lang="{words["html"]}"><div class="card">'
+            f'<p role="status">{label}</p><progress max="1"{value} aria-label="{label}">'
+            '</progress></div></div>')
+
+
+def _time(words: Words, seconds: float) -> str:
+    if seconds < 90:
+        return words.told('seconds', count=max(1, round(seconds)))
+    return words.told('minutes', count=round(seconds / 60))
+
+
+def problem(words: Words, error: Exception) -> str:
+    """Return what went wrong as sentences."""
+    return (f'<div class="rscc" lang="{words["html"]}"><div class="card rscc-alert" role="alert">'
+            f'<h2>{escape(words["error"])}</h2><p>{escape(told(words, error))}</p></div></div>')
+
+
+def told(words: Words, error: Exception) -> str:
+    """Return an error as a sentence in the language of the page.
+
+    Errors of the tools speak of flags; the page has fields of the same meaning.
+    """
+    if isinstance(error, Problem):
+        return error.told(words.language)
+    if isinstance(error, OSError | ValueError | ImportError):
+        return words.told('explained', reason=as_fields(words, str(error)))
+    return words.told('failed', reason=(str(error) or type(error).__name__).splitlines()[0][:300])
+
+
+def as_fields(words: Words, text: str) -> str:
+    """Return a message of the tools with the names of the page's fields in place of flags."""
+    for flag, name in (('--bands', 'bands'), ('--scale', 'scale'), ('--align', 'align'),
+                       ('--match-histogram', 'match'), ('--force', 'force')):
+        text = text.replace(flag, f'“{words[name]}”')
+    return text
+
+
+def note(words: Words, name: str) -> str:
+    """Return a short remark."""
+    return (f'<div class="rscc"><div class="card" role="status">{escape(words[name])}'
+            '</div></div>')
