@@ -64,7 +64,7 @@ class Problem(Exception):
         **values: What it mentions.
     """
 
-    def __init__(self, name: str, **values: Any) -> None:
+    def __init__(self, name: str, /, **values: Any) -> None:
         self.name, self.values = name, values
         super().__init__(self.told('en'))
 
