@@ -78,6 +78,8 @@ class Answer:
         check: Findings of the pair check, as JSON has them.
         verdict: Of the pair check: ``'ok'``, ``'warn'``, ``'refuse'``; None where there was none.
         doubt: As JSON has it; None where the model does not tell.
+        unsure: Of a scene, windows whose sentences are too doubtful, and those put into words;
+            None where the model does not tell.
         how: What was done to the images, in a line.
         rendered: Whether the model has seen rendered images only.
         files: Kind of download -> file.
@@ -96,6 +98,7 @@ class Answer:
     check: tuple[Mapping[str, Any], ...] = ()
     verdict: str | None = None
     doubt: Mapping[str, Any] | None = None
+    unsure: tuple[int, int] | None = None
     how: str = ''
     rendered: bool = False
     files: dict[str, Path] = field(default_factory=dict)
@@ -270,7 +273,7 @@ class Models:
             lead=tuple(summary['sentences']), share=summary['changed_share'],
             classes=_coloured(shares, facts.classes, facts.palette), rendered=facts.rendered,
             how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
-                f'{windows} windows', doubt=doubt_of(summary.get('doubt')),
+                f'{windows} windows', unsure=_unsure(summary['windows']),
             command=command_of(name, images, asked, language, nbest=False), **more)
 
 
@@ -349,9 +352,14 @@ def lacking_packages() -> list[str]:
 def doubt_of(doubt: Any) -> dict[str, Any] | None:
     """Return a doubt as JSON has it; None where there is none to show."""
     found = doubt.to_json() if hasattr(doubt, 'to_json') else doubt
-    if not isinstance(found, Mapping) or (found.get('value') is None and not found.get('reasons')):
+    if not isinstance(found, Mapping) or (found.get('value') is None and not (
+            found.get('reasons') or found.get('inputs'))):
         return None
     return dict(found)
+
+
+def _unsure(windows: Mapping[str, Any]) -> tuple[int, int] | None:
+    return (windows['unsure'], windows['described']) if 'unsure' in windows else None
 
 
 def preview(path: Path, target: Path) -> Path | None:

@@ -1,0 +1,233 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rscc.demo.answers import (
+    Asked,
+    Models,
+    command_of,
+    decoding_of,
+    doubt_of,
+    lacking_packages,
+    parse_bands,
+    parse_scale,
+    preview,
+)
+from rscc.demo.jobs import Job, Stopped
+from rscc.demo.limits import Limits
+from rscc.demo.words import Problem
+
+needs_geo = pytest.mark.skipif(bool(lacking_packages()), reason='needs the extra [geo]')
+
+
+@pytest.fixture(scope='module')
+def models(checkpoints):
+    return Models(list(checkpoints.values()), device='cpu')
+
+
+def job():
+    return Job(lambda job: None, 'visitor', Limits())
+
+
+def inferred(arguments, out, capsys):
+    """Return the JSON of the inference tool."""
+    from rscc.commands.infer import main
+    main([*arguments, '--device', 'cpu', '--out', str(out)])
+    capsys.readouterr()
+    path, = [path for path in out.glob('*.json')]
+    return json.loads(path.read_text())
+
+
+
+def test_models_are_sorted_by_what_they_read(models, checkpoints):
+    assert models.of_task('pair') == [checkpoints['pair']]
+    assert models.of_task('single') == [checkpoints['single']]
+    assert models.languages(checkpoints['pair']) == ('en', 'zh')
+    assert models.languages(checkpoints['single']) == ()
+    with pytest.raises(Problem, match="no model '/etc/passwd'"):
+        models['/etc/passwd']
+
+
+@pytest.mark.parametrize('language', ['en', 'zh'])
+def test_a_picture_is_answered_as_by_the_tool(models, checkpoints, pair, tmp_path, capsys,
+                                              monkeypatch, language):
+    answer = models.answer(checkpoints['pair'], pair, Asked(language, 3), tmp_path / 'page', job())
+    monkeypatch.chdir(tmp_path)
+    expected = inferred([checkpoints['pair'], '--img-from', 'before.png', '--img-to', 'after.png',
+                         '--nbest', '3', '--language', language], tmp_path / 'tool', capsys)
+    assert json.loads(answer.files['json'].read_text()) == expected
+    assert [list(row) for row in answer.sentences] == pytest.approx(expected['captions'], abs=1e-4)
+    assert len(answer.sentences) == 3
+    assert answer.share == expected['change_share']
+    assert {'mask', 'overlay', 'panel', 'json'} <= set(answer.files)
+    assert all(path.stat().st_size for path in (*answer.frames, answer.layer))
+    assert answer.sources == ('before.png', 'after.png')
+    assert f'--language {language}' in answer.command
+
+
+@needs_geo
+def test_a_picture_gets_a_geopackage_and_a_check(models, checkpoints, pair, tmp_path):
+    import pyogrio
+    answer = models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
+    assert 'changes' in {row[0] for row in pyogrio.list_layers(answer.files['geopackage'])}
+    assert {finding['name'] for finding in answer.check} >= {'shift', 'bands', 'light'}
+    assert answer.verdict in ('ok', 'warn')
+
+
+@needs_geo
+def test_a_large_picture_goes_the_way_of_scenes(models, checkpoints, tmp_path, capsys, monkeypatch):
+    images = large(tmp_path)
+    watched = job()
+    answer = models.answer(checkpoints['pair'], images, Asked(), tmp_path / 'page', watched)
+    monkeypatch.chdir(tmp_path)
+    expected = inferred([checkpoints['pair'], '--img-from', 'before.png', '--img-to', 'after.png',
+                         '--language', 'en'], tmp_path / 'tool', capsys)
+    assert json.loads(answer.files['json'].read_text()) == expected
+    assert set(answer.files) >= {'map', 'geopackage', 'json', 'report', 'mask'}
+    assert watched.ask().stage == 'stage_writing'
+    assert answer.lead == tuple(expected['sentences'])
+    assert answer.size == (200, 150)
+    for kind in ('json', 'report'):
+        assert str(tmp_path) not in answer.files[kind].read_text()
+
+
+@needs_geo
+def test_a_scene_stops_between_windows(models, checkpoints, tmp_path):
+    class Impatient(Job):
+        def advance(self, steps=1):
+            self.cancel()
+            super().advance(steps)
+
+    with pytest.raises(Stopped):
+        models.answer(checkpoints['pair'], large(tmp_path), Asked(), tmp_path / 'page',
+                      Impatient(lambda job: None, 'visitor', Limits()))
+    assert not list((tmp_path / 'page').rglob('summary.json'))
+
+
+def large(folder):
+    draw = np.random.default_rng(1)
+    paths = []
+    for date in ('before', 'after'):
+        coarse = Image.fromarray(draw.integers(0, 255, (9, 12, 3), np.uint8))
+        paths.append(folder / f'{date}.png')
+        coarse.resize((200, 150)).save(paths[-1])
+    return paths
+
+
+def test_a_single_image_is_described(models, checkpoints, pair, tmp_path):
+    answer = models.answer(checkpoints['single'], pair[:1], Asked(nbest=2), tmp_path / 'page',
+                           job())
+    assert len(answer.sentences) == 2
+    assert (answer.layer, answer.check, answer.verdict) == (None, (), None)
+    assert len(answer.frames) == 1
+
+
+def test_images_that_do_not_fit_are_named_without_folders(models, checkpoints, pair, tmp_path):
+    Image.new('RGB', (40, 40)).save(pair[1])
+    with pytest.raises(ValueError, match='before.png') as found:
+        models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
+    assert str(tmp_path) not in str(found.value)
+
+
+@needs_geo
+def test_a_refused_scene_says_why(models, checkpoints, tmp_path):
+    from scene_files import texture, write_raster
+    images = [tmp_path / 'before.tif', tmp_path / 'after.tif']
+    write_raster(images[0], texture(80, 80))
+    write_raster(images[1], texture(80, 80)[:1])
+    with pytest.raises(Problem, match='one date is grey') as found:
+        models.answer(checkpoints['pair'], images, Asked(), tmp_path / 'page', job())
+    assert '灰' in found.value.told('zh') or '不通过' in found.value.told('zh')
+
+
+@needs_geo
+def test_other_bands_and_values_are_read(models, checkpoints, tmp_path):
+    from scene_files import texture, write_plain
+    images = [tmp_path / 'before.tif', tmp_path / 'after.tif']
+    for seed, path in enumerate(images):
+        write_plain(path, texture(64, 64, seed).astype(np.uint16)[[2, 1, 0, 0]] * 10)
+    with pytest.raises(ValueError, match='--scale'):
+        models.answer(checkpoints['pair'], images, Asked(), tmp_path / 'first', job())
+    answer = models.answer(checkpoints['pair'], images, Asked(bands=(3, 2, 1), scale=(0, 2550)),
+                           tmp_path / 'page', job())
+    assert 'bands 3, 2, 1' in answer.how
+    assert '--bands 3 2 1 --scale 0 2550' in answer.command
+
+
+@pytest.mark.parametrize(('typed', 'bands'), [('', None), ('4 3 2', (4, 3, 2)),
+                                              ('4, 3,2', (4, 3, 2)), ('1，1，1', (1, 1, 1))])
+def test_bands_are_read_as_people_type_them(typed, bands):
+    assert parse_bands(typed) == bands
+
+
+@pytest.mark.parametrize('typed', ['red', '0 1 2', '-1', '1.5', '1 ' * 65, '١'])
+def test_other_bands_are_a_problem(typed):
+    with pytest.raises(Problem, match='Whole numbers counted from 1'):
+        parse_bands(typed)
+
+
+@pytest.mark.parametrize(('typed', 'scale'), [
+    ('', None), ('0 3000', (0, 3000)), ('percentile', 'percentile'),
+    ('0 1 0 2 0 3', ((0, 1), (0, 2), (0, 3)))])
+def test_a_scale_is_read_as_people_type_it(typed, scale):
+    assert parse_scale(typed) == scale
+
+
+@pytest.mark.parametrize('typed', ['3000', '5 1', 'nan 1', '0 inf', 'low high', '1 2 3'])
+def test_other_scales_are_a_problem(typed):
+    with pytest.raises(Problem, match='Two rising numbers'):
+        parse_scale(typed)
+
+
+def test_a_search_gets_as_many_beams_as_sentences():
+    known = dict(num_beams=2, num_captions=1, language=None)
+    assert decoding_of(known, 3, 'zh') == dict(num_captions=3, num_beams=3, language='zh')
+    assert decoding_of(known, 1, None) == {}
+    assert decoding_of(dict(num_samples=8, num_captions=1), 3, None) == dict(num_captions=3,
+                                                                              num_samples=8)
+    assert decoding_of({}, 3, 'en') == {}
+
+
+def test_the_command_quotes_what_a_shell_would_read(tmp_path):
+    images = [tmp_path / "it's.png", tmp_path / 'after.png']
+    command = command_of('rscc-small', images, Asked(force=True), None, nbest=True)
+    assert command == ("rscc infer rscc-small --img-from 'it'\\''s.png' --img-to after.png "
+                       '--nbest 3 --force --out out')
+
+
+def test_doubts_are_shown_where_there_are_some():
+    class Doubt:
+        def to_json(self):
+            return dict(value=0.3, sure=True, reasons=[dict(name='novelty', score=1, text='far')])
+
+    assert doubt_of(Doubt())['value'] == 0.3
+    assert doubt_of(Doubt().to_json())['reasons'][0]['name'] == 'novelty'
+    assert doubt_of(dict(value=None, sure=None, reasons=[], inputs=dict(novelty=0.1)))
+    assert doubt_of(dict(value=None, sure=None, reasons=[], inputs={})) is None
+    assert doubt_of(None) is None
+
+
+def test_a_preview_shows_what_is_no_picture_yet(tmp_path):
+    path = tmp_path / 'wide.png'
+    Image.new('RGB', (3000, 100), 'red').save(path)
+    assert max(Image.open(preview(path, tmp_path / 'small.png')).size) <= 1024
+    path.write_bytes(b'nothing')
+    assert preview(path, tmp_path / 'none.png') is None
+
+
+@needs_geo
+def test_a_preview_of_measured_values_is_stretched(tmp_path):
+    from scene_files import texture, write_raster
+    path = write_raster(tmp_path / 'deep.tif', texture(40, 60).astype(np.uint16)[[0, 1, 2, 0]] * 9)
+    shown = np.asarray(Image.open(preview(path, tmp_path / 'small.png')))
+    assert shown.shape == (40, 60, 3)
+    assert shown.std() > 20
+
+
+def test_nothing_here_needs_the_framework_of_the_page(repo):
+    for name in ('limits', 'words', 'visitors', 'jobs', 'answers', 'examples', 'markup'):
+        text = (repo / 'rscc' / 'demo' / f'{name}.py').read_text()
+        assert not re.search(r'^\s*(from|import) (gradio|fastapi|starlette|uvicorn)', text, re.M)

@@ -1,0 +1,124 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rscc.demo import markup
+from rscc.demo.answers import Answer
+from rscc.demo.jobs import Progress
+from rscc.demo.limits import Limits
+from rscc.demo.words import Problem, Words
+
+ANSWER = Answer(
+    model='tiny', sources=('a.png', 'b.png'), frames=(Path('a'), Path('b')), layer=Path('l'),
+    size=(64, 32), sentences=(('a house <b>was</b> built', -0.5), ('no change', -1.25)),
+    changed=0.42, share=0.125, classes=(('building', '#ff0000', 0.1), ('road', '#00ff00', 0.025)),
+    check=(dict(name='shift', status='warn', value=None, text='unsure. --align moves it'),
+           dict(name='crs', status='ok', value=['no place on the map'] * 2, text='none'),
+           dict(name='overlap', status='ok', value=0.75, text='75 %')),
+    verdict='warn', how='64 x 32 pixels, whole', rendered=True, command='rscc infer x')
+HOSTILE = '"><script>alert(1)</script>'
+
+
+def view(language='en', **changes):
+    single = changes.pop('single', False)
+    answer = replace(ANSWER, **changes)
+    return markup.answer_view(Words(language), answer, ['rscc/file/a/a.png', 'rscc/file/b/b.png'],
+                              None if answer.layer is None else 'rscc/file/l/l.png',
+                              dict(json='rscc/file/j/x.json'), single)
+
+
+@pytest.mark.parametrize(('language', 'expected'), [
+    ('en', ['Sentences', 'score -0.500', 'score -1.250', '42 %', '12.5 %', 'building 10.0 %',
+            'look at this first', 'Can it be trusted?', 'rendered images only', '>JSON</a>']),
+    ('zh', ['描述', '得分 -0.500', '42 %', '建筑', '请先留意', '结果可信吗？', '只见过渲染影像',
+            '两个时相可能有位移', '无地理位置', '75.0%'])])
+def test_an_answer_is_told_in_both_languages(language, expected):
+    html = view(language)
+    for text in expected:
+        assert text in html, text
+    assert 'a house &lt;b&gt;was&lt;/b&gt; built' in html
+
+
+def test_a_doubt_stands_beside_the_sentence():
+    doubt = dict(value=0.31, sure=True, reasons=[
+        dict(name='sentence_map', score=1.0, text='says no change over a changed map')])
+    html = view(doubt=doubt)
+    assert '31 %' in html
+    assert 'sure enough to answer' in html
+    assert 'says no change over a changed map' in html
+    html = view(doubt=dict(doubt, sure=False, value=0.9))
+    assert 'take the sentence as a guess' in html
+    html = view(doubt=dict(value=None, sure=None, reasons=[]))
+    assert 'carry no calibration' in html
+    assert 'Nothing speaks against it' in html
+    assert 'carry nothing to compare it with' in view(doubt=None)
+    assert '3 of 40 sentences' in view(unsure=(3, 40))
+
+
+def test_findings_name_the_fields_of_the_page_in_place_of_flags():
+    html = view()
+    assert '--align' not in re.sub('title="[^"]*"', '', html)
+    assert 'Move the later date by the estimated shift' in html
+
+
+def test_models_with_fewer_heads_have_fewer_parts():
+    html = view(layer=None, share=None, classes=(), sentences=(), changed=None, check=(),
+                verdict=None)
+    assert 'draws no map' in html
+    assert 'writes no sentences' in html
+    assert 'rscc-check' not in html
+    assert 'draws no map' not in view(layer=None, single=True)
+
+
+def test_a_scene_leads_with_its_result():
+    html = view(lead=('A tenth has changed.', 'Mostly houses.'))
+    assert html.index('A tenth has changed.') < html.index('Sentences of its windows')
+
+
+@pytest.mark.parametrize('language', ['en', 'zh'])
+def test_zones_state_limits_and_escape_names(language):
+    images = {'from': dict(name=HOSTILE, width=3, height=2, picture=None)}
+    html = markup.zones(Words(language), ('from', 'to'), images, ('houses', 'naip'), Limits())
+    assert '<script' not in html
+    for limit in ('200 MB', '100', '30000'):
+        assert limit in html
+    assert html.count('type="file"') == 2
+    assert 'data-example="naip"' in html
+
+
+def test_nothing_that_a_stranger_wrote_becomes_markup():
+    words = Words('en')
+    assert '<script' not in view(sources=(HOSTILE,), how=HOSTILE, command=HOSTILE, model=HOSTILE,
+                                 lead=(HOSTILE,))
+    assert '<script' not in markup.problem(words, Problem('file_empty', name=HOSTILE))
+    assert '<script' not in markup.problem(words, ValueError(HOSTILE))
+    assert '<script' not in markup.problem(words, RuntimeError(HOSTILE))
+
+
+def test_errors_are_sentences():
+    assert 'The run was stopped' in markup.problem(Words('en'), Problem('too_slow', minutes='3'))
+    assert '“Values” 0 3000' in markup.problem(Words('en'), ValueError('say --scale 0 3000'))
+    assert '原因如下' in markup.problem(Words('zh'), ValueError('sizes differ'))
+    told = markup.problem(Words('en'), RuntimeError('line one\nline two'))
+    assert 'The model cannot answer this: line one' in told
+    assert 'line two' not in told
+
+
+def test_progress_tells_the_stage_the_windows_and_the_time():
+    words = Words('en')
+    html = markup.progress(words, Progress('stage_answering', 30, 120, 60.0))
+    assert 'Looking at the images · 30 of 120 windows · about 3 min left' in html
+    assert 'value="0.2500"' in html
+    assert 'value=' not in markup.progress(words, Progress('stage_checking'))
+    assert 'Waiting: 2 before you' in markup.progress(words, Progress('stage_reading'), ahead=2)
+    assert 'Starting' in markup.progress(words, Progress('stage_reading'), ahead=0)
+    assert '约剩 30 秒' in markup.progress(Words('zh'), Progress('stage_answering', 1, 2, 30.0))
+
+
+def test_before_an_answer_the_dates_can_be_compared():
+    html = markup.waiting_view(Words('en'), ('a.png', 'b.png'), (200, 100))
+    assert 'class="cut"' in html
+    assert '--ratio: 2.0000' in html
+    assert 'drag the line' in markup.waiting_view(Words('en'), (), None)
