@@ -77,6 +77,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['rscc', 'rscc.*']),
     package_data={'rscc': ['**/*.css', '**/*.j2', '**/*.js', '**/*.json', '**/*.txt',
+                           'demo/examples/*.png',
                            'weights/**/*.safetensors', 'weights/**/*.md', 'weights/**/*.log']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['rscc = rscc.cli:main']},

@@ -43,7 +43,7 @@ def looping_tiff():
 def _tags(image, bands, bits):
     width, height, *tile = image
     tags = [(256, width), (257, height), (258, bits), (262, 2), (277, bands)]
-    return sorted(tags + [(322, tile[0]), (323, tile[0])] if tile else tags)
+    return sorted([*tags, (322, tile[0]), (323, tile[0])] if tile else tags)
 
 
 def webp(width, height):

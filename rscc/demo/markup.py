@@ -77,7 +77,8 @@ def answer_view(words: Words, answer: Answer, frames: Sequence[str], layer: str 
     findings = [dict(finding, told=told_finding(words, finding)) for finding in answer.check]
     return _templates().get_template('answer.html.j2').render(
         words=words, answer=answer, frames=frames, layer=layer, classes=classes, files=files,
-        findings=findings, single=single)
+        worries=[row for row in findings if row['status'] != 'ok'],
+        passed=[row for row in findings if row['status'] == 'ok'], single=single)
 
 
 def told_finding(words: Words, finding: Mapping[str, Any]) -> str:
@@ -113,11 +114,14 @@ def progress(words: Words, progress: Progress, ahead: int | None = None) -> str:
             lines.append(words.told('steps', done=progress.done, total=progress.total))
         if progress.total > 1 and progress.remaining is not None:
             lines.append(words.told('remaining', time=_time(words, progress.remaining)))
-    value = '' if share is None else f' value="{share:.4f}"'
+    known = share is not None
+    value = f' aria-valuenow="{100 * share:.0f}"' if known else ''
+    width = f' style="width: {100 * share:.1f}%"' if known else ' class="unknown"'
     label = escape(' · '.join(lines))
-    return (f'<div class="rscc rscc-progress" lang="{words["html"]}"><div class="card">'
-            f'<p role="status">{label}</p><progress max="1"{value} aria-label="{label}">'
-            '</progress></div></div>')
+    return (f'<div class="rscc" lang="{words["html"]}"><div class="card">'
+            f'<p role="status">{label}</p><div class="rscc-meter" role="progressbar" '
+            f'aria-label="{label}" aria-valuemin="0" aria-valuemax="100"{value}><i{width}></i>'
+            '</div></div></div>')
 
 
 def _time(words: Words, seconds: float) -> str:

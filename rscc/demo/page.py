@@ -88,8 +88,9 @@ class Page:
             with gr.Row(elem_id='rscc-head'):
                 head = gr.HTML(markup.head(words), padding=False)
                 language = self._said(gr.Radio(
-                    [(name, key) for key, name in LANGUAGES.items()], value='en',
-                    elem_id='rscc-language', scale=0, min_width=190), label='page_language')
+                    [(name, key) for key, name in LANGUAGES.items()], value='en', scale=0,
+                    show_label=False, container=False, elem_id='rscc-language', min_width=10),
+                    label='page_language')
             sides = [PAIR] + ([SINGLE] if self._models.of_task('single') else [])
             parts = {}
             if len(sides) == 1:

@@ -37,7 +37,7 @@ def inferred(arguments, out, capsys):
     from rscc.commands.infer import main
     main([*arguments, '--device', 'cpu', '--out', str(out)])
     capsys.readouterr()
-    path, = [path for path in out.glob('*.json')]
+    path, = out.glob('*.json')
     return json.loads(path.read_text())
 
 
@@ -127,7 +127,7 @@ def test_a_single_image_is_described(models, checkpoints, pair, tmp_path):
 
 def test_images_that_do_not_fit_are_named_without_folders(models, checkpoints, pair, tmp_path):
     Image.new('RGB', (40, 40)).save(pair[1])
-    with pytest.raises(ValueError, match='before.png') as found:
+    with pytest.raises(ValueError, match=r'before\.png') as found:
         models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
     assert str(tmp_path) not in str(found.value)
 

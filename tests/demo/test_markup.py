@@ -31,7 +31,8 @@ def view(language='en', **changes):
 
 @pytest.mark.parametrize(('language', 'expected'), [
     ('en', ['Sentences', 'score -0.500', 'score -1.250', '42 %', '12.5 %', 'building 10.0 %',
-            'look at this first', 'Can it be trusted?', 'rendered images only', '>JSON</a>']),
+            'look at this first', '2 further checks found nothing', 'Can it be trusted?',
+            'rendered images only', '>JSON</a>']),
     ('zh', ['描述', '得分 -0.500', '42 %', '建筑', '请先留意', '结果可信吗？', '只见过渲染影像',
             '两个时相可能有位移', '无地理位置', '75.0%'])])
 def test_an_answer_is_told_in_both_languages(language, expected):
@@ -80,7 +81,7 @@ def test_a_scene_leads_with_its_result():
 @pytest.mark.parametrize('language', ['en', 'zh'])
 def test_zones_state_limits_and_escape_names(language):
     images = {'from': dict(name=HOSTILE, width=3, height=2, picture=None)}
-    html = markup.zones(Words(language), ('from', 'to'), images, ('houses', 'naip'), Limits())
+    html = markup.zones(Words(language), ('from', 'to'), images, ('parking', 'naip'), Limits())
     assert '<script' not in html
     for limit in ('200 MB', '100', '30000'):
         assert limit in html
@@ -110,8 +111,8 @@ def test_progress_tells_the_stage_the_windows_and_the_time():
     words = Words('en')
     html = markup.progress(words, Progress('stage_answering', 30, 120, 60.0))
     assert 'Looking at the images · 30 of 120 windows · about 3 min left' in html
-    assert 'value="0.2500"' in html
-    assert 'value=' not in markup.progress(words, Progress('stage_checking'))
+    assert 'aria-valuenow="25"' in html
+    assert 'valuenow' not in markup.progress(words, Progress('stage_checking'))
     assert 'Waiting: 2 before you' in markup.progress(words, Progress('stage_reading'), ahead=2)
     assert 'Starting' in markup.progress(words, Progress('stage_reading'), ahead=0)
     assert '约剩 30 秒' in markup.progress(Words('zh'), Progress('stage_answering', 1, 2, 30.0))

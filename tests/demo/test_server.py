@@ -242,7 +242,7 @@ def test_stopping_a_run_stops_the_work(server, visitor, models):
 def test_closing_the_page_stops_the_work(server, visitor, models):
     tab = place(server, visitor)
     models.free.clear()
-    *_, (message, _, _, _) = run(server, visitor, stop=lambda count: (
+    run(server, visitor, stop=lambda count: (
         server.page._leave(request(visitor)) if count == 2 else None))
     assert tab.jobs['pair'].state == 'stopped'
 

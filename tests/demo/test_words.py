@@ -33,12 +33,12 @@ def test_chinese_texts_are_chinese():
 def test_templates_use_texts_that_exist():
     known = set(Words('en'))
     for path in TEMPLATES.glob('*.j2'):
-        used = set(re.findall(r"words\.(\w+)", path.read_text()))
+        used = set(re.findall(r'words\.(\w+)', path.read_text()))
         assert used - {'told', 'named', 'language'} <= known, path.name
 
 
 def test_an_unknown_language_is_refused_with_those_that_exist():
-    with pytest.raises(ValueError, match="language='fr' is unknown.*en.*zh"):
+    with pytest.raises(ValueError, match=r"language='fr' is unknown.*en.*zh"):
         Words('fr')
 
 
