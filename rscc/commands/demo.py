@@ -70,7 +70,8 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         names = list(dict.fromkeys(args.model)) or [SHIPPED]
         models = Models(names, args.device, args.amp)
         if not models.of_task('pair'):
-            models = Models([SHIPPED, *names], args.device, args.amp)
+            models.add(SHIPPED)
+            names.append(SHIPPED)
         for name in names:
             print(f'model        {models.title(name)}')
         serve(models, args.host, args.port, limits, ready=lambda place: _ready(place, args.host))

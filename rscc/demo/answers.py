@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from rscc.visualization.picture_files import safe_name, save_image
 
 #: Longer side of a preview in pixels.
 PREVIEW = 1024
+#: Longer side of a picture that a model takes whole where it is not known what its training images
+#: covered: the memory that takes is not known either.
+_WHOLE_SIDE = 2048
 _GEO = ('rasterio', 'geopandas', 'pyogrio', 'shapely', 'pyarrow')
 _RESULTS = {'change.tif': 'map', 'changes.gpkg': 'geopackage', 'changes.geojson': 'geojson',
             'summary.json': 'json', 'report.html': 'report', 'mask.png': 'mask',
@@ -44,7 +47,7 @@ class Asked:
         scale: Values that become 0 and 255; None for the model's.
         align: Move the later date by the shift that the pair check estimates.
         match_histogram: Bring the later date's values to the earlier one's distribution.
-        force: Go on where the pair check refuses.
+        force: Go on where the pair check refuses, or one date alone has a place on the map.
     """
     language: str = 'en'
     nbest: int = 3
@@ -118,7 +121,12 @@ class Models:
 
     def __init__(self, names: Sequence[str], device: str | None = None, amp: bool = False) -> None:
         from rscc.apis import ChangeInferencer  # late: limits and texts need no torch
-        self._loaded = {name: ChangeInferencer(name, device=device, amp=amp) for name in names}
+        self._load = partial(ChangeInferencer, device=device, amp=amp)
+        self._loaded = {name: self._load(name) for name in names}
+
+    def add(self, name: str) -> None:
+        """Load one more, which comes last."""
+        self._loaded[name] = self._load(name)
 
     def of_task(self, task: str) -> list[str]:
         """Return the names of the models for ``'pair'`` or ``'single'`` images."""
@@ -180,7 +188,11 @@ class Models:
         header = read_header(images[0])
         if header.transform is not None or header.crs is not None:
             return True
-        large = self[name].window.grid(header.height, header.width) is not None
+        window = self[name].window
+        if window.size is None and max(header.width, header.height) > _WHOLE_SIDE:
+            raise Problem('no_window', name=images[0].name, side=str(_WHOLE_SIDE),
+                          size=f'{header.width} x {header.height}')
+        large = window.grid(header.height, header.width) is not None
         if large and lacking_packages():
             raise Problem('no_geo', packages=', '.join(lacking_packages()))
         return large
@@ -235,7 +247,8 @@ class Models:
         from rscc.scenes.pictures import map_picture, thumbnails
         from rscc.scenes.preparation import Refused, SceneOptions, ScenePair
         options = SceneOptions(bands=asked.bands, scale=asked.scale, align=asked.align,
-                               match_histogram=asked.match_histogram, force=asked.force)
+                               match_histogram=asked.match_histogram, force=asked.force,
+                               assume_same_grid=asked.force)
         pair = ScenePair(safe_name('_'.join(dict.fromkeys(path.stem for path in images))),
                          *map(str, images))
         predictor = self._predictor(name, language)
@@ -311,8 +324,9 @@ def command_of(name: str, images: Sequence[Path], asked: Asked, language: str | 
     if asked.scale is not None:
         parts.append('--scale ' + (asked.scale if isinstance(asked.scale, str) else ' '.join(
             f'{value:g}' for value in np.ravel(asked.scale))))
-    parts += [flag for flag, wanted in (('--align', asked.align), ('--force', asked.force), (
-        '--match-histogram', asked.match_histogram)) if wanted]
+    parts += [flag for flag, wanted in (
+        ('--align', asked.align), ('--match-histogram', asked.match_histogram),
+        ('--force --assume-same-grid', asked.force)) if wanted]
     return ' '.join([*parts, '--out out'])
 
 

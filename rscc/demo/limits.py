@@ -98,12 +98,18 @@ def check_image(path: Path, name: str, limits: Limits) -> Header:
     try:
         header = read_header(path)
     except ValueError as error:
-        reason = str(error).replace(str(path), name)
-        raise Problem('no_image', name=name, reason=reason) from error
+        raise Problem('no_image', name=name, reason=_reason(error, path, name)) from error
     _check_pixels(header.width, header.height, name, limits)
     if header.kind == 'TIFF':
         _check_tiff(path, name, limits)
     return header
+
+
+def _reason(error: ValueError, path: Path, name: str) -> str:
+    """Return what a reader said of a file, without its path and general advice."""
+    text = str(error).replace(str(path), name)
+    found = re.fullmatch(r"'.*?' cannot be decoded: (.*?)\. The file is truncated.*", text, re.S)
+    return f'{found[1]}.' if found else text
 
 
 def _webp_size(path: Path) -> tuple[int, int] | None:
@@ -139,8 +145,7 @@ def _check_tiff(path: Path, name: str, limits: Limits) -> None:
     try:
         images = tiff_images(path)
     except ValueError as error:
-        reason = str(error).replace(str(path), name)
-        raise Problem('no_image', name=name, reason=reason) from error
+        raise Problem('no_image', name=name, reason=_reason(error, path, name)) from error
     for image in images:
         _check_pixels(image.width, image.height, name, limits)
         chunk = image.chunk[0] * image.chunk[1] * image.pixel

@@ -37,10 +37,8 @@ def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, 
         megabytes=f'{limits.megabytes:g}', limits=limits.told())
 
 
-def head(words: Words, single: bool = False) -> str:
+def head(words: Words) -> str:
     """Return title and introduction."""
-    if single:
-        return f'<div class="rscc"><p>{escape(words["intro_single"])}</p></div>'
     return (f'<div class="rscc" lang="{words["html"]}"><h1>{escape(words["title"])}</h1>'
             f'<p class="soft">{escape(words["intro"])}</p></div>')
 
@@ -151,7 +149,8 @@ def told(words: Words, error: Exception) -> str:
 def as_fields(words: Words, text: str) -> str:
     """Return a message of the tools with the names of the page's fields in place of flags."""
     for flag, name in (('--bands', 'bands'), ('--scale', 'scale'), ('--align', 'align'),
-                       ('--match-histogram', 'match'), ('--force', 'force')):
+                       ('--match-histogram', 'match'), ('--force', 'force'),
+                       ('--assume-same-grid', 'force')):
         text = text.replace(flag, f'“{words[name]}”')
     return text
 

@@ -86,7 +86,7 @@ class Page:
         words = Words('en')
         with gr.Blocks(title='rscc', analytics_enabled=False, fill_width=True) as blocks:
             with gr.Row(elem_id='rscc-head'):
-                head = gr.HTML(markup.head(words), padding=False)
+                head = gr.HTML(markup.head(words), padding=False, elem_id='rscc-title')
                 language = self._said(gr.Radio(
                     [(name, key) for key, name in LANGUAGES.items()], value='en', scale=0,
                     show_label=False, container=False, elem_id='rscc-language', min_width=10),
@@ -101,7 +101,7 @@ class Page:
                         tab = gr.Tab(words[f'tab_{side.name}'], id=side.name)
                         with self._said(tab, label=f'tab_{side.name}'):
                             parts[side] = self._side(side, words, language)
-            foot = gr.HTML(markup.foot(words), padding=False)
+            foot = gr.HTML(markup.foot(words), padding=False, elem_id='rscc-foot')
             self._wire_language(blocks, language, head, foot, parts)
             blocks.unload(self._leave)
         return blocks.queue(max_size=_WAITING_EVENTS, default_concurrency_limit=8,
@@ -148,7 +148,8 @@ class Page:
             elem_id=f'rscc-speak-{side.name}'), label='speak')
         parts['nbest'] = self._said(gr.Slider(1, _MOST_SENTENCES, 3, step=1), label='nbest',
                                     info='nbest_info')
-        with self._said(gr.Accordion('', open=False), label='reading'):
+        label = 'reading_single' if side.single else 'reading'
+        with self._said(gr.Accordion('', open=False), label=label):
             parts['bands'] = self._said(gr.Textbox('', max_length=200), label='bands',
                                         info='bands_info')
             parts['scale'] = self._said(gr.Textbox('', max_length=200), label='scale',

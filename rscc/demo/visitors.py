@@ -173,14 +173,15 @@ class Visitor:
             for token, stored in list(self._files.items()):
                 if stored.used < before:
                     del self._files[token]
-            used = {stored.path.parent for stored in self._files.values()}
+            used = {stored.path.relative_to(self.folder).parts[0]
+                    for stored in self._files.values()}
             for key, tab in list(self._tabs.items()):
                 if tab.used < before and not tab.busy:
                     del self._tabs[key]
         if not self.folder.is_dir():
             return
         for folder in self.folder.iterdir():
-            if folder not in used and newest(folder) < before:
+            if folder.name not in used and newest(folder) < before:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

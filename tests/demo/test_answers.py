@@ -195,7 +195,7 @@ def test_the_command_quotes_what_a_shell_would_read(tmp_path):
     images = [tmp_path / "it's.png", tmp_path / 'after.png']
     command = command_of('rscc-small', images, Asked(force=True), None, nbest=True)
     assert command == ("rscc infer rscc-small --img-from 'it'\\''s.png' --img-to after.png "
-                       '--nbest 3 --force --out out')
+                       '--nbest 3 --force --assume-same-grid --out out')
 
 
 def test_doubts_are_shown_where_there_are_some():

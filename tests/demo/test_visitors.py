@@ -105,6 +105,24 @@ def test_what_nobody_remembers_is_deleted_too(visitors, clock):
     assert not left.exists()
 
 
+def test_files_of_one_answer_stay_together(visitors, clock):
+    visitor = visitors.enter(None)
+    folder = visitor.make_folder()
+    (folder / 'files').mkdir()
+    for name in ('map.png', 'blocks'):
+        (folder / 'files' / name).write_bytes(b'x')
+        os.utime(folder / 'files' / name, (1000, 1000))
+    os.utime(folder / 'files', (1000, 1000))
+    os.utime(folder, (1000, 1000))
+    token = visitor.keep(folder / 'files' / 'map.png', 'map.png')
+    clock.now += 3000
+    visitor.file(token)
+    clock.now += 3000
+    visitors.clean()
+    assert visitor.file(token)
+    assert (folder / 'files' / 'blocks').exists()
+
+
 def test_a_run_in_progress_keeps_its_visitor(visitors, clock):
     visitor = visitors.enter(None)
     tab = visitor.tab('page')

@@ -31,6 +31,16 @@
     input.value = Math.round(100 * (event.clientX - box.left) / box.width);
   });
 
+  /* On a telephone the answer stands below the form: go there. */
+  document.addEventListener('click', function (event) {
+    var button = event.target.closest('[id^=rscc-run-]');
+    if (!button || window.innerWidth > 700) { return; }
+    var answer = document.getElementById(button.id.replace('run', 'answer'));
+    window.setTimeout(function () {
+      answer.closest('.column').scrollIntoView({ behavior: 'smooth', block: 'start' });
+    }, 300);
+  });
+
   function say(zone, busy, problem) {
     zone.querySelector('.busy').textContent = busy;
     zone.querySelector('.say').textContent = problem;
