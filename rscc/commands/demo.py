@@ -66,7 +66,8 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     try:
         require('gradio', 'the web page')
         from rscc.demo.answers import Models
-        from rscc.demo.server import serve
+        from rscc.demo.server import listen, serve
+        listening = listen(args.host, args.port)
         names = list(dict.fromkeys(args.model)) or [SHIPPED]
         models = Models(names, args.device, args.amp)
         if not models.of_task('pair'):
@@ -74,7 +75,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             names.append(SHIPPED)
         for name in names:
             print(f'model        {models.title(name)}')
-        serve(models, args.host, args.port, limits, ready=lambda place: _ready(place, args.host))
+        serve(models, listening, limits, ready=lambda place: _ready(place, args.host))
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     except KeyboardInterrupt:

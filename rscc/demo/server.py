@@ -7,6 +7,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -308,30 +311,45 @@ class Server:
         self.jobs.close()
 
 
-def serve(models: Models, host: str, port: int, limits: Limits,
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, before models are loaded in vain.
+
+    Args:
+        host: Name or address of this machine.
+        port: 0 for a free one.
+
+    Raises:
+        OSError: If it is taken, or the host is none of this machine.
+    """
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(f'port {port} of {host} cannot be used: {error.strerror or error}. Is '
+                      'another page running? --port 0 takes a free one') from error
+
+
+def serve(models: Models, listening: socket.socket, limits: Limits,
           ready: Callable[[str], object] = print) -> None:
     """Serve the page until it is interrupted; its files are deleted then.
 
     Args:
         models: Loaded models.
-        host, port: Where it listens.
+        listening: From :func:`listen`; closed in the end.
         limits: What is accepted.
         ready: Told the page's address once it can be opened.
-
-    Raises:
-        OSError: If the port is taken or the host is none of this machine.
     """
     uvicorn = require('uvicorn', 'the web page')
-    with page_folder() as folder:
+    host, port = listening.getsockname()[:2]
+    with listening, page_folder() as folder:
         page = Server(models, folder, limits)
         server = uvicorn.Server(uvicorn.Config(
-            page.app, host=host, port=port, log_level='warning', access_log=False,
-            limit_concurrency=_CONNECTIONS, timeout_keep_alive=10, timeout_graceful_shutdown=2))
-        listening = server.config.bind_socket()
-        shown = f'[{host}]' if ':' in host else host
-        ready(f'http://{shown}:{listening.getsockname()[1]}')
+            page.app, log_level='warning', access_log=False, limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=10, timeout_graceful_shutdown=2))
+        ready(f'http://[{host}]:{port}' if ':' in host else f'http://{host}:{port}')
+        # uvicorn ends itself and then lets the signal act; by default that skips what follows.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             server.run([listening])
         finally:
-            listening.close()
             page.close()

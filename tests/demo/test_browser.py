@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,19 @@ def answered(page, side='pair'):
     page.wait_for_selector(f'#rscc-answer-{side} .rscc-said')
 
 
+def same_as_the_tool(page, name):
+    """Return the JSON that the page gives, which is that of the command that it shows."""
+    with page.expect_download() as download:
+        page.click('.rscc-files a[data-kind=json]')
+    command = page.locator('.rscc code').text_content().split()
+    assert command[:2] == ['rscc', 'infer']
+    from rscc.commands.infer import main
+    main([*command[2:], '--device', 'cpu'])
+    found = json.loads(download.value.path().read_text())
+    assert found == json.loads(Path('out', name).read_text())
+    return found
+
+
 def test_a_pair_is_uploaded_compared_told_and_downloaded(opened, address, pair, checkpoints,
                                                          tmp_path, monkeypatch, capsys):
     page = opened
@@ -114,16 +128,9 @@ def test_a_pair_is_uploaded_compared_told_and_downloaded(opened, address, pair, 
     assert page.locator('img.layer').evaluate('image => getComputedStyle(image).opacity') == '0'
 
     # The JSON is that of the inference tool, asked as the page says.
-    with page.expect_download() as download:
-        page.click('.rscc-files a[data-kind=json]')
-    command = page.locator('.rscc code').text_content().split()
-    assert command[:2] == ['rscc', 'infer']
     monkeypatch.chdir(tmp_path)
-    from rscc.commands.infer import main
-    main([*command[2:], '--device', 'cpu'])
+    expected = same_as_the_tool(page, 'before_after.json')
     capsys.readouterr()
-    expected = json.loads((tmp_path / 'out' / 'before_after.json').read_text())
-    assert json.loads(download.value.path().read_text()) == expected
     assert expected['captions'][0][0] == best
     with page.expect_download() as download:
         page.click('.rscc-files a[data-kind=mask]')
@@ -141,6 +148,26 @@ def test_a_pair_is_uploaded_compared_told_and_downloaded(opened, address, pair, 
 
     assert all(url.startswith((address[0], 'data:', 'blob:')) for url in page.asked), page.asked
     assert page.wrong == []
+
+
+def test_a_sample_pair_is_answered_in_windows(opened, samples, tmp_path, monkeypatch, capsys):
+    for name in ('rasterio', 'geopandas', 'pyogrio'):
+        pytest.importorskip(name, reason='scenes need the extra [geo]')
+    pair = []
+    for folder, name in (('A', 'before.png'), ('B', 'after.png')):
+        source = min((samples / 'cdd_sample' / folder).iterdir())
+        with Image.open(source) as image:
+            image.convert('RGB').save(tmp_path / name)
+        pair.append(tmp_path / name)
+    give(opened, pair)
+    answered(opened)
+    monkeypatch.chdir(tmp_path)
+    summary = same_as_the_tool(opened, 'summary.json')
+    capsys.readouterr()
+    assert summary['windows']['computed'] > 1
+    assert opened.inner_text('.rscc-best') == summary['sentences'][0]
+    assert opened.locator('.rscc-files a[data-kind=geopackage]').count() == 1
+    assert opened.locator('img.layer').evaluate('image => image.naturalWidth') > 0
 
 
 def test_an_example_and_a_single_image_are_answered(opened, pair):
