@@ -9,11 +9,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
+from rscc.evaluation.functional.content import objects_named, says_no_change
+from rscc.evaluation.functional.failures import failure_kinds
 from rscc.utils.forms import check_form
 
 #: What a sentence can be wrong about.
 ERRORS = ('flag', 'object', 'direction')
+_ERROR_OF = {'missed_change': 'flag', 'invented_change': 'flag', 'wrong_object': 'object',
+             'wrong_direction': 'direction'}
 #: Inputs that may lower the doubt too; they are no reasons.
 CONTEXT = ('change_told', 'distance')
 #: Least weights (logits for a score of 1) of what validation data cannot show, being like those of
@@ -99,13 +102,10 @@ def errors_of(prediction: str, references: Sequence[str], changed: bool | None =
               language: str = 'en', no_change_captions: Sequence[str] = ()) -> set[str]:
     """Return what a sentence is wrong about, by its references: flag, object, direction.
 
-    * ``flag``: it says that nothing changed where something did, or the reverse.
-    * ``object``: it names none of the objects (wide groups) that references name, or an object
-      (building, road, tree, parking, water) that none of them names.
-    * ``direction``: it does not tell of all that at least half of the references tell of
-      (appeared, removed), or tells of what none does.
-
-    Object and direction are asked of changed pairs alone, and the object of single images.
+    Of pairs, the failures of :func:`rscc.evaluation.functional.failures.failure_kinds`: ``flag`` is
+    a missed or invented change, ``object`` and ``direction`` a wrong one. Numbers and places are
+    not asked. Of single images, ``object``: it names nothing that references name, or an object
+    (building, road, tree, parking, water) that none of them names.
 
     Args:
         prediction: The sentence.
@@ -118,23 +118,12 @@ def errors_of(prediction: str, references: Sequence[str], changed: bool | None =
         Of :data:`ERRORS`; empty for a sentence that is right.
     """
     if changed is not None:
-        says_changed = not says_no_change(prediction, no_change_captions, language)
-        if says_changed != changed or not prediction.strip():
-            return {'flag'}
-        if not changed:
-            return set()
-    wrong = set()
+        kinds = failure_kinds(prediction, references, changed, language, no_change_captions)
+        return {_ERROR_OF[kind] for kind in kinds if kind in _ERROR_OF}
     known = set().union(*(objects_named(text, language, True) for text in references))
     named = objects_named(prediction, language, True)
-    if known and (not named & known or objects_named(prediction, language) - known):
-        wrong.add('object')
-    if changed is not None:
-        told = [actions_named(text, language) for text in references]
-        anyone = set().union(*told)
-        most = {action for action in anyone if 2 * sum(action in one for one in told) >= len(told)}
-        if anyone and not most <= actions_named(prediction, language) <= anyone:
-            wrong.add('direction')
-    return wrong
+    return {'object'} if known and (not named & known or objects_named(prediction, language) - known
+                                    ) else set()
 
 
 def changed_by(flag: bool | None, references: Sequence[str], language: str = 'en',

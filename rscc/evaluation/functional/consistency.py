@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
+from rscc.evaluation.functional.statements import statements
 from rscc.text.directions import sides_named
-from rscc.text.normalisation import normalise
 
 #: Share of changed pixels from which on a map says that something changed.
 CHANGED_SHARE = 0.001
@@ -22,28 +22,6 @@ _DENIED = 0.01
 #: Regions of fewer pixels are no things that anybody would count.
 _FEWEST_PIXELS = 12
 _OPPOSITE = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
-_NUMBERS = {
-    'en': {'one': 1, 'a single': 1, 'single': 1, 'two': 2, 'a pair of': 2, 'three': 3, 'four': 4,
-           'five': 5, 'six': 6, 'seven': 7, 'eight': 8, 'nine': 9, 'ten': 10, 'a': 1, 'an': 1},
-    'zh': {'一': 1, '两': 2, '二': 2, '三': 3, '四': 4, '五': 5, '六': 6, '七': 7, '八': 8,
-           '九': 9, '十': 10},
-}
-# A number, at most three words between ("two small white"), and the thing that is counted.
-_COUNTED = {
-    'en': re.compile(
-        rf'\b({"|".join(sorted(_NUMBERS["en"], key=len, reverse=True))}|\d+)\s+'
-        r'(?!row\b|line\b|group\b|few\b|lot\b|number\b|cluster\b|couple\b|piece\b|patch\b)'
-        r'((?:[\w-]+\s+){0,3}?)'
-        r'(houses?|buildings?|villas?|homes?|factor(?:y|ies)|warehouses?|roads?|streets?|ponds?|'
-        r'lakes?|pools?|trees?|parking\s+lots?|car\s?parks?)\b'),
-    'zh': re.compile(r'([一两二三四五六七八九十]|\d+)[座栋条幢个棵处块片]'
-                     r'([^，。；、一两二三四五六七八九十]{0,5}?)'
-                     r'(房屋|房子|建筑物|建筑|别墅|住宅|楼房|厂房|仓库|道路|公路|马路|池塘|湖|'
-                     r'水池|停车场|树)'),
-}
-# Between a number and a thing that it does not count: "a road beside houses".
-_ANOTHER = re.compile(r'\b(?:and|or|of|in|on|at|by|to|with|for|from|near|beside|along|is|are|was|'
-                      r'were|has|have|the|some|many|several|row|rows|new\s+row)\b')
 
 
 @dataclass(frozen=True)
@@ -120,22 +98,19 @@ def groups_of(classes: Iterable[str]) -> dict[str, set[str]]:
 
 
 def counts_named(sentence: str, language: str = 'en') -> dict[str, int]:
-    """Return object group -> number of things that a sentence says, of those it counts exactly.
+    """Return object group -> number of things that a sentence says changed, counted exactly.
 
-    "Two houses", "a road", "三栋房屋"; not "some houses", "a row of villas".
+    "Two houses", "a road", "三栋房屋"; not "some houses", "a row of villas", "beside a road".
 
     Args:
         sentence: A caption.
         language: ``'en'`` or ``'zh'``.
     """
     found: dict[str, int] = {}
-    for match in _COUNTED[language].finditer(normalise(sentence, language)):
-        number, between, thing = match.groups()
-        if language == 'en' and _ANOTHER.search(between):
-            continue
-        count = int(number) if number.isdigit() else _NUMBERS[language][number]
-        for group in objects_named(thing, language):
-            found[group] = found.get(group, 0) + count
+    for statement in statements(sentence, language, wide=True):
+        least, most = statement.count or (0, 1)
+        if least == most:
+            found[statement.thing] = found.get(statement.thing, 0) + int(least)
     return found
 
 
