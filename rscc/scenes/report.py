@@ -6,8 +6,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +18,14 @@ from rscc.scenes.pictures import (
     thumbnails,
 )
 from rscc.scenes.wording import area_text, class_text, pixels_text, share_text
-from rscc.utils import atomic_write, check_choice, progress
+from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import tint_palette
+from rscc.visualization.pages import page_words, render_page
 
 REPORT_FILE = 'report.html'
 _MOST_PLACES = 200
 _MOST_GAPS = 100
-
-
-@cache
-def _words(language: str) -> dict[str, Any]:
-    """Return the words of the page in a language."""
-    file = resources.files('rscc.scenes') / 'templates' / 'words.json'
-    words = json.loads(file.read_text(encoding='utf-8'))
-    check_choice('language', language, words)
-    return words[language]
 
 
 def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
@@ -60,7 +50,7 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
         ValueError: If the language is neither ``'en'`` nor ``'zh'``.
     """
     language = options.language or summary['language']
-    words = _words(language)
+    words = page_words('rscc.scenes', language)
     height, width = thumbnail_shape(scene.reader.grid)
     places = _regions(scene, findings, words, language)
     kind = 'regions'
@@ -68,7 +58,8 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
         places, kind = _described(scene, findings, words), 'windows'
     path = Path(folder) / REPORT_FILE
     with atomic_write(path) as file:
-        file.writelines(_render(
+        file.writelines(render_page(
+            'rscc.scenes', 'scene.html.j2', ('base.css', 'scene.css'), ('scene.js', ),
             words=words, summary=summary, lead=_lead(summary, words), kind=kind,
             dates=words['dates'] if scene.facts.dates == 2 else (words['image'],),
             frames=thumbnails(scene), layer=map_picture(scene, read_block), size=(width, height),
@@ -80,20 +71,6 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
             origin=_origin(scene, findings, summary),
             written=words['written'].format(__version__)))  # no time: a rerun gives equal bytes
     return path
-
-
-def _render(**values: Any) -> Iterator[str]:
-    """Fill the templates; everything but our own style and script is escaped."""
-    import jinja2  # imported here: scenes are interpreted without templates
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('rscc.scenes', 'templates'), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True)
-    css, script = (Markup(environment.loader.get_source(environment, name)[0].strip())
-                   for name in ('scene.css', 'scene.js'))
-    return environment.get_template('scene.html.j2').generate(css=css, script=script, **values)
 
 
 def _lead(summary: Mapping[str, Any], words: Mapping[str, Any]) -> str:

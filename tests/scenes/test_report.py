@@ -15,12 +15,13 @@ from fake_findings import answers_of, findings_of, scene_of
 from PIL import Image
 
 import rscc.scenes
-from rscc.scenes import pictures, report
+from rscc.scenes import pictures
 from rscc.scenes.contracts import NODATA, CheckFinding, Gap, OutputOptions
 from rscc.scenes.pair_check import PairCheck
 from rscc.scenes.pictures import crop_of, reduced_map, thumbnail_shape, thumbnails
 from rscc.scenes.report import write_report
 from rscc.scenes.summary import write_summary
+from rscc.visualization.pages import page_words
 
 pytest.importorskip('geopandas')
 HOUSE, SAME = 'a new house is built', 'nothing has changed'
@@ -116,9 +117,12 @@ def test_page_is_well_formed_and_fetches_nothing(tmp_path, town):
 
 
 def test_style_and_script_stand_in_the_file_unchanged(tmp_path, town):
-    html, folder = written(tmp_path, town).html, resources.files('rscc.scenes') / 'templates'
-    for name, tag in (('scene.css', 'style'), ('scene.js', 'script')):
-        text = (folder / name).read_text(encoding='utf-8').strip()
+    html = written(tmp_path, town).html
+    for tag, names in (('style', ('visualization/templates/base.css',
+                                  'scenes/templates/scene.css')),
+                       ('script', ('scenes/templates/scene.js', ))):
+        texts = [(resources.files('rscc') / name).read_text(encoding='utf-8') for name in names]
+        text = '\n'.join(text.strip() for text in texts)
         assert len(text) > 1000 and f'<{tag}>\n{text}\n</{tag}>' in html and '</' not in text
 
 
@@ -294,7 +298,7 @@ def test_chinese_page_has_no_english_labels(tmp_path, town):
 
 
 def test_both_languages_have_the_same_words():
-    english, chinese = map(report._words, ('en', 'zh'))
+    english, chinese = (page_words('rscc.scenes', language) for language in ('en', 'zh'))
     assert english.keys() == chinese.keys()
     for key, words in english.items():
         assert str(words).count('{}') == str(chinese[key]).count('{}'), key
