@@ -18,10 +18,9 @@ from rscc.models.caption_heads.attention_lstm import (
 )
 from rscc.models.caption_heads.base import AutoregressiveHead
 from rscc.models.generation.beam_scorers import Hypothesis
-from rscc.models.generation.beam_search import to_captions
 from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS
-from rscc.structures import AttendedCaption, ChangeDataSample, ChangeFeatures, ScoredCaption
+from rscc.structures import ChangeDataSample, ChangeFeatures
 from rscc.text.word_tokenizer import read_word_vectors
 
 
@@ -147,33 +146,16 @@ class AttentionLSTMHead(AutoregressiveHead):
     def start(self, features: ChangeFeatures, options: Decoding
               ) -> tuple[AttentionLSTMStep, LSTMState]:
         """Give the memory (N, L, C) to the LSTM, whose first word is the start token."""
-        decoder = AttentionLSTMStep(self.decoder, self.tokenizer.bos_id, options.return_attention)
+        decoder = AttentionLSTMStep(self.decoder, self.tokenizer.bos_id,
+                                    self.gives_maps(features, options))
         return decoder, decoder.start(features.tokens)
 
-    def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
-        """Search sentences, with their maps where asked for; those need ``token_grid``."""
-        if not options.return_attention:
-            return super().write(features, options)
-        if features.token_grid is None:
-            raise ValueError('return_attention=True, and the tokens of this fusion have no place '
-                             'in the image (token_grid is None): use a fusion that keeps them, '
-                             'SingleFrame, ConcatFusion or DifferenceFusion for instance')
-        written, decoder = self.search(features, options)
-        captions = to_captions(written, self.tokenizer.decode, options.max_tokens)
-        return [[self._attended(caption, sentence, decoder.weights, features.token_grid)
-                 for caption, sentence in zip(*both, strict=True)]
-                for both in zip(captions, written, strict=True)]
-
-    def _attended(self, caption: ScoredCaption, sentence: Hypothesis, weights: list[Tensor],
-                  grid: tuple[int, int, int]) -> AttendedCaption:
-        """Add words and maps; ids without a text (the end) have neither."""
-        # The weights (L,) behind each of T ids, as maps (T, G, h, w) without class tokens.
-        words = [self.tokenizer.decode([token]) for token in sentence.ids]
-        rows = [at[row] for at, row in zip(weights, sentence.rows, strict=False)]
-        shown = [place for place, word in enumerate(words) if word]
-        maps = torch.stack(rows).unflatten(1, (grid[0], -1))[..., -(grid[1] * grid[2]):]
-        return AttendedCaption.of(caption, [words[place] for place in shown],
-                                  maps[shown].unflatten(2, grid[1:]))
+    def word_weights(self, features: ChangeFeatures, written: list[list[Hypothesis]],
+                     decoder: AttentionLSTMStep, options: Decoding) -> list[list[Tensor]]:
+        """Return the weights of every step that chose an id; see ``AutoregressiveHead``."""
+        return [[torch.stack([at[row] for at, row in
+                              zip(decoder.weights, sentence.rows, strict=False)])
+                 for sentence in sentences] for sentences in written]
 
 
 def unevenness(weights: list[Tensor], grid: SentenceGrid) -> Tensor:

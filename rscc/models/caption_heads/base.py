@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rscc.models.contracts import Need
+from rscc.models.generation.attended import attended
 from rscc.models.generation.beam_scorers import Hypothesis
 from rscc.models.generation.beam_search import search, to_captions
 from rscc.models.generation.decoders import DecoderStep
@@ -213,7 +214,7 @@ class AutoregressiveHead(CaptionHead):
         self._check_room('decoding max_tokens', options.max_tokens)
         if options.return_attention and not self.HAS_ATTENTION:
             raise ValueError('return_attention=True, and this caption head has no attention maps '
-                             'to return; AttentionLSTMHead has')
+                             'to return; AttentionLSTMHead and BlipCaptionHead have')
 
     def _check_room(self, name: str, tokens: int) -> None:
         """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
@@ -243,9 +244,40 @@ class AutoregressiveHead(CaptionHead):
                       self.banned(options.language), self.given(options.language)), decoder
 
     def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
-        """Search sentences for every sample; see ``generate``."""
-        written, _ = self.search(features, options)
-        return to_captions(written, self.tokenizer.decode, options.max_tokens)
+        """Search sentences, with their maps where asked for; see ``generate``."""
+        if options.return_attention and features.token_grid is None:
+            raise ValueError('return_attention=True, and the tokens of this fusion have no place '
+                             'in the image (token_grid is None): use a fusion that keeps them, '
+                             'SingleFrame, ConcatFusion or DifferenceFusion for instance')
+        written, decoder = self.search(features, options)
+        captions = to_captions(written, self.tokenizer.decode, options.max_tokens)
+        if not self.gives_maps(features, options):
+            return captions
+        weights = self.word_weights(features, written, decoder, options)
+        return [[attended(caption, sentence.ids, seen, features.token_grid, self.tokenizer.decode)
+                 for caption, sentence, seen in zip(*sample, strict=True)]
+                for sample in zip(captions, written, weights, strict=True)]
+
+    def gives_maps(self, features: ChangeFeatures, options: Decoding) -> bool:
+        """Return whether sentences come with attention maps."""
+        return (self.HAS_ATTENTION and options.return_attention is not False
+                and features.token_grid is not None)
+
+    def word_weights(self, features: ChangeFeatures, written: list[list[Hypothesis]],
+                     decoder: DecoderStep, options: Decoding) -> list[list[Tensor]]:
+        """Return where a head with ``HAS_ATTENTION`` looked when it wrote sentences.
+
+        Args:
+            features: Of N samples.
+            written: Sentences of every sample.
+            decoder: The decoder step that wrote them.
+            options: Those of the search.
+
+        Returns:
+            Of every sentence of T ids the weights of the L tokens of the memory (T, L) behind each
+            id, which sum to one.
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no attention maps')
 
 
 def languages_asked(head: nn.Module, sample: ChangeDataSample, decoding: Mapping[str, Any]

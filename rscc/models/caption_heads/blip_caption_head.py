@@ -11,11 +11,14 @@ from torch import Tensor
 
 from rscc import compat
 from rscc.models.caption_heads.base import AutoregressiveHead
+from rscc.models.generation.attended import cross_attention_rollout
+from rscc.models.generation.beam_scorers import Hypothesis
 from rscc.models.generation.decoders import CrossAttentionStep, MemoryState
 from rscc.models.generation.options import Decoding
 from rscc.models.pretrained import load_blip, make_config
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.text.tokenizer import pad_sentences
 
 
 @dataclass
@@ -107,12 +110,14 @@ class BlipCaptionHead(AutoregressiveHead):
             wrongly).
         label_smoothing: Of the cross-entropy, 0 to 1.
         max_tokens: Limit of a caption, as in ``CaptionHead``.
-        decoding: Defaults of ``generate``, fields of ``Decoding``.
+        decoding: Defaults of ``generate``, fields of ``Decoding``; ``return_attention=True`` gives
+            ``AttendedCaption``: the layers' attention to the memory, rolled out, for every word.
         loss_weight: Factor of the loss.
         checkpointing: Recompute activations in the backward pass.
     """
 
     NESTED_OPTIONS: ClassVar[dict] = dict(AutoregressiveHead.NESTED_OPTIONS, config=dict)
+    HAS_ATTENTION: ClassVar[bool] = True
 
     def __init__(self, tokenizer: dict, memory_channels: int, pretrained: str | None = None,
                  config: dict | None = None, label_smoothing: float = 0.0,
@@ -183,6 +188,30 @@ class BlipCaptionHead(AutoregressiveHead):
         """Give the start of a sentence to a decoder of the memory (N, L, C)."""
         decoder = CrossAttentionStep(self.decoder, options.use_cache)
         return decoder, decoder.start(self.given(options.language), features.tokens)
+
+    def word_weights(self, features: ChangeFeatures, written: list[list[Hypothesis]],
+                     decoder: CrossAttentionStep, options: Decoding) -> list[list[Tensor]]:
+        """Read the sentences once more and roll their attention out; see ``AutoregressiveHead``.
+
+        The search keeps no weights: reading again costs one pass, whatever the beams were.
+        """
+        # M sentences, the given ids first: each id is chosen at the position before its own.
+        given = self.given(options.language)
+        owners = [row for row, sentences in enumerate(written) for _ in sentences]
+        ids, mask = pad_sentences([[*given, *sentence.ids] for sentences in written
+                                   for sentence in sentences], self.tokenizer.pad_id)
+        device = features.tokens.device
+        output = self.decoder(input_ids=ids[:, :-1].to(device),
+                              attention_mask=mask[:, :-1].long().to(device),
+                              encoder_hidden_states=features.tokens[owners], is_decoder=True,
+                              use_cache=False, output_attentions=True)
+        shares = cross_attention_rollout(zip(output.attentions, output.cross_attentions,
+                                             strict=True)).cpu()
+
+        # Back to lists by sample, of every sentence the positions (T, L) that chose its ids.
+        rows = iter(shares[:, len(given) - 1:])
+        return [[next(rows)[:len(sentence.ids)] for sentence in sentences]
+                for sentences in written]
 
 
 def _token_accuracy(logits: Tensor, labels: Tensor) -> Tensor:

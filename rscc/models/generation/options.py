@@ -75,7 +75,9 @@ class Decoding(DecodingOptions):
         beam_rule: Which sentences a beam search keeps: ``'standard'``, ``'clipcap'`` or
             ``'show_attend_tell'`` (the originals, see ``beam_scorers``).
         use_cache: Keep keys and values of earlier tokens; off recomputes them, for comparison.
-        return_attention: Return the attention maps of the sentences, where the head has any.
+        return_attention: Return the attention maps of the sentences; refused where there are none.
+            None returns those that there are: of a head that has some, from tokens that have a
+            place in the image.
         language: Language to write in, where the tokenizer knows several; None for its first.
     """
     num_beams: int = 1
@@ -92,7 +94,7 @@ class Decoding(DecodingOptions):
     seed: int | None = None
     beam_rule: str = 'standard'
     use_cache: bool = True
-    return_attention: bool = False
+    return_attention: bool | None = False
     language: str | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from testers import WORDS, CaptionHeadTester, change_features, data_samples
 
 from rscc.models.caption_heads.blip_caption_head import pack
 from rscc.registry import MODELS
+from rscc.structures import AttendedCaption
 
 
 def test_sentences_lie_end_to_end_with_their_own_positions():
@@ -119,6 +120,43 @@ class TestBlipCaptionHead(CaptionHeadTester):
         loss = head.loss(change_features(2), samples)['loss_caption']
         loss.backward()
         assert loss == 0
+
+    def test_maps_tell_where_each_word_looked(self):
+        torch.manual_seed(0)
+        cfg = self.cfg | dict(config=CONFIG | dict(initializer_range=0.5))
+        head, features = MODELS.build(cfg).eval(), change_features(2)
+        features.token_grid = (2, 2, 3)
+        options = dict(num_beams=3, num_captions=2, max_tokens=5)
+        plain = head.generate(features, **options)
+        written = head.generate(features, return_attention=True, **options)
+        assert written == plain
+        for caption in (caption for captions in written for caption in captions):
+            assert isinstance(caption, AttendedCaption)
+            assert caption.words == caption.text.split()
+            assert caption.attention.shape == (len(caption.words), 2, 2, 3)
+            torch.testing.assert_close(caption.attention.sum((1, 2, 3)),
+                                       torch.ones(len(caption.words)))
+
+    def test_maps_follow_what_the_attention_is_told(self):
+        # Every query that meets no bias looks at token 5, whose key alone is not zero.
+        head, features = self.build().eval(), change_features(1)
+        features.token_grid, features.tokens = (1, 3, 4), torch.zeros(1, 12, 16)
+        features.tokens[0, 5] = 1.0
+        for name, weight in head.decoder.named_parameters():
+            if 'crossattention.self.' in name:
+                torch.nn.init.constant_(weight, 0.0)
+            if 'crossattention.self.query.bias' in name or 'crossattention.self.key.w' in name:
+                torch.nn.init.constant_(weight, 2.0)
+        caption = head.generate(features, return_attention=True, min_tokens=3)[0][0]
+        assert (caption.attention.flatten(1).argmax(1) == 5).all()
+        assert (caption.attention.flatten(1)[:, 5] > 0.99).all()
+
+    def test_maps_of_tokens_without_a_place_are_refused_or_left_out(self):
+        head, features = self.build().eval(), change_features(1)
+        with pytest.raises(ValueError, match=r'tokens of this fusion have no place .*SingleFrame'):
+            head.generate(features, return_attention=True)
+        caption = head.generate(features, return_attention=None)[0][0]
+        assert not isinstance(caption, AttendedCaption)
 
     def test_more_captions_than_beams_is_refused(self):
         with pytest.raises(ValueError, match='at most num_beams captions'):
