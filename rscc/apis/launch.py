@@ -13,13 +13,13 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config, merge_overrides
-from rscc.config.files import existing_config
+from rscc.config.files import existing_config, find_checkpoint
 from rscc.config.schema import Schema
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
-from rscc.registry import DATASETS, RUNNERS
+from rscc.registry import DATASETS, MODELS, RUNNERS
 from rscc.utils import did_you_mean, read_json, write_json
 from rscc.utils.paths import resolve_data_file
 
@@ -99,7 +99,6 @@ def check_model(cfg: Config, start: bool) -> None:
         FileNotFoundError, ImportError, OSError, TypeError, ValueError: As its parts say it.
     """
     from rscc.models.data_preprocessor import normalisation_record
-    from rscc.registry import MODELS
     with DefaultScope.overwrite_default_scope('rscc'):
         model = MODELS.build(cfg.model)
     if isinstance(model, BaseModel):
@@ -305,15 +304,36 @@ def draw_predictions(cfg: Config, folder: str | os.PathLike, probabilities: bool
     Args:
         cfg: The run's config.
         folder: Gets ``masks/``, ``overlays/``, ``panels/``, where there are references
-            ``reference_masks/``, and what sentences bring, ``attention/`` or ``denoising/``.
+            ``reference_masks/``, and what sentences bring: ``evidence/`` for the report, and where
+            the decoding options ask for it ``attention/`` or ``denoising/``.
         probabilities: Write ``probabilities/`` too.
     """
     options = {'out_dir': str(folder), 'probabilities': probabilities}
+    if _ask_for_attention(cfg):
+        options['drawings'] = False
     hooks = cfg.get('default_hooks') or {}
     if hooks.get('panels'):
         hooks.panels.update(options)
     else:
         add_hook(cfg, {'type': 'PanelHook', 'num_val': 0, **options})
+
+
+def _ask_for_attention(cfg: Config) -> bool:
+    """Have a head that can return attention maps where there are some.
+
+    Returns:
+        Whether it was asked; False where it cannot, or the config says what it wants.
+    """
+    from rscc.models.caption_heads.base import AutoregressiveHead
+    head = (cfg.get('model') or {}).get('caption_head') or {}
+    kind = MODELS.get(head.get('type') or '')
+    if not (isinstance(kind, type) and issubclass(kind, AutoregressiveHead) and kind.HAS_ATTENTION):
+        return False
+    options = dict(head.get('decoding') or {})
+    if 'return_attention' in options:
+        return False
+    head['decoding'] = {**options, 'return_attention': None}
+    return True
 
 
 def caption_metadata(runner: Runner, metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -362,7 +382,8 @@ def finish(metrics: dict[str, Any], work_dir: str | os.PathLike,
     print('written: ' + ', '.join(map(str, written)))
 
 
-def finish_pictures(runner: Runner, predictions: str | os.PathLike, folder: str | os.PathLike
+def finish_pictures(runner: Runner, predictions: str | os.PathLike, folder: str | os.PathLike,
+                    checkpoint: str | os.PathLike | None = None, language: str | None = None
                     ) -> None:
     """Write ``report.html`` and tell of pictures that could not be drawn, after all scores.
 
@@ -370,6 +391,8 @@ def finish_pictures(runner: Runner, predictions: str | os.PathLike, folder: str 
         runner: The runner after its test.
         predictions: The file of ``PredictionDump``.
         folder: Where :func:`draw_predictions` had the pictures written.
+        checkpoint: The file tested; curves are drawn of the training logs beside it.
+        language: Of the report's interface; None takes the dataset's.
 
     Raises:
         RuntimeError: If pictures are missing; predictions and scores are written then.
@@ -377,8 +400,10 @@ def finish_pictures(runner: Runner, predictions: str | os.PathLike, folder: str 
     from rscc.engine.hooks.panel_hook import PanelHook
     if is_main_process():
         from rscc.visualization.report import write_report
+        file = None if checkpoint is None else Path(find_checkpoint(checkpoint))
+        logs = file.parent if file and file.is_file() else None
         report = write_report(read_json(predictions), Path(folder) / 'report.html',
-                              mask_dir=Path(folder) / 'masks')
+                              mask_dir=Path(folder) / 'masks', log_dir=logs, language=language)
         print(f'written: {report}')
     for hook in runner.hooks:
         if isinstance(hook, PanelHook) and hook.failures:

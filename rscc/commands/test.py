@@ -28,10 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE.json',
                         help='write all predictions with their scores; tools/scores.py reads them')
     parser.add_argument('--show-dir', metavar='DIR',
-                        help='write masks, overlays, panels and report.html, which works offline; '
-                        'and attention maps or denoising strips with --cfg-options '
+                        help='write masks, overlays, panels and report.html, which works offline '
+                        'and shows where the model looked; drawings of attention maps or '
+                        'denoising trajectories too with --cfg-options '
                         'model.caption_head.decoding.return_attention=True or '
                         'model.caption_head.decoding.return_trajectory=True')
+    parser.add_argument('--language', choices=('en', 'zh'), help='with --show-dir: language of '
+                        "the report's interface (default: that of the captions)")
     parser.add_argument('--probabilities', action='store_true', help='with --show-dir: write '
                         'P(changed) as grey PNGs too; tools/dataset_converters/tiles.py merges '
                         'them')
@@ -54,6 +57,9 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.probabilities and not args.show_dir:
         raise SystemExit('error: --probabilities writes below --show-dir: name that folder too')
+    if args.language and not args.show_dir:
+        raise SystemExit('error: --language is that of the report in --show-dir: name that folder '
+                         'too')
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import (
         build_runner,
@@ -99,5 +105,5 @@ def run(args: argparse.Namespace) -> None:
         finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
                normalisation_record(unwrapped(runner.model)))
         if args.show_dir:
-            finish_pictures(runner, predictions, args.show_dir)
+            finish_pictures(runner, predictions, args.show_dir, args.checkpoint, args.language)
     leave_process_group()

@@ -1,18 +1,27 @@
 """Pictures that captions bring along: attention maps, and how each kind of caption is drawn.
 
+``draw_attention`` makes a picture for people; ``save_evidence`` a small file for the report, which
+lays the maps over its own pictures.
+
 One table serves the test's pictures (``PanelHook``), ``InferenceResult`` and ``tools/infer.py``; a
 head with something else to show adds a line.
 """
+import io
+import json
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
-from rscc.rasters.image_files import as_rgb
+from rscc.rasters.image_files import as_rgb, opened
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
-from rscc.utils import did_you_mean
+from rscc.utils import atomic_write, did_you_mean
 from rscc.visualization.denoising_trajectory import draw_denoising
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.panels import LABELS, frame_names
@@ -50,11 +59,17 @@ def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
     tiles = [_tile(frames[min(group, len(frames) - 1)]) for group in range(groups)]
     names = _names(len(frames), groups, caption.text)
     cells = [(names[0] if groups == 1 else '', tiles)]
-    for word, weights in zip(caption.words, caption.attention.numpy(), strict=True):
-        hottest = max(float(weights.max(initial=0)), _HOT / weights.size)
-        cells.append((word, [_heat(tile, level / hottest)
-                             for tile, level in zip(tiles, weights, strict=True)]))
+    for word, levels in zip(caption.words, _levels(caption), strict=True):
+        cells.append((word, [_heat(tile, level) for tile, level in
+                             zip(tiles, levels, strict=True)]))
     return _page(cells, names if groups > 1 else [], caption.text, title)
+
+
+def _levels(caption: AttendedCaption) -> np.ndarray:
+    """Return the heat of every place at every word, 0 to 1, (W, G, h, w)."""
+    weights = caption.attention.numpy()
+    hottest = weights.max((1, 2, 3), keepdims=True, initial=_HOT / max(1, weights[:1].size))
+    return weights / hottest
 
 
 def _tile(frame: np.ndarray) -> np.ndarray:
@@ -117,6 +132,66 @@ def _cell(canvas: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int]
         y += len(tile) + _GAP
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Where a model looked for every word of a sentence.
+
+    Attributes:
+        words: The W words.
+        grid: Groups, rows and columns (G, h, w) of each word's map.
+        sheet: Heat of all maps as uint8 (G * h, W * w): words from left to right, groups from top
+            to bottom; 255 is the hottest.
+    """
+    words: list[str]
+    grid: tuple[int, int, int]
+    sheet: np.ndarray
+
+
+def save_evidence(path: str | os.PathLike, caption: AttendedCaption) -> Path | None:
+    """Write a sentence's words and maps as one small grey PNG, atomically.
+
+    Args:
+        path: The file; words and grid stand in its text entry ``rscc``.
+        caption: A sentence with its maps.
+
+    Returns:
+        The file; None where the sentence has no word, and nothing is written.
+    """
+    if not caption.words:
+        return None
+    grid = tuple(caption.attention.shape[1:])
+    sheet = np.rint(255 * _levels(caption)).astype(np.uint8).transpose(1, 2, 0, 3)
+    about = PngInfo()
+    about.add_itxt('rscc', json.dumps({'words': caption.words, 'grid': grid}, ensure_ascii=False))
+    encoded = io.BytesIO()
+    Image.fromarray(sheet.reshape(grid[0] * grid[1], -1)).save(encoded, 'PNG', pnginfo=about)
+    with atomic_write(path, 'wb') as file:
+        file.write(encoded.getvalue())
+    return Path(path)
+
+
+def read_evidence(path: str | os.PathLike) -> Evidence | None:
+    """Read what :func:`save_evidence` wrote; None where there is no such file.
+
+    Raises:
+        ValueError: If the file is another kind of picture.
+    """
+    if not Path(path).is_file():
+        return None
+    with opened(path) as (file, _):
+        sheet, about = np.asarray(file.convert('L')), file.info.get('rscc')
+    try:
+        about = json.loads(about)
+        words, grid = [str(word) for word in about['words']], tuple(map(int, about['grid']))
+        fits = sheet.shape == (grid[0] * grid[1], len(words) * grid[2])
+    except (KeyError, TypeError, ValueError, IndexError):
+        fits = False
+    if not fits:
+        raise ValueError(f"'{path}' holds no attention maps: expected a grey PNG with its words "
+                         "in the text entry 'rscc', as tools/test.py --show-dir writes it")
+    return Evidence(words, grid, sheet)
+
+
 class CaptionDrawing(NamedTuple):
     """One kind of picture of a caption.
 
@@ -137,7 +212,8 @@ class CaptionDrawing(NamedTuple):
 
 
 CAPTION_DRAWINGS = (
-    CaptionDrawing('attention', 'attention maps', 'return_attention', 'AttentionLSTMHead',
+    CaptionDrawing('attention', 'attention maps', 'return_attention',
+                   'AttentionLSTMHead, BlipCaptionHead',
                    lambda caption: isinstance(caption, AttendedCaption), draw_attention),
     CaptionDrawing('denoising', 'denoising trajectories', 'return_trajectory', 'KarrasCaptionHead',
                    lambda caption: isinstance(caption, SampledCaption) and bool(caption.trajectory),

@@ -1,4 +1,5 @@
-"""Line charts of measured curves, over steps or time."""
+"""Line charts of measured curves, over steps or time: as pictures, or as lines for a page."""
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,3 +117,78 @@ def _draw_curve(axes: 'object', curve: Curve) -> None:
     for x, y, note in zip(curve.x, curve.y, curve.notes, strict=bool(curve.notes)):
         axes.annotate(note, (x, y), xytext=(0, 5), textcoords='offset points', fontsize=8,
                       ha='center', color=_SOFT)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A panel in the coordinates of a drawing, for an SVG.
+
+    Attributes:
+        title, x_label: As of the panel.
+        width, height: Of the drawing.
+        left, bottom: Where the axes cross.
+        x_ticks, y_ticks: Place and text of the marks on the axes.
+        lines: Label, number of the colour, and points (x, y, text) of every curve.
+    """
+    title: str
+    x_label: str
+    width: int
+    height: int
+    left: int
+    bottom: int
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    lines: list[tuple[str, int, list[tuple[float, float, str]]]]
+
+
+def lay_out(panel: Panel, width: int = 420, height: int = 240) -> Chart | None:
+    """Put a panel's curves into a drawing with linear axes.
+
+    Args:
+        panel: What is shown; notes and levels are left out.
+        width, height: Of the drawing, in pixels.
+
+    Returns:
+        The chart; None where no curve has a finite value.
+    """
+    curves = [(curve, [(float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True)
+                       if math.isfinite(x) and math.isfinite(y)]) for curve in panel.curves]
+    points = [point for _, found in curves for point in found]
+    if not points:
+        return None
+    left, bottom, top, right = 46, height - 34, 10, width - 14
+    x_ticks = _round_steps(min(0.0, *(x for x, _ in points)), max(x for x, _ in points))
+    y_ticks = _round_steps(min(y for _, y in points), max(y for _, y in points))
+    # A line may go beyond the last mark, which is below the largest value.
+    low_x, high_x = x_ticks[0], max(x_ticks[-1], *(x for x, _ in points))
+    low_y, high_y = y_ticks[0], max(y_ticks[-1], *(y for _, y in points))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (round(left + (right - left) * (x - low_x) / (high_x - low_x), 1),
+                round(bottom - (bottom - top) * (y - low_y) / (high_y - low_y), 1))
+
+    return Chart(
+        panel.title, panel.x_label, width, height, left, bottom,
+        [(place(x, low_y)[0], _short(x)) for x in x_ticks],
+        [(place(low_x, y)[1], _short(y)) for y in y_ticks],
+        [(curve.label, curve.colour % len(_COLOURS),
+          [(*place(x, y), f'{_short(x)}: {y:.4g}') for x, y in found])
+         for curve, found in curves if found])
+
+
+def _round_steps(low: float, high: float) -> list[float]:
+    """Return 3 to 6 marks in steps of 1, 2 or 5 times a power of ten, the first at most ``low``."""
+    span = high - low or abs(high) or 1.0
+    rough = span / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first = math.floor(low / step + 1e-9)
+    count = max(1, math.floor((high - first * step) / step + 1e-9))
+    return [round((first + number) * step, 12) for number in range(count + 1)]
+
+
+def _short(value: float) -> str:
+    """Write a mark of an axis: 20k for 20000."""
+    if abs(value) >= 10000:
+        return f'{value / 1000:g}k'
+    return f'{value:.6g}'

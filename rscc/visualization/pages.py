@@ -4,6 +4,7 @@ Reports of test runs, of scenes and of datasets share the base style ``templates
 way of being filled. Neither torch nor MMEngine is imported.
 """
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
@@ -13,6 +14,7 @@ from rscc.utils import check_choice
 from rscc.visualization.overlays import tint_palette
 
 _SHARED = 'rscc.visualization'
+_INDENTED = re.compile(r'\s*\n\s*')
 
 
 @cache
@@ -55,7 +57,8 @@ def render_page(package: str, template: str, css: Sequence[str], scripts: Sequen
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters['number'] = number_text
+    environment.filters |= {'number': number_text,
+                            'squeeze': lambda text: Markup(_INDENTED.sub('\n', text))}
 
     def joined(names: Sequence[str]) -> Markup:
         sources = (loader.get_source(environment, name)[0].strip() for name in names)

@@ -15,6 +15,7 @@ from rscc.rasters.image_files import Scale, opened, read_rgb, upright_pixels
 from rscc.utils import atomic_write
 from rscc.visualization.overlays import (
     ERROR_PALETTE,
+    IGNORE,
     check_mask,
     class_palette,
     error_mask,
@@ -98,6 +99,7 @@ def _save_png(path: str | os.PathLike, image: Image.Image) -> Path:
 
 #: Longest side in pixels and quality, best first.
 _LADDER = ((512, 85), (384, 80), (320, 78), (256, 75), (256, 60), (192, 60), (160, 50), (128, 40))
+_MESSAGES = ('image not found: {}', 'image cannot be read: {}')
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,14 @@ class Pictures:
         frames: One address per date; for a file that cannot be shown, None.
         problems: Why, per date; None where all is well.
         layers: Transparent overlays by name: ``pred``, ``gt``, ``errors``.
+        shape: Width and height of a picture; None where none can be shown.
+        changed: Share of the predicted mask that is changed, 0 to 1; None without a mask.
     """
     frames: tuple[str | None, ...]
     problems: tuple[str | None, ...]
     layers: dict[str, str]
+    shape: tuple[int, int] | None = None
+    changed: float | None = None
 
     @property
     def size(self) -> int:
@@ -140,12 +146,15 @@ class Thumbnails:
         sources: Every sample of the report.
         palette: RGB per class.
         budget: Bytes for all pictures together.
+        messages: What is said of a file that is not there, and of one that cannot be read.
         bands, scale: How the files are read, see :func:`rscc.rasters.image_files.read_frame`; both
             None shows pictures as they are.
     """
 
     def __init__(self, sources: Sequence[Source], palette: Sequence | None, budget: float,
-                 bands: Sequence[int] | None = None, scale: Scale | None = None):
+                 bands: Sequence[int] | None = None, scale: Scale | None = None,
+                 messages: tuple[str, str] = _MESSAGES):
+        self.messages = messages
         self.palette, self.bands, self.scale = palette, bands, scale
         probes = [sources[i] for i in
                   np.unique(np.linspace(0, len(sources) - 1, 8).astype(int))] if sources else []
@@ -163,12 +172,16 @@ class Thumbnails:
             size = size if image is None else image.size
             frames.append(None if image is None else data_address(image, self.quality))
             problems.append(problem)
-        layers = self._layers(source, size) if size else {}
-        return Pictures(tuple(frames), tuple(problems), layers)
+        masks = {name: mask for name, path in (('pred', source.pred_mask), ('gt', source.gt_mask))
+                 if (mask := _read_mask(path)) is not None}
+        changed = float(((masks['pred'] > 0) & (masks['pred'] != IGNORE)).mean()
+                        ) if 'pred' in masks else None
+        layers = self._layers(masks, size) if size else {}
+        return Pictures(tuple(frames), tuple(problems), layers, size, changed)
 
     def _frame(self, path: Path) -> tuple[Image.Image | None, str | None]:
         if not path.is_file():
-            return None, f'image not found: {path}'
+            return None, self.messages[0].format(path)
         try:
             if self.bands is None and self.scale is None:
                 with opened(path) as (file, header):
@@ -176,13 +189,11 @@ class Thumbnails:
             else:
                 image = Image.fromarray(read_rgb(path, self.bands, self.scale))
         except (OSError, ValueError) as error:
-            return None, f'image cannot be read: {path} ({error})'
+            return None, self.messages[1].format(f'{path} ({error})')
         image.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)
         return image, None
 
-    def _layers(self, source: Source, size: tuple[int, int]) -> dict[str, str]:
-        masks = {name: mask for name, path in (('pred', source.pred_mask), ('gt', source.gt_mask))
-                 if (mask := _read_mask(path)) is not None}
+    def _layers(self, masks: dict[str, np.ndarray], size: tuple[int, int]) -> dict[str, str]:
         layers = {name: self._layer(mask, size, self.palette) for name, mask in masks.items()}
         if len(masks) == 2 and masks['pred'].shape == masks['gt'].shape:
             errors = error_mask(masks['pred'], masks['gt'])

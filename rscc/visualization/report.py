@@ -1,45 +1,40 @@
 """One HTML file that shows a whole test run, offline.
 
-This module prepares the values that the file shows; ``templates/`` holds how they are shown.
+This module gathers what the file shows: pictures within a budget, cards (``report_cards``), what is
+said of all samples (``report_summary``), curves of the training; ``templates/`` holds how it looks.
 """
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rscc.structures import SampledCaption, caption_from
-from rscc.utils import atomic_write, progress
+from rscc.utils import atomic_write, check_choice, progress
 from rscc.version import __version__
-from rscc.visualization.denoising_trajectory import Run, denoising_rows
-from rscc.visualization.fonts import has_cjk
-from rscc.visualization.overlays import ERROR_CLASSES, ERROR_PALETTE, tint_palette
+from rscc.visualization.attention import Evidence, read_evidence
+from rscc.visualization.curves import Chart, lay_out
+from rscc.visualization.overlays import ERROR_PALETTE
+from rscc.visualization.pages import class_swatches, page_words, render_page, swatches
 from rscc.visualization.panels import LABELS
-from rscc.visualization.picture_files import Pictures, Source, Thumbnails, safe_name
+from rscc.visualization.picture_files import Source, Thumbnails, safe_name
+from rscc.visualization.report_cards import card_of, evidence_address, judge
+from rscc.visualization.report_summary import (
+    failure_page,
+    headline_numbers,
+    score_tables,
+    verdict,
+)
+from rscc.visualization.training_log import read_training_log, training_panels
 
-_LAYERS = {'pred': 'prediction', 'gt': 'reference', 'errors': 'errors'}
+_PACKAGE = 'rscc.visualization'
 _FACTS = ('split', 'protocol', 'config', 'checkpoint')
-#: Metrics shown in their group's table with one decimal, being 100 times a fraction.
-_TIMES_100 = ('Bleu_', 'METEOR', 'ROUGE_L', 'CIDEr', 'Sm')
-_SUBSETS = {'all': 'all pairs', 'changed': 'changed pairs', 'unchanged': 'unchanged pairs'}
-_GROUPS = {'caption': 'Flag and content of the sentences', 'change': 'Change map'}
-#: Words that pictures do not need, beside ``LABELS``.
-_WORDS = {
-    'en': {
-        'trajectories': 'Open denoising trajectories',
-        'cut': 'cut at the token limit', 'cut_at': 'cut at the limit of {} tokens',
-        'cut_why': 'The sentence reached the largest number of tokens that the model may write; '
-                   'its end is missing.',
-        'cut_count': 'Marked as cut: {} of the {} samples shown. ',
-    },
-    'zh': {
-        'trajectories': '展开去噪轨迹',
-        'cut': '达到词元上限被截断', 'cut_at': '达到 {} 个词元的上限被截断',
-        'cut_why': '句子达到模型允许输出的最大词元数，结尾缺失。',
-        'cut_count': '标为截断的样本：{} / {}。',
-    },
-}
+#: Pictures of so many cards are in the page as it loads; those of others wait until they are near.
+_EAGER = 4
+#: Bytes of a card's tags and of the page's own parts, for the budget of the pictures.
+_CARD, _FRAME = 2600, 60_000
 
 
 def write_report(predictions: dict,
@@ -47,24 +42,33 @@ def write_report(predictions: dict,
                  *,
                  mask_dir: str | os.PathLike | None = None,
                  reference_mask_dir: str | os.PathLike | None = None,
+                 evidence_dir: str | os.PathLike | None = None,
+                 log_dir: str | os.PathLike | None = None,
                  palette: Sequence | None = None,
                  classes: Sequence[str] | None = None,
-                 max_samples: int = 500,
-                 max_megabytes: float = 20) -> Path:
+                 language: str | None = None,
+                 max_samples: int = 2000,
+                 max_megabytes: float = 24) -> Path:
     """Write a test run as one HTML file with every picture inside.
 
     Args:
         predictions: What ``tools/test.py --out`` writes: ``metrics`` and ``samples`` besides
             ``config``, ``checkpoint``, ``dataset``, ``split`` and ``protocol``. A sample may also
-            hold ``pred_change_flag``; ``truncated`` where its sentence reached the token limit,
-            True or the limit; and, of a sentence drawn from noise, ``agreement``, ``abstained``,
-            ``drawn`` and ``trajectory``: [[sigma, text], ...], noisiest first.
+            hold ``pred_change_flag``; ``failures``, kinds of failure; ``doubt``; ``swapped``, the
+            answer with the dates exchanged; ``truncated`` where its sentence reached the token
+            limit, True or the limit; and, of a sentence drawn from noise, ``agreement``,
+            ``abstained``, ``drawn`` and ``trajectory``: [[sigma, text], ...], noisiest first.
         out_file: The HTML file; replaced only when the new one is complete.
         mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``.
         reference_mask_dir: Folder of reference masks; None looks for ``reference_masks`` beside
             ``mask_dir``.
+        evidence_dir: Folder of attention maps by ``PanelHook``; None looks for ``evidence`` beside
+            ``mask_dir``.
+        log_dir: Work folder of the training, whose log is drawn; None draws no curves.
         palette: RGB per class; None takes the dataset's.
         classes: Class names; None takes the dataset's.
+        language: Of the interface, ``'en'`` or ``'zh'``; None takes the dataset's where there is
+            an interface in it.
         max_samples: Samples shown; of more, evenly spaced ones.
         max_megabytes: Size to stay below by making the pictures smaller.
 
@@ -72,206 +76,149 @@ def write_report(predictions: dict,
         The file.
 
     Raises:
-        ValueError: If ``predictions`` has no list of samples.
+        ValueError: If ``predictions`` has no list of samples, or there is no such language.
     """
     samples = predictions.get('samples')
     if not isinstance(samples, list):
         raise ValueError("the predictions hold no list 'samples'; found the keys "
                          f'{sorted(predictions)}. Expected what tools/test.py --out writes')
-    dataset = predictions.get('dataset') or {}
+    dataset, metrics = predictions.get('dataset') or {}, predictions.get('metrics') or {}
+    words = interface_words(language, dataset)
     palette, classes = palette or dataset.get('palette'), classes or dataset.get('classes')
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), max_samples))
                        .round().astype(int))
-    shown = [samples[index] for index in chosen]
-    if reference_mask_dir is None and mask_dir is not None:
-        reference_mask_dir = Path(mask_dir).parent / 'reference_masks'
-    sources = [_source(sample, mask_dir, reference_mask_dir) for sample in shown]
-    encode = Thumbnails(sources, palette, max_megabytes * 1e6, dataset.get('bands'),
-                        dataset.get('scale'))
-    language = dataset.get('language')
-    words = {**LABELS.get(language, LABELS['en']), **_WORDS.get(language, _WORDS['en'])}
+    judgements = [judge(sample, dataset) for sample in samples]
+    shown = [(samples[index], judgements[index]) for index in chosen]
+
+    # Pictures take what text and attention maps leave of the size.
+    files = _Files(mask_dir, reference_mask_dir, evidence_dir)
+    sources = [files.pictures(sample) for sample, _ in shown]
+    budget = max_megabytes * 1e6 - _FRAME - files.size([sample for sample, _ in shown])
+    encode = Thumbnails(sources, palette, max(budget, 0), dataset.get('bands'),
+                        dataset.get('scale'), (words['missing'], words['unreadable']))
     with atomic_write(out_file) as file:
-        cards = [_card(sample, encode(source), words, dataset) for sample, source in
+        cards = [card_of(sample, judgement, encode(source), files.evidence(sample), words)
+                 for (sample, judgement), source in
                  progress(list(zip(shown, sources, strict=True)), 'report', None, 'sample')]
-        layers = {key: title for key, title in _LAYERS.items()
-                  if any(key in card['layers'] for card in cards)}
-        file.writelines(_render(
-            **_header(predictions, dataset, len(samples), len(shown)),
-            **_controls(cards),
-            cards=cards, layers=layers, legends=_legends(palette, classes) if layers else {},
-            words=words))
+        layers = [key for key in words['layers'] if any(key in card['layers'] for card in cards)]
+        file.writelines(render_page(
+            _PACKAGE, 'report.html.j2', ('base.css', 'report.css'), ('report.js', ),
+            words=words, name=dataset.get('dataset_type') or words['test_run'],
+            verdict=verdict(samples, judgements, _numbers(metrics), words),
+            numbers=headline_numbers(samples, judgements, _numbers(metrics), words),
+            facts=_facts(predictions, len(samples), len(shown), words),
+            tables=score_tables(metrics, words), charts=_charts(log_dir, words),
+            failures=failure_page(judgements, cards, words), cards=cards, eager=_EAGER,
+            controls=_controls(cards, words), layers=layers,
+            legends=_legends(palette, classes, words) if layers else {}))
     return Path(out_file)
 
 
-def _render(**values: object) -> Iterator[str]:
-    """Fill the templates; everything but our own style and script is escaped."""
-    # Imported here: drawing and training need no templates.
-    import jinja2
-    from markupsafe import Markup
+def interface_words(language: str | None, dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of the report, those that pictures share included.
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('rscc.visualization', 'templates'), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True)
-    environment.filters['number'] = _number
-    css, script = (Markup(environment.loader.get_source(environment, name)[0].strip())
-                   for name in ('report.css', 'report.js'))
-    return environment.get_template('report.html.j2').generate(css=css, script=script, **values)
+    Args:
+        language: ``'en'`` or ``'zh'``; None for the dataset's.
+        dataset: Metainfo of the dataset.
+    """
+    if language is None:
+        language = dataset.get('language') if dataset.get('language') in LABELS else 'en'
+    check_choice('language', language, LABELS)
+    return {**LABELS[language], **page_words(_PACKAGE, language)}
 
 
-def _source(sample: dict, mask_dir: str | os.PathLike | None,
-            reference_mask_dir: str | os.PathLike | None) -> Source:
-    paths = [sample.get(key) for key in ('img_path_from', 'img_path_to', 'img_path')]
-    name = safe_name(sample.get('sample_id', '')) + '.png'
-    return Source(tuple(Path(path) for path in paths if path),
-                  None if mask_dir is None else Path(mask_dir) / name,
-                  None if reference_mask_dir is None else Path(reference_mask_dir) / name)
+class _Files:
+    """Files that a test left beside its predictions, by sample."""
+
+    def __init__(self, masks: str | os.PathLike | None, references: str | os.PathLike | None,
+                 evidence: str | os.PathLike | None) -> None:
+        beside = None if masks is None else Path(masks).parent
+        self.masks = masks
+        self.references = references or (beside and beside / 'reference_masks')
+        self._evidence = evidence or (beside and beside / 'evidence')
+
+    def pictures(self, sample: Mapping[str, Any]) -> Source:
+        """Return where the pictures of a sample are."""
+        paths = [sample.get(key) for key in ('img_path_from', 'img_path_to', 'img_path')]
+        return Source(tuple(Path(path) for path in paths if path),
+                      self._of(self.masks, sample), self._of(self.references, sample))
+
+    def evidence(self, sample: Mapping[str, Any]) -> Evidence | None:
+        """Return where the model looked for the words of a sample, None where it has none."""
+        path = self._of(self._evidence, sample)
+        return None if path is None else read_evidence(path)
+
+    def _of(self, folder: str | os.PathLike | None, sample: Mapping[str, Any]) -> Path | None:
+        return folder and Path(folder) / (safe_name(sample.get('sample_id', '')) + '.png')
+
+    def size(self, samples: Sequence[Mapping[str, Any]]) -> float:
+        """Estimate how many bytes cards take beside their pictures, from a few of them."""
+        few = samples[::max(1, len(samples) // 16)]
+        found = [self.evidence(sample) for sample in few]
+        text = [len(json.dumps(sample, ensure_ascii=False).encode()) for sample in few]
+        maps = [len(evidence_address(one)) for one in found if one is not None]
+        return len(samples) * (_CARD + (sum(text) + sum(maps)) / max(1, len(few)))
 
 
-def _header(predictions: dict, dataset: dict, total: int, shown: int) -> dict:
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _facts(predictions: Mapping[str, Any], total: int, shown: int, words: Mapping[str, Any]
+           ) -> dict[str, str]:
+    """Return what was tested, by whom and when."""
     facts = {key: predictions[key] for key in _FACTS if predictions.get(key)}
-    facts['samples'] = f'{total}' if shown == total else f'{total} ({shown} shown, evenly spaced)'
-    facts['written'] = datetime.now().strftime('%Y-%m-%d %H:%M') + f' by rscc {__version__}'
-    return {'name': dataset.get('dataset_type') or 'test run', 'facts': facts,
-            'language': dataset.get('language') or 'en',
-            'tables': _tables(predictions.get('metrics') or {})}
+    facts['samples'] = f'{total}' if shown == total else words['some_shown'].format(total, shown)
+    facts['written'] = words['written'].format(datetime.now().strftime('%Y-%m-%d %H:%M'),
+                                               __version__)
+    return {words['facts'][key]: value for key, value in facts.items()}
 
 
-def _controls(cards: list[dict]) -> dict:
-    """Return what decides which controls have a use."""
-    return {'sort_keys': list(dict.fromkeys(name for card in cards for name in card['scores'])),
-            'num_abstained': sum(card['abstained'] for card in cards),
-            'num_cut': sum(card['cut'] is not None for card in cards),
+def _charts(log_dir: str | os.PathLike | None, words: Mapping[str, Any]) -> list[Chart]:
+    """Lay out the curves of a training; none without its log."""
+    if log_dir is None:
+        return []
+    names = {**words, 'scores': words['scores_100']}
+    panels = training_panels(read_training_log(log_dir), names)
+    return [chart for panel in panels if (chart := lay_out(panel)) is not None]
+
+
+def _controls(cards: Sequence[Mapping[str, Any]], words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what there is to sort and to filter by; what fits no card, or all, has no use."""
+    keys = list(dict.fromkeys(key for card in cards for key in card['orders']))
+    counts = {}
+    for card in cards:
+        for mark in card['marks']:
+            counts[mark] = counts.get(mark, 0) + 1
+    kinds = {kind: name for kind, (name, _) in words['kinds_of_failure'].items()}
+    groups = {'prediction': ('said_changed', 'said_unchanged', 'irreversible', 'cut'),
+              'labels': ('changed', 'unchanged', 'wrong'), 'failures': ('faults', *kinds),
+              'doubt': ('unsure', 'abstained')}
+    names = {**words, **kinds}
+    shows = [(words[f'group_{group}'], [(mark, names[mark], counts[mark])
+                                        for mark in marks if counts.get(mark)])
+             for group, marks in groups.items()]
+    return {'sorts': [option for key in keys for option in _sort_options(key, words)],
+            'shows': [(title, marks) for title, marks in shows if marks],
+            'num_cut': counts.get('cut', 0),
             'first_trajectory': next((index for index, card in enumerate(cards)
                                       if card['trajectory']), None)}
 
 
-def _legends(palette: Sequence | None, classes: Sequence[str] | None) -> dict[str, list]:
+def _sort_options(key: str, words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return value and text of both orders; 'worst' counts upwards."""
+    if key == 'area':
+        return [('area|best', words['largest_area']), ('area|worst', words['smallest_area'])]
+    if key == 'doubt':
+        return [('doubt|best', words['most_doubt']), ('doubt|worst', words['least_doubt'])]
+    name = words['names'].get(key, key)
+    return [(f'{key}|{order}', words[order].format(name)) for order in ('worst', 'best')]
+
+
+def _legends(palette: Sequence | None, classes: Sequence[str] | None, words: Mapping[str, Any]
+             ) -> dict[str, list]:
     """Return name and colour of every class but the first, by layer."""
-    names = list(classes or ())
-    change = _swatches(names, tint_palette(len(names), palette))
-    return {'pred': change, 'gt': change, 'errors': _swatches(ERROR_CLASSES, ERROR_PALETTE)}
-
-
-def _swatches(names: Sequence[str], colours: Sequence) -> list[list[str]]:
-    return [[name, '#' + bytes(colour).hex()]
-            for name, colour in zip(names[1:], colours[1:], strict=True)]
-
-
-def _tables(metrics: Mapping[str, float]) -> dict:
-    """Lay out flat metric keys.
-
-    ``caption/<subset>/<metric>`` become rows of one wide table, with the trivial baselines of
-    ``baseline/...`` below; two-part keys (``change/F1_changed``) become one narrow table a group.
-    """
-    numbers = {key: value for key, value in metrics.items()
-               if isinstance(value, int | float) and not isinstance(value, bool)}
-    rows, groups = {}, {}
-    for key, value in numbers.items():
-        *place, name = key.split('/')
-        if len(place) > 1:
-            rows.setdefault(tuple(place), {})[name] = _cell(name, value)
-        else:
-            group = place[0] if place else 'metrics'
-            title = _GROUPS.get(group, group.capitalize())
-            groups.setdefault(title, {})[name] = _cell(name, value)
-    ordered = sorted(rows.items(), key=lambda row: row[0][0] == 'baseline')
-    columns = list(dict.fromkeys(name for _, cells in ordered for name in cells))
-    return {'columns': [name.replace('Bleu_', 'BLEU-') for name in columns], 'groups': groups,
-            'rows': [{'title': _row_title(*place), 'baseline': place[0] == 'baseline',
-                      'cells': [cells.get(name, '') for name in columns]}
-                     for place, cells in ordered]}
-
-
-def _row_title(origin: str, *subsets: str) -> str:
-    title = ', '.join(_SUBSETS.get(part, part.replace('_', ' ')) for part in subsets)
-    return title if origin == 'caption' else f'{origin}: {title}'
-
-
-def _cell(name: str, value: float) -> str:
-    return f'{value:.1f}' if name.startswith(_TIMES_100) else _number(value)
-
-
-def _number(value: float) -> str:
-    """Write a number with as many digits as are worth reading."""
-    return f'{value:.1f}' if abs(value) >= 10 else f'{value:.3f}'
-
-
-def _card(sample: dict, pictures: Pictures, words: dict, dataset: dict) -> dict:
-    truth, claim = sample.get('gt_change_flag'), _predicted_flag(sample, dataset)
-    said = sample.get('prediction')
-    caption = caption_from(said or '', 0.0, sample)
-    caption = caption if isinstance(caption, SampledCaption) else None
-    return {
-        'id': sample.get('sample_id', ''), 'truth': _flag(truth), 'claim': _flag(claim),
-        'wrong': None not in (truth, claim) and bool(truth) != claim,
-        'abstained': caption is not None and bool(caption.abstained),
-        'cut': _cut(sample, words), 'scores': _scores(sample), 'layers': pictures.layers,
-        'pictures': _pictures(pictures, words),
-        'comparable': len(pictures.frames) == 2 and all(pictures.frames),
-        'prediction': said, 'references': sample.get('references') or [],
-        'agreement': _agreement(caption, words), 'candidates': sample.get('nbest') or [],
-        'trajectory': _trajectory(caption, words),
-    }
-
-
-def _flag(changed: bool | None) -> str | None:
-    return None if changed is None else 'changed' if changed else 'unchanged'
-
-
-def _predicted_flag(sample: dict, dataset: dict) -> bool | None:
-    """Return whether the sentence claims a change, None where that cannot be told."""
-    if sample.get('pred_change_flag') is not None:
-        return bool(sample['pred_change_flag'])
-    unchanged = {sentence.strip(' .。').lower() for sentence in
-                 dataset.get('no_change_captions') or ()}
-    if not unchanged or not sample.get('prediction'):
-        return None
-    return sample['prediction'].strip(' .。').lower() not in unchanged
-
-
-def _cut(sample: dict, words: dict) -> str | None:
-    """Return the mark of a sentence that reached the token limit, None of any other."""
-    limit = sample.get('truncated')
-    if not limit:
-        return None
-    return words['cut'] if limit is True else words['cut_at'].format(limit)
-
-
-def _scores(sample: dict) -> dict[str, float]:
-    """Return everything a sample can be sorted by."""
-    found = dict(sample.get('scores') or {})
-    if sample.get('score') is not None:
-        found['model score'] = sample['score']
-    if sample.get('drawn', 1) > 1:
-        found['agreement'] = sample['agreement']
-    return {name: float(value) for name, value in found.items()
-            if value is not None and np.isfinite(value)}
-
-
-def _pictures(pictures: Pictures, words: dict) -> list[dict]:
-    count = len(pictures.frames)
-    titles = ([words['single']] if count == 1 else
-              [words['frames'][0], *(words['date'].format(i) for i in range(2, count)),
-               words['frames'][1]])[:count]
-    return [{'title': title, 'address': address, 'problem': problem} for title, address, problem
-            in zip(titles, pictures.frames, pictures.problems, strict=True)]
-
-
-def _agreement(caption: SampledCaption | None, words: dict) -> dict | None:
-    """Return how much the sentences drawn agree, None where there was only one."""
-    if caption is None or caption.drawn < 2:
-        return None
-    return {'title': words['agreement'].format(caption.drawn), 'share': caption.agreement}
-
-
-def _trajectory(caption: SampledCaption | None, words: dict) -> dict | None:
-    """Return a row for every change of the sentence, noisiest first, and what its marks mean."""
-    if caption is None or not caption.trajectory:
-        return None
-    rows = [{'label': row.label, 'steps': row.steps, 'noise': row.noise, 'runs': row.runs,
-             'glue': '' if any(has_cjk(run.text) for run in row.runs) else ' '}
-            for row in denoising_rows(caption.trajectory, caption.text)]
-    looks = ((False, False), (True, False), (True, True), (False, True))
-    legend = [Run(kind, *look) for kind, look in zip(words['kinds'], looks, strict=True)]
-    return {'steps': len(caption.trajectory), 'rows': rows, 'legend': legend}
+    change = class_swatches(list(classes or ()), palette)
+    return {'pred': change, 'gt': change,
+            'errors': swatches(words['error_classes'], ERROR_PALETTE)}

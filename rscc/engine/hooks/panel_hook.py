@@ -12,10 +12,10 @@ from rscc.engine.runner import Runner as OwnRunner
 from rscc.evaluation.doubt import Doubt
 from rscc.evaluation.metrics import doubt_of
 from rscc.registry import HOOKS
-from rscc.structures import ChangeDataSample
+from rscc.structures import AttendedCaption, ChangeDataSample
 from rscc.structures.change_data_sample import source_of
 from rscc.utils.names import DistinctNames
-from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of
+from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of, save_evidence
 from rscc.visualization.overlays import overlay_mask
 from rscc.visualization.panels import mask_of, panel_of_sample
 from rscc.visualization.picture_files import safe_name, save_image, save_mask, save_probabilities
@@ -34,8 +34,10 @@ class PanelHook(Hook):
     id>.png``, the predicted mask over the last date; beside each panel what its sentence brings
     with it, ``attention/<sample id>.png`` or ``denoising/<sample id>.png`` (asked for by
     ``decoding=dict(return_attention=True)`` or ``dict(return_trajectory=True)`` of the caption
-    head); and with ``probabilities`` also ``probabilities/<sample id>.png``, P(changed) as grey of
-    16 bits, which ``tools/dataset_converters/tiles.py merge`` puts together.
+    head); ``evidence/<sample id>.png``, where the model looked for every word, of every sentence
+    that brings attention, for the report; and with ``probabilities`` also ``probabilities/<sample
+    id>.png``, P(changed) as grey of 16 bits, which ``tools/dataset_converters/tiles.py merge`` puts
+    together.
 
     In distributed runs each process draws from its own share of the samples; only process 0 has
     a visualizer.
@@ -45,6 +47,7 @@ class PanelHook(Hook):
         out_dir: Folder for the files of a test; None writes none.
         num_test: Panels per test, all processes together; None draws every sample.
         probabilities: Whether a test writes P(changed), from the ``seg_logits`` of the samples.
+        drawings: Whether panels of a test have the pictures of their sentences beside them.
 
     Attributes:
         failures: What kept samples of the last test from being drawn, one entry a sample. The test
@@ -54,13 +57,13 @@ class PanelHook(Hook):
     priority = 'LOW'
 
     def __init__(self, num_val: int = 8, out_dir: str | None = None,
-                 num_test: int | None = 200, probabilities: bool = False):
+                 num_test: int | None = 200, probabilities: bool = False, drawings: bool = True):
         for name, value in (('num_val', num_val), ('num_test', num_test)):
             if value is not None and value < 0:
                 raise ValueError(f'PanelHook {name}={value}; expected 0 or more')
         self.num_val, self.num_test = num_val, num_test
         self.out_dir = Path(out_dir) if out_dir is not None else None
-        self.probabilities = probabilities
+        self.probabilities, self.drawings = probabilities, drawings
         self._seen, self._chosen, self._names = 0, set(), DistinctNames()
         self.failures: list[str] = []
         self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps',
@@ -109,6 +112,9 @@ class PanelHook(Hook):
                 if probability is not None:
                     save_probabilities(self.out_dir / 'probabilities' / name, probability)
                     self._written['probability maps'] += 1
+                best = next(iter(sample.get('pred_captions') or ()), None)
+                if isinstance(best, AttendedCaption):
+                    save_evidence(self.out_dir / 'evidence' / name, best)
                 if position in self._chosen:
                     weights = runner.weights if isinstance(runner, OwnRunner) else {}
                     doubt = doubt_of(sample.to_dict(), meta, weights)
@@ -129,7 +135,7 @@ class PanelHook(Hook):
         self._written['panels'] += 1
         best = next(iter(sample.get('pred_captions') or ()), None)
         title = str(sample.get('sample_id', Path(name).stem))
-        for kind in drawings_of(best):
+        for kind in drawings_of(best) if self.drawings else ():
             save_image(self.out_dir / kind.name / name, kind.draw(frames, best, title))
             self._written[kind.what] += 1
 
