@@ -19,7 +19,7 @@ from rscc.version import __version__
 COMMANDS = {
     'infer': ('rscc.commands.infer', 'answer image pairs or single images with a trained model'),
     'demo': ('rscc.commands.demo', 'serve a web page that answers image pairs in a browser'),
-    'check': ('rscc.commands.check', 'check two images of one place before any model runs'),
+    'check': ('rscc.commands.check:either', 'check a dataset, or two images of one place'),
     'train': ('rscc.commands.train', 'train a model as a config says'),
     'test': ('rscc.commands.test', 'test a checkpoint: scores, pictures, a report'),
     'scores': ('rscc.commands.scores', 'score predicted captions again, without a model'),

@@ -17,7 +17,7 @@ PARTS = [
     ['engine'],
     ['inference', 'importers'],
     ['features', 'scenes'],
-    ['deployment'],
+    ['deployment', 'doctor'],
     ['apis'],
     ['demo'],
     ['commands'],

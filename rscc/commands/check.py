@@ -1,6 +1,7 @@
 """The check command: whether two dates of a scene fit each other and the weights.
 
-No model runs. ``tools/analysis_tools/check_pair.py`` has examples.
+No model runs. ``tools/analysis_tools/check_pair.py`` has examples. ``rscc check`` also takes a
+dataset, which ``rscc.commands.check_dataset`` checks.
 """
 import argparse
 import math
@@ -57,6 +58,30 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     args = parser.parse_args(arguments)
     check_arguments(parser, args)
     run(args)
+
+
+def either(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Read the command line; check two dates, or the dataset that is named in their place.
+
+    Args:
+        arguments: The command line without the name of the program; None for that of the process.
+        prog: Name of the program in usage and messages; None for that of the process.
+
+    Raises:
+        SystemExit: With code 1 if something is wrong with the dates or the dataset.
+    """
+    from rscc.commands import check_dataset
+    parser = argparse.ArgumentParser(
+        prog=prog, description='Check two dates of a scene (A B, or one image A), or a whole '
+        'dataset: a folder, a config or a name in the place of A. No model runs.')
+    add_arguments(parser)
+    check_dataset.add_arguments(parser.add_argument_group('for a dataset'))
+    args = parser.parse_args(arguments)
+    check_arguments(parser, args)
+    if args.img_to is None and check_dataset.is_dataset(args.img_from):
+        check_dataset.run(args.img_from, args)
+    else:
+        run(args)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -84,7 +84,10 @@ class ChangeDataset(BaseDataset):
         faults: What doubtful samples do (flags that contradict captions or masks, pairs of one
             image that are flagged changed, images of two splits, ids given twice): ``'report'``
             counts and names them, ids given twice being an error; ``'drop'`` leaves them out;
+            ``'mask'`` keeps their images without labels, so that no loss learns from them;
             ``'error'`` refuses them. See ``rscc.datasets.checks``.
+        clean_list: File of ``rscc check --write-clean``, in ``data_root`` or absolute. Samples that
+            it does not name are left out or, with ``faults='mask'``, kept without labels.
         test_mode: Whether randomness stays that of epoch 0.
         **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
@@ -108,8 +111,8 @@ class ChangeDataset(BaseDataset):
                  clean_captions: bool = True, pipeline: Sequence[dict | Callable] = (),
                  seed: int = 0, cache: Mapping | None = None, features: Mapping | None = None,
                  check_images: bool = True, check_masks: bool | str = True,
-                 faults: str = 'report', test_mode: bool = False,
-                 metainfo: Mapping | None = None, **kwargs):
+                 faults: str = 'report', clean_list: str | None = None,
+                 test_mode: bool = False, metainfo: Mapping | None = None, **kwargs):
         self.languages = _languages(language, languages)
         check_choice('faults', faults, checks.FAULTS)
         check_choice('check_masks', check_masks, (True, False, 'all'))
@@ -125,6 +128,7 @@ class ChangeDataset(BaseDataset):
         self.label_map = label_map if label_map is not None else own_map
         self.cache_options, self.check_images = cache, check_images
         self.check_masks, self.faults, self.id_prefix = check_masks, faults, ''
+        self.clean_list = clean_list
         self._cache: FrameCache | None = None
         self.feature_options = features
         self._features: FeatureRows | None = None
@@ -184,13 +188,25 @@ class ChangeDataset(BaseDataset):
             ValueError: If a mask is not what it must be, or something is doubtful and ``faults``
                 is ``'error'``.
         """
+        samples, unlisted = checks.clean_ones(samples, self._clean_names(), self.faults)
         found = [*findings, *checks.against_captions(samples, self.metainfo['no_change_captions'])]
         if self.check_images and self.feature_options is None:
             self._check_files(samples)
             found += [*checks.identical_dates(samples, self.images_of),
                       *checks.leaks(samples, self.images_of, others), *self._mask_findings(samples)]
-        left_out = checks.settle(found, self.faults, self.ann_file, len(samples))
-        return [item for item in samples if item['sample_id'] not in left_out]
+        doubtful = checks.settle(found, self.faults, self.ann_file, len(samples))
+        if self.faults == 'mask':
+            return [*map(checks.without_labels, unlisted), *(
+                checks.without_labels(item) if item['sample_id'] in doubtful else item
+                for item in samples)]
+        return [item for item in samples if item['sample_id'] not in doubtful]
+
+    def _clean_names(self) -> set[tuple[str, str]] | None:
+        if self.clean_list is None:
+            return None
+        path = Path(self.data_root) / Path(self.clean_list).expanduser()
+        self.need_file(path, 'clean list')
+        return checks.read_clean_list(path)
 
     def _mask_findings(self, samples: Sequence[dict]) -> list[checks.Finding]:
         loader = next((step for step in self.loaders() if isinstance(step, LoadChangeMask)), None)
@@ -207,7 +223,7 @@ class ChangeDataset(BaseDataset):
         for record in records if self.split is not None else ():
             if record['split'] not in (None, self.split):
                 others.setdefault(record['split'], []).append(
-                    self.images_of(self._paths_of(record)))
+                    self.images_of(self.paths_of(record)))
         return others
 
     def read_records(self) -> list[Record]:
@@ -270,14 +286,14 @@ class ChangeDataset(BaseDataset):
             item |= {'all_captions': record['all_captions'], 'languages': self.languages}
         if record.get('imgid') is not None:
             item['imgid'] = record['imgid']
-        item |= self._paths_of(record)
+        item |= self.paths_of(record)
         if self.metainfo['task'] == 'pair':
             flag = record['changeflag']
             item['gt_change_flag'] = (self.tells_change(record['captions']) if flag is None
                                       else flag)
         return item
 
-    def _paths_of(self, record: Record) -> dict[str, str]:
+    def paths_of(self, record: Record) -> dict[str, str]:
         """Return the paths of a record's files."""
         return {key: str(Path(self.data_root) / self._fill(template, record))
                 for key, template in self.templates.items() if template is not None}
@@ -334,7 +350,7 @@ class ChangeDataset(BaseDataset):
         where = (f"twice in split '{first}'" if first == second else
                  f"in two splits, '{first}' and '{second}'")
         text = f"'{self.ann_file}' has '{name}' {where}."
-        if self.faults != 'drop':
+        if self.faults not in ('drop', 'mask'):
             raise ValueError(f"{text} Remove one, or pass faults='drop' in the dataset.")
         warn_once(f'{text} One is left out.')
 
@@ -403,6 +419,7 @@ class ChangeDataset(BaseDataset):
     def load_sample(self, idx: int) -> dict:
         """Return one item after the loading transforms only."""
         results = self.attach(self.get_data_info(idx))
+        results.pop('unlabelled', None)  # a cache holds what the files hold
         for step in self.loaders():
             results = step(results)
         return results

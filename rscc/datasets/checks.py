@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rscc.rasters.labels import NONE_LABELLED, PARTLY_KNOWN
+from rscc.rasters import labels
 from rscc.rasters.pair_check import check_pair
 from rscc.utils import did_you_mean
+from rscc.utils.files import read_text
 from rscc.utils.logging import warn_once
 
 #: What may be done about doubtful samples.
-FAULTS = ('report', 'drop', 'error')
+FAULTS = ('report', 'drop', 'mask', 'error')
 SPLITS = ('train', 'val', 'test')
 #: Masks that are read before training, in scattered order; ``check_masks='all'`` reads every one.
 MASKS_READ = 500
@@ -32,7 +33,8 @@ class Finding:
     Attributes:
         what: What they do or are: ``'are flagged changed, and ...'``.
         samples: Their ids.
-        dropped: Which of them ``faults='drop'`` leaves out.
+        dropped: Which of them ``faults='drop'`` leaves out and ``faults='mask'`` does not learn
+            from.
     """
 
     what: str
@@ -50,7 +52,7 @@ def settle(findings: Iterable[Finding], faults: str, source: str, total: int) ->
         total: Number of samples examined.
 
     Returns:
-        Ids of the samples to leave out.
+        Ids of the samples to leave out, or not to learn from.
 
     Raises:
         ValueError: If there is a finding and ``faults`` is ``'error'``.
@@ -63,13 +65,63 @@ def settle(findings: Iterable[Finding], faults: str, source: str, total: int) ->
                 f'{", ".join(map(repr, finding.samples[:3]))}.')
         if faults == 'error':
             raise ValueError(text)
-        if faults == 'drop' and finding.dropped:
+        if faults in ('drop', 'mask') and finding.dropped:
             left_out.update(finding.dropped)
-            text += f' {len(set(finding.dropped))} are left out.'
+            text += f' {len(set(finding.dropped))} are ' + (
+                'left out.' if faults == 'drop' else 'kept without labels.')
         elif finding.dropped:
             text += " faults='drop' in the dataset leaves such samples out."
         warn_once(text)
     return left_out
+
+
+def read_clean_list(path: str | Path) -> set[tuple[str, str]]:
+    """Read the samples of a clean list: (split, id), or ('', id) where a line has no split.
+
+    Args:
+        path: Lines ``split<TAB>id`` or ``id``; those that begin with ``#`` and empty ones do not
+            count.
+
+    Raises:
+        ValueError: If it is no UTF-8.
+    """
+    lines = (line for line in read_text(path, 'clean list').splitlines()
+             if line.strip() and not line.startswith('#'))
+    return {('', line) if '\t' not in line else tuple(line.split('\t', 1)) for line in lines}
+
+
+def clean_ones(samples: list[dict], clean: set[tuple[str, str]] | None, faults: str
+               ) -> tuple[list[dict], list[dict]]:
+    """Part the samples that a clean list names from the others.
+
+    Args:
+        samples: Items of a split.
+        clean: Of :func:`read_clean_list`; None keeps all.
+        faults: One of :data:`FAULTS`, for the message.
+
+    Raises:
+        ValueError: If it names none of them.
+    """
+    if clean is None:
+        return samples, []
+    kept: list[dict] = []
+    others: list[dict] = []
+    for item in samples:
+        named = {('', item['sample_id']), (item['split'], item['sample_id'])} & clean
+        (kept if named else others).append(item)
+    if not kept:
+        raise ValueError(f'clean_list names none of the {len(samples)} samples, the first of which '
+                         f"is '{samples[0]['sample_id']}': is it of this dataset? Write it again: "
+                         'rscc check DATA --write-clean LIST')
+    done = 'kept without labels' if faults == 'mask' else 'left out'
+    warn_once(f'{len(others)} of {len(samples)} samples are not on the clean list and {done}', 20)
+    return kept, others
+
+
+def without_labels(item: Mapping) -> dict:
+    """Return an item that no loss learns from; ``LoadChangeMask`` makes its mask 255."""
+    labels = ('gt_captions', 'all_captions', 'gt_change_flag')
+    return {**{key: value for key, value in item.items() if key not in labels}, 'unlabelled': True}
 
 
 def rank(split: str) -> int:
@@ -203,14 +255,14 @@ def masks(samples: Sequence[Mapping], load: Callable[[Mapping], np.ndarray],
     scattered = np.random.default_rng(0).permutation(len(labelled))[:most]
     chosen = [labelled[index] for index in sorted(scattered)]
 
-    def changed_pixels(item: Mapping) -> tuple[int, int]:
+    def change_in(item: Mapping) -> tuple[int, int]:
         mask = load(item)
         _check_mask(item, mask, images_of(item), classes)
-        return int(((mask > 0) & (mask < NONE_LABELLED)).sum()), mask.size
+        return labels.changed_pixels(mask), mask.size
 
     # Decoders let go of the interpreter, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(changed_pixels, chosen))
+        counts = list(pool.map(change_in, chosen))
     for flag, what in ((True, 'are flagged changed, and their masks hold no change'),
                        (False, 'are flagged unchanged, and their masks hold a change')):
         wrong = [item['sample_id'] for item, (changed, _) in zip(chosen, counts, strict=True)
@@ -236,7 +288,7 @@ def _check_mask(item: Mapping, mask: np.ndarray, images: Sequence[str],
             raise ValueError(f"sample '{name}': label '{path}' is {mask.shape} (H, W), the image "
                              f"'{images[0]}' is {(header.height, header.width)}. Crop or resize "
                              'them to one grid first.')
-    found = np.unique(mask[mask < PARTLY_KNOWN[0]]).tolist()
+    found = np.unique(mask[mask < labels.PARTLY_KNOWN[0]]).tolist()
     if classes is not None and found and found[-1] >= len(classes):
         raise ValueError(
             f"sample '{name}': label '{path}' holds the classes {found}, and the dataset has "

@@ -99,7 +99,7 @@ class PathListCDDataset(ChangeDataset):
                    for pair, name in zip(pairs, sample_ids(pairs), strict=True)]
         self._metainfo['image_size'] = self.image_size(samples)
         samples = self._unique(samples)
-        if self.confidence is not None and self.check_images:
+        if self.confidence is not None and self.check_images and self.clean_list is None:
             self._check_files(samples)
         if self.confidence is not None:
             self._add_prompts(samples, pairs, base)

@@ -67,6 +67,11 @@ def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
     return mask
 
 
+def changed_pixels(mask: np.ndarray) -> int:
+    """Return how many pixels of a mask are of a class that changed; 254 and 255 are of none."""
+    return int(((mask > 0) & (mask < NONE_LABELLED)).sum())
+
+
 def write_classes(folder: str | Path, classes: Sequence[str], palette: Sequence[Sequence[int]],
                   ground_resolution: float | None) -> Path:
     """Write what the labels of a dataset mean: class numbers, and 255 for what is ignored.

@@ -134,7 +134,7 @@ def _gradient(grey: np.ndarray) -> np.ndarray:
             + 1j * cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8))
 
 
-def _axes(grey: np.ndarray) -> np.ndarray:
+def edge_axes(grey: np.ndarray) -> np.ndarray:
     """Return the direction of edges as doubled angles: light from behind turns none around."""
     squared = _gradient(grey) ** 2
     return squared / (np.abs(squared) + _NOISE ** 2)
@@ -148,7 +148,8 @@ def _directions(grey: np.ndarray) -> np.ndarray:
 
 def _robust(pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Shift:
     """Combine windows, each of an earlier and a later grey image and where both hold data."""
-    rough = np.array([_correlate(_axes(one), _axes(other), mask, 1) for one, other, mask in pairs])
+    rough = np.array([_correlate(edge_axes(one), edge_axes(other), mask, 1)
+                      for one, other, mask in pairs])
     whole = np.rint(np.median(rough, 0)).astype(int)
     near = np.hypot(*(rough - whole).T) <= 2
     fine = []

@@ -290,7 +290,7 @@ def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
 
 
 def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
-    columns = _columns(line.strip())
+    columns = columns_of(line.strip())
     if line.count('"') % 2:
         raise ValueError(f"'{path}' line {number} has a quote that does not close: "
                          f"'{line.strip()}'. Put each path with blanks in a pair of double quotes.")
@@ -307,7 +307,8 @@ def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
     return ListedPair(number, *columns[:3 if label else 2])
 
 
-def _columns(line: str) -> list[str]:
+def columns_of(line: str) -> list[str]:
+    """Return the columns of one line of a path list, with slashes; see :func:`read_path_list`."""
     columns = [quoted or plain for quoted, plain in _COLUMN.findall(line)]
     if '"' not in line and (len(columns) > 3 or not all(map(_is_file_name, columns))):
         wide = re.split(r'\s*\t\s*|\s{2,}', line)

@@ -83,6 +83,8 @@ class PickCaptions(BaseTransform):
         Raises:
             ValueError: If the sample has no captions, or ``no_change`` lacks its language.
         """
+        if results.get('unlabelled'):  # nothing is learnt from it
+            return results
         if not results.get('gt_captions'):
             raise ValueError(f"sample '{results.get('sample_id')}' has no captions to pick from; "
                              'leave PickCaptions out of the pipeline to train on masks only.')

@@ -172,6 +172,8 @@ class LoadChangeMask(BaseTransform):
             FileNotFoundError: If the file is missing.
             ValueError: If it holds unexpected values or its size is not that of the frames on disk.
         """
+        if 'gt_sem_seg' in results and results.get('unlabelled'):
+            results['gt_sem_seg'] = np.full_like(results['gt_sem_seg'], IGNORE)
         if 'gt_sem_seg' in results or not results.get('seg_map_path'):
             return results
         label_map = self.label_map
@@ -193,7 +195,7 @@ class LoadChangeMask(BaseTransform):
         empty = results['nodata'] if 'nodata' in results else _nodata_of(paths)
         if empty is not None and empty.shape == mask.shape:
             mask = np.where(empty, np.uint8(IGNORE), mask)
-        results['gt_sem_seg'] = mask
+        results['gt_sem_seg'] = np.full_like(mask, IGNORE) if results.get('unlabelled') else mask
         return results
 
     def __repr__(self) -> str:

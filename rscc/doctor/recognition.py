@@ -1,0 +1,224 @@
+"""What a user means by a name or a folder: the dataset class and options that read it."""
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rscc.doctor.sources import SPLITS, Part, folder_part, of_dataset, single_part, walk
+from rscc.registry import DATASETS
+from rscc.utils.json_stream import stream_list
+from rscc.utils.paths import SUFFIXES, columns_of
+
+#: Where the images of caption files lie: templates of a pair, of a single image.
+_PAIRS = (('images/{split}/A/{filename}', 'images/{split}/B/{filename}'),
+          ('{split}/A/{filename}', '{split}/B/{filename}'),
+          ('A/{filename}', 'B/{filename}'), ('im1/{filename}', 'im2/{filename}'))
+_SINGLE = ('imgs/{filename}', 'images/{filename}', 'RSICD_images/{filename}', 'image/{filename}',
+           'images/{filepath}/{filename}', '{filepath}/{filename}', '{filename}')
+_LABELS = ('images/{split}/label/{filename}', '{split}/label/{filename}', 'label/{filename}')
+
+
+def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
+    """Recognise a folder by its files and describe what is in it.
+
+    Looked for, in this order: caption files (of LEVIR-CC, LEVIR-MCI, the built-in dataset,
+    DUBAI-CC, single images, or any in Karpathy or COCO style), lists ``train.txt``, folders ``A``
+    and ``B`` (with ``label``), folders of images and masks, images anywhere below.
+
+    Args:
+        root: The folder.
+        language: Of the captions; None tells by the first of them.
+
+    Raises:
+        ValueError: If there is no image below it, or it cannot be read.
+    """
+    root = root.resolve()
+    parts = (_by_captions(root, language) or _by_lists(root) or _by_dates(root)
+             or _by_masks(root) or _by_images(root))
+    if not parts:
+        raise ValueError(_nothing_in(root))
+    return parts
+
+
+def _by_captions(root: Path, language: str | None) -> list[Part]:
+    if (root / 'description_jsontr_te_val').is_dir():
+        return [of_dataset(build({'type': 'DubaiCCDataset', 'data_root': str(root)}))]
+    files = [path for folder in (root, root / 'annotations_rsicd', root / 'annotations')
+             for path in sorted(folder.glob('*.json*')) if _is_caption_file(path)]
+    if not files:
+        return []
+    # A folder of a published dataset has one file for each language or release: the plain one.
+    file = min(files, key=lambda path: (len(path.name), path.name))
+    options = caption_options(root, file, language)
+    return [of_dataset(build(options))]
+
+
+def _is_caption_file(path: Path) -> bool:
+    """Return whether a file has a list of images with names."""
+    if path.suffixes[-2:] not in (['.json'], ['.json', '.gz']) and path.suffix != '.json':
+        return False
+    try:
+        first = next(stream_list(path, 'images'), None)
+    except ValueError:
+        # A damaged annotation file is one all the same, and what is wrong with it shall be told.
+        return '"images"' in path.read_bytes()[:1 << 16].decode('utf-8', 'replace')
+    return isinstance(first, Mapping) and bool({'filename', 'file_name'} & set(first))
+
+
+def caption_options(root: Path, file: Path, language: str | None) -> dict[str, Any]:
+    """Return the config of a dataset that reads a caption file: class, templates, language."""
+    entries = list(_first(file))
+    options = {'data_root': str(root), 'ann_file': str(file.relative_to(root)),
+               'language': language or _language(entries)}
+    if (root / 'synth.json').is_file() and any((root / 'images').glob('*/label')):
+        return {'type': 'SynthChangeDataset', **options}
+    pair = next((pair for pair in _PAIRS if _fits(root, pair[0], entries)), None)
+    if pair is not None:
+        label = next((label for label in _LABELS if (root / _parent(label, entries)).is_dir()),
+                     None)
+        options |= {'img_from': pair[0], 'img_to': pair[1]}
+        return ({'type': 'LEVIRCCDataset', **options} if label is None else
+                {'type': 'LEVIRMCIDataset', 'label': label, **options})
+    single = next((path for path in _SINGLE if _fits(root, path, entries)), _SINGLE[1])
+    return {'type': 'UCMCaptionsDataset', 'img_path': single, **options}
+
+
+def _first(file: Path, count: int = 50) -> Iterator[Mapping]:
+    """Yield the first entries of a caption file, with the name under one key."""
+    for number, entry in enumerate(stream_list(file, 'images')):
+        if number >= count:
+            return
+        if isinstance(entry, Mapping):
+            yield {'filename': entry.get('file_name'), **entry}
+
+
+def _fields(entry: Mapping) -> dict[str, str]:
+    split = str(entry.get('split') or 'train')
+    return {'filename': str(entry.get('filename')), 'split': split,
+            'filepath': str(entry.get('filepath') or split)}
+
+
+def _fits(root: Path, template: str, entries: Sequence[Mapping]) -> bool:
+    """Return whether one of the entries has its image where a template says."""
+    return any((root / template.format(**_fields(entry))).is_file() for entry in entries)
+
+
+def _parent(template: str, entries: Sequence[Mapping]) -> Path:
+    return Path(template.format(**_fields(entries[0]))).parent if entries else Path(template)
+
+
+def _language(entries: Sequence[Mapping]) -> str:
+    """Return 'en' where there is an English sentence, else 'zh'."""
+    from rscc.text.caption_files import text_of
+    from rscc.text.normalisation import language_of
+    texts = [text_of(sentence, 'en') for entry in entries
+             for sentence in entry.get('sentences', entry.get('captions')) or ()]
+    texts = [text for text in texts if isinstance(text, str) and text]
+    return 'en' if any(language_of(text) == 'en' for text in texts) or not entries else 'zh'
+
+
+def _by_lists(root: Path) -> list[Part]:
+    lists = [split for split in SPLITS if (root / f'{split}.txt').is_file()]
+    parts = []
+    for split in lists:
+        with open(root / f'{split}.txt', encoding='utf-8-sig', errors='replace') as file:
+            first = next((line for line in file if line.strip()), '')
+        options = dict(type='PathListCDDataset', data_root=str(root), ann_file=f'{split}.txt',
+                       split=split, label=len(columns_of(first.strip())) > 2)
+        parts.append(of_dataset(build(options)))
+    return parts
+
+
+def _by_dates(root: Path) -> list[Part]:
+    homes = [(root / split, split) for split in SPLITS if (root / split / 'A').is_dir()]
+    if not homes and (root / 'A').is_dir():
+        homes = [(root, 'train')]
+    return [folder_part(home, split, 'label' if (home / 'label').is_dir() else None)
+            for home, split in homes]
+
+
+def _by_masks(root: Path) -> list[Part]:
+    names = (('image', 'label'), ('images', 'labels'), ('images', 'masks'), ('images', 'label'))
+    found = next(((root / image, root / label) for image, label in names
+                  if (root / image).is_dir() and (root / label).is_dir()), None)
+    return [single_part(root, *found)] if found else []
+
+
+def _by_images(root: Path) -> list[Part]:
+    part = single_part(root)
+    next(part.samples(), None)
+    # Whatever could not be read is told beside what could; nothing at all is an error.
+    return [part] if next(walk(root, {}), None) is not None else []
+
+
+def _nothing_in(root: Path) -> str:
+    """Say what a folder without any image holds."""
+    refused: dict[str, str] = {}
+    next(walk(root, refused), None)
+    try:
+        there = sorted(path.name for path in root.iterdir())[:8]
+    except OSError:
+        there = []
+    held = f'it holds {there}' if there else 'it is empty'
+    held = '' if str(root) in refused else f': {held}'
+    why = f'; {len(refused)} folder(s) cannot be read: {next(iter(refused.items()))}' if (
+        refused) else ''
+    return (f"no dataset in '{root}'{held}{why}. Expected a caption file (LevirCCcaptions.json, "
+            'dataset.json), lists (train.txt), folders A and B, or images ('
+            f'{", ".join(sorted(SUFFIXES))})')
+
+
+def build(options: Mapping[str, Any]) -> Any:
+    """Build a dataset without loading it; what a check-up finds must not stop it."""
+    return DATASETS.build({'split': None, **options, 'lazy_init': True, 'cache': None,
+                           'check_images': False, 'check_masks': False, 'faults': 'report',
+                           'clean_list': None})
+
+
+def parts_of_config(described: Mapping[str, Any]) -> list[Part]:
+    """Describe the datasets in a config's dataset, those inside wrappers one by one."""
+    options = dict(described)
+    if options.get('type') == 'PseudoPairDataset':
+        return [part for tiles in options['tiles'] for part in parts_of_config(tiles)]
+    if 'datasets' in options:
+        return [part for inner in options['datasets'] for part in parts_of_config(inner)]
+    if 'dataset' in options:
+        return parts_of_config(options['dataset'])
+    return [of_dataset(build(options))]
+
+
+def parts_of_name(name: str, data_root: str | None = None) -> list[Part]:
+    """Describe all splits of a dataset that is named.
+
+    Args:
+        name: A short name such as ``'levircc'`` or ``'ucm_cn'``, or a registered class.
+        data_root: Its folder; None takes the usual one below ``$RSCC_DATA``.
+
+    Raises:
+        ValueError: If there is no such dataset; the message names the nearest.
+    """
+    from rscc.features.extraction import NAMES, build_dataset
+    kind, told = NAMES.get(name, (name, {}))
+    if DATASETS.get(kind) is None:
+        build_dataset(name)  # says which names there are
+    options = {'type': kind, **told}
+    if data_root:
+        options['data_root'] = str(Path(data_root).expanduser().resolve())
+    by_split = _split_options(kind, options)
+    return [of_dataset(build(one)) for one in by_split]
+
+
+def _split_options(kind: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one config for datasets with all splits in a file, else one for each split."""
+    from rscc.datasets.hdf5 import HDF5CaptionDataset
+    from rscc.datasets.path_list_cd import PathListCDDataset
+    found = DATASETS.get(kind)
+    if issubclass(found, PathListCDDataset):
+        every = [{**options, 'split': split, 'ann_file': f'{split}.txt'} for split in SPLITS]
+        root = Path(build(every[0]).data_root)
+        listed = [one for one in every if (root / one['ann_file']).is_file()]
+        return listed or [{**options, 'split': split, 'ann_file': None} for split in SPLITS
+                          if (root / split / 'A').is_dir()] or every[:1]
+    if issubclass(found, HDF5CaptionDataset):
+        every = [{**options, 'split': split} for split in SPLITS]
+        return [one for one in every if Path(build(one).ann_file).is_file()] or every[:1]
+    return [dict(options)]

@@ -1,0 +1,123 @@
+"""Findings as text and as JSON, the list of clean samples, and the exit code."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rscc.doctor.examination import clean_lines
+from rscc.doctor.kinds import KINDS, SEVERITIES, WORDS
+from rscc.doctor.register import Register
+from rscc.doctor.sources import Part
+from rscc.utils import atomic_write
+
+#: Samples that are named of each kind in text and JSON.
+NAMED = 5
+_NAMED_IN_JSON = 1000
+
+
+def ordered(counts: Mapping[str, int]) -> list[str]:
+    """Return the kinds that occur, the gravest first, each severity in the order of its table."""
+    return sorted(counts, key=lambda kind: (SEVERITIES.index(KINDS[kind].severity),
+                                            list(KINDS).index(kind)))
+
+
+def totals(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many findings there are of each severity."""
+    return {severity: sum(count for kind, count in counts.items()
+                          if KINDS[kind].severity == severity) for severity in SEVERITIES}
+
+
+def exit_code(counts: Mapping[str, int], fail_on: str) -> int:
+    """Return 1 where something at least as grave as ``fail_on`` was found, else 0.
+
+    Args:
+        counts: Findings by kind.
+        fail_on: ``'error'``, ``'warning'``, ``'note'`` or ``'never'``.
+    """
+    if fail_on == 'never':
+        return 0
+    grave = SEVERITIES[:SEVERITIES.index(fail_on) + 1]
+    return int(any(totals(counts)[severity] for severity in grave))
+
+
+def splits_of(register: Register) -> dict[str, int]:
+    """Return the number of samples by split."""
+    return dict(register.base.execute('SELECT split, COUNT(*) FROM sample GROUP BY split '
+                                      'ORDER BY MIN(n)'))
+
+
+def as_text(register: Register, parts: Sequence[Part], language: str = 'en') -> str:
+    """Return the findings as lines for a terminal."""
+    words, counts = WORDS[language], register.counts()
+    splits = splits_of(register)
+    shown = ', '.join(f'{split or "-"} {count:,}' for split, count in splits.items())
+    lines = [f'{parts[0].title}  {parts[0].root}',
+             f'{sum(splits.values()):,} {words["samples"]} ({shown})', '']
+    for kind in ordered(counts):
+        found = KINDS[kind]
+        lines.append(f'{words[found.severity]:8s}{counts[kind]:>8,}  {found.text(language)}')
+        for n, detail, partner in register.examples(kind, NAMED):
+            lines.append(f'{"":18s}{" ".join(told(register, n, detail, partner).split())}')
+        if counts[kind] > NAMED:
+            lines.append(f'{"":18s}' + words['more'].format(f'{counts[kind] - NAMED:,}'))
+        if found.advice(language):
+            lines.append(f'{"":16s}> {found.advice(language)}')
+    severities = totals(counts)
+    lines += [''] if counts else []
+    lines.append(words['sum'].format(errors=severities['error'], warnings=severities['warning'],
+                                     notes=severities['note']) if counts else words['none'])
+    return '\n'.join(lines)
+
+
+def told(register: Register, n: int | None, detail: str, partner: int | None) -> str:
+    """Return one finding as a line: the sample, what is the matter, and the other sample."""
+    if n is None:
+        return detail
+    _, name, split, _ = register.sample(n)
+    beside = ''
+    if partner is not None:
+        _, other, where, _ = register.sample(partner)
+        beside = f' = {where + "/" if where else ""}{other}'
+    return f'{split + "/" if split else ""}{name}{beside}{": " + detail if detail else ""}'
+
+
+def as_json(register: Register, parts: Sequence[Part], overview: Mapping[str, Any]
+            ) -> dict[str, Any]:
+    """Return findings and overview as JSON values.
+
+    Every kind has its count and its first 1,000 samples.
+    """
+    counts = register.counts()
+    found = [{
+        'kind': kind, 'severity': KINDS[kind].severity, 'count': counts[kind],
+        'text': KINDS[kind].text('en'), 'left_out': KINDS[kind].drops,
+        'samples': [_sample(register, *row) for row in register.examples(kind, _NAMED_IN_JSON)],
+    } for kind in ordered(counts)]
+    return {'dataset': parts[0].title, 'root': parts[0].root, 'samples': splits_of(register),
+            'findings': found, 'totals': totals(counts), 'overview': overview}
+
+
+def _sample(register: Register, n: int | None, detail: str, partner: int | None) -> dict:
+    if n is None:
+        return {'detail': detail}
+    _, name, split, _ = register.sample(n)
+    shown = {'id': name, 'split': split, 'detail': detail}
+    if partner is not None:
+        shown['other'] = register.sample(partner)[1]
+    return shown
+
+
+def write_clean(register: Register, path: str | Path) -> tuple[int, int]:
+    """Write the samples that nothing speaks against, ``split<TAB>id`` a line.
+
+    Returns:
+        How many stay and how many are left out.
+    """
+    kinds = [kind for kind, found in KINDS.items() if found.drops]
+    with atomic_write(path) as file:
+        file.write('# Samples without faults, as rscc check found them: split, tab, id. Datasets '
+                   'take this file as clean_list.\n')
+        kept = 0
+        for line in clean_lines(register, kinds):
+            file.write(f'{line}\n')
+            kept += 1
+    return kept, register.done - kept

@@ -1,0 +1,321 @@
+"""Samples of any dataset as its files tell them, one at a time, whatever is wrong with them.
+
+A dataset class refuses faulty files when it is built; a check-up has to go on and count them. So
+annotation files, path lists and folders are read here again, leniently and in constant memory, by
+the templates and options of a dataset that is not loaded. What has neither (HDF5 files, classes of
+your own) is asked for its items, if it can be loaded.
+"""
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rscc.rasters.labels import read_mask
+from rscc.text.caption_files import read_images, text_of
+from rscc.utils.json_stream import stream_list
+from rscc.utils.paths import SUFFIXES, columns_of, sample_name
+
+if TYPE_CHECKING:
+    from rscc.datasets.base import ChangeDataset
+
+SPLITS = ('train', 'val', 'test')
+
+
+@dataclass
+class Sample:
+    """One sample as the files tell it.
+
+    Attributes:
+        name: Its id.
+        split: As written; empty where there is none.
+        images: Paths of its dates, the earliest first.
+        label: Path of its mask, None where the dataset has none.
+        captions: As written; None where the dataset has none.
+        flag: Whether it is said to be changed, None where nothing says so.
+        number: The annotation's ``imgid``.
+        place: Samples of one place may look alike (both dates of a pair as single images).
+        fault: What is wrong with its entry, empty where nothing is.
+        item: The dataset's own item, where the samples come from a loaded dataset.
+    """
+    name: str
+    split: str
+    images: tuple[str, ...] = ()
+    label: str | None = None
+    captions: tuple[str, ...] | None = None
+    flag: bool | None = None
+    number: int | str | None = None
+    place: str = ''
+    fault: str = ''
+    item: dict | None = None
+
+
+@dataclass
+class Part:
+    """Samples that share their options: a dataset, or a split of one.
+
+    Attributes:
+        samples: Starts reading them from the beginning, in an order that is always the same.
+        title: Name of the dataset.
+        root: Its folder.
+        files: What the samples are read from; if one changes, a check-up begins anew.
+        splits: Only those of them that are read; empty where all are.
+        single: Whether samples have one image each.
+        language: Of the captions.
+        stock: Sentences that deny a change.
+        classes, palette: Of the masks; None where they are not known.
+        bands, scale: How images are read, see ``rscc.rasters.image_files.read_frame``.
+        load: Frames and mask of samples that are not in image files.
+        read_mask: Class indices of a mask file.
+        tokens_of: Tokens that a caption head makes of a sentence; None without a head.
+        max_tokens: Most that the head learns, start and end not counted.
+        unreadable: Folders and files that could not be read, with the reason. Filled on the way.
+        estimate: About how many samples there are, for the progress bar.
+    """
+    samples: Callable[[], Iterator[Sample]]
+    title: str = ''
+    root: str = ''
+    files: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    single: bool = False
+    language: str = 'en'
+    stock: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    palette: Sequence | None = None
+    bands: Sequence[int] | None = None
+    scale: Any = None
+    load: Callable[[Sample], dict] | None = None
+    read_mask: Callable[[str], np.ndarray] = read_mask
+    tokens_of: Callable[[str], int] | None = None
+    max_tokens: int | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
+    estimate: int | None = None
+
+
+# ---- dataset classes -------------------------------------------------------------------------
+
+
+def of_dataset(dataset: 'ChangeDataset', splits: Sequence[str] | None = None) -> Part:
+    """Describe a dataset that was built without being loaded (``lazy_init=True``).
+
+    Args:
+        dataset: Its options are used; ``split`` of it, or None for all.
+        splits: Only these; None takes that of the dataset.
+    """
+    from rscc.datasets.base import ChangeDataset
+    from rscc.datasets.dubai_cc import PARTS, DubaiCCDataset
+    from rscc.datasets.path_list_cd import PathListCDDataset
+    kind = type(dataset)
+    chosen = set(splits or ([dataset.split] if dataset.split else ()))
+    if isinstance(dataset, PathListCDDataset):
+        part = _of_path_lists(dataset)
+    elif isinstance(dataset, DubaiCCDataset) and '{part}' in dataset.ann_file:
+        files = [dataset.ann_file.replace('{part}', name) for split, name in PARTS.items()
+                 if not chosen or split in chosen]
+        part = Part(lambda: (one for file in files for one in _of_captions(dataset, file)),
+                    files=tuple(files))
+    elif kind.read_records is ChangeDataset.read_records and (
+            kind.load_data_list is ChangeDataset.load_data_list):
+        part = Part(lambda: _of_captions(dataset, dataset.ann_file), files=(dataset.ann_file,))
+    else:
+        part = Part(lambda: _of_items(dataset), files=(dataset.ann_file,),
+                    load=lambda sample: dataset.attach(
+                        dict(sample.item, rng=np.random.default_rng(0))))
+    if chosen:
+        every = part.samples
+        part.samples = lambda: (one for one in every() if not one.split or one.split in chosen)
+        part.splits = tuple(sorted(chosen))
+    _take_options(part, dataset)
+    for file in part.files:
+        if file and not Path(file).exists():
+            dataset.need_file(file)
+    part.estimate = _count(part.files)
+    return part
+
+
+def _take_options(part: Part, dataset: 'ChangeDataset') -> None:
+    """Copy from a dataset what is told of its images, masks and captions."""
+    from rscc.datasets.transforms.loading import LoadChangeMask, LoadFrames
+    steps = dataset.loaders()
+    frames = next((step for step in steps if isinstance(step, LoadFrames)), LoadFrames())
+    masks = next((step for step in steps if isinstance(step, LoadChangeMask)), LoadChangeMask())
+    label_map, palette = masks.label_map, masks.palette
+    if label_map is None and palette is None:
+        label_map = dataset.label_map
+    meta = dataset.metainfo
+    part.title, part.root, part.language = dataset.TITLE, dataset.data_root, dataset.language
+    part.single, part.stock = meta['task'] == 'single', tuple(meta['no_change_captions'] or ())
+    part.classes, part.palette = meta.get('classes'), meta.get('palette')
+    part.bands, part.scale = frames.bands, frames.scale
+    part.read_mask = lambda path: read_mask(path, label_map, palette)
+
+
+def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
+    """Read a caption file of Karpathy style entry by entry, or one of COCO style at once."""
+    for place, entry in enumerate(_entries(file)):
+        filename = entry.get('filename') if isinstance(entry, Mapping) else None
+        if not isinstance(filename, str) or not filename:
+            yield Sample(f'entry {place}', '', fault=f"no 'filename' in {str(entry)[:80]}")
+            continue
+        yield _of_entry(dataset, entry, filename.replace('\\', '/'))
+
+
+def _entries(file: str) -> Iterator[Any]:
+    """Yield the images of a caption file; COCO's captions stand apart, and are joined in memory."""
+    first = next(stream_list(file, 'images'), None)
+    if isinstance(first, Mapping) and 'filename' not in first and 'file_name' in first:
+        yield from read_images(file)
+    else:
+        yield from stream_list(file, 'images')
+
+
+def _of_entry(dataset: 'ChangeDataset', entry: Mapping, filename: str) -> Sample:
+    split, flag = entry.get('split'), entry.get('changeflag')
+    sample = Sample(sample_name(filename), str(split or ''), place=filename,
+                    number=entry.get('imgid'), flag=None if flag is None else bool(flag))
+    record = {'filename': filename, 'split': split, 'filepath': entry.get('filepath')}
+    try:
+        paths = dataset.paths_of(record)
+    except ValueError as error:
+        sample.fault, paths = str(error), {}
+    sample.label = paths.pop('seg_map_path', None)
+    sample.images = tuple(paths.values())
+    sentences = entry.get('sentences', entry.get('captions'))
+    sentences = sentences if isinstance(sentences, list) else []
+    texts = [text_of(sentence, dataset.language, dataset.text_from) for sentence in sentences]
+    sample.captions = tuple(text if isinstance(text, str) else '' for text in texts)
+    return sample
+
+
+def _of_items(dataset: 'ChangeDataset') -> Iterator[Sample]:
+    """Take the items of a dataset that has annotations of its own kind."""
+    dataset.check_images = dataset.check_masks = False
+    dataset.faults = 'drop'
+    dataset.full_init()
+    for row in range(len(dataset)):
+        item = dataset.get_data_info(row)
+        captions, images = item.get('gt_captions'), tuple(dataset.images_of(item))
+        place = Path(images[0]).stem if images and '::' not in images[0] else ''
+        yield Sample(item['sample_id'], str(item.get('split') or ''),
+                     images, item.get('seg_map_path'), tuple(captions) if captions else None,
+                     item.get('gt_change_flag'), item.get('imgid'), place, item=item)
+
+
+def _of_path_lists(dataset: Any) -> Part:
+    """Read the list of a split line by line, or match folders where there is none."""
+    root, file = Path(dataset.data_root), Path(dataset.ann_file)
+    split = dataset.split or 'all'
+    if not dataset.ann_file:
+        file = root / f'{split}.txt'
+        if not file.is_file():
+            home = root / split if (root / split).is_dir() else root
+            return folder_part(home, split if home != root else 'train',
+                               'label' if dataset.has_label else None)
+    label = dataset.has_label
+    return Part(lambda: listed(file, root, split, label), files=(str(file),))
+
+
+def listed(file: Path, root: Path, split: str, label: bool) -> Iterator[Sample]:
+    """Yield the pairs of a path list, one a line."""
+    base: Path | None = None
+    with open(file, encoding='utf-8-sig', errors='replace') as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            columns = columns_of(line.strip())
+            if len(columns) < 2 + label:
+                yield Sample(f'line {number}', split, fault=f'{len(columns)} column(s): '
+                             f'{line.strip()[:80]}')
+                continue
+            if base is None:  # as datasets do: the first line decides for all
+                base = next((one for one in (root, Path()) if (one / columns[0]).exists()), root)
+            paths = [str(base / column) for column in columns]
+            yield Sample(sample_name(columns[0]), split, tuple(paths[:2]),
+                         paths[2] if label else None)
+
+
+# ---- plain folders ---------------------------------------------------------------------------
+
+
+def folder_part(home: Path, split: str, label: str | None = 'label') -> Part:
+    """Match the files of ``A``, ``B`` and ``label`` by name; what lacks a partner is a sample too.
+
+    Args:
+        home: Folder of the folders.
+        split: Name of the split.
+        label: Folder of the masks, None where there are none.
+    """
+    columns = ['A', 'B'] + ([label] if label else [])
+    part = Part(lambda: iter(()), root=str(home), title=home.name)
+
+    def samples() -> Iterator[Sample]:
+        found = [dict(_by_stem(home / name, part.unreadable)) for name in columns]
+        for stem in sorted(set().union(*found)):
+            paths = [str(column.get(stem, home / name / f'{stem}.png'))
+                     for name, column in zip(columns, found, strict=True)]
+            yield Sample(stem, split, tuple(paths[:2]), paths[2] if label else None)
+
+    part.samples = samples
+    return part
+
+
+def single_part(root: Path, images: Path | None = None, label: Path | None = None) -> Part:
+    """List all images below a folder, each a sample, or those of one folder with their masks.
+
+    Splits are those of the folders ``train``, ``val`` and ``test`` right in the root.
+    """
+    part = Part(lambda: iter(()), root=str(root), title=root.name, single=True)
+
+    def samples() -> Iterator[Sample]:
+        masks = dict(_by_stem(label, part.unreadable)) if label else {}
+        for path in (walk(root, part.unreadable) if images is None else
+                     (found for _, found in sorted(_by_stem(images, part.unreadable)))):
+            name = path.relative_to(root)
+            split = name.parts[0] if name.parts[0] in SPLITS else ''
+            mask = None
+            if label is not None:
+                mask = str(masks.get(path.stem, label / f'{path.stem}.png'))
+            yield Sample(sample_name(name.as_posix()), split, (str(path),), mask)
+
+    part.samples = samples
+    return part
+
+
+def _by_stem(folder: Path, unreadable: dict[str, str]) -> Iterator[tuple[str, Path]]:
+    """Yield stem and path of the images right in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
+                    yield path.stem, path
+    except OSError as error:
+        unreadable[str(folder)] = error.strerror or str(error)
+
+
+def walk(root: Path, unreadable: dict[str, str]) -> Iterator[Path]:
+    """Yield all image files below a folder, folder by folder, in the order of their names."""
+    def note(error: OSError) -> None:
+        unreadable[str(error.filename or root)] = error.strerror or str(error)
+
+    for folder, inside, names in os.walk(root, onerror=note):
+        inside.sort()
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith('.'):
+                yield Path(folder) / name
+
+
+def _count(files: Iterable[str]) -> int | None:
+    """Return about how many samples annotation files name: lines, or occurrences of a file name."""
+    total = 0
+    for file in files:
+        path = Path(file)
+        if not path.is_file() or path.suffix == '.gz':
+            return None
+        word = b'\n' if path.suffix == '.txt' else b'"filename"'
+        with open(path, 'rb') as data:
+            while block := data.read(1 << 22):
+                total += block.count(word)
+    return total or None
