@@ -157,7 +157,8 @@ def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
     for place, entry in enumerate(_entries(file)):
         filename = entry.get('filename') if isinstance(entry, Mapping) else None
         if not isinstance(filename, str) or not filename:
-            yield Sample(f'entry {place}', '', fault=f"no 'filename' in {str(entry)[:80]}")
+            split = str(entry.get('split') or '') if isinstance(entry, Mapping) else ''
+            yield Sample(f'entry {place}', split, fault=f"no 'filename' in {str(entry)[:80]}")
             continue
         yield _of_entry(dataset, entry, filename.replace('\\', '/'))
 
