@@ -60,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
                         "(default: the config's head and its tokens)")
     parser.add_argument('--quick', action='store_true', help='read headers of images alone: no '
                         'pixels, masks, duplicates or shifts')
+    parser.add_argument('--no-images', action='store_true', help='look at no image file: captions '
+                        'and flags alone')
     parser.add_argument('--state', metavar='FILE', help='keep what is done there; a run that was '
                         'ended goes on from it')
     parser.add_argument('--jobs', type=int, metavar='N', help='threads (default: all cores)')
@@ -98,7 +100,7 @@ def run(data: str, args: argparse.Namespace) -> None:
 def _checked(parts: 'Sequence[Part]', args: argparse.Namespace) -> 'Register':
     from rscc.doctor.examination import check_up
     try:
-        return check_up(parts, args.state, not args.quick, args.jobs)
+        return check_up(parts, args.state, not args.quick, args.jobs, not args.no_images)
     except KeyboardInterrupt:
         how = (f'the same command goes on from {args.state!r}' if args.state else
                'give --state FILE to a long run, and it can go on')

@@ -29,8 +29,14 @@ _WORDS_HELD = 200_000
 _VALUES_HELD = 1000
 
 
-def compare(register: Register, parts: Sequence[Part]) -> None:
-    """Find what no sample shows alone, and keep it in the record."""
+def compare(register: Register, parts: Sequence[Part], files: bool = True) -> None:
+    """Find what no sample shows alone, and keep it in the record.
+
+    Args:
+        register: All samples.
+        parts: What they are of.
+        files: Whether folders are looked at for files that no sample names.
+    """
     register.forget_comparison()
     register.note(_ids(register))
     register.note(_splits(register))
@@ -40,7 +46,8 @@ def compare(register: Register, parts: Sequence[Part]) -> None:
     register.note(copies(register))
     register.note(near_copies(register))
     register.note(_sentences(register, parts))
-    register.note(_orphans(register, parts))
+    if files:
+        register.note(_orphans(register, parts))
     register.note((None, 'unreadable_folder', f'{folder}: {why}', None) for part in parts
                   for folder, why in part.unreadable.items())
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rscc.doctor.comparison import compare
-from rscc.doctor.pictures import look_at
+from rscc.doctor.pictures import Look, look_at
 from rscc.doctor.register import Register
-from rscc.doctor.sentences import examine
+from rscc.doctor.sentences import against, examine
 from rscc.doctor.sources import Part, Sample
 from rscc.utils import progress
 
@@ -18,7 +18,7 @@ BATCH = 64
 
 
 def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: bool = True,
-             jobs: int | None = None) -> Register:
+             jobs: int | None = None, files: bool = True) -> Register:
     """Examine all samples of a dataset and compare them.
 
     Args:
@@ -27,6 +27,7 @@ def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: boo
             nothing beyond this run.
         pixels: Whether images and masks are decoded; else their headers alone are read.
         jobs: Threads; None takes as many as there are cores.
+        files: Whether image files are looked at; else captions and flags alone.
 
     Returns:
         The record, complete.
@@ -35,34 +36,34 @@ def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: boo
         ValueError: If there is no sample, annotations cannot be read, or ``state`` is the record of
             something else.
     """
-    register = Register(state, identity(parts, pixels))
+    register = Register(state, identity(parts, pixels, files))
     try:
-        _examine_all(register, parts, pixels, jobs)
+        _examine_all(register, parts, (files, pixels), jobs)
         if not register.done:
             raise ValueError(f"no samples in {', '.join(repr(part.root) for part in parts)}"
                              + ''.join(f'; {path}: {why}' for part in parts
                                        for path, why in part.unreadable.items()))
-        compare(register, parts)
+        compare(register, parts, files)
     except BaseException:
         register.close()
         raise
     return register
 
 
-def identity(parts: Sequence[Part], pixels: bool) -> dict[str, Any]:
+def identity(parts: Sequence[Part], pixels: bool, files: bool) -> dict[str, Any]:
     """Return what a record must have been made of to be continued."""
-    files = {}
+    stamps = {}
     for part in parts:
         for file in filter(None, part.files):
             known = os.stat(file) if Path(file).exists() else None
-            files[file] = known and [known.st_size, known.st_mtime_ns]
-    return {'version': 1, 'pixels': pixels, 'files': files,
+            stamps[file] = known and [known.st_size, known.st_mtime_ns]
+    return {'version': 1, 'pixels': pixels, 'images': files, 'files': stamps,
             'parts': [[part.title, part.root, part.language, part.bands, part.scale, part.splits,
                        part.classes, part.max_tokens] for part in parts]}
 
 
-def _examine_all(register: Register, parts: Sequence[Part], pixels: bool, jobs: int | None
-                 ) -> None:
+def _examine_all(register: Register, parts: Sequence[Part], depth: tuple[bool, bool],
+                 jobs: int | None) -> None:
     estimates = [part.estimate for part in parts]
     total = None if None in estimates else sum(estimates)
     done = register.done
@@ -71,7 +72,7 @@ def _examine_all(register: Register, parts: Sequence[Part], pixels: bool, jobs: 
 
     def row(found: tuple[int, tuple[int, Sample]]) -> dict[str, Any]:
         number, (place, sample) = found
-        return _row(number, place, sample, parts[place], pixels)
+        return _row(number, place, sample, parts[place], *depth)
 
     # Rows of datasets that are asked for their items come from one reader.
     threads = 1 if any(part.load for part in parts) else jobs or os.cpu_count()
@@ -83,27 +84,22 @@ def _examine_all(register: Register, parts: Sequence[Part], pixels: bool, jobs: 
             bar.update(len(batch))
 
 
-def _row(number: int, place: int, sample: Sample, part: Part, pixels: bool) -> dict[str, Any]:
+def _row(number: int, place: int, sample: Sample, part: Part, files: bool, pixels: bool
+         ) -> dict[str, Any]:
     """Return what the record keeps of a sample."""
-    look = look_at(sample, part, pixels)
+    look = look_at(sample, part, pixels) if files or sample.fault else Look()
     found = dict(look.found)
     if sample.captions is not None and not sample.fault:
         found |= examine(sample.captions, part.language, part.stock, sample.flag, look.changed,
-                         part.tokens_of, part.max_tokens)
+                         part.tokens_of, part.max_tokens, not part.single)
     elif sample.flag is not None and look.changed is not None:
-        found |= examine_flag(sample.flag, look.changed)
+        found |= dict(against(sample.flag, None, look.changed))
     data = dict(images=list(sample.images), label=sample.label, flag=sample.flag,
                 captions=None if sample.captions is None else list(sample.captions),
                 number=sample.number, sizes=look.sizes, forms=look.forms, classes=look.classes,
                 changed=look.changed)
     return dict(n=number, part=place, name=sample.name, split=sample.split, place=sample.place,
                 data=data, digests=look.digests, prints=look.prints, found=found)
-
-
-def examine_flag(flag: bool, changed: float) -> dict[str, str]:
-    """Compare the flag of a sample without captions with its mask."""
-    from rscc.doctor.sentences import against
-    return dict(against(flag, None, changed))
 
 
 def clean_lines(register: Register, kinds: Sequence[str]) -> Iterator[str]:

@@ -36,6 +36,8 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
              or _by_masks(root) or _by_images(root))
     if not parts:
         raise ValueError(_nothing_in(root))
+    for part in parts:
+        part.title = root.name
     return parts
 
 
@@ -44,12 +46,14 @@ def _by_captions(root: Path, language: str | None) -> list[Part]:
         return [of_dataset(build({'type': 'DubaiCCDataset', 'data_root': str(root)}))]
     files = [path for folder in (root, root / 'annotations_rsicd', root / 'annotations')
              for path in sorted(folder.glob('*.json*')) if _is_caption_file(path)]
-    if not files:
-        return []
-    # A folder of a published dataset has one file for each language or release: the plain one.
-    file = min(files, key=lambda path: (len(path.name), path.name))
-    options = caption_options(root, file, language)
-    return [of_dataset(build(options))]
+    # Several files are one for each split, or for each language or release: of these, the one with
+    # the plainest name.
+    chosen: dict[str, Path] = {}
+    for path in sorted(files, key=lambda path: (len(path.name), path.name)):
+        first = next(_first(path, 1), {})
+        chosen.setdefault(str(first.get('split')), path)
+    return [of_dataset(build(caption_options(root, file, language)))
+            for file in chosen.values()]
 
 
 def _is_caption_file(path: Path) -> bool:
@@ -113,7 +117,7 @@ def _language(entries: Sequence[Mapping]) -> str:
     texts = [text_of(sentence, 'en') for entry in entries
              for sentence in entry.get('sentences', entry.get('captions')) or ()]
     texts = [text for text in texts if isinstance(text, str) and text]
-    return 'en' if any(language_of(text) == 'en' for text in texts) or not entries else 'zh'
+    return 'en' if not texts or any(language_of(text) == 'en' for text in texts) else 'zh'
 
 
 def _by_lists(root: Path) -> list[Part]:
@@ -125,6 +129,7 @@ def _by_lists(root: Path) -> list[Part]:
         options = dict(type='PathListCDDataset', data_root=str(root), ann_file=f'{split}.txt',
                        split=split, label=len(columns_of(first.strip())) > 2)
         parts.append(of_dataset(build(options)))
+        parts[-1].splits = ()  # all lists that there are
     return parts
 
 

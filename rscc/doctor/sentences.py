@@ -28,8 +28,8 @@ _ENDINGS = ('s', 'd', 'n', 'r', 'y', 'e')
 
 def examine(captions: Sequence[str], language: str, stock: Iterable[str] = (),
             flag: bool | None = None, changed: float | None = None,
-            tokens_of: Callable[[str], int] | None = None, max_tokens: int | None = None
-            ) -> dict[str, str]:
+            tokens_of: Callable[[str], int] | None = None, max_tokens: int | None = None,
+            pair: bool = True) -> dict[str, str]:
     """Return what is odd about the captions of one sample.
 
     Args:
@@ -40,6 +40,7 @@ def examine(captions: Sequence[str], language: str, stock: Iterable[str] = (),
         changed: Share of changed pixels of its mask, None without one.
         tokens_of: Tokens of a sentence; None counts none.
         max_tokens: Most that a head learns.
+        pair: Whether the captions tell of a change at all; those of single images do not.
 
     Returns:
         Kind of finding -> detail.
@@ -57,14 +58,21 @@ def examine(captions: Sequence[str], language: str, stock: Iterable[str] = (),
     repeated = sorted({text for text in texts if texts.count(text) > 1})
     if repeated:
         found['repeated_caption'] = [_short(text) for text in repeated]
+    if pair:
+        found |= _of_change(texts, stock, language, flag, changed)
+    return {kind: '; '.join(dict.fromkeys(details)) for kind, details in found.items()}
+
+
+def _of_change(texts: Sequence[str], stock: Iterable[str], language: str, flag: bool | None,
+               changed: float | None) -> dict[str, list[str]]:
+    stock = list(stock)
     told = verdict(texts, stock, language)
-    for kind, detail in against(flag, told, changed):
-        found[kind] = [detail]
+    found = {kind: [detail] for kind, detail in against(flag, told, changed)}
     if told is None:
-        denials = [text for text in texts if says_no_change(text, list(stock), language)]
+        denials = [text for text in texts if says_no_change(text, stock, language)]
         found['captions_disagree'] = [f'{len(denials)} of {len(texts)} deny a change: '
                                       f'{_short(denials[0])}']
-    return {kind: '; '.join(dict.fromkeys(details)) for kind, details in found.items()}
+    return found
 
 
 def _of_caption(text: str, language: str) -> Iterable[tuple[str, str]]:
@@ -194,5 +202,5 @@ def _same_word(one: str, other: str) -> bool:
     if short == long.replace('-', '').replace("'", ''):
         return True
     # build, built: the last letter alone differs
-    return long in {short + ending for ending in _ENDINGS} or (
+    return long in {short + ending for ending in _ENDINGS if ending != short[-1]} or (
         one[:-1] == other[:-1] and {one[-1], other[-1]} <= set('dtsr'))

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 _CHUNK = 1 << 20  # characters read at a time
 _LARGEST = 1 << 26  # characters of one value; a damaged file would else be read to its end
+_GOES_ON = ('', *'.+-0123456789eE')  # behind a number that is perhaps not all of it
 _DECODER = json.JSONDecoder()
 
 
@@ -86,7 +87,7 @@ class _Window:
                     raise self.wrong(str(error)) from error
                 continue
             # A number at the end of what was read may go on.
-            if end < len(self.text) or not self.more():
+            if self.text[end:end + 1] not in _GOES_ON or not self.more():
                 self.place = end
                 return found
 

@@ -108,7 +108,8 @@ def plant_annotations(sick):
 
 def plant_captions(sick):
     sick.take('unchanged')['sentences'] = []
-    for change in (lambda text: ' . ', lambda text: f'{text} ###', lambda text: f'itâ€™s so: {text}',
+    for change in (lambda text: ' . ', lambda text: f'{text} ###',
+                   lambda text: f'itâ€™s so: {text}',
                    lambda text: f'{text} near the rоad', lambda text: f'{text} at the botom side',
                    lambda text: f'{text} and so on' * 15):
         entry = sick.take()

@@ -1,0 +1,202 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from fake_data import write_fake_dataset
+from PIL import Image
+from scene_files import place, texture, write_raster
+
+from rscc.doctor import sources
+from rscc.doctor.examination import check_up
+from rscc.doctor.recognition import parts_of_config, parts_of_folder, parts_of_name
+from tests.datasets.conftest import make_levir
+
+
+def counts(parts, **options):
+    register = check_up(parts, jobs=1, **options)
+    try:
+        return register.done, register.counts()
+    finally:
+        register.close()
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def noise(seed, size=64):
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def pairs(root, splits=('train', 'test')):
+    """Write folders A, B and label of three pairs a split."""
+    for number in range(3 * len(splits)):
+        home = root / splits[number // 3]
+        for folder in 'AB':
+            write(home / folder / f'{number}.png', noise([number, ord(folder)]))
+        write(home / 'label' / f'{number}.png', np.eye(64, dtype=np.uint8) * 255)
+    return root
+
+
+# Every kind of dataset of the registry that has files, by its config.
+@pytest.mark.parametrize(('cfg', 'samples'), [
+    (dict(type='LEVIRCCDataset', data_root='LEVIR-CC'), 12),
+    (dict(type='LEVIRMCIDataset', data_root='LEVIR-MCI-dataset'), 12),
+    (dict(type='SynthChangeDataset', data_root='synth'), 12),
+    (dict(type='SynthSceneDataset', data_root='synth'), 12),
+    (dict(type='DubaiCCDataset', data_root='DubaiCCPublic'), 12),
+    (dict(type='SydneyCaptionsDataset', data_root='Sydney_captions'), 12),
+    (dict(type='UCMCaptionsDataset', data_root='UCM_captions'), 12),
+    (dict(type='RSICDDataset', data_root='RSICD'), 12),
+    (dict(type='PathListCDDataset', data_root='LEVIR-CD', ann_file='train.txt'), 4)])
+def test_datasets_of_every_kind_are_read(tmp_path, monkeypatch, cfg, samples):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    root = write_fake_dataset(tmp_path, cfg)
+    done, found = counts(parts_of_config(cfg))
+    assert done == samples
+    assert not set(found) & {'missing_image', 'unreadable_image', 'bad_entry', 'mask_values'}
+    victim = next(path for path in sorted(root.rglob('*.png'))
+                  if 'train' in str(path.relative_to(root)))
+    victim.write_bytes(b'no picture')
+    _, now = counts(parts_of_config(cfg))
+    assert now.get('unreadable_image', 0) + now.get('unreadable_mask', 0) == 1
+
+
+def test_folders_of_single_images_with_masks_are_read(tmp_path):
+    for number in range(3):
+        write(tmp_path / 'image' / f'{number}.png', noise(number))
+        write(tmp_path / 'label' / f'{number}.png', np.eye(64, dtype=np.uint8))
+    assert counts(parts_of_folder(tmp_path)) == (3, {})
+    tiles = dict(type='TileDataset', data_root=str(tmp_path))
+    assert counts(parts_of_config(tiles)) == (3, {})
+    pairs_of_tiles = dict(type='PseudoPairDataset', tiles=[tiles])
+    assert counts(parts_of_config(pairs_of_tiles)) == (3, {})
+
+
+def test_hdf5_files_are_read(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    for split in ('TRAIN', 'TEST'):
+        with h5py.File(tmp_path / f'{split}_IMAGES_LEVIR_CC.hdf5', 'w') as file:
+            images = np.random.default_rng(len(split)).integers(0, 256, (3, 2, 3, 64, 64), np.uint8)
+            images[1, 1] = images[1, 0]
+            file['images'] = images
+        entries = {f'image_{row}': {'captions': ['a house is built'], 'changeflag': 1}
+                   for row in range(3)}
+        (tmp_path / f'{split}_CAPTIONS_LEVIR_CC.json').write_text(json.dumps(entries))
+    done, found = counts(parts_of_name('HDF5CaptionDataset', str(tmp_path)))
+    assert done == 6 and found == {'same_dates': 2}
+
+
+def test_wrappers_of_configs_are_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    cfg = dict(type='LEVIRCCDataset', data_root='LEVIR-CC', split='test')
+    write_fake_dataset(tmp_path, cfg)
+    both = dict(type='ConcatDataset', datasets=[cfg, dict(type='RepeatDataset', times=2,
+                                                          dataset=dict(cfg, split='val'))])
+    assert [len(list(part.samples())) for part in parts_of_config(both)] == [4, 4]
+
+
+def test_plain_folders_of_pairs_and_lists_are_recognised(tmp_path):
+    pairs(tmp_path)
+    assert counts(parts_of_folder(tmp_path)) == (6, {})
+    (tmp_path / 'train/A/0.png').unlink()
+    (tmp_path / 'test/label/4.png').unlink()
+    assert counts(parts_of_folder(tmp_path)) == (6, {'missing_image': 1, 'missing_mask': 1})
+    (tmp_path / 'train.txt').write_text('train/A/1.png train/B/1.png train/label/1.png\n\n'
+                                        'train/A/2.png train/B/2.png\n')
+    done, found = counts(parts_of_folder(tmp_path))
+    assert (done, found) == (2, {'bad_entry': 1, 'orphan_file': 3})
+
+
+def test_images_alone_are_single_images_with_the_splits_of_their_folders(tmp_path):
+    for number, folder in enumerate(('train/a', 'train/b', 'test')):
+        write(tmp_path / folder / f'{number}.png', noise(number))
+    (part,) = parts_of_folder(tmp_path)
+    assert [(one.name, one.split) for one in part.samples()] == [
+        ('test/2', 'test'), ('train/a/0', 'train'), ('train/b/1', 'train')]
+    shutil.copy(tmp_path / 'train/a/0.png', tmp_path / 'test/copy.png')
+    assert counts([part]) == (4, {'leak': 1})
+
+
+def test_a_name_in_two_splits_and_samples_without_split_are_found(tmp_path):
+    entries = [{'filename': f'{number}.png', 'split': split, 'captions': ['a house', 'one house']}
+               for number, split in ((0, 'train'), (1, 'train'), (1, 'test'), (2, None))]
+    for number in range(3):
+        write(tmp_path / 'imgs' / f'{number}.png', noise(number))
+    (tmp_path / 'dataset.json').write_text(json.dumps({'images': entries}))
+    assert counts(parts_of_folder(tmp_path)) == (4, {'id_in_two_splits': 1, 'no_split': 1})
+
+
+def test_coco_files_and_entries_of_no_form_are_read(tmp_path):
+    write(tmp_path / 'images' / '0.png', noise(0))
+    (tmp_path / 'captions.json').write_text(json.dumps({
+        'images': [{'id': 1, 'file_name': '0.png'}],
+        'annotations': [{'image_id': 1, 'caption': 'a house'}]}))
+    assert counts(parts_of_folder(tmp_path)) == (1, {})
+    (tmp_path / 'captions.json').write_text(json.dumps({
+        'images': [{'filename': '0.png', 'captions': ['a house']}, 7]}))
+    assert counts(parts_of_folder(tmp_path)) == (2, {'bad_entry': 1})
+
+
+def test_masks_that_know_nothing_are_found(tmp_path):
+    write_fake_dataset(tmp_path, dict(type='LEVIRMCIDataset', data_root='x'))
+    label = sorted(tmp_path.rglob('label/*.png'))[0]
+    write(label, np.full((64, 64), 7, np.uint8))
+    cfg = dict(type='LEVIRMCIDataset', data_root=str(tmp_path / 'x'),
+               label_map={0: 0, 128: 1, 255: 2, 7: 255})
+    _, found = counts(parts_of_config(cfg))
+    assert found['mask_unknown'] == 1
+
+
+def test_georeferences_are_compared(tmp_path):
+    pytest.importorskip('rasterio')
+    bands = texture(96, 96)
+    for name, later in (('0', place(1)), ('1', place(1, 30)), ('2', None)):
+        earlier = np.roll(bands, 30 * int(name), (1, 2))
+        for folder, grid in (('A', place(1)), ('B', later)):
+            target = tmp_path / folder / f'{name}.tif'
+            target.parent.mkdir(exist_ok=True)
+            if grid is None:
+                Image.fromarray(np.moveaxis(earlier, 0, -1) // 2).save(target)
+            else:
+                write_raster(target, earlier // (1 + (folder == 'B')), grid)
+    _, found = counts(parts_of_folder(tmp_path))
+    assert {kind: found.get(kind) for kind in ('grid_differs', 'place_missing')} == {
+        'grid_differs': 1, 'place_missing': 1}
+
+
+def test_empty_folders_get_a_clear_answer(tmp_path):
+    with pytest.raises(ValueError, match=r"no dataset in '.*': it is empty. Expected a capt"):
+        parts_of_folder(tmp_path)
+    (tmp_path / 'notes.txt').write_text('words')
+    with pytest.raises(ValueError, match=r"it holds \['notes.txt'\]"):
+        parts_of_folder(tmp_path)
+
+
+def test_unreadable_folders_are_counted_and_the_rest_is_checked(tmp_path, monkeypatch):
+    for folder in ('a', 'b'):
+        write(tmp_path / folder / '0.png', noise(ord(folder)))
+    scan = os.scandir
+
+    def refuse(path='.'):
+        if str(path).endswith('/b'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scan(path)
+
+    monkeypatch.setattr(sources.os, 'scandir', refuse)
+    done, found = counts(parts_of_folder(tmp_path))
+    assert done == 1 and found == {'unreadable_folder': 1}
+    shutil.rmtree(tmp_path / 'a')
+    with pytest.raises(ValueError, match=r'1 folder.* cannot be read: .*Permission denied'):
+        parts_of_folder(tmp_path)
+
+
+def test_damaged_annotations_are_told_with_their_place(tmp_path):
+    make_levir(tmp_path)
+    path = tmp_path / 'LevirCCcaptions.json'
+    path.write_text(path.read_text()[:2000])
+    with pytest.raises(ValueError, match='not the JSON that was expected'):
+        counts(parts_of_folder(tmp_path))
