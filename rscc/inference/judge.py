@@ -25,6 +25,7 @@ from rscc.compat import import_transformers
 from rscc.evaluation.records import CaptionRecord
 from rscc.models.pretrained import load_causal_lm
 from rscc.text.normalisation import check_language, warn
+from rscc.utils import atomic_write
 from rscc.utils.forms import check_form
 
 #: What is asked of every caption; the last only where the pair was answered both ways.
@@ -209,7 +210,9 @@ def _continued(path: Path, head: Mapping[str, Any]) -> list[Answer]:
         raise ValueError(f"'{path}' was begun with {begun}, and this is {dict(head)}: another "
                          'judge, other questions or other captions; give another --out, or delete '
                          'the file')
-    path.write_text(whole, encoding='utf-8')
+    if whole != text:
+        with atomic_write(path) as file:
+            file.write(whole)
     return answers
 
 
