@@ -29,8 +29,8 @@ from rscc.models.generation.decoders import (
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.structures import ChangeFeatures
 
-#: Outputs of the encoder's graph, in order, those of heads and statistics that the model has.
-OUTPUTS = ('change_logits', 'flag_logits', 'memory', 'novelty')
+#: Outputs of the encoder's graph, those that the model has; the memory is the last.
+OUTPUTS = ('change_logits', 'flag_logits', 'novelty', 'memory')
 
 
 class EncoderGraph(nn.Module):
@@ -46,13 +46,13 @@ class EncoderGraph(nn.Module):
     def __init__(self, model: ChangeInterpreter) -> None:
         super().__init__()
         self.model = model
-        there = (model.change_head, model.flag_head, model.caption_head, model.novelty)
+        there = (model.change_head, model.flag_head, model.novelty, model.caption_head)
         self.names = [name for name, part in zip(OUTPUTS, there, strict=True) if part is not None]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Return the ``names`` among the outputs.
 
-        Change logits (N, C, H, W), flag logits (N,), memory (N, L, C) or (N, C), novelty (N,).
+        Change logits (N, C, H, W), flag logits (N,), novelty (N,), memory (N, L, C) or (N, C).
         """
         model = self.model
         of_frames, features = model.encode(frames)
@@ -63,11 +63,11 @@ class EncoderGraph(nn.Module):
             features = model.guided(features, raw)
         if model.flag_head is not None:
             outputs.append(model.flag_head(features))
+        if model.novelty is not None:
+            outputs.append(model.novelty(of_frames))
         if model.caption_head is not None:
             pooled = model.caption_head.source == 'pooled'
             outputs.append(features.pooled if pooled else features.tokens)
-        if model.novelty is not None:
-            outputs.append(model.novelty(of_frames))
         return tuple(outputs)
 
 
