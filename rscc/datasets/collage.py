@@ -190,7 +190,9 @@ def distract(view: View, source: View, rng: np.random.Generator, count: int) -> 
     """
     height, width = view.mask.shape
     for _ in range(count):
-        rows, columns = (int(side) for side in np.exp(rng.uniform(np.log(10), np.log(90), 2)))
+        drawn = np.exp(rng.uniform(np.log(10), np.log(90), 2))
+        rows, columns = (int(min(side, room - 1)) for side, room
+                         in zip(drawn, (height, width), strict=True))
         shape = np.zeros((rows, columns), np.uint8)
         corners = cv2.boxPoints((((columns - 1) / 2, (rows - 1) / 2),
                                  (columns * rng.uniform(0.6, 0.9), rows * rng.uniform(0.6, 0.9)),

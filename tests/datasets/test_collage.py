@@ -54,6 +54,13 @@ def test_nothing_is_pasted_where_there_is_no_room():
     assert not collage.paste(view, collage.cutouts(village(), view, rng(), 1)[0], rng())
 
 
+def test_distractors_fit_into_views_that_are_smaller_than_the_largest_of_them():
+    small = View(ground((40, 64)), np.zeros((40, 64), np.uint8))
+    for seed in range(8):
+        collage.distract(small, View(ground((40, 64), (20, 30, 90)), small.mask), rng(seed), 6)
+    assert (small.image != ground((40, 64))).any() and small.image.shape == (40, 64, 3)
+
+
 def test_distractors_change_the_picture_and_no_object():
     view, before = village(), village()
     source = View(ground(colour=(180, 170, 120), seed=5), np.zeros((96, 96), np.uint8))
