@@ -234,7 +234,8 @@ def fine_tuning(report: Mapping[str, Any], out: str | Path) -> list[str]:
     if bands and len(bands) != 3:
         wrong = f'images of three bands, and these have {len(bands)}'
     elif metres is not None and not _METRES[0] <= metres <= _METRES[1]:
-        wrong = f'pixels of about 0.25 to 1.6 m, and these have {metres:g} m: --resolution 0.5'
+        wrong = f'pixels of about 0.25 to 1.6 m, and these have {metres:g} m'
+        wrong += ': --resolution 0.5' if metres < _METRES[0] else ''
     elif 'train' not in report['splits']:
         wrong = 'a split named train, and there is none: --splits'
     elif labels is None:

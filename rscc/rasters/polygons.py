@@ -207,7 +207,7 @@ def draw_file(path: str | Path, image: str | Path, shape: tuple[int, int]) -> np
     except rasterio_errors.RasterioIOError as error:
         raise ValueError(f"the place of '{image}' on the map cannot be read, so polygons cannot be "
                          f'laid over it: {error}') from error
-    found = Polygons(path, crs and crs.to_wkt(), may_be_empty=True)
+    found = Polygons(path, crs.to_wkt() if crs else None, may_be_empty=True)
     place = place if crs else rasterio.Affine.identity()
     if not len(found.table):
         return np.zeros(shape, np.uint8)
