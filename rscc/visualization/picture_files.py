@@ -98,7 +98,8 @@ def _save_png(path: str | os.PathLike, image: Image.Image) -> Path:
 
 
 #: Longest side in pixels and quality, best first.
-_LADDER = ((512, 85), (384, 80), (320, 78), (256, 75), (256, 60), (192, 60), (160, 50), (128, 40))
+_LADDER = ((512, 85), (384, 80), (320, 78), (256, 75), (256, 60), (224, 60), (192, 60), (160, 60),
+           (160, 50), (144, 45), (128, 40))
 _MESSAGES = ('image not found: {}', 'image cannot be read: {}')
 
 

@@ -34,7 +34,7 @@ _FACTS = ('split', 'protocol', 'config', 'checkpoint')
 #: Pictures of so many cards are in the page as it loads; those of others wait until they are near.
 _EAGER = 4
 #: Bytes of a card's tags and of the page's own parts, for the budget of the pictures.
-_CARD, _FRAME = 2600, 60_000
+_CARD, _FRAME = 1600, 60_000
 
 
 def write_report(predictions: dict,

@@ -66,6 +66,21 @@ def test_drawing_brings_a_hook_where_the_config_has_none():
         'type': 'PanelHook', 'num_val': 0, 'out_dir': 'shown', 'probabilities': False}]
 
 
+@pytest.mark.parametrize(('head', 'asked'), [
+    (dict(type='BlipCaptionHead'), None), (dict(type='AttentionLSTMHead', decoding={}), None),
+    (dict(type='BlipCaptionHead', decoding=dict(return_attention=True)), True),
+    (dict(type='BlipCaptionHead', decoding=dict(return_attention=False)), False),
+    (dict(type='PrefixGPTHead'), 'absent'), (dict(type='KarrasCaptionHead'), 'absent'),
+    ({}, 'absent')])
+def test_drawing_asks_heads_with_attention_where_they_look(head, asked):
+    cfg = Config(dict(model=dict(caption_head=head)))
+    draw_predictions(cfg, 'shown')
+    found = cfg.model.caption_head.get('decoding', {}).get('return_attention', 'absent')
+    assert found == asked
+    # The large drawings are for those who ask for them.
+    assert cfg.custom_hooks[0].get('drawings', True) == (asked is not None)
+
+
 def test_predictions_are_collected_before_any_other_metric_computes():
     cfg = Config(dict(test_evaluator=dict(type='CaptionMetric')))
     dump_predictions(cfg, 'p.json', 'best.pth')

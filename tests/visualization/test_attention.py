@@ -3,11 +3,19 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rscc.registry import MODELS
 from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
 from rscc.visualization import attention
-from rscc.visualization.attention import CAPTION_DRAWINGS, draw_attention, drawings_of, find_drawing
+from rscc.visualization.attention import (
+    CAPTION_DRAWINGS,
+    draw_attention,
+    drawings_of,
+    find_drawing,
+    read_evidence,
+    save_evidence,
+)
 
 
 def frame(value=120, size=(64, 96)):
@@ -115,5 +123,33 @@ def test_a_drawing_that_the_caption_does_not_bring_says_how_to_get_it(caption):
 
 @pytest.mark.parametrize('kind', CAPTION_DRAWINGS, ids=lambda kind: kind.name)
 def test_the_messages_name_heads_and_options_that_a_config_can_set(kind):
-    options = MODELS.get(kind.heads).NESTED_OPTIONS['decoding']
-    assert kind.option in {field.name for field in fields(options)}
+    for head in kind.heads.split(', '):
+        options = MODELS.get(head).NESTED_OPTIONS['decoding']
+        assert kind.option in {field.name for field in fields(options)}
+
+
+def test_evidence_survives_its_file(tmp_path):
+    said = caption(['a', '房屋', 'built'], 2, peak=(1, 2, 3))
+    path = save_evidence(tmp_path / 'evidence/a.png', said)
+    found = read_evidence(path)
+    assert found.words == said.words and found.grid == (2, 4, 6)
+    # Words side by side, groups one under the other; the hottest place is 255.
+    sheet = found.sheet.reshape(2, 4, 3, 6).transpose(2, 0, 1, 3)
+    assert np.array_equal(sheet == 255, said.attention.numpy() == 1) and sheet.sum() == 3 * 255
+
+
+def test_a_decoder_that_looks_everywhere_alike_does_not_seem_to_look_hard(tmp_path):
+    sheet = read_evidence(save_evidence(tmp_path / 'a.png', caption(groups=2))).sheet
+    assert (sheet == round(255 / attention._HOT)).all()
+
+
+def test_without_a_word_or_a_file_there_is_no_evidence(tmp_path):
+    assert save_evidence(tmp_path / 'a.png', caption([])) is None
+    assert read_evidence(tmp_path / 'a.png') is None
+
+
+def test_another_picture_is_no_evidence(tmp_path):
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    with pytest.raises(ValueError, match=r'a\.png.* holds no attention maps: expected a grey PNG'):
+        read_evidence(path)

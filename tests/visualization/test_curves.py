@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from rscc.visualization.curves import Curve, Panel, draw_curves
+from rscc.visualization.curves import Curve, Panel, draw_curves, lay_out
 
 
 def near(image, colour):
@@ -29,3 +29,29 @@ def test_values_that_are_not_known_leave_a_gap():
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ValueError, match='draw_curves got no panel; expected at least one'):
         draw_curves([])
+
+
+def test_a_chart_has_round_marks_and_every_point_in_its_place():
+    chart = lay_out(Panel('Loss', 'step', [Curve('a', [0, 50, 100], [0., 1., 4.], colour=2)]))
+    assert [text for _, text in chart.x_ticks] == ['0', '50', '100']
+    assert [text for _, text in chart.y_ticks] == ['0', '1', '2', '3', '4']
+    (label, colour, points), = chart.lines
+    assert (label, colour) == ('a', 2) and points[1][2] == '50: 1'
+    assert [x for x, *_ in points] == [place for place, _ in chart.x_ticks]
+    assert [y for _, y, _ in points] == [chart.y_ticks[mark][0] for mark in (0, 1, 4)]
+    assert points[0][:2] == (chart.left, chart.bottom)
+
+
+@pytest.mark.parametrize(('values', 'marks'), [
+    ([0.81, 0.93], ['0.8', '0.85', '0.9']), ([5.0, 5.0], ['4', '6']), ([0.0, 0.0], ['0', '0.5']),
+    ([-3.0, 20000.0], ['-5000', '0', '5000', '10k', '15k', '20k'])])
+def test_marks_enclose_the_least_value(values, marks):
+    chart = lay_out(Panel('', '', [Curve('', [1, 2], values)]))
+    assert [text for _, text in chart.y_ticks] == marks
+
+
+def test_gaps_are_left_out_and_nothing_known_is_no_chart():
+    chart = lay_out(Panel('', '', [Curve('a', [1, 2, 3], [1., float('nan'), 2.]),
+                                   Curve('b', [1], [float('nan')])]))
+    assert [len(points) for *_, points in chart.lines] == [2]
+    assert lay_out(Panel('', '', [Curve('b', [1], [float('inf')])])) is None

@@ -180,6 +180,78 @@ def counted(html, mark):
     return sum(mark in marks for marks in marks_of(html))
 
 
+def test_the_page_opens_with_a_verdict_and_numbers_before_the_samples(run, tmp_path):
+    html = html_of(run, tmp_path)
+    page = Page(html)
+    assert page.of('h1') == ['Right about change in 3 of 4 pairs: 1 missed, 0 invented.']
+    assert page.of('dd')[:3] == ['4', '75.0 %', '12.5']
+    assert html.index('</h1>') < html.index('class="numbers"') < html.index('id="samples"')
+    assert html.index('id="samples"') < html.index('id="scores"')
+
+
+def test_pictures_of_later_samples_wait_until_they_are_near(run, tmp_path, masks):
+    run['samples'] = [dict(run['samples'][0], sample_id=f'test_{i}') for i in range(7)]
+    tags = Page(html_of(run, tmp_path, mask_dir=masks)).tags
+    dates = [attributes for tag, attributes in tags if attributes.get('class') == 'date']
+    assert ['src' in date for date in dates] == [True] * 8 + [False] * 6
+    assert all(('src' in date) != ('data-src' in date) for date in dates)
+    assert {(date['width'], date['height']) for date in dates} == {('40', '40')}
+
+
+def test_failures_have_a_part_of_their_own(run, tmp_path):
+    assert 'id="failures"' not in html_of(run, tmp_path)
+    for sample, kinds in zip(run['samples'], ([], ['missed_change'], [], ['wrong_place']),
+                             strict=True):
+        sample['failures'] = kinds
+    html = html_of(run, tmp_path)
+    page = Page(html[html.index('<section class="part wrap" id="failures"'):
+                     html.index('<section class="part wrap" id="scores"')])
+    assert page.of('p', 'lead')[0].startswith('2 of 4 sentences fail in at least one way')
+    assert page.of('h2') == ['missed change', 'wrong place']
+    assert page.attributes('href') == ['#s1', '#s3'] and len(page.of('td')) == 12
+    assert counted(html, 'faults') == 2 and counted(html, 'wrong_place') == 1
+
+
+def test_curves_come_from_the_log_of_the_training(run, tmp_path):
+    assert 'id="curves"' not in html_of(run, tmp_path, log_dir=tmp_path)
+    log = tmp_path / 'run/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('{"iter": 20, "loss": 3.5}\n{"change/mIoU": 0.25, "step": 1}\n'
+                   '{"iter": 40, "loss": 1.5}\n')
+    html = html_of(run, tmp_path, log_dir=tmp_path)
+    assert html.count('<svg') == 2 and html.count('<polyline') == 1
+    page = Page(html)
+    assert 'change/mIoU, 20: 0.25' in page.of('title') and 'loss, 40: 1.5' in page.of('title')
+
+
+def test_words_know_where_the_model_looked(run, tmp_path, masks):
+    said = AttendedCaption.of(ScoredCaption('a house is built', -1.0),
+                              ['a', 'house', 'is', 'built'], torch.rand(4, 3, 2, 2))
+    save_evidence(masks.parent / 'evidence/test_0.png', said)
+    page = Page(html_of(run, tmp_path, mask_dir=masks))
+    assert [text for tag, _, text in page.texts if text in said.words] == said.words
+    assert page.attributes('data-grid') == ['4 3 2 2'] and len(page.of('p', 'hint')) == 1
+
+
+def test_the_interface_has_its_own_language(run, tmp_path):
+    for sample in run['samples']:
+        sample['failures'] = ['wrong_count']
+        sample['doubt'] = {'value': 0.9, 'sure': False, 'reasons': []}
+    html = html_of(run, tmp_path, language='zh')
+    page = Page(html)
+    assert '<html lang="zh">' in html and page.of('h1')[0].startswith('共 4 对')
+    given = {text for sample in run['samples'] for text in
+             (sample['prediction'], *sample['references'], sample['sample_id'])}
+    english = {text for tag, kind, text in page.texts if tag not in ('style', 'script', 'title')
+               and re.search('[A-Za-z]{3}', text) and kind != 'kicker'
+               and not any(text in known or known in text for known in given)}
+    # Names of metrics and of files stay as they are.
+    assert not {text for text in english if not re.search(
+        'CIDEr|F1|flag_accuracy|coco|configs|epoch|test|rscc|JavaScript|a lake', text)}
+    with pytest.raises(ValueError, match='language'):
+        html_of(run, tmp_path, language='fr')
+
+
 def test_wrong_change_flag_is_marked(run, tmp_path):
     assert counted(html_of(run, tmp_path), 'wrong') == 1
     run['samples'][0]['pred_change_flag'] = False
@@ -411,11 +483,20 @@ def drive(page, script):
      "node => node.closest('.card').querySelector('h3').prepend('open '))",
      'open ,open ,test_2,test_3 4 of 4 samples'),
     ("form.show.value = 'cut'", 'test_3 1 of 4 samples'),
+    ("form.show.value = 'said_changed'", 'test_0,test_3 2 of 4 samples'),
+    ("form.sort.value = 'doubt|best'", 'test_2,test_0,test_1,test_3 4 of 4 samples'),
+    ("document.querySelector('.more, .example').click()", 'test_1 1 of 4 samples'),
+    ("document.querySelector('.tabs a[href=\"#scores\"]').click(); const parts = "
+     "[...document.querySelectorAll('.part')].filter(part => getComputedStyle(part).display !== "
+     "'none'); document.querySelector('h3').prepend(parts.map(part => part.id) + ' ')",
+     'scores ,test_1,test_2,test_3 4 of 4 samples'),
 ])
 def test_sorting_and_filtering_in_a_browser(run, tmp_path, script, shown):
     run['samples'][1] |= {**DRAWN, 'agreement': 0.5, 'abstained': False}
     run['samples'][2] |= {**DRAWN, 'strip': []}
     run['samples'][0] |= {**DRAWN, 'agreement': 0.9, 'abstained': False}
     run['samples'][3]['truncated'] = 40
+    run['samples'][1]['failures'] = ['missed_change']
+    run['samples'][2]['doubt'], run['samples'][0]['doubt'] = {'value': 0.8}, {'value': 0.1}
     page = write_report(run, tmp_path / 'report.html')
     assert drive(page, script) == shown

@@ -157,6 +157,18 @@ def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, wha
     run(hook, tmp_path, 'test', captions=[caption, ScoredCaption('a lake', -2.0)])
     assert names(tmp_path / 'show' / folder) == names(tmp_path / 'show/panels')
     assert hook._written[what] == 3 and sum(hook._written.values()) == 3 + 3 + 10 + 10
+    # Where the model looked is kept of every sample, small, for the report.
+    kept = tmp_path / 'show/evidence'
+    assert (names(kept) if kept.is_dir() else []) == (
+        names(tmp_path / 'show/masks') if folder == 'attention' else [])
+
+
+def test_drawings_of_sentences_can_be_left_out(tmp_path):
+    caption = AttendedCaption.of(ScoredCaption('a', -1.0), ['a'], torch.ones(1, 2, 4, 4) / 32)
+    run(PanelHook(out_dir=str(tmp_path / 'show'), drawings=False), tmp_path, 'test',
+        captions=[caption])
+    assert names(tmp_path / 'show') == ['evidence', 'masks', 'overlays', 'panels',
+                                        'reference_masks']
 
 
 def test_plain_sentences_bring_nothing(tmp_path):

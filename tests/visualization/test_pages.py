@@ -1,0 +1,25 @@
+import pytest
+
+from rscc.visualization.pages import class_swatches, number_text, page_words, render_page
+
+
+def test_words_are_those_of_the_package_and_language():
+    assert page_words('rscc.visualization', 'zh')['title'] == '测试报告'
+    assert page_words('rscc.scenes', 'en')['title'] == 'scene report'
+    with pytest.raises(ValueError, match='language'):
+        page_words('rscc.scenes', 'fr')
+
+
+def test_a_package_uses_the_base_style_of_all():
+    with pytest.raises(Exception, match='undefined'):  # style found, values missing
+        list(render_page('rscc.scenes', 'scene.html.j2', ('base.css', 'scene.css'), ('scene.js', )))
+
+
+@pytest.mark.parametrize(('value', 'text'), [(12.345, '12.3'), (0.5, '0.500'), (-12.34, '-12.3')])
+def test_numbers_keep_the_digits_worth_reading(value, text):
+    assert number_text(value) == text
+
+
+def test_the_first_class_has_no_swatch():
+    assert class_swatches(['unchanged', 'road'], [(0, 0, 0), (255, 0, 10)]) == [['road', '#ff000a']]
+    assert class_swatches([], None) == []

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from rscc.visualization.attention import Evidence
+from rscc.visualization.picture_files import Pictures
+from rscc.visualization.report import interface_words
+from rscc.visualization.report_cards import Judgement, card_of, judge, pieces_of
+
+WORDS = interface_words('en', {})
+STOCK = {'no_change_captions': ['the scene is the same']}
+
+
+@pytest.mark.parametrize(('sample', 'claim', 'wrong'), [
+    ({'prediction': 'The scene is the same.', 'gt_change_flag': True}, False, True),
+    ({'prediction': 'a house is built', 'gt_change_flag': True}, True, False),
+    ({'prediction': 'a house', 'pred_change_flag': False, 'gt_change_flag': False}, False, False),
+    ({'prediction': 'a house'}, True, False), ({}, None, False)])
+def test_a_claim_is_the_flag_or_the_sentence(sample, claim, wrong):
+    judgement = judge(sample, STOCK)
+    assert (judgement.claim, judgement.wrong) == (claim, wrong)
+    assert judge(sample, {}).claim in (None, sample.get('pred_change_flag'))
+
+
+@pytest.mark.parametrize(('sentence', 'words', 'pieces'), [
+    ('a house', ['a', 'house'], [('a', 0), (' ', None), ('house', 1)]),
+    ('新建房屋', ['新建', '房屋'], [('新建', 0), ('房屋', 1)]),
+    ('a house.', ['a', 'house'], [('a', 0), (' ', None), ('house', 1), ('.', None)]),
+    ('a house', ['a', 'villa'], [('a house', None)]), ('a', [], [('a', None)])])
+def test_words_are_found_in_the_sentence(sentence, words, pieces):
+    assert pieces_of(sentence, words) == pieces
+
+
+def card(sample, pictures=None, evidence=None, judgement=None):
+    return card_of(sample, judgement or Judgement(None, None, None),
+                   pictures or Pictures((), (), {}), evidence, WORDS)
+
+
+def test_without_labels_a_card_is_filtered_by_what_is_predicted():
+    assert card({}, judgement=Judgement(None, False, None))['marks'] == ['said_unchanged']
+    assert card({}, Pictures((), (), {}, None, 0.2))['marks'] == ['said_changed']
+    assert card({}, Pictures((), (), {}, None, 0.0))['marks'] == ['said_unchanged']
+    assert card({})['marks'] == []
+
+
+def test_failures_doubt_and_the_way_back_are_marks():
+    sample = {'prediction': 'a house', 'truncated': 40, 'swapped': {'reversible': False},
+              'doubt': {'value': 0.7, 'sure': False, 'reasons': [
+                  {'name': 'novelty', 'score': 1.0, 'text': 'unlike the training'}]}}
+    found = card(sample, judgement=Judgement(True, True, ['wrong_count']))
+    assert set(found['marks']) == {'changed', 'said_changed', 'unsure', 'irreversible', 'cut',
+                                   'faults', 'wrong_count'}
+    assert found['reasons'] == ['unlike the training'] and found['orders'] == {'doubt': 0.7}
+
+
+def test_area_and_doubt_sort_beside_the_scores():
+    sample = {'score': -0.5, 'scores': {'CIDEr': 12.0, 'Bleu_4': None}, 'doubt': {'value': 0.25}}
+    assert card(sample, Pictures((), (), {}, None, 0.125))['orders'] == {
+        'CIDEr': 12.0, 'model score': -0.5, 'area': 0.125, 'doubt': 0.25}
+
+
+def test_words_bring_the_sheet_of_their_maps():
+    evidence = Evidence(['a', 'house'], (2, 3, 4), np.zeros((6, 8), np.uint8))
+    found = card({'prediction': 'a house'}, evidence=evidence)
+    assert found['evidence']['grid'] == [2, 2, 3, 4] and len(found['pieces']) == 3
+    assert found['evidence']['sheet'].startswith('data:image/')
+    assert card({'prediction': ''}, evidence=evidence)['evidence'] is None
