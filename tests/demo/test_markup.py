@@ -44,11 +44,15 @@ def test_an_answer_is_told_in_both_languages(language, expected):
 
 def test_a_doubt_stands_beside_the_sentence():
     doubt = dict(value=0.31, sure=True, reasons=[
-        dict(name='sentence_map', score=1.0, text='says no change over a changed map')])
+        dict(name='sentence_map', score=1.0, text='says no change over a changed map',
+             texts=dict(zh='句子说没有变化')),
+        dict(name='novelty', score=0.6, text='unlike the training')])
     html = view(doubt=doubt)
     assert '31 %' in html
     assert 'sure enough to answer' in html
     assert 'says no change over a changed map' in html
+    assert '句子说没有变化' in view('zh', doubt=doubt)
+    assert 'unlike the training' in view('zh', doubt=doubt)  # a record without Chinese
     html = view(doubt=dict(doubt, sure=False, value=0.9))
     assert 'take the sentence as a guess' in html
     html = view(doubt=dict(value=None, sure=None, reasons=[]))
