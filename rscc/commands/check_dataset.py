@@ -130,8 +130,11 @@ def _tell(register: 'Register', parts: 'Sequence[Part]', args: argparse.Namespac
 
 
 def is_dataset(data: str) -> bool:
-    """Return whether an argument names a dataset, and no image file."""
-    return not Path(data).is_file() or Path(data).suffix == '.py'
+    """Return whether an argument names a dataset: a folder, a config or a name, no image."""
+    path = Path(data)
+    if path.is_dir() or path.suffix == '.py':
+        return True
+    return not (path.suffix or path.is_file() or '://' in data or data.startswith('/vsi'))
 
 
 def parts_of(data: str, args: argparse.Namespace) -> 'list[Part]':

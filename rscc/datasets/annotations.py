@@ -90,15 +90,15 @@ def read_captions(path: str | Path, language: str = 'en', text_from: str = 'raw'
 def _record(item: dict, number: int, reading: _Reading) -> Record:
     filename, sentences = sentences_of(item, number, reading.path)
     check_form(item, _FORM, f"'{reading.path}': '{filename}'")
-    filename = _inside(filename, filename, reading.path)
+    filename = inside(filename, filename, reading.path)
     folder, flag = item.get('filepath'), item.get('changeflag')
-    folder = None if folder is None else _inside(folder, filename, reading.path)
+    folder = None if folder is None else inside(folder, filename, reading.path)
     return Record(sample_id=sample_name(filename), filename=filename, filepath=folder,
                   split=item.get('split'), changeflag=None if flag is None else bool(flag),
                   captions=_captions(sentences, filename, reading), imgid=item.get('imgid'))
 
 
-def _inside(name: str, filename: str, path: str | Path) -> str:
+def inside(name: str, filename: str, path: str | Path) -> str:
     """Return a path with slashes, which must stay in the folder that it starts from."""
     name = name.replace('\\', '/')
     if PureWindowsPath(name).drive or name.startswith('/') or '..' in name.split('/'):

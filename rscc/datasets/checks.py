@@ -120,8 +120,8 @@ def clean_ones(samples: list[dict], clean: set[tuple[str, str]] | None, faults: 
 
 def without_labels(item: Mapping) -> dict:
     """Return an item that no loss learns from; ``LoadChangeMask`` makes its mask 255."""
-    labels = ('gt_captions', 'all_captions', 'gt_change_flag')
-    return {**{key: value for key, value in item.items() if key not in labels}, 'unlabelled': True}
+    taken = ('gt_captions', 'all_captions', 'gt_change_flag')
+    return {**{key: value for key, value in item.items() if key not in taken}, 'unlabelled': True}
 
 
 def rank(split: str) -> int:

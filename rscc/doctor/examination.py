@@ -59,7 +59,7 @@ def identity(parts: Sequence[Part], pixels: bool, files: bool) -> dict[str, Any]
             stamps[file] = known and [known.st_size, known.st_mtime_ns]
     return {'version': 1, 'pixels': pixels, 'images': files, 'files': stamps,
             'parts': [[part.title, part.root, part.language, part.bands, part.scale, part.splits,
-                       part.classes, part.max_tokens] for part in parts]}
+                       part.classes, part.max_tokens, part.rules] for part in parts]}
 
 
 def _examine_all(register: Register, parts: Sequence[Part], depth: tuple[bool, bool],

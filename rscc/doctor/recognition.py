@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from rscc.doctor.sources import SPLITS, Part, folder_part, of_dataset, single_part, walk
+from rscc.evaluation.functional.content import says_no_change
 from rscc.registry import DATASETS
+from rscc.text.caption_files import text_of
+from rscc.text.normalisation import language_of
 from rscc.utils.json_stream import stream_list
 from rscc.utils.paths import SUFFIXES, columns_of
 
@@ -82,7 +85,10 @@ def caption_options(root: Path, file: Path, language: str | None) -> dict[str, A
         options |= {'img_from': pair[0], 'img_to': pair[1]}
         return ({'type': 'LEVIRCCDataset', **options} if label is None else
                 {'type': 'LEVIRMCIDataset', 'label': label, **options})
-    single = next((path for path in _SINGLE if _fits(root, path, entries)), _SINGLE[1])
+    single = next((path for path in _SINGLE if _fits(root, path, entries)), None)
+    if single is None and _of_pairs(entries):  # captions came without their images
+        return {'type': 'LEVIRCCDataset', **options}
+    single = single or _SINGLE[1]
     return {'type': 'UCMCaptionsDataset', 'img_path': single, **options}
 
 
@@ -110,13 +116,23 @@ def _parent(template: str, entries: Sequence[Mapping]) -> Path:
     return Path(template.format(**_fields(entries[0]))).parent if entries else Path(template)
 
 
+def _of_pairs(entries: Sequence[Mapping]) -> bool:
+    """Return whether captions are of pairs: they have change flags, or many deny a change."""
+    texts = [text for entry in entries for text in _texts(entry)]
+    denials = sum(says_no_change(text, (), 'en') for text in texts)
+    return any('changeflag' in entry for entry in entries) or denials > 0.1 * len(texts)
+
+
+def _texts(entry: Mapping) -> list[str]:
+    """Return the English captions of an entry."""
+    found = [text_of(sentence, 'en') for sentence in
+             entry.get('sentences', entry.get('captions')) or ()]
+    return [text for text in found if isinstance(text, str) and text]
+
+
 def _language(entries: Sequence[Mapping]) -> str:
     """Return 'en' where there is an English sentence, else 'zh'."""
-    from rscc.text.caption_files import text_of
-    from rscc.text.normalisation import language_of
-    texts = [text_of(sentence, 'en') for entry in entries
-             for sentence in entry.get('sentences', entry.get('captions')) or ()]
-    texts = [text for text in texts if isinstance(text, str) and text]
+    texts = [text for entry in entries for text in _texts(entry)]
     return 'en' if not texts or any(language_of(text) == 'en' for text in texts) else 'zh'
 
 

@@ -69,6 +69,7 @@ class Part:
         bands, scale: How images are read, see ``rscc.rasters.image_files.read_frame``.
         load: Frames and mask of samples that are not in image files.
         read_mask: Class indices of a mask file.
+        rules: How masks, captions and paths are understood, in words of the options.
         tokens_of: Tokens that a caption head makes of a sentence; None without a head.
         max_tokens: Most that the head learns, start and end not counted.
         unreadable: Folders and files that could not be read, with the reason. Filled on the way.
@@ -88,6 +89,7 @@ class Part:
     scale: Any = None
     load: Callable[[Sample], dict] | None = None
     read_mask: Callable[[str], np.ndarray] = read_mask
+    rules: str = ''
     tokens_of: Callable[[str], int] | None = None
     max_tokens: int | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -131,7 +133,9 @@ def of_dataset(dataset: 'ChangeDataset', splits: Sequence[str] | None = None) ->
     for file in part.files:
         if file and not Path(file).exists():
             dataset.need_file(file)
-    part.estimate = _count(part.files)
+    # Of a file with several splits nobody knows how many are of one before they are read.
+    listed_alone = all(file.endswith('.txt') for file in part.files)
+    part.estimate = _count(part.files) if listed_alone or not chosen else None
     return part
 
 
@@ -150,6 +154,7 @@ def _take_options(part: Part, dataset: 'ChangeDataset') -> None:
     part.classes, part.palette = meta.get('classes'), meta.get('palette')
     part.bands, part.scale = frames.bands, frames.scale
     part.read_mask = lambda path: read_mask(path, label_map, palette)
+    part.rules = repr((label_map, palette, dataset.text_from, dataset.templates))
 
 
 def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
@@ -160,7 +165,7 @@ def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
             split = str(entry.get('split') or '') if isinstance(entry, Mapping) else ''
             yield Sample(f'entry {place}', split, fault=f"no 'filename' in {str(entry)[:80]}")
             continue
-        yield _of_entry(dataset, entry, filename.replace('\\', '/'))
+        yield _of_entry(dataset, entry, filename.replace('\\', '/'), file)
 
 
 def _entries(file: str) -> Iterator[Any]:
@@ -172,12 +177,14 @@ def _entries(file: str) -> Iterator[Any]:
         yield from stream_list(file, 'images')
 
 
-def _of_entry(dataset: 'ChangeDataset', entry: Mapping, filename: str) -> Sample:
+def _of_entry(dataset: 'ChangeDataset', entry: Mapping, filename: str, file: str) -> Sample:
+    from rscc.datasets.annotations import inside
     split, flag = entry.get('split'), entry.get('changeflag')
     sample = Sample(sample_name(filename), str(split or ''), place=filename,
                     number=entry.get('imgid'), flag=None if flag is None else bool(flag))
     record = {'filename': filename, 'split': split, 'filepath': entry.get('filepath')}
     try:
+        inside(filename, filename, file)
         paths = dataset.paths_of(record)
     except ValueError as error:
         sample.fault, paths = str(error), {}

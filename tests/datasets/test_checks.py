@@ -16,7 +16,7 @@ LOAD = [{'type': 'LoadFrames'}, {'type': 'LoadChangeMask'}, {'type': 'PackChange
 @pytest.fixture
 def warned(monkeypatch):
     messages = []
-    monkeypatch.setattr(checks, 'warn_once', messages.append)
+    monkeypatch.setattr(checks, 'warn_once', lambda text, level=30: messages.append(text))
     return messages
 
 
@@ -273,3 +273,60 @@ def test_orientation_is_honoured_in_caches_and_hdf5_files(levir, tmp_path):
     write_blip([LEVIRCCDataset(str(levir), pipeline=LOAD[:1])], tmp_path / 'h5')
     frames = HDF5CaptionDataset(str(tmp_path / 'h5'), pipeline=LOAD[:1])[1]['frames']
     assert np.array_equal(frames[1], expected['B', 1])
+
+
+def test_a_clean_list_leaves_all_others_out(levir, warned):
+    names = [f'{split}\t{split}_{number:06d}' for split in ('train', 'test') for number in (0, 2)]
+    (levir / 'clean.txt').write_text('\n'.join(['# a remark', '', *names, 'val_000001']))
+    for split, expected in (('train', [0, 2]), ('test', [0, 2]), ('val', [1])):
+        dataset = LEVIRMCIDataset(str(levir), split=split, clean_list='clean.txt', pipeline=LOAD)
+        assert [dataset.get_data_info(row)['sample_id'] for row in range(len(dataset))] == [
+            f'{split}_{number:06d}' for number in expected]
+
+
+def test_what_is_not_on_a_clean_list_may_lack_its_files(levir):
+    (levir / 'clean.txt').write_text('train\ttrain_000001')
+    (levir / 'images/train/A/train_000002.png').unlink()
+    assert len(LEVIRMCIDataset(str(levir), clean_list='clean.txt', pipeline=LOAD)) == 1
+
+
+def test_a_clean_list_of_another_dataset_is_refused(levir):
+    (levir / 'clean.txt').write_text('train\tother')
+    with pytest.raises(ValueError, match='clean_list names none of the 4 samples'):
+        LEVIRMCIDataset(str(levir), clean_list='clean.txt')
+    with pytest.raises(FileNotFoundError, match='clean list not found'):
+        LEVIRMCIDataset(str(levir), clean_list='clear.txt')
+
+
+@pytest.mark.parametrize('cached', [False, True])
+def test_nothing_is_learnt_from_masked_samples(levir, warned, cached):
+    write_png(levir / 'images/train/label/train_000001.png', np.full((32, 32), 255, np.uint8))
+    (levir / 'clean.txt').write_text('\n'.join(f'train\ttrain_{n:06d}' for n in (0, 1, 2)))
+    pipeline = [LOAD[0], LOAD[1], {'type': 'PickCaptions'}, LOAD[2]]
+    dataset = LEVIRMCIDataset(str(levir), faults='mask', clean_list='clean.txt', pipeline=pipeline,
+                              cache={'size': None} if cached else None)
+    assert len(dataset) == 4
+    assert any('1 are kept without labels' in text for text in warned)
+    packed = {one['data_samples'].sample_id: one['data_samples'] for one in dataset}
+    for name in ('train_000001', 'train_000003'):
+        assert (packed[name].gt_sem_seg.data == 255).all()
+        assert not {'gt_captions', 'target_captions', 'gt_change_flag'} & set(packed[name].keys())
+    assert packed['train_000000'].gt_sem_seg.data.max() == 2
+    assert packed['train_000000'].target_captions
+
+
+def test_a_batch_of_masked_samples_costs_nothing(levir, warned):
+    import torch
+    from tiny_models import JOINT
+
+    from rscc.registry import MODELS
+    (levir / 'clean.txt').write_text('train\ttrain_000000')
+    dataset = LEVIRMCIDataset(str(levir), faults='mask', clean_list='clean.txt', pipeline=LOAD)
+    model = MODELS.build(dict(JOINT, data_preprocessor=dict(type='ChangeDataPreprocessor')))
+    masked = [one for one in dataset if 'gt_captions' not in one['data_samples']]
+    assert len(masked) == 3
+    data = model.data_preprocessor({'inputs': [one['inputs'] for one in masked],
+                                    'data_samples': [one['data_samples'] for one in masked]}, True)
+    losses = model(**data, mode='loss')
+    total = sum(value.sum() for name, value in losses.items() if 'loss' in name)
+    assert torch.isfinite(total) and float(total.detach()) == 0

@@ -141,6 +141,23 @@ def test_coco_files_and_entries_of_no_form_are_read(tmp_path):
     assert counts(parts_of_folder(tmp_path)) == (2, {'bad_entry': 1})
 
 
+def test_entries_that_leave_the_folder_are_damaged(tmp_path):
+    write(tmp_path / 'imgs' / '0.png', noise(0))
+    (tmp_path / 'dataset.json').write_text(json.dumps({'images': [
+        {'filename': name, 'captions': ['a house']} for name in ('0.png', '../../0.png')]}))
+    assert counts(parts_of_folder(tmp_path)) == (2, {'bad_entry': 1})
+
+
+def test_captions_without_images_are_of_pairs_where_they_deny_changes(tmp_path):
+    for texts, single in ((['nothing has changed', 'a house is built'], False),
+                          (['two houses', 'a road'], True)):
+        (tmp_path / 'captions.json').write_text(json.dumps({'images': [
+            {'filename': '0.png', 'split': 'train', 'captions': texts}]}))
+        (part,) = parts_of_folder(tmp_path)
+        assert part.single == single
+    assert counts([part], files=False) == (1, {})
+
+
 def test_masks_that_know_nothing_are_found(tmp_path):
     write_fake_dataset(tmp_path, dict(type='LEVIRMCIDataset', data_root='x'))
     label = sorted(tmp_path.rglob('label/*.png'))[0]
