@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rscc.apis.command_line import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
-VARIANTS = ['whole', 'random', 'rendered', 'open', 'plain', 'mild', 'unguided']
+VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
 TIMM = ('tf_efficientnet_lite0', 'vit_tiny_patch16_224')

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from tools.analysis_tools import benchmark
 from tools.benchmark import ablation, trainings
 from tools.benchmark.ablation import VARIANTS, benchmark_ablation
 from tools.benchmark.real_scores import ALL_CAPTIONED
@@ -19,6 +20,10 @@ def changed(variant):
 
 def kinds(cfg):
     return [part.type for part in cfg.train_dataloader.dataset.datasets]
+
+
+def test_the_command_line_offers_every_variant():
+    assert list(VARIANTS) == benchmark.VARIANTS
 
 
 def test_every_variant_takes_away_what_it_says():
