@@ -17,7 +17,8 @@ _SHARES = {
     'flag_accuracy': 'flag accuracy', 'flag_F1': 'flag F1', 'object_F1': 'object F1',
     'direction_accuracy': 'appear/remove', 'hallucinated': 'hallucinated', 'missed': 'missed',
     'hallucinated_mask': 'hallucinated (mask)', 'missed_mask': 'missed (mask)',
-    'count_error': 'count error (things)', 'place_accuracy': 'place', 'place_accuracy_mask': 'place (mask)',
+    'count_error': 'count error (things)', 'place_accuracy': 'place',
+    'place_accuracy_mask': 'place (mask)',
     'distinct_1': 'distinct-1', 'distinct_2': 'distinct-2',
     'agreement': 'agreement', 'abstained': 'abstained', 'truncated': 'cut at limit',
 }
