@@ -38,7 +38,7 @@ def dump(path, samples):
     metric = METRICS.build(dict(type='PredictionDump', out_file=str(path), config='c.py',
                                 checkpoint='best.pth'))
     evaluator = Evaluator([metric])
-    evaluator.dataset_meta = dict(dataset_type='X', language='en', classes=('unchanged', 'road'))
+    evaluator.dataset_meta = dict(dataset_type='X', language='en', classes=('unchanged', 'road', 'building'))
     evaluator.process(samples)
     assert evaluator.evaluate(len(samples)) == {}
     return read_json(path)
@@ -49,7 +49,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
     assert data['config'] == 'c.py' and data['checkpoint'] == 'best.pth'
     assert data['split'] == 'test' and data['protocol'] == 'coco'
     assert data['dataset'] == {'dataset_type': 'X', 'language': 'en',
-                               'classes': ['unchanged', 'road']}
+                               'classes': ['unchanged', 'road', 'building']}
     first = data['samples'][0]
     scores, doubt = first.pop('scores'), first.pop('doubt')
     assert first == {
@@ -57,7 +57,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
         'references': BUILT, 'gt_change_flag': True, 'prediction': 'a house is built',
         'score': -0.25, 'nbest': [['a house is built', -0.25], ['x', -2.0]], 'failures': [],
         'shown': {name: {'share': 1.0, 'top': 0.0, 'left': 0.5, 'center': 0.0}
-                  for name in ('any', 'road')}}
+                  for name in ('any', 'road')} | {'building': None}}
     assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
     assert scores['F1_changed'] == pytest.approx(2 / 3)
     assert doubt['value'] is None and [row['name'] for row in doubt['reasons']] == ['sentence_map']
