@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rscc.demo import markup
-from rscc.demo.answers import Answer, Asked, Models, parse_bands, parse_scale
+from rscc.demo.answers import Answer, Models
 from rscc.demo.examples import PAIRS, SINGLES, Examples
 from rscc.demo.jobs import Job, Jobs
 from rscc.demo.limits import Limits
 from rscc.demo.visitors import COOKIE, Tab, Visitor, Visitors, address
+from rscc.demo.wishes import Asked, parse_bands, parse_scale
 from rscc.demo.words import LANGUAGES, TEMPLATES, Problem, Words, language_of
 from rscc.utils import require
 

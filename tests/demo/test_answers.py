@@ -5,19 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.demo.answers import (
-    Asked,
-    Models,
-    command_of,
-    decoding_of,
-    doubt_of,
-    lacking_packages,
-    parse_bands,
-    parse_scale,
-    preview,
-)
+from rscc.demo.answers import Models, doubt_of, lacking_packages, preview
 from rscc.demo.jobs import Job, Stopped
 from rscc.demo.limits import Limits
+from rscc.demo.wishes import Asked
 from rscc.demo.words import Problem
 
 needs_geo = pytest.mark.skipif(bool(lacking_packages()), reason='needs the extra [geo]')
@@ -156,47 +147,6 @@ def test_other_bands_and_values_are_read(models, checkpoints, tmp_path):
     assert '--bands 1 1 1 --scale 0 2550' in answer.command
 
 
-@pytest.mark.parametrize(('typed', 'bands'), [('', None), ('4 3 2', (4, 3, 2)),
-                                              ('4, 3,2', (4, 3, 2)), ('1，1，1', (1, 1, 1))])
-def test_bands_are_read_as_people_type_them(typed, bands):
-    assert parse_bands(typed) == bands
-
-
-@pytest.mark.parametrize('typed', ['red', '0 1 2', '-1', '1.5', '1 ' * 65, '١'])
-def test_other_bands_are_a_problem(typed):
-    with pytest.raises(Problem, match='Whole numbers counted from 1'):
-        parse_bands(typed)
-
-
-@pytest.mark.parametrize(('typed', 'scale'), [
-    ('', None), ('0 3000', (0, 3000)), ('percentile', 'percentile'),
-    ('0 1 0 2 0 3', ((0, 1), (0, 2), (0, 3)))])
-def test_a_scale_is_read_as_people_type_it(typed, scale):
-    assert parse_scale(typed) == scale
-
-
-@pytest.mark.parametrize('typed', ['3000', '5 1', 'nan 1', '0 inf', 'low high', '1 2 3'])
-def test_other_scales_are_a_problem(typed):
-    with pytest.raises(Problem, match='Two rising numbers'):
-        parse_scale(typed)
-
-
-def test_a_search_gets_as_many_beams_as_sentences():
-    known = dict(num_beams=2, num_captions=1, language=None)
-    assert decoding_of(known, 3, 'zh') == dict(num_captions=3, num_beams=3, language='zh')
-    assert decoding_of(known, 1, None) == {}
-    assert decoding_of(dict(num_samples=8, num_captions=1), 3, None) == dict(num_captions=3,
-                                                                              num_samples=8)
-    assert decoding_of({}, 3, 'en') == {}
-
-
-def test_the_command_quotes_what_a_shell_would_read(tmp_path):
-    images = [tmp_path / "it's.png", tmp_path / 'after.png']
-    command = command_of('rscc-small', images, Asked(force=True), None, nbest=True)
-    assert command == ("rscc infer rscc-small --img-from 'it'\\''s.png' --img-to after.png "
-                       '--nbest 3 --force --assume-same-grid --out out')
-
-
 def test_doubts_are_shown_where_there_are_some():
     class Doubt:
         def to_json(self):
@@ -227,6 +177,6 @@ def test_a_preview_of_measured_values_is_stretched(tmp_path):
 
 
 def test_nothing_here_needs_the_framework_of_the_page(repo):
-    for name in ('limits', 'words', 'visitors', 'jobs', 'answers', 'examples', 'markup'):
+    for name in ('limits', 'words', 'visitors', 'jobs', 'answers', 'wishes', 'examples', 'markup'):
         text = (repo / 'rscc' / 'demo' / f'{name}.py').read_text()
         assert not re.search(r'^\s*(from|import) (gradio|fastapi|starlette|uvicorn)', text, re.M)

@@ -190,8 +190,8 @@ async def collect(updates, stop=None):
 def run(server, client, wanted=None, stop=None):
     import asyncio
 
-    from rscc.demo.answers import Asked
     from rscc.demo.page import PAIR
+    from rscc.demo.wishes import Asked
     from rscc.demo.words import Words
     return asyncio.run(collect(server.page._run(
         PAIR, Words('en'), 'fake', lambda: wanted or Asked(), request(client)), stop))
