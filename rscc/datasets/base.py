@@ -15,7 +15,7 @@ from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.rasters.image_files import header_size
-from rscc.rasters.labels import CLASSES_FILE, IGNORE, read_classes
+from rscc.rasters.labels import read_classes, refuse_other_meaning
 from rscc.registry import TRANSFORMS
 from rscc.text.normalisation import (
     NO_CHANGE_CAPTIONS,
@@ -123,7 +123,7 @@ class ChangeDataset(BaseDataset):
         root = resolve_data_root(data_root, self.marker(ann_file))
         told = read_classes(root)
         if told and label_map is not None:
-            _refuse_other_meaning(label_map, told, (metainfo or {}).get('classes') or (), root)
+            refuse_other_meaning(label_map, told, (metainfo or {}).get('classes') or (), root)
         own_map = told.pop('label_map', self.LABEL_MAP)
         self.label_map = label_map if label_map is not None else own_map
         self.cache_options, self.check_images = cache, check_images
@@ -491,23 +491,3 @@ def _languages(language: str, languages: Sequence[str] | None) -> tuple[str, ...
         raise ValueError(f"languages={list(names)} and language='{language}': expected a list that "
                          f"names '{language}' too, ('en', 'zh') for instance")
     return tuple(dict.fromkeys((language, *names)))
-
-
-def _refuse_other_meaning(label_map: Mapping[int, int], told: Mapping[str, Any],
-                          classes: Sequence[str], root: Path) -> None:
-    """Refuse a label map that contradicts what the folder says of its labels.
-
-    Classes may be left out (0), known in part or ignored, but not taken for one another.
-    """
-    names = {value: 'ignored' if index == IGNORE else told['classes'][index]
-             for value, index in told['label_map'].items()}
-    for value, index in label_map.items():
-        name, meant = names.get(int(value)), classes[index] if 0 < index < len(classes) else None
-        if index != IGNORE and (name == 'ignored' or (meant and name in classes
-                                                      and name != meant)):
-            listed = ', '.join(f'{number} {text}' for number, text in sorted(names.items()))
-            raise ValueError(
-                f"label_map={dict(label_map)} takes {value} in the labels of '{root}' for "
-                f"{repr(meant) if meant else index}, and '{CLASSES_FILE}' there says that it is "
-                f"'{name}' (all values: {listed}). Give a label_map of these values: the one that "
-                'tools/dataset_converters/scene_pairs.py printed for training fits')

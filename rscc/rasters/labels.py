@@ -284,3 +284,23 @@ def _palette_of(image: Image.Image) -> np.ndarray | None:
         return None
     found = np.array(image.getpalette('RGB'), np.uint8).reshape(-1, 3)[:256]
     return np.concatenate([found, np.zeros((256 - len(found), 3), np.uint8)])
+
+
+def refuse_other_meaning(label_map: Mapping[int, int], told: Mapping[str, Any],
+                         classes: Sequence[str], root: Path) -> None:
+    """Refuse a label map that contradicts what the folder says of its labels.
+
+    Classes may be left out (0), known in part or ignored, but not taken for one another.
+    """
+    names = {value: 'ignored' if index == IGNORE else told['classes'][index]
+             for value, index in told['label_map'].items()}
+    for value, index in label_map.items():
+        name, meant = names.get(int(value)), classes[index] if 0 < index < len(classes) else None
+        if index != IGNORE and (name == 'ignored' or (meant and name in classes
+                                                      and name != meant)):
+            listed = ', '.join(f'{number} {text}' for number, text in sorted(names.items()))
+            raise ValueError(
+                f"label_map={dict(label_map)} takes {value} in the labels of '{root}' for "
+                f"{repr(meant) if meant else index}, and '{CLASSES_FILE}' there says that it is "
+                f"'{name}' (all values: {listed}). Give a label_map of these values: the one that "
+                'tools/dataset_converters/scene_pairs.py printed for training fits')

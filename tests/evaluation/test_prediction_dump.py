@@ -38,7 +38,8 @@ def dump(path, samples):
     metric = METRICS.build(dict(type='PredictionDump', out_file=str(path), config='c.py',
                                 checkpoint='best.pth'))
     evaluator = Evaluator([metric])
-    evaluator.dataset_meta = dict(dataset_type='X', language='en', classes=('unchanged', 'road', 'building'))
+    evaluator.dataset_meta = dict(dataset_type='X', language='en',
+                                  classes=('unchanged', 'road', 'building'))
     evaluator.process(samples)
     assert evaluator.evaluate(len(samples)) == {}
     return read_json(path)
