@@ -28,6 +28,7 @@ def trained(tmp_path_factory):
         cfg[f'{stage}_dataloader'].batch_size = 4
     cfg.model.caption_head.tokenizer = dict(type='WordTokenizer', words=[
         '<pad>', '<unk>', '<start>', '<end>', 'a', 'house', 'is', 'built'])
+    cfg.test_evaluator = [dict(type='CaptionMetric', meteor=False, baselines=False)]
     config = home / 'config.py'
     cfg.dump(str(config))
     torch.manual_seed(0)
@@ -64,8 +65,7 @@ def test_the_copy_doubts_and_the_test_command_tells_it(trained, every_second_wro
     # The answers that it was fitted to have no number yet; those of the copy do.
     assert read_json(shown / 'val.json')['samples'][0]['doubt']['value'] is None
     tested = run_tool('test.py', config, out, '--out', tmp_path / 'p.json', '--work-dir',
-                      tmp_path / 'work', '--cfg-options',
-                      'test_evaluator=[{"type": "CaptionMetric", "meteor": False}]')
+                      tmp_path / 'work')
     assert tested.returncode == 0, tested.stderr
     assert 'doubt (0 to 1' in tested.stdout and 'AURC by score' in tested.stdout
     data = read_json(tmp_path / 'p.json')
