@@ -326,7 +326,7 @@ def _ask_for_attention(cfg: Config) -> bool:
     """
     from rscc.models.caption_heads.base import AutoregressiveHead
     head = (cfg.get('model') or {}).get('caption_head') or {}
-    kind = MODELS.get(head.get('type') or '')
+    kind = Schema('MODELS').find(head.get('type'))
     if not (isinstance(kind, type) and issubclass(kind, AutoregressiveHead) and kind.HAS_ATTENTION):
         return False
     options = dict(head.get('decoding') or {})

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from rscc.visualization.pages import class_swatches, number_text, page_words, render_page
@@ -23,3 +25,14 @@ def test_numbers_keep_the_digits_worth_reading(value, text):
 def test_the_first_class_has_no_swatch():
     assert class_swatches(['unchanged', 'road'], [(0, 0, 0), (255, 0, 10)]) == [['road', '#ff000a']]
     assert class_swatches([], None) == []
+
+
+def test_both_languages_have_the_same_words():
+    english, chinese = (page_words('rscc.visualization', language) for language in ('en', 'zh'))
+    assert english.keys() == chinese.keys()
+    for key, words in english.items():
+        other = chinese[key]
+        assert type(words) is type(other) and len(re.findall('{', str(words))) == len(
+            re.findall('{', str(other))), key
+        if isinstance(words, dict):
+            assert words.keys() == other.keys(), key
