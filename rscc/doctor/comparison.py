@@ -63,6 +63,7 @@ def _ids(register: Register) -> Iterator[tuple]:
             if split in first:
                 yield n, 'repeated_id', split, first[split]
             first.setdefault(split, n)
+        first.pop('', None)
         if len(first) > 1:
             # What is tested on stays; a name alone says little where splits have folders of names
             # of their own, so the images decide (see copies).

@@ -60,7 +60,7 @@ def _by_captions(root: Path, language: str | None) -> list[Part]:
 
 
 def _is_caption_file(path: Path) -> bool:
-    """Return whether a file has a list of images with names."""
+    """Return whether a file has a list of images with names and sentences."""
     if path.suffixes[-2:] not in (['.json'], ['.json', '.gz']) and path.suffix != '.json':
         return False
     try:
@@ -68,7 +68,8 @@ def _is_caption_file(path: Path) -> bool:
     except ValueError:
         # A damaged annotation file is one all the same, and what is wrong with it shall be told.
         return '"images"' in path.read_bytes()[:1 << 16].decode('utf-8', 'replace')
-    return isinstance(first, Mapping) and bool({'filename', 'file_name'} & set(first))
+    return isinstance(first, Mapping) and (
+        'file_name' in first or ('filename' in first and bool({'sentences', 'captions'} & set(first))))
 
 
 def caption_options(root: Path, file: Path, language: str | None) -> dict[str, Any]:
