@@ -142,7 +142,7 @@ _FILLED = {
     'guidance': {'channels': 'tokens'},
     'change_head': {'in_channels': 'maps', 'feature_strides': 'strides', 'text_channels': 'text'},
     'caption_head': {'memory_channels': 'tokens'},
-    'flag_head': {'in_channels': 'pooled'},
+    'flag_head': {'in_channels': 'pooled', 'token_channels': 'tokens'},
 }
 
 

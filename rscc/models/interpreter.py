@@ -267,7 +267,9 @@ class ChangeInterpreter(Part, BaseModel):
         logits = None if self.guidance is None else self.map_logits(features)
         if self.change_head is not None:
             losses['change'] = self._change_loss(features, data_samples, logits)
-        features = self.guided(features, logits)
+        features = self.guided(features, logits, [
+            bool(sample.gt_change_flag) if 'gt_change_flag' in sample else None
+            for sample in data_samples])
         if self.caption_head is not None:
             losses['caption'] = self.caption_head.loss(features, data_samples)
         if self.flag_head is not None:
@@ -297,16 +299,19 @@ class ChangeInterpreter(Part, BaseModel):
         """Return the change head's logits (N, classes, h, w) at its own resolution."""
         return self._change()(self._behind_neck(features))
 
-    def guided(self, features: ChangeFeatures, logits: Tensor | None = None) -> ChangeFeatures:
+    def guided(self, features: ChangeFeatures, logits: Tensor | None = None,
+               flags: Sequence[bool | None] | None = None) -> ChangeFeatures:
         """Return what caption and flag head read.
 
         Args:
             features: Of N samples, from ``extract``.
             logits: What ``map_logits`` returns of them, where it is known already.
+            flags: Whether they changed, where that is known; in training.
         """
-        if self.guidance is None:
-            return features
-        return self.guidance(features, self.map_logits(features) if logits is None else logits)
+        if self.guidance is not None:
+            features = self.guidance(
+                features, self.map_logits(features) if logits is None else logits)
+        return features if self.flag_head is None else self.flag_head.tell(features, flags)
 
     def _change(self) -> ChangeHead:
         """Return the change head with the face that all of them have, MMSegmentation's too."""
@@ -381,7 +386,7 @@ class ChangeInterpreter(Part, BaseModel):
                       average_views(lambda images: self._view_logits(images, prompts, options),
                                     inputs, options.views))
             self._write_masks(logits, samples, classes)
-        if raw is not None:
+        if features is not None:
             features = self.guided(features, raw)
         if self.flag_head is not None:
             self._write_flags(features, samples)

@@ -70,3 +70,31 @@ def test_prediction_and_raw_outputs_use_the_same_guided_features():
 def test_guidance_without_a_map_is_refused():
     with pytest.raises(ValueError, match='needs a change_head'):
         guided(change_head=None)
+
+
+def test_words_are_told_the_true_flag_in_training_and_the_predicted_one_later():
+    told = dict(type='ChangeFlagHead', in_channels='auto', token_channels='auto')
+    model = build_interpreter(flag_head=told).eval()
+    features = model.extract(model.data_preprocessor(batch())['inputs'])
+    count = len(features.tokens)
+    with torch.no_grad():
+        model.flag_head.verdict.weight[0].fill_(0)
+        model.flag_head.verdict.weight[1].fill_(1)
+        true = model.guided(features, flags=[True] * count).tokens - features.tokens
+        own = {}
+        for bias in (-50.0, 50.0):  # of a head that always says one thing
+            model.flag_head.classifier[-1].bias.fill_(bias)
+            own[bias] = model.guided(features).tokens - features.tokens
+            unknown = model.guided(features, flags=[None] * count).tokens - features.tokens
+            assert torch.equal(unknown, own[bias])
+            assert torch.equal(model.outputs(features)['tokens'] - features.tokens, own[bias])
+    for moved, amount in ((true, 1), (own[-50.0], 0), (own[50.0], 1)):
+        torch.testing.assert_close(moved, torch.full_like(moved, amount), atol=1e-5, rtol=0)
+
+
+def test_a_flag_head_that_tells_words_trains_with_all_its_weights():
+    model = guided(flag_head=dict(type='ChangeFlagHead', in_channels='auto', token_channels='auto'))
+    total(losses(model, batch())).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    with pytest.raises(ValueError, match='token_channels'):
+        guided(flag_head=dict(type='ChangeFlagHead', in_channels='auto', token_channels=7))

@@ -1,6 +1,7 @@
 """Base class of change heads, decode heads of MMSegmentation as such, a neck, and the flag head."""
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -188,10 +189,14 @@ class ChangeFlagHead(Part, nn.Module):
         hidden_channels: Width of the hidden layer; 0 for a linear classifier.
         loss_weight: Factor of the loss.
         dropout: Dropout before the last layer.
+        token_channels: Width of the tokens that the caption head reads, which are then told what
+            the flag says: in training the true answer, later its own. A sentence follows it, where
+            words alone lean to "no change", the one sentence that is written in few ways. None
+            leaves the tokens alone.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int = 0, loss_weight: float = 0.5,
-                 dropout: float = 0.0) -> None:
+                 dropout: float = 0.0, token_channels: int | None = None) -> None:
         super().__init__()
         # Layer norm first: pooled vectors of differences are of another size than those of dates.
         hidden = [nn.LayerNorm(in_channels)]
@@ -200,10 +205,35 @@ class ChangeFlagHead(Part, nn.Module):
         self.classifier = nn.Sequential(*hidden, nn.Dropout(dropout),
                                         nn.Linear(hidden_channels or in_channels, 1))
         self.in_channels, self.loss_weight = in_channels, loss_weight
+        self.token_channels = token_channels
+        self.verdict = nn.Embedding(2, token_channels) if token_channels else None
+        if self.verdict is not None:
+            nn.init.normal_(self.verdict.weight, std=0.02)
 
     def needs(self) -> Sequence[Need]:
-        """Return the pooled vector."""
-        return [Need('pooled', self.in_channels, 'in_channels')]
+        """Return the pooled vector, and the tokens where they are told."""
+        told = [] if self.verdict is None else [
+            Need('tokens', self.token_channels, 'token_channels')]
+        return [Need('pooled', self.in_channels, 'in_channels'), *told]
+
+    def tell(self, features: ChangeFeatures, flags: Sequence[bool | None] | None = None
+             ) -> ChangeFeatures:
+        """Add to every token whether the sample has changed.
+
+        Args:
+            features: Tokens (N, L, C) and pooled (N, D).
+            flags: The true answers of N samples; the head's own where they are None.
+        """
+        if self.verdict is None:
+            return features
+        changed = self(features).detach() > 0
+        if flags is not None:
+            known = [int(own if flag is None else flag)
+                     for own, flag in zip(changed.tolist(), flags, strict=True)]
+            changed = torch.tensor(known, device=changed.device) > 0
+        unchanged, told = self.verdict.weight
+        words = torch.where(changed[:, None, None], told, unchanged)
+        return replace(features, tokens=features.tokens + words.to(features.tokens.dtype))
 
     def forward(self, features: ChangeFeatures) -> Tensor:
         """Return the logit of "changed", (N,)."""
