@@ -96,8 +96,8 @@ def _headers(sample: Sample, look: Look) -> dict[Path, Header]:
     if len(set(look.sizes)) > 1:
         look.note('size_differs', _sizes(look.sizes))
     if len({header.grey for header in headers.values()}) > 1:
-        look.note('form_differs', ', '.join(f'{path.name} {"grey" if header.grey else "RGB"}'
-                                            for path, header in headers.items()))
+        look.note('form_differs', ', '.join('grey' if header.grey else 'RGB'
+                                            for header in headers.values()))
     if sample.label is not None and not Path(sample.label).is_file():
         look.note('missing_mask', sample.label)
     elif sample.label is not None:

@@ -68,8 +68,8 @@ def _is_caption_file(path: Path) -> bool:
     except ValueError:
         # A damaged annotation file is one all the same, and what is wrong with it shall be told.
         return '"images"' in path.read_bytes()[:1 << 16].decode('utf-8', 'replace')
-    told = isinstance(first, Mapping) and bool({'sentences', 'captions'} & set(first))
-    return isinstance(first, Mapping) and ('file_name' in first or ('filename' in first and told))
+    keys = set(first) if isinstance(first, Mapping) else set()
+    return 'file_name' in keys or ('filename' in keys and bool({'sentences', 'captions'} & keys))
 
 
 def caption_options(root: Path, file: Path, language: str | None) -> dict[str, Any]:
