@@ -14,11 +14,12 @@ from rscc.evaluation.functional.failures import failure_kinds
 from rscc.utils.forms import check_form
 
 #: What a sentence can be wrong about.
-ERRORS = ('flag', 'object', 'direction')
+ERRORS = ('flag', 'object', 'direction', 'count', 'place')
 _ERROR_OF = {'missed_change': 'flag', 'invented_change': 'flag', 'wrong_object': 'object',
-             'wrong_direction': 'direction'}
-#: Inputs that may lower the doubt too; they are no reasons.
-CONTEXT = ('change_told', 'distance')
+             'wrong_direction': 'direction', 'wrong_count': 'count', 'wrong_place': 'place'}
+#: Inputs that may lower the doubt too; they are no reasons: what the sentence commits itself to (a
+#: change, a number, a place), and the distance of usual images.
+CONTEXT = ('change_told', 'count_told', 'place_told', 'distance')
 #: Least weights (logits for a score of 1) of what validation data cannot show, being like those of
 #: the training: images farther from them than 99 % of the training images, other resolutions.
 LEAST = {'novelty': 3.0, 'resolution': 2.0}
@@ -100,12 +101,12 @@ def calibration_for(stored: Mapping[str, Any] | None, language: str | None) -> C
 
 def errors_of(prediction: str, references: Sequence[str], changed: bool | None = None,
               language: str = 'en', no_change_captions: Sequence[str] = ()) -> set[str]:
-    """Return what a sentence is wrong about, by its references: flag, object, direction.
+    """Return what a sentence is wrong about, by its references: flag, object, direction and others.
 
     Of pairs, the failures of :func:`rscc.evaluation.functional.failures.failure_kinds`: ``flag`` is
-    a missed or invented change, ``object`` and ``direction`` a wrong one. Numbers and places are
-    not asked. Of single images, ``object``: it names nothing that references name, or an object
-    (building, road, tree, parking, water) that none of them names.
+    a missed or invented change, ``object``, ``direction``, ``count`` and ``place`` a wrong one. Of
+    single images, ``object``: it names nothing that references name, or an object (building, road,
+    tree, parking, water) that none of them names.
 
     Args:
         prediction: The sentence.
@@ -119,7 +120,7 @@ def errors_of(prediction: str, references: Sequence[str], changed: bool | None =
     """
     if changed is not None:
         kinds = failure_kinds(prediction, references, changed, language, no_change_captions)
-        return {_ERROR_OF[kind] for kind in kinds if kind in _ERROR_OF}
+        return {_ERROR_OF[kind] for kind in kinds}
     known = set().union(*(objects_named(text, language, True) for text in references))
     named = objects_named(prediction, language, True)
     return {'object'} if known and (not named & known or objects_named(prediction, language) - known

@@ -15,10 +15,12 @@ from rscc.evaluation.functional.consistency import (
     MapFacts,
     Said,
     contradiction,
+    counts_named,
     flag_disagreement,
     map_disagreements,
 )
 from rscc.evaluation.functional.content import says_no_change
+from rscc.text.directions import sides_named
 
 #: Names of the reasons, in the order in which equal ones are told.
 REASONS = ('sentence_map', 'sentence_flag', 'contradiction', 'novelty', 'resolution', 'score')
@@ -171,8 +173,11 @@ class Evidence:
         if not self.pairs:
             return found
         facts = (said.language, said.no_change_captions)
-        found['change_told'] = float(not says_no_change(said.text, said.no_change_captions,
-                                                        said.language))
+        changed = not says_no_change(said.text, said.no_change_captions, said.language)
+        found['change_told'] = float(changed)
+        if changed:
+            found['count_told'] = float(bool(counts_named(said.text, said.language)))
+            found['place_told'] = float(bool(sides_named(said.text, said.language)))
         if self.probability is not None:
             found['sentence_flag'] = flag_disagreement(said.text, self.probability, *facts)
         if self.map_facts is not None:

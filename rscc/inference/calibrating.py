@@ -35,26 +35,27 @@ from rscc.visualization.curves import Curve, Panel, draw_curves
 TENTH = 0.1
 
 
-def in_language(described: Any, language: str) -> Any:
-    """Return the config of a dataset, or of several in one, with references in a language."""
+def with_option(described: Any, name: str, value: Any) -> Any:
+    """Return the config of a dataset, or of several in one, with an option where it has that."""
     if isinstance(described, Sequence) and not isinstance(described, str):
-        return [in_language(one, language) for one in described]
-    inner = {key: in_language(described[key], language) for key in ('dataset', 'datasets')
+        return [with_option(one, name, value) for one in described]
+    inner = {key: with_option(described[key], name, value) for key in ('dataset', 'datasets')
              if key in described}
     if not inner:
         kind = Schema('DATASETS').registered(described['type'])
-        if kind is not None and keywords_of(kind).accepts('language'):
-            inner = dict(language=language)
+        if kind is not None and keywords_of(kind).accepts(name):
+            inner = {name: value}
     return {**described, **inner}
 
 
-def built_dataset(cfg: Config, stage: str, language: str | None = None) -> Any:
+def built_dataset(cfg: Config, stage: str, **options: Any) -> Any:
     """Build the dataset of a stage.
 
     Args:
         cfg: The config.
         stage: ``'train'``, ``'val'`` or ``'test'``.
-        language: Of the references; None as the config has it.
+        **options: Over the config's, ``language`` and ``split`` for instance; those that are None,
+            or that a dataset does not have, stay as they are.
 
     Raises:
         ValueError: If the config has no such dataset.
@@ -63,8 +64,9 @@ def built_dataset(cfg: Config, stage: str, language: str | None = None) -> Any:
     if not loader:
         raise ValueError(f"'{cfg.filename}' has no {stage}_dataloader, which calibrating needs")
     described = Config(dict(dataset=loader['dataset'])).to_dict()['dataset']
-    if language is not None:
-        described = in_language(described, language)
+    for name, value in options.items():
+        if value is not None:
+            described = with_option(described, name, value)
     with DefaultScope.overwrite_default_scope('rscc'):
         return DATASETS.build(described)
 

@@ -7,8 +7,8 @@ from rscc.inference.calibrating import (
     describe_evaluation,
     draw_evaluation,
     evaluate,
-    in_language,
     least_doubtful,
+    with_option,
 )
 
 
@@ -84,6 +84,6 @@ def test_the_language_reaches_datasets_inside_others():
     described = dict(type='ConcatDataset', datasets=[
         dict(type='SynthChangeDataset', split='val'),
         dict(type='RepeatDataset', times=2, dataset=dict(type='SynthChangeDataset'))])
-    told = in_language(described, 'zh')
+    told = with_option(described, 'language', 'zh')
     assert told['datasets'][0]['language'] == told['datasets'][1]['dataset']['language'] == 'zh'
     assert 'language' not in told and 'language' not in described['datasets'][0]

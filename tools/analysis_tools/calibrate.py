@@ -1,14 +1,16 @@
 """Calibrate the doubt of a trained model: one number from 0 to 1, and a threshold for "not sure".
 
 The statistic of the encoder's features is taken from the training images, the calibration from the
-validation answers (a sentence is wrong where flag, object or direction disagrees with the
-references), and both go into a copy of the checkpoint; its weights stay as they are. What the
-doubt is worth is then measured on the test split: reliability, risk over coverage beside the
+validation answers (a sentence is wrong where flag, object, direction, number or place disagrees
+with the references), and both go into a copy of the checkpoint; its weights stay as they are. What
+the doubt is worth is then measured on the test split: reliability, risk over coverage beside the
 caption score alone, and what abstaining on the most doubtful tenth does.
 
 Examples::
 
-    python tools/analysis_tools/calibrate.py configs/rscc_small.py best.pth --out calibrated.pth
+    python tools/analysis_tools/calibrate.py configs/blip_synth.py best.pth --out calibrated.pth
+    python tools/analysis_tools/calibrate.py configs/rscc_small.py best.pth --like-test \
+        --out calibrated.pth
     python tools/analysis_tools/calibrate.py configs/rscc_small.py calibrated.pth --language zh \
         --out calibrated_zh.pth --show-dir out/doubt
     python tools/analysis_tools/calibrate.py configs/rscc_small.py rscc-small --dry-run
@@ -40,6 +42,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--train-samples', type=int, default=1000, metavar='N', help='training '
                         'samples for the statistic of features; 0 leaves it as the checkpoint has '
                         'it (%(default)s)')
+    parser.add_argument('--like-test', action='store_true', help='fit on the val split of the test '
+                        'data, where the config validates on others')
     parser.add_argument('--no-test', action='store_true', help='do not measure on the test split')
     parser.add_argument('--show-dir', metavar='DIR', help='gets the plots, the predictions of '
                         'validation and test with their doubts, and calibration.json')
@@ -83,8 +87,9 @@ def calibrate(args: argparse.Namespace, folder: Path) -> str:
     from rscc.models.interpreter import ChangeInterpreter
     from rscc.utils import write_json
     from rscc.visualization.picture_files import save_image
-    stages = [stage for stage, wanted in (('train', args.train_samples), ('val', True),
-                                          ('test', not args.no_test)) if wanted]
+    stages = [stage for stage, wanted in (
+        ('train', args.train_samples), ('val', not args.like_test),
+        ('test', args.like_test or not args.no_test)) if wanted]
     cfg = load_config(args, stages=stages, checkpoint=args.checkpoint)
     loaded = load_model(cfg, args.checkpoint, existing_device(args.device), fuse_conv_bn=False)
     if loaded.caption_head is None:
@@ -99,7 +104,8 @@ def calibrate(args: argparse.Namespace, folder: Path) -> str:
         loaded.model.novelty = statistic.to(existing_device(args.device))
 
     def judged(stage: str) -> Any:
-        dataset = built_dataset(cfg, stage, args.language)
+        source, split = ('test', 'val') if args.like_test and stage == 'val' else (stage, None)
+        dataset = built_dataset(cfg, source, language=args.language, split=split)
         return Judged.of(answer_split(loaded, dataset, folder / f'{stage}.json', weights,
                                       args.batch_size), f'{stage} split')
 

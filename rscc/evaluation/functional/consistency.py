@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
+from rscc.evaluation.functional.failures import failure_kinds
 from rscc.evaluation.functional.statements import statements
 from rscc.text.directions import sides_named
 
@@ -217,11 +218,17 @@ class Said:
                 actions_named(self.text, self.language))
 
 
+#: How much of a contradiction each kind of failure is, the other sentence taken for a reference.
+_CONTRADICTS = {'missed_change': 1.0, 'invented_change': 1.0, 'wrong_object': 1.0,
+                'wrong_direction': 1.0, 'wrong_count': 0.5, 'wrong_place': 0.5}
+
+
 def contradiction(best: Said, others: Sequence[Said], pairs: bool = True) -> float | None:
     """Return how much a model's other sentences contradict the best one, 0 to 1.
 
-    Another answer to whether anything changed, or nothing in common of what is named, is a whole
-    contradiction; the opposite direction (appeared, removed) is half of one.
+    Another answer to whether anything changed, nothing in common of what is named, and the opposite
+    direction (appeared, removed) are whole contradictions; of sentences in the same language,
+    another number or place is half of one.
 
     Args:
         best: The sentence that is the answer.
@@ -233,15 +240,18 @@ def contradiction(best: Said, others: Sequence[Said], pairs: bool = True) -> flo
     """
     if not others:
         return None
+    return float(np.mean([_contradicts(best, other, pairs) for other in others]))
+
+
+def _contradicts(best: Said, other: Said, pairs: bool) -> float:
+    """Return how much one other sentence contradicts the best one."""
+    if pairs and best.language == other.language:
+        kinds = failure_kinds(best.text, [other.text], None, best.language,
+                              best.no_change_captions)
+        return max((_CONTRADICTS[kind] for kind in kinds), default=0.0)
     unchanged, objects, actions = best.content()
-    parts = []
-    for other in others:
-        same, named, told = other.content()
-        if pairs and (unchanged or same):
-            parts.append(float(unchanged != same))
-        elif objects and named and not objects & named:
-            parts.append(1.0)
-        else:
-            opposed = bool(pairs and actions and told and not actions & told)
-            parts.append(opposed / 2)
-    return float(np.mean(parts))
+    same, named, told = other.content()
+    if pairs and (unchanged or same):
+        return float(unchanged != same)
+    opposed = pairs and actions and told and not actions & told
+    return float(bool(opposed or (objects and named and not objects & named)))

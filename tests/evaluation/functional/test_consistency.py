@@ -120,16 +120,19 @@ def test_the_flag_contradicts_what_it_calls_unlikely():
     assert flag_disagreement('没有变化', 0.2, 'zh') == pytest.approx(0.2)
 
 
-def test_other_sentences_contradict_in_change_object_and_direction():
+def test_other_sentences_contradict_in_change_object_direction_number_and_place():
     best = Said('a house is built', 'en', STOCK)
-    others = {'two houses appear': 0.0, 'a house is removed': 0.5, 'a road is built': 1.0,
-              STOCK[0]: 1.0}
+    others = {'a villa appears': 0.0, 'two houses appear': 0.5, 'a house is removed': 1.0,
+              'a road is built': 1.0, STOCK[0]: 1.0}
     for text, score in others.items():
         assert contradiction(best, [Said(text, 'en', STOCK)]) == score, text
-    assert contradiction(best, [Said(text, 'en', STOCK) for text in others]) == 0.625
+    assert contradiction(best, [Said(text, 'en', STOCK) for text in others]) == 0.7
     assert contradiction(best, []) is None
     assert contradiction(best, [Said('新建了一栋房屋', 'zh')]) == 0
     assert contradiction(best, [Said('没有变化', 'zh')]) == 1
+    assert contradiction(best, [Said('一栋房屋被拆除', 'zh')]) == 1
+    left, right = (Said(f'a house is built on the {side}') for side in ('left', 'right'))
+    assert contradiction(left, [right]) == 0.5
 
 
 def test_sentences_about_single_images_contradict_in_objects_alone():
