@@ -228,10 +228,10 @@ def test_negative_count_is_refused():
 def test_a_picture_that_cannot_be_drawn_costs_nothing_else(tmp_path, monkeypatch):
     draw = panel_hook.panel_of_sample
 
-    def fails_once(frames, sample, meta):
+    def fails_once(frames, sample, meta, **options):
         if sample.sample_id.endswith('3'):
             raise OSError(28, 'No space left on device')
-        return draw(frames, sample, meta)
+        return draw(frames, sample, meta, **options)
 
     monkeypatch.setattr(panel_hook, 'panel_of_sample', fails_once)
     hook = PanelHook(out_dir=str(tmp_path / 'shown'))
