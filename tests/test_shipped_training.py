@@ -20,25 +20,28 @@ def data(tmp_path_factory):
     """The built-in dataset in both looks, four pairs each, and two tiles of every city."""
     folder, draw = tmp_path_factory.mktemp('data'), np.random.default_rng(0)
     cfg = Config.fromfile('configs/rscc_small.py')
-    for name in sorted({tiles.data_root for tiles in cfg.train_tiles + cfg.held_back_tiles}):
-        write_tiles(folder / 'tiles' / name.removeprefix('$RSCC_TRAIN/'), draw)
+    for tiles in cfg.train_tiles + cfg.held_back_tiles:
+        place = folder / 'tiles' / tiles.data_root.removeprefix('$RSCC_TRAIN/')
+        write_tiles(place, tiles.get('images', 'image'), tiles.get('masks', 'label') or 'none',
+                    tiles.get('other_dates', ()), draw)
     for name in ('synth', 'synth_varied'):
         generate(folder / name, Parameters(train=4, val=2, test=2, seed=0), jobs=1)
     return folder
 
 
-def write_tiles(folder, draw):
-    """Write two tiles, one of them with a building."""
-    for kind in ('image', 'label'):
+def write_tiles(folder, images, masks, others, draw):
+    """Write tiles with a building each, at all their dates."""
+    for kind in (images, masks, *others):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    for name in ('rio_1', 'other_2'):
+    for name in ('rio_1', 'other_2', 'sn8_2', 'm_2018', 'm_2019'):
         image = cv2.resize(draw.integers(60, 200, (9, 9, 3), dtype=np.uint8), (160, 160))
         mask = np.zeros((160, 160), np.uint8)
         left, top = draw.integers(10, 90, 2)
         mask[top:top + 40, left:left + 50] = 255
         image[mask > 0] = draw.integers(0, 255, 3)
-        cv2.imwrite(str(folder / f'image/{name}.png'), image)
-        cv2.imwrite(str(folder / f'label/{name}.png'), mask)
+        for kind in (images, *others):
+            cv2.imwrite(str(folder / kind / f'{name}.png'), image)
+        cv2.imwrite(str(folder / masks / f'{name}.png'), mask)
     (folder / 'building_free.txt').write_text('other_2.png\n')
 
 

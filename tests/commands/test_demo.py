@@ -10,7 +10,7 @@ def test_a_limit_that_is_no_limit_is_refused(capsys):
     with pytest.raises(SystemExit) as found:
         main(['--max-megapixels', '-1'])
     assert found.value.code == 2
-    assert '--max-megapixels=-1.0: expected a number above 0' in capsys.readouterr().err
+    assert '--max-megapixels=-1: expected a number above 0' in capsys.readouterr().err
 
 
 def test_a_port_that_cannot_be_is_refused(capsys):

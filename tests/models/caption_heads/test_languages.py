@@ -169,8 +169,8 @@ class TestInterpreter:
 
     def test_both_come_from_one_pass_of_encoder_and_fusion(self, monkeypatch):
         model, calls = self.build(), []
-        extract = model.extract
-        monkeypatch.setattr(model, 'extract', lambda *given: calls.append(1) or extract(*given))
+        encode = model.encode
+        monkeypatch.setattr(model, 'encode', lambda *given: calls.append(1) or encode(*given))
         inputs = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         answers = model.predict(inputs, self.samples('en', 'en'), language=('zh', 'en'),
                                 min_tokens=3)

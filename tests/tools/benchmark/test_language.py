@@ -63,8 +63,8 @@ def test_a_frozen_step_trains_less_and_encodes_an_image_once(clipgpt, options):
 def test_the_count_would_show_an_encode_for_every_caption(clipgpt, options):
     found = load_model(clipgpt, **{k: v for k, v in options.items()
                                    if k not in ('batch_size', 'rounds')})
-    network, once = found.network, found.network._encode
-    network._encode = lambda *given: [once(*given) for _ in range(5)][-1]
+    network, once = found.network, found.network.encode
+    network.encode = lambda *given: [once(*given) for _ in range(5)][-1]
     assert encodes_an_image(found) == 5
 
 
