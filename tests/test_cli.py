@@ -64,9 +64,9 @@ def test_the_command_alone_lists_all_of_them_in_one_line_each(asked):
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (['infr'], "rscc: error: no command 'infr'. Did you mean 'infer'? There are infer, demo, check"),
+    (['infr'], "rscc: error: no command 'infr'. Did you mean 'infer'? There are infer, demo,"),
     (['convert', 'clipkap'], "rscc convert: error: no kind 'clipkap'. Did you mean 'clipcap'?"),
-    (['--varsion'], "rscc: error: no command '--varsion'. There are infer, demo, check, train, test"),
+    (['--varsion'], "rscc: error: no command '--varsion'. There are infer, demo, check, train,"),
     (['train'], 'rscc train: error: the following arguments are required: config'),
     (['infer'], 'rscc infer: error: give either --img-from and --img-to, or --img, --list or')])
 def test_mistakes_are_told_with_status_2(arguments, message, capsys):
