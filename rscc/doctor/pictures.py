@@ -18,8 +18,9 @@ from rscc.scenes.shift import edge_axes
 LEAST_SHIFT = 4.0
 #: Share of an image that is of one colour, or without data, from which on it counts as blank.
 BLANK = 0.98
-# Windows that agree on a shift lie this close to their median, in pixels; so many of five agree.
-_AGREE, _AGREEING = 1.0, 4
+# Windows that agree on a shift lie this close to their median, in pixels. All five have to: where
+# buildings lean and shadows turn, most windows follow them, and the one on open ground does not.
+_AGREE, _AGREEING = 2.0, 5
 _WINDOW, _SMALLEST = 128, 48
 # A picture whose thumbnail varies by less grey levels looks like any other of its kind.
 _LEAST_CONTRAST = 4.0
@@ -276,7 +277,7 @@ def shift_of(earlier: np.ndarray, later: np.ndarray) -> tuple[float, float] | No
     """Return how far the later date lies from the earlier one, where that is sure and matters.
 
     Directions of edges are correlated (see ``rscc.scenes.shift``), first of the whole image at half
-    its size, which acquits most pairs, then of five windows, four of which have to agree.
+    its size, which acquits most pairs, then of five windows, all of which have to agree.
 
     Args:
         earlier, later: uint8 (H, W).
