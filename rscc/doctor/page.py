@@ -3,7 +3,7 @@
 Colours and tables are those of the reports of tests (``rscc.visualization``).
 """
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rscc.rasters.image_files import as_rgb, read_rgb
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import overlay_mask, tint_palette
+from rscc.visualization.pages import render_page
 from rscc.visualization.picture_files import data_address
 
 #: Samples shown of each kind of finding, and how many details of it.
@@ -52,7 +53,8 @@ def write_page(register: Register, parts: Sequence[Part], overview: Mapping[str,
                                 notes=severities['note'])
     written = f'{datetime.now():%Y-%m-%d %H:%M} rscc {__version__}'
     with atomic_write(path) as file:
-        file.writelines(_render(
+        file.writelines(render_page(
+            'rscc.doctor', 'doctor.html.j2', ('base.css', 'report.css', 'doctor.css'), (),
             language=language, words=words, name=parts[0].title, root=parts[0].root,
             findings=findings, totals=severities, total=total, overview=overview, types=types,
             plain=plain, written=written, samples=register.done,
@@ -147,19 +149,3 @@ def _address(frame: np.ndarray) -> str:
     image = Image.fromarray(frame)
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return data_address(image, _QUALITY)
-
-
-def _render(**values: object) -> Iterator[str]:
-    """Fill the template; everything but our own style is escaped."""
-    # Imported here: a check without a page needs no templates.
-    import jinja2
-    from markupsafe import Markup
-
-    loader = jinja2.ChoiceLoader([jinja2.PackageLoader('rscc.doctor', 'templates'),
-                                  jinja2.PackageLoader('rscc.visualization', 'templates')])
-    environment = jinja2.Environment(loader=loader, autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True, keep_trailing_newline=True)
-    css = Markup('\n'.join(loader.get_source(environment, name)[0].strip()
-                           for name in ('report.css', 'doctor.css')))
-    return environment.get_template('doctor.html.j2').generate(css=css, **values)
