@@ -62,7 +62,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
     assert set(scores) == {'Bleu_4', 'ROUGE_L', 'CIDEr', 'F1_changed'}
     assert scores['F1_changed'] == pytest.approx(2 / 3)
     assert doubt['value'] is None
-    assert {row['name'] for row in doubt['reasons']} == {'contradiction', 'sentence_map'}
+    assert {row['name'] for row in doubt['reasons']} == {'sentence_map'}
     assert doubt['inputs']['sentence_map/absent'] == 1  # a house over a map of roads
 
 

@@ -248,7 +248,9 @@ def _contradicts(best: Said, other: Said, pairs: bool) -> float:
     if pairs and best.language == other.language:
         kinds = failure_kinds(best.text, [other.text], None, best.language,
                               best.no_change_captions)
-        return max((_CONTRADICTS[kind] for kind in kinds), default=0.0)
+        # A sentence that names nothing denies nothing but a change.
+        silent = kinds == ['wrong_object'] and not objects_named(other.text, other.language, True)
+        return 0.0 if silent else max((_CONTRADICTS[kind] for kind in kinds), default=0.0)
     unchanged, objects, actions = best.content()
     same, named, told = other.content()
     if pairs and (unchanged or same):
