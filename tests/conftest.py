@@ -1,5 +1,6 @@
 """Fixtures shared by the whole suite."""
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
+
+
+@pytest.fixture(autouse=True)
+def no_closed_logs():
+    """Take closed log files of earlier tests from MMEngine's loggers: it would write into them."""
+    logging_module = sys.modules.get('mmengine.logging')
+    for logger in logging_module.MMLogger._instance_dict.values() if logging_module else ():
+        logger.handlers[:] = [handler for handler in logger.handlers
+                              if getattr(handler, 'stream', handler) is not None]
