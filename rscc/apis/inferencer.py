@@ -25,7 +25,7 @@ from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
 from rscc.rasters.image_files import Scale
-from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
+from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.normalisation import stock_sentences
 
 #: Images that are read while the model computes.
@@ -251,7 +251,8 @@ class ChangeInferencer:
         known = [answer.novelty for answer in image.answers if answer.novelty is not None]
         evidence = Evidence(
             sentence=best[1], score=None if best[0] is None else float(best[0].score),
-            others=[other for _, other in said[1:]], agreement=_drawn(best[0]),
+            others=[other for _, other in said[1:]],
+            agreement=None if best[0] is None else best[0].common_ground,
             pairs=self.meta.get('task') != 'single', map_facts=facts,
             probability=max(flags) if flags else None, places=len(image) == 1,
             novelty=max(known, default=None), resolution=resolution_of(image.sources),
@@ -275,12 +276,6 @@ class ChangeInferencer:
             windows=image.answers, sources=image.sources, probabilities=image.probabilities,
             sentences=sentences, doubt=self._doubt(image, sentences, flags),
             rendered=bool(self.meta.get('rendered')))
-
-
-def _drawn(caption: ScoredCaption | None) -> float | None:
-    """Return the agreement of several sentences drawn from noise; None of others."""
-    several = isinstance(caption, SampledCaption) and caption.drawn > 1
-    return caption.agreement if several else None
 
 
 def _nothing(_: ChangeDataSample) -> bool:

@@ -167,7 +167,7 @@ def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, s
     datasets: dict[tuple[int, str], list[str]] = {}
     for stage in stages:
         dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
-        for place, leaf in _leaves(dataset, f'{stage}_dataloader.dataset'):
+        for place, leaf in leaves(dataset, f'{stage}_dataloader.dataset'):
             datasets.setdefault(_classes_of(leaf), []).append(place)
             partly = {*(_label_map(leaf) or {}).values()} & {*PARTLY_KNOWN} - known
             if partly and stage == 'train':
@@ -199,7 +199,7 @@ def band_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, st
         return
     for stage in stages:
         dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
-        for place, leaf in _leaves(dataset, f'{stage}_dataloader.dataset'):
+        for place, leaf in leaves(dataset, f'{stage}_dataloader.dataset'):
             for number, step in enumerate(leaf.get('pipeline') or ()):
                 if not isinstance(step, Mapping) or step.get('type') != 'LoadFrames':
                     continue
@@ -217,15 +217,15 @@ def _default(kind: Any, name: str) -> Any:
     return None if found is None or found.default is found.empty else found.default
 
 
-def _leaves(dataset: Any, place: str) -> Iterator[tuple[str, Mapping]]:
+def leaves(dataset: Any, place: str) -> Iterator[tuple[str, Mapping]]:
     """Yield the datasets inside wrappers that repeat or join them."""
     if not isinstance(dataset, Mapping):
         return
     if isinstance(dataset.get('dataset'), Mapping):
-        yield from _leaves(dataset['dataset'], f'{place}.dataset')
+        yield from leaves(dataset['dataset'], f'{place}.dataset')
     elif isinstance(dataset.get('datasets'), list | tuple):
         for number, inner in enumerate(dataset['datasets']):
-            yield from _leaves(inner, f'{place}.datasets.{number}')
+            yield from leaves(inner, f'{place}.datasets.{number}')
     else:
         yield place, dataset
 

@@ -116,7 +116,11 @@ class TilePool:
     def __init__(self, tiles: Sequence[Tile], empty: float = 0.25) -> None:
         self.full = [tile for tile in tiles if (tile.mask == 1).any()]
         self.bare = [tile for tile in tiles if not (tile.mask == 1).any()]
-        self.dated = [tile for tile in tiles if tile.other_dates]
+        dated: dict[str, list[Tile]] = {}
+        for tile in tiles:
+            if tile.other_dates:
+                dated.setdefault(tile.group, []).append(tile)
+        self.dated = [dated[group] for group in sorted(dated)]
         self.empty = empty if self.bare else 0.0
         if not self.full:
             raise ValueError(f'none of {len(tiles)} tiles shows an object: pseudo-pairs are made '
@@ -138,10 +142,8 @@ class TilePool:
 
     def draw_dated(self, rng: np.random.Generator) -> Tile:
         """Return a tile that was photographed at several dates, each source alike often."""
-        groups = sorted({tile.group for tile in self.dated})
-        group = groups[rng.integers(len(groups))]
-        chosen = [tile for tile in self.dated if tile.group == group]
-        return chosen[rng.integers(len(chosen))]
+        group = self.dated[rng.integers(len(self.dated))]
+        return group[rng.integers(len(group))]
 
     def dated_view(self, size: tuple[int, int], resolution: float, rng: np.random.Generator
                    ) -> View:

@@ -199,7 +199,7 @@ class Models:
             changed=result.change_probability, share=result.change_share,
             classes=_coloured(result.class_shares(), result.classes, result.palette),
             how=str(result.processing or ''), rendered=result.rendered, files=files,
-            doubt=doubt_of(getattr(result, 'doubt', None)),
+            doubt=doubt_of(result.doubt),
             command=command_of(name, images, asked, language, nbest=True), **_checked(check))
 
     def _geopackage(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,

@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run of the web page: its stage, and steps done of all.
 
     Attributes:
         stage: Name of what is being done, among the page's texts.

@@ -23,7 +23,7 @@ _DEEPEST = 16  # bytes of a pixel, all bands together, on which the limit of pix
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page takes from its visitors.
+    """Limits on the files, images and runs of visitors of the web page.
 
     Attributes:
         megabytes: Of one file.

@@ -65,7 +65,7 @@ def look() -> dict[str, Any]:
 
 
 class Page:
-    """What the page shows and does.
+    """Web page of two tabs: its components, and what clicks and uploads do.
 
     Args:
         models, visitors, jobs: See the modules of these names.

@@ -53,7 +53,7 @@ def cookie_of(headers: Mapping[str, str]) -> str | None:
 
 
 class Gate:
-    """What every request passes, in front of the page (an ASGI application).
+    """ASGI application in front of the web page: lets known requests pass, refuses others.
 
     Args:
         app: The page.

@@ -74,7 +74,7 @@ class Stored:
 
 @dataclass
 class Tab:
-    """What one open page of a visitor holds.
+    """State of one open page of a visitor: images given, run, and answer.
 
     Attributes:
         dates: ``'from'``, ``'to'`` or ``'image'`` -> token of the file that is there.

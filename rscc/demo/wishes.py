@@ -12,7 +12,7 @@ from rscc.demo.words import Problem
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visitor wants of a run.
+    """Options of one run of the web page, as its visitor has set them.
 
     Attributes:
         language: Of the sentences, ``'en'`` or ``'zh'``.

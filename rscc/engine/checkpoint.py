@@ -91,6 +91,17 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
     return loaded
 
 
+def with_metadata(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint as ``state_dict`` and ``meta``, bare weights with empty metadata.
+
+    Args:
+        checkpoint: From :func:`read_checkpoint`; not changed.
+    """
+    if 'state_dict' not in checkpoint:
+        return dict(state_dict=checkpoint, meta={})
+    return {**checkpoint, 'meta': {**(checkpoint.get('meta') or {})}}
+
+
 def _existing(path: Path) -> Path:
     if path.is_file():
         return path

@@ -27,7 +27,7 @@ from rscc.evaluation.records import (
     scoring_metadata,
 )
 from rscc.registry import METRICS
-from rscc.structures import SampledCaption, ScoredCaption
+from rscc.structures import ScoredCaption
 from rscc.structures.change_data_sample import source_of
 from rscc.text.normalisation import stock_sentences, warn
 from rscc.utils import atomic_write
@@ -211,12 +211,11 @@ def doubt_of(sample: dict, meta: Mapping[str, Any], weights: Mapping[str, Any]) 
     mask, facts = sample.get('pred_sem_seg'), None
     if mask is not None:
         facts = MapFacts.of(np.asarray(mask['data'].cpu()).squeeze(0), meta.get('classes') or ())
-    drawn = best if isinstance(best, SampledCaption) and best.drawn > 1 else None
     trained = (weights.get('dataset_meta') or {}).get('ground_resolution')
     evidence = Evidence(
         sentence=None if best is None else said(best.text),
         score=None if best is None else best.score, others=others,
-        agreement=None if drawn is None else drawn.agreement,
+        agreement=None if best is None else best.common_ground,
         pairs=meta.get('task') != 'single', map_facts=facts,
         probability=sample.get('pred_change_score'), novelty=sample.get('pred_novelty'),
         resolution=meta.get('ground_resolution'), trained=trained)

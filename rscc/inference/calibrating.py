@@ -3,6 +3,7 @@
 The statistic of features is taken from training images, the calibration from validation answers,
 and what it is worth is measured on test answers. Weights stay as they are.
 """
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from rscc.config.data import leaves
 from rscc.config.schema import Schema
-from rscc.engine.checkpoint import read_checkpoint, write_published
+from rscc.engine.checkpoint import read_checkpoint, with_metadata, write_published
 from rscc.evaluation.calibration import ERRORS, Calibration, changed_by, errors_of
 from rscc.evaluation.functional.risk import compare_areas, reliability, risk_coverage
 from rscc.evaluation.prediction_dump import PredictionDump
@@ -35,17 +37,14 @@ from rscc.visualization.curves import Curve, Panel, draw_curves
 TENTH = 0.1
 
 
-def with_option(described: Any, name: str, value: Any) -> Any:
+def with_option(described: Mapping, name: str, value: Any) -> Mapping:
     """Return the config of a dataset, or of several in one, with an option where it has that."""
-    if isinstance(described, Sequence) and not isinstance(described, str):
-        return [with_option(one, name, value) for one in described]
-    inner = {key: with_option(described[key], name, value) for key in ('dataset', 'datasets')
-             if key in described}
-    if not inner:
-        kind = Schema('DATASETS').registered(described['type'])
+    described = copy.deepcopy(described)
+    for _, leaf in leaves(described, 'dataset'):
+        kind = Schema('DATASETS').registered(leaf['type'])
         if kind is not None and keywords_of(kind).accepts(name):
-            inner = {name: value}
-    return {**described, **inner}
+            leaf[name] = value
+    return described
 
 
 def built_dataset(cfg: Config, stage: str, **options: Any) -> Any:
@@ -287,10 +286,8 @@ def write_copy(checkpoint: str | os.PathLike, out: str | os.PathLike,
     Raises:
         ValueError: If the copy of a bare or a training checkpoint should be ``.safetensors``.
     """
-    stored, out = read_checkpoint(checkpoint), Path(out)
-    if 'state_dict' not in stored:  # bare weights
-        stored = dict(state_dict=stored, meta={})
-    meta = {**(stored.get('meta') or {})}
+    stored, out = with_metadata(read_checkpoint(checkpoint)), Path(out)
+    meta = stored['meta']
     meta |= {'doubt': {**(meta.get('doubt') or {}), **doubt}}
     if novelty is not None:
         meta[KEY] = novelty.to_dict()
@@ -302,4 +299,4 @@ def write_copy(checkpoint: str | os.PathLike, out: str | os.PathLike,
         write_published(out, stored['state_dict'], text, meta)
         return
     with atomic_path(out) as path:
-        torch.save({**stored, 'meta': meta}, path)
+        torch.save(stored, path)

@@ -37,6 +37,11 @@ class ScoredCaption(_TextAndScore):
         """Whether the sentence was cut at the limit of tokens."""
         return self.cut_at is not None
 
+    @property
+    def common_ground(self) -> float | None:
+        """Mean similarity, 0 to 1, of several sentences drawn for the sample; None of others."""
+        return None
+
     def details(self) -> dict[str, Any]:
         """Return what else it knows that JSON can hold, by name: ``truncated``, the limit."""
         return {'truncated': self.cut_at} if self.truncated else {}
@@ -86,6 +91,11 @@ class SampledCaption(ScoredCaption):
         sampled.agreement, sampled.abstained = agreement, abstained
         sampled.trajectory, sampled.drawn = list(trajectory), drawn
         return sampled
+
+    @property
+    def common_ground(self) -> float | None:
+        """``agreement``, unless one sentence alone was drawn, of which it says nothing."""
+        return self.agreement if self.drawn > 1 else None
 
     @property
     def strip(self) -> list[tuple[float, str]]:

@@ -109,17 +109,15 @@ def main(arguments: list[str] | None = None) -> None:
     # Imported late: help and wrong arguments should not wait for torch.
     import torch
 
-    from rscc.engine.checkpoint import read_checkpoint
+    from rscc.engine.checkpoint import read_checkpoint, with_metadata
     from rscc.models.data_preprocessor import normalisation_record
     from rscc.utils.files import atomic_path
     with explained():
         found, model = measure(args)
-        checkpoint = read_checkpoint(args.checkpoint)
-        if 'state_dict' not in checkpoint:  # bare weights
-            checkpoint = dict(state_dict=checkpoint, meta={})
+        checkpoint = with_metadata(read_checkpoint(args.checkpoint))
         told = fold(checkpoint['state_dict'], model, found)
         # The normalisation that was used here belongs to the weights from now on.
-        checkpoint['meta'] = {**normalisation_record(model), **(checkpoint.get('meta') or {}),
+        checkpoint['meta'] = {**normalisation_record(model), **checkpoint['meta'],
                               'operating_point': {name.partition('/')[2]: value
                                                   for name, value in found.items()}}
         if args.out:

@@ -3,9 +3,8 @@
 For another size set train_dataloader.dataset.cache.size=(256,256), and the same for val and test.
 """
 cache = dict(size=(128, 128), where=None)
-train_pipeline = [
-    dict(type='LoadFrames'),
-    dict(type='LoadChangeMask'),
+loading = [dict(type='LoadFrames'), dict(type='LoadChangeMask')]
+told = [
     dict(
         type='PickCaptions',
         mode='all',  # the five sentences of a pair share one encoding
@@ -14,9 +13,10 @@ train_pipeline = [
     dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
     dict(type='PackChangeInputs')
 ]
-test_pipeline = [
-    dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
-]
+train_pipeline = [*loading, *told]
+# What was built has been removed: a config takes it as pipeline={{_base_.exchange_pipeline}}.
+exchange_pipeline = [*loading, dict(type='FramesExchangeDates', captions='mirror'), *told]
+test_pipeline = [*loading, dict(type='PackChangeInputs')]
 # No worker processes: a cached sample takes less than a millisecond, and the model needs the cores.
 train_dataloader = dict(
     batch_size=16,
