@@ -3,6 +3,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmengine.config import Config
 
 from rscc.evaluation.calibration import calibration_for
 from rscc.evaluation.doubt import Doubt, Evidence
-from rscc.evaluation.functional.consistency import MapFacts, Said
+from rscc.evaluation.functional.consistency import MapFacts
 from rscc.inference.inputs import (
     ACCEPTED,
     Image,
@@ -239,9 +240,6 @@ class ChangeInferencer:
     def _doubt(self, image: WindowedImage, sentences: Mapping[str, Sequence[ScoredCaption]],
                flags: Sequence[float]) -> Doubt:
         """Return how far the answer to an image is to be doubted."""
-        said = [(caption, Said(caption.text, name, stock_sentences(self.meta, name)))
-                for name, captions in sentences.items() for caption in captions]
-        best = said[0] if said else (None, None)
         classes, facts = self.meta.get('classes') or (), None
         if image.mask is not None:
             # Of an image in several windows, shares are those of one: a house is a change there.
@@ -249,15 +247,12 @@ class ChangeInferencer:
             facts = MapFacts.of(image.mask, classes, pixels=(window[2] - window[0])
                                 * (window[3] - window[1]) if len(image) > 1 else None)
         known = [answer.novelty for answer in image.answers if answer.novelty is not None]
-        evidence = Evidence(
-            sentence=best[1], score=None if best[0] is None else float(best[0].score),
-            others=[other for _, other in said[1:]],
-            agreement=None if best[0] is None else best[0].common_ground,
-            pairs=self.meta.get('task') != 'single', map_facts=facts,
-            probability=max(flags) if flags else None, places=len(image) == 1,
+        evidence = Evidence.of(
+            sentences, partial(stock_sentences, self.meta), self.meta.get('task'),
+            map_facts=facts, probability=max(flags) if flags else None, places=len(image) == 1,
             novelty=max(known, default=None), resolution=resolution_of(image.sources),
             trained=self.meta.get('ground_resolution'))
-        language = None if best[1] is None else best[1].language
+        language = evidence.sentence and evidence.sentence.language
         return evidence.doubt(calibration_for(self._loaded.calibration, language))
 
     def _result(self, image: WindowedImage, languages: Sequence[str | None]) -> InferenceResult:

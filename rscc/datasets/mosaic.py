@@ -9,12 +9,11 @@ from mmengine.structures import PixelData
 
 from rscc.datasets.concat import leaves
 from rscc.datasets.samplers import Visit
+from rscc.rasters import labels
 from rscc.registry import DATASETS
 from rscc.structures import ChangeDataSample
 from rscc.utils import check_choice
 
-#: Labels from here on are no class: partly known, or ignored.
-NO_CLASS = 254
 TRIALS = 10  # samples drawn to find an unchanged one
 _STREAM = 4  # keeps the random numbers of mosaics apart from those of the samples inside
 
@@ -146,8 +145,7 @@ def changed_pixels(sample: ChangeDataSample) -> torch.Tensor | None:
     """Return where a sample's mask holds a class of change, bool (H, W), None without a mask."""
     if 'gt_sem_seg' not in sample:
         return None
-    mask = sample.gt_sem_seg.data[0]
-    return (mask > 0) & (mask < NO_CLASS)
+    return labels.shows_change(sample.gt_sem_seg.data[0])
 
 
 def join(parts: Sequence[Mapping[str, Any]], regions: Sequence[Region]) -> dict:

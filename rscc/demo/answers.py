@@ -20,6 +20,7 @@ from PIL import Image
 from rscc.demo.jobs import Job
 from rscc.demo.wishes import Asked, command_of, decoding_of
 from rscc.demo.words import LANGUAGES, Problem
+from rscc.evaluation.doubt import Doubt
 from rscc.rasters.headers import read_header
 from rscc.rasters.image_files import as_rgb
 from rscc.rasters.pair_check import check_pair as check_headers
@@ -269,13 +270,11 @@ def lacking_packages() -> list[str]:
     return [name for name in _GEO if find_spec(name) is None]
 
 
-def doubt_of(doubt: Any) -> dict[str, Any] | None:
+def doubt_of(doubt: Doubt | None) -> dict[str, Any] | None:
     """Return a doubt as JSON has it; None where there is none to show."""
-    found = doubt.to_json() if hasattr(doubt, 'to_json') else doubt
-    if not isinstance(found, Mapping) or (found.get('value') is None and not (
-            found.get('reasons') or found.get('inputs'))):
+    if doubt is None or (doubt.value is None and not (doubt.reasons or doubt.inputs)):
         return None
-    return dict(found)
+    return doubt.to_json()
 
 
 def _unsure(windows: Mapping[str, Any]) -> tuple[int, int] | None:

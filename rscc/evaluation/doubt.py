@@ -6,7 +6,7 @@ Everything here takes numbers and texts and gives numbers and texts; neither tor
 imported, so that exported models doubt alike.
 """
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -148,6 +148,27 @@ class Evidence:
     novelty: float | None = None
     resolution: float | None = None
     trained: float | None = None
+
+    @classmethod
+    def of(cls, answers: Mapping[str, Sequence[Any]],
+           stock: Callable[[str], Sequence[str]] = lambda language: (), task: str | None = 'pair',
+           **known: Any) -> Self:
+        """Put together what every way of answering knows.
+
+        Args:
+            answers: Language -> sentences (with ``text``, ``score`` and ``common_ground``), best
+                first; the language of the answer first. Of the other languages the best counts.
+            stock: From a language to the dataset's sentences for unchanged pairs.
+            task: ``'single'`` for sentences about one image; anything else is about a change.
+            known: Further fields.
+        """
+        told = [(caption, Said(str(caption.text), language, tuple(stock(language))))
+                for place, (language, captions) in enumerate(answers.items())
+                for caption in (captions[:1] if place else captions)]
+        best, said = told[0] if told else (None, None)
+        score = None if best is None or best.score is None else float(best.score)
+        return cls(said, score, [other for _, other in told[1:]],
+                   None if best is None else best.common_ground, task != 'single', **known)
 
     def inputs(self) -> dict[str, float]:
         """Return the score of everything that can be asked, 0 to 1."""

@@ -3,6 +3,7 @@ import csv
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from mmengine.structures import BaseDataElement
 
 from rscc.evaluation.calibration import calibration_for, changed_by, errors_of
 from rscc.evaluation.doubt import Doubt, Evidence
-from rscc.evaluation.functional.consistency import MapFacts, Said
+from rscc.evaluation.functional.consistency import MapFacts
 from rscc.evaluation.functional.mask_content import mask_content
 from rscc.evaluation.functional.reversal import mask_reversal
 from rscc.evaluation.functional.risk import area_under_risk
@@ -200,25 +201,19 @@ def doubt_of(sample: dict, meta: Mapping[str, Any], weights: Mapping[str, Any]) 
         weights: Metadata of the checkpoint: ``doubt`` (calibrations) and ``dataset_meta``.
     """
     language = sample.get('language') or meta.get('language') or 'en'
-
-    def said(text: str, language: str = language) -> Said:
-        return Said(str(text), language, stock_sentences(meta, language))
-
-    best = None if sample.get('pred_caption') is None else best_caption(sample)
-    others = [said(text) for text, _ in list(sample.get('pred_captions') or ())[1:]]
-    others += [said(captions[0].text, name) for name, captions in
-               (sample.get('pred_sentences') or {}).items() if name != language and captions]
-    mask, facts = sample.get('pred_sem_seg'), None
-    if mask is not None:
-        facts = MapFacts.of(np.asarray(mask['data'].cpu()).squeeze(0), meta.get('classes') or ())
-    trained = (weights.get('dataset_meta') or {}).get('ground_resolution')
-    evidence = Evidence(
-        sentence=None if best is None else said(best.text),
-        score=None if best is None else best.score, others=others,
-        agreement=None if best is None else best.common_ground,
-        pairs=meta.get('task') != 'single', map_facts=facts,
+    own = [] if sample.get('pred_caption') is None else [
+        best_caption(sample), *(caption if isinstance(caption, ScoredCaption)
+                                else ScoredCaption(*caption)
+                                for caption in list(sample.get('pred_captions') or ())[1:])]
+    mask = sample.get('pred_sem_seg')
+    evidence = Evidence.of(
+        {language: own, **{name: captions for name, captions in
+                           (sample.get('pred_sentences') or {}).items() if name != language}},
+        partial(stock_sentences, meta), meta.get('task'),
+        map_facts=None if mask is None else MapFacts.of(_labels(mask), meta.get('classes') or ()),
         probability=sample.get('pred_change_score'), novelty=sample.get('pred_novelty'),
-        resolution=meta.get('ground_resolution'), trained=trained)
+        resolution=meta.get('ground_resolution'),
+        trained=(weights.get('dataset_meta') or {}).get('ground_resolution'))
     return evidence.doubt(calibration_for(weights.get('doubt'), language))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from rscc.rasters.labels import shows_change
 from rscc.registry import METRICS
 from rscc.structures import ChangeDataSample
 
@@ -92,7 +93,7 @@ def _counts(sample: Mapping | ChangeDataSample) -> tuple[np.ndarray, np.ndarray]
     place = np.digitize(score.float().cpu().numpy().ravel(), EDGES, right=True)
     label = _data(sample['gt_sem_seg']).cpu().numpy().ravel()
     count = len(EDGES) + 1
-    return (np.bincount(place[(label > 0) & (label < 254)], minlength=count),
+    return (np.bincount(place[shows_change(label)], minlength=count),
             np.bincount(place[label == 0], minlength=count))
 
 

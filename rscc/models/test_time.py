@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from rscc.rasters.labels import shows_change
 from rscc.structures import ChangeDataSample, FrameFeatures
 from rscc.utils import did_you_mean
 
@@ -173,7 +174,7 @@ def changed_rows(data_samples: Sequence[ChangeDataSample]) -> list[int]:
     for row, sample in enumerate(data_samples):
         changed = sample.get('gt_change_flag')
         if changed is None and 'gt_sem_seg' in sample:
-            changed = bool(((sample.gt_sem_seg.data > 0) & (sample.gt_sem_seg.data != 255)).any())
+            changed = bool(shows_change(sample.gt_sem_seg.data).any())
         rows += [] if changed is False else [row]
     return rows
 

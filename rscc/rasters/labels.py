@@ -67,9 +67,21 @@ def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
     return mask
 
 
+def shows_change(mask: Any) -> Any:
+    """Return where a mask shows a change: a class, or 253, a change of a kind that nobody told.
+
+    Args:
+        mask: Labels, an array or a tensor.
+
+    Returns:
+        Booleans of its shape. 0, 254 (none of the labelled kinds) and 255 (ignored) are none.
+    """
+    return (mask > 0) & (mask < NONE_LABELLED)
+
+
 def changed_pixels(mask: np.ndarray) -> int:
-    """Return how many pixels of a mask are of a class that changed; 254 and 255 are of none."""
-    return int(((mask > 0) & (mask < NONE_LABELLED)).sum())
+    """Return how many pixels of a mask show a change, see :func:`shows_change`."""
+    return int(shows_change(mask).sum())
 
 
 def write_classes(folder: str | Path, classes: Sequence[str], palette: Sequence[Sequence[int]],

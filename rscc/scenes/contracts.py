@@ -75,9 +75,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and its score (mean log-probability of its tokens, usually)."""
+    """A sentence, its score, and how far those drawn beside it agree.
+
+    Attributes:
+        text: The sentence.
+        score: Mean log-probability of its tokens, usually.
+        common_ground: Mean similarity, 0 to 1, of several sentences drawn for the window; None
+            where one alone was written.
+    """
     text: str
     score: float
+    common_ground: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rscc.evaluation.calibration import calibration_for
 from rscc.evaluation.doubt import Doubt, Evidence
-from rscc.evaluation.functional.consistency import MapFacts, Said
+from rscc.evaluation.functional.consistency import MapFacts
 from rscc.rasters.blending import RowBlender, decided
 from rscc.rasters.windows import Grid, cut
 from rscc.scenes.blocks import part_of
@@ -234,10 +234,8 @@ class BlockPass:
             data: Where it has data, bool (h, w).
         """
         facts, language = self.predictor.facts, self.predictor.facts.language or 'en'
-        said = [Said(sentence.text, language, facts.no_change_captions)
-                for sentence in answer.sentences]
-        evidence = Evidence(
-            said[0], answer.sentences[0].score, said[1:], pairs=facts.task == 'pair',
+        evidence = Evidence.of(
+            {language: answer.sentences}, lambda _: facts.no_change_captions, facts.task,
             map_facts=None if drawn is None else MapFacts.of(drawn, facts.classes, data),
             probability=answer.change_probability, novelty=answer.novelty,
             resolution=self.block.resolution or None, trained=facts.ground_resolution)

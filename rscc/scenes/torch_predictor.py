@@ -152,6 +152,6 @@ def _prediction(answer: ChangeDataSample) -> WindowPrediction:
     return WindowPrediction(
         class_probabilities(answer) if 'seg_logits' in answer or 'pred_sem_seg' in answer
         else None,
-        tuple(Sentence(caption.text, float(caption.score))
+        tuple(Sentence(caption.text, float(caption.score), caption.common_ground)
               for caption in answer.get('pred_captions') or ()),
         None if probability is None else float(probability), answer.get('pred_novelty'))

@@ -10,6 +10,7 @@ from rscc.demo.jobs import Job, Stopped
 from rscc.demo.limits import Limits
 from rscc.demo.wishes import Asked
 from rscc.demo.words import Problem
+from rscc.evaluation.doubt import Doubt, Reason
 
 needs_geo = pytest.mark.skipif(bool(lacking_packages()), reason='needs the extra [geo]')
 
@@ -148,14 +149,10 @@ def test_other_bands_and_values_are_read(models, checkpoints, tmp_path):
 
 
 def test_doubts_are_shown_where_there_are_some():
-    class Doubt:
-        def to_json(self):
-            return dict(value=0.3, sure=True, reasons=[dict(name='novelty', score=1, text='far')])
-
-    assert doubt_of(Doubt())['value'] == 0.3
-    assert doubt_of(Doubt().to_json())['reasons'][0]['name'] == 'novelty'
-    assert doubt_of(dict(value=None, sure=None, reasons=[], inputs=dict(novelty=0.1)))
-    assert doubt_of(dict(value=None, sure=None, reasons=[], inputs={})) is None
+    shown = doubt_of(Doubt(0.3, True, (Reason('novelty', 1.0, 'far'),)))
+    assert shown['value'] == 0.3 and shown['reasons'][0]['name'] == 'novelty'
+    assert doubt_of(Doubt(inputs=dict(novelty=0.1)))['value'] is None
+    assert doubt_of(Doubt()) is None
     assert doubt_of(None) is None
 
 

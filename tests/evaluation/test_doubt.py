@@ -9,6 +9,8 @@ import pytest
 from rscc.evaluation.calibration import Calibration
 from rscc.evaluation.doubt import REASONS, Doubt, Evidence
 from rscc.evaluation.functional.consistency import MapFacts, Said
+from rscc.structures import ScoredCaption
+from rscc.structures.change_data_sample import SampledCaption
 
 CLASSES = ('unchanged', 'building', 'road')
 STOCK = ('the scene is the same as before',)
@@ -22,6 +24,22 @@ def built(**parts):
                      map_facts=MapFacts.of(mask, CLASSES), probability=0.98, novelty=0.6,
                      resolution=0.5, trained=0.5)
     return replace(found, **parts)
+
+
+def test_evidence_is_put_together_alike_on_every_route():
+    drawn = SampledCaption.of(ScoredCaption('a house is built', -0.2), agreement=0.4, drawn=5)
+    evidence = Evidence.of(
+        {'en': [drawn, ScoredCaption('a road is built', -0.9)],
+         'zh': [ScoredCaption('新建了一座房子', -0.3), ScoredCaption('没有变化', -0.8)]},
+        {'en': STOCK, 'zh': ('没有变化',)}.get, probability=0.7)
+    assert (evidence.sentence.text, evidence.score, evidence.agreement) == (
+        'a house is built', -0.2, 0.4)
+    # The rest of the list in its own language, and the best sentence of every other one.
+    assert [(said.text, said.language) for said in evidence.others] == [
+        ('a road is built', 'en'), ('新建了一座房子', 'zh')]
+    assert evidence.others[0].no_change_captions == STOCK
+    assert evidence.pairs and not Evidence.of({}, task='single').pairs
+    assert Evidence.of({'en': []}).sentence is None
 
 
 def weighing(**weights):

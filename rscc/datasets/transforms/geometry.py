@@ -5,7 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.datasets.transforms.color import within
-from rscc.rasters.labels import IGNORE, NONE_LABELLED
+from rscc.rasters.labels import IGNORE, shows_change
 from rscc.rasters.resizing import by_bands, resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
 from rscc.utils import check_choice
@@ -104,7 +104,7 @@ class FramesRandomCrop(BaseTransform):
         if 'gt_sem_seg' not in results:
             raise ValueError(f"FramesRandomCrop(keep_change=...) needs a mask; sample "
                              f"'{results.get('sample_id')}' has none.")
-        changed = (results['gt_sem_seg'] > 0) & (results['gt_sem_seg'] < NONE_LABELLED)
+        changed = shows_change(results['gt_sem_seg'])
         wanted = self.keep_change * changed.sum()
         best, most = (0, 0), -1
         for _ in range(TRIALS):

@@ -3,7 +3,6 @@
 No references are needed: what is compared are answers of one model about the same images. Every
 disagreement is a number from 0 (none) to 1.
 """
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -13,6 +12,7 @@ import numpy as np
 
 from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
 from rscc.evaluation.functional.failures import failure_kinds
+from rscc.evaluation.functional.mask_content import groups_of, share_inside, where
 from rscc.evaluation.functional.statements import statements
 from rscc.text.directions import sides_named
 
@@ -34,13 +34,12 @@ class MapFacts:
             nobody knows.
         shares: Name of a class -> share of all pixels, of the changed classes that occur.
         regions: Name of a class -> number of connected regions.
-        halves: Name of a class -> share of its pixels in each half of the picture (``left``,
-            ``right``, ``top``, ``bottom``).
+        places: Name of a class -> where its pixels lie, as ``mask_content.where`` tells.
     """
     classes: tuple[str, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
     regions: Mapping[str, int] = field(default_factory=dict)
-    halves: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    places: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, mask: np.ndarray, classes: Sequence[str] = (), data: np.ndarray | None = None,
@@ -56,14 +55,14 @@ class MapFacts:
         """
         mask = np.where(data, mask, 0) if data is not None else np.asarray(mask)
         pixels = pixels or (mask.size if data is None else max(int(data.sum()), 1))
-        shares, regions, halves = {}, {}, {}
+        shares, regions, places = {}, {}, {}
         for value in np.unique(mask[mask != 0]).tolist():
             name = classes[value] if value < len(classes) else f'class {value}'
             own = mask == value
             shares[name] = float(own.sum() / pixels)
             regions[name] = _count_regions(own)
-            halves[name] = _halves(own)
-        return cls(tuple(classes), shares, regions, halves)
+            places[name] = where(own)
+        return cls(tuple(classes), shares, regions, places)
 
     @property
     def changed(self) -> float:
@@ -75,27 +74,6 @@ def _count_regions(own: np.ndarray) -> int:
     """Count connected regions that are large enough to be things."""
     _, _, found, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
     return int((found[1:, cv2.CC_STAT_AREA] >= _FEWEST_PIXELS).sum())
-
-
-def _halves(own: np.ndarray) -> dict[str, float]:
-    """Return the share of the pixels in each half of the picture."""
-    height, width = own.shape
-    total = max(int(own.sum()), 1)
-    top, left = (float(own[:height // 2].sum() / total), float(own[:, :width // 2].sum() / total))
-    return dict(top=top, bottom=1 - top, left=left, right=1 - left)
-
-
-def groups_of(classes: Iterable[str]) -> dict[str, set[str]]:
-    """Return object group -> names of the classes in it; classes of no known group are left out.
-
-    Names are looked up in English and in Chinese.
-    """
-    found: dict[str, set[str]] = {}
-    for name in classes:
-        text = re.sub(r'[_-]+', ' ', name)
-        for group in objects_named(text, 'en', True) | objects_named(text, 'zh', True):
-            found.setdefault(group, set()).add(name)
-    return found
 
 
 def counts_named(sentence: str, language: str = 'en') -> dict[str, int]:
@@ -168,8 +146,8 @@ def _place(sentence: str, facts: MapFacts, named: set[str], there: Mapping[str, 
         return {}
     classes = set().union(*(there[group] for group in named)) or set(facts.shares)
     total = sum(facts.shares[name] for name in classes)
-    inside = min(sum(facts.shares[name] * facts.halves[name][side] for name in classes) / total
-                 for side in sides)
+    inside = min(sum(facts.shares[name] * share_inside(facts.places[name], side)
+                     for name in classes) / total for side in sides)
     return {'place': float(np.clip(1 - inside, 0, 1))}
 
 

@@ -3,13 +3,14 @@
 A caption says things that its references may have left out, and the mask shows them; so captions
 are judged by the mask of their pair too, where its classes have names.
 """
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from rscc.evaluation.functional.content import objects_named
-from rscc.evaluation.functional.segmentation import IGNORE
 from rscc.evaluation.functional.statements import changed_things
+from rscc.rasters.labels import shows_change
 from rscc.text.directions import places_named
 
 #: The entry for all changed pixels together.
@@ -20,29 +21,52 @@ LEAST = 0.1
 Shown = Mapping[str, Mapping[str, float] | None]
 
 
-def mask_content(mask: np.ndarray, classes: Sequence[str] | None = None,
-                 ignore: int = IGNORE) -> dict[str, dict[str, float] | None]:
+def mask_content(mask: np.ndarray, classes: Sequence[str] | None = None
+                 ) -> dict[str, dict[str, float] | None]:
     """Return what a mask shows, in numbers that a file can hold.
 
     Args:
-        mask: Classes (H, W), 0 unchanged.
-        classes: Their names, class 0 first; names of no known thing ("changed") are left out.
-        ignore: Label of pixels that do not count.
+        mask: Classes (H, W), 0 unchanged; labels that tell of no change do not count.
+        classes: Their names in English or Chinese, class 0 first; names of no known thing
+            ("changed") are left out.
 
     Returns:
         Thing (a group of ``objects_named``) -> None where it has no pixel, else its ``share`` of
         the picture and the shares of its pixels in the ``top`` half, the ``left`` half and the
         ``center`` (the middle half of both directions); and the same for ``'any'`` change.
     """
-    found = {ANY: _where((mask > 0) & (mask != ignore))}
-    regions: dict[str, np.ndarray] = {}
-    for value, name in enumerate(classes or ()):
-        for thing in objects_named(name, wide=True) if value else ():
-            regions[thing] = regions.get(thing, False) | (mask == value)
-    return found | {thing: _where(region) for thing, region in regions.items()}
+    names = list(classes or ())
+    regions = {ANY: shows_change(mask)}
+    for thing, own in groups_of(names[1:]).items():
+        regions[thing] = np.isin(mask, [value for value, name in enumerate(names) if name in own])
+    measured = {thing: where(region) for thing, region in regions.items()}
+    return {thing: found and {name: round(value, 4) for name, value in found.items()}
+            for thing, found in measured.items()}
 
 
-def _where(region: np.ndarray) -> dict[str, float] | None:
+def groups_of(classes: Iterable[str]) -> dict[str, set[str]]:
+    """Return thing -> names of the classes of its kind; classes of no known thing are left out.
+
+    Names are looked up in English and in Chinese.
+    """
+    found: dict[str, set[str]] = {}
+    for name in classes:
+        text = re.sub(r'[_-]+', ' ', name)
+        for group in objects_named(text, 'en', True) | objects_named(text, 'zh', True):
+            found.setdefault(group, set()).add(name)
+    return found
+
+
+def where(region: np.ndarray) -> dict[str, float] | None:
+    """Return where in the picture a region lies; None where it has no pixel.
+
+    Args:
+        region: Its pixels, bool (H, W).
+
+    Returns:
+        ``share``, its part of the picture; and the shares of its pixels in the ``top`` half, the
+        ``left`` half and the ``center`` (the middle half of both directions), 0 to 1.
+    """
     total = int(region.sum())
     if not total:
         return None
@@ -50,9 +74,14 @@ def _where(region: np.ndarray) -> dict[str, float] | None:
     # Centres of pixels, 0 to 1 from the top and from the left.
     down, right = (rows + 0.5) / height, (columns + 0.5) / width
     middle = (abs(down - 0.5) < 0.25) & (abs(right - 0.5) < 0.25)
-    shares = {'share': total / region.size, 'top': (down < 0.5).mean(),
-              'left': (right < 0.5).mean(), 'center': middle.mean()}
-    return {name: round(float(value), 4) for name, value in shares.items()}
+    return {'share': total / region.size, 'top': float((down < 0.5).mean()),
+            'left': float((right < 0.5).mean()), 'center': float(middle.mean())}
+
+
+def share_inside(region: Mapping[str, float], side: str) -> float:
+    """Return how much of a region, measured by :func:`where`, lies on a side of the picture."""
+    opposite = {'bottom': 'top', 'right': 'left'}.get(side)
+    return region[side] if opposite is None else 1 - region[opposite]
 
 
 def things_against_mask(prediction: str, shown: Shown, language: str = 'en'
@@ -94,6 +123,4 @@ def place_on_mask(prediction: str, shown: Shown, language: str = 'en') -> bool |
 
 
 def _lies(region: Mapping[str, float], place: frozenset[str]) -> bool:
-    inside = {'top': region['top'], 'bottom': 1 - region['top'], 'left': region['left'],
-              'right': 1 - region['left'], 'center': region['center']}
-    return all(inside[side] >= 0.5 for side in place)
+    return all(share_inside(region, side) >= 0.5 for side in place)

@@ -7,7 +7,6 @@ from rscc.evaluation.functional.consistency import (
     contradiction,
     counts_named,
     flag_disagreement,
-    groups_of,
     map_disagreements,
 )
 
@@ -33,8 +32,8 @@ def test_a_map_is_measured_by_class_region_and_half():
     assert found.shares == pytest.approx(
         {'building': 0.02, 'road': 0.02, 'tree': 0.0004})
     assert found.regions == {'building': 2, 'road': 1, 'tree': 0}  # 4 pixels are no thing
-    assert found.halves['building'] == dict(top=0.5, bottom=0.5, left=0.5, right=0.5)
-    assert found.halves['road']['bottom'] == 1 and found.changed == pytest.approx(0.0404)
+    assert (found.places['building']['top'], found.places['building']['left']) == (0.5, 0.5)
+    assert found.places['road']['top'] == 0 and found.changed == pytest.approx(0.0404)
 
 
 def test_pixels_without_data_do_not_count_and_windows_give_shares_of_their_own():
@@ -106,12 +105,6 @@ def test_a_number_is_compared_with_the_regions(sentence, count):
     ('一排房屋出现', 'zh', {}), ('几栋住宅出现了', 'zh', {})])
 def test_exact_numbers_are_read_and_vague_ones_are_not(sentence, language, counts):
     assert counts_named(sentence, language) == counts
-
-
-def test_class_names_are_found_in_both_languages_and_writings():
-    assert groups_of(['Building', 'bare_land', 'car-park', '水体', 'class 9']) == {
-        'building': {'Building'}, 'bare land': {'bare_land'}, 'parking': {'car-park'},
-        'water': {'水体'}}
 
 
 def test_the_flag_contradicts_what_it_calls_unlikely():

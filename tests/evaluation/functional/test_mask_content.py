@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from rscc.evaluation.functional.mask_content import (
+    groups_of,
     mask_content,
     place_on_mask,
     things_against_mask,
@@ -26,6 +27,21 @@ def test_shares_of_things_and_where_they_are():
     assert shown['any'] == {'share': 0.25, 'top': 1.0, 'left': 1.0, 'center': 0.25}
     assert shown['road'] == {'share': round(1 / 64, 4), 'top': 1.0, 'left': 1.0, 'center': 0.0}
     assert shown['tree'] is None
+
+
+def test_class_names_are_found_in_both_languages_and_writings():
+    assert groups_of(['Building', 'bare_land', 'car-park', '水体', 'class 9']) == {
+        'building': {'Building'}, 'bare land': {'bare_land'}, 'parking': {'car-park'},
+        'water': {'水体'}}
+    chinese = mask_content(painted(), ('未变化', '建筑', '道路', '水体'))
+    assert chinese['building']['share'] == 0.2344
+
+
+def test_labels_that_tell_of_no_change_do_not_count():
+    mask = np.full((4, 4), 254, np.uint8)
+    assert mask_content(mask)['any'] is None
+    mask[0] = 253
+    assert mask_content(mask)['any']['share'] == 0.25
 
 
 def test_a_mask_without_names_knows_where_and_not_what():
