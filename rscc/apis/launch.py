@@ -324,10 +324,10 @@ def _ask_for_attention(cfg: Config) -> bool:
     Returns:
         Whether it was asked; False where it cannot, or the config says what it wants.
     """
-    from rscc.models.caption_heads.base import AutoregressiveHead
+    from rscc.models.caption_heads.base import CaptionHead
     head = (cfg.get('model') or {}).get('caption_head') or {}
     kind = Schema('MODELS').find(head.get('type'))
-    if not (isinstance(kind, type) and issubclass(kind, AutoregressiveHead) and kind.HAS_ATTENTION):
+    if not (isinstance(kind, type) and issubclass(kind, CaptionHead) and kind.HAS_ATTENTION):
         return False
     options = dict(head.get('decoding') or {})
     if 'return_attention' in options:

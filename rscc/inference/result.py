@@ -92,7 +92,7 @@ class InferenceResult:
             bands.
         mask: Classes uint8 (H, W) at the size of the frames, 0 = unchanged; None without a mask
             head.
-        captions: Sentences, best first; empty without a caption head. ``AttendedCaption`` where
+        captions: Sentences, best first; empty without a caption head. They have ``attention`` where
             attention maps were asked for, ``SampledCaption`` of a head that diffuses.
         change_probability: Probability of any change, 0 to 1; None without a flag head.
         classes: Names of the mask's values, or empty where unknown.

@@ -1,6 +1,5 @@
 """What parts hand to each other: one sample, and the features between encoder, fusion and heads."""
 from rscc.structures.change_data_sample import (
-    AttendedCaption,
     ChangeDataSample,
     SampledCaption,
     ScoredCaption,
@@ -8,5 +7,5 @@ from rscc.structures.change_data_sample import (
 )
 from rscc.structures.features import ChangeFeatures, FrameFeatures
 
-__all__ = ['AttendedCaption', 'ChangeDataSample', 'ChangeFeatures', 'FrameFeatures',
+__all__ = ['ChangeDataSample', 'ChangeFeatures', 'FrameFeatures',
            'SampledCaption', 'ScoredCaption', 'caption_from']

@@ -1,5 +1,6 @@
 """The record of one sample and of the captions predicted for it."""
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any, NamedTuple, Self
 
 from mmengine.structures import BaseDataElement
@@ -23,8 +24,15 @@ class ScoredCaption(_TextAndScore):
             between captions of different length.
         cut_at: The limit ``max_tokens`` where generation reached it before the end of the sentence;
             None where the model itself ended it.
+        words: Its words (W), as the tokenizer splits it; None unless it knows where its decoder
+            looked.
+        attention: Weight of every place at every word (W, G, h, w), float32 on the CPU; G groups of
+            the memory, dates for instance. Each word's weights sum to at most one (a class token
+            has no place). None as for ``words``.
     """
     cut_at: int | None
+    words: list[str] | None = None
+    attention: Tensor | None = None
 
     def __new__(cls, text: str, score: float, cut_at: int | None = None) -> Self:
         """Make a caption; ``cut_at`` is beside the tuple, so that two values unpack as ever."""
@@ -42,29 +50,15 @@ class ScoredCaption(_TextAndScore):
         """Mean similarity, 0 to 1, of several sentences drawn for the sample; None of others."""
         return None
 
+    def looking(self, words: list[str], attention: Tensor) -> Self:
+        """Return the sentence with its words and where the decoder looked for each."""
+        caption = copy(self)
+        caption.words, caption.attention = words, attention
+        return caption
+
     def details(self) -> dict[str, Any]:
         """Return what else it knows that JSON can hold, by name: ``truncated``, the limit."""
         return {'truncated': self.cut_at} if self.truncated else {}
-
-
-class AttendedCaption(ScoredCaption):
-    """A sentence that knows where its decoder looked; otherwise a ``ScoredCaption``.
-
-    Attributes:
-        words: Its words (W), as the tokenizer splits it.
-        attention: Weight of every place at every word (W, G, h, w), float32 on the CPU; G groups of
-            the memory, dates for instance. Each word's weights sum to at most one (a class token
-            has no place).
-    """
-    words: list[str]
-    attention: Tensor
-
-    @classmethod
-    def of(cls, caption: ScoredCaption, words: list[str], attention: Tensor) -> Self:
-        """Add words and maps to a sentence."""
-        attended = cls(*caption, caption.cut_at)
-        attended.words, attended.attention = words, attention
-        return attended
 
 
 class SampledCaption(ScoredCaption):

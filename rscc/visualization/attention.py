@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from rscc.rasters.image_files import as_rgb, opened
-from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.utils import atomic_write, did_you_mean
 from rscc.visualization.denoising_trajectory import draw_denoising
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
@@ -34,7 +34,7 @@ _HOT = 4
 _DIFFERENCE = {'en': 'Difference', 'zh': '差异'}
 
 
-def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
+def draw_attention(frames: Sequence[np.ndarray], caption: ScoredCaption,
                    title: str | None = None) -> np.ndarray:
     """Draw the words of a caption, each over its attention map.
 
@@ -65,7 +65,7 @@ def draw_attention(frames: Sequence[np.ndarray], caption: AttendedCaption,
     return _page(cells, names if groups > 1 else [], caption.text, title)
 
 
-def _levels(caption: AttendedCaption) -> np.ndarray:
+def _levels(caption: ScoredCaption) -> np.ndarray:
     """Return the heat of every place at every word, 0 to 1, (W, G, h, w)."""
     weights = caption.attention.numpy()
     hottest = weights.max((1, 2, 3), keepdims=True, initial=_HOT / max(1, weights[:1].size))
@@ -147,7 +147,7 @@ class Evidence:
     sheet: np.ndarray
 
 
-def save_evidence(path: str | os.PathLike, caption: AttendedCaption) -> Path | None:
+def save_evidence(path: str | os.PathLike, caption: ScoredCaption) -> Path | None:
     """Write a sentence's words and maps as one small grey PNG, atomically.
 
     Args:
@@ -213,8 +213,8 @@ class CaptionDrawing(NamedTuple):
 
 CAPTION_DRAWINGS = (
     CaptionDrawing('attention', 'attention maps', 'return_attention',
-                   'AttentionLSTMHead, BlipCaptionHead',
-                   lambda caption: isinstance(caption, AttendedCaption), draw_attention),
+                   'AttentionLSTMHead, BlipCaptionHead, KarrasCaptionHead',
+                   lambda caption: caption.attention is not None, draw_attention),
     CaptionDrawing('denoising', 'denoising trajectories', 'return_trajectory', 'KarrasCaptionHead',
                    lambda caption: isinstance(caption, SampledCaption) and bool(caption.trajectory),
                    draw_denoising),

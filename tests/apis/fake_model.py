@@ -10,7 +10,7 @@ from torch import nn
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.generation.options import Decoding
 from rscc.registry import MODELS
-from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
+from rscc.structures import SampledCaption, ScoredCaption
 
 
 class SaysTheWords(nn.Module):
@@ -59,7 +59,7 @@ def looks_left(caption, groups=2):
     words = caption.text.split()
     maps = torch.zeros(len(words), groups, 2, 4)
     maps[..., 0] = 0.5 / groups
-    return AttendedCaption.of(caption, words, maps)
+    return caption.looking(words, maps)
 
 
 @MODELS.register_module(force=True)

@@ -70,7 +70,7 @@ def test_drawing_brings_a_hook_where_the_config_has_none():
     (dict(type='BlipCaptionHead'), None), (dict(type='AttentionLSTMHead', decoding={}), None),
     (dict(type='BlipCaptionHead', decoding=dict(return_attention=True)), True),
     (dict(type='BlipCaptionHead', decoding=dict(return_attention=False)), False),
-    (dict(type='PrefixGPTHead'), 'absent'), (dict(type='KarrasCaptionHead'), 'absent'),
+    (dict(type='PrefixGPTHead'), 'absent'), (dict(type='KarrasCaptionHead'), None),
     ({}, 'absent')])
 def test_drawing_asks_heads_with_attention_where_they_look(head, asked):
     cfg = Config(dict(model=dict(caption_head=head)))

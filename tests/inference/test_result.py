@@ -7,7 +7,7 @@ from PIL import Image
 
 from rscc.apis import InferenceResult
 from rscc.inference.result import describe
-from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.visualization.attention import draw_attention
 from rscc.visualization.denoising_trajectory import draw_denoising
 
@@ -50,7 +50,7 @@ def test_without_a_mask_there_is_no_mask_file(tmp_path):
 
 def test_a_sentence_with_maps_is_drawn_and_saved(tmp_path):
     maps = torch.full((2, 2, 3, 3), 1 / 18)
-    attended = AttendedCaption.of(ScoredCaption('a road', -0.25), ['a', 'road'], maps)
+    attended = ScoredCaption('a road', -0.25).looking(['a', 'road'], maps)
     result = InferenceResult(FRAMES, captions=[attended, ScoredCaption('a house', -1.0)])
     files = result.save(tmp_path, 'x')
     assert [path.name for path in files] == ['x_panel.png', 'x_attention.png', 'x.json']

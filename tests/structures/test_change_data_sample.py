@@ -5,19 +5,19 @@ import pickle
 import pytest
 import torch
 
-from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption, caption_from
+from rscc.structures import SampledCaption, ScoredCaption, caption_from
 
 
 def test_an_attended_caption_is_a_scored_one_that_remembers_its_maps():
     maps = torch.rand(2, 1, 3, 4)
-    caption = AttendedCaption.of(ScoredCaption('a house', -0.5), ['a', 'house'], maps)
+    caption = ScoredCaption('a house', -0.5).looking(['a', 'house'], maps)
     text, score = caption
     assert (text, score) == ('a house', -0.5) == caption
     assert json.loads(json.dumps([caption])) == [['a house', -0.5]]
 
 
 def test_the_maps_travel_between_processes():
-    caption = AttendedCaption.of(ScoredCaption('a', -1.0), ['a'], torch.rand(1, 1, 2, 2))
+    caption = ScoredCaption('a', -1.0).looking(['a'], torch.rand(1, 1, 2, 2))
     other = pickle.loads(pickle.dumps(caption))
     assert other == caption and other.words == ['a']
     assert torch.equal(other.attention, caption.attention)
@@ -61,7 +61,7 @@ def test_details_pass_through_json_and_back():
 def test_plain_captions_have_no_details():
     plain = ScoredCaption('a', -1.0)
     assert plain.details() == {}
-    assert AttendedCaption.of(plain, ['a'], torch.zeros(1, 1, 1, 1)).details() == {}
+    assert plain.looking(['a'], torch.zeros(1, 1, 1, 1)).details() == {}
     assert type(caption_from('a', -1.0, {'score': 1})) is ScoredCaption
     assert 'trajectory' not in SampledCaption.of(plain, 1.0).details()
 
@@ -77,5 +77,5 @@ def test_a_caption_that_was_cut_says_at_which_limit():
     assert cut.details() == {'truncated': 40} and tuple(cut) == ('a', -1.0)
     assert caption_from('a', -1.0, cut.details()).cut_at == 40
     assert pickle.loads(pickle.dumps(cut)).cut_at == copy.deepcopy(cut).cut_at == 40
-    assert AttendedCaption.of(cut, ['a'], torch.zeros(1, 1, 1, 1)).truncated
+    assert cut.looking(['a'], torch.zeros(1, 1, 1, 1)).truncated
     assert SampledCaption.of(cut, 1.0).truncated and not SampledCaption.of(plain, 1.0).truncated

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from rscc.registry import MODELS
-from rscc.structures import AttendedCaption, SampledCaption, ScoredCaption
+from rscc.structures import SampledCaption, ScoredCaption
 from rscc.visualization import attention
 from rscc.visualization.attention import (
     CAPTION_DRAWINGS,
@@ -27,7 +27,7 @@ def caption(words=('a', 'house'), groups=1, grid=(4, 6), peak=None):
     if peak is not None:
         maps.zero_()
         maps[(slice(None), *peak)] = 1
-    return AttendedCaption.of(ScoredCaption(' '.join(words), -0.5), list(words), maps)
+    return ScoredCaption(' '.join(words), -0.5).looking(list(words), maps)
 
 
 def colourful(image):
@@ -80,7 +80,7 @@ def test_chinese_sentences_get_chinese_names(monkeypatch):
 
 
 def test_an_empty_sentence_is_only_the_image():
-    empty = AttendedCaption.of(ScoredCaption('', -1.0), [], torch.zeros(0, 1, 4, 6))
+    empty = ScoredCaption('', -1.0).looking([], torch.zeros(0, 1, 4, 6))
     assert draw_attention([frame(77)], empty).shape[2] == 3
 
 
@@ -91,7 +91,7 @@ def test_a_group_is_needed_for_every_frame(frames, groups):
 
 
 PLAIN = ScoredCaption('a house', -1.0)
-ATTENDED = AttendedCaption.of(PLAIN, ['a', 'house'], torch.full((2, 1, 3, 3), 1 / 9))
+ATTENDED = PLAIN.looking(['a', 'house'], torch.full((2, 1, 3, 3), 1 / 9))
 SAMPLED = SampledCaption.of(PLAIN, 0.5, trajectory=[(10.0, 'road'), (0.1, 'a house')])
 
 

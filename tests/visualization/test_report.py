@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import ScoredCaption
 from rscc.visualization.attention import save_evidence
 from rscc.visualization.pages import render_page
 from rscc.visualization.picture_files import save_mask
@@ -134,7 +134,7 @@ def test_text_of_models_and_people_is_escaped(run, tmp_path, masks):
     run['samples'][2]['img_path_to'] = evil
     run['dataset'] |= {'classes': ['unchanged', evil], 'dataset_type': evil, 'language': evil}
     run |= {'config': evil, 'metrics': {f'change/{evil}': 0.5, f'caption/all/{evil}': 0.5}}
-    words = AttendedCaption.of(ScoredCaption(evil, -1.0), [evil], torch.rand(1, 2, 3, 3))
+    words = ScoredCaption(evil, -1.0).looking([evil], torch.rand(1, 2, 3, 3))
     save_evidence(masks.parent / 'evidence/test_0.png', words)
     html = html_of(run, tmp_path, mask_dir=masks)
     page = Page(html)
@@ -214,8 +214,8 @@ def test_curves_come_from_the_log_of_the_training(run, tmp_path):
 
 
 def test_words_know_where_the_model_looked(run, tmp_path, masks):
-    said = AttendedCaption.of(ScoredCaption('a house is built', -1.0),
-                              ['a', 'house', 'is', 'built'], torch.rand(4, 3, 2, 2))
+    said = ScoredCaption('a house is built', -1.0).looking(
+        ['a', 'house', 'is', 'built'], torch.rand(4, 3, 2, 2))
     save_evidence(masks.parent / 'evidence/test_0.png', said)
     page = Page(html_of(run, tmp_path, mask_dir=masks))
     assert [text for tag, _, text in page.texts if text in said.words] == said.words

@@ -12,7 +12,7 @@ from rscc.engine.runner import Runner as OwnRunner
 from rscc.evaluation.doubt import Doubt
 from rscc.evaluation.metrics import doubt_of
 from rscc.registry import HOOKS
-from rscc.structures import AttendedCaption, ChangeDataSample
+from rscc.structures import ChangeDataSample
 from rscc.structures.change_data_sample import source_of
 from rscc.utils.names import DistinctNames
 from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of, save_evidence
@@ -113,7 +113,7 @@ class PanelHook(Hook):
                     save_probabilities(self.out_dir / 'probabilities' / name, probability)
                     self._written['probability maps'] += 1
                 best = next(iter(sample.get('pred_captions') or ()), None)
-                if isinstance(best, AttendedCaption):
+                if best is not None and best.attention is not None:
                     save_evidence(self.out_dir / 'evidence' / name, best)
                 if position in self._chosen:
                     weights = runner.weights if isinstance(runner, OwnRunner) else {}

@@ -47,7 +47,7 @@ class AttentionLSTMHead(AutoregressiveHead):
             model itself finds likeliest in place of the true one. It may be changed at any time.
         max_tokens: Limit of a caption, as in ``CaptionHead``.
         decoding: Defaults of ``generate``, fields of ``Decoding``; ``return_attention=True`` gives
-            ``AttendedCaption`` with the maps of every word.
+            sentences with ``attention``: the map of every word.
         loss_weight: Factor of both losses.
         word_vectors: Text file of pretrained vectors (``glove.6B.300d.txt``; ``embed_dims`` is
             their width) that the words start training from. Words that it lacks are counted and

@@ -48,6 +48,7 @@ class CaptionHead(Part, nn.Module):
         source: Which features these are: ``'tokens'`` or ``'pooled'``.
 
     Attributes:
+        HAS_ATTENTION: Whether there are attention maps to return.
         tokenizer: The tokenizer that it builds.
         vocabulary: Words of a word-level tokenizer, packed; None of one that is found by name.
         max_tokens: The limit above, of captions to learn from.
@@ -55,6 +56,7 @@ class CaptionHead(Part, nn.Module):
     """
 
     CARRIED: ClassVar[tuple[str, ...]] = (BUFFER, )
+    HAS_ATTENTION: ClassVar[bool] = False
     max_tokens: int
     decoding: DecodingOptions
 
@@ -121,6 +123,23 @@ class CaptionHead(Part, nn.Module):
             ValueError: Saying which, and what to do.
         """
         self.tokenizer.choose(options.language)
+        if options.return_attention and not self.HAS_ATTENTION:
+            raise ValueError('return_attention=True, and this caption head has no attention maps '
+                             'to return; AttentionLSTMHead, BlipCaptionHead and KarrasCaptionHead '
+                             'have')
+
+    def gives_maps(self, features: ChangeFeatures, options: DecodingOptions) -> bool:
+        """Return whether sentences about features come with attention maps.
+
+        Raises:
+            ValueError: If maps are asked for, and the tokens have no place in the image.
+        """
+        if options.return_attention and features.token_grid is None:
+            raise ValueError('return_attention=True, and the tokens of this fusion have no place '
+                             'in the image (token_grid is None): use a fusion that keeps them, '
+                             'SingleFrame, ConcatFusion or DifferenceFusion for instance')
+        return (self.HAS_ATTENTION and options.return_attention is not False
+                and features.token_grid is not None)
 
     def merge(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """Make the head one that needs nothing but its checkpoint, in place.
@@ -170,7 +189,6 @@ class AutoregressiveHead(CaptionHead):
         tokenizer, memory_channels, loss_weight, source: As for ``CaptionHead``.
 
     Attributes:
-        HAS_ATTENTION: Whether there are attention maps to return.
         given_ids: Ids that every sentence starts with and that are not returned: the prompt, of
             several languages that of the first; see :meth:`given`.
         stop_ids: Ids that end a sentence: the end token.
@@ -178,7 +196,6 @@ class AutoregressiveHead(CaptionHead):
     """
 
     NESTED_OPTIONS: ClassVar[dict] = dict(decoding=Decoding)
-    HAS_ATTENTION: ClassVar[bool] = False
     decoding: Decoding
 
     def __init__(self, tokenizer: dict, memory_channels: int | None = None,
@@ -212,9 +229,6 @@ class AutoregressiveHead(CaptionHead):
         """Refuse captions longer than the decoder can write, and what it does not have."""
         super().check_decoding(options)
         self._check_room('decoding max_tokens', options.max_tokens)
-        if options.return_attention and not self.HAS_ATTENTION:
-            raise ValueError('return_attention=True, and this caption head has no attention maps '
-                             'to return; AttentionLSTMHead and BlipCaptionHead have')
 
     def _check_room(self, name: str, tokens: int) -> None:
         """Refuse sentences that outgrow the position table (on a GPU that kills the process)."""
@@ -245,23 +259,15 @@ class AutoregressiveHead(CaptionHead):
 
     def write(self, features: ChangeFeatures, options: Decoding) -> list[list[ScoredCaption]]:
         """Search sentences, with their maps where asked for; see ``generate``."""
-        if options.return_attention and features.token_grid is None:
-            raise ValueError('return_attention=True, and the tokens of this fusion have no place '
-                             'in the image (token_grid is None): use a fusion that keeps them, '
-                             'SingleFrame, ConcatFusion or DifferenceFusion for instance')
+        maps = self.gives_maps(features, options)
         written, decoder = self.search(features, options)
         captions = to_captions(written, self.tokenizer.decode, options.max_tokens)
-        if not self.gives_maps(features, options):
+        if not maps:
             return captions
         weights = self.word_weights(features, written, decoder, options)
         return [[attended(caption, sentence.ids, seen, features.token_grid, self.tokenizer.decode)
                  for caption, sentence, seen in zip(*sample, strict=True)]
                 for sample in zip(captions, written, weights, strict=True)]
-
-    def gives_maps(self, features: ChangeFeatures, options: Decoding) -> bool:
-        """Return whether sentences come with attention maps."""
-        return (self.HAS_ATTENTION and options.return_attention is not False
-                and features.token_grid is not None)
 
     def word_weights(self, features: ChangeFeatures, written: list[list[Hypothesis]],
                      decoder: DecoderStep, options: Decoding) -> list[list[Tensor]]:

@@ -111,7 +111,8 @@ class BlipCaptionHead(AutoregressiveHead):
         label_smoothing: Of the cross-entropy, 0 to 1.
         max_tokens: Limit of a caption, as in ``CaptionHead``.
         decoding: Defaults of ``generate``, fields of ``Decoding``; ``return_attention=True`` gives
-            ``AttendedCaption``: the layers' attention to the memory, rolled out, for every word.
+            sentences with ``attention``: that of the layers to the memory, rolled out, for every
+            word.
         loss_weight: Factor of the loss.
         checkpointing: Recompute activations in the backward pass.
     """

@@ -19,7 +19,7 @@ from rscc.models.diffusion.caption_sampling import (
     sample_words,
     to_sampled_captions,
 )
-from rscc.models.diffusion.denoiser import Memory
+from rscc.models.diffusion.denoiser import ChangeDenoiser, Memory
 from rscc.models.diffusion.noise_levels import stratified
 from rscc.models.diffusion.preconditioning import denoise, precondition
 from rscc.models.diffusion.samplers import choose
@@ -71,7 +71,9 @@ class KarrasCaptionHead(CaptionHead):
         condition_dropout: Share of samples that learn without their images, 0 to 1; guidance needs
             it.
         rows_per_sample: Noisy captions that learn from one encoding of the images, at least.
-        decoding: Defaults of ``generate``, fields of ``DiffusionDecoding``.
+        decoding: Defaults of ``generate``, fields of ``DiffusionDecoding``;
+            ``return_attention=True`` gives sentences with ``attention``: that of the denoiser to
+            the memory, rolled out, for every word.
         loss_weight: Factor of all losses.
 
     Raises:
@@ -79,6 +81,7 @@ class KarrasCaptionHead(CaptionHead):
     """
 
     CARRIED: ClassVar[tuple[str, ...]] = (*CaptionHead.CARRIED, LENGTH)
+    HAS_ATTENTION: ClassVar[bool] = True
     NESTED_OPTIONS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,
@@ -269,13 +272,38 @@ class KarrasCaptionHead(CaptionHead):
     def write(self, features: ChangeFeatures, options: DiffusionDecoding
               ) -> list[list[ScoredCaption]]:
         """Sample ``SampledCaption`` s, different ones, for every sample; see ``generate``."""
+        maps = self.gives_maps(features, options)
         # Final vectors (N, K, L, C), rounded to words by the classifier tied to them.
         memory, table = features.tokens, self.space.table
         final, trajectory = sample_words(self.estimator(memory, options), self.likeliest,
                                          len(memory), (self.length, table.shape[1]), options,
                                          table.device)
         return to_sampled_captions(self.space.logits(final), trajectory, self.tokenizer, options,
-                                   self.max_tokens)
+                                   self.max_tokens, self._look(final, memory, options) if maps
+                                   else None, features.token_grid)
+
+    def gives_maps(self, features: ChangeFeatures, options: DiffusionDecoding) -> bool:
+        """Return whether sentences come with maps; a denoiser of one's own may have none."""
+        return super().gives_maps(features, options) and isinstance(self.denoiser, ChangeDenoiser)
+
+    def _look(self, final: Tensor, memory: Tensor, options: DiffusionDecoding) -> Tensor:
+        """Return where the words of finished sentences look.
+
+        Args:
+            final: Word vectors (N, K, L, C) without noise.
+            memory: (N, M, C).
+            options: Those of the sampling.
+
+        Returns:
+            Shares (N, K, L, M) of the memory.
+        """
+        # The denoiser reads the sentences once more, as at the last level of noise.
+        vectors = final.flatten(0, 1)
+        sigma = vectors.new_full((len(vectors),), options.sigma_min)
+        factors = precondition(sigma, self.space.sigma_data)
+        seen = self.denoiser.look(factors.over(vectors).c_in * vectors, factors.c_noise,
+                                  self.denoiser.remember(memory), vectors)
+        return seen.unflatten(0, final.shape[:2]).cpu()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list, unexpected_keys: list,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rscc.models.diffusion.samplers import choose
+from rscc.models.generation.attended import attended
 from rscc.models.generation.options import DecodingOptions
 from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
 from rscc.structures import SampledCaption, ScoredCaption
@@ -49,6 +50,8 @@ class DiffusionDecoding(DecodingOptions):
         use_cache: Keep keys and values of the memory; off projects it at every step, for
             comparison.
         return_trajectory: Return the denoising trajectory: the sentence at every noise level.
+        return_attention: Return where each word looked; refused where the memory has no places.
+            None returns it where it has.
         language: The one of the tokenizer, or None; such heads know no other.
     """
     sampler: str | dict = 'dpmpp_2m'
@@ -64,6 +67,7 @@ class DiffusionDecoding(DecodingOptions):
     seed: int | None = 0
     use_cache: bool = True
     return_trajectory: bool = False
+    return_attention: bool | None = False
     language: str | None = None
 
     def __post_init__(self) -> None:
@@ -194,8 +198,8 @@ def repeated_noise(count: int, samples: int, shape: Sequence[int], seed: int | N
 
 
 def to_sampled_captions(logits: Tensor, trajectory: Trajectory, tokenizer: CaptionTokenizer,
-                        options: DiffusionDecoding, max_tokens: int
-                        ) -> list[list[ScoredCaption]]:
+                        options: DiffusionDecoding, max_tokens: int, seen: Tensor | None = None,
+                        grid: tuple[int, int, int] | None = None) -> list[list[ScoredCaption]]:
     """Read sentences off the final scores and make the minimum Bayes risk choice of each sample.
 
     Args:
@@ -204,6 +208,8 @@ def to_sampled_captions(logits: Tensor, trajectory: Trajectory, tokenizer: Capti
         tokenizer: Detokenises.
         options: How many to return, and when to abstain.
         max_tokens: Limit of a caption, noted in those whose row has no end token.
+        seen: Where each word looked, shares (N, K, L, M) of the memory; None without.
+        grid: Groups, rows and columns of the memory, as :func:`attended` takes them.
 
     Returns:
         N lists of different sentences, best first, at most ``num_captions``.
@@ -217,21 +223,28 @@ def to_sampled_captions(logits: Tensor, trajectory: Trajectory, tokenizer: Capti
 
     # To the CPU at once: decoding looks at every id.
     frames = [(sigma, words.tolist()) for sigma, words in trajectory]
-    return [_choose([ScoredCaption(tokenizer.decode(row), score, max_tokens if open_ended else None)
-                     for row, score, open_ended in zip(rows, scores[n], cut[n], strict=True)],
-                    [(sigma, words[n]) for sigma, words in frames], tokenizer, options)
-            for n, rows in enumerate(ids.tolist())]
+    found = []
+    for n, rows in enumerate(ids.tolist()):
+        captions = [ScoredCaption(tokenizer.decode(row), score, max_tokens if open_ended else None)
+                    for row, score, open_ended in zip(rows, scores[n], cut[n], strict=True)]
+        steps = [(sigma, words[n]) for sigma, words in frames]
+        chosen = _choose(captions, steps, tokenizer, options)
+        found.append([caption if seen is None else
+                      attended(caption, rows[row], seen[n, row], grid, tokenizer.decode)
+                      for row, caption in chosen])
+    return found
 
 
 def _choose(captions: list[ScoredCaption], trajectory: list[tuple[float, list[list[int]]]],
-            tokenizer: CaptionTokenizer, options: DiffusionDecoding) -> list[ScoredCaption]:
-    """Order the K sentences of one sample by their risk, each text once."""
+            tokenizer: CaptionTokenizer, options: DiffusionDecoding
+            ) -> list[tuple[int, SampledCaption]]:
+    """Order the K sentences of one sample by their risk, each text once, with its place."""
     # The first of equal texts stays, in the order of the risk.
     order, agreement = choose_by_risk(
         [split_words(caption.text, tokenizer.language) for caption in captions],
         [caption.score for caption in captions])
     different = list({captions[row].text: row for row in reversed(order)}.values())[::-1]
-    return [SampledCaption.of(
+    return [(row, SampledCaption.of(
         captions[row], agreement, agreement < options.abstain,
-        [(sigma, tokenizer.decode(words[row])) for sigma, words in trajectory], len(captions))
+        [(sigma, tokenizer.decode(words[row])) for sigma, words in trajectory], len(captions)))
         for row in different[:options.num_captions]]

@@ -3,6 +3,9 @@
 Paper: Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
 Self-conditioning: Chen et al., Analog Bits, ICLR 2023, https://arxiv.org/abs/2208.04202.
 """
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +17,9 @@ from rscc.models.diffusion.denoiser_layers import (
     Memory,
     MemoryAttention,
     RefinementLayer,
+    WordAttention,
 )
+from rscc.models.generation.attended import cross_attention_rollout
 from rscc.registry import MODELS
 from rscc.utils import did_you_mean
 
@@ -136,6 +141,31 @@ class ChangeDenoiser(nn.Module):
         if self.alignment is None:
             hidden = self.norm(hidden, sigma)
         return self.words_out(hidden)
+
+    def look(self, *given: Any) -> Tensor:
+        """Return where each word looks: its shares (R, L, M) of the memory, which sum to one.
+
+        One more pass, whose attention weights are rolled out over the layers.
+
+        Args:
+            *given: What :meth:`forward` takes.
+        """
+        seen: list[tuple[Tensor | None, Tensor | None]] = []
+        hooks = [part.register_forward_pre_hook(partial(_note, seen)) for part in self.modules()
+                 if isinstance(part, WordAttention | MemoryAttention)]
+        try:
+            self(*given)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return cross_attention_rollout(seen)
+
+
+def _note(seen: list[tuple[Tensor | None, Tensor | None]], part: nn.Module,
+          given: tuple[Any, ...]) -> None:
+    """Note the weights of an attention that is about to run: of words, or over the memory."""
+    weights = part.weights(*given)
+    seen.append((weights, None) if isinstance(part, WordAttention) else (None, weights))
 
 
 def _perceptron(entering: int, hidden: int, leaving: int) -> nn.Sequential:

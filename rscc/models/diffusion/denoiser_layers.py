@@ -76,11 +76,21 @@ class MemoryAttention(nn.Module):
 
     def forward(self, words: Tensor, memory: Memory) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
-        # K rows of L words that share a memory are K * L queries (N, K * L, inner).
-        query = self.query(words).reshape(len(memory.key), -1, self.query.out_features)
         found = functional.scaled_dot_product_attention(
-            _split(query, self.num_heads), *memory, dropout_p=self.dropout * self.training)
+            self._queries(words, memory), *memory, dropout_p=self.dropout * self.training)
         return self.project(_merge(found)).view_as(words)
+
+    def weights(self, words: Tensor, memory: Memory) -> Tensor:
+        """Return how much of each of the M memory tokens the words find, (R, heads, L, M)."""
+        shares = _weights(self._queries(words, memory), memory.key)
+        # (N, heads, K * L, M) to rows of their own.
+        shares = shares.unflatten(2, (-1, words.shape[1])).transpose(1, 2)
+        return shares.flatten(0, 1)
+
+    def _queries(self, words: Tensor, memory: Memory) -> Tensor:
+        """Return queries (N, heads, K * L, d): K rows of L words that share a memory are one."""
+        query = self.query(words).reshape(len(memory.key), -1, self.query.out_features)
+        return _split(query, self.num_heads)
 
 
 class WordAttention(nn.Module):
@@ -101,10 +111,17 @@ class WordAttention(nn.Module):
 
     def forward(self, words: Tensor) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
-        # Query, key and value, each (R, heads, L, d).
-        parts = (_split(part, self.num_heads) for part in self.query_key_value(words).chunk(3, -1))
         return self.project(_merge(functional.scaled_dot_product_attention(
-            *parts, dropout_p=self.dropout * self.training)))
+            *self._parts(words), dropout_p=self.dropout * self.training)))
+
+    def weights(self, words: Tensor) -> Tensor:
+        """Return how much of each other the words (R, L, H) find, (R, heads, L, L)."""
+        query, key, _ = self._parts(words)
+        return _weights(query, key)
+
+    def _parts(self, words: Tensor) -> list[Tensor]:
+        """Return query, key and value, each (R, heads, L, d)."""
+        return [_split(part, self.num_heads) for part in self.query_key_value(words).chunk(3, -1)]
 
 
 class LevelNorm(nn.LayerNorm):
@@ -250,6 +267,11 @@ def _check_heads(dims: int, num_heads: int) -> None:
 def _split(values: Tensor, num_heads: int) -> Tensor:
     """Return (N, heads, L, d) of (N, L, heads * d)."""
     return values.unflatten(2, (num_heads, -1)).transpose(1, 2)
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    """Return the weights (..., L, M) that queries (..., L, d) give keys (..., M, d)."""
+    return (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(-1)
 
 
 def _merge(values: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from rscc.structures import AttendedCaption, ScoredCaption
+from rscc.structures import ScoredCaption
 from rscc.text.normalisation import language_of
 
 
-def cross_attention_rollout(layers: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+def cross_attention_rollout(layers: Iterable[tuple[Tensor | None, Tensor | None]]) -> Tensor:
     """Return how much of every memory token stands in each position after a decoder's layers.
 
     A position holds, half each, what it held before a layer and what the layer brought (the
@@ -23,23 +23,26 @@ def cross_attention_rollout(layers: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
     Args:
         layers: Weights of each layer, the first one first: of the words among themselves
-            (R, heads, T, T) and of the words over the memory (R, heads, T, L).
+            (R, heads, T, T) and of the words over the memory (R, heads, T, L); None for what a
+            layer does not have.
 
     Returns:
         Shares (R, T, L), float32, of which those of a position sum to one.
 
     Raises:
-        ValueError: If there is no layer.
+        ValueError: If no layer looks at the memory.
     """
     held = None
     for words, memory in layers:
-        words, memory = words.float().mean(1), memory.float().mean(1)
         # At first every position holds its own word alone, nothing of the memory.
-        held = torch.zeros_like(memory) if held is None else (held + words @ held) / 2
-        held = (held + memory) / 2
+        if words is not None and held is not None:
+            held = (held + words.float().mean(1) @ held) / 2
+        if memory is not None:
+            memory = memory.float().mean(1)
+            held = memory / 2 if held is None else (held + memory) / 2
     if held is None:
-        raise ValueError('cross_attention_rollout got no layer; expected the weights of one or '
-                         'more')
+        raise ValueError('cross_attention_rollout got no weights over a memory; expected those of '
+                         'one layer or more')
     return held / held.sum(-1, keepdim=True).clamp(min=torch.finfo(held.dtype).tiny)
 
 
@@ -71,7 +74,7 @@ def words_of(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[tup
 
 
 def attended(caption: ScoredCaption, ids: Sequence[int], weights: Tensor,
-             grid: tuple[int, int, int], decode: Callable[[list[int]], str]) -> AttendedCaption:
+             grid: tuple[int, int, int], decode: Callable[[list[int]], str]) -> ScoredCaption:
     """Add words and their maps to a sentence.
 
     Args:
@@ -88,5 +91,5 @@ def attended(caption: ScoredCaption, ids: Sequence[int], weights: Tensor,
     maps = maps.unflatten(2, (height, width))
     words = words_of(ids, decode)
     shown = [maps[places].mean(0) for _, places in words]
-    return AttendedCaption.of(caption, [word for word, _ in words],
-                              torch.stack(shown) if shown else maps[:0])
+    return caption.looking([word for word, _ in words],
+                           torch.stack(shown) if shown else maps[:0])

@@ -11,8 +11,12 @@ class DecodingOptions:
 
     Attributes:
         language: ``'en'``, ``'zh'``, or None for the first one that the head's tokenizer knows.
+        return_attention: Return the attention maps of the sentences; refused where there are none.
+            None returns those that there are: of a head that has some, from tokens that have a
+            place in the image.
     """
     language: str | None = None
+    return_attention: bool | None = False
 
     def updated(self, options: dict[str, Any]) -> Self:
         """Return a copy with ``options`` changed.

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from rscc.compat import prepare_torchvision
 from rscc.engine.hooks import panel_hook
 from rscc.engine.hooks.panel_hook import PanelHook
-from rscc.structures import AttendedCaption, ChangeDataSample, SampledCaption, ScoredCaption
+from rscc.structures import ChangeDataSample, SampledCaption, ScoredCaption
 from rscc.visualization.panels import ChangeVisualizer
 
 prepare_torchvision()  # MMEngine's runner imports it to report its version
@@ -148,8 +148,8 @@ def test_probability_of_change_is_that_of_any_class_but_the_first(tmp_path, scor
 
 
 @pytest.mark.parametrize(('folder', 'what', 'caption'), [
-    ('attention', 'attention maps', AttendedCaption.of(
-        ScoredCaption('a house', -1.0), ['a', 'house'], torch.full((2, 2, 4, 4), 1 / 32))),
+    ('attention', 'attention maps', ScoredCaption('a house', -1.0).looking(
+        ['a', 'house'], torch.full((2, 2, 4, 4), 1 / 32))),
     ('denoising', 'denoising trajectories', SampledCaption.of(
         ScoredCaption('a house', -1.0), 0.5, trajectory=[(9.0, 'tree'), (1.0, 'a house')]))])
 def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, what, caption):
@@ -164,7 +164,7 @@ def test_what_a_sentence_brings_is_drawn_beside_each_panel(tmp_path, folder, wha
 
 
 def test_drawings_of_sentences_can_be_left_out(tmp_path):
-    caption = AttendedCaption.of(ScoredCaption('a', -1.0), ['a'], torch.ones(1, 2, 4, 4) / 32)
+    caption = ScoredCaption('a', -1.0).looking(['a'], torch.ones(1, 2, 4, 4) / 32)
     run(PanelHook(out_dir=str(tmp_path / 'show'), drawings=False), tmp_path, 'test',
         captions=[caption])
     assert names(tmp_path / 'show') == ['evidence', 'masks', 'overlays', 'panels',

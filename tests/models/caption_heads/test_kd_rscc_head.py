@@ -109,6 +109,26 @@ class Karras(CaptionHeadTester):
             assert all(isinstance(text, str) for _, text in best.trajectory)
         assert head.generate(features)[0][0].trajectory == []
 
+    def test_maps_tell_where_each_word_looked(self):
+        head, features = self.trained()
+        features.token_grid = (1, 3, 4)
+        options = dict(num_samples=3, num_captions=3)
+        plain = head.generate(features, **options)
+        written = head.generate(features, return_attention=True, **options)
+        assert written == plain
+        for caption in (caption for captions in written for caption in captions):
+            assert isinstance(caption, SampledCaption) and caption.drawn == 3
+            assert caption.words == caption.text.split()
+            assert caption.attention.shape == (len(caption.words), 1, 3, 4)
+            torch.testing.assert_close(caption.attention.sum((1, 2, 3)),
+                                       torch.ones(len(caption.words)))
+
+    def test_maps_of_tokens_without_a_place_are_refused_or_left_out(self):
+        head, features = self.build().eval(), change_features(1)
+        with pytest.raises(ValueError, match=r'tokens of this fusion have no place .*SingleFrame'):
+            head.generate(features, return_attention=True)
+        assert head.generate(features, return_attention=None)[0][0].attention is None
+
     def test_a_trained_head_says_the_same_by_any_sampler(self):
         head, features = self.trained(120)
         for sampler in ('euler', 'heun', 'dpm_2', 'lms', 'dpmpp_2m', 'dpmpp_2m_sde', 'dpmpp_2s'):

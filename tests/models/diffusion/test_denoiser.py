@@ -39,6 +39,31 @@ def test_rows_together_get_what_they_get_one_by_one(options):
 
 
 @pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
+def test_words_tell_where_they_look_in_the_memory_of_their_own_sample(options):
+    denoiser, (words, level, memory) = build(**options).eval(), given()
+    before = denoiser(words, level, denoiser.remember(memory))
+    shares = denoiser.look(words, level, denoiser.remember(memory))
+    assert shares.shape == (N * K, L, M)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(N * K, L))
+    alone = denoiser.look(words[K:K + 1], level[K:K + 1], denoiser.remember(memory[1:]))
+    torch.testing.assert_close(shares[K:K + 1], alone, atol=1e-5, rtol=1e-4)
+    # Looking leaves nothing behind.
+    assert torch.equal(denoiser(words, level, denoiser.remember(memory)), before)
+
+
+def test_a_word_looks_where_the_keys_are():
+    denoiser, (words, level, memory) = build().eval(), given()
+    attention = denoiser.alignment.attention
+    for part in (attention.query, attention.key):
+        torch.nn.init.zeros_(part.weight)
+        torch.nn.init.constant_(part.bias, 4.0)
+    memory.zero_()[:, 2] = 1.0
+    torch.nn.init.constant_(attention.key.weight, 4.0)  # token 2 alone has a larger key
+    shares = denoiser.look(words, level, denoiser.remember(memory))
+    assert (shares.argmax(-1) == 2).all() and (shares[..., 2] > 0.99).all()
+
+
+@pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
 def test_gradient_reaches_every_parameter_and_the_memory(options):
     denoiser, (words, level, memory) = build(**options), given()
     memory.requires_grad_()

@@ -58,6 +58,19 @@ def test_words_find_the_softmax_of_their_products_with_the_keys():
     torch.testing.assert_close(found, module.project(torch.cat(heads, -1)))
 
 
+def test_weights_are_those_that_the_attention_uses():
+    remembering, among = attention(), WordAttention(H, 2)
+    memory, rows = remembering.remember(torch.randn(N, M, C)), words()
+    shares = remembering.weights(rows, memory)
+    assert shares.shape == (N * K, 2, L, M)
+    values = memory.value.repeat_interleave(K, 0)
+    torch.testing.assert_close(remembering.project((shares @ values).transpose(1, 2).flatten(2)),
+                               remembering(rows, memory))
+    shares, (_, _, values) = among.weights(rows), among._parts(rows)
+    torch.testing.assert_close(among.project((shares @ values).transpose(1, 2).flatten(2)),
+                               among(rows))
+
+
 def test_rows_that_share_a_memory_find_what_they_find_one_by_one():
     module, query, memory = attention(), words(), torch.randn(N, M, C)
     together = module(query, module.remember(memory))

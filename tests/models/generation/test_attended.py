@@ -32,9 +32,20 @@ def test_a_word_that_reads_another_takes_over_where_that_looked():
     assert shares.dtype == torch.float32
 
 
-def test_no_layer_is_refused():
-    with pytest.raises(ValueError, match='got no layer; expected the weights of one or more'):
-        cross_attention_rollout([])
+def test_layers_may_look_at_the_memory_alone_or_at_words_alone():
+    memory, words = torch.rand(1, 2, 3, 4).softmax(-1), torch.rand(1, 2, 3, 3).softmax(-1)
+    parts = cross_attention_rollout([(None, memory), (words, None), (words, memory)])
+    held = memory.mean(1)
+    held = (held + words.mean(1) @ held) / 2
+    # Shares of one layer weigh half as much where the next one looks again.
+    held = ((held + words.mean(1) @ held) / 2 + 2 * memory.mean(1)) / 3
+    torch.testing.assert_close(parts, held)
+
+
+@pytest.mark.parametrize('layers', [[], [(torch.eye(2)[None, None], None)]])
+def test_layers_that_never_look_at_the_memory_are_refused(layers):
+    with pytest.raises(ValueError, match='got no weights over a memory; expected those of one'):
+        cross_attention_rollout(layers)
 
 
 def test_pieces_of_a_word_belong_together():
