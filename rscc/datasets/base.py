@@ -14,9 +14,11 @@ from rscc.datasets.annotations import Record, read_captions
 from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
+from rscc.datasets.transforms.semantic import LoadSemanticMaps, SemanticLabels
 from rscc.rasters.image_files import header_size
 from rscc.rasters.labels import read_classes, refuse_other_meaning
 from rscc.registry import TRANSFORMS
+from rscc.structures import LABEL_MAPS
 from rscc.text.normalisation import (
     NO_CHANGE_CAPTIONS,
     check_language,
@@ -30,6 +32,7 @@ from rscc.utils.paths import sample_name
 #: Headers read to learn how large the images of a dataset are.
 SIZES_READ = 8
 FIELDS = ('filename', 'filepath', 'split', 'stem')
+Loader = LoadFrames | LoadChangeMask | LoadSemanticMaps
 
 
 class ChangeDataset(BaseDataset):
@@ -62,6 +65,8 @@ class ChangeDataset(BaseDataset):
         img_to: The same for the later image.
         img_path: The same for datasets of single images, instead of the two.
         label: The same for the label map, or None where there is none.
+        semantic: The same for the class maps of the earlier and the later date, two templates, or
+            None where there are none; see ``LoadSemanticMaps``.
         label_map: File value -> class index, over the dataset's own.
         language: ``'en'`` or ``'zh'``: of ``gt_captions``, by which a model is scored, and of what
             a caption head of several languages writes.
@@ -100,12 +105,17 @@ class ChangeDataset(BaseDataset):
     TITLE = 'dataset'
     ANCHOR = ''
     LABEL_MAP: ClassVar[dict[int, int] | None] = None
+    #: What the class maps of the dates hold, where the dataset has some.
+    SEMANTIC: ClassVar[SemanticLabels | None] = None
+    #: Red, green and blue of a pixel without data, where all dates of it have that colour.
+    NODATA_COLOUR: ClassVar[tuple[int, int, int] | None] = None
     #: File in the dataset's folder for the words of its training captions.
     VOCABULARY = 'vocab_{language}.json'
 
     def __init__(self, data_root: str = '', ann_file: str = '', *, split: str | None = 'train',
                  img_from: str | None = None, img_to: str | None = None,
                  img_path: str | None = None, label: str | None = None,
+                 semantic: Sequence[str] | None = None,
                  label_map: Mapping[int, int] | None = None, language: str = 'en',
                  languages: Sequence[str] | None = None, text_from: str = 'raw',
                  clean_captions: bool = True, pipeline: Sequence[dict | Callable] = (),
@@ -120,6 +130,8 @@ class ChangeDataset(BaseDataset):
         self.text_from, self.clean_captions = text_from, clean_captions
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
+        self.semantic_templates = tuple(semantic or ())
+        self.semantic_labels, self.nodata_colour = self.SEMANTIC, self.NODATA_COLOUR
         root = resolve_data_root(data_root, self.marker(ann_file))
         told = read_classes(root)
         if told and label_map is not None:
@@ -209,13 +221,20 @@ class ChangeDataset(BaseDataset):
         return checks.read_clean_list(path)
 
     def _mask_findings(self, samples: Sequence[dict]) -> list[checks.Finding]:
-        loader = next((step for step in self.loaders() if isinstance(step, LoadChangeMask)), None)
-        if not self.check_masks or loader is None:
+        labelled = [item for item in samples if self.maps_of(item)]
+        if not self.check_masks or not labelled:
             return []
         return list(checks.masks(
-            samples, lambda item: loader(self.attach(dict(item)))['gt_sem_seg'],
-            self.images_of, self.metainfo['classes'],
+            labelled, self._maps, self.images_of, self.metainfo, self.semantic_labels,
             None if self.check_masks == 'all' else checks.MASKS_READ))
+
+    def _maps(self, item: Mapping) -> dict[str, np.ndarray]:
+        """Return the label maps of an item, each (H, W), without loading its frames."""
+        results = self.attach(dict(item))
+        for load in self.loaders():
+            if load.maps(item):
+                results = load(results)
+        return {name: results[name] for name in LABEL_MAPS if name in results}
 
     def _other_splits(self, records: Sequence[Record]) -> dict[str, list[list[str]]]:
         """Return the images of all splits but this one."""
@@ -293,10 +312,16 @@ class ChangeDataset(BaseDataset):
                                       else flag)
         return item
 
-    def paths_of(self, record: Record) -> dict[str, str]:
+    def paths_of(self, record: Record) -> dict[str, Any]:
         """Return the paths of a record's files."""
-        return {key: str(Path(self.data_root) / self._fill(template, record))
-                for key, template in self.templates.items() if template is not None}
+        root = Path(self.data_root)
+        paths: dict[str, Any] = {key: str(root / self._fill(template, record))
+                                 for key, template in self.templates.items()
+                                 if template is not None}
+        if self.semantic_templates:
+            paths['semantic_paths'] = [str(root / self._fill(template, record))
+                                       for template in self.semantic_templates]
+        return paths
 
     def _fill(self, template: str, record: Record) -> str:
         filename = record['filename']
@@ -369,7 +394,8 @@ class ChangeDataset(BaseDataset):
 
     def files_of(self, item: Mapping) -> list[str]:
         """Return the paths of an item that must exist."""
-        return [item[key] for key, template in self.templates.items() if template is not None]
+        return [*(item[key] for key, template in self.templates.items() if template is not None),
+                *item.get('semantic_paths', ())]
 
     def where_files_are(self) -> str:
         """Say where images were looked for, and what to do where they are missing."""
@@ -411,10 +437,14 @@ class ChangeDataset(BaseDataset):
         item = super().get_data_info(idx)
         return {**item, 'sample_id': self.id_prefix + item['sample_id']}
 
-    def loaders(self) -> list[LoadFrames | LoadChangeMask]:
+    def loaders(self) -> list[Loader]:
         """Return the loading transforms of the pipeline, in order; a cache stores their results."""
-        return [step for step in self.pipeline.transforms
-                if isinstance(step, (LoadFrames, LoadChangeMask))]
+        return [step for step in self.pipeline.transforms if isinstance(step, Loader)]
+
+    def maps_of(self, item: Mapping) -> list[str]:
+        """Return the label maps that the loading transforms set for an item."""
+        found = {name for load in self.loaders() for name in load.maps(item)}
+        return [name for name in LABEL_MAPS if name in found]
 
     def load_sample(self, idx: int) -> dict:
         """Return one item after the loading transforms only."""
@@ -430,6 +460,10 @@ class ChangeDataset(BaseDataset):
             item['features'] = self._features.of(self.images_of(item))
         if self.label_map is not None:
             item['label_map'] = dict(self.label_map)
+        if self.semantic_labels is not None:
+            item['semantic_labels'] = self.semantic_labels
+        if self.nodata_colour is not None:
+            item['nodata_colour'] = self.nodata_colour
         return item
 
     def prepare_data(self, idx: int, epoch: int | None = None) -> dict:
@@ -438,7 +472,7 @@ class ChangeDataset(BaseDataset):
         item = self.get_data_info(idx)
         item = self.attach({**item, 'rng': np.random.default_rng((self.seed, epoch, idx))})
         if self._cache is not None:
-            self._cache.fill(item, idx)
+            self._cache.fill(item, idx, self.maps_of(item))
         sample_id = item['sample_id']
         try:
             results = self.pipeline(item)

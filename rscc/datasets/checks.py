@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rscc.rasters import labels
+from rscc.datasets.transforms.semantic import DISAGREEMENT, SemanticLabels
+from rscc.rasters.labels import PARTLY_KNOWN, changed_pixels
 from rscc.rasters.pair_check import check_pair
+from rscc.structures import CLASS_MAPS
 from rscc.utils import did_you_mean
 from rscc.utils.files import read_text
 from rscc.utils.logging import warn_once
@@ -234,51 +236,64 @@ def _same_content(paths: Sequence[str]) -> bool:
         for describe in (_size, _middle, _digest))
 
 
-def masks(samples: Sequence[Mapping], load: Callable[[Mapping], np.ndarray],
-          images_of: Callable[[Mapping], list[str]], classes: Sequence[str] | None,
-          most: int | None = MASKS_READ) -> Iterable[Finding]:
-    """Read masks before training, and find flags that contradict them.
+def masks(samples: Sequence[Mapping], load: Callable[[Mapping], Mapping[str, np.ndarray]],
+          images_of: Callable[[Mapping], list[str]], metainfo: Mapping,
+          labels: SemanticLabels | None = None, most: int | None = MASKS_READ
+          ) -> Iterable[Finding]:
+    """Read masks before training, and find flags and class maps that contradict them.
 
     Args:
-        samples: Items with ``seg_map_path``.
-        load: Item -> class indices (H, W).
+        samples: Items with ``seg_map_path`` or ``semantic_paths``.
+        load: Item -> its label maps (H, W) by name, ``gt_sem_seg`` among them.
         images_of: Item -> paths of its dates, which must fit each other and the mask.
-        classes: Class names of the dataset, None where they are not known.
+        metainfo: Of the dataset: ``classes``, None where they are not known.
+        labels: What class maps of the dates hold, where there are some.
         most: How many masks are read at most, in scattered order; None reads all.
 
     Raises:
         FileNotFoundError: If a mask is missing.
         ValueError: If one cannot be read, is of another size or holds classes without a name.
     """
-    labelled = [item for item in samples if item.get('seg_map_path')]
     # Scattered: lists are often sorted by region, and neighbours are alike.
-    scattered = np.random.default_rng(0).permutation(len(labelled))[:most]
-    chosen = [labelled[index] for index in sorted(scattered)]
+    scattered = np.random.default_rng(0).permutation(len(samples))[:most]
+    chosen = [samples[index] for index in sorted(scattered)]
 
-    def change_in(item: Mapping) -> tuple[int, int]:
-        mask = load(item)
-        _check_mask(item, mask, images_of(item), classes)
-        return labels.changed_pixels(mask), mask.size
+    def change_in(item: Mapping) -> tuple[int, int, int]:
+        found = load(item)
+        mask = found['gt_sem_seg']
+        _check_mask(item, mask, images_of(item), metainfo['classes'])
+        classes = [found[name] for name in CLASS_MAPS if name in found]
+        strange = labels.disagreement(mask, *classes) if labels and classes else 0
+        return changed_pixels(mask), mask.size, strange
 
     # Decoders let go of the interpreter, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = list(pool.map(change_in, chosen))
     for flag, what in ((True, 'are flagged changed, and their masks hold no change'),
                        (False, 'are flagged unchanged, and their masks hold a change')):
-        wrong = [item['sample_id'] for item, (changed, _) in zip(chosen, counts, strict=True)
+        wrong = [item['sample_id'] for item, (changed, *_) in zip(chosen, counts, strict=True)
                  if item.get('gt_change_flag') is flag and flag != bool(changed)]
         yield Finding(what, wrong, wrong)
-    if chosen and not any(changed for changed, _ in counts):
+    strange = {item['sample_id']: count
+               for item, (*_, count) in zip(chosen, counts, strict=True) if count}
+    yield Finding(f'have class maps that do not agree on the change ({sum(strange.values()):,} '
+                  f'pixels in all: {DISAGREEMENT})', list(strange))
+    if chosen and not any(changed for changed, *_ in counts):
         part = 'its' if len(chosen) == len(samples) else f'{len(chosen)} of its'
-        warn_once(f'none of {part} {len(samples)} masks ({sum(size for _, size in counts):,} '
+        warn_once(f'none of {part} {len(samples)} masks ({sum(size for _, size, _ in counts):,} '
                   'pixels) holds a changed pixel, so nothing can be learnt from this split and its '
-                  f"F1 says nothing. Is '{Path(chosen[0]['seg_map_path']).parent}' the folder of "
-                  'the labels?')
+                  f"F1 says nothing. Is '{Path(_label_of(chosen[0])).parent}' the folder of the "
+                  'labels?')
+
+
+def _label_of(item: Mapping) -> str:
+    """Return the file that an item's change map comes from."""
+    return item.get('seg_map_path') or item['semantic_paths'][0]
 
 
 def _check_mask(item: Mapping, mask: np.ndarray, images: Sequence[str],
                 classes: Sequence[str] | None) -> None:
-    name, path = item['sample_id'], item['seg_map_path']
+    name, path = item['sample_id'], _label_of(item)
     if images:
         try:
             header = check_pair(images)
@@ -288,7 +303,7 @@ def _check_mask(item: Mapping, mask: np.ndarray, images: Sequence[str],
             raise ValueError(f"sample '{name}': label '{path}' is {mask.shape} (H, W), the image "
                              f"'{images[0]}' is {(header.height, header.width)}. Crop or resize "
                              'them to one grid first.')
-    found = np.unique(mask[mask < labels.PARTLY_KNOWN[0]]).tolist()
+    found = np.unique(mask[mask < PARTLY_KNOWN[0]]).tolist()
     if classes is not None and found and found[-1] >= len(classes):
         raise ValueError(
             f"sample '{name}': label '{path}' holds the classes {found}, and the dataset has "

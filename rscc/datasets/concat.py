@@ -11,8 +11,9 @@ from rscc.registry import DATASETS
 from rscc.utils.logging import warn_once
 
 #: Metainfo in which datasets may differ and yet be trained and scored together.
-MAY_DIFFER = ('split', 'dataset_type', 'name', 'release', 'palette', 'image_size',
-              'ground_resolution', 'no_change_captions', 'frequent_caption', 'rendered')
+MAY_DIFFER = ('split', 'dataset_type', 'name', 'release', 'palette', 'semantic_palette',
+              'image_size', 'ground_resolution', 'no_change_captions', 'frequent_caption',
+              'rendered')
 
 
 @DATASETS.register_module()

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +23,15 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 
 from rscc.rasters.resizing import resize_frame, resize_mask
+from rscc.structures import LABEL_MAPS, change_maps
 from rscc.utils import progress
 from rscc.utils.files import locked, reserve
 
 VERSION = 2
+#: Label map of a sample -> array, and part of the file name, in which those of all samples lie.
+MAPS = {'gt_sem_seg': 'masks', 'gt_sem_seg_from': 'classes_from', 'gt_sem_seg_to': 'classes_to'}
 #: Arrays in the order in which their files get their names; the last one marks a complete cache.
-PARTS = ('shapes', 'masks', 'sums', 'frames')
+PARTS = ('shapes', *MAPS.values(), 'sums', 'frames')
 _PROBED = 16  # samples whose checksums are compared when a cache is opened
 
 
@@ -40,6 +43,8 @@ class Cacheable(Protocol):
     split: str | None
     test_mode: bool
     label_map: Mapping[int, int] | None
+    semantic_labels: object | None
+    nodata_colour: Sequence[int] | None
 
     def __len__(self) -> int: ...
 
@@ -48,6 +53,9 @@ class Cacheable(Protocol):
 
     def loaders(self) -> Sequence:
         """Return the loading transforms, whose results are cached."""
+
+    def maps_of(self, item: Mapping) -> list[str]:
+        """Return the label maps that the loading transforms set for an item."""
 
     def load_sample(self, idx: int) -> dict:
         """Return one item after the loading transforms."""
@@ -58,7 +66,8 @@ class FrameCache:
 
     Args:
         arrays: ``frames`` uint8 (N, T, H, W, B), ``shapes`` int32 (N, 2) sizes on disk, ``sums``
-            uint32 (N,) checksums, and optionally ``masks`` uint8 (N, H, W); none in test mode.
+            uint32 (N,) checksums, and optionally label maps uint8 (N, H, W) under the names in
+            ``MAPS``; none in test mode.
         stem: Path the arrays were read from, without ``.<part>.npy``; None for arrays in memory.
     """
 
@@ -66,8 +75,13 @@ class FrameCache:
         self.arrays, self.stem = arrays, stem
         self._compared = np.full(len(arrays['frames']), stem is None)
 
-    def fill(self, item: dict, idx: int) -> None:
-        """Put frames, sizes and mask of sample ``idx`` into ``item`` as read-only views.
+    def fill(self, item: dict, idx: int, maps: Iterable[str]) -> None:
+        """Put frames, sizes and label maps of sample ``idx`` into ``item`` as read-only views.
+
+        Args:
+            item: The sample; it is changed.
+            idx: Its place in the dataset.
+            maps: Label maps that the loading transforms would set for it, see :data:`MAPS`.
 
         Raises:
             ValueError: If the files do not hold any more what was written.
@@ -80,8 +94,9 @@ class FrameCache:
             self._compared[idx] = True
         item['frames'] = [_plain(frame) for frame in self.arrays['frames'][idx]]
         item['ori_shape'] = tuple(int(size) for size in self.arrays['shapes'][idx])
-        if 'masks' in self.arrays and item.get('seg_map_path'):
-            item['gt_sem_seg'] = _plain(self.arrays['masks'][idx])
+        for name in maps:
+            if MAPS[name] in self.arrays:
+                item[name] = _plain(self.arrays[MAPS[name]][idx])
 
     def __getstate__(self) -> dict:
         """Send the file name, not the pixels, to worker processes that are started afresh."""
@@ -95,7 +110,7 @@ class FrameCache:
 def checksum(arrays: Mapping[str, np.ndarray], idx: int) -> int:
     """Return the checksum of everything that is cached of one sample."""
     total = zlib.crc32(arrays['shapes'][idx])
-    for part in ('masks', 'frames'):
+    for part in (*MAPS.values(), 'frames'):
         if part in arrays:
             total = zlib.crc32(arrays[part][idx], total)
     return total
@@ -171,7 +186,8 @@ def _open(stem: Path) -> dict[str, np.ndarray]:
 
 def _fault(dataset: Cacheable, size: tuple[int, int] | None, stem: Path) -> str | None:
     """Say why the files of a cache cannot be used: missing, cut short, of other form, damaged."""
-    wanted = [part for part in PARTS if part != 'masks' or _stores_masks(dataset)]
+    stored = [MAPS[name] for name in _stored_maps(dataset)]
+    wanted = [part for part in PARTS if part not in MAPS.values() or part in stored]
     missing = [part for part in wanted if not _path(stem, part).exists()]
     if missing:
         return f'without {missing}'
@@ -181,7 +197,7 @@ def _fault(dataset: Cacheable, size: tuple[int, int] | None, stem: Path) -> str 
         return str(error)
     count, frames = len(dataset), arrays['frames']
     expected = {'shapes': (count, 2), 'sums': (count,),
-                'masks': (count, *frames.shape[2:4]),
+                **dict.fromkeys(stored, (count, *frames.shape[2:4])),
                 'frames': (count, frames.shape[1] if frames.ndim == 5 else 0,
                            *(size or frames.shape[2:4]), frames.shape[-1])}
     for part in wanted:
@@ -193,10 +209,16 @@ def _fault(dataset: Cacheable, size: tuple[int, int] | None, stem: Path) -> str 
     return None
 
 
-def _stores_masks(dataset: Cacheable) -> bool:
-    """Tell whether masks are cached; a test compares maps at the size on disk, so not there."""
-    return len(dataset.loaders()) > 1 and not dataset.test_mode and any(
-        dataset.get_data_info(idx).get('seg_map_path') for idx in range(len(dataset)))
+def _stored_maps(dataset: Cacheable) -> list[str]:
+    """Return which label maps are cached; a test compares maps at the size on disk, so none there.
+
+    They are those that the loading transforms set for some sample.
+    """
+    if dataset.test_mode:
+        return []
+    found = {name for idx in range(len(dataset))
+             for name in dataset.maps_of(dataset.get_data_info(idx))}
+    return [name for name in MAPS if name in found]
 
 
 def _remove_drafts(stem: Path) -> None:
@@ -214,13 +236,15 @@ def _remove_drafts(stem: Path) -> None:
 def _fingerprint(dataset: Cacheable, size: tuple[int, int] | None) -> str:
     digest = hashlib.sha256(f'{VERSION} {size} {dataset.loaders()} {dataset.label_map} '
                             f'{dataset.test_mode}'.encode())
+    for meaning in (dataset.semantic_labels, dataset.nodata_colour):
+        digest.update(b'' if meaning is None else str(meaning).encode())
     for idx in range(len(dataset)):
         item = dataset.get_data_info(idx)
-        for key in ('img_path_from', 'img_path_to', 'img_path', 'seg_map_path'):
-            if item.get(key):
-                path = item[key].split('::')[0]
-                status = os.stat(path)
-                digest.update(f'{item[key]} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        keys = ('img_path_from', 'img_path_to', 'img_path', 'seg_map_path')
+        for path in (*map(item.get, keys), *item.get('semantic_paths', ())):
+            if path:
+                status = os.stat(path.split('::')[0])
+                digest.update(f'{path} {status.st_size} {status.st_mtime_ns}\n'.encode())
     return digest.hexdigest()[:16]
 
 
@@ -230,8 +254,8 @@ def _build(dataset: Cacheable, size: tuple[int, int] | None,
     first = _resized(dataset.load_sample(0), size)
     count, frames = len(dataset), first['frames']
     layout = {'shapes': ((count, 2), np.int32)}
-    if _stores_masks(dataset):
-        layout['masks'] = ((count, *frames[0].shape[:2]), np.uint8)
+    layout |= {MAPS[name]: ((count, *frames[0].shape[:2]), np.uint8)
+               for name in _stored_maps(dataset)}
     layout['sums'] = ((count,), np.uint32)
     layout['frames'] = ((count, len(frames), *frames[0].shape), np.uint8)
     with _writing(layout, stem) as arrays:
@@ -254,16 +278,16 @@ def _store(arrays: dict[str, np.ndarray], idx: int, loaded: dict) -> None:
                          'one size: pass cache=dict(size=(H, W)).')
     arrays['frames'][idx] = frames
     arrays['shapes'][idx] = loaded['ori_shape']
-    if 'masks' in arrays:
-        arrays['masks'][idx] = loaded.get('gt_sem_seg', 255)
+    for name, part in MAPS.items():
+        if part in arrays:
+            arrays[part][idx] = loaded.get(name, LABEL_MAPS[name])
     arrays['sums'][idx] = checksum(arrays, idx)
 
 
 def _resized(loaded: dict, size: tuple[int, int] | None) -> dict:
     if size is not None:
         loaded['frames'] = [resize_frame(frame, size) for frame in loaded['frames']]
-        if 'gt_sem_seg' in loaded:
-            loaded['gt_sem_seg'] = resize_mask(loaded['gt_sem_seg'], size)
+        change_maps(loaded, lambda labels, _: resize_mask(labels, size))
     return loaded
 
 

@@ -11,7 +11,7 @@ from rscc.datasets.concat import leaves
 from rscc.datasets.samplers import Visit
 from rscc.rasters import labels
 from rscc.registry import DATASETS
-from rscc.structures import ChangeDataSample
+from rscc.structures import CLASS_MAPS, LABEL_MAPS, ChangeDataSample
 from rscc.utils import check_choice
 
 TRIALS = 10  # samples drawn to find an unchanged one
@@ -26,10 +26,10 @@ class MosaicDataset(RepeatDataset):
 
     Wraps any dataset whose pipeline ends in ``PackChangeInputs`` with frames of one size, joined
     datasets included. Lines through all dates at drawn places cut the frame into parts; each part
-    shows another sample, at the place it has there, all dates and the mask alike. So a mosaic holds
-    up to four scenes, each with light and sensor of its own, and edges of image strips that are no
-    change; what is "on the left" stays there. The sample that was asked for takes the part in which
-    most of it has changed, and gives the mosaic its id, paths and prompts.
+    shows another sample, at the place it has there, all dates and label maps alike. So a mosaic
+    holds up to four scenes, each with light and sensor of its own, and edges of image strips that
+    are no change; what is "on the left" stays there. The sample that was asked for takes the part
+    in which most of it has changed, and gives the mosaic its id, paths and prompts.
 
     The change flag of a mosaic is that of its mask; it is left out where parts of unknown content
     do not tell. Sentences stay true where a single part shows change and shows all that has changed
@@ -163,11 +163,11 @@ def join(parts: Sequence[Mapping[str, Any]], regions: Sequence[Region]) -> dict:
     inputs, mosaic = parts[0]['inputs'].clone(), samples[0].clone()
     for part, region in zip(parts, regions, strict=True):
         inputs[(..., *region)] = part['inputs'][(..., *region)]
-    if 'gt_sem_seg' in mosaic:
-        mask = mosaic.gt_sem_seg.data.clone()
+    for name in (name for name in LABEL_MAPS if name in mosaic):
+        labels = getattr(mosaic, name).data.clone()
         for sample, region in zip(samples, regions, strict=True):
-            mask[(..., *region)] = sample.gt_sem_seg.data[(..., *region)]
-        mosaic.gt_sem_seg = PixelData(data=mask)
+            labels[(..., *region)] = getattr(sample, name).data[(..., *region)]
+        setattr(mosaic, name, PixelData(data=labels))
     shown = [shows_change(sample, region) for sample, region in zip(samples, regions, strict=True)]
     source = source_of_captions(samples, regions, shown)
     for key in ('gt_captions', 'target_captions', 'gt_change_flag'):
@@ -187,14 +187,22 @@ def join(parts: Sequence[Mapping[str, Any]], regions: Sequence[Region]) -> dict:
 def _check_alike(parts: Sequence[Mapping[str, Any]]) -> None:
     """Refuse packed samples that do not fit into one frame."""
     found = {(frame_size(part), tuple(part['inputs'].shape[:2]),
-              'gt_sem_seg' in part['data_samples']): part['data_samples'].sample_id
-             for part in parts}
+              tuple(name for name in LABEL_MAPS if name in part['data_samples'])):
+             part['data_samples'].sample_id for part in parts}
     if len(found) > 1:
         listed = '; '.join(f"'{name}': {size} (H, W), {dates} dates of {bands} bands, "
-                           f"{'with' if mask else 'without'} a mask"
-                           for (size, (dates, bands), mask), name in found.items())
+                           f"{_listed(maps)}"
+                           for (size, (dates, bands), maps), name in found.items())
         raise ValueError(f'samples of a mosaic differ: {listed}. Bring them to one size with '
                          'FramesRandomCrop or FramesResize, and join only samples of one kind.')
+
+
+def _listed(maps: Sequence[str]) -> str:
+    """Say which label maps a sample has."""
+    if not maps:
+        return 'without a mask'
+    classes = ' and class maps' if any(name in CLASS_MAPS for name in maps) else ''
+    return f'with a mask{classes}'
 
 
 def shows_change(sample: ChangeDataSample, region: Region) -> bool | None:

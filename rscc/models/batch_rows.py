@@ -3,10 +3,9 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from mmengine.structures import PixelData
 from torch import Tensor
 
-from rscc.structures import ChangeDataSample, ChangeFeatures
+from rscc.structures import ChangeDataSample, ChangeFeatures, change_packed_maps
 
 
 def rows_with_masks(data_samples: list[ChangeDataSample]) -> list[int]:
@@ -67,14 +66,12 @@ def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
 
 
 def cut_padding_of_reference(sample: ChangeDataSample) -> None:
-    """Cut from a reference mask what it was padded by with its image, as the map is cut."""
+    """Cut from reference maps what they were padded by with their image, as answers are cut."""
     shown, padded = tuple(sample.img_shape), sample.get('pad_shape')
-    if 'gt_sem_seg' not in sample or padded is None or (
-            tuple(sample.get('ori_shape', shown)) != shown):
-        return  # masks of another size than their image are not padded
-    mask = sample.gt_sem_seg.data
-    if shown != tuple(mask.shape[-2:]) == tuple(padded):
-        sample.gt_sem_seg = PixelData(data=mask[..., :shown[0], :shown[1]])
+    if padded is None or tuple(sample.get('ori_shape', shown)) != shown:
+        return  # maps of another size than their image are not padded
+    change_packed_maps(sample, lambda labels, _: labels[..., :shown[0], :shown[1]] if (
+        shown != tuple(labels.shape[-2:]) == tuple(padded)) else labels)
 
 
 def bare_sample(inputs: Tensor) -> ChangeDataSample:

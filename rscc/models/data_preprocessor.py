@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from rscc.models.contracts import Normalisation
 from rscc.models.encoders.base import Encoder
 from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, change_packed_maps
 from rscc.utils.forms import check_form
-
-IGNORE_INDEX = 255
 
 
 def _default(bands: int) -> Normalisation:
@@ -137,7 +136,7 @@ class ChangeDataPreprocessor(BaseDataPreprocessor):
             size = self.train_sizes[int(torch.randint(len(self.train_sizes), ()))]
             frames = [_resized(frame, size) for frame in frames]
             for sample in data.get('data_samples') or ():
-                _resize_mask(sample, size)
+                _resize_masks(sample, size)
         # One size for the batch; samples learn it, and their masks are padded like their images.
         height, width = self._padded_size(frames)
         samples = data.get('data_samples')
@@ -209,13 +208,15 @@ def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(frame, size, mode='bilinear', antialias=True, align_corners=False)
 
 
-def _resize_mask(sample: object, size: tuple[int, int]) -> None:
-    """Bring the reference mask of a sample to another size, by the nearest pixel."""
-    if 'gt_sem_seg' in sample:
-        mask = sample.gt_sem_seg.data
-        if tuple(mask.shape[-2:]) != size:
-            resized = F.interpolate(mask[None].float(), size, mode='nearest-exact')[0]
-            sample.gt_sem_seg = type(sample.gt_sem_seg)(data=resized.to(mask.dtype))
+def _resize_masks(sample: ChangeDataSample, size: tuple[int, int]) -> None:
+    """Bring the label maps of a sample to another size, by the nearest pixel."""
+
+    def resized(labels: Tensor, _: int) -> Tensor:
+        if tuple(labels.shape[-2:]) == size:
+            return labels
+        return F.interpolate(labels[None].float(), size, mode='nearest-exact')[0].to(labels.dtype)
+
+    change_packed_maps(sample, resized)
 
 
 def _pad(image: Tensor, size: tuple[int, int], value: int) -> Tensor:
@@ -224,17 +225,15 @@ def _pad(image: Tensor, size: tuple[int, int], value: int) -> Tensor:
     return F.pad(image, (0, missing[1], 0, missing[0]), value=value) if any(missing) else image
 
 
-def _set_shapes(sample: object, image_size: tuple[int, int], size: tuple[int, int]) -> None:
-    """Record the sizes and pad the mask like its image.
+def _set_shapes(sample: ChangeDataSample, image_size: tuple[int, int], size: tuple[int, int]
+                ) -> None:
+    """Record the sizes and pad the label maps like their image.
 
-    A mask of another size than its image (a test keeps masks as they are on disk) is left alone.
+    A map of another size than its image (a test keeps maps as they are on disk) is left alone.
     """
     sample.set_metainfo(dict(img_shape=image_size, pad_shape=size, batch_input_shape=size))
-    if 'gt_sem_seg' in sample:
-        mask = sample.gt_sem_seg.data
-        if tuple(mask.shape[-2:]) == image_size != size:
-            padded = _pad(mask, size, IGNORE_INDEX)
-            sample.gt_sem_seg = type(sample.gt_sem_seg)(data=padded)
+    change_packed_maps(sample, lambda labels, unknown: _pad(labels, size, unknown) if (
+        tuple(labels.shape[-2:]) == image_size != size) else labels)
 
 
 def normalisation_record(model: nn.Module) -> dict[str, Any]:

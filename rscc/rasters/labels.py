@@ -67,6 +67,33 @@ def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
     return mask
 
 
+def read_class_map(path: str | Path, names: Sequence[str], palette: Sequence[Sequence[int]],
+                   values: Mapping[int, int]) -> np.ndarray:
+    """Read what one date shows: colours by a palette, grey and palette files by value.
+
+    Args:
+        path: The file.
+        names: ``'none'`` and the names of the K classes.
+        palette: Colour of each, [red, green, blue].
+        values: File value -> class, for files without colours of their own.
+
+    Returns:
+        uint8 (H, W): 0 no label (a nodata value too), 1 to K the classes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or holds a colour or value that is not in the table.
+    """
+    path = Path(path)
+    with opened(path) as (image, _):
+        coloured = len(image.getbands()) >= 3
+    if coloured:
+        return _match_colours(path, palette, names)
+    classes = read_mask(path, values)
+    classes[classes == IGNORE] = 0
+    return classes
+
+
 def shows_change(mask: Any) -> Any:
     """Return where a mask shows a change: a class, or 253, a change of a kind that nobody told.
 
@@ -269,8 +296,15 @@ def _codes(colours: np.ndarray) -> np.ndarray:
     return packed.view(np.uint32)[..., 0]
 
 
-def _match_colours(path: Path, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Read a label as places in a palette of colours with or without alpha."""
+def _match_colours(path: Path, palette: Sequence[Sequence[int]],
+                   names: Sequence[str] | None = None) -> np.ndarray:
+    """Read a label as places in a palette of colours with or without alpha.
+
+    Args:
+        path: The file.
+        palette: The colours.
+        names: Of the colours, for messages.
+    """
     depth = max(len(colour) for colour in palette)
     with opened(path) as (image, header):
         colours = upright_pixels(image, header, 'RGBA')
@@ -283,11 +317,36 @@ def _match_colours(path: Path, palette: Sequence[Sequence[int]]) -> np.ndarray:
     for index, colour in enumerate(palette):
         indices[codes == _codes(np.array([*colour, 255][:4], np.uint8))] = index
     if (indices < 0).any():
-        strange = np.unique(codes[indices < 0])[:5, None].view(np.uint8)
-        strange = strange[:, :max(depth, 3)].tolist()
-        raise ValueError(f"label '{path}' holds colours outside the palette: {strange}. "
+        raise ValueError(f"label '{path}' holds colours outside the palette: "
+                         f'{_strange_colours(colours[..., :depth], indices < 0, palette, names)}. '
                          'Complete the palette, or pass label_map for grey labels.')
     return indices.astype(np.uint8)
+
+
+def _strange_colours(colours: np.ndarray, strange: np.ndarray, palette: Sequence[Sequence[int]],
+                     names: Sequence[str] | None) -> str:
+    """List the first three colours that a palette lacks: where they are, and what is nearest.
+
+    Args:
+        colours: Of all pixels, uint8 (H, W, D).
+        strange: Which of them the palette lacks, bool (H, W).
+        palette: Its colours.
+        names: Their names.
+    """
+    rows, columns = np.nonzero(strange)
+    found = _codes(colours[rows, columns])
+    first = np.sort(np.unique(found, return_index=True)[1])
+    known = np.array([[*colour, 255][:colours.shape[2]] for colour in palette], int)
+    listed = []
+    for place in first[:3]:
+        row, column = int(rows[place]), int(columns[place])
+        colour = colours[row, column].astype(int)
+        nearest = int(((known - colour) ** 2).sum(1).argmin())
+        name = repr(names[nearest]) if names else f'number {nearest}'
+        listed.append(f'{colour.tolist()} at row {row}, column {column} (nearest: {name} '
+                      f'{known[nearest].tolist()})')
+    more = f' and {len(first) - 3} more' if len(first) > 3 else ''
+    return f"{', '.join(listed)}{more}; pixels in all: {len(rows):,}"
 
 
 def _palette_of(image: Image.Image) -> np.ndarray | None:

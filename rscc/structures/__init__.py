@@ -6,6 +6,8 @@ from rscc.structures.change_data_sample import (
     caption_from,
 )
 from rscc.structures.features import ChangeFeatures, FrameFeatures
+from rscc.structures.label_maps import CLASS_MAPS, LABEL_MAPS, change_maps, change_packed_maps
 
-__all__ = ['ChangeDataSample', 'ChangeFeatures', 'FrameFeatures',
-           'SampledCaption', 'ScoredCaption', 'caption_from']
+__all__ = ['CLASS_MAPS', 'LABEL_MAPS', 'ChangeDataSample', 'ChangeFeatures',
+           'FrameFeatures', 'SampledCaption', 'ScoredCaption', 'caption_from', 'change_maps',
+           'change_packed_maps']

@@ -3,7 +3,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any, NamedTuple, Self
 
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -130,6 +130,10 @@ def source_of(sample: Any) -> tuple[str, ...]:
 
 
 _OWN_FIELDS = {
+    'gt_sem_seg_from': PixelData,  # int64 (1, H, W), class of the earlier date, 0 = no label
+    'gt_sem_seg_to': PixelData,
+    'pred_sem_seg_from': PixelData,  # int64 (1, H, W), 1..K at every pixel
+    'pred_sem_seg_to': PixelData,
     'gt_captions': list,  # list[str], every reference sentence
     'target_captions': list,  # list[str], those drawn for this training visit
     'gt_change_flag': bool,
@@ -150,6 +154,12 @@ class ChangeDataSample(SegDataSample):
 
     Inherited fields: ``gt_sem_seg`` and ``pred_sem_seg`` (``PixelData`` whose ``data`` is int64
     (1, H, W)), ``seg_logits`` ((classes, H, W)).
+
+    Semantic change: beside the change map (``gt_sem_seg``: 0 unchanged, 1 changed, 255 not known)
+    a class map of each date, ``gt_sem_seg_from`` and ``gt_sem_seg_to`` (``PixelData`` whose
+    ``data`` is int64 (1, H, W); 0 is no label, 1 to K are the classes), and what a model says,
+    ``pred_sem_seg_from`` and ``pred_sem_seg_to`` (1 to K at every pixel, equal where nothing
+    changed). ``LABEL_MAPS`` names the reference maps.
 
     Fields of ours: ``gt_captions``, ``target_captions``, ``gt_change_flag``, ``pred_caption``,
     ``pred_captions``, ``pred_sentences``, ``pred_caption_score``, ``pred_change_flag``,

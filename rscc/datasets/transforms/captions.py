@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
+from rscc.structures import CLASS_MAPS
 from rscc.text.directions import mentions_direction, swap
 from rscc.text.mirroring import mirror
 from rscc.text.normalisation import language_of
@@ -149,8 +150,9 @@ class FramesExchangeDates(BaseTransform):
 
     Consequences. Captions are directed ("a house has been built"; of LEVIR-CC's changed captions
     87 % tell of things appearing), so a changed pair read backwards needs others. An unchanged
-    pair keeps its captions. A mask of *where* something changed holds both ways and is kept; a mask
-    of what a place *became* would not, and such data must not use this transform.
+    pair keeps its captions. A mask of *where* something changed holds both ways and is kept, and
+    the class maps of the two dates change places. A single mask of what a place *became* would not
+    hold, and such data must not use this transform.
 
     Args:
         prob: Probability of the exchange.
@@ -166,7 +168,7 @@ class FramesExchangeDates(BaseTransform):
         self.prob, self.captions = prob, captions
 
     def transform(self, results: dict) -> dict:
-        """Reverse ``frames``, the two paths and the dates' ``prompts``.
+        """Reverse ``frames``, the two paths, the dates' ``prompts`` and class maps.
 
         Raises:
             ValueError: If the sample is no pair.
@@ -183,9 +185,9 @@ class FramesExchangeDates(BaseTransform):
             for key in CAPTION_KEYS:
                 results.pop(key, None)
         results['frames'] = results['frames'][::-1]
-        if 'img_path_from' in results:
-            results['img_path_from'], results['img_path_to'] = (results['img_path_to'],
-                                                                results['img_path_from'])
+        for first, second in (('img_path_from', 'img_path_to'), CLASS_MAPS):
+            if first in results:
+                results[first], results[second] = results[second], results[first]
         if results.get('prompts') is not None:
             results['prompts'] = results['prompts'][::-1]
         return results

@@ -5,9 +5,10 @@ from mmcv.transforms import BaseTransform
 
 from rscc.datasets.transforms.captions import MODES, adapt_captions
 from rscc.datasets.transforms.color import within
-from rscc.rasters.labels import IGNORE, shows_change
+from rscc.rasters.labels import shows_change
 from rscc.rasters.resizing import by_bands, resize_frame, resize_mask, size_within
 from rscc.registry import TRANSFORMS
+from rscc.structures import change_maps
 from rscc.utils import check_choice
 
 TRIALS = 10  # windows drawn by a crop that must keep changed pixels
@@ -18,9 +19,9 @@ Box = tuple[int, int]
 
 @TRANSFORMS.register_module()
 class FramesResize(BaseTransform):
-    """Resize all dates and the mask to the same size.
+    """Resize all dates and the label maps to the same size.
 
-    Frames by area average when they shrink and bicubic when they grow, the mask by nearest pixel
+    Frames by area average when they shrink and bicubic when they grow, label maps by nearest pixel
     centre, so no class is invented.
 
     Args:
@@ -35,14 +36,13 @@ class FramesResize(BaseTransform):
         self.keep_ratio = keep_ratio
 
     def transform(self, results: dict) -> dict:
-        """Resize ``frames`` and ``gt_sem_seg``; ``img_shape`` follows."""
+        """Resize ``frames`` and label maps; ``img_shape`` follows."""
         height, width = results['frames'][0].shape[:2]
         size = self.size
         if self.keep_ratio:
             size = size_within(size, height, width)
         results['frames'] = [resize_frame(frame, size) for frame in results['frames']]
-        if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = resize_mask(results['gt_sem_seg'], size)
+        change_maps(results, lambda labels, _: resize_mask(labels, size))
         results['img_shape'] = size
         return results
 
@@ -52,7 +52,7 @@ class FramesResize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class FramesRandomCrop(BaseTransform):
-    """Crop all dates and the mask to one window, drawn once.
+    """Crop all dates and the label maps to one window, drawn once.
 
     A crop can cut away what the captions tell. For captioned training either crop little, or give
     ``keep_change`` where masks exist; captions are never rewritten.
@@ -75,7 +75,7 @@ class FramesRandomCrop(BaseTransform):
         self.keep_change, self.zoom = keep_change, tuple(zoom)
 
     def transform(self, results: dict) -> dict:
-        """Crop ``frames`` and ``gt_sem_seg``; ``img_shape`` follows.
+        """Crop ``frames`` and label maps; ``img_shape`` follows.
 
         Raises:
             ValueError: If the frames are smaller than the window, or the mask is needed and absent.
@@ -91,8 +91,7 @@ class FramesRandomCrop(BaseTransform):
         rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
         results['frames'] = [resize_frame(frame[rows, columns], self.size)
                              for frame in results['frames']]
-        if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = resize_mask(results['gt_sem_seg'][rows, columns], self.size)
+        change_maps(results, lambda labels, _: resize_mask(labels[rows, columns], self.size))
         results['img_shape'] = self.size
         return results
 
@@ -127,7 +126,7 @@ def _corner(rng: np.random.Generator, room: Box) -> Box:
 
 @TRANSFORMS.register_module()
 class FramesRandomFlip(BaseTransform):
-    """Flip all dates and the mask by one draw, and the captions with them.
+    """Flip all dates and the label maps by one draw, and the captions with them.
 
     Args:
         prob: Probability of the flip.
@@ -144,7 +143,7 @@ class FramesRandomFlip(BaseTransform):
         self.prob, self.direction, self.captions = prob, direction, captions
 
     def transform(self, results: dict) -> dict:
-        """Flip ``frames`` and ``gt_sem_seg``, or leave the sample as it is."""
+        """Flip ``frames`` and label maps, or leave the sample as it is."""
         operation, axis = AXES[self.direction]
         if results['rng'].random() >= self.prob:
             return results
@@ -152,8 +151,7 @@ class FramesRandomFlip(BaseTransform):
             return results
         results['frames'] = [cv2.flip(frame, axis).reshape(frame.shape)
                              for frame in results['frames']]
-        if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = cv2.flip(results['gt_sem_seg'], axis)
+        change_maps(results, lambda labels, _: cv2.flip(labels, axis))
         results['flip'] = [*results.get('flip', []), self.direction]
         return results
 
@@ -164,7 +162,7 @@ class FramesRandomFlip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class FramesRandomRotate90(BaseTransform):
-    """Turn all dates and the mask by one draw of 90, 180 or 270 degrees, captions with them.
+    """Turn all dates and the label maps by 90, 180 or 270 degrees, captions with them.
 
     Args:
         prob: Probability of a turn.
@@ -178,14 +176,13 @@ class FramesRandomRotate90(BaseTransform):
         self.prob, self.captions = prob, captions
 
     def transform(self, results: dict) -> dict:
-        """Turn ``frames`` and ``gt_sem_seg`` counter-clockwise; ``img_shape`` follows."""
+        """Turn ``frames`` and label maps counter-clockwise; ``img_shape`` follows."""
         rng = results['rng']
         turned, quarters = rng.random() < self.prob, int(rng.integers(1, 4))
         if not turned or not adapt_captions(results, f'rot{90 * quarters}', self.captions):
             return results
         results['frames'] = [_turn(frame, quarters) for frame in results['frames']]
-        if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = _turn(results['gt_sem_seg'], quarters)
+        change_maps(results, lambda labels, _: _turn(labels, quarters))
         results['img_shape'] = results['frames'][0].shape[:2]
         return results
 
@@ -199,10 +196,10 @@ def _turn(array: np.ndarray, quarters: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class FramesRandomRotate(BaseTransform):
-    """Rotate all dates and the mask by one free angle about the centre.
+    """Rotate all dates and the label maps by one free angle about the centre.
 
-    The corners that turn in are ignored in the mask (255). Direction words cannot follow a free
-    angle, so samples that mention one are left as they are.
+    The corners that turn in are ignored: 255 in the mask, 0 in the class maps of the dates.
+    Direction words cannot follow a free angle, so samples that mention one are left as they are.
 
     Args:
         max_angle: Largest angle in degrees, to either side.
@@ -221,7 +218,7 @@ class FramesRandomRotate(BaseTransform):
         self.max_angle, self.prob, self.captions, self.border = max_angle, prob, captions, border
 
     def transform(self, results: dict) -> dict:
-        """Rotate ``frames`` (bilinear) and ``gt_sem_seg`` (nearest)."""
+        """Rotate ``frames`` (bilinear) and label maps (nearest)."""
         rng = results['rng']
         rotated, angle = rng.random() < self.prob, rng.uniform(-self.max_angle, self.max_angle)
         if not rotated or not adapt_captions(results, 'any', self.captions):
@@ -234,10 +231,9 @@ class FramesRandomRotate(BaseTransform):
                                   borderMode=BORDERS[self.border])
 
         results['frames'] = [by_bands(rotate, frame) for frame in results['frames']]
-        if 'gt_sem_seg' in results:
-            results['gt_sem_seg'] = cv2.warpAffine(
-                results['gt_sem_seg'], matrix, (width, height), flags=cv2.INTER_NEAREST,
-                borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE)
+        change_maps(results, lambda labels, unknown: cv2.warpAffine(
+            labels, matrix, (width, height), flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=unknown))
         return results
 
     def __repr__(self) -> str:
@@ -247,7 +243,7 @@ class FramesRandomRotate(BaseTransform):
 
 @TRANSFORMS.register_module()
 class FramesMisalign(BaseTransform):
-    """Move one date, drawn at random, by up to a few pixels; the other dates and the mask stay.
+    """Move one date, drawn at random, by up to a few pixels; the other dates and label maps stay.
 
     Two dates are never registered perfectly, and a model that has only seen perfect pairs reports
     the edges of everything as change. The moved date is resampled bicubically, so that it is hardly

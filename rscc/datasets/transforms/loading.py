@@ -19,7 +19,7 @@ from rscc.rasters.image_files import (
 from rscc.rasters.labels import IGNORE, read_mask
 from rscc.rasters.pair_check import check_grids, check_kinds
 from rscc.registry import TRANSFORMS
-from rscc.structures import ChangeDataSample
+from rscc.structures import LABEL_MAPS, ChangeDataSample
 from rscc.utils.logging import warn_once
 
 TIFF = ('.tif', '.tiff')
@@ -32,8 +32,9 @@ class LoadFrames(BaseTransform):
 
     Reads ``img_path_from`` and ``img_path_to``, or ``img_path``; sets ``frames`` (list of T uint8
     (H, W, B), B = 3 without ``bands``), ``ori_shape`` and ``img_shape`` (H, W), and ``nodata``, a
-    bool mask (H, W) where some date has no data, else None. Frames that are there already (given
-    as arrays, or from a cache) are checked and kept.
+    bool mask (H, W) where some date has no data, else None: pixels that the files call so, or those
+    that have the dataset's ``nodata_colour`` at all dates. Frames that are there already (given as
+    arrays, or from a cache) are checked and kept.
 
     Args:
         bands: The B bands that are read, counted from 1: red, green and blue, which pictures show,
@@ -81,7 +82,7 @@ class LoadFrames(BaseTransform):
             results['frames'] = [as_bands(frame) for frame in frames]
             _check_frames(results['frames'], results, self.count)
             _check_places(paths, results)
-            results['nodata'] = _any(empty)
+            results['nodata'] = _any([*empty, _in_colour(results['frames'], results)])
             if results['nodata'] is not None:
                 results['nodata_pixels'] = int(results['nodata'].sum())
                 warn_once('some images have pixels without data (their nodata value, or no '
@@ -92,6 +93,10 @@ class LoadFrames(BaseTransform):
         results.setdefault('ori_shape', frames[0].shape[:2])
         results['img_shape'] = frames[0].shape[:2]
         return results
+
+    def maps(self, item: Mapping) -> tuple[str, ...]:
+        """Return the label maps that it sets for an item: none."""
+        return ()
 
     def _read(self, path: str, results: dict) -> tuple[np.ndarray, np.ndarray | None]:
         try:
@@ -111,6 +116,15 @@ def _check_places(paths: Sequence[str], results: dict) -> None:
             check_grids(paths)
         except ValueError as error:
             raise ValueError(f"sample '{results.get('sample_id')}': {error}") from error
+
+
+def _in_colour(frames: Sequence[np.ndarray], results: Mapping) -> np.ndarray | None:
+    """Return where all dates have the colour that stands for no data, None where none have."""
+    colour = results.get('nodata_colour')
+    if colour is None:
+        return None
+    empty = np.logical_and.reduce([(frame == np.uint8(colour)).all(2) for frame in frames])
+    return empty if empty.any() else None
 
 
 def _any(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
@@ -165,6 +179,10 @@ class LoadChangeMask(BaseTransform):
                                                          for k, v in label_map.items()}
         self.palette = palette
 
+    def maps(self, item: Mapping) -> tuple[str, ...]:
+        """Return the label maps that it sets for an item."""
+        return ('gt_sem_seg', ) if item.get('seg_map_path') else ()
+
     def transform(self, results: dict) -> dict:
         """Add ``gt_sem_seg``.
 
@@ -184,15 +202,8 @@ class LoadChangeMask(BaseTransform):
         except (ValueError, FileNotFoundError) as error:
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"sample '{results.get('sample_id')}': {error}") from error
-        expected = results.get('ori_shape')
-        if expected is not None and mask.shape != tuple(expected):
-            raise ValueError(
-                f"label '{results['seg_map_path']}' is {mask.shape} (H, W), the frames of "
-                f"'{results.get('sample_id')}' are {tuple(expected)}. Crop or resize them to one "
-                'grid first.')
-        paths = [results[key] for key in FRAME_KEYS if results.get(key)]
-        _check_places([*paths[:1], results['seg_map_path']], results)
-        empty = results['nodata'] if 'nodata' in results else _nodata_of(paths)
+        check_label(mask, results['seg_map_path'], results)
+        empty = nodata_of(results)
         if empty is not None and empty.shape == mask.shape:
             mask = np.where(empty, np.uint8(IGNORE), mask)
         results['gt_sem_seg'] = np.full_like(mask, IGNORE) if results.get('unlabelled') else mask
@@ -202,11 +213,36 @@ class LoadChangeMask(BaseTransform):
         return f'LoadChangeMask(label_map={self.label_map}, palette={self.palette})'
 
 
-def _nodata_of(paths: Sequence[str]) -> np.ndarray | None:
-    """Return where frames that came from a cache have no data in their files."""
+def check_label(labels: np.ndarray, path: str, results: Mapping) -> None:
+    """Refuse a label map (H, W) that is of another size or place than its frames on disk."""
+    expected = results.get('ori_shape')
+    if expected is not None and labels.shape != tuple(expected):
+        raise ValueError(
+            f"label '{path}' is {labels.shape} (H, W), the frames of "
+            f"'{results.get('sample_id')}' are {tuple(expected)}. Crop or resize them to one "
+            'grid first.')
+    _check_places([*_frame_paths(results)[:1], path], results)
+
+
+def nodata_of(results: Mapping) -> np.ndarray | None:
+    """Return where some date has no data, bool (H, W) at the size on disk; None where nowhere.
+
+    Frames that came from a cache do not tell, so their files are looked at again.
+    """
+    if 'nodata' in results:
+        return results['nodata']
+    paths = _frame_paths(results)
     files = [path for path in paths if Path(path).suffix.lower() in TIFF and Path(path).is_file()
              and read_header(path).nodata is not None]
-    return _any([read_nodata(path) for path in files])
+    empty = [read_nodata(path) for path in files]
+    if results.get('nodata_colour') is not None and all(Path(path).is_file() for path in paths):
+        frames = [as_bands(read_frame_and_nodata(path)[0]) for path in paths]
+        empty.append(_in_colour(frames, results))
+    return _any(empty)
+
+
+def _frame_paths(results: Mapping) -> list[str]:
+    return [results[key] for key in FRAME_KEYS if results.get(key)]
 
 
 META_KEYS = ('sample_id', 'imgid', 'split', 'language', 'img_path_from', 'img_path_to', 'img_path',
@@ -240,9 +276,9 @@ class PackChangeInputs(BaseTransform):
         inputs = _inputs(results)
         sample = ChangeDataSample(
             metainfo={key: results[key] for key in self.meta_keys if results.get(key) is not None})
-        if 'gt_sem_seg' in results:
-            mask = torch.from_numpy(results['gt_sem_seg'].astype(np.int64))[None]
-            sample.gt_sem_seg = PixelData(data=mask)
+        for name in (name for name in LABEL_MAPS if name in results):
+            labels = torch.from_numpy(results[name].astype(np.int64))[None]
+            setattr(sample, name, PixelData(data=labels))
         for key in CAPTION_KEYS:
             if key in results:
                 setattr(sample, key, list(results[key]))
