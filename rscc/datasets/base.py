@@ -131,7 +131,8 @@ class ChangeDataset(BaseDataset):
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
         self.semantic_templates = tuple(semantic or ())
-        self.semantic_labels, self.nodata_colour = self.SEMANTIC, self.NODATA_COLOUR
+        self.semantic_labels = self.SEMANTIC if semantic else None
+        self.nodata_colour = self.NODATA_COLOUR
         root = resolve_data_root(data_root, self.marker(ann_file))
         told = read_classes(root)
         if told and label_map is not None:

@@ -1,15 +1,25 @@
 """Built-in dataset, as pairs with changes and as single images."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from rscc.datasets.annotations import Record
 from rscc.datasets.base import ChangeDataset
 from rscc.datasets.levir_cc import LEVIRCCDataset
+from rscc.datasets.transforms.semantic import SemanticLabels, semantic_metainfo
 from rscc.registry import DATASETS
-from rscc.synth.generator import FOLDERS, scene_captions, scenes_in
+from rscc.synth.generator import (
+    COVER_KINDS,
+    FOLDERS,
+    MARKER,
+    SPLITS,
+    scene_captions,
+    scenes_in,
+)
+from rscc.synth.land_cover import COVER, COVER_PALETTE
 from rscc.synth.objects import CLASSES, PALETTE
 from rscc.text import normalise
-from rscc.utils import check_choice
+from rscc.utils import check_choice, read_json
 from rscc.utils.paths import sample_name
 
 
@@ -26,10 +36,22 @@ class SynthChangeDataset(LEVIRCCDataset):
     * Splits: as generated (``tools/dataset_converters/synth.py --out DIR``).
     * Layout: that of LEVIR-MCI; labels are palette PNGs with the class index as value.
     * Label values: 0 unchanged, 1 building, 2 road, 3 vegetation, 4 water, 5 parking lot.
+    * Class maps (``semantic=True``): ``images/{split}/{label_A,label_B}``, the land cover of each
+      date at every pixel: 1 building, 2 road, 3 tree, 4 water, 5 parking lot, 6 grassland,
+      7 bare land, 8 desert, 9 farmland, 10 pavement; equal where nothing changed. The change map
+      is then 0 unchanged, 1 changed. Folders made before there were any get them by the command
+      that made them.
     * Captions: five per pair and language; ``language='zh'`` reads the Chinese ones.
     * Licence: that of this package.
 
-    See ``ChangeDataset`` for the arguments.
+    Args:
+        data_root: See ``ChangeDataset``.
+        ann_file: See ``ChangeDataset``.
+        label: See ``ChangeDataset``.
+        semantic: Whether samples have the class maps of both dates and a change map of two classes.
+        label_map: See ``ChangeDataset``.
+        metainfo: See ``ChangeDataset``.
+        **kwargs: See ``ChangeDataset``.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', 'classes': CLASSES, 'palette': list(PALETTE),
                                 'image_size': (256, 256), 'rendered': True,
@@ -37,10 +59,35 @@ class SynthChangeDataset(LEVIRCCDataset):
     TITLE = 'built-in dataset'
     ANCHOR = 'built-in-dataset'
     LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
+    SEMANTIC: ClassVar[SemanticLabels] = SemanticLabels(COVER, COVER_PALETTE)
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
-                 label: str | None = 'images/{split}/label/{stem}.png', **kwargs):
-        super().__init__(data_root, ann_file, label=label, **kwargs)
+                 label: str | None = 'images/{split}/label/{stem}.png', semantic: bool = False,
+                 label_map: Mapping[int, int] | None = None, metainfo: Mapping | None = None,
+                 **kwargs):
+        maps = None
+        if semantic:
+            maps = [f'images/{{split}}/{kind}/{{stem}}.png' for kind in COVER_KINDS]
+            label_map = label_map or {value: int(value > 0) for value in self.LABEL_MAP}
+            metainfo = {'classes': ('unchanged', 'changed'),
+                        'palette': [[0, 0, 0], [255, 255, 255]],
+                        **semantic_metainfo(self.SEMANTIC), **(metainfo or {})}
+        super().__init__(data_root, ann_file, label=label, semantic=maps, label_map=label_map,
+                         metainfo=metainfo, **kwargs)
+
+    def where_files_are(self) -> str:
+        """Say how a folder made before there were class maps gets them."""
+        marker = Path(self.data_root) / MARKER
+        folders = [path for split in SPLITS for kind in COVER_KINDS
+                   if (path := marker.parent / 'images' / split / kind).is_dir()]
+        if not self.semantic_templates or folders or not marker.is_file():
+            return super().where_files_are()
+        told = read_json(marker)['parameters']
+        options = ' '.join(f'--{name} {told[name]}' for name in (
+            *SPLITS, 'seed', 'bands', 'look') if name in told)
+        return ('The folder was made before there were class maps. This adds them and leaves all '
+                'else as it is: python tools/dataset_converters/synth.py --out '
+                f"'{self.data_root}' {options}")
 
 
 @DATASETS.register_module()

@@ -1,7 +1,8 @@
 """Generation of the built-in dataset: any pair from (seed, split, index), folders in parallel.
 
 On disk it is LEVIR-CC with LEVIR-MCI's masks: ``LevirCCcaptions.json`` and
-``images/{split}/{A,B,label}``, beside them ``vocab_en.json``, ``vocab_zh.json`` (captions of
+``images/{split}/{A,B,label}``, with the land cover of each date in ``label_A`` and ``label_B``;
+beside the folders ``vocab_en.json``, ``vocab_zh.json`` (captions of
 changes), ``vocab_scene_en.json``, ``vocab_scene_zh.json`` (of single images) and ``synth.json``.
 The images come first and the JSON files last, so a folder with ``synth.json`` is complete. The
 annotation file says of every pair what stands in the scene at each date, which settles the captions
@@ -24,6 +25,7 @@ import numpy as np
 from rscc.synth import captions_en, captions_zh
 from rscc.synth.captioner import SceneMetadata
 from rscc.synth.changes import Change, plan
+from rscc.synth.land_cover import COVER, COVER_PALETTE, draw_land_cover
 from rscc.synth.mask import draw_buildings, draw_mask, locate, write_palette_png
 from rscc.synth.objects import BOTH, CLASSES, FROM, PALETTE, SIDE, TO, Trees
 from rscc.synth.rendering import draw_appearance, render
@@ -38,6 +40,8 @@ from rscc.utils.forms import check_form
 VERSION = 1  # raise it whenever the same seed gives other bytes
 SPLITS = ('train', 'val', 'test')
 KINDS = ('A', 'B', 'label')
+#: Folders of the land cover of the earlier and of the later date; older datasets lack them.
+COVER_KINDS = ('label_A', 'label_B')
 MARKER, ANNOTATIONS, PARTIAL = 'synth.json', 'LevirCCcaptions.json', '.synth_partial.json'
 VOCABULARIES = {'en': 'vocab_en.json', 'zh': 'vocab_zh.json'}
 SCENE_VOCABULARIES = {'en': 'vocab_scene_en.json', 'zh': 'vocab_scene_zh.json'}
@@ -303,11 +307,17 @@ def _write_rgb(image: np.ndarray, path: Path) -> None:
 
 def make_pair(job: tuple[int, str, int], out: Path, seed: int, bands: int = 3,
               look: str = 'plain') -> dict:
-    """Write one pair's images unless they are there, and return its annotation."""
+    """Write one pair's images and labels unless they are there, and return its annotation."""
     imgid, split, index = job
     planned = plan_pair(seed, split, index, look)
     paths = [out / 'images' / split / kind / name_of(split, index, 3 if kind == 'label' else bands)
              for kind in KINDS]
+    covers = [out / 'images' / split / kind / name_of(split, index) for kind in COVER_KINDS]
+    # Before the pictures: what is drawn in them takes numbers from the plan, this takes none.
+    if not all(path.is_file() for path in covers):
+        classes = draw_land_cover(planned.scene, planned.mask)
+        for path, image in zip(covers, classes, strict=True):
+            _write_image(path, partial(write_palette_png, image, COVER_PALETTE))
     if not all(path.is_file() for path in paths):
         images = render_pair(planned, bands)
         for path, image in zip(paths, images, strict=False):
@@ -366,7 +376,7 @@ def generate(out: str | os.PathLike, parameters: Parameters, jobs: int = 1,
         _write_scene_vocabularies(out)
         return False
     for split in SPLITS:
-        for kind in KINDS:
+        for kind in (*KINDS, *COVER_KINDS):
             (out / 'images' / split / kind).mkdir(parents=True, exist_ok=True)
     images = _annotations(parameters, out, jobs)
     for stray in (out / 'images').rglob('.*_*.*'):  # of a process that was killed while writing
@@ -422,6 +432,7 @@ def _marker(parameters: Parameters, images: list[dict]) -> dict:
             'changed': {split: changed[split] for split in SPLITS}, 'size': SIDE,
             'metres_per_pixel': 0.5 if parameters.look == 'plain' else [FINEST, COARSEST],
             'classes': list(CLASSES), 'palette': list(PALETTE),
+            'semantic_classes': list(COVER), 'semantic_palette': list(COVER_PALETTE),
             'note': 'Rendered scenes, not real imagery.', **_bands_of(parameters)}
 
 
@@ -462,9 +473,10 @@ def _claim(out: Path, parameters: Parameters, overwrite: bool) -> bool:
 
 def _is_whole(out: Path, parameters: Parameters) -> bool:
     """Tell whether every file that a marker promises is still there."""
-    endings = {kind: 'png' if parameters.bands == 3 or kind == 'label' else 'tif' for kind in KINDS}
+    endings = {kind: 'tif' if parameters.bands != 3 and kind in FOLDERS.values() else 'png'
+               for kind in (*KINDS, *COVER_KINDS)}
     counts = {(split, kind): len(list((out / 'images' / split / kind).glob(
-        f'{split}_*.{endings[kind]}'))) for split in SPLITS for kind in KINDS}
+        f'{split}_*.{ending}'))) for split in SPLITS for kind, ending in endings.items()}
     files = all((out / name).is_file() for name in (ANNOTATIONS, *VOCABULARIES.values()))
     return files and all(count == getattr(parameters, split)
                          for (split, _), count in counts.items())

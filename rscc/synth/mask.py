@@ -11,9 +11,12 @@ from rscc.synth.objects import BOTH, CLASSES, FROM, TO, Road, Thing, Trees
 from rscc.synth.scene import Scene
 
 BUILDING = CLASSES.index('building')
+#: Class of a change -> its place in the order of drawing: where two lie on each other, the one
+#: drawn later counts.
+ORDER = {3: 0, 4: 1, 2: 2, 5: 4, 1: 5}
 
 
-def _cover(canvas: np.ndarray, thing: Thing, value: int, scene: Scene) -> None:
+def cover(canvas: np.ndarray, thing: Thing, value: int, scene: Scene) -> None:
     """Give a thing's pixels a value, as the date sees it that has it (the later of two)."""
     if isinstance(thing, Trees):
         canvas[crown_heights(thing.crowns) > 0] = value
@@ -31,19 +34,18 @@ def draw_mask(scene: Scene) -> np.ndarray:
     walls stand. Things without a class (bare soil, fields, pools) never count.
     """
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
-    order = {3: 0, 4: 1, 2: 2, 5: 4, 1: 5}
     changed = sorted((thing for thing in scene.things if thing.when != BOTH and thing.label),
-                     key=lambda thing: order[thing.label])
+                     key=lambda thing: ORDER[thing.label])
     older_roads = [thing for thing in scene.roads if thing.when == BOTH]
     for thing in changed:
-        _cover(canvas, thing, thing.label, scene)
+        cover(canvas, thing, thing.label, scene)
         if isinstance(thing, Road):
             for road in older_roads:
-                _cover(canvas, road, 0, scene)
+                cover(canvas, road, 0, scene)
     if changed:
         for thing in scene.things:
             if isinstance(thing, Trees) and thing.when == BOTH:
-                _cover(canvas, thing, 0, scene)
+                cover(canvas, thing, 0, scene)
     return crop(canvas).copy()
 
 
@@ -56,10 +58,10 @@ def draw_buildings(scene: Scene) -> np.ndarray:
     there = [thing for thing in scene.things if thing.exists(TO)]
     for thing in there:
         if thing.label == BUILDING:
-            _cover(canvas, thing, 1, scene)
+            cover(canvas, thing, 1, scene)
     for thing in there:
         if isinstance(thing, Trees):
-            _cover(canvas, thing, 0, scene)
+            cover(canvas, thing, 0, scene)
     return crop(canvas).copy()
 
 
@@ -68,7 +70,7 @@ def locate(changes: list[Change], mask: np.ndarray, scene: Scene) -> None:
     for change in changes:
         canvas = np.zeros((CANVAS, CANVAS), np.uint8)
         for thing in change.things:
-            _cover(canvas, thing, 1, scene)
+            cover(canvas, thing, 1, scene)
         region = (crop(canvas) > 0) & (mask == change.things[0].label)
         change.pixels = int(region.sum())
         change.where = place_of(region) if change.pixels else ''

@@ -56,6 +56,12 @@ class SemanticLabels:
         return int(wrong.sum())
 
 
+def semantic_metainfo(labels: SemanticLabels) -> dict:
+    """Return what a dataset's metainfo tells of its class maps."""
+    return {'semantic_classes': tuple(labels.names),
+            'semantic_palette': [list(colour) for colour in labels.palette]}
+
+
 @TRANSFORMS.register_module()
 class LoadSemanticMaps(BaseTransform):
     """Load the class map of each date and, where no file gives it, derive the change map.
