@@ -55,6 +55,21 @@ def data_samples(n=2, classes=3, size=(32, 32), captions=CAPTIONS):
     return made
 
 
+def semantic_sample(name='s', seed=0, size=(8, 8), classes=2, answered=True):
+    """A sample with a change map and the class maps of both dates, true and, partly wrong, said."""
+    draw, meta = generator(seed), dict(sample_id=name, ori_shape=size, img_shape=size,
+                                       pad_shape=size)
+    sample = ChangeDataSample(metainfo=meta)
+    changed = torch.rand(1, *size, generator=draw) < 0.4
+    maps = [torch.randint(1, classes + 1, (1, *size), generator=draw) for _ in range(2)]
+    maps[1] = maps[1].where(changed, maps[0])
+    for side, turn in (('gt', 0), ('pred', 1))[:2 if answered else 1]:
+        fields = {'': changed.long(), '_from': maps[0], '_to': maps[1]}
+        for date, labels in fields.items():
+            setattr(sample, f'{side}_sem_seg{date}', PixelData(data=labels.roll(turn, -1)))
+    return sample
+
+
 def tensors_of(features):
     """Every tensor in a feature record."""
     text = features.text if isinstance(features, ChangeFeatures) else None

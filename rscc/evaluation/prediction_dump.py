@@ -14,6 +14,7 @@ from rscc.evaluation.metrics import (
 )
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, scoring_metadata
+from rscc.evaluation.semantic_metric import semantic_details
 from rscc.registry import METRICS
 from rscc.text.normalisation import warn
 from rscc.utils import write_json
@@ -47,7 +48,7 @@ class PredictionDump(SampleMetric):
         self.protocol = protocol
 
     def record(self, sample: dict) -> dict | None:
-        """Keep paths, sentences, the doubt about them, and the change map's F1 of a sample."""
+        """Keep paths, sentences, the doubt about them, and the scores of a sample's maps."""
         paths = {name: str(sample[name]) for name in ('img_path_from', 'img_path_to', 'img_path')
                  if sample.get(name)}
         if sample.get('imgid') is not None:
@@ -72,6 +73,9 @@ class PredictionDump(SampleMetric):
         matrix = sample_matrix(sample, None)
         f1 = None if matrix is None else changed_f1(matrix)
         kept['scores'] = {} if f1 is None else {'F1_changed': f1}
+        transitions, semantic = semantic_details(sample, self.meta)
+        kept |= transitions
+        kept['scores'] |= semantic
 
         # What is said of the pair with its dates exchanged, and how far the two maps agree.
         agreed, caption = swapped_agreement(sample), swapped_caption(sample)

@@ -25,11 +25,21 @@ _SHARES = {
 _REVERSAL = {
     'reversible': 'reversible', 'direction': 'direction mirrored', 'object': 'object kept',
     'count': 'count kept', 'no_change_twice': '"no change" twice', 'mask_IoU': 'IoU of the maps',
-    'pairs': 'changed pairs',
+    'classes': 'classes exchanged', 'pairs': 'changed pairs',
 }
 _CHANGE = ('F1_changed', 'IoU_changed', 'precision_changed', 'recall_changed', 'mF1', 'mIoU', 'OA',
            'Kappa')
-_TITLES = {'caption': 'what captions say (0 to 1)', 'change': 'change map (0 to 1)',
+_SEMANTIC = {f'{score}_{counting}': f'{score} {label}' for score in ('SeK', 'F_scd')
+             for counting, label in (('pooled', 'pooled'), ('from_to', 'from-to'))}
+_SEMANTIC_BASELINES = {
+    'semantic/repeated_first': 'baseline: first date repeated',
+    'semantic/true_first': 'the same of the true maps'}
+_SEMANTIC_MORE = {name: name for name in (
+    'Score_pooled', 'Score_from_to', 'mIoU', 'IoU_changed', 'IoU_unchanged', 'F1_changed',
+    'precision_changed', 'recall_changed', 'OA_pooled', 'OA_from_to', 'SC_precision_pooled',
+    'SC_precision_from_to', 'SC_recall_pooled', 'SC_recall_from_to')}
+_TITLES = {'semantic': 'semantic change: where it changed, right classes there (0 to 1)',
+           'caption': 'what captions say (0 to 1)', 'change': 'change map (0 to 1)',
            'reversal': 'answered again with the dates exchanged (0 to 1)',
            'doubt': 'doubt (0 to 1; AURC: area under risk over coverage, less is better)'}
 _DOUBT = {'mean': 'mean', 'not_sure': 'not sure', 'errors': 'errors', 'AURC': 'AURC',
@@ -64,8 +74,8 @@ def format_table(metrics: Mapping[str, float]) -> str:
     """Lay out flat scores for reading.
 
     Args:
-        metrics: Keys as ``CaptionMetric`` and ``ChangeMetric`` name them; parts may be absent and
-            unknown keys are listed at the end.
+        metrics: Keys as ``CaptionMetric``, ``ChangeMetric`` and ``FromToMetric`` name them; parts
+            may be absent and unknown keys are listed at the end.
 
     Returns:
         Lines without a final line break; ``'no scores'`` where there are none.
@@ -84,7 +94,11 @@ def format_table(metrics: Mapping[str, float]) -> str:
     blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
                _pairs_block(left, 'reversal', _REVERSAL),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),
-               _classes_block(left), _pairs_block(left, 'doubt', _DOUBT), _flow('other', left)]
+               _classes_block(left),
+               _caption_block(left, 'what became what (0 to 1)', {'semantic': 'model'},
+                              _SEMANTIC_BASELINES, _SEMANTIC, 4, 15),
+               _pairs_block(left, 'semantic', _SEMANTIC_MORE), _transitions_block(left),
+               _pairs_block(left, 'doubt', _DOUBT), _flow('other', left)]
     return '\n\n'.join(block for block in blocks if block) or 'no scores'
 
 
@@ -99,8 +113,8 @@ def _published_block(left: dict[str, float]) -> str:
 
 def _caption_block(left: dict[str, float], title: str, model: Mapping[str, str],
                    baselines: Mapping[str, str], names: Mapping[str, str] = _COLUMNS,
-                   digits: int = 2) -> str:
-    """Take rows (key -> label) of caption scores out of ``left`` and return them as a table."""
+                   digits: int = 2, width: int = 8) -> str:
+    """Take rows (key -> label) of scores out of ``left`` and return them as a table."""
     above, below = _rows(left, model, names), _rows(left, baselines, names)
     # Baselines stand below a blank line.
     rows = [*above, ('', {}), *below] if below else above
@@ -108,10 +122,10 @@ def _caption_block(left: dict[str, float], title: str, model: Mapping[str, str],
     if not columns:
         return ''
     first = max(len(title), *(len(label) for label, _ in rows))
-    head = title.ljust(first) + ''.join(f'{names[name]:>8}' for name in columns)
+    head = title.ljust(first) + ''.join(f'{names[name]:>{width}}' for name in columns)
     lines = [head, '-' * len(head)]
     for label, values in rows:
-        cells = (f'{values[name]:8.{digits}f}' if name in values else f'{"-":>8}'
+        cells = (f'{values[name]:{width}.{digits}f}' if name in values else f'{"-":>{width}}'
                  for name in columns)
         lines.append(label.ljust(first) + ''.join(cells) if label else '')
     return '\n'.join(lines)
@@ -139,6 +153,12 @@ def _classes_block(left: dict[str, float]) -> str:
     found = {key.removeprefix('change/IoU_'): left.pop(key) for key in list(left)
              if key.startswith('change/IoU_')}
     return _flow('IoU by class (0 to 1)', found)
+
+
+def _transitions_block(left: dict[str, float]) -> str:
+    found = {key.removeprefix('transition/').replace('_to_', ' -> ', 1): left.pop(key)
+             for key in list(left) if key.startswith('transition/')}
+    return _flow('F1 of transitions in the reference (0 to 1)', found)
 
 
 def _flow(title: str, values: Mapping[str, float]) -> str:

@@ -66,3 +66,17 @@ def test_doubt_has_a_block_of_its_own():
 
 def test_unknown_scores_are_not_lost():
     assert 'mine/score' in format_table({**CHANGE, 'mine/score': 1.5})
+
+
+def test_semantic_scores_stand_above_their_trivial_baselines():
+    scores = {f'{row}SeK_{counting}': 0.25 for counting in ('pooled', 'from_to')
+              for row in ('semantic/', 'semantic/repeated_first/', 'semantic/true_first/')}
+    scores |= {'semantic/mIoU': 0.5, 'transition/low_vegetation_to_building': 0.75,
+               'reversal/classes': 0.99}
+    blocks = format_table(scores).split('\n\n')
+    assert len(blocks) == 5 and 'classes exchanged' in blocks[0]
+    table = blocks[1].splitlines() + blocks[2].splitlines()
+    assert table[0].split()[-4:] == ['SeK', 'pooled', 'SeK', 'from-to']
+    assert [line.split('  ')[0] for line in table[2:]] == [
+        'model', 'baseline: first date repeated', 'the same of the true maps']
+    assert 'mIoU' in format_table(scores) and 'low_vegetation -> building' in format_table(scores)
