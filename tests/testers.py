@@ -341,9 +341,18 @@ class ChangeHeadTester(ModuleTester):
     def features(self, n=2):
         return change_features(n)
 
+    def samples(self, n=2):
+        return data_samples(n)
+
+    def given(self, factor=1):
+        """What a fusion gives, its maps so many times as wide."""
+        maps, text = self.features().maps, self.features().text
+        return FeatureSpec('Given', maps=tuple(factor * level.shape[1] for level in maps),
+                           text=0 if text is None else text.shape[-1])
+
     def test_loss_is_finite_and_reaches_every_parameter(self):
         head = self.build()
-        values = as_change_head(head).loss(self.features(3), data_samples(3))
+        values = as_change_head(head).loss(self.features(3), self.samples(3))
         assert total(values).isfinite()
         assert_gradient_reaches_everything(head, total(values))
 
@@ -368,22 +377,23 @@ class ChangeHeadTester(ModuleTester):
         assert torch.allclose(plain, head(features)) != self.reads_dates
 
     def test_it_says_what_it_reads(self):
-        head, maps = as_change_head(self.build()), self.features().maps
-        text = self.features().text
-        given = FeatureSpec('Given', maps=tuple(level.shape[1] for level in maps), text=0 if (
-            text is None) else text.shape[-1])
-        wide = FeatureSpec('Given', maps=tuple(2 * width for width in given.maps), text=given.text)
-        assert head.misfit(given) == ''
-        assert f'{head.title} reads feature maps of width' in head.misfit(wide)
-        assert 'and Given gives' in head.misfit(wide) and 'set in_channels=' in head.misfit(wide)
+        head = as_change_head(self.build())
+        option = 'date_channels' if self.given().date_maps else 'in_channels'
+        assert head.misfit(self.given()) == ''
+        misfit = head.misfit(self.given(2))
+        assert f'{head.title} reads feature maps of' in misfit
+        assert 'and Given gives' in misfit and f'set {option}=' in misfit
 
 
 def row_of(features, row):
     """One sample of fused features, as a batch of one."""
     cut = slice(row, row + 1)
-    text = None if features.text is None else features.text[cut]
-    return ChangeFeatures([level[cut] for level in features.maps], features.tokens[cut],
-                          features.pooled[cut], text)
+    def cut_of(value):
+        return None if value is None else value[cut]
+
+    return ChangeFeatures([level[cut] for level in features.maps], cut_of(features.tokens),
+                          cut_of(features.pooled), cut_of(features.text),
+                          date_maps=[level[cut] for level in features.date_maps])
 
 
 class PrompterTester(ModuleTester):

@@ -30,7 +30,7 @@ from rscc.models.interpreter import ChangeInterpreter
 from rscc.structures import ChangeFeatures
 
 #: Outputs of the encoder's graph, those that the model has; the memory is the last.
-OUTPUTS = ('change_logits', 'flag_logits', 'novelty', 'memory')
+OUTPUTS = ('change_logits', 'class_logits', 'flag_logits', 'novelty', 'memory')
 
 
 class EncoderGraph(nn.Module):
@@ -46,20 +46,24 @@ class EncoderGraph(nn.Module):
     def __init__(self, model: ChangeInterpreter) -> None:
         super().__init__()
         self.model = model
-        there = (model.change_head, model.flag_head, model.novelty, model.caption_head)
+        self.head = None if model.change_head is None else as_change_head(model.change_head)
+        by_date = None if self.head is None else self.head.groups
+        there = (self.head, by_date, model.flag_head, model.novelty, model.caption_head)
         self.names = [name for name, part in zip(OUTPUTS, there, strict=True) if part is not None]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Return the ``names`` among the outputs.
 
-        Change logits (N, C, H, W), flag logits (N,), novelty (N,), memory (N, L, C) or (N, C).
+        Change logits (N, C, H, W), class logits of both dates (N, 2, K, H, W), flag logits (N,),
+        novelty (N,), memory (N, L, C) or (N, C).
         """
         model = self.model
         of_frames, features = model.encode(frames)
         outputs = []
         if model.change_head is not None:
             raw = model.map_logits(features)
-            outputs.append(enlarged(model, raw, frames.shape[-2:]))
+            change, *dates = self.head.split(enlarged(model, raw, frames.shape[-2:]))
+            outputs += [change, torch.stack(dates, 1)] if dates else [change]
             features = model.guided(features, raw)
         if model.flag_head is not None:
             outputs.append(model.flag_head(features))
@@ -91,12 +95,16 @@ class SixBandGraph(nn.Module):
         self.model = model
 
     def forward(self, bands: Tensor) -> tuple[Tensor]:
-        """Normalise, and return probabilities that sum to 1; of one class its own alone."""
+        """Normalise, and return probabilities that sum to 1; of one class its own alone.
+
+        Of a head that also tells the classes of each date they are those of the change map.
+        """
         preprocessor = self.model.data_preprocessor
         frames = bands.unflatten(1, (2, preprocessor.bands))
         frames = (frames - preprocessor.mean) / preprocessor.std
         raw = self.model.map_logits(self.model.extract(frames))
-        logits = enlarged(self.model, raw, frames.shape[-2:])
+        head = as_change_head(self.model.change_head)
+        logits = head.split(enlarged(self.model, raw, frames.shape[-2:]))[0]
         return (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1), )
 
 

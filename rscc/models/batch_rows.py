@@ -19,6 +19,7 @@ def select_rows(features: ChangeFeatures, rows: list[int], total: int) -> Change
         return features
     others = dict(tokens=features.tokens, pooled=features.pooled, text=features.text)
     return replace(features, maps=[level[rows] for level in features.maps],
+                   date_maps=[level[rows] for level in features.date_maps],
                    **{name: value[rows] for name, value in others.items() if value is not None})
 
 
@@ -63,6 +64,39 @@ def classes_of(scores: Tensor, threshold: float | None) -> Tensor:
     if scores.shape[0] > 2:
         return scores.max(0, keepdim=True).indices  # as argmax, in a sixth of its time on a CPU
     return (scores.sigmoid() > (0.5 if threshold is None else threshold)).to(torch.int64)
+
+
+def classes_by_date(earlier: Tensor, later: Tensor, changed: Tensor, same_class: bool = True
+                    ) -> tuple[Tensor, Tensor]:
+    """Turn the scores of both dates into class maps that agree with a change map.
+
+    Where nothing changed both dates get the class whose probabilities have the largest product;
+    elsewhere each date gets its own best. :func:`rscc.rasters.blending.decided_by_date` does the
+    same with arrays.
+
+    Args:
+        earlier: Logits, or logarithms of probabilities, of the earlier date (K, H, W).
+        later: The same of the later date.
+        changed: Where something changed, bool (1, H, W).
+        same_class: Whether a changed pixel may keep its class. If not, it gets the likeliest two
+            different ones.
+
+    Returns:
+        Class numbers of both dates, int64 (1, H, W), 1 to K.
+    """
+    earlier, later = earlier.float().log_softmax(0), later.float().log_softmax(0)
+    shared = (earlier + later).max(0, keepdim=True).indices
+    if same_class:
+        own = [scores.max(0, keepdim=True).indices for scores in (earlier, later)]
+    else:
+        # The best two of each date, (2, H, W). Where both have the same best, one gives way: the
+        # one whose second best costs less.
+        (first, one), (second, two) = earlier.topk(2, 0), later.topk(2, 0)
+        alike = one[:1] == two[:1]
+        gives_way = first[1:] + second[:1] >= first[:1] + second[1:]
+        own = [torch.where(alike & gives_way, one[1:], one[:1]),
+               torch.where(alike & ~gives_way, two[1:], two[:1])]
+    return tuple(torch.where(changed, classes, shared) + 1 for classes in own)
 
 
 def cut_padding_of_reference(sample: ChangeDataSample) -> None:

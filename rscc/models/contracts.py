@@ -17,9 +17,10 @@ from rscc.structures import FrameFeatures
 
 #: What to do where a feature is absent, whatever part should have given it.
 _ADVICE = {'tokens': 'stored features have some with features.tokens=True',
-           'text': 'LanguageGuidedFusion gives them'}
+           'text': 'LanguageGuidedFusion gives them',
+           'date_maps': 'set out_indices or out_layers of the encoder for maps, and no neck'}
 _NAMES = {'maps': 'feature maps', 'tokens': 'tokens', 'pooled': 'a pooled vector',
-          'text': 'text embeddings'}
+          'text': 'text embeddings', 'date_maps': 'feature maps of every date'}
 PROBE_SIDE = 64  # pixels: two places at stride 32
 
 
@@ -59,6 +60,8 @@ class FeatureSpec:
         pooled: Width of the pooled vector.
         text: Width of the text embeddings.
         time_steps: T, the time steps whose texts are given.
+        date_maps: Width of every map of one date, fine to coarse; () for none. A fusion that says
+            None hands on those of the encoder.
         space: Identity of the CLIP whose joint space tokens and pooled vector are in, where the
             weights tell; texts of another CLIP cannot be compared with them.
         advice: What to set where a feature is absent, by the name of the feature.
@@ -72,6 +75,7 @@ class FeatureSpec:
     pooled: int | None = None
     text: int | None = 0
     time_steps: int | None = None
+    date_maps: tuple[int, ...] | None = None
     space: str | None = None
     advice: dict[str, str] = field(default_factory=dict)
 
@@ -91,7 +95,7 @@ class Need:
     """One feature that a part reads.
 
     Attributes:
-        feature: ``'maps'``, ``'tokens'``, ``'pooled'`` or ``'text'``.
+        feature: ``'maps'``, ``'date_maps'``, ``'tokens'``, ``'pooled'`` or ``'text'``.
         width: Channels it must have, for maps one number a level; None takes any.
         option: Option of the part that sets this width.
         levels: Indices of the maps that are read, as many as ``width`` has numbers; None reads all
@@ -140,7 +144,8 @@ _FILLED = {
     'fusion': {'channels': 'tokens', 'in_channels': 'maps', 'text_channels': 'tokens'},
     'neck': {'in_channels': 'maps'},
     'guidance': {'channels': 'tokens'},
-    'change_head': {'in_channels': 'maps', 'feature_strides': 'strides', 'text_channels': 'text'},
+    'change_head': {'in_channels': 'maps', 'feature_strides': 'strides', 'text_channels': 'text',
+                    'date_channels': 'date_maps'},
     'caption_head': {'memory_channels': 'tokens'},
     'flag_head': {'in_channels': 'pooled', 'token_channels': 'tokens'},
 }
@@ -239,7 +244,8 @@ def after_neck(neck: nn.Module, given: FeatureSpec) -> FeatureSpec:
     Raises:
         ValueError: If it does not run on maps of these widths.
     """
-    behind = replace(given, source=f'{type(neck).__name__} behind {given.source}', strides=None)
+    behind = replace(given, source=f'{type(neck).__name__} behind {given.source}', strides=None,
+                     date_maps=())
     if not given.maps or not given.strides:
         return behind
     # Zeros of the right widths whose sizes follow the strides, the finest 32 places wide.

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.batch_rows import (
     bare_sample,
-    classes_of,
     cut_padding_of_reference,
     masks_at_original_size,
     rows_with_masks,
@@ -127,7 +126,10 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _fused(self, steps: int | None = None) -> FeatureSpec:
         """Return what the fusion gives, at its largest number of time steps unless told."""
-        return self.fusion.gives(self._frames, steps or max(self.fusion.time_steps))
+        fused = self.fusion.gives(self._frames, steps or max(self.fusion.time_steps))
+        if fused.date_maps is None:
+            return replace(fused, date_maps=self._frames.maps)
+        return fused
 
     def _before_change_head(self, steps: int | None = None) -> FeatureSpec:
         """Return the same behind the neck, if there is one."""
@@ -142,7 +144,9 @@ class ChangeInterpreter(Part, BaseModel):
                              "ours or one that derives from MMSegmentation's BaseDecodeHead; "
                              f'found {type(head).__name__ if head is not None else "none"}')
         filled = fill_widths(config, 'guidance', self._fused)
-        part = MODELS.build({'num_classes': as_change_head(head).out_channels, **filled})
+        known = as_change_head(head)
+        count = known.out_channels if known.groups is None else known.groups[0]
+        part = MODELS.build({'num_classes': count, **filled})
         misfit = part.misfit(self._fused())
         if misfit:
             raise ValueError(misfit)
@@ -309,8 +313,8 @@ class ChangeInterpreter(Part, BaseModel):
             flags: Whether they changed, where that is known; in training.
         """
         if self.guidance is not None:
-            features = self.guidance(
-                features, self.map_logits(features) if logits is None else logits)
+            raw = self.map_logits(features) if logits is None else logits
+            features = self.guidance(features, self._change().split(raw)[0])
         return features if self.flag_head is None else self.flag_head.tell(features, flags)
 
     def _change(self) -> ChangeHead:
@@ -321,7 +325,7 @@ class ChangeInterpreter(Part, BaseModel):
         """Return what the change head reads."""
         if self.neck is None:
             return features
-        return replace(features, maps=list(self.neck(features.maps)))
+        return replace(features, maps=list(self.neck(features.maps)), date_maps=[])
 
     def predict(self, inputs: Tensor, data_samples: list[ChangeDataSample] | None = None,
                 describe: Sequence[Callable[[ChangeDataSample], bool]] | None = None,
@@ -334,7 +338,8 @@ class ChangeInterpreter(Part, BaseModel):
             describe: Of each sample, whether it gets sentences, told from its map and flag, which
                 are there by then; None for all. Where most of a scene is unchanged, words cost most
                 of the time.
-            classes: Draw the map (``pred_sem_seg``); without it ``seg_logits`` alone tell of it.
+            classes: Draw the maps (``pred_sem_seg`` and, of heads with class maps,
+                ``pred_sem_seg_from`` and ``pred_sem_seg_to``); without it logits alone tell.
             **decoding: Passed to the caption head. ``language`` may be several, a tuple: sentences
                 in each are written about the same features and ``pred_sentences`` has all. Without
                 it, a head that knows several languages writes in the sample's (``language`` of its
@@ -371,7 +376,9 @@ class ChangeInterpreter(Part, BaseModel):
             self._answer(inputs[rows].flip(1), features, others, names, options, None, True,
                          decoding)
         for row, other in zip(rows, others, strict=True):
-            other.pop('seg_logits', None)  # nobody reads them, and they are large
+            for name in ('seg_logits', 'seg_logits_from', 'seg_logits_to'):
+                if name in other:  # nobody reads them, and they are large
+                    delattr(other, name)
             samples[row].pred_swapped = other
 
     def _answer(self, inputs: Tensor, features: ChangeFeatures | None,
@@ -384,7 +391,7 @@ class ChangeInterpreter(Part, BaseModel):
         if self.change_head is not None:
             logits = (self._mask_logits(features, inputs.shape[-2:], raw) if options.plain else
                       average_views(lambda images: self._view_logits(images, prompts, options),
-                                    inputs, options.views))
+                                    inputs, options.views, self._change().groups))
             self._write_masks(logits, samples, classes)
         if features is not None:
             features = self.guided(features, raw)
@@ -421,14 +428,12 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _write_masks(self, logits: Tensor, data_samples: list[ChangeDataSample],
                      classes: bool) -> None:
-        metas = [sample.metainfo for sample in data_samples]
-        threshold = self._change().threshold
+        metas, head = [sample.metainfo for sample in data_samples], self._change()
         for sample, scores in zip(data_samples, masks_at_original_size(logits, metas),
                                   strict=True):
-            sample.seg_logits = PixelData(data=scores)
+            for name, data in head.answer(scores, classes).items():
+                setattr(sample, name, PixelData(data=data))
             cut_padding_of_reference(sample)
-            if classes:
-                sample.pred_sem_seg = PixelData(data=classes_of(scores, threshold))
 
     def _write_novelty(self, frames: FrameFeatures, data_samples: list[ChangeDataSample]) -> None:
         distances = self.novelty(frames)

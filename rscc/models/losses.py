@@ -1,9 +1,14 @@
-"""Losses of change maps: cross entropy with ignored pixels, focal loss, and Dice loss.
+"""Losses of change maps and of class maps of two dates.
+
+Cross entropy with ignored pixels, focal loss, Dice loss, and the agreement of class maps with what
+changed.
 
 Papers: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017,
 https://arxiv.org/abs/1708.02002, equation 5, with a softmax over the classes; Milletari et al.,
 V-Net, 3DV 2016, https://arxiv.org/abs/1606.04797 (Dice), in the form of BTC: Rolih et al., TGRS
-2025, https://arxiv.org/abs/2507.03367.
+2025, https://arxiv.org/abs/2507.03367; Ding et al., Bi-Temporal Semantic Reasoning for the Semantic
+Change Detection in HR Remote Sensing Images, TGRS 2022, https://arxiv.org/abs/2108.06103
+(agreement).
 """
 from collections.abc import Mapping, Sequence
 
@@ -147,17 +152,20 @@ class DiceLoss(nn.Module):
         """Return the loss, a scalar.
 
         Args:
-            logits: Logit of "changed" (N, 1, H, W).
+            logits: Logit of "changed" (N, 1, H, W), or those of "unchanged" and "changed"
+                (N, 2, H, W), whose difference it is.
             target: 1 where changed, else 0, int64 (N, H, W).
             weight: Weight of each pixel (N, H, W), or None.
             ignore_index: Label of pixels that do not count; 0 is returned where none counts.
 
         Raises:
-            ValueError: If there is not one logit a pixel.
+            ValueError: If there are more than two logits a pixel.
         """
-        if logits.shape[1] != 1:
-            raise ValueError(f'DiceLoss reads one logit a pixel, found {logits.shape[1]} channels: '
-                             'set out_channels=1 of the head beside num_classes=2')
+        if logits.shape[1] > 2:
+            raise ValueError(f'DiceLoss reads one or two logits a pixel, found {logits.shape[1]} '
+                             'channels: set num_classes=2 of the head')
+        if logits.shape[1] == 2:
+            logits = logits[:, 1:] - logits[:, :1]
         valid = (target != ignore_index).float()
         if weight is not None:
             valid = valid * weight
@@ -168,3 +176,43 @@ class DiceLoss(nn.Module):
         overlap = (probability * (target == 1)).sum()
         total = probability.sum() + changed.sum()
         return self.loss_weight * (1 - (2 * overlap + self.smooth) / (total + self.smooth))
+
+
+@MODELS.register_module()
+class SemanticConsistencyLoss(nn.Module):
+    """Draw class maps of two dates together where nothing changed, and apart where it did.
+
+    With p and q the class probabilities of the dates: ``1 - cos(p, q)`` of an unchanged pixel,
+    ``max(0, cos(p, q) - margin)`` of a changed one, averaged over the pixels that count. It is the
+    only loss that classes get where labels are drawn for changed pixels alone, as in SECOND.
+
+    Source: Bi-SRNet (Ding et al., TGRS 2022), whose margin is 0; SCanNet of the same authors
+    (TGRS 2024, https://arxiv.org/abs/2212.05245) has 0.1.
+
+    Args:
+        margin: Cosine up to which the classes of a changed pixel may be alike.
+        loss_weight: Factor of the loss.
+        loss_name: Its key among the losses.
+    """
+
+    def __init__(self, margin: float = 0.0, loss_weight: float = 1.0,
+                 loss_name: str = 'loss_agreement') -> None:
+        super().__init__()
+        self.margin, self.loss_weight, self.loss_name = margin, loss_weight, loss_name
+
+    def forward(self, earlier: Tensor, later: Tensor, changed: Tensor, ignore_index: int = 255
+                ) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            earlier: Logits of the classes at the earlier date (N, K, H, W).
+            later: The same of the later date.
+            changed: 0 where nothing changed, ``ignore_index`` where that does not count, anything
+                else where something did, int64 (N, H, W).
+            ignore_index: See ``changed``; 0 is returned where no pixel counts.
+        """
+        # Cosine of the two distributions at each pixel, (N, H, W), 0 to 1.
+        alike = F.cosine_similarity(earlier.float().softmax(1), later.float().softmax(1), dim=1)
+        loss = torch.where(changed == 0, 1 - alike, (alike - self.margin).clamp(min=0))
+        valid = changed != ignore_index
+        return self.loss_weight * (loss * valid).sum() / valid.sum().clamp(min=1)

@@ -140,8 +140,8 @@ def undo_view(maps: Tensor, name: str) -> Tensor:
     return maps.flip(-1) if mirrored else maps
 
 
-def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: Sequence[str]
-                  ) -> Tensor:
+def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: Sequence[str],
+                  groups: Sequence[int] | None = None) -> Tensor:
     """Average the probabilities of several views.
 
     Args:
@@ -149,20 +149,26 @@ def average_views(logits_of: Callable[[Tensor], Tensor], inputs: Tensor, views: 
             that of "changed" against "unchanged".
         inputs: Frames (N, T, B, H, W).
         views: Names of ``VIEWS``; for a single one its logits are returned as they are.
+        groups: Channels of each group that has a softmax of its own, see ``ChangeHead.groups``;
+            None for one group of all.
 
     Returns:
-        Logits (N, classes, H, W) whose softmax (sigmoid for one channel) is the average.
+        Logits (N, classes, H, W) whose softmax (sigmoid for one channel), group by group, is the
+        average.
     """
     # Each view is seen by the model and its logits are turned back, one view at a time.
     every = (undo_view(logits_of(view(inputs, name)), name).float() for name in views)
     if len(views) == 1:
         return next(every)
-    # Mean probability, (N, classes, H, W), and logits that have it again.
-    single, mean = False, 0
+    # Mean probabilities of each group, (N, C, H, W), and logits that have them again.
+    means: list[Tensor | float] = []
     for logits in every:
-        single = logits.shape[1] == 1
-        mean = mean + (logits.sigmoid() if single else logits.softmax(1)) / len(views)
-    return torch.logit(mean, eps=1e-6) if single else mean.clamp(min=1e-12).log()
+        parts = [logits] if groups is None else logits.split(tuple(groups), 1)
+        means = means or [0.0] * len(parts)
+        means = [mean + (part.sigmoid() if part.shape[1] == 1 else part.softmax(1)) / len(views)
+                 for mean, part in zip(means, parts, strict=True)]
+    return torch.cat([torch.logit(mean, eps=1e-6) if mean.shape[1] == 1 else
+                      mean.clamp(min=1e-12).log() for mean in means], 1)
 
 
 def changed_rows(data_samples: Sequence[ChangeDataSample]) -> list[int]:

@@ -167,6 +167,37 @@ def decided(values: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return classes
 
 
+def decided_by_date(values: np.ndarray, changed: np.ndarray, same_class: bool = True
+                    ) -> np.ndarray:
+    """Turn class probabilities of two dates into class maps that agree with a change map.
+
+    Where nothing changed both dates get the class whose probabilities have the largest product;
+    elsewhere each date gets its own best.
+
+    Args:
+        values: Probability of each class at each date (2, K, h, w).
+        changed: Where something changed, 0 for unchanged (h, w).
+        same_class: Whether a changed pixel may keep its class. If not, it gets the likeliest two
+            different ones.
+
+    Returns:
+        uint8 (2, h, w), classes 1 to K.
+    """
+    shared = decided(values[0] * values[1])
+    maps = np.stack([decided(date) for date in values])
+    if not same_class:
+        # Where both dates have the same best, one gives way: the one whose second best costs less.
+        best = np.stack([date.max(0) for date in values])
+        others = np.where(np.arange(values.shape[1])[:, None, None] == maps[:, None], -1.0, values)
+        second = others.max(1)
+        gives_way = second[0] * best[1] >= best[0] * second[1]
+        alike = maps[0] == maps[1]
+        seconds = [decided(date) for date in others]
+        maps[0] = np.where(alike & gives_way, seconds[0], maps[0])
+        maps[1] = np.where(alike & ~gives_way, seconds[1], maps[1])
+    return np.where(np.asarray(changed) != 0, maps, shared) + np.uint8(1)
+
+
 def _weights(height: int, width: int, blend: str) -> np.ndarray:
     """Return the weight of every pixel of a tile (h, w), above 0 and at most 1."""
     if blend == 'none':

@@ -38,9 +38,13 @@ class ChangeFeatures:
         text: Text embeddings per date (N, T, K, C), or None.
         token_grid: (G, h, w) of the tokens: G groups (dates, differences) of h x w places, each
             group with or without a leading class token; None where tokens have no place.
+        date_maps: Feature maps of every date, each (N, T, C_i, h_i, w_i), fine to coarse, for heads
+            that answer for each date; those of the encoder unless a fusion gives others. Empty
+            behind a neck, which sees fused maps alone.
     """
     maps: list[Tensor] = field(default_factory=list)
     tokens: Tensor | None = None
     pooled: Tensor | None = None
     text: Tensor | None = None
     token_grid: tuple[int, int, int] | None = None
+    date_maps: list[Tensor] = field(default_factory=list)

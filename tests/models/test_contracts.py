@@ -36,7 +36,8 @@ def test_nobody_is_asked_where_numbers_stand():
 
 @pytest.mark.parametrize(('cfg', 'part', 'message'), [
     (dict(num_classes='auto'), 'change_head', r"change_head\.num_classes='auto': only in_channels, "
-                                              r'feature_strides, text_channels of change_head can'),
+                                              r'feature_strides, text_channels, date_channels of '
+                                              'change_head can'),
     (dict(in_channels='auto', in_index=[0, 4]), 'change_head',
      r'in_index=\[0, 4\] of the change head, which gets 4 maps: \[4\] do not exist'),
     (dict(text_channels='auto'), 'change_head', 'Given gives no text embeddings'),

@@ -142,11 +142,19 @@ def test_dice_of_mmsegmentation_takes_unchanged_for_the_foreground():
 
 @pytest.mark.parametrize(('call', 'told'), [
     (lambda: dice(smooth=0), 'smooth must be positive, found 0'),
-    (lambda: dice()(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1)),
-     'one logit a pixel, found 2 channels: set out_channels=1')])
+    (lambda: dice()(torch.zeros(1, 3, 1, 1), torch.zeros(1, 1, 1)),
+     'one or two logits a pixel, found 3 channels: set num_classes=2')])
 def test_dice_of_something_else_is_refused(call, told):
     with pytest.raises(ValueError, match=told):
         call()
+
+
+def test_dice_of_two_logits_is_that_of_their_difference():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 2, 4, 5, generator=draw)
+    target = torch.randint(0, 2, (2, 4, 5), generator=draw)
+    torch.testing.assert_close(dice()(logits, target),
+                               dice()(logits[:, 1:] - logits[:, :1], target))
 
 
 def test_a_head_of_mmsegmentation_learns_one_logit_by_dice():
@@ -176,3 +184,23 @@ def test_absent_and_known_pixels_are_averaged_by_their_weights():
     costs = [-0.5 * (1 - chances[1, 0, 0]).log(), -2 * chances[1, 0, 1].log(),
              -chances[2, 1, 1].log()]
     torch.testing.assert_close(loss(logits, target), sum(costs) / 3.5)
+
+
+def agreement(earlier, later, changed, **options):
+    """SemanticConsistencyLoss of one row of pixels with the probabilities given, classes first."""
+    logits = [torch.tensor(chances).log()[None, :, None] for chances in (earlier, later)]
+    loss = MODELS.build(dict(type='SemanticConsistencyLoss', **options))
+    return float(loss(*logits, torch.tensor([[changed]])))
+
+
+def test_agreement_draws_unchanged_pixels_together_and_changed_ones_apart():
+    # Three pixels: the same distribution, nearly opposite ones, and 0.6/0.4 against 0.4/0.6.
+    earlier, later = [[0.9, 0.999, 0.6], [0.1, 0.001, 0.4]], [[0.9, 0.001, 0.4], [0.1, 0.999, 0.6]]
+    far, near = 2 * 0.999 * 0.001 / (0.999**2 + 0.001**2), 0.48 / 0.52
+    assert agreement(earlier, later, [0, 0, 0]) == pytest.approx(
+        (0 + 1 - far + 1 - near) / 3, abs=1e-5)
+    assert agreement(earlier, later, [1, 1, 1]) == pytest.approx((1 + far + near) / 3, abs=1e-5)
+    assert agreement(earlier, later, [1, 1, 1], margin=0.1) == pytest.approx(
+        (0.9 + 0 + near - 0.1) / 3, abs=1e-5)
+    assert agreement(earlier, later, [0, 1, 255], loss_weight=2) == pytest.approx(far, abs=1e-5)
+    assert agreement(earlier, later, [255, 255, 255]) == 0

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rscc import compat
+from rscc.models.batch_rows import classes_by_date, classes_of
 from rscc.models.contracts import Need
 from rscc.registry import MODELS, Part
 from rscc.structures import ChangeDataSample, ChangeFeatures
@@ -20,13 +21,20 @@ class ChangeHead(Part, metaclass=ABCMeta):
         threshold: Probability above which the single channel of a head with one counts as
             "changed"; None for 0.5.
         out_channels: Channels of its logits.
-        classifier: The layer that gives the logits, with a bias for each class.
+        classifier: The layer that gives the logits of the change map, with a bias for each class.
+        groups: Channels of each group of logits that has a softmax of its own, the change map
+            first. None for one group, the change map alone; three for a change map and a class map
+            of each date, as many classes at both: everything that reads logits (windows, views,
+            maps, guidance, exports) goes by this.
+        same_class: Whether a change within one class can be said; of heads with class maps.
         in_halves: Whether ``loss_of`` and ``enlarge`` work on logits that are computed once for
             the map and for what else is told of it.
     """
     threshold: float | None = None
     in_halves: bool = True
     out_channels: int
+    groups: tuple[int, ...] | None = None
+    same_class: bool = True
 
     @property
     def classifier(self) -> nn.Module:
@@ -54,6 +62,34 @@ class ChangeHead(Part, metaclass=ABCMeta):
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
         return self.enlarge(self.forward(features), metas)
 
+    def split(self, logits: Tensor) -> list[Tensor]:
+        """Return each group of logits (..., C, H, W), the change map's first."""
+        return [logits] if self.groups is None else list(logits.split(self.groups, -3))
+
+    def answer(self, logits: Tensor, classes: bool = True) -> dict[str, Tensor]:
+        """Return what the logits of one sample say, by fields of ``ChangeDataSample``.
+
+        Args:
+            logits: (C, H, W), all groups.
+            classes: Whether class numbers are wanted beside logits.
+
+        Returns:
+            ``seg_logits`` (classes, H, W) and ``pred_sem_seg`` int64 (1, H, W) of the change map;
+            of heads with class maps also ``seg_logits_from``, ``seg_logits_to`` (K, H, W) and
+            ``pred_sem_seg_from``, ``pred_sem_seg_to`` (1, H, W), 1 to K, equal where the change map
+            says that nothing changed.
+        """
+        change, *dates = self.split(logits)
+        found = {'seg_logits': change}
+        if dates:
+            found['seg_logits_from'], found['seg_logits_to'] = dates
+        if classes:
+            found['pred_sem_seg'] = classes_of(change, self.threshold)
+        if dates and classes:
+            found['pred_sem_seg_from'], found['pred_sem_seg_to'] = classes_by_date(
+                *dates, found['pred_sem_seg'] != 0, self.same_class)
+        return found
+
 
 class PixelHead(ChangeHead, nn.Module):
     """Base class of change heads that compare their logits with masks by losses of the config.
@@ -77,7 +113,7 @@ class PixelHead(ChangeHead, nn.Module):
             data_samples: N samples with ``gt_sem_seg``.
         """
         target = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits = _resize(logits, target.shape[-2:])
+        logits = resized(logits, target.shape[-2:])
         losses: dict[str, Tensor] = {}
         for loss in self.loss_decode:
             value = loss(logits, target, ignore_index=self.ignore_index)
@@ -90,10 +126,11 @@ class PixelHead(ChangeHead, nn.Module):
 
     def enlarge(self, logits: Tensor, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, C, H, W) at ``pad_shape`` of the metainfo."""
-        return _resize(logits, metas[0]['pad_shape'])
+        return resized(logits, metas[0]['pad_shape'])
 
 
-def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
+def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring logits (N, C, h, w) to ``size`` = (H, W), smoothly."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)

@@ -22,7 +22,8 @@ class Fusion(Part, nn.Module, metaclass=ABCMeta):
     """Features of every time step to those of one sample.
 
     Subclasses fuse in ``fuse`` and declare in ``needs`` and ``gives`` what they read and return;
-    this class compares the former with what comes.
+    this class compares the former with what comes, and hands on the maps of every date beside the
+    fused ones.
 
     Attributes:
         time_steps: Numbers T of time steps that a sample may have.
@@ -61,7 +62,8 @@ class Fusion(Part, nn.Module, metaclass=ABCMeta):
         misfit = self.misfit(FeatureSpec.of(features))
         if misfit:
             raise ValueError(misfit)
-        return self.fuse(features)
+        fused = self.fuse(features)
+        return fused if fused.date_maps else replace(fused, date_maps=features.maps)
 
     def check_time_steps(self, features: FrameFeatures) -> None:
         """Raise a ValueError where a sample has a number of time steps that is not taken."""
