@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from rscc.scenes.contracts import ModelFacts, Predictor, Sentence, WindowPrediction
 from rscc.scenes.preparation import SceneOptions, ScenePair
 from rscc.scenes.run import run_scenes
+from rscc.scenes.transitions import SemanticClasses
 
 UTM = 'EPSG:32631'
 #: Pixels of a block in these tests: several blocks in small images.
@@ -72,6 +74,22 @@ class Difference(Predictor):
         said = Sentence('a house is built' if differing.mean() > 0.01 else 'the same', -share)
         return WindowPrediction(probability if has_map else None,
                                 (said,) if told and self.facts.language else ())
+
+
+class LandCover(Difference):
+    """Tells three classes by brightness, too: dark, grey and bright ground at each date."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.facts = replace(self.facts, semantic=SemanticClasses(
+            ('water', 'farmland', 'building'), [[0, 0, 200], [200, 200, 0], [200, 0, 0]], False))
+
+    def _answer(self, dates, when):
+        middles = np.float32([20, 90, 220])[:, None, None]
+        near = np.exp(-np.abs(np.stack([date.mean(2, dtype=np.float32)[None] - middles
+                                        for date in dates])) / 20)
+        return replace(super()._answer(dates, when),
+                       class_probabilities=near / near.sum(1, keepdims=True))
 
 
 def pictures(height=300, width=420, seed=0):

@@ -259,7 +259,8 @@ class Models:
             sentences=tuple((row['sentence'], row['mean_score'])
                             for row in summary['best_sentences']),
             lead=tuple(summary['sentences']), share=summary['changed_share'],
-            classes=_coloured(shares, facts.classes, facts.palette), rendered=facts.rendered,
+            classes=_coloured(shares, facts.map_classes, facts.map_palette),
+            rendered=facts.rendered,
             how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
                 f'{windows} windows', unsure=_unsure(summary['windows']),
             command=command_of(name, images, asked, language, nbest=False), **more)

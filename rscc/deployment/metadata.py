@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from rscc.deployment.greedy import GreedyRules
 from rscc.scenes.contracts import ModelFacts
+from rscc.scenes.transitions import SemanticClasses
 from rscc.text.detokenizer import Detokenizer
 from rscc.utils.forms import check_form
 from rscc.version import __version__
@@ -33,6 +34,7 @@ _FACTS = {
     'scale': (str, [float, float], [[float, float]], None), 'ground_resolution': (float, None),
     'rendered': bool, 'weights': str, 'weights_hash': str, 'config': str,
     'calibration?': {str: {}},
+    'semantic?': ({'names': [str], 'palette': ([[int]], None), 'same_class': bool}, None),
     'normalisation?': ({'mean': [float], 'std': [float], 'source': str}, None)}
 _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
@@ -176,7 +178,10 @@ def _tuples(value: Any) -> Any:
 
 def _facts(data: Mapping[str, Any]) -> ModelFacts:
     known = {field.name for field in fields(ModelFacts)}
-    return ModelFacts(**{key: _tuples(value) for key, value in data.items() if key in known})
+    semantic = data.get('semantic') and SemanticClasses(
+        **{key: _tuples(value) for key, value in data['semantic'].items()})
+    return ModelFacts(**{key: _tuples(value) for key, value in data.items() if key in known}
+                      | dict(semantic=semantic))
 
 
 def _preparation(data: Mapping[str, Any]) -> Preparation:

@@ -222,11 +222,15 @@ class OnnxPredictor(Predictor):
         """
         found = self._session.run(self._outputs, {'frames': frames})
         outputs = dict(zip(self._outputs, found, strict=True))
-        maps = [None] * len(frames)
+        maps, dates = [None] * len(frames), [None] * len(frames)
         if 'change_logits' in outputs:
             maps = [probabilities(resize_scores(scores[:, :height, :width], size))
                     for scores, (height, width), size
                     in zip(outputs['change_logits'], inner, sizes, strict=True)]
+        if 'class_logits' in outputs:
+            dates = [np.stack([_shares(resize_scores(date[:, :height, :width], size))
+                               for date in scores]) for scores, (height, width), size
+                     in zip(outputs['class_logits'], inner, sizes, strict=True)]
         flags = [None] * len(frames)
         if 'flag_logits' in outputs:
             flags = [float(sigmoid(np.float32(logit))) for logit in outputs['flag_logits']]
@@ -240,7 +244,7 @@ class OnnxPredictor(Predictor):
         far = outputs.get('novelty')
         novelties = [None] * len(frames) if far is None else far.tolist()
         return [WindowPrediction(*answer)
-                for answer in zip(maps, sentences, flags, novelties, strict=True)]
+                for answer in zip(maps, sentences, flags, novelties, dates, strict=True)]
 
     def _to_tell(self, when: Describe, flag: float | None, values: np.ndarray | None) -> bool:
         """Whether a window is put into words."""
@@ -333,6 +337,11 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
         return sigmoid(logits[0])
     if len(logits) == 2:
         return sigmoid(logits[1] - logits[0])
+    return _shares(logits)
+
+
+def _shares(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over classes of logits (C, H, W)."""
     powers = np.exp(logits - logits.max(0))
     return powers / powers.sum(0)
 

@@ -20,6 +20,7 @@ from rscc.utils.files import atomic_path, atomic_write
 
 RECORD = 'run.json'
 _LISTED = 10  # missing blocks that a message names
+_MAPS = ('classes', 'probability', 'class_maps')  # of an answer
 
 
 class OtherRun(ValueError):
@@ -104,9 +105,8 @@ class BlockFolder:
         Raises:
             OSError: If the disk is full, for instance; what was there before is kept.
         """
-        arrays = {name: value for name, value in (('classes', answer.classes),
-                                                  ('probability', answer.probability))
-                  if value is not None}
+        arrays = {name: getattr(answer, name) for name in _MAPS
+                  if getattr(answer, name) is not None}
         facts = dict(
             block=asdict(answer.block), nodata_pixels=answer.nodata_pixels, windows=answer.windows,
             sentences=[asdict(row) for row in answer.sentences],
@@ -137,7 +137,7 @@ class BlockFolder:
         try:
             with np.load(path, allow_pickle=False) as file:
                 facts = json.loads(file['facts'].tobytes())
-                arrays = {name: file[name] for name in ('classes', 'probability') if name in file}
+                arrays = {name: file[name] for name in _MAPS if name in file}
             return BlockAnswer(
                 block, nodata_pixels=facts['nodata_pixels'], windows=facts['windows'],
                 sentences=[WindowSentence(**row | {'box': tuple(row['box'])})

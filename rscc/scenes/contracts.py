@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rscc.scenes.transitions import SemanticClasses
 from rscc.utils import check_choice
 
 if TYPE_CHECKING:
@@ -99,11 +100,14 @@ class WindowPrediction:
         change_probability: Of any change, 0 to 1; None without a flag head.
         novelty: Squared distance of the images from those of the training, over that which 99 % of
             those keep; None where the weights carry no statistic.
+        class_probabilities: Probability of each class at each date, float32 (2, K, h, w), of a
+            model of semantic change; None of another.
     """
     probabilities: np.ndarray | None = None
     sentences: tuple[Sentence, ...] = ()
     change_probability: float | None = None
     novelty: float | None = None
+    class_probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +148,15 @@ class BlockAnswer:
     Attributes:
         block: Which.
         classes: uint8 (h, w), 0 = unchanged, :data:`NODATA` without data; None without a mask head.
+            Of a model of semantic change they are transitions, see ``SemanticClasses``.
         probability: P(changed) as uint8 (h, w), 255 = 1, 0 without data, and 0 of unchanged pixels
             unless ``probability.tif`` is wanted; None without a mask head.
         nodata_pixels: Pixels without data at some date or outside the area of interest.
         sentences: Windows whose centre lies in the block and that were put into words.
         gaps: What could not be read.
         windows: Windows that the model computed.
+        class_maps: Classes of both dates uint8 (2, h, w), 1 to K, :data:`NODATA` without data; None
+            of a model that tells none.
     """
     block: Block
     classes: np.ndarray | None = None
@@ -158,6 +165,7 @@ class BlockAnswer:
     sentences: list[WindowSentence] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     windows: int = 0
+    class_maps: np.ndarray | None = None
 
     @property
     def data_pixels(self) -> int:
@@ -178,6 +186,7 @@ class ModelFacts:
         heads: Of ``'change_head'``, ``'caption_head'``, ``'flag_head'``.
         classes: Names of the map's values, 0 first; empty where unknown.
         palette: RGB per class; None for default colours.
+        semantic: Classes of each date, of a model of semantic change; None of another.
         threshold: P(changed) above which a pixel of a map of one or two classes is changed.
         language: ``'en'`` or ``'zh'``; None without sentences.
         no_change_captions: The dataset's sentences for unchanged pairs.
@@ -200,6 +209,7 @@ class ModelFacts:
     heads: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     palette: Sequence[Sequence[int]] | None = None
+    semantic: SemanticClasses | None = None
     threshold: float = 0.5
     language: str | None = None
     no_change_captions: tuple[str, ...] = ()
@@ -212,6 +222,16 @@ class ModelFacts:
     weights_hash: str = ''
     config: str = ''
     calibration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def map_classes(self) -> tuple[str, ...]:
+        """Names of the values of ``change.tif``: classes of change, or transitions."""
+        return self.classes if self.semantic is None else self.semantic.transitions
+
+    @property
+    def map_palette(self) -> Sequence[Sequence[int]] | None:
+        """RGB of the values of ``change.tif``; None for default colours."""
+        return self.palette if self.semantic is None else self.semantic.transition_colours
 
     @property
     def dates(self) -> int:
@@ -382,6 +402,8 @@ class SceneFindings:
             that would be more than 0.5 % wrong or the CRS is in degrees; None without areas.
         classes: Value of the map -> name of the class, of every value that the model can give or
             the map holds, 0 (unchanged) first, without :data:`NODATA`.
+        pixels_by_date: Of each date pixels by number of the class (2, 256); None of a model that
+            tells no classes of dates.
         pixels_by_class: Name -> pixels of the map, 0 (unchanged) and small regions included;
             empty for models without a map.
         area_by_class: Name -> square metres of the map likewise; empty without areas. Unchanged
@@ -396,6 +418,7 @@ class SceneFindings:
     sentences: 'GeoDataFrame'
     area_by: Literal['plane', 'ellipsoid'] | None = None
     classes: dict[int, str] = field(default_factory=dict)
+    pixels_by_date: np.ndarray | None = None
     pixels_by_class: dict[str, int] = field(default_factory=dict)
     area_by_class: dict[str, float] = field(default_factory=dict)
     left_out: int = 0

@@ -80,7 +80,8 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     captions = 'caption_head' in run.facts.heads
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == 'darwin' else 1024)
-    classes = max(len(run.facts.classes), 1)
+    semantic = run.facts.semantic
+    classes = max(len(run.facts.classes), 1) + (0 if semantic is None else 2 * len(semantic.names))
     widest = max((block.halo[2] - block.halo[0] for block in blocks), default=0)
     window = run.facts.window or (0, 0)
     # Rows that are read ahead and kept, and the sums that windows are blended in.

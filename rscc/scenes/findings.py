@@ -185,6 +185,7 @@ class FindingsCollector:
         self._regions = RegionCollector(
             scene.reader.grid, lambda bounds: self.ground.fewest_pixels(bounds, options.min_area))
         self._counts = np.zeros(256, np.int64)
+        self._by_date: np.ndarray | None = None
         self._sentences: list[WindowSentence] = []
         self._gaps: list[Gap] = []
         self._windows = self._nodata = self._answered = 0
@@ -202,13 +203,21 @@ class FindingsCollector:
             self._mapped = True
             self._counts += np.bincount(answer.classes.reshape(-1), minlength=256)
             self._regions.add(answer.block.box, answer.classes, answer.probability)
+        if answer.class_maps is not None:
+            counts = np.stack([np.bincount(date.reshape(-1), minlength=256)
+                               for date in answer.class_maps])
+            self._by_date = counts if self._by_date is None else self._by_date + counts
 
     def finish(self) -> SceneFindings:
         """Return rows and sums."""
         grid = self.scene.reader.grid
         found = self._regions.finish()
         areas = self.ground.areas(found.outlines, found.pixels)
-        names = class_names(self.scene.facts.classes, self._counts) if self._mapped else {}
+        names = class_names(self.scene.facts.map_classes, self._counts) if self._mapped else {}
+        if self.scene.facts.semantic is not None:
+            # Of a hundred transitions that are possible, those that there are.
+            names = {value: name for value, name in names.items()
+                     if not value or self._counts[value]}
         by_class = self._areas_by_class(names, found, areas)
         large = ~(np.where(np.isnan(areas), found.pixels, areas) < self.options.min_area)
         windows = sorted(self._sentences, key=lambda window: (
@@ -216,6 +225,7 @@ class FindingsCollector:
         return SceneFindings(
             regions=self._region_rows(found.take(large), areas[large], names, windows),
             sentences=self._sentence_rows(windows), area_by=self.ground.area_by, classes=names,
+            pixels_by_date=self._by_date,
             pixels_by_class={name: int(self._counts[value]) for value, name in names.items()},
             area_by_class=by_class, left_out=self._regions.left_out + int((~large).sum()),
             pixels=grid.width * grid.height, gaps=self._gaps, windows=self._windows,

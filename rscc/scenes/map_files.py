@@ -35,6 +35,8 @@ from rscc.utils.files import atomic_folder
 from rscc.visualization.overlays import tint_palette
 
 _TILE = 512
+#: Class maps of both dates, of a model of semantic change.
+DATES = ('classes_from', 'classes_to')
 #: Of ``probability.tif``: P(changed) = value / 254, so that 255 is left for pixels without data.
 PROBABILITY_STEPS = 254
 _STEP_OF = np.rint(np.arange(256) * (PROBABILITY_STEPS / 255)).astype(np.uint8)
@@ -91,6 +93,9 @@ def write_maps(scene: Scene, read: Callable[[Block], BlockAnswer], folder: Path,
     if maps.paths:
         result.files.append(write_style(folder / 'change.qml', map_style(findings.classes,
                                                                          colours)))
+    if maps.paths and scene.facts.semantic is not None:
+        style = map_style(_classes_of_a_date(scene.facts), _class_colours(scene.facts))
+        result.files += [write_style(folder / f'{name}.qml', style) for name in DATES]
     _write_vectors(result, folder, options, colours)
     return result
 
@@ -126,11 +131,12 @@ def check_answer(answer: BlockAnswer, block: Block) -> None:
     if answer.block.box != block.box:
         raise ValueError(f"the answer to block '{block.id}' is about the pixels "
                          f'{answer.block.box}; expected {block.box}. Compute the block again')
-    for name in ('classes', 'probability'):
+    for name, shape in (('classes', block.shape), ('probability', block.shape),
+                        ('class_maps', (2, *block.shape))):
         pixels = getattr(answer, name)
-        if pixels is not None and (pixels.shape != block.shape or pixels.dtype != np.uint8):
+        if pixels is not None and (pixels.shape != shape or pixels.dtype != np.uint8):
             raise ValueError(f"{name} of block '{block.id}' are {pixels.dtype} {pixels.shape}; "
-                             f'expected uint8 {block.shape}. Compute the block again')
+                             f'expected uint8 {shape}. Compute the block again')
 
 
 class _Maps:
@@ -155,14 +161,20 @@ class _Maps:
         if 'probability' in self._open and answer.probability is not None:
             pixels = np.where(answer.classes == NODATA, NODATA, _STEP_OF[answer.probability])
             self._open['probability'].write(answer.block.box, pixels.astype(np.uint8))
+        if answer.class_maps is not None:
+            for name, pixels in zip(DATES, answer.class_maps, strict=True):
+                self._open[name].write(answer.block.box, pixels)
 
     def _start(self) -> None:
         grid, facts = self.scene.reader.grid, self.scene.facts
-        names = class_names(facts.classes, np.zeros(256, int))
+        names = class_names(facts.map_classes, np.zeros(256, int))
         self._open['change'] = self.files.enter_context(MapFile.open(
-            self.folder / 'change.tif', grid, description='class of change',
-            tags={f'class_{value}': name for value, name in names.items()},
-            colours=_colours(facts)))
+            self.folder / 'change.tif', grid, tags=_tags(names), colours=_colours(facts),
+            description='class of change' if facts.semantic is None else 'what became what'))
+        for name, date in zip(DATES if facts.semantic else (), ('earlier', 'later'), strict=False):
+            self._open[name] = self.files.enter_context(MapFile.open(
+                self.folder / f'{name}.tif', grid, description=f'class of the {date} date',
+                tags=_tags(_classes_of_a_date(facts)), colours=_class_colours(facts)))
         if self.options.probability:
             self._open['probability'] = self.files.enter_context(MapFile.open(
                 self.folder / 'probability.tif', grid, description='P(changed)',
@@ -282,4 +294,16 @@ def failing(path: Path) -> Iterator[None]:
 
 def _colours(facts: ModelFacts) -> list[tuple[int, int, int]]:
     """Return the RGB of every value of the map but 255."""
-    return tint_palette(NODATA, facts.palette)
+    return tint_palette(NODATA, facts.map_palette)
+
+
+def _tags(names: dict[int, str]) -> dict[str, str]:
+    return {f'class_{value}': name for value, name in names.items()}
+
+
+def _classes_of_a_date(facts: ModelFacts) -> dict[int, str]:
+    return dict(enumerate(facts.semantic.names, 1))
+
+
+def _class_colours(facts: ModelFacts) -> list[tuple[int, int, int]]:
+    return tint_palette(NODATA, facts.semantic.colours)

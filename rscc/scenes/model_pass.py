@@ -172,6 +172,10 @@ class BlockPass:
 
     def _take(self, window: _Window | None, answer: WindowPrediction | None) -> None:
         values = None if answer is None else answer.probabilities
+        if answer is not None and answer.class_probabilities is not None:
+            # Blended with the classes of both dates, as so many more bands (1 + 2K, h, w).
+            dates = answer.class_probabilities
+            values = np.concatenate([values[None], dates.reshape(-1, *dates.shape[2:])])
         if values is not None and not np.isfinite(values.sum()):
             raise ValueError(f'the map of the window {window.box} is not a number (NaN): the '
                              'weights are damaged, or reduced precision is too coarse for them. '
@@ -191,18 +195,34 @@ class BlockPass:
             self.answer.classes = np.zeros(self.block.shape, np.uint8)
             self.answer.probability = np.zeros(self.block.shape, np.uint8)
         place = slice(first, first + values.shape[-2])
-        classes = decided(values, self.predictor.facts.threshold)
+        classes, values = self._decide(values, place)
         self.answer.classes[place] = classes
         changed = values if values.ndim == 2 else 1 - values[0]
         shares = np.rint(np.clip(changed, 0, 1) * 255).astype(np.uint8)
         self.answer.probability[place] = shares if self.options.probability else (
             shares * (classes != 0))
 
+    def _decide(self, values: np.ndarray, place: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return the classes of finished rows, and the probabilities of their change map alone."""
+        facts = self.predictor.facts
+        if facts.semantic is None:
+            return decided(values, facts.threshold), values
+        if self.answer.class_maps is None:
+            self.answer.class_maps = np.zeros((2, *self.block.shape), np.uint8)
+        change, dates = values[0], values[1:]
+        classes, self.answer.class_maps[:, place] = facts.semantic.decide(
+            dates.reshape(2, len(dates) // 2, *dates.shape[1:]), decided(change, facts.threshold))
+        return classes, change
+
     def _finish_maps(self) -> None:
         """Leave out pixels without data; a block without any has never met the model."""
         if self.answer.classes is None:
-            self._draw(0, np.zeros(self.block.shape, np.float32))
+            semantic = self.predictor.facts.semantic
+            bands = () if semantic is None else (1 + 2 * len(semantic.names), )
+            self._draw(0, np.zeros((*bands, *self.block.shape), np.float32))
         self.answer.classes[~self._data] = NODATA
+        if self.answer.class_maps is not None:
+            self.answer.class_maps[:, ~self._data] = NODATA
         self.answer.probability[~self._data] = 0
 
     def _sentence(self, window: _Window, answer: WindowPrediction) -> WindowSentence:
@@ -210,6 +230,8 @@ class BlockPass:
         changed = drawn = None
         if answer.probabilities is not None:
             drawn = decided(answer.probabilities, facts.threshold)
+            if facts.semantic is not None:
+                drawn, _ = facts.semantic.decide(answer.class_probabilities, drawn)
             changed = float((drawn != 0)[window.data].mean())
         if facts.task == 'single':
             flag = False
@@ -236,7 +258,7 @@ class BlockPass:
         facts, language = self.predictor.facts, self.predictor.facts.language or 'en'
         evidence = Evidence.of(
             {language: answer.sentences}, lambda _: facts.no_change_captions, facts.task,
-            map_facts=None if drawn is None else MapFacts.of(drawn, facts.classes, data),
+            map_facts=None if drawn is None else MapFacts.of(drawn, facts.map_classes, data),
             probability=answer.change_probability, novelty=answer.novelty,
             resolution=self.block.resolution or None, trained=facts.ground_resolution)
         return evidence.doubt(self._calibration, language)

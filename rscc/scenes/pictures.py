@@ -70,6 +70,8 @@ def _read(scene: Scene, box: Box, shape: tuple[int, int]) -> list[np.ndarray]:
 def write_pictures(scene: Scene, read_block: ReadBlock, folder: Path) -> list[Path]:
     """Write the map of a picture as a picture: ``mask.png`` and ``overlay.png``.
 
+    Of a model of semantic change also the class maps, ``classes_from.png`` and ``classes_to.png``.
+
     Programs for pictures know no GeoTIFF, and images without a place are pictures.
 
     Returns:
@@ -80,14 +82,21 @@ def write_pictures(scene: Scene, read_block: ReadBlock, folder: Path) -> list[Pa
             'change_head' not in scene.facts.heads):
         return []
     mask = np.zeros((grid.height, grid.width), np.uint8)
+    semantic = scene.facts.semantic
+    by_date = None if semantic is None else np.zeros((2, *mask.shape), np.uint8)
     for block in scene.blocks:
         left, top, right, bottom = block.box
-        mask[top:bottom, left:right] = read_block(block).classes
+        answer = read_block(block)
+        mask[top:bottom, left:right] = answer.classes
+        if by_date is not None:
+            by_date[:, top:bottom, left:right] = answer.class_maps
     shown = np.where(mask == NODATA, 0, mask)
     frames = _read(scene, grid.box, mask.shape)
-    return [save_mask(folder / 'mask.png', mask, scene.facts.palette),
+    dates = () if by_date is None else zip(('classes_from', 'classes_to'), by_date, strict=True)
+    return [save_mask(folder / 'mask.png', mask, scene.facts.map_palette),
             save_image(folder / 'overlay.png', overlay_mask(frames[-1], shown,
-                                                            scene.facts.palette))]
+                                                            scene.facts.map_palette)),
+            *(save_mask(folder / f'{name}.png', date, semantic.colours) for name, date in dates)]
 
 
 def map_picture(scene: Scene, read_block: ReadBlock) -> str | None:
@@ -104,7 +113,7 @@ def map_picture(scene: Scene, read_block: ReadBlock) -> str | None:
         return None
     shape = thumbnail_shape(scene.reader.grid)
     classes = reduced_map(scene, read_block, shape)
-    layer = mask_layer(classes, shape, scene.facts.palette, alpha=0.5, edge_width=_EDGE)
+    layer = mask_layer(classes, shape, scene.facts.map_palette, alpha=0.5, edge_width=_EDGE)
     rows, columns = np.indices(shape, sparse=True)
     layer[classes == NODATA] = _GROUND
     layer[(classes == NODATA) & ((rows + columns) % 8 < 3)] = _STRIPES

@@ -64,7 +64,8 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
             dates=words['dates'] if scene.facts.dates == 2 else (words['image'],),
             frames=thumbnails(scene), layer=map_picture(scene, read_block), size=(width, height),
             numbers=_numbers(scene, summary, words), classes=_classes(scene, summary, language),
-            places=places, listed=_listed(findings, kind, words),
+            became=_became(scene, summary, language), places=places,
+            listed=_listed(findings, kind, words),
             **_controls(findings, kind, words, language),
             sentences=summary['best_sentences'], check=_check(summary, words),
             gaps=summary['gaps'][:_MOST_GAPS], more_gaps=len(summary['gaps']) - _MOST_GAPS,
@@ -109,8 +110,33 @@ def _classes(scene: Scene, summary: Mapping[str, Any], language: str) -> list[di
              'share': row['pixels'] / total if total else 0.0} for row in summary['classes']]
 
 
+def _became(scene: Scene, summary: Mapping[str, Any], language: str) -> dict[str, Any] | None:
+    """Return the table of what became what: classes of the later date, and a row per earlier one.
+
+    None where the model tells no classes of dates, or nothing changed.
+    """
+    rows = summary['transitions']
+    if not rows:
+        return None
+    largest = max((row['area_m2'] for row in rows if row['area_m2'] is not None), default=None)
+    cells = {(row['from'], row['to']): _size(row, language, largest) for row in rows}
+    semantic = scene.facts.semantic
+    names, colours = semantic.names, semantic.colours[1:]
+
+    def shown(date: str) -> list[tuple[str, str]]:
+        there = {row[date] for row in rows}
+        return [(name, '#' + bytes(colour).hex())
+                for name, colour in zip(names, colours, strict=True) if name in there]
+
+    later = shown('to')
+    return {'later': [(class_text(name, language), colour) for name, colour in later],
+            'rows': [(class_text(name, language), colour,
+                      [cells.get((name, other), '') for other, _ in later])
+                     for name, colour in shown('from')]}
+
+
 def _colour(scene: Scene, value: int) -> str:
-    return '#' + bytes(tint_palette(value + 1, scene.facts.palette)[value]).hex()
+    return '#' + bytes(tint_palette(value + 1, scene.facts.map_palette)[value]).hex()
 
 
 def _size(row: Mapping[str, Any], language: str, like: float | None = None) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from rscc.scenes.contracts import OutputOptions, Scene, SceneFindings
+from rscc.scenes.findings import Ground
+from rscc.scenes.transitions import transition_rows
 from rscc.scenes.wording import RENDERED_NOTE, summary_sentences
 from rscc.utils import write_json
 
@@ -69,6 +71,11 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
         - ``classes``: of every changed class that occurs, largest first: ``class``, ``value`` in
           ``change.tif``, and of its regions ``regions`` (how many), ``pixels``, ``area_m2``; with
           small ones, ``map_pixels`` and ``map_area_m2``.
+        - ``transitions``: of a model of semantic change what became what, largest first: ``from``,
+          ``to``, ``regions``, ``pixels``, ``area_m2``; empty of another.
+        - ``land_cover``: of such a model, of every class: ``class``, ``from_pixels``,
+          ``to_pixels``, ``from_area_m2``, ``to_area_m2`` (pixels count with the scene's mean);
+          empty of another.
         - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those, and
           ``unsure``, whose sentences are too doubtful to count as an answer.
         - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
@@ -90,10 +97,12 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
                'verdict': '', 'sentences': [],
                'note': RENDERED_NOTE.get(language) if facts.rendered else None, **pixels,
                **_regions(findings, options, pixels['pixels']['examined']),
+               'transitions': [], 'land_cover': _land_cover(scene, findings),
                'windows': _windows(findings), 'best_sentences': _best_sentences(scene, findings),
                'gaps': [_plain(asdict(gap)) for gap in findings.gaps],
                'model': {key: _plain(getattr(facts, key)) for key in _MODEL},
                'provenance': _plain(scene.provenance)}
+    summary['transitions'] = transition_rows(facts.semantic, summary['classes'])
     summary['verdict'], summary['sentences'] = summary_sentences(summary, language)
     return summary
 
@@ -140,6 +149,21 @@ def _regions(findings: SceneFindings, options: OutputOptions, examined: int) -> 
     return {'area_by': findings.area_by, 'examined_area_m2': _area(examined_area, findings),
             'regions': {'count': len(regions), **together},
             'classes': classes}
+
+
+def _land_cover(scene: Scene, findings: SceneFindings) -> list[dict[str, Any]]:
+    """Count the pixels of every class at both dates."""
+    semantic = scene.facts.semantic
+    if semantic is None or findings.pixels_by_date is None:
+        return []
+    pixel = Ground(scene.reader.grid).pixel_area
+    rows = []
+    for value, name in enumerate(semantic.names, 1):
+        earlier, later = (int(date[value]) for date in findings.pixels_by_date)
+        rows.append({'class': name, 'from_pixels': earlier, 'to_pixels': later,
+                     **{f'{date}_area_m2': _area(None if pixel is None else count * pixel, findings)
+                        for date, count in (('from', earlier), ('to', later))}})
+    return rows
 
 
 def _area(square_metres: float | None, findings: SceneFindings) -> float | None:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.model_pass import Chooser, ModelPass
 from rscc.inference.windows import class_probabilities
 from rscc.models.batch_rows import classes_of
+from rscc.models.change_heads.base import as_change_head
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.scenes.contracts import (
     CHANGED_SHARE,
@@ -20,6 +22,7 @@ from rscc.scenes.contracts import (
     Sentence,
     WindowPrediction,
 )
+from rscc.scenes.transitions import SemanticClasses
 from rscc.structures import ChangeDataSample
 from rscc.text.normalisation import stock_sentences
 from rscc.utils import did_you_mean
@@ -116,7 +119,7 @@ def facts_of(model_pass: ModelPass, language: str | None = None) -> ModelFacts:
         task='single' if meta.get('task') == 'single' else 'pair',
         window=model_pass.window.size, overlap=model_pass.window.overlap, heads=heads,
         classes=tuple(meta.get('classes') or ()) if 'change_head' in heads else (),
-        palette=meta.get('palette'), threshold=loaded.threshold,
+        palette=meta.get('palette'), semantic=_semantic(model_pass), threshold=loaded.threshold,
         language=language if 'caption_head' in heads else None,
         no_change_captions=stock_sentences(meta, language),
         bands=None if model_pass.load.bands is None else tuple(model_pass.load.bands),
@@ -124,6 +127,22 @@ def facts_of(model_pass: ModelPass, language: str | None = None) -> ModelFacts:
         rendered=bool(meta.get('rendered')), normalisation=loaded.normalisation,
         weights=loaded.title, weights_hash=file_hash(loaded.file), config=loaded.name,
         calibration=loaded.calibration)
+
+
+def _semantic(model_pass: ModelPass) -> SemanticClasses | None:
+    """Return the classes that a model tells of each date; None of one that tells none."""
+    loaded = model_pass.loaded
+    if not isinstance(loaded.model, ChangeInterpreter) or loaded.model.change_head is None:
+        return None
+    head = as_change_head(loaded.model.change_head)
+    if head.groups is None:
+        return None
+    count, meta = head.groups[1], loaded.meta
+    names = tuple(meta.get('semantic_classes') or ())[1:]
+    palette = meta.get('semantic_palette')
+    return SemanticClasses(
+        names if len(names) == count else tuple(f'class {k}' for k in range(1, count + 1)),
+        palette[1:] if palette and len(names) == count else None, head.same_class)
 
 
 def answered(model_pass: ModelPass) -> tuple[str, ...]:
@@ -154,4 +173,13 @@ def _prediction(answer: ChangeDataSample) -> WindowPrediction:
         else None,
         tuple(Sentence(caption.text, float(caption.score), caption.common_ground)
               for caption in answer.get('pred_captions') or ()),
-        None if probability is None else float(probability), answer.get('pred_novelty'))
+        None if probability is None else float(probability), answer.get('pred_novelty'),
+        _class_probabilities(answer))
+
+
+def _class_probabilities(answer: ChangeDataSample) -> np.ndarray | None:
+    """Return the probability of each class at each date (2, K, H, W); None without class maps."""
+    if 'seg_logits_from' not in answer:
+        return None
+    logits = torch.stack([answer.seg_logits_from.data, answer.seg_logits_to.data])
+    return logits.float().softmax(1).cpu().numpy()

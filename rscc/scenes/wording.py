@@ -2,6 +2,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rscc.scenes.transitions import ARROW
 from rscc.utils import check_choice
 
 #: Said of every answer of a model that no real image has trained, per language.
@@ -15,10 +16,15 @@ _UNITS = ((1, 0), (10_000, 1), (1_000_000, 2))
 _UNIT_NAMES = {'en': ('m²', 'ha', 'km²'), 'zh': ('平方米', '公顷', '平方公里')}
 #: Classes of the project's datasets; other names are shown as the dataset writes them.
 _CLASSES_ZH = {'building': '建筑物', 'road': '道路', 'vegetation': '植被', 'water': '水体',
-               'parking lot': '停车场', 'changed': '变化', 'change': '变化', 'unchanged': '未变化'}
+               'parking lot': '停车场', 'changed': '变化', 'change': '变化', 'unchanged': '未变化',
+               'tree': '树木', 'grassland': '草地', 'bare land': '裸地', 'desert': '沙漠',
+               'farmland': '农田', 'pavement': '硬化地面', 'ground': '地面',
+               'low vegetation': '低矮植被', 'sports field': '运动场', 'artificial': '人工表面',
+               'agricultural': '农业用地', 'forest': '森林', 'wetland': '湿地'}
 #: Names of the one class of a map that only tells changed from unchanged.
 _PLAIN = ('changed', 'change')
 _MOST_SAID = 3  # sentences quoted where sentences are all that there is
+_MOST_TRANSITIONS = 4  # told one by one
 
 
 def area_text(square_metres: float, language: str, like: float | None = None) -> str:
@@ -69,8 +75,24 @@ def share_text(share: float, language: str) -> str:
 
 
 def class_text(name: str, language: str) -> str:
-    """Return a class's name as readers of the language know it."""
-    return _CLASSES_ZH.get(name, name) if language == 'zh' else name
+    """Return the name of a class, or of a transition, as readers of the language know it."""
+    if language != 'zh':
+        return name
+    return ARROW.join(_CLASSES_ZH.get(part, part) for part in name.split(ARROW))
+
+
+def transition_text(earlier: str, later: str, language: str) -> str:
+    """Say what became what: "farmland became building", "农田变为建筑物".
+
+    Args:
+        earlier: Class of the earlier date.
+        later: Class of the later date; the same one for what was replaced by its like.
+        language: ``'en'`` or ``'zh'``.
+    """
+    before, after = class_text(earlier, language), class_text(later, language)
+    if language == 'zh':
+        return f'{before}更新为新的{after}' if earlier == later else f'{before}变为{after}'
+    return f'{before} became other {after}' if earlier == later else f'{before} became {after}'
 
 
 def summary_sentences(summary: Mapping[str, Any], language: str) -> tuple[str, list[str]]:
@@ -125,11 +147,12 @@ class _Wording:
         count = self.regions['count']
         if not count:
             return self.nothing(), ''
+        became = [row for row in self.summary['transitions'] if row['regions']]
         parts = [row for row in self.summary['classes'] if row['regions']]
         verdict = self.changed(count, self.size(self.regions))
         if len(parts) == 1 and parts[0]['class'] in _PLAIN:
             return verdict, ''
-        return verdict, self.parts(parts)
+        return verdict, self.became(became) if became else self.parts(parts)
 
     def size(self, row: Mapping[str, Any]) -> str:
         """Write the area of a row, or its pixels where the scene has no place."""
@@ -185,6 +208,12 @@ class _English(_Wording):
             return f'{", all of them" if self.regions["count"] > 1 else ":"} {rows[0]["class"]}'
         return ': ' + ', '.join(f'{row["regions"]:,} {row["class"]} ({self.size(row)})'
                                 for row in rows)
+
+    def became(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        told = [f'{transition_text(row["from"], row["to"], "en")}, {self.size(row)}'
+                for row in rows[:_MOST_TRANSITIONS]]
+        more = len(rows) - len(told)
+        return ': ' + '; '.join(told) + (f'; {_counted(more, "other transition")}' if more else '')
 
     def caption_findings(self) -> str:
         described, changed = self.windows['described'], self.windows['changed']
@@ -256,6 +285,12 @@ class _Chinese(_Wording):
         return '：' + '，'.join(
             f'{class_text(row["class"], "zh")} {row["regions"]:,} 处（{self.size(row)}）'
             for row in rows)
+
+    def became(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        told = [f'{transition_text(row["from"], row["to"], "zh")} {self.size(row)}'
+                for row in rows[:_MOST_TRANSITIONS]]
+        more = len(rows) - len(told)
+        return '：' + '；'.join(told) + (f'；另有 {more:,} 种转变' if more else '')
 
     def caption_findings(self) -> str:
         described, changed = self.windows['described'], self.windows['changed']

@@ -14,7 +14,8 @@ pytest.importorskip('geopandas')
 HOUSE, ROAD, SAME = 'a new house is built', 'a road is paved', 'nothing has changed'
 KEYS = ['scene', 'sources', 'language', 'verdict', 'sentences', 'note', 'grid', 'pixels',
         'nodata_share', 'changed_share', 'area_of_interest', 'area_by', 'examined_area_m2',
-        'regions', 'classes', 'windows', 'best_sentences', 'gaps', 'model', 'provenance']
+        'regions', 'classes', 'transitions', 'land_cover', 'windows', 'best_sentences',
+        'gaps', 'model', 'provenance']
 
 
 def frames(count=2, size=(400, 400)):
