@@ -34,6 +34,9 @@ FLAG = dict(type='ChangeFlagHead', in_channels=48)
 FUSION = dict(type='DifferenceFusion', channels=16, zero_init=False, position=True)
 JOINT = dict(type='ChangeInterpreter', encoder=BACKBONE, fusion=FUSION, change_head=FPN,
              caption_head=BLIP, flag_head=FLAG)
+SEMANTIC = dict(type='ChangeInterpreter', encoder=BACKBONE, fusion=FUSION, change_head=dict(
+    type='SemanticChangeHead', date_channels='auto', in_index=[0, 1, 2, 3], channels=8,
+    num_semantic_classes=3, same_class=False))
 SINGLE = dict(type='ChangeInterpreter', encoder=BACKBONE, fusion=dict(type='SingleFrame'))
 CHANGECLIP = dict(
     type='ChangeInterpreter',
@@ -82,7 +85,8 @@ def balance(model):
     inputs = model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
     scores = model(inputs)['change_logits']
     last = getattr(model.change_head, 'conv_seg', None) or model.change_head.classify
-    last.bias -= scores.median(-1).values.median(-1).values.mean(0)
+    # Of a head with class maps, the channels of its change map come first.
+    last.bias -= scores.median(-1).values.median(-1).values.mean(0)[:len(last.bias)]
 
 
 def windows(count, height, width, dates=2, seed=0):

@@ -104,7 +104,8 @@ class SemanticChangeHead(PixelHead):
         # Earlier date, later date and their difference, one batch (3N, C_i, h_i, w_i) a level.
         pairs = [level.unbind(1) for level in levels]
         earlier, later, difference = self.decoder(
-            [torch.cat([one, two, (two - one).abs()]) for one, two in pairs]).chunk(3)
+            [torch.cat([one, two, (two - one).abs()]) for one, two in pairs]
+        ).unflatten(0, (3, -1)).unbind(0)  # chunk(3) cannot be exported for any number of samples
         # Absolute differences are the same for the exchanged pair.
         change = torch.cat([difference, (later - earlier).abs()], 1)
         return torch.cat([self.classify(self.dropout(change)),
