@@ -11,15 +11,19 @@ ROOT = Path(__file__).resolve().parent
 class BuildWithConfigs(build_py):
     """Puts ``configs/`` into the built package, as ``rscc/configs``, where commands find them.
 
+    Metafiles (``*.yml``) lie beside the configs that they describe and go with them.
+
     An editable install reads them where they are, beside the package.
     """
 
     def configs(self) -> dict[str, str]:
-        """Return built file -> source for every config."""
+        """Return built file -> source for every config and metafile."""
         if self.editable_mode:
             return {}
-        return {str(Path(self.build_lib, 'rscc', source)): str(source) for source in
-                (path.relative_to(ROOT) for path in sorted((ROOT / 'configs').rglob('*.py')))}
+        found = sorted(path for path in (ROOT / 'configs').rglob('*')
+                       if path.suffix in ('.py', '.yml'))
+        return {str(Path(self.build_lib, 'rscc', source)): str(source)
+                for source in (path.relative_to(ROOT) for path in found)}
 
     def run(self) -> None:
         """Build the package, then copy the configs."""

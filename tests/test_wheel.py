@@ -66,7 +66,8 @@ def run(site, tmp_path):
 def test_the_wheel_has_every_file_of_the_package_and_every_config(repo, wheel):
     expected = {str(path.relative_to(repo)) for path in (repo / 'rscc').rglob('*')
                 if path.is_file() and '__pycache__' not in path.parts}
-    expected |= {f'rscc/{path.relative_to(repo)}' for path in (repo / 'configs').rglob('*.py')}
+    expected |= {f'rscc/{path.relative_to(repo)}' for path in (repo / 'configs').rglob('*')
+                 if path.suffix in ('.py', '.yml')}
     expected |= {f'rscc/weights/test_model/{name}' for name in PUBLISHED}
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
@@ -89,6 +90,14 @@ def test_configs_are_found_by_name_and_old_name(run, site, tmp_path):
     copied = run('configs', 'blip_levirmci', '--copy', 'configs')
     assert copied.startswith('configs/blip_levirmci.py\n')
     assert (tmp_path / 'configs/_base_/runtime.py').is_file()
+
+
+def test_models_are_listed_and_one_is_ready_to_answer(run, site):
+    assert '  blip_levircc ' in run('models', '--task', 'change captioning')
+    code = ("from rscc.apis import get_config, list_models; print(list_models(dataset='CDD'), "
+            "get_config('btc_swin_t_cdd').filename)")
+    listed = run('-c', code, program=())
+    assert "'btc_swin_t_cdd'" in listed and f'{site}/rscc/configs/btc_swin_t_cdd.py' in listed
 
 
 def test_data_is_made_and_a_training_prepared_in_an_empty_folder(run, site, tmp_path):
