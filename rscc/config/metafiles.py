@@ -45,7 +45,7 @@ METHOD = {
     'measured?': [_MEASURED], 'published?': [_PUBLISHED], 'notes?': [TEXT]}
 #: Form of ``datasets.yml``: metres a pixel, how images become those of the training, its section.
 DATASETS = {'metafile': VERSION, 'datasets': {str: {
-    'ground_resolution': (float, TEXT), 'images': TEXT, 'tiling?': TEXT, 'section': str,
+    'ground_resolution': (float, TEXT), 'images': TEXT, 'tiling?': TEXT, 'section': TEXT,
     'hub?': str}}}
 _HEX = re.compile(r'[0-9a-f]{64}')
 _FIGURE = re.compile(r'-?\d+(\.\d+)?( ± \d+(\.\d+)?)?')
