@@ -24,6 +24,7 @@ COMMANDS = {
     'test': ('rscc.commands.test', 'test a checkpoint: scores, pictures, a report'),
     'scores': ('rscc.commands.scores', 'score predicted captions again, without a model'),
     'configs': ('rscc.commands.configs', 'list the configs, say where one is, or copy it'),
+    'models': ('rscc.commands.models', 'list the models by task and dataset, or tell of one'),
     'print-config': ('rscc.commands.configs:print_config', 'print a config with all it inherits'),
     'browse-dataset': ('rscc.commands.browse_dataset', 'draw what a model is given in training'),
     'synth': ('rscc.commands.data_files:synth', 'make the built-in dataset of rendered pairs'),

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from rscc.config.stored import StoredConfig
+from rscc.deployment.publishing import Published, PublishOptions, publish
 from rscc.evaluation.calibration import calibration_for
 from rscc.evaluation.doubt import Doubt, Evidence
 from rscc.evaluation.functional.consistency import MapFacts
@@ -48,9 +50,10 @@ class ChangeInferencer:
 
     Args:
         model: The name of a published model (``'rscc-small'`` comes with rscc), a checkpoint that
-            ``tools/train.py`` wrote, the folder of either, or the path or name of a config whose
-            checkpoint lies in ``work_dirs/``. With ``checkpoint``: config file, ``Config``, or None
-            for the one in the checkpoint (read as plain values, not executed).
+            ``tools/train.py`` wrote, the folder of either, a hub repository in the local cache
+            (``'owner/name'``), or the path or name of a config whose checkpoint lies in
+            ``work_dirs/``. With ``checkpoint``: config file, ``Config``, or None for the one in
+            the checkpoint (read as plain values, not executed).
         checkpoint: The checkpoint or published model, where ``model`` is the config.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; None takes the best one here.
         amp: Reduced precision where the device gains from it.
@@ -165,6 +168,31 @@ class ChangeInferencer:
                 image.add(answer)
             while waiting and waiting[0].complete:
                 yield self._result(waiting.pop(0), spoken)
+
+    def save_pretrained(self, folder: str | os.PathLike, *, licence: str, name: str | None = None,
+                        **options: Any) -> Published:
+        """Save the checkpoint that this was loaded from as a folder that can be shared.
+
+        Args:
+            folder: Where; ``ChangeInferencer(folder)`` loads it again.
+            licence: SPDX name of the licence of the weights.
+            name: Of the model; None for the folder's.
+            **options: As of :func:`rscc.apis.save_model`.
+
+        Raises:
+            ValueError: If the model needs other files to answer, or an option is wrong; nothing is
+                written then.
+        """
+        config, checkpoint, overrides = self.origin
+        return publish(config, checkpoint, folder, PublishOptions.of(
+            folder, licence, name, **{'overrides': overrides, **options}))
+
+    @property
+    def origin(self) -> tuple[str | Config | None, str, dict[str, Any]]:
+        """What it was loaded from: config (None: the checkpoint's own), checkpoint, overrides."""
+        cfg = self._loaded.cfg
+        config = None if isinstance(cfg, StoredConfig) else cfg.filename or cfg
+        return config, self._loaded.source, dict(self._loaded.overrides)
 
     @property
     def checkpoint(self) -> str:

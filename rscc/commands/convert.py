@@ -343,6 +343,10 @@ Example::
     parser.add_argument('--force', action='store_true', help='publish even if the answers differ')
     parser.add_argument('--log', metavar='FILE', help='log of the training, copied without the '
                         'paths of this machine')
+    parser.add_argument('--metrics', metavar='FILE', help='JSON of scores, such as the predictions '
+                        'file of tools/test.py --out; they go into card and config.json')
+    parser.add_argument('--dataset', action='append', default=[], metavar='NAME', help='that it '
+                        'was trained on, as the hub names it; may be given several times')
     add_config_options(parser)
     args = parser.parse_args(arguments)
     if len(args.model) > 2:
@@ -352,7 +356,7 @@ Example::
     with explained():
         done = publish(config, checkpoint, args.out, PublishOptions(
             args.name, args.licence, args.architecture, args.half, args.force, args.log,
-            args.cfg_options))
+            args.cfg_options, args.metrics, args.dataset))
     print(f'compared     {done.agreement}')
     print(f'model        {done.description.name}, {done.description.parameters / 1e6:.2f} M '
           f'parameters, {done.description.size / 1e6:.2f} MB')

@@ -6,9 +6,11 @@ models that are published with rscc lie in ``rscc/weights``, a folder each::
     find_config('configs/blip_synth.py')  # this file, if the working folder has it
     find_config('blip_synth')             # the same, else the file that comes with rscc
     find_checkpoint('rscc-small')         # .../rscc/weights/rscc_small/model.safetensors
+    find_checkpoint('me/my-model')        # of a hub repository in the local cache
 """
 import ast
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,11 @@ GET_CHECKPOINT = (
 SHIPPED = 'rscc-small'
 #: Files of a published model in its folder.
 WEIGHTS, CARD, STAC_RECORD, LOG = 'model.safetensors', 'README.md', 'stac_item.json', 'training.log'
+#: What the header of the weights tells, for readers and programs that do not know rscc.
+FACTS = 'config.json'
+#: Repository of the hub, and a revision of it behind an @.
+_HUB_NAME = re.compile(r'(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
+_NO_REPOSITORY = ('.py', '.pth', '.pt', '.safetensors')
 
 
 def packaged_configs() -> Path:
@@ -127,18 +134,23 @@ def published_names() -> list[str]:
 def find_checkpoint(checkpoint: str | os.PathLike) -> str | os.PathLike:
     """Return the file of a published model that is named; anything else as it is.
 
-    A file that is no longer the one of its STAC record is warned of, once.
+    A file that is no longer the one of the STAC record beside it is warned of, once.
 
     Args:
-        checkpoint: A file, folder or address; or the name of a published model. A folder of that
-            name is meant by ``./NAME``.
+        checkpoint: A file, folder or address; the name of a published model, of which a folder is
+            meant by ``./NAME``; or, where no file or folder has this name, a repository of the
+            hub, ``OWNER/NAME`` or ``OWNER/NAME@REVISION``, that is in the local cache.
 
     Raises:
-        FileNotFoundError: If the weights of a published model are not in this installation.
+        FileNotFoundError: If the weights of a published model are not in this installation, or
+            those of a repository are no model of rscc.
     """
     name = str(checkpoint)
     if name not in published_names():
-        return checkpoint
+        found = _hub_weights(name) or checkpoint
+        if Path(found).name == WEIGHTS:
+            _warn_of_changes(Path(found))
+        return found
     path = published_folder(name) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(
@@ -150,10 +162,46 @@ def find_checkpoint(checkpoint: str | os.PathLike) -> str | os.PathLike:
     return path
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether a name may be a repository's: its form is one, and nothing here has it."""
+    return (_HUB_NAME.fullmatch(name) is not None and not name.endswith(_NO_REPOSITORY)
+            and name.partition('/')[0] not in ('.', '..', 'configs', 'work_dirs')
+            and not Path(name).exists())
+
+
+def hub_folder(name: str) -> Path | None:
+    """Return the folder of a repository in the local cache of the hub; nothing is downloaded.
+
+    Args:
+        name: ``OWNER/NAME``, or ``NAME`` alone as old ones have it; a revision behind an ``@``.
+    """
+    from huggingface_hub import snapshot_download  # takes a moment, and few ask for it
+    repository, _, revision = name.partition('@')
+    try:
+        return Path(snapshot_download(repository, revision=revision or None,
+                                      local_files_only=True))
+    except (OSError, ValueError):  # not there, or no name that the hub allows
+        return None
+
+
+def _hub_weights(name: str) -> Path | None:
+    """Return the weights of a repository that is in the local cache."""
+    folder = hub_folder(name) if is_hub_name(name) else None
+    if folder is None:
+        return None
+    if not (folder / WEIGHTS).is_file():
+        held = sorted(path.name for path in folder.iterdir())
+        raise FileNotFoundError(
+            f"the hub repository '{name}' in the local cache ('{folder}') holds no '{WEIGHTS}' "
+            f'but {", ".join(held) or "nothing"}. Expected a model that rscc saved; if the '
+            f'download was cut short: hf download {name.partition("@")[0]}')
+    return folder / WEIGHTS
+
+
 def _warn_of_changes(path: Path) -> None:
     """Compare the hash of a published file with that in the record beside it."""
     record = path.with_name(STAC_RECORD)
-    if not record.is_file():
+    if not (record.is_file() and path.is_file()):
         return
     found = file_hash(path)
     try:
@@ -164,8 +212,8 @@ def _warn_of_changes(path: Path) -> None:
     if recorded.removeprefix('1220') != found:
         warn_once(f"'{path}' is not the file that was published: its SHA-256 is {found}, that in "
                   f"'{record.name}' {recorded.removeprefix('1220')}. Its answers are not those of "
-                  'the model card; install rscc again, or publish the model again if the change '
-                  'is yours')
+                  'the model card; install rscc or download the model again, or publish it again '
+                  'if the change is yours')
 
 
 def bases_of(path: Path) -> Iterator[Path]:

@@ -25,7 +25,7 @@ TASKS = ('change captioning', 'change detection', 'semantic change', 'image capt
 TEXT = (str, {'en': str, 'zh': str})
 #: Version of the form; a YAML file without it is no metafile and is left alone.
 VERSION = {1}
-_NORMALISATION = ({'mean': [float], 'std': [float]}, {'with the weights', 'of the data'})
+_NORMALISATION = ({'mean': [float], 'std': [float]}, {'with the weights', 'default'})
 _MEASURED = {'task': str, 'model': str, 'dataset': str, 'file': str, 'section': str,
              'command': str, 'figures': {str: [str]}, 'note?': TEXT}
 _PUBLISHED = {'task': str, 'model': str, 'dataset': str, 'figures': {str: str}, 'source': TEXT,

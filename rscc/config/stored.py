@@ -19,6 +19,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from rscc.config.files import hub_folder
 from rscc.config.schema import SCOPES, Schema, schema_of
 from rscc.utils.files import check_text
 
@@ -346,13 +347,10 @@ def _settled(name: str, where: str, hub: bool) -> str:
 
 def _cached(name: str, where: str) -> str:
     """Return the folder of a hub model in the local cache."""
-    from huggingface_hub import snapshot_download
-    try:
-        folder = snapshot_download(name, local_files_only=True)
-    except Exception as error:
+    folder = hub_folder(name)
+    if folder is None:
         raise ValueError(
             f"the checkpoint's config names the hub model '{name}' ({where}), which is not on this "
             'machine, and a checkpoint is no reason to fetch what this project does not name '
-            f'itself. If you trust it: hf download {name}, or --cfg-options {where}=FOLDER'
-        ) from error
-    return folder
+            f'itself. If you trust it: hf download {name}, or --cfg-options {where}=FOLDER')
+    return str(folder)

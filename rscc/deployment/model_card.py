@@ -1,4 +1,4 @@
-"""Description of a published model: the figures of its card, and a STAC record for catalogues.
+"""Description of a published model: its card with front matter for the hub, and a STAC record.
 
 The record follows the Machine Learning Model extension of STAC (MLM), whose package ``stac-model``
 reads it: https://github.com/stac-extensions/mlm. A model has no place or time of its own, so its
@@ -6,11 +6,12 @@ footprint is the whole earth at any time.
 """
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from rscc.config.files import CARD
 from rscc.utils.files import read_text
@@ -22,6 +23,12 @@ _EXTENSIONS = ('mlm/v1.6.0', 'file/v2.1.0', 'raster/v2.0.0', 'eo/v2.0.0', 'class
 #: Names of the first three bands; the others are numbered.
 _BANDS = ('red', 'green', 'blue')
 _LANGUAGES = {'en': 'English', 'zh': 'Chinese'}
+#: Between lines of three hyphens at the top of a card: what the hub reads.
+_FRONT = re.compile(r'\A---\n(.*?)\n---\n+', re.S)
+#: Licences that the hub knows by the small letters of their SPDX names; others are named beside it.
+_HUB_LICENCES = frozenset((
+    'apache-2.0', 'mit', 'bsd-2-clause', 'bsd-3-clause', 'cc0-1.0', 'cc-by-4.0', 'cc-by-sa-4.0',
+    'cc-by-nc-4.0', 'cc-by-nc-sa-4.0', 'cc-by-nc-nd-4.0', 'gpl-3.0', 'lgpl-3.0', 'agpl-3.0'))
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class ModelDescription:
         rendered: Whether it was trained on rendered images alone.
         started_from: Weights that the encoder started from, or True for those of its own library;
             None or False for random ones.
+        metrics: Name -> score, as it was measured.
+        datasets: That it was trained on, as the hub names them.
     """
     name: str
     licence: str
@@ -75,6 +84,8 @@ class ModelDescription:
     dates: int
     rendered: bool
     started_from: str | bool | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
 
     @property
     def band_names(self) -> list[str]:
@@ -87,24 +98,87 @@ class ModelDescription:
 
 
 def fill_card(path: Path, model: ModelDescription) -> str:
-    """Return a card with the figures of a model between its marks.
+    """Return a card with the front matter of a model, and its figures between their marks.
 
     Args:
-        path: The card; where there is none, one with the figures alone is begun.
+        path: The card; where there is none, one with the figures alone is begun. What else stands
+            in it is kept, other entries of its front matter too.
         model: Whose figures.
 
     Raises:
-        ValueError: If the marks are missing, unpaired or there twice.
+        ValueError: If the marks are missing, unpaired or there twice, or the front matter is none.
     """
     figures = f'{BEGIN}\n{_table(model)}\n{END}'
     if not path.is_file():
-        return f'# {model.name}\n\n{figures}\n'
-    card = read_text(path, 'card')
+        return f'{front_matter(model)}\n# {model.name}\n\n{figures}\n'
+    kept, card = _split(read_text(path, 'card'), path)
     if (card.count(BEGIN), card.count(END)) != (1, 1) or card.index(BEGIN) > card.index(END):
         raise ValueError(f"'{path}' needs the marks '{BEGIN}' and '{END}' once each and in this "
                          f'order; found {card.count(BEGIN)} and {card.count(END)}. Put them where '
                          'the figures should stand')
-    return card[:card.index(BEGIN)] + figures + card[card.index(END) + len(END):]
+    return (f'{front_matter(model, kept)}\n' + card[:card.index(BEGIN)] + figures
+            + card[card.index(END) + len(END):])
+
+
+def front_matter(model: ModelDescription, kept: Mapping[str, Any] | None = None) -> str:
+    """Return what the hub reads at the top of a card: licence, tags, data, metrics, results.
+
+    Args:
+        model: Whose.
+        kept: Entries that stood there before; those of the same name are replaced.
+    """
+    licence = model.licence.lower()
+    known = {'license': licence} if licence in _HUB_LICENCES else {
+        'license': 'other', 'license_name': licence}
+    told = {
+        **known, 'library_name': 'rscc', 'pipeline_tag': _pipeline(model), 'tags': _tags(model),
+        'language': [*model.languages], 'datasets': [*model.datasets],
+        'metrics': [*model.metrics], 'model-index': _results(model)}
+    values = {**(kept or {}), **{key: value for key, value in told.items() if value}}
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return f'---\n{text}---\n'
+
+
+def _split(card: str, path: Path) -> tuple[dict[str, Any], str]:
+    """Return the entries of the front matter of a card, and the card behind it."""
+    found = _FRONT.match(card)
+    if found is None:
+        return {}, card
+    try:
+        kept = yaml.safe_load(found[1])
+    except yaml.YAMLError as error:
+        raise ValueError(f"the front matter of '{path}' is not valid YAML: "
+                         f'{str(error).splitlines()[0]}. Correct it, or remove it with both of '
+                         'its lines of hyphens: it is written anew') from error
+    if not isinstance(kept, dict):
+        raise ValueError(f"the front matter of '{path}' is {type(kept).__name__}; entries such as "
+                         "'license: mit' were expected")
+    return kept, card[found.end():]
+
+
+def _pipeline(model: ModelDescription) -> str:
+    """Return the task by which the hub lists a model: that of its first head."""
+    named = dict(change_head='image-segmentation', caption_head='image-to-text',
+                 flag_head='image-classification')
+    return next((task for head, task in named.items() if head in model.heads), 'other')
+
+
+def _tags(model: ModelDescription) -> list[str]:
+    pair = 'change-' if model.dates == 2 else 'image-'
+    return ['remote-sensing',
+            *([f'{pair}detection' if model.dates == 2 else 'image-segmentation']
+              if 'change_head' in model.heads else []),
+            *([f'{pair}captioning'] if 'caption_head' in model.heads else [])]
+
+
+def _results(model: ModelDescription) -> list[dict[str, Any]]:
+    """Return scores in the hub's form, which wants the dataset that they were measured on."""
+    if not (model.metrics and len(model.datasets) == 1):
+        return []
+    scores = [{'type': name, 'value': value} for name, value in model.metrics.items()]
+    return [{'name': model.name, 'results': [{
+        'task': {'type': _pipeline(model)},
+        'dataset': {'type': model.datasets[0], 'name': model.datasets[0]}, 'metrics': scores}]}]
 
 
 def _table(model: ModelDescription) -> str:
@@ -123,6 +197,8 @@ def _table(model: ModelDescription) -> str:
                              f'{model.ground_resolution:g} m a pixel in training',
         'threshold': f'{model.threshold:g}' if len(model.classes) == 2 else '',
         'training images': 'rendered only' if model.rendered else '',
+        'datasets': ', '.join(model.datasets),
+        'metrics': ', '.join(f'{name} {value:g}' for name, value in model.metrics.items()),
         'encoder started from': _start(model) or 'random weights',
         'config': f'`{model.config}`' if model.config else '',
         'licence of the weights': model.licence}

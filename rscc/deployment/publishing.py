@@ -4,11 +4,13 @@ What a training needs and an answer does not is left out: optimizer, trained wei
 average, paths of datasets and of starting weights. The file is loaded again as its users will load
 it, and must answer rendered pairs as the checkpoint does before anything gets its name.
 """
+import copy
+import math
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ from mmengine.config import Config
 from torch import Tensor
 
 from rscc.config.check import check_overrides, merge_overrides
-from rscc.config.files import CARD, LOG, STAC_RECORD, WEIGHTS, existing_config
-from rscc.config.stored import StoredConfig, named_sources, stored_config
+from rscc.config.files import CARD, FACTS, LOG, STAC_RECORD, WEIGHTS, existing_config
+from rscc.config.stored import StoredConfig, config_from_text, named_sources, stored_config
 from rscc.deployment.model_card import ModelDescription, fill_card, stac_item
-from rscc.engine.checkpoint import read_checkpoint, write_published
+from rscc.engine.checkpoint import FORMAT, read_checkpoint, write_published
 from rscc.importers.conversion import load_merged
 from rscc.inference.model_pass import ModelPass
 from rscc.inference.preparation import image_steps
@@ -29,7 +31,9 @@ from rscc.models.data_preprocessor import normalisation_record
 from rscc.structures import ChangeDataSample
 from rscc.synth.generator import plan_pair, render_pair
 from rscc.utils import atomic_write, write_json
-from rscc.utils.files import file_hash, read_text
+from rscc.utils.files import file_hash, read_json, read_text
+from rscc.utils.forms import check_form
+from rscc.utils.names import check_choice
 
 #: Share of the pixels whose class must be that of the checkpoint.
 LEAST_EQUAL = 0.999
@@ -41,6 +45,7 @@ _NAME = re.compile(r'[a-z][a-z0-9]*(-[a-z0-9]+)*')
 _BEFORE_PATH = r'(?<![\w.~$/\\}-])'
 _AFTER_FOLDER = r'(?=[/\s\'",:;)\]]|\.?$|\.\s)'
 _START = r'(?:file://)?(?:/(?!/)|[A-Za-z]:[\\/]+)'
+_WHOLE_PATH = re.compile(rf'({_START}|~/)\S')
 _QUOTED = re.compile(rf'(?P<quote>[\'"])(?P<path>{_START}[^\'"\n]+)(?P=quote)')
 _BARE = re.compile(rf'{_BEFORE_PATH}(?P<path>{_START}[^\s\'",:;()\[\]<>|]+)')
 #: What JSON keeps of the metadata of a training; the rest tells of the machine or of its state.
@@ -59,6 +64,8 @@ class PublishOptions:
         force: Publish even if the answers differ.
         log: Log of the training; copied without the folders of this machine.
         overrides: Settings of the config by dotted key, a threshold found after the training say.
+        metrics: Name -> score, or a JSON file of such, as ``tools/test.py --out`` writes it.
+        datasets: That it was trained on, as the hub names them.
     """
     name: str
     licence: str
@@ -67,6 +74,26 @@ class PublishOptions:
     force: bool = False
     log: str | os.PathLike | None = None
     overrides: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] | str | os.PathLike | None = None
+    datasets: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike, licence: str, name: str | None = None, **options: Any
+           ) -> 'PublishOptions':
+        """Return options for a folder, by which a model without a name is called.
+
+        Args:
+            folder: Of the model.
+            licence: SPDX name.
+            name: Of the model; None for the folder's, with hyphens.
+            **options: The other attributes.
+
+        Raises:
+            ValueError: If there is no such option; the message names the nearest.
+        """
+        for option in options:
+            check_choice('option', option, cls.__dataclass_fields__)
+        return cls(name or Path(folder).resolve().name.replace('_', '-'), licence, **options)
 
 
 @dataclass(frozen=True)
@@ -114,21 +141,23 @@ class Published:
     agreement: Agreement
 
 
-def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
+def publish(config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike,
             folder: str | os.PathLike, options: PublishOptions) -> Published:
-    """Write a trained model as a folder of weights, card, STAC record and log.
+    """Write a trained model as a folder of weights, config, card, STAC record and log.
 
     Args:
         config: The config that it was trained with; None for the one in the checkpoint.
         checkpoint: What was trained. Averaged weights, where there are any, are its weights.
-        folder: Gets ``model.safetensors``, ``README.md``, whose text around the figures is kept,
-            ``stac_item.json`` and ``training.log``.
+        folder: Gets ``model.safetensors``, whose header holds config and metadata;
+            ``config.json``, the same without weights; ``README.md``, whose text around the figures
+            is kept; ``stac_item.json`` and ``training.log``.
         options: See :class:`PublishOptions`.
 
     Raises:
         FileNotFoundError: If config, checkpoint or log is not there.
-        ValueError: If the model needs files beside its checkpoint, the published file would answer
-            otherwise than the checkpoint (unless forced), or the card has no place for the figures.
+        ValueError: If the model needs files beside its checkpoint, its config names paths of this
+            machine, the metrics are no numbers, the published file would answer otherwise than the
+            checkpoint (unless forced), or the card has no place for the figures.
     """
     if not _NAME.fullmatch(options.name):
         raise ValueError(f"'{options.name}' is no name of a model: expected small letters, digits "
@@ -136,9 +165,8 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
     folder, log = Path(folder), None
     if options.log is not None:
         log = _portable(options.log, options.name)
-    stored = read_checkpoint(checkpoint)
-    cfg = (stored_config(stored, str(checkpoint)) if config is None else
-           Config.fromfile(existing_config(config)))
+    options = replace(options, metrics=_metrics(options.metrics))
+    cfg = _config(config, checkpoint)
     if options.overrides:
         problems, accepted = check_overrides(cfg.to_dict(), options.overrides)
         if problems:
@@ -161,10 +189,13 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
         description = _describe(published, made, options, cfg)
         card = fill_card(folder / CARD, description)
         os.replace(made, folder / WEIGHTS)
+    write_json(folder / FACTS, {
+        'rscc_format': FORMAT, 'weights': WEIGHTS, 'config': _plain(config_from_text(
+            text, WEIGHTS).to_dict()), **meta})
     write_json(folder / STAC_RECORD, stac_item(description))
     with atomic_write(folder / CARD) as file:
         file.write(card)
-    files = [folder / name for name in (WEIGHTS, CARD, STAC_RECORD)]
+    files = [folder / name for name in (WEIGHTS, FACTS, CARD, STAC_RECORD)]
     if log is not None:
         with atomic_write(folder / LOG) as file:
             file.write(log)
@@ -173,6 +204,41 @@ def publish(config: str | os.PathLike | None, checkpoint: str | os.PathLike,
 
 
 # ---- what is published -------------------------------------------------------------------------
+
+
+def _config(config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike) -> Config:
+    """Return a config that may be edited: the one that is given, else the checkpoint's."""
+    if config is None:
+        return stored_config(read_checkpoint(checkpoint), str(checkpoint))
+    return copy.deepcopy(config) if isinstance(config, Config) else (
+        Config.fromfile(existing_config(config)))
+
+
+def _metrics(told: Mapping[str, float] | str | os.PathLike | None) -> dict[str, float]:
+    """Return scores by name: those that are given, or those in a JSON file."""
+    where = 'metrics'
+    if isinstance(told, str | os.PathLike):
+        where, told = f"'{told}'", read_json(told)
+        told = told.get('metrics', told) if isinstance(told, Mapping) else told
+    told = _plain(told or {})
+    check_form(told, {str: float}, where, 'Expected scores by name, {"F1_changed": 0.8} for '
+               'instance, or a predictions file of tools/test.py')
+    odd = [name for name, value in told.items() if not math.isfinite(value)]
+    if odd:
+        raise ValueError(f'{where} holds {told[odd[0]]} for {odd}: leave out what has no value')
+    return told
+
+
+def _paths_in(value: Any, place: str) -> Iterator[str]:
+    """Yield (dotted key: path) of every string that is a path of this machine."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _paths_in(item, f'{place}.{key}' if place else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _paths_in(item, f'{place}.{index}')
+    elif isinstance(value, str) and _WHOLE_PATH.match(value):
+        yield f'{place}: {value}'
 
 
 def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
@@ -189,6 +255,11 @@ def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
         raise ValueError(f"'{checkpoint}' needs more than its weights: "
                          f'{", ".join(f"{name} ({key})" for key, name in needed.items())}. '
                          'A published model stands alone: train these parts too, or choose others')
+    paths = list(_paths_in(kept.to_dict(), ''))
+    if paths:
+        raise ValueError(f"the config of '{checkpoint}' names paths of this machine: "
+                         f'{", ".join(paths)}. A published model stands alone: set them by '
+                         '--cfg-options to what others have, or to None')
     state = merged.model.state_dict()
     if options.half:
         state = {key: value.half() if value.dtype in (torch.float32, torch.float64) else value
@@ -199,7 +270,8 @@ def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
     told = {key: value for key, value in (merged.stored.get('meta') or {}).items() if key in _KEPT}
     named = dict(experiment_name=trained.loaded.name) if trained.loaded.name else {}
     meta = told | named | normalisation_record(merged.model) | dict(
-        dataset_meta=_facts(trained), published=said)
+        dataset_meta=_facts(trained), published=said,
+        **(dict(metrics=dict(options.metrics)) if options.metrics else {}))
     return state, kept.pretty_text, _plain(meta)
 
 
@@ -247,7 +319,8 @@ def _describe(published: ModelPass, file: Path, options: PublishOptions, cfg: Co
         normalisation=loaded.normalisation, ground_resolution=meta.get('ground_resolution'),
         bands=load.count, window=window.size, resized=window.resized,
         dates=1 if meta.get('task') == 'single' else 2, rendered=bool(meta.get('rendered')),
-        started_from=Path(start).name if isinstance(start, str) and os.path.isabs(start) else start)
+        started_from=Path(start).name if isinstance(start, str) and os.path.isabs(start) else start,
+        metrics=options.metrics, datasets=tuple(options.datasets))
 
 
 def _languages(model_pass: ModelPass) -> Sequence[str] | None:

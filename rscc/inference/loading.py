@@ -23,6 +23,7 @@ from rscc.config.files import (
     config_names,
     existing_config,
     find_checkpoint,
+    is_hub_name,
     published_names,
 )
 from rscc.config.schema import Schema
@@ -90,8 +91,10 @@ class LoadedModel:
 
     @property
     def title(self) -> str:
-        """Name of a model that comes with rscc; of another one that of its file, or folder too."""
+        """Name of a model that comes with rscc or from the hub; else of its file, or folder too."""
         path = Path(self.source)
+        if self.file != path:
+            return self.source
         return f'{path.parent.name}/{path.name}' if path.name == WEIGHTS else path.name
 
     def __str__(self) -> str:
@@ -169,7 +172,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     Args:
         model: Config file or name, ``Config``, or None for the config in the checkpoint. Without a
             checkpoint: the checkpoint itself, the name of a published model, a folder of either,
-            or a config's path or name, of which the checkpoint in ``work_dirs`` is taken.
+            a hub repository in the local cache, or a config's path or name, of which the
+            checkpoint in ``work_dirs`` is taken.
         checkpoint: A file or address that ``tools/train.py`` wrote, or a published model's name.
         device: Where it computes.
         overrides: Settings of the config by dotted key.
@@ -179,7 +183,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         FileNotFoundError: If config or checkpoint is not there.
         ValueError: If they do not fit each other, or an override names no setting.
     """
-    config, checkpoint = (model, checkpoint) if checkpoint is not None else _resolve(model)
+    config, checkpoint = (model, checkpoint) if checkpoint is not None else resolve_model(model)
     if isinstance(config, str | os.PathLike) and Path(config).is_file() and (
             Path(config).suffix not in ENDINGS):
         raise ValueError(f"'{config}' is no config: a file ending in {', '.join(ENDINGS)} was "
@@ -273,7 +277,7 @@ def training_data(model: str | os.PathLike) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or does not hold its config.
     """
-    _, checkpoint = _resolve(model)
+    _, checkpoint = resolve_model(model)
     stored = read_checkpoint(checkpoint)
     cfg = _config(None, stored, str(checkpoint))
     load = image_steps(cfg)[0]
@@ -282,9 +286,20 @@ def training_data(model: str | os.PathLike) -> dict[str, Any]:
         bands=None if bands is None else tuple(bands), scale=scale)
 
 
-def _resolve(model: str | os.PathLike | Config | None
-             ) -> tuple[str | os.PathLike | None, str | os.PathLike]:
-    """Return config and checkpoint behind a single argument."""
+def resolve_model(model: str | os.PathLike | Config | None
+                  ) -> tuple[str | os.PathLike | None, str | os.PathLike]:
+    """Return config and checkpoint behind a single argument.
+
+    Args:
+        model: As in :func:`load_model` without a checkpoint.
+
+    Returns:
+        The config, None for the one in the checkpoint; and the checkpoint.
+
+    Raises:
+        FileNotFoundError: If nothing has this name; the message names the nearest.
+        ValueError: If it is None or a config that was read.
+    """
     if model is None or isinstance(model, Config):
         raise ValueError(f'no checkpoint is given. {GET_CHECKPOINT}')
     path = Path(model)
@@ -294,13 +309,16 @@ def _resolve(model: str | os.PathLike | Config | None
         return existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
     if path.is_dir():
         return None, _checkpoint_in(path, str(model))
-    if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model):
+    if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model) or (
+            find_checkpoint(model) != model):
         return None, model
     try:
         config = existing_config(path)
     except FileNotFoundError as error:
+        hub = (f' As a hub repository it is not in the local cache either: hf download '
+               f'{str(model).partition("@")[0]}.') if is_hub_name(str(model)) else ''
         raise FileNotFoundError(
-            f"'{model}' is no checkpoint, work folder or config."
+            f"'{model}' is no checkpoint, work folder or config.{hub}"
             f'{did_you_mean(path.name, [*published_names(), *config_names()])} Expected a file '
             'such as work_dirs/blip_synth/epoch_8.pth, the name of a published model '
             f'({", ".join(published_names())}), or the name of a trained config') from error

@@ -29,7 +29,7 @@ WORDS = {
     'built-in': ('built-in dataset', '内置数据集'), 'own pairs': ('your own', '自己的影像对'),
     'pseudo-pairs': ('pseudo-pairs, rendered pairs', '伪影像对与渲染影像对'),
     'with the weights': ('as the weights', '随权重而定'),
-    'of the data': ("preprocessor's default", '预处理默认值'),
+    'default': ('mean 0.5; std 0.5', '均值 0.5；标准差 0.5'),
     'standardised': ('mean {mean}; std {std}', '均值 {mean}；标准差 {std}'),
     'random': ('random weights', '随机权重'), 'not_here': ('none', '无'),
     'unknown': ('not stated', '未给出'), 'see_source': ('see its page', '见其页面'),
