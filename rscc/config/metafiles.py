@@ -223,8 +223,8 @@ def check_method(data: Mapping[str, Any], where: str, folder: Path,
 
 
 def _check(data: Mapping[str, Any], form: Mapping[str, Any], where: str) -> None:
+    _refuse_unknown(data, form, where)  # first: of a misspelt key, the right one lacks too
     check_form(data, form, where, f'Figures are in quotes. {_HELP}')
-    _refuse_unknown(data, form, where)
 
 
 def _refuse_unknown(data: Any, form: Any, where: str) -> None:

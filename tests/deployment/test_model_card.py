@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from rscc.deployment.model_card import BEGIN, END, ModelDescription, fill_card, stac_item
 
@@ -27,8 +28,8 @@ def test_a_card_keeps_what_stands_around_the_figures(tmp_path):
     card = tmp_path / 'README.md'
     card.write_text(f'# Mine\n\nbefore\n{BEGIN}\nold figures\n{END}\nafter\n')
     filled = fill_card(card, MODEL)
-    assert filled.startswith(f'# Mine\n\nbefore\n{BEGIN}\n| | |\n') and filled.endswith(
-        f'\n{END}\nafter\n')
+    assert f'---\n\n# Mine\n\nbefore\n{BEGIN}\n| | |\n' in filled
+    assert filled.endswith(f'\n{END}\nafter\n')
     assert 'old figures' not in filled
     for row in (f'| SHA-256 | `{MODEL.sha256}` |', '| classes | 0 unchanged, 1 building, 2 parking '
                 'lot, 3 水体 |', '| ground resolution | 0.5 m a pixel in training |',
@@ -44,10 +45,47 @@ def test_a_card_keeps_what_stands_around_the_figures(tmp_path):
 
 def test_what_a_model_lacks_has_no_row(tmp_path):
     card = fill_card(tmp_path / 'README.md', SINGLE)
-    assert card.startswith(f'# my-model\n\n{BEGIN}\n')
+    assert f'---\n\n# my-model\n\n{BEGIN}\n' in card
     assert '| training images | rendered only |' in card
     assert 'one image, bands red, green, blue, band-4 |' in card
     assert not any(name in card for name in ('classes', 'normalisation', 'ground resolution'))
+
+
+def front(card):
+    return yaml.safe_load(card.split('---\n')[1])
+
+
+def test_the_hub_reads_the_front_matter(tmp_path):
+    hub = pytest.importorskip('huggingface_hub')
+    model = replace(MODEL, metrics={'F1_changed': 0.8}, datasets=('me/pairs', ))
+    card = hub.ModelCard(fill_card(tmp_path / 'README.md', model))
+    told = card.data
+    assert (told.license, told.library_name, told.pipeline_tag) == (
+        'cc-by-sa-4.0', 'rscc', 'image-segmentation')
+    assert told.tags == ['remote-sensing', 'change-detection', 'change-captioning']
+    assert (told.language, told.datasets, told.metrics) == (
+        ['en', 'zh'], ['me/pairs'], ['F1_changed'])
+    result, = told.eval_results
+    assert (result.metric_type, result.metric_value, result.dataset_name) == (
+        'F1_changed', 0.8, 'me/pairs')
+    assert card.text.lstrip().startswith('# my-model')
+
+
+def test_front_matter_keeps_entries_of_the_user_and_says_nothing_that_is_not_known(tmp_path):
+    path = tmp_path / 'README.md'
+    path.write_text(f'---\nlicense: mit\nthumbnail: a.png\n---\n\n# Mine\n{BEGIN}{END}\n')
+    told = front(fill_card(path, replace(SINGLE, licence='etalab-2.0')))
+    assert told == dict(license='other', license_name='etalab-2.0', thumbnail='a.png',
+                        library_name='rscc', pipeline_tag='image-to-text', language=['en'],
+                        tags=['remote-sensing', 'image-captioning'])
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('a: [', 'is not valid YAML'), ('- a', "is list; entries such as 'license: mit' were")])
+def test_front_matter_that_is_none_is_refused(tmp_path, text, message):
+    (tmp_path / 'README.md').write_text(f'---\n{text}\n---\n{BEGIN}{END}')
+    with pytest.raises(ValueError, match=f'the front matter of .* {message}'):
+        fill_card(tmp_path / 'README.md', MODEL)
 
 
 @pytest.mark.parametrize('text', ['no marks', f'{BEGIN} only', f'{END} {BEGIN}',

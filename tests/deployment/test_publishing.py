@@ -16,7 +16,7 @@ from rscc.deployment.publishing import Agreement, PublishOptions, publish
 from rscc.engine.checkpoint import read_checkpoint, write_published
 from rscc.models.caption_heads.base import unpack_words
 
-NAMES = ['README.md', 'model.safetensors', 'stac_item.json']
+NAMES = ['README.md', 'config.json', 'model.safetensors', 'stac_item.json']
 FACTS = dict(classes=('unchanged', 'building', 'parking lot'), ground_resolution=0.5,
              palette=[[0, 0, 0], [250, 0, 0], [1, 2, 3]], dataset_type='LEVIRMCIDataset')
 OPTIONS = PublishOptions('my-model', 'CC-BY-SA-4.0')
@@ -156,7 +156,8 @@ def test_a_card_without_marks_is_refused_before_anything_is_written(trained, tmp
     (tmp_path / 'out/README.md').write_text(f'# mine\n{BEGIN}{END}\n## Data\n')
     done = publish(None, trained, tmp_path / 'out', OPTIONS)
     card = (tmp_path / 'out/README.md').read_text()
-    assert card.startswith('# mine\n') and card.endswith('## Data\n')
+    assert card.startswith('---\nlicense: cc-by-sa-4.0\n') and '\n---\n\n# mine\n' in card
+    assert card.endswith('## Data\n')
     assert done.description.sha256 in card
     record = json.loads((tmp_path / 'out/stac_item.json').read_text())
     assert record['assets']['model']['file:checksum'] == f'1220{done.description.sha256}'
@@ -183,6 +184,45 @@ data_root="$RSCC_TRAIN", '.../x y.pth', log=.../run.log, '.../a.pth'
 .../tiles_of_others at .../x.json
 Iter(val) [13/13] caption/all/Bleu_1: 3  1 /20 https://x.org/a/b  CXX=.../c++
 """
+
+
+def test_readers_without_rscc_find_config_normalisation_and_metrics(trained, tmp_path):
+    (tmp_path / 'predictions.json').write_text(json.dumps(dict(
+        samples=[], metrics={'change/F1_changed': 0.8, 'caption/all/CIDEr': 120})))
+    publish(None, trained, tmp_path / 'out', PublishOptions(
+        'my-model', 'MIT', metrics=tmp_path / 'predictions.json', datasets=('me/pairs', )))
+    told = json.loads((tmp_path / 'out/config.json').read_text())
+    stored = read_checkpoint(tmp_path / 'out/model.safetensors')['meta']
+    assert told['metrics'] == stored['metrics'] == {'change/F1_changed': 0.8,
+                                                    'caption/all/CIDEr': 120}
+    assert told['normalisation'] == stored['normalisation']
+    assert told['config']['model'] == json.loads(json.dumps(
+        config_from_text(stored['cfg'], 'x').to_dict()['model']))
+    assert 'CIDEr 120' in (tmp_path / 'out/README.md').read_text()
+
+
+@pytest.mark.parametrize(('metrics', 'message'), [
+    ({'F1': 'high'}, r"metrics: F1 is a string \('high'\); a number was expected"),
+    ({'F1': float('nan')}, 'leave out what has no value')])
+def test_metrics_that_are_no_numbers_are_refused(trained, tmp_path, metrics, message):
+    with pytest.raises(ValueError, match=message):
+        publish(None, trained, tmp_path / 'out', PublishOptions('my-model', 'MIT',
+                                                                metrics=metrics))
+    assert files_in(tmp_path / 'out') == []
+
+
+def test_a_config_with_paths_of_this_machine_is_refused(trained, tmp_path):
+    cfg = config_from_text(torch.load(trained, weights_only=True)['meta']['cfg'], 'x')
+    cfg.model.caption_head.tokenizer['start'] = '/home/me/start'
+    with pytest.raises(ValueError, match=r'names paths of this machine: model\.caption_head\.'
+                       r'tokenizer\.start: /home/me/start\. A published model stands alone'):
+        publish(cfg, trained, tmp_path / 'out', OPTIONS)
+
+
+def test_an_unknown_option_names_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'metrics'"):
+        PublishOptions.of(tmp_path, 'MIT', metric={})
+    assert PublishOptions.of(tmp_path / 'my_model', 'MIT').name == 'my-model'
 
 
 def test_a_log_loses_the_folders_of_the_machine(trained, tmp_path, monkeypatch):
