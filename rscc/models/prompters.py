@@ -34,7 +34,7 @@ class Prompter(nn.Module, metaclass=ABCMeta):
             size: (N, T).
 
         Returns:
-            Class names [N][T][K_i], likeliest first; an empty list says nothing about a date.
+            Class names ``[N][T][K_i]``, likeliest first; an empty list says nothing about a date.
         """
 
     def answers_for_all(self) -> list[str] | None:

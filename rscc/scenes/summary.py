@@ -55,36 +55,36 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
     Returns:
         - ``scene``, ``sources``: name; paths of the dates, earliest first.
         - ``language``, ``verdict``, ``sentences``: ``'en'`` or ``'zh'``; the result in a few words;
-          the result in whole sentences.
+            the result in whole sentences.
         - ``note``: that the model has seen rendered images only; None of another.
         - ``grid``: ``width``, ``height``, ``crs`` (WKT) and ``transform`` of ``change.tif``.
         - ``pixels``: ``total``; ``nodata`` (without data at some date, outside the area of interest
-          or not readable); ``examined``, the others; ``changed`` of them, None without a map.
+            or not readable); ``examined``, the others; ``changed`` of them, None without a map.
         - ``nodata_share`` of all pixels; ``changed_share`` of the examined, None without a map.
         - ``area_of_interest``: whether the work was limited to one.
         - ``area_by``: how areas were measured, ``'plane'`` (of the map projection) or
-          ``'ellipsoid'``; None where the scene has no place on the map. ``examined_area_m2``:
-          of the examined pixels, None without a map of changes too.
+            ``'ellipsoid'``; None where the scene has no place on the map. ``examined_area_m2``:
+            of the examined pixels, None without a map of changes too.
         - ``regions``: ``count``, ``pixels``, ``area_m2`` and ``share`` of the examined pixels, all
-          regions together; ``left_out``, the number of those smaller than ``min_area`` (square
-          metres, pixels where there is no place on the map), which nothing else counts.
+            regions together; ``left_out``, the number of those smaller than ``min_area`` (square
+            metres, pixels where there is no place on the map), which nothing else counts.
         - ``classes``: of every changed class that occurs, largest first: ``class``, ``value`` in
-          ``change.tif``, and of its regions ``regions`` (how many), ``pixels``, ``area_m2``; with
-          small ones, ``map_pixels`` and ``map_area_m2``.
+            ``change.tif``, and of its regions ``regions`` (how many), ``pixels``, ``area_m2``; with
+            small ones, ``map_pixels`` and ``map_area_m2``.
         - ``transitions``: of a model of semantic change what became what, largest first: ``from``,
-          ``to``, ``regions``, ``pixels``, ``area_m2``; empty of another.
+            ``to``, ``regions``, ``pixels``, ``area_m2``; empty of another.
         - ``land_cover``: of such a model, of every class: ``class``, ``from_pixels``,
-          ``to_pixels``, ``from_area_m2``, ``to_area_m2`` (pixels count with the scene's mean);
-          empty of another.
+            ``to_pixels``, ``from_area_m2``, ``to_area_m2`` (pixels count with the scene's mean);
+            empty of another.
         - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those, and
-          ``unsure``, whose sentences are too doubtful to count as an answer.
+            ``unsure``, whose sentences are too doubtful to count as an answer.
         - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
-          ``changed_windows`` (of those), ``mean_score``; those of changed windows first.
+            ``changed_windows`` (of those), ``mean_score``; those of changed windows first.
         - ``gaps``: ``box`` (left, top, right, bottom in pixels) and ``reason`` of what could not be
-          read.
+            read.
         - ``model``: what its file tells: ``task``, ``heads``, ``classes``, ``language``,
-          ``window``, ``overlap``, ``ground_resolution``, ``rendered``, ``weights``,
-          ``weights_hash`` and ``config``.
+            ``window``, ``overlap``, ``ground_resolution``, ``rendered``, ``weights``,
+            ``weights_hash`` and ``config``.
         - ``provenance``: what the run tells of itself: ``pair_check``, ``options``, ``versions``.
 
     Raises:

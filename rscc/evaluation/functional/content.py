@@ -259,11 +259,11 @@ def caption_hits(prediction: str, references: Sequence[str], language: str = 'en
 
         * ``object``: The prediction names an object (of the wide groups) that any reference names.
         * ``direction``: It tells of something appearing or removed, and of neither that no
-          reference tells of.
+            reference tells of.
         * ``whole_direction``: It tells, besides, of all that at least half of the references tell
-          of, as in :func:`direction_accuracy`.
+            of, as in :func:`direction_accuracy`.
         * ``change``: It says that something changed; asked where not all references say that
-          nothing did.
+            nothing did.
         * ``no_change``: It says that nothing changed; asked where all references say so.
     """
     stock = list(no_change_captions)

@@ -37,9 +37,9 @@ def failure_kinds(prediction: str, references: Sequence[str], changed: bool | No
         * ``missed_change``: It says that nothing changed, and something did. Nothing else is asked.
         * ``invented_change``: The reverse. Nothing else is asked.
         * ``wrong_object``: Something changed in it that no reference names, or it names nothing of
-          what at least half of them say has changed.
+            what at least half of them say has changed.
         * ``wrong_direction``: It says of a thing that it appeared where all references that tell
-          what became of it say that it was removed, or the reverse.
+            what became of it say that it was removed, or the reverse.
         * ``wrong_count``: It gives a thing a number that no reference allows ("two", "several").
         * ``wrong_place``: It names places, and none of them is one that a reference names.
     """

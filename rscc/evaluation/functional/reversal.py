@@ -27,11 +27,11 @@ def caption_reversal(forward: str, backward: str, language: str = 'en',
     Returns:
         * ``no_change_twice``: Both say that nothing changed (or say nothing at all).
         * ``direction``: What appears in one is removed in the other, thing by thing; "before" and
-          "after" that stand for a verb count as one. A sentence that tells of neither fails.
+            "after" that stand for a verb count as one. A sentence that tells of neither fails.
         * ``object``: The things that changed are the same.
         * ``count``: Of every thing counted in both, some number suits both; None where nothing is.
         * ``reversible``: Direction, object and count are right. Where either sentence says that
-          nothing changed, nothing is.
+            nothing changed, nothing is.
     """
     silent = [not text.strip() or says_no_change(text, no_change_captions, language)
               for text in (forward, backward)]

@@ -257,8 +257,8 @@ class AMHTMapper(TransformerMapper):
     with a bias: ``fold`` writes them into a ``TransformerMapper`` that gives the same prefixes.
 
     Args:
-        in_channels, out_channels, prefix_length, input_length, num_layers, num_heads, query_bias,
-            from_tokens: As for ``TransformerMapper``.
+        in_channels, out_channels, prefix_length, input_length: As for ``TransformerMapper``.
+        num_layers, num_heads, query_bias, from_tokens: As for ``TransformerMapper``.
         init: How the d x d matrices start: ``'he3d'`` as published (entries within sqrt(6) / d,
             which shrinks the queries, so attention starts almost uniform), ``'he'`` (within
             sqrt(6 / d)), ``'identity'`` (starts as plain attention).

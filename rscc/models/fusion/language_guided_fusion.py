@@ -223,7 +223,7 @@ class LanguageGuidedFusion(Fusion):
         """Embed the class names of every date once, for all samples to come: no text is read again.
 
         Args:
-            names: Class names [T][any number].
+            names: Class names ``[T][any number]``.
         """
         if self.prompts_at_test == 'from':
             names = [names[0]] * len(names)
@@ -315,7 +315,7 @@ class LanguageGuidedFusion(Fusion):
         Args:
             tokens: Visual tokens (N, T, L, C).
             pooled: One vector a date (N, T, C).
-            prompts: Class names [N][T][any number].
+            prompts: Class names ``[N][T][any number]``.
 
         Returns:
             (N, T, 2, C), background first.

@@ -69,7 +69,7 @@ class PromptEncoder(nn.Module):
         """Embed the sentences of N samples with T dates.
 
         Args:
-            prompts: Class names [N][T][any number].
+            prompts: Class names ``[N][T][any number]``.
 
         Returns:
             (N, T, 2, C), background first.
