@@ -2,7 +2,7 @@
 # Make (or reuse) the virtual environment of this checkout and print the path of its Python.
 #
 #   python=$(bash tools/setup_env.sh runtime)   # train, test, caption
-#   python=$(bash tools/setup_env.sh tests)     # the same plus optional packages, pytest, ruff
+#   python=$(bash tools/setup_env.sh tests)     # the same plus optional packages, pytest, ruff, mkdocs
 #
 # A finished environment is recognised by a stamp that holds a hash of the requirement files, so a
 # second call returns at once, and a call after a kill repairs what is there.
@@ -25,7 +25,7 @@ fail() { say "error: $1"; shift; for line in "$@"; do say "  $line"; done; exit 
 files=(requirements/mminstall.txt requirements/runtime.txt)
 case $group in
   runtime) ;;
-  tests) files+=(requirements/optional.txt requirements/tests.txt) ;;
+  tests) files+=(requirements/{optional,tests,docs}.txt) ;;
   *) fail "unknown group '$group'" 'expected: runtime or tests' ;;
 esac
 
