@@ -2,6 +2,7 @@
 import ast
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,9 @@ PAIRS = [('README.md', 'README_zh-CN.md')] + [
     (f'docs/en/{path.name}', f'docs/zh_cn/{path.name}')
     for path in sorted((ROOT / 'docs' / 'en').glob('*.md'))]
 PAGES = sorted({name for pair in PAIRS for name in pair})
+# Pages that are not in two languages.
+SINGLE = ['CHANGELOG.md', 'SECURITY.md', 'docs/index.md', 'docs/real_pair/README.md',
+          *sorted(f'docs/api/{path.name}' for path in (ROOT / 'docs/api').glob('*.md'))]
 COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export|rscc)\s')
 # The Python tool that a shell script hands its further arguments to.
 FORWARDS = {'dist_train.sh': 'train.py', 'slurm_train.sh': 'train.py',
@@ -172,7 +176,7 @@ def test_every_tool_explains_itself(path):
     assert '-h, --help' in help_of(str(path.relative_to(ROOT / 'tools')))
 
 
-@pytest.mark.parametrize('page', PAGES)
+@pytest.mark.parametrize('page', [*PAGES, *SINGLE])
 def test_links_and_pictures_lead_somewhere(page):
     text = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
     targets = re.findall(r'\]\(([^)\s]+)\)', text)
@@ -332,6 +336,14 @@ def test_the_configs_of_pseudo_pairs_make_pairs_as_written(config, tmp_path, mon
         labels = {int(value) for value in sample.gt_sem_seg.data.unique()}
         assert labels <= (classes | {254} if 'rest=0, captions=0' not in config
                           and stage == 'train' else classes)
+
+
+def test_the_readme_quotes_what_the_shipped_model_says():
+    script = runpy.run_path(str(ROOT / 'docs/result_picture.py'))
+    for _, answer in script['answers']():
+        for page in ('README.md', 'README_zh-CN.md'):
+            assert answer.caption in ' '.join(read(page).split()), (
+                f'{page} does not quote "{answer.caption}": run python docs/result_picture.py')
 
 
 def test_pages_named_in_error_messages_exist():
