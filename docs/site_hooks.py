@@ -28,6 +28,7 @@ SECTIONS = [
      ['model_zoo', 'models', 'configs', 'changeclip', 'clip_gpt', 'kd_rscc']),
     ({'en': 'More', 'zh_cn': '更多'}, []),
 ]
+CODE_OR_LINK = re.compile(r'^ *```.*?^ *```|`[^`\n]+`|(!?)\[([^][]*)\]\(([^()\s]+)\)', re.M | re.S)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -65,16 +66,13 @@ def sections(pages: list[str], folder: str) -> list[dict[str, list[str]]]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Lead links, which are written for GitHub, to the pages of the site."""
     source = Path(page.file.abs_src_path).relative_to(ROOT).as_posix()
-    blocks = re.split(r'(^```.*?^```)', markdown, flags=re.M | re.S)
-    blocks[::2] = [re.sub(r'(!?)\[([^][]*)\]\(([^()\s]+)\)', lambda found: link(
-        found, source, page.file.src_uri), prose) for prose in blocks[::2]]
-    return ''.join(blocks)
+    return CODE_OR_LINK.sub(lambda found: link(found, source, page.file.src_uri), markdown)
 
 
 def link(found: re.Match, source: str, here: str) -> str:
     """Return a link as the site needs it; one to a file that the site lacks becomes its text."""
     mark, text, target = found.groups()
-    if re.match(r'[a-z]+:|#', target):
+    if target is None or re.match(r'[a-z]+:|#', target):
         return found[0]
     path, _, anchor = target.partition('#')
     path = normpath(join(dirname(source), path))

@@ -16,9 +16,10 @@ PAIRS = [('README.md', 'README_zh-CN.md')] + [
     (f'docs/en/{path.name}', f'docs/zh_cn/{path.name}')
     for path in sorted((ROOT / 'docs' / 'en').glob('*.md'))]
 PAGES = sorted({name for pair in PAIRS for name in pair})
-# Pages that are not in two languages.
-SINGLE = ['CHANGELOG.md', 'SECURITY.md', 'docs/index.md', 'docs/real_pair/README.md',
-          *sorted(f'docs/api/{path.name}' for path in (ROOT / 'docs/api').glob('*.md'))]
+# Pages outside of the folders of the two languages.
+OTHERS = sorted(path.relative_to(ROOT).as_posix()
+                for pattern in ('*.md', 'docs/*.md', 'docs/api/*.md')
+                for path in ROOT.glob(pattern) if not path.name.startswith('README'))
 COMMAND = re.compile(r'^\s*(?:[A-Z_]+=\S+\s+)*(?:python|bash|pip|git|source|export|rscc)\s')
 # The Python tool that a shell script hands its further arguments to.
 FORWARDS = {'dist_train.sh': 'train.py', 'slurm_train.sh': 'train.py',
@@ -176,7 +177,7 @@ def test_every_tool_explains_itself(path):
     assert '-h, --help' in help_of(str(path.relative_to(ROOT / 'tools')))
 
 
-@pytest.mark.parametrize('page', [*PAGES, *SINGLE])
+@pytest.mark.parametrize('page', [*PAGES, *OTHERS])
 def test_links_and_pictures_lead_somewhere(page):
     text = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
     targets = re.findall(r'\]\(([^)\s]+)\)', text)
