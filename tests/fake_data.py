@@ -9,6 +9,7 @@ from scene_files import write_plain
 
 from rscc.datasets.base import NO_CHANGE_CAPTIONS
 from rscc.datasets.path_list_cd import PathListCDDataset
+from rscc.datasets.semantic_cd import SemanticCDDataset
 from rscc.datasets.single_image import SingleImageDataset
 from rscc.datasets.synth import SynthSceneDataset
 from rscc.registry import DATASETS
@@ -51,6 +52,8 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
                                                                     options['language'])[0]
     if issubclass(kind, PathListCDDataset):
         write_path_lists(root, pairs, size)
+    elif issubclass(kind, SemanticCDDataset):
+        write_class_folders(root, kind, options, pairs, size)
     else:
         if issubclass(kind, SynthSceneDataset):  # both dates are images, half as many pairs
             options |= dict(img_from='images/{split}/A/{filename}', img_path=None,
@@ -101,6 +104,45 @@ def write_path_lists(root: Path, pairs: int, size: int) -> None:
             (root / split / f'{date}_clipcls_56_vit16.json').write_text(json.dumps(records))
 
 
+def class_maps_of(changed: bool, size: int, count: int, everywhere: bool) -> list[np.ndarray]:
+    """Return the classes of both dates, which differ in the upper quarter where that changed."""
+    earlier = np.full((size, size), int(everywhere), np.uint8)
+    later = earlier.copy()
+    if changed:
+        earlier[:size // 4], later[:size // 4] = 1, count - 1
+    return [earlier, later]
+
+
+def write_class_maps(paths: list[Path], kind: type, changed: bool, size: int,
+                     coloured: bool) -> None:
+    """Write the class maps of both dates, or the one file that holds both."""
+    labels = kind.SEMANTIC
+    maps = class_maps_of(changed, size, len(labels.names), not labels.only_changes)
+    if paths[0] == paths[1]:  # kinds of change; the last one is from class 4 to class 2
+        maps = [9 * (maps[0] > 0).astype(np.uint8)] * 2
+    for path, classes in zip(paths, maps, strict=True):
+        colours = np.array(labels.palette, np.uint8)[classes][..., ::-1]
+        write_image(path, colours if coloured else classes)
+
+
+def write_class_folders(root: Path, kind: type, options: dict, pairs: int, size: int) -> None:
+    """Write pairs with class maps in the published folders, in splits where there are some."""
+    rng, held_out = np.random.default_rng(0), options['holdout'] > 0
+    layout = kind.LAYOUTS[options['layout'] or next(iter(kind.LAYOUTS))]
+    numbers = ({'': 5 * pairs} if kind.SHARES else {'train': 5 * pairs, 'test': pairs}
+               if held_out else dict.fromkeys(PARTS, pairs))
+    for split, total in numbers.items():
+        for number in range(total):
+            name, home = f'{split or "pair"}_{number:06d}.png', root / split
+            for folder in (layout.img_from, layout.img_to):
+                write_image(home / folder / name,
+                            rng.integers(0, 200, (size, size, 3), dtype=np.uint8))
+            write_class_maps([home / layout.map_from / name, home / layout.map_to / name], kind,
+                             number % 2 == 0, size, layout.map_from == 'label1')
+            if layout.label:
+                write_image(home / layout.label / name, mask_of(number % 2 == 0, size, (0, 255)))
+
+
 def write_captioned(root: Path, kind: type, options: dict, pairs: int, size: int) -> None:
     """Write what the templates of a captioned dataset name, and its annotations."""
     rng, values = np.random.default_rng(0), sorted(kind.LABEL_MAP or [0, 255])
@@ -119,6 +161,13 @@ def write_captioned(root: Path, kind: type, options: dict, pairs: int, size: int
                 write_image(root / options[key].format(
                     filename=image['filename'], split=split, filepath=split,
                     stem=image['filename'][:-4]), pixels)
+            if options.get('semantic'):
+                write_class_maps([root / template.format(
+                    filename=image['filename'], split=split, stem=image['filename'][:-4])
+                    for template in kind.MAPS], kind, image['changeflag'], size,
+                    kind.SEMANTIC.coloured)
+    if not options['ann_file']:
+        return
     files = {}
     for split, images in entries.items():
         files.setdefault(options['ann_file'].replace('{part}', PARTS[split]), []).extend(images)

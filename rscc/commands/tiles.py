@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rscc.rasters.blending import BLENDS, RULES
-from rscc.rasters.tiles import Scene, TileIndex, cut, read_index, scenes_of_folder, scenes_of_pair
+from rscc.rasters.hrscd import scenes_of_hrscd
+from rscc.rasters.tiles import (
+    MAP_KINDS,
+    SPLITS,
+    Scene,
+    TileIndex,
+    cut,
+    read_index,
+    scenes_of_folder,
+    scenes_of_pair,
+)
 from rscc.utils import write_json
 
 
@@ -31,8 +41,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     args = parser.parse_args(arguments)
     if args.command == 'cut' and args.root is None and not (args.img_from and args.img_to):
         parser.error('cut needs a folder, or the files of one pair: --from FILE --to FILE')
-    if args.command == 'cut' and args.root is not None and args.shares:
+    if args.command == 'cut' and args.root is not None and args.shares and not args.hrscd:
         parser.error('--shares splits one pair, given by --from FILE --to FILE')
+    if args.command == 'cut' and args.hrscd and (args.root is None or args.semantic):
+        parser.error('--hrscd needs the folder of the five parts, and finds the class maps itself')
     try:
         (run_cut if args.command == 'cut' else run_merge)(args)
     except (OSError, ValueError, ImportError) as error:
@@ -56,6 +68,10 @@ def _add_cut(parser: argparse.ArgumentParser) -> None:
                         help='file, or folder below ROOT, of the later date (folder B)')
     parser.add_argument('--label', metavar='NAME', help='file, or folder below ROOT, of the '
                         'labels; none for no labels (folder label)')
+    parser.add_argument('--semantic', nargs=2, metavar='NAME', help='files, or folders below ROOT, '
+                        'of the class maps of the earlier and of the later date (label_A label_B)')
+    parser.add_argument('--hrscd', action='store_true', help="ROOT holds HRSCD's five parts; whole "
+                        'images are divided into splits by lot, --shares 0.6 0.2 0.2')
     parser.add_argument('--splits', nargs='+', metavar='NAME',
                         help='split folders (default: those of train, val, test that exist)')
     parser.add_argument('--shares', nargs='+', type=float, metavar='SHARE', help='split one pair '
@@ -104,12 +120,19 @@ def run_cut(args: argparse.Namespace) -> None:
 
 def _scenes(args: argparse.Namespace) -> list[Scene]:
     label = None if (args.label or '').lower() == 'none' else args.label
+    if args.hrscd:
+        shares = args.shares or [0.6, 0.2, 0.2]
+        if len(shares) not in SPLITS or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f'--shares {" ".join(map(str, shares))}: expected two (train, test) '
+                             'or three (train, val, test) positive numbers whose sum is 1')
+        return scenes_of_hrscd(args.root, dict(zip(SPLITS[len(shares)], shares, strict=True)))
     if args.root is None:
-        files = {'from': args.img_from, 'to': args.img_to, 'label': label}
+        files = {'from': args.img_from, 'to': args.img_to, 'label': label,
+                 **dict(zip(MAP_KINDS, args.semantic or (), strict=False))}
         return scenes_of_pair({kind: Path(path) for kind, path in files.items() if path},
                               args.shares)
     return scenes_of_folder(args.root, args.splits, args.img_from or 'A', args.img_to or 'B',
-                            'label' if args.label is None else label)
+                            'label' if args.label is None else label, args.semantic or ())
 
 
 def run_merge(args: argparse.Namespace) -> None:

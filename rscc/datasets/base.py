@@ -66,7 +66,8 @@ class ChangeDataset(BaseDataset):
         img_path: The same for datasets of single images, instead of the two.
         label: The same for the label map, or None where there is none.
         semantic: The same for the class maps of the earlier and the later date, two templates, or
-            None where there are none; see ``LoadSemanticMaps``.
+            None where there are none; see ``LoadSemanticMaps``. A class that finds the files
+            otherwise gives what they hold.
         label_map: File value -> class index, over the dataset's own.
         language: ``'en'`` or ``'zh'``: of ``gt_captions``, by which a model is scored, and of what
             a caption head of several languages writes.
@@ -115,7 +116,7 @@ class ChangeDataset(BaseDataset):
     def __init__(self, data_root: str = '', ann_file: str = '', *, split: str | None = 'train',
                  img_from: str | None = None, img_to: str | None = None,
                  img_path: str | None = None, label: str | None = None,
-                 semantic: Sequence[str] | None = None,
+                 semantic: Sequence[str] | SemanticLabels | None = None,
                  label_map: Mapping[int, int] | None = None, language: str = 'en',
                  languages: Sequence[str] | None = None, text_from: str = 'raw',
                  clean_captions: bool = True, pipeline: Sequence[dict | Callable] = (),
@@ -130,8 +131,9 @@ class ChangeDataset(BaseDataset):
         self.text_from, self.clean_captions = text_from, clean_captions
         self.templates = {'img_path_from': img_from, 'img_path_to': img_to, 'img_path': img_path,
                           'seg_map_path': label}
-        self.semantic_templates = tuple(semantic or ())
-        self.semantic_labels = self.SEMANTIC if semantic else None
+        found_otherwise = isinstance(semantic, SemanticLabels)
+        self.semantic_templates = () if found_otherwise else tuple(semantic or ())
+        self.semantic_labels = semantic if found_otherwise else self.SEMANTIC if semantic else None
         self.nodata_colour = self.NODATA_COLOUR
         root = resolve_data_root(data_root, self.marker(ann_file))
         told = read_classes(root)

@@ -75,7 +75,7 @@ class FrameCache:
         self.arrays, self.stem = arrays, stem
         self._compared = np.full(len(arrays['frames']), stem is None)
 
-    def fill(self, item: dict, idx: int, maps: Iterable[str]) -> None:
+    def fill(self, item: dict, idx: int, maps: Iterable[str] = ()) -> None:
         """Put frames, sizes and label maps of sample ``idx`` into ``item`` as read-only views.
 
         Args:

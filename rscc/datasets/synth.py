@@ -60,20 +60,20 @@ class SynthChangeDataset(LEVIRCCDataset):
     ANCHOR = 'built-in-dataset'
     LABEL_MAP: ClassVar[dict[int, int]] = {index: index for index in range(len(CLASSES))}
     SEMANTIC: ClassVar[SemanticLabels] = SemanticLabels(COVER, COVER_PALETTE)
+    MAPS: ClassVar[tuple[str, ...]] = tuple(f'images/{{split}}/{kind}/{{stem}}.png'
+                                            for kind in COVER_KINDS)
 
     def __init__(self, data_root: str = 'synth', ann_file: str = 'LevirCCcaptions.json', *,
                  label: str | None = 'images/{split}/label/{stem}.png', semantic: bool = False,
                  label_map: Mapping[int, int] | None = None, metainfo: Mapping | None = None,
                  **kwargs):
-        maps = None
         if semantic:
-            maps = [f'images/{{split}}/{kind}/{{stem}}.png' for kind in COVER_KINDS]
             label_map = label_map or {value: int(value > 0) for value in self.LABEL_MAP}
             metainfo = {'classes': ('unchanged', 'changed'),
                         'palette': [[0, 0, 0], [255, 255, 255]],
                         **semantic_metainfo(self.SEMANTIC), **(metainfo or {})}
-        super().__init__(data_root, ann_file, label=label, semantic=maps, label_map=label_map,
-                         metainfo=metainfo, **kwargs)
+        super().__init__(data_root, ann_file, label=label, label_map=label_map, metainfo=metainfo,
+                         semantic=self.MAPS if semantic else None, **kwargs)
 
     def where_files_are(self) -> str:
         """Say how a folder made before there were class maps gets them."""

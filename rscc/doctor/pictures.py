@@ -72,6 +72,7 @@ def look_at(sample: Sample, part: Part, pixels: bool = True) -> Look:
         frames = _decoded(sample, part, look, headers) if pixels else []
         if pixels and sample.label is not None and 'missing_mask' not in look.found:
             _mask_file(sample.label, part, look, headers)
+        _class_maps(sample, part, look, pixels)
     for frame, empty in frames:
         _image(look, frame, empty)
     if len(frames) == 2 and frames[0][0].shape == frames[1][0].shape:
@@ -175,6 +176,49 @@ def _mask_file(label: str, part: Part, look: Look, headers: dict[Path, Header]) 
         look.note(_mask_fault(label), str(error).removeprefix(f"label '{label}' "))
         return
     _mask(mask, part, look)
+
+
+def _class_maps(sample: Sample, part: Part, look: Look, pixels: bool) -> None:
+    """Examine the class maps of both dates, and whether they agree with the change map.
+
+    Where no file gives the change map, it is what has a label at the earlier date.
+    """
+    found = [_class_map(path, date, part, look) if pixels else None
+             for date, path in enumerate(sample.maps) if _is_there(path, look)]
+    if len(found) < 2 or any(classes is None for classes in found):
+        return
+    change = (found[0] > 0).astype(np.uint8)
+    if sample.label is None:
+        _mask(change, part, look)
+    elif look.classes is None:
+        return  # the change map itself cannot be read
+    else:
+        change = part.read_mask(sample.label)
+    if any(classes.shape != change.shape for classes in found):
+        look.note('class_map_size_differs', _sizes([one.shape for one in (change, *found)]))
+        return
+    wrong = part.semantic.disagreement(change, *found)
+    if wrong:
+        look.note('class_maps_disagree', f'{wrong:,} pixels')
+
+
+def _is_there(path: str, look: Look) -> bool:
+    if not Path(path).is_file():
+        look.note('missing_class_map', path)
+        return False
+    return True
+
+
+def _class_map(path: str, date: int, part: Part, look: Look) -> np.ndarray | None:
+    try:
+        classes = part.semantic.read(path, date)
+    except (ValueError, OSError) as error:
+        look.note('class_map_values', str(error).removeprefix('label '))
+        return None
+    if len(set(look.sizes)) == 1 and classes.shape != look.sizes[0]:
+        look.note('class_map_size_differs', _sizes([*look.sizes[:1], classes.shape]))
+        return None
+    return classes
 
 
 def _mask_fault(label: str) -> str:

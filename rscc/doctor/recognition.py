@@ -24,8 +24,9 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     """Recognise a folder by its files and describe what is in it.
 
     Looked for, in this order: caption files (of LEVIR-CC, LEVIR-MCI, the built-in dataset,
-    DUBAI-CC, single images, or any in Karpathy or COCO style), lists ``train.txt``, folders ``A``
-    and ``B`` (with ``label``), folders of images and masks, images anywhere below.
+    DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), SECOND's folders, lists
+    ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and masks, images
+    anywhere below.
 
     Args:
         root: The folder.
@@ -35,8 +36,8 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
         ValueError: If there is no image below it, or it cannot be read.
     """
     root = root.resolve()
-    parts = (_by_captions(root, language) or _by_lists(root) or _by_dates(root)
-             or _by_masks(root) or _by_images(root))
+    parts = (_by_captions(root, language) or _by_class_maps(root) or _by_lists(root)
+             or _by_dates(root) or _by_masks(root) or _by_images(root))
     if not parts:
         raise ValueError(_nothing_in(root))
     for part in parts:
@@ -79,6 +80,8 @@ def caption_options(root: Path, file: Path, language: str | None) -> dict[str, A
                'language': language or _language(entries)}
     if (root / 'synth.json').is_file() and any((root / 'images').glob('*/label')):
         return {'type': 'SynthChangeDataset', **options}
+    if _fits(root, '{split}/sem/A/{filename}', entries):
+        return {'type': 'SECONDCCDataset', **options}
     pair = next((pair for pair in _PAIRS if _fits(root, pair[0], entries)), None)
     if pair is not None:
         label = next((label for label in _LABELS if (root / _parent(label, entries)).is_dir()),
@@ -135,6 +138,16 @@ def _language(entries: Sequence[Mapping]) -> str:
     """Return 'en' where there is an English sentence, else 'zh'."""
     texts = [text for entry in entries for text in _texts(entry)]
     return 'en' if not texts or any(language_of(text) == 'en' for text in texts) else 'zh'
+
+
+def _by_class_maps(root: Path) -> list[Part]:
+    """Recognise SECOND by the names of the folders of its class maps, in any of its layouts."""
+    from rscc.datasets.semantic_cd import SECONDDataset
+    maps = {layout.map_from for layout in SECONDDataset.LAYOUTS.values()}
+    homes = (root, *(root / split for split in SPLITS))
+    if not any((home / folder).is_dir() for home in homes for folder in maps):
+        return []
+    return [of_dataset(build(dict(type='SECONDDataset', data_root=str(root), holdout=0)))]
 
 
 def _by_lists(root: Path) -> list[Part]:

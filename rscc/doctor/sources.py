@@ -20,6 +20,8 @@ from rscc.utils.paths import SUFFIXES, columns_of, sample_name
 
 if TYPE_CHECKING:
     from rscc.datasets.base import ChangeDataset
+    from rscc.datasets.semantic_cd import SemanticCDDataset
+    from rscc.datasets.transforms.semantic import SemanticLabels
 
 SPLITS = ('train', 'val', 'test')
 
@@ -33,6 +35,7 @@ class Sample:
         split: As written; empty where there is none.
         images: Paths of its dates, the earliest first.
         label: Path of its mask, None where the dataset has none.
+        maps: Paths of the class maps of both dates, empty where the dataset has none.
         captions: As written; None where the dataset has none.
         flag: Whether it is said to be changed, None where nothing says so.
         number: The annotation's ``imgid``.
@@ -44,6 +47,7 @@ class Sample:
     split: str
     images: tuple[str, ...] = ()
     label: str | None = None
+    maps: tuple[str, ...] = ()
     captions: tuple[str, ...] | None = None
     flag: bool | None = None
     number: int | str | None = None
@@ -69,6 +73,7 @@ class Part:
         bands, scale: How images are read, see ``rscc.rasters.image_files.read_frame``.
         load: Frames and mask of samples that are not in image files.
         read_mask: Class indices of a mask file.
+        semantic: What class maps of the dates hold; None without any.
         rules: How masks, captions and paths are understood, in words of the options.
         tokens_of: Tokens that a caption head makes of a sentence; None without a head.
         max_tokens: Most that the head learns, start and end not counted.
@@ -89,6 +94,7 @@ class Part:
     scale: Any = None
     load: Callable[[Sample], dict] | None = None
     read_mask: Callable[[str], np.ndarray] = read_mask
+    semantic: 'SemanticLabels | None' = None
     rules: str = ''
     tokens_of: Callable[[str], int] | None = None
     max_tokens: int | None = None
@@ -109,10 +115,13 @@ def of_dataset(dataset: 'ChangeDataset', splits: Sequence[str] | None = None) ->
     from rscc.datasets.base import ChangeDataset
     from rscc.datasets.dubai_cc import PARTS, DubaiCCDataset
     from rscc.datasets.path_list_cd import PathListCDDataset
+    from rscc.datasets.semantic_cd import SemanticCDDataset
     kind = type(dataset)
     chosen = set(splits or ([dataset.split] if dataset.split else ()))
     if isinstance(dataset, PathListCDDataset):
         part = _of_path_lists(dataset)
+    elif isinstance(dataset, SemanticCDDataset):
+        part = Part(lambda: _of_class_maps(dataset), files=(dataset.ann_file,))
     elif isinstance(dataset, DubaiCCDataset) and '{part}' in dataset.ann_file:
         files = [dataset.ann_file.replace('{part}', name) for split, name in PARTS.items()
                  if not chosen or split in chosen]
@@ -154,7 +163,9 @@ def _take_options(part: Part, dataset: 'ChangeDataset') -> None:
     part.classes, part.palette = meta.get('classes'), meta.get('palette')
     part.bands, part.scale = frames.bands, frames.scale
     part.read_mask = lambda path: read_mask(path, label_map, palette)
-    part.rules = repr((label_map, palette, dataset.text_from, dataset.templates))
+    part.semantic = dataset.semantic_labels
+    part.rules = repr((label_map, palette, dataset.text_from, dataset.templates)
+                      + ((part.semantic,) if part.semantic else ()))
 
 
 def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
@@ -189,6 +200,7 @@ def _of_entry(dataset: 'ChangeDataset', entry: Mapping, filename: str, file: str
     except ValueError as error:
         sample.fault, paths = str(error), {}
     sample.label = paths.pop('seg_map_path', None)
+    sample.maps = tuple(paths.pop('semantic_paths', ()))
     sample.images = tuple(paths.values())
     sentences = entry.get('sentences', entry.get('captions'))
     sentences = sentences if isinstance(sentences, list) else []
@@ -207,8 +219,21 @@ def _of_items(dataset: 'ChangeDataset') -> Iterator[Sample]:
         captions, images = item.get('gt_captions'), tuple(dataset.images_of(item))
         place = Path(images[0]).stem if images and '::' not in images[0] else ''
         yield Sample(item['sample_id'], str(item.get('split') or ''),
-                     images, item.get('seg_map_path'), tuple(captions) if captions else None,
-                     item.get('gt_change_flag'), item.get('imgid'), place, item=item)
+                     images, item.get('seg_map_path'), tuple(item.get('semantic_paths', ())),
+                     tuple(captions) if captions else None, item.get('gt_change_flag'),
+                     item.get('imgid'), place, item=item)
+
+
+def _of_class_maps(dataset: 'SemanticCDDataset') -> Iterator[Sample]:
+    """Match the folders of a dataset with a class map for each date."""
+    splits = [dataset.split] if dataset.split else [
+        split for split in SPLITS if dataset.has_split(split)]
+    for split in splits or SPLITS[:1]:
+        for row in dataset.rows(split):
+            images = (str(row['img_path_from']), str(row['img_path_to']))
+            label = str(row['label']) if 'label' in row else None
+            yield Sample(Path(images[0]).stem, split, images, label,
+                         (str(row['map_from']), str(row['map_to'])))
 
 
 def _of_path_lists(dataset: Any) -> Part:

@@ -67,15 +67,15 @@ def read_mask(path: str | Path, label_map: Mapping[int, int] | None = None,
     return mask
 
 
-def read_class_map(path: str | Path, names: Sequence[str], palette: Sequence[Sequence[int]],
-                   values: Mapping[int, int]) -> np.ndarray:
+def read_class_map(path: str | Path, names: Sequence[str], values: Mapping[int, int],
+                   palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
     """Read what one date shows: colours by a palette, grey and palette files by value.
 
     Args:
         path: The file.
         names: ``'none'`` and the names of the K classes.
-        palette: Colour of each, [red, green, blue].
         values: File value -> class, for files without colours of their own.
+        palette: Colour of each class, [red, green, blue]; None where files must not be coloured.
 
     Returns:
         uint8 (H, W): 0 no label (a nodata value too), 1 to K the classes.
@@ -87,7 +87,7 @@ def read_class_map(path: str | Path, names: Sequence[str], palette: Sequence[Seq
     path = Path(path)
     with opened(path) as (image, _):
         coloured = len(image.getbands()) >= 3
-    if coloured:
+    if coloured and palette is not None:
         return _match_colours(path, palette, names)
     classes = read_mask(path, values)
     classes[classes == IGNORE] = 0

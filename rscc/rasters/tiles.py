@@ -25,13 +25,17 @@ from rscc.utils.paths import PathList, find_pairs, write_path_list
 
 FILE = 'tiles.json'
 KINDS = {'from': 'A', 'to': 'B', 'label': 'label'}
+#: Kinds of files that only pairs with a class map for each date have.
+MAP_KINDS = {'map_from': 'label_A', 'map_to': 'label_B'}
+DATES = ('from', 'to')
 WHOLE = 'all'  # the split of data without splits; it gets no folder of its own
 _FORMAT = 'rscc tiles 1'
 _INDEX = {'format': {_FORMAT}, 'size': int, 'overlap': int, 'bands?': ([int], None),
           'scale?': ([float], None), 'images': [{
               'stem': str, 'split': {'train', 'val', 'test', WHOLE}, 'height': int, 'width': int,
-              'files': {'from': str, 'to': str, 'label?': str}, 'window?': ([int], None),
-              'crs?': (str, None), 'transform?': ([float], None)}]}
+              'files': {'from': str, 'to': str,
+                        **{f'{kind}?': str for kind in ('label', *MAP_KINDS)}},
+              'window?': ([int], None), 'crs?': (str, None), 'transform?': ([float], None)}]}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Scene:
         split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         height: Rows.
         width: Columns.
-        files: Paths of ``from``, ``to`` and, where there is one, ``label``.
+        files: Paths of ``from``, ``to`` and, where there are some, ``label``, ``map_from`` and
+            ``map_to`` (class maps of the dates).
         window: (left, top, width, height) where the scene is a part of its files.
         crs: Coordinate reference system of the earlier date as WKT.
         transform: Its affine coefficients (a, b, c, d, e, f), of the window where there is one.
@@ -85,7 +90,7 @@ class TileIndex:
 
     def ending(self, kind: str) -> str:
         """Return the ending of tiles of a kind: PNGs cannot hold other numbers of bands."""
-        pictures = kind == 'label' or self.bands is None or len(self.bands) == 3
+        pictures = kind not in DATES or self.bands is None or len(self.bands) == 3
         return '.png' if pictures else '.tif'
 
     def grid(self, scene: Scene) -> TileGrid:
@@ -161,20 +166,21 @@ SPLITS = {2: ('train', 'test'), 3: ('train', 'val', 'test')}
 
 
 def scenes_of_folder(root: str | Path, splits: Sequence[str] | None = None, img_from: str = 'A',
-                     img_to: str = 'B', label: str | None = 'label') -> list[Scene]:
+                     img_to: str = 'B', label: str | None = 'label', maps: Sequence[str] = ()
+                     ) -> list[Scene]:
     """Return the pairs below a folder; see :func:`rscc.utils.paths.find_pairs`.
 
     Raises:
         FileNotFoundError: If a folder is missing.
         ValueError: If files have no partner, or pair and label differ in size, kind or grid.
     """
-    lists = find_pairs(root, splits, img_from, img_to, label)
+    lists = find_pairs(root, splits, img_from, img_to, label, maps)
     single = [name for found in lists for name in found.unmatched]
     if single:
         raise ValueError(f"{len(single)} file(s) below '{root}' have no partner, first: "
                          f'{", ".join(single[:3])}. Complete the folders or move those files away')
-    kinds = ('from', 'to', 'label')
-    scenes = [_scene(dict(zip(kinds, row, strict=False)), found.name)
+    kinds = (*DATES, *(['label'] if label else []), *(MAP_KINDS if maps else ()))
+    scenes = [scene_of(dict(zip(kinds, row, strict=True)), found.name)
               for found in lists for row in found.rows]
     _need_unique(scenes)
     return scenes
@@ -187,26 +193,33 @@ def scenes_of_pair(files: dict[str, Path], shares: Sequence[float] | None = None
     parts of what it is tested on. So every split is one block of columns, cut on its own.
 
     Args:
-        files: Paths of ``from``, ``to`` and, where there is one, ``label``.
+        files: Paths of ``from``, ``to`` and, where there are some, of the other kinds.
         shares: Shares of the width for train, val and test (or train and test); None is one scene.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If sizes, kinds or grids differ or the shares are no shares.
     """
-    whole = _scene(files, WHOLE)
+    whole = scene_of(files, WHOLE)
     if shares is None:
         return [whole]
     if len(shares) not in SPLITS or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f'--shares {" ".join(map(str, shares))}: expected two (train, test) or '
                          'three (train, val, test) positive numbers whose sum is 1')
     ends = [round(whole.width * sum(shares[:count])) for count in range(len(shares) + 1)]
-    return [_scene(files, split, (left, 0, right - left, whole.height))
+    return [scene_of(files, split, (left, 0, right - left, whole.height))
             for split, (left, right) in zip(SPLITS[len(shares)], pairwise(ends), strict=True)]
 
 
-def _scene(files: dict[str, Path], split: str, window: Sequence[int] | None = None) -> Scene:
-    check_pair([files['from'], files['to']], files.get('label'))
+def scene_of(files: dict[str, Path], split: str, window: Sequence[int] | None = None) -> Scene:
+    """Describe one pair, or a window (left, top, width, height) of it, as it will be cut.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If sizes, kinds or grids differ.
+    """
+    for kind in [kind for kind in files if kind not in DATES] or [None]:
+        check_pair([files[date] for date in DATES], files.get(kind))
     with closing(open_raster(files['from'], window=window)) as first:
         stem = _safe(files['from'].stem) + (f'_{split}' if window is not None else '')
         return Scene(stem, split, first.height, first.width,
@@ -232,7 +245,8 @@ def _need_unique(scenes: Sequence[Scene]) -> None:
 def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
     """Write all tiles, their lists and ``tiles.json``.
 
-    ``<out>/<split>/{A,B,label}/<stem>_<column>_<row>.png`` and ``<out>/<split>.txt`` with paths
+    ``<out>/<split>/{A,B,label,label_A,label_B}/<stem>_<column>_<row>.png``, of those that there
+    are, and ``<out>/<split>.txt`` with paths
     relative to ``out``; without splits right in ``out`` and ``all.txt``. Images of chosen bands,
     other than three, become TIFFs of 8 bits. Labels keep their values:
     what they mean is said where they are read. Every file appears whole or not at all, the lists
@@ -272,8 +286,8 @@ def cut(index: TileIndex, out: str | Path, jobs: int = 2) -> list[Path]:
 
 def _open(index: TileIndex, scene: Scene, kind: str) -> Raster:
     """Open one file of a scene as it is cut."""
-    reading = Reading(label=True) if kind == 'label' else Reading(bands=index.bands,
-                                                                  scale=index.scale)
+    reading = Reading(bands=index.bands, scale=index.scale) if kind in DATES else Reading(
+        label=True)
     return open_raster(scene.files[kind], reading, scene.window)
 
 
@@ -304,7 +318,7 @@ def _take_back(written: list[Path], out: Path, existed: bool) -> None:
 
 def tile_folder(split: str, kind: str) -> Path:
     """Return the folder of one split's tiles of one kind, relative to that of all tiles."""
-    return Path('' if split == WHOLE else split) / KINDS[kind]
+    return Path('' if split == WHOLE else split) / {**KINDS, **MAP_KINDS}[kind]
 
 
 def _need_same(index: TileIndex, out: Path) -> None:
@@ -365,7 +379,7 @@ def write_tiff(path: Path, pixels: np.ndarray, **place: Any) -> None:
 def _lists(index: TileIndex, out: Path) -> Iterator[PathList]:
     for split in dict.fromkeys(scene.split for scene in index.scenes):
         rows = [tuple(out / tile_folder(split, kind) / f'{name}{index.ending(kind)}'
-                      for kind in scene.files)
+                      for kind in scene.files if kind in KINDS)
                 for scene in index.scenes if scene.split == split
                 for name in index.grid(scene).names(scene.stem)]
         yield PathList(split, rows)

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rscc.scenes.transitions import ARROW
+from rscc.text.land_cover import CHINESE
 from rscc.utils import check_choice
 
 #: Said of every answer of a model that no real image has trained, per language.
@@ -14,13 +15,6 @@ RENDERED_NOTE = {
 #: Square metres of a unit, smallest first, and the decimals it is written with.
 _UNITS = ((1, 0), (10_000, 1), (1_000_000, 2))
 _UNIT_NAMES = {'en': ('m²', 'ha', 'km²'), 'zh': ('平方米', '公顷', '平方公里')}
-#: Classes of the project's datasets; other names are shown as the dataset writes them.
-_CLASSES_ZH = {'building': '建筑物', 'road': '道路', 'vegetation': '植被', 'water': '水体',
-               'parking lot': '停车场', 'changed': '变化', 'change': '变化', 'unchanged': '未变化',
-               'tree': '树木', 'grassland': '草地', 'bare land': '裸地', 'desert': '沙漠',
-               'farmland': '农田', 'pavement': '硬化地面', 'ground': '地面',
-               'low vegetation': '低矮植被', 'sports field': '运动场', 'artificial': '人工表面',
-               'agricultural': '农业用地', 'forest': '森林', 'wetland': '湿地'}
 #: Names of the one class of a map that only tells changed from unchanged.
 _PLAIN = ('changed', 'change')
 _MOST_SAID = 3  # sentences quoted where sentences are all that there is
@@ -78,7 +72,7 @@ def class_text(name: str, language: str) -> str:
     """Return the name of a class, or of a transition, as readers of the language know it."""
     if language != 'zh':
         return name
-    return ARROW.join(_CLASSES_ZH.get(part, part) for part in name.split(ARROW))
+    return ARROW.join(CHINESE.get(part, part) for part in name.split(ARROW))
 
 
 def transition_text(earlier: str, later: str, language: str) -> str:

@@ -6,9 +6,10 @@ Paths below a data folder follow ``RSCC_DATA``. A path list is found by file nam
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from rscc.utils.files import atomic_write, check_path, read_text
 from rscc.utils.names import did_you_mean
@@ -107,7 +108,8 @@ class PathList:
 
 
 def find_pairs(root: str | Path, splits: Sequence[str] | None = None, img_from: str = 'A',
-               img_to: str = 'B', label: str | None = 'label') -> list[PathList]:
+               img_to: str = 'B', label: str | None = 'label', maps: Sequence[str] = ()
+               ) -> list[PathList]:
     """Match the files of two dates (and labels) by name, not by position.
 
     Names match without their endings, so ``7.tif`` and its label ``7.png`` belong together.
@@ -119,6 +121,7 @@ def find_pairs(root: str | Path, splits: Sequence[str] | None = None, img_from: 
         img_from: Folder of the earlier date.
         img_to: Folder of the later date.
         label: Folder of the labels, or None for a list without.
+        maps: Folders of the class maps of both dates, which become further columns.
 
     Raises:
         FileNotFoundError: If a folder is missing; the message names those that exist.
@@ -126,7 +129,7 @@ def find_pairs(root: str | Path, splits: Sequence[str] | None = None, img_from: 
     """
     root = Path(root)
     _need_folder(root)
-    columns = [img_from, img_to] + ([label] if label else [])
+    columns = [img_from, img_to, *([label] if label else []), *maps]
     if splits is None:
         splits = [split for split in ('train', 'val', 'test') if (root / split / img_from).is_dir()]
     if not splits or not any((root / split).is_dir() for split in splits):
@@ -134,6 +137,27 @@ def find_pairs(root: str | Path, splits: Sequence[str] | None = None, img_from: 
             return [_match(root, splits[0] if splits else 'all', columns)]
         splits = splits or ['train']
     return [_match(root / split, split, columns) for split in splits]
+
+
+def divided(rows: Sequence[Any], shares: Mapping[str, float]) -> dict[str, list]:
+    """Divide rows into splits by lot, the same way every time.
+
+    Args:
+        rows: What is divided, in an order that is always the same.
+        shares: Split -> share of the rows; 1 in all.
+
+    Returns:
+        Split -> its rows, in their order.
+    """
+    order = list(range(len(rows)))
+    random.Random(0).shuffle(order)
+    parts, first, reached = {}, 0, 0.0
+    for split, share in shares.items():
+        reached += share
+        last = round(reached * len(rows))
+        parts[split] = [rows[index] for index in sorted(order[first:last])]
+        first = last
+    return parts
 
 
 def _need_folder(folder: Path) -> None:

@@ -51,13 +51,22 @@ def pairs(root, splits=('train', 'test')):
     (dict(type='SydneyCaptionsDataset', data_root='Sydney_captions'), 12),
     (dict(type='UCMCaptionsDataset', data_root='UCM_captions'), 12),
     (dict(type='RSICDDataset', data_root='RSICD'), 12),
-    (dict(type='PathListCDDataset', data_root='LEVIR-CD', ann_file='train.txt'), 4)])
+    (dict(type='PathListCDDataset', data_root='LEVIR-CD', ann_file='train.txt'), 4),
+    (dict(type='SynthChangeDataset', data_root='synth', semantic=True), 12),
+    (dict(type='SECONDDataset', data_root='SECOND'), 24),
+    (dict(type='SECONDDataset', data_root='SECOND', layout='benchmark'), 24),
+    (dict(type='LandsatSCDDataset', data_root='Landsat-SCD'), 20),
+    (dict(type='HRSCDDataset', data_root='HRSCD'), 12),
+    (dict(type='SECONDCCDataset', data_root='SECOND-CC-AUG'), 12),
+    (dict(type='JL1CDDataset', data_root='JL1-CD'), 12)])
 def test_datasets_of_every_kind_are_read(tmp_path, monkeypatch, cfg, samples):
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))
     root = write_fake_dataset(tmp_path, cfg)
     done, found = counts(parts_of_config(cfg))
     assert done == samples
-    assert not set(found) & {'missing_image', 'unreadable_image', 'bad_entry', 'mask_values'}
+    assert not set(found) & {'missing_image', 'unreadable_image', 'bad_entry', 'mask_values',
+                             'missing_class_map', 'class_map_values', 'class_map_size_differs',
+                             'class_maps_disagree'}
     victim = next(path for path in sorted(root.rglob('*.png'))
                   if 'train' in str(path.relative_to(root)))
     victim.write_bytes(b'no picture')
@@ -217,3 +226,49 @@ def test_damaged_annotations_are_told_with_their_place(tmp_path):
     path.write_text(path.read_text()[:2000])
     with pytest.raises(ValueError, match='not the JSON that was expected'):
         counts(parts_of_folder(tmp_path))
+
+
+# ---- class maps of both dates ------------------------------------------------------------------
+
+
+def findings(parts):
+    """Return kind of finding -> (sample, detail) of all class maps that are at fault."""
+    register = check_up(parts, jobs=1)
+    try:
+        names = {n: name for n, _, name, _, _ in register.samples()}
+        return {kind: [(names[n], detail) for n, detail, _ in register.examples(kind)]
+                for kind in register.counts() if 'class_map' in kind}
+    finally:
+        register.close()
+
+
+@pytest.mark.parametrize('layout', ['colours', 'numbers', 'benchmark'])
+def test_folders_of_second_are_recognised_and_their_class_maps_examined(tmp_path, layout):
+    root = write_fake_dataset(tmp_path, dict(type='SECONDDataset', data_root='S', layout=layout))
+    assert findings(parts_of_folder(root)) == {}
+    folder = dict(colours='label2', numbers='label2_wo_cm', benchmark='GT_T2')[layout]
+    home = root / 'test' / folder
+    names = sorted(path.name for path in home.iterdir())
+    strange = np.array(Image.open(home / names[0]))
+    strange[7, 3] = 77
+    write(home / names[0], strange)
+    write(home / names[1], np.array(Image.open(home / names[1]))[:32])
+    one_sided = np.array(Image.open(home / names[3]))
+    one_sided[40:44, :5] = (0, 255, 0) if layout == 'colours' else 4
+    write(home / names[3], one_sided)
+    told = findings(parts_of_folder(root))
+    (name, detail), = told['class_map_values']
+    assert name == names[0][:-4] and '77' in detail
+    (name, detail), = told['class_map_size_differs']
+    assert name == names[1][:-4] and detail == '64 x 64, 64 x 32'
+    assert told['class_maps_disagree'] == [(names[3][:-4], '20 pixels')]
+
+
+def test_class_maps_of_caption_files_are_examined(tmp_path):
+    cfg = dict(type='SECONDCCDataset', data_root='SECOND-CC-AUG')
+    root = write_fake_dataset(tmp_path, cfg)
+    (root / 'val/sem/B/val_000000.png').unlink()
+    write(root / 'test/sem/A/test_000001.png', np.full((64, 64, 3), (0, 255, 0), np.uint8))
+    assert findings(parts_of_folder(root)) == {
+        'missing_class_map': [('val_000000', str(root / 'val/sem/B/val_000000.png'))],
+        'class_maps_disagree': [('test_000001', '4,096 pixels')]}

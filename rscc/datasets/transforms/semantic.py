@@ -20,9 +20,10 @@ class SemanticLabels:
 
     Attributes:
         names: ``'none'`` and the names of the K classes; a map's value is the place in here.
-        palette: Colour of each, [red, green, blue], by which coloured files are read.
+        palette: Colour of each, [red, green, blue].
         values: File value -> class, for grey and palette files: one for both dates or one for each;
             None where the file holds the classes as they are.
+        coloured: Whether files may be stored in the colours of the palette.
         only_changes: Whether classes are drawn only where something changed, so that a change map
             can be derived: changed is what has a label at the earlier date (``label1 > 0``, as
             SECOND's users do it). A place may change within one class, so the maps of the two
@@ -32,6 +33,7 @@ class SemanticLabels:
     names: Sequence[str]
     palette: Sequence[Sequence[int]]
     values: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None
+    coloured: bool = False
     only_changes: bool = False
 
     def values_of(self, date: int) -> Mapping[int, int]:
@@ -39,6 +41,16 @@ class SemanticLabels:
         if self.values is None:
             return {value: value for value in range(len(self.names))}
         return self.values if isinstance(self.values, Mapping) else self.values[date]
+
+    def read(self, path: str, date: int) -> np.ndarray:
+        """Return the class map of the earlier (0) or the later date (1), uint8 (H, W).
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no image, or holds a colour or value that is not in the table.
+        """
+        return read_class_map(path, self.names, self.values_of(date),
+                              self.palette if self.coloured else None)
 
     def disagreement(self, change: np.ndarray, earlier: np.ndarray, later: np.ndarray) -> int:
         """Return at how many pixels the class maps contradict the change map.
@@ -106,7 +118,7 @@ class LoadSemanticMaps(BaseTransform):
 
     def _read(self, path: str, labels: SemanticLabels, date: int, results: dict) -> np.ndarray:
         try:
-            classes = read_class_map(path, labels.names, labels.palette, labels.values_of(date))
+            classes = labels.read(path, date)
         except (ValueError, FileNotFoundError) as error:
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"sample '{results.get('sample_id')}': {error}") from error
