@@ -167,6 +167,20 @@ def shrink_btc(model):
     return model
 
 
+def shrink_captioner(model):
+    """Narrow Chg2Cap and RSICCformer, whose widths are no multiples of BLIP's."""
+    wide = model.encoder.backbone
+    wide.update(depth=50, base_channels=8, stem_channels=8)
+    tokens = 8 * 4 * 2**(len(wide.strides) - 1)  # channels of the last stage
+    model.fusion.update(channels=tokens, dims=16, num_heads=2)
+    if model.fusion.type == 'Chg2CapFusion':
+        model.fusion.update(attention_dims=16, hidden_dims=16)
+    memory = 16 * (2 if model.fusion.type == 'RSICCformerFusion' else 1)
+    model.caption_head.memory_channels = memory
+    model.caption_head.config.update(hidden_size=32, intermediate_size=32)
+    return model
+
+
 def build(cfg, tiny_blip):
     """Build the shrunken model of a config."""
     model = copy.deepcopy(cfg.model)
@@ -179,6 +193,9 @@ def build(cfg, tiny_blip):
         model = shrink_btc(model)
     if model.encoder.type in TINY_CLIP and model.encoder.get('pretrained'):
         model = shrink_clip(model)
+    if model.fusion.type in ('Chg2CapFusion', 'RSICCformerFusion') and (
+            model.encoder.backbone.depth == 101):
+        model = shrink_captioner(model)
     torch.manual_seed(0)
     return MODELS.build(shrink(model, str(tiny_blip) in str(cfg.model)))
 
@@ -207,6 +224,9 @@ def test_the_published_configs_are_there():
     promised |= {f'btc_{name}.py' for name in ('synth', 'random_synth', *(
         f'swin_{size}_{data}' for size in 'tb' for data in ('levircd', 'sysu')))}
     promised |= {f'fcsiam_{name}.py' for name in ('diff_levircd', 'conc_levircd', 'diff_synth')}
+    promised |= {f'{name}_{data}.py' for name, data in (
+        ('chg2cap', 'levircc'), ('rsiccformer', 'levircc'), ('bit', 'levircd'))}
+    promised |= {f'{name}_synth.py' for name in ('chg2cap', 'rsiccformer', 'bit')}
     assert promised <= set(CONFIGS)
 
 

@@ -1,10 +1,10 @@
-"""Position codes: sines on a grid, and learned tables resized to another grid."""
+"""Position codes: sines on a grid, learned tables resized to another grid, learned axes."""
 import math
 from math import isqrt
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_position_width(channels: int) -> None:
@@ -67,6 +67,48 @@ def resize_position_table(table: Tensor, grid: tuple[int, int]) -> Tensor:
     square = table[1:].float().T.unflatten(1, (side, side))[None]
     resized = F.interpolate(square, tuple(grid), mode='bilinear', align_corners=False)
     return torch.cat([table[:1], resized[0].flatten(1).T.to(table.dtype)])
+
+
+class AxisPositions(nn.Module):
+    """Learned position codes of a grid: one table for columns, one for rows.
+
+    The first half of the channels codes the column, the second the row. On another grid than that
+    of the tables, both are interpolated.
+
+    Args:
+        grid: Rows h and columns w of the tables.
+        channels: Width C of the codes, an even number.
+
+    Raises:
+        ValueError: If ``channels`` is odd.
+    """
+
+    def __init__(self, grid: tuple[int, int], channels: int) -> None:
+        super().__init__()
+        if channels % 2:
+            raise ValueError('codes of rows and columns share the channels half and half: expected '
+                             f'an even number, found {channels}')
+        self.rows = nn.Parameter(torch.empty(grid[0], channels // 2))
+        self.columns = nn.Parameter(torch.empty(grid[1], channels // 2))
+        for table in (self.rows, self.columns):
+            nn.init.xavier_uniform_(table)
+
+    def forward(self, grid: tuple[int, int]) -> Tensor:
+        """Return codes (1, h*w, C) of a grid of h rows and w columns."""
+        # Each table at the size of its axis: (h, C/2) and (w, C/2), spread over the grid.
+        rows, columns = (_stretch(table, size) for table, size in
+                         zip((self.rows, self.columns), grid, strict=True))
+        height, width = grid
+        both = torch.cat([columns[None].expand(height, width, -1),
+                          rows[:, None].expand(height, width, -1)], -1)
+        return both.reshape(1, height * width, -1)
+
+
+def _stretch(table: Tensor, size: int) -> Tensor:
+    """Interpolate a table (n, C) to (size, C)."""
+    if len(table) == size:
+        return table
+    return F.interpolate(table.T[None], size, mode='linear', align_corners=False)[0].T
 
 
 def check_image_size(images: Tensor, divisor: int, encoder: str) -> None:

@@ -40,6 +40,10 @@ FUSIONS = {
     'SignedDifference': dict(type='SignedDifference'),
     'MapFusion': dict(type='MapFusion'),
     'CrossGatedFusion': dict(type='CrossGatedFusion', channels=16, num_heads=2, num_layers=1),
+    'RSICCformerFusion': dict(type='RSICCformerFusion', channels=16, dims=8, num_layers=1,
+                              num_heads=2, grid=(2, 2)),
+    'Chg2CapFusion': dict(type='Chg2CapFusion', channels=16, dims=12, attention_dims=8,
+                          hidden_dims=8, num_layers=1, num_heads=2, grid=(2, 2)),
     'QueryResampler': dict(
         type='QueryResampler', channels=16, num_queries=3, num_heads=2, num_layers=1,
         fusion=dict(type='DifferenceFusion', channels=16, zero_init=False)),

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from rscc.models.positions import check_image_size, resize_position_table, sine_positions
+from rscc.models.positions import (
+    AxisPositions,
+    check_image_size,
+    resize_position_table,
+    sine_positions,
+)
 
 
 def test_position_codes_differ_everywhere_and_scale_with_the_grid():
@@ -53,3 +58,26 @@ def test_the_message_about_a_size_names_the_remedy():
     with pytest.raises(ValueError, match=r'Encoder takes .* multiples of 32, found 65x96: set '
                                          'size_divisor=32 in data_preprocessor'):
         check_image_size(torch.zeros(1, 3, 65, 96), 32, 'Encoder')
+
+
+@torch.no_grad()
+def test_learned_axes_code_the_column_first_and_then_the_row():
+    part = AxisPositions((3, 5), 4)
+    codes = part((3, 5)).view(3, 5, 4)
+    assert torch.equal(codes[2, 4], torch.cat([part.columns[4], part.rows[2]]))
+    assert torch.equal(codes[1, :, 2:], part.rows[1].expand(5, 2))
+
+
+@torch.no_grad()
+def test_learned_axes_are_stretched_to_another_grid():
+    part = AxisPositions((4, 8), 2)
+    part.rows.copy_(torch.arange(4.0)[:, None])
+    part.columns.copy_(torch.arange(8.0)[:, None])
+    codes = part((2, 4)).view(2, 4, 2)
+    torch.testing.assert_close(codes[0, :, 0], torch.tensor([0.5, 2.5, 4.5, 6.5]))
+    torch.testing.assert_close(codes[:, 0, 1], torch.tensor([0.5, 2.5]))
+
+
+def test_learned_axes_need_an_even_width():
+    with pytest.raises(ValueError, match='expected an even number, found 7'):
+        AxisPositions((2, 2), 7)
