@@ -186,9 +186,9 @@ def load_model(config: str | Plan, *, size: int | None = None, device: str = 'cp
     return BenchmarkedModel(plan.name, network, cfg, plan.frames, (plan.side, plan.side), device)
 
 
-def _training_data(cfg: Config) -> Mapping[str, Any]:
-    """Return the config of the training data, inside whatever wraps or joins datasets."""
-    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+def innermost_dataset(cfg: Config, stage: str = 'train') -> Mapping[str, Any]:
+    """Return the config of a stage's data, inside whatever wraps or joins datasets."""
+    dataset = cfg.get(f'{stage}_dataloader', {}).get('dataset', {})
     while inner := dataset.get('dataset') or next(iter(dataset.get('datasets', ())), None):
         dataset = inner
     return dataset
@@ -196,7 +196,7 @@ def _training_data(cfg: Config) -> Mapping[str, Any]:
 
 def _frames(cfg: Config) -> int:
     """Return how many frames a sample of the config's training data has."""
-    dataset = _training_data(cfg)
+    dataset = innermost_dataset(cfg)
     kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
     task = getattr(kind, 'METAINFO', {}).get('task')
     if task is None:
@@ -206,7 +206,7 @@ def _frames(cfg: Config) -> int:
 
 def _side(cfg: Config) -> int:
     """Return the height of the frames that a training step sees."""
-    dataset = _training_data(cfg)
+    dataset = innermost_dataset(cfg)
     sizes = [(dataset.get('cache') or {}).get('size')]
     sizes += [step['size'] for step in dataset.get('pipeline', ()) if step.get('type') in SIZING]
     size = next((size for size in reversed(sizes) if size), 256)

@@ -42,18 +42,22 @@ def train_timed(config: str | Path, folder: Path, *arguments: object) -> Path:
     return Path((folder / 'last_checkpoint').read_text().strip())
 
 
-def cells(scores: Sequence[Sequence[float]], each: bool = False) -> list[str]:
+def cells(scores: Sequence[Sequence[float]], each: bool = False, digits: int = 3) -> list[str]:
     """Return a cell for each column of (seeds, columns): mean and standard deviation.
 
     Args:
         scores: One row a seed.
         each: Whether the values of the seeds follow in brackets.
+        digits: Decimal places.
     """
+    def say(value: float) -> str:
+        return f'{value:.{digits}f}'
+
     if len(scores) == 1:
-        return [f'{value:.3f}' for value in scores[0]]
+        return [say(value) for value in scores[0]]
     made = []
     for column in np.asarray(scores, float).T:
-        seeds = ' '.join(f'{value:.3f}' for value in column)
-        made.append(f'{np.mean(column):.3f} ± {np.std(column, ddof=1):.3f}'
+        seeds = ' '.join(map(say, column))
+        made.append(f'{say(np.mean(column))} ± {say(np.std(column, ddof=1))}'
                     + (f' ({seeds})' if each else ''))
     return made

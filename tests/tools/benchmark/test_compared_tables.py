@@ -1,0 +1,100 @@
+"""Table, CSV and drawing of a comparison, out of its result files alone."""
+import csv
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tools.benchmark.compared_tables import read_study, sek, states, table_of, write_csv
+from tools.benchmark.machine import Machine
+from tools.benchmark.tables import say, to_markdown
+
+MACHINE = asdict(Machine('Some CPU', 2, 1, 23.6, '2.13.0', True))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a study: row -> seed -> scores or cause."""
+    def put(rows, steps=7, minutes=None):
+        seeds = max(max(own, default=0) for own in rows.values()) + 1
+        (tmp_path / 'plan.json').write_text(json.dumps(dict(
+            rows=list(rows), seeds=seeds, threads=1, jobs=2, machine=MACHINE, command='python x',
+            date='2026-11-28', budget=dict(steps=steps, minutes=minutes, batch_size=None))))
+        for name, own in rows.items():
+            for seed, found in own.items():
+                folder = tmp_path / f'{name}_seed{seed}'
+                folder.mkdir()
+                failed = isinstance(found, str)
+                (folder / ('failure.json' if failed else 'result.json')).write_text(json.dumps(
+                    dict(cause=found) if failed else dict(
+                        scores=found, steps=7, batch_size=16, parameters=1.5e6, gflop=2.0,
+                        answered_per_s=50.0, trained_per_s=80.0, train_seconds=90.0,
+                        train_bytes=2**30)))
+        return read_study(tmp_path)
+
+    return put
+
+
+def captions(value):
+    return {'caption/changed/CIDEr': value, 'caption/flag_accuracy': 0.9,
+            'reversal/reversible': 0.25}
+
+
+def test_scores_are_means_with_their_spread_and_what_a_row_lacks_is_a_dash(write, cells):
+    section = table_of(*write({'a': {0: captions(50.0), 1: captions(60.0)},
+                               'b': {0: {'change/F1_changed': 0.5}, 1: {'change/F1_changed': 0.7}}}
+                              ))
+    assert cells(section, 'config') == ['a', 'b']
+    assert cells(section, 'CIDEr, changed pairs') == ['55.0 ± 7.1', '–']
+    assert cells(section, 'F1_changed') == ['–', '0.600 ± 0.141']
+    assert cells(section, 'parameters, M') == ['1.50', '1.50']
+    assert cells(section, 'training, min') == ['1.5', '1.5']
+    assert cells(section, 'seeds') == ['2/2', '2/2']
+    heads = [say(head, 'en') for head in section.columns]
+    assert 'SeK' not in heads and heads[-1] == 'seeds'  # nobody has one
+    assert '[every seed](compare.csv)' in to_markdown(section, 'en')
+    assert '(../en/compare.csv)' in to_markdown(section, 'zh_cn')
+
+
+def test_failing_and_missing_runs_stand_in_the_table_with_their_cause(write, cells, tmp_path):
+    plan, rows = write({'a': {0: captions(50.0), 1: 'a word | is missing'},
+                        'b': {0: 'no config', 1: 'no config'}, 'c': {}})
+    section = table_of(plan, rows)
+    assert cells(section, 'seeds') == ['1/2; seed 1 failed: a word / is missing',
+                                       '0/2; seed 0, 1 failed: no config', '0/2']
+    assert cells(section, 'CIDEr, changed pairs') == ['50.0', '–', '–']
+    assert states(rows) == [f'{name}: {cell}' for name, cell in
+                            zip('abc', cells(section, 'seeds'), strict=True)]
+    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows).open()))
+    assert [(line['config'], line['seed'], line['state']) for line in lines] == [
+        ('a', '0', 'done'), ('a', '1', 'failed'), ('b', '0', 'failed'), ('b', '1', 'failed'),
+        ('c', '0', 'missing'), ('c', '1', 'missing')]
+    assert lines[0]['CIDEr_changed'] == '50' and lines[1]['cause'] == 'a word | is missing'
+    assert lines[0]['F1_changed'] == ''
+
+
+def test_quality_is_drawn_against_training_or_against_answering(write):
+    section = table_of(*write({'a': {0: captions(50.0)}, 'b': {0: {'change/F1_changed': 0.5}}}))
+    assert section.picture.image.shape == (460, 1200, 3)
+    assert 'minutes of training' in section.picture.alt[0]
+
+
+def test_equal_minutes_are_no_axis(write):
+    section = table_of(*write({'a': {0: captions(50.0)}}, steps=None, minutes=4.0))
+    assert 'ms to answer a pair' in section.picture.alt[0]
+    assert 'as many steps as fit into 4 minutes' in say(section.notes[0], 'en')
+
+
+def test_nothing_to_draw_is_no_picture(write):
+    assert table_of(*write({'a': {0: 'broken'}})).picture is None
+
+
+def test_the_pooled_counting_of_sek_comes_first():
+    assert sek(dict(scores={'semantic/from_to/SeK': 0.1, 'semantic/pooled/SeK': 0.2})) == 0.2
+    assert sek(dict(scores={'semantic/SeK_from_to': 0.1})) == 0.1
+    assert sek(dict(scores={'semantic/SeKx': 0.1})) is None
+
+
+def test_a_folder_without_a_comparison_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'holds no comparison .*--report-only'):
+        read_study(tmp_path)

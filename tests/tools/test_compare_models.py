@@ -1,0 +1,73 @@
+"""The comparison of models as users call it: real trainings in miniature, a failing row, reports."""
+import csv
+import json
+
+import pytest
+from fake_data import write_fake_dataset
+from mmengine.config import Config
+
+TOOL = 'analysis_tools/compare_models.py'
+MARKS = '<!-- benchmark:speed -->\n<!-- /benchmark:speed -->\n'
+
+
+@pytest.fixture
+def detector(repo, tmp_path, monkeypatch):
+    """The narrow U-Net on images of 32 pixels, as a config of its own, with data."""
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    cfg = Config.fromfile(repo / 'configs/fcsiam_diff_synth.py')
+    cfg.model.encoder.update(widths=(4, 8), convs=(1, 1))
+    cfg.model.change_head.update(in_channels=(4, 8, 8), in_index=(0, 1, 2), channels=(4, 8),
+                                 convs=(2, 2))
+    for stage in ('train', 'val', 'test'):
+        cfg[f'{stage}_dataloader'].dataset.cache.size = (32, 32)
+    cfg.dump(tmp_path / 'narrow.py')
+    write_fake_dataset(tmp_path, cfg.test_dataloader.dataset)
+    return tmp_path / 'narrow.py'
+
+
+def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool, detector,
+                                                                       tmp_path):
+    for language in ('en', 'zh_cn'):
+        (tmp_path / 'docs' / language).mkdir(parents=True)
+        (tmp_path / 'docs' / language / 'benchmarks.md').write_text(MARKS)
+    words = [detector, tmp_path / 'none.py', '--steps', 8, '--seeds', 1, '--batch-size', 2,
+             '--threads', 1, '--work-dir', tmp_path / 'work']
+    done = run_tool(TOOL, *words)
+    run = tmp_path / 'work/narrow_seed0'
+    assert done.returncode == 1 and 'none: 0/1; seed 0 failed: no config at' in done.stderr
+    result = json.loads((run / 'result.json').read_text())
+    assert 0 <= result['scores']['change/F1_changed'] <= 1 and result['steps'] == 8
+    assert result['parameters'] < 2e4 and result['gflop'] > 0
+    assert result['trained_per_s'] > 0 and result['answered_per_s'] > 0
+    stamps = {path: path.stat().st_mtime for path in run.rglob('*') if path.is_file()}
+    again = run_tool(TOOL, *words)
+    assert 'narrow_seed0: 8 steps' not in again.stdout and 'none_seed0: failed' in again.stdout
+    assert stamps == {path: path.stat().st_mtime for path in run.rglob('*') if path.is_file()}
+    report = run_tool(TOOL, '--report-only', '--work-dir', tmp_path / 'work', '--write', '--docs',
+                      tmp_path / 'docs')
+    assert report.returncode == 1
+    for language in ('en', 'zh_cn'):
+        page = (tmp_path / 'docs' / language / 'benchmarks.md').read_text()
+        assert '| narrow |' in page and '| none |' in page and 'images/compare.png' in page
+    lines = list(csv.DictReader((tmp_path / 'docs/en/compare.csv').open()))
+    assert [line['state'] for line in lines] == ['done', 'failed']
+    assert (tmp_path / 'docs/en/images/compare.png').is_file()
+    assert (tmp_path / 'work/results.md').read_text().startswith('### Models on the same data')
+
+
+def test_the_default_rows_are_configs_of_the_built_in_dataset(load_tool, repo):
+    rows = load_tool(TOOL).ROWS
+    known = [row for row in rows if (repo / f'configs/{row}.py').is_file()]
+    assert len(known) >= 12 and set(rows) - set(known) <= {'semantic_synth'}
+    for row in known:
+        cfg = Config.fromfile(repo / f'configs/{row}.py')
+        assert cfg.test_dataloader.dataset.data_root == 'synth'
+        assert cfg.test_dataloader.dataset.type == 'SynthChangeDataset'
+
+
+def test_errors_are_one_line(run_tool, tmp_path):
+    done = run_tool(TOOL, '--report-only', '--work-dir', tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("error: '") and (
+        'holds no comparison' in done.stderr)
+    done = run_tool(TOOL, 'bit_synth', '--seeds', 0, '--work-dir', tmp_path)
+    assert done.stderr == 'error: seeds=0: expected more than 0\n'

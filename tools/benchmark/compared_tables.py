@@ -1,0 +1,222 @@
+"""Table, CSV and drawing of a comparison of models, made from the result files of its runs."""
+import csv
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rscc.utils import atomic_write, read_json
+from rscc.visualization.curves import Curve, Panel, draw_curves
+from tools.benchmark.compared_runs import FAILURE, PLAN, RESULT
+from tools.benchmark.machine import Machine
+from tools.benchmark.tables import Picture, Section, Text, say
+from tools.benchmark.trainings import cells
+
+#: Name of the section, of its picture and of the CSV file.
+NAME = 'compare'
+MISSING = '–'
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        key: Its name in the CSV file.
+        title: Heading.
+        of: From a result to the value; None where a run has none.
+        digits: Decimal places in the table.
+        spread: Whether seeds differ, so that mean and standard deviation are shown.
+    """
+    key: str
+    title: Text
+    of: Callable[[Mapping[str, Any]], float | None]
+    digits: int = 3
+    spread: bool = True
+
+
+def _score(key: str) -> Callable[[Mapping[str, Any]], float | None]:
+    return lambda result: result['scores'].get(key)
+
+
+def _fact(key: str, unit: float = 1.0) -> Callable[[Mapping[str, Any]], float | None]:
+    return lambda result: None if result.get(key) is None else result[key] / unit
+
+
+def sek(result: Mapping[str, Any]) -> float | None:
+    """Return the SeK of a model of semantic change, the one that pools both dates if it has two."""
+    known = sorted((key for key in result['scores'] if re.search(r'(^|[/_])SeK($|_)', key)),
+                   key=lambda key: ('pool' not in key, key))
+    return result['scores'][known[0]] if known else None
+
+
+COLUMNS = (
+    Column('CIDEr_changed', ('CIDEr, changed pairs', 'CIDEr（有变化）'),
+           _score('caption/changed/CIDEr'), 1),
+    Column('flag_accuracy', ('flag accuracy', '变化判断正确率'), _score('caption/flag_accuracy')),
+    Column('reversible', ('reversible sentences', '语句可逆'), _score('reversal/reversible')),
+    Column('F1_changed', ('F1_changed', 'F1_changed'), _score('change/F1_changed')),
+    Column('mask_IoU', ('map, dates exchanged: IoU', '时相交换后变化图 IoU'),
+           _score('reversal/mask_IoU')),
+    Column('SeK', ('SeK', 'SeK'), sek),
+    Column('parameters_M', ('parameters, M', '参数量，M'), _fact('parameters', 1e6), 2, False),
+    Column('GFLOP', ('GFLOP', 'GFLOP'), _fact('gflop'), 2, False),
+    Column('steps', ('steps', '步数'), _fact('steps'), 0, False),
+    Column('train_minutes', ('training, min', '训练，分钟'), _fact('train_seconds', 60), 1, False),
+    Column('trained_per_s', ('pairs/s trained', '训练，对/秒'), _fact('trained_per_s'), 0, False),
+    Column('answered_per_s', ('pairs/s answered', '推理，对/秒'), _fact('answered_per_s'), 0,
+           False),
+    Column('train_MiB', ('memory, train, MiB', '训练内存，MiB'), _fact('train_bytes', 2**20), 0,
+           False),
+)
+
+
+@dataclass
+class Row:
+    """One config of a comparison.
+
+    Attributes:
+        name: Of the config.
+        results: Seed -> what its run gave.
+        failures: Seed -> why its run failed.
+        seeds: How many runs were asked for.
+    """
+    name: str
+    results: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    seeds: int = 0
+
+    def values(self, column: Column) -> list[float]:
+        """Return the values of the seeds that have one."""
+        found = (column.of(result) for _, result in sorted(self.results.items()))
+        return [float(value) for value in found if value is not None]
+
+    def mean(self, key: str) -> float | None:
+        """Return the mean of a column over the seeds, None where none has it."""
+        values = self.values(next(column for column in COLUMNS if column.key == key))
+        return sum(values) / len(values) if values else None
+
+    @property
+    def state(self) -> Text:
+        """How many seeds are there, and why others are not."""
+        done = f'{len(self.results)}/{self.seeds}'
+        causes: dict[str, list[int]] = {}
+        for seed, cause in sorted(self.failures.items()):
+            causes.setdefault(cause.replace('|', '/').replace('\n', ' '), []).append(seed)
+        if not causes:
+            return done
+        told = [(', '.join(map(str, seeds)), cause) for cause, seeds in causes.items()]
+        return ('; '.join([done, *(f'seed {seeds} failed: {cause}' for seeds, cause in told)]),
+                '；'.join([done, *(f'种子 {seeds} 失败：{cause}' for seeds, cause in told)]))
+
+
+def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """Return what a folder of runs was made with, and its rows.
+
+    Raises:
+        FileNotFoundError: If it holds no comparison.
+    """
+    if not (folder / PLAN).is_file():
+        raise FileNotFoundError(f"'{folder}' holds no comparison ({PLAN}): run one without "
+                                '--report-only, or name its folder with --work-dir')
+    plan, rows = read_json(folder / PLAN), []
+    for name in plan['rows']:
+        row = Row(name, seeds=plan['seeds'])
+        for seed in range(plan['seeds']):
+            run = folder / f'{name}_seed{seed}'
+            if (run / FAILURE).is_file():
+                row.failures[seed] = read_json(run / FAILURE)['cause']
+            elif (run / RESULT).is_file():
+                row.results[seed] = read_json(run / RESULT)
+        rows.append(row)
+    return plan, rows
+
+
+def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
+    """Return the table of a comparison: a row each, failing ones with their cause."""
+    seen = [column for column in COLUMNS if any(row.values(column) for row in rows)]
+    heads: list[Text] = [('config', '配置'), *(column.title for column in seen),
+                         ('seeds', '随机种子')]
+    body = [[row.name, *(_cell(row, column) for column in seen), row.state] for row in rows]
+    return Section(NAME, ('Models on the same data', '相同数据上的模型比较'), heads, body,
+                   Machine(**plan['machine']), notes=_notes(plan, rows),
+                   picture=_picture(plan, rows), command=plan['command'], date=plan['date'])
+
+
+def _cell(row: Row, column: Column) -> str:
+    values = row.values(column)
+    if not values:
+        return MISSING
+    scores = values if column.spread else [sum(values) / len(values)]
+    return cells([[value] for value in scores], digits=column.digits)[0]
+
+
+def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
+    budget, sizes = plan['budget'], sorted({
+        result['batch_size'] for row in rows for result in row.results.values()})
+    pairs = '/'.join(map(str, sizes)) or MISSING
+    length = ((f'{budget["steps"]} optimiser steps', f'{budget["steps"]} 步') if budget['steps']
+              else (f'as many steps as fit into {budget["minutes"]:g} minutes',
+                    f'{budget["minutes"]:g} 分钟内所能完成的步数'))
+    side = (plan['jobs'], plan['threads'])
+    return [
+        (f'Every training: {length[0]}, {pairs} pairs a step, on the same training split; the last '
+         'weights answer the whole test split, no validation chooses among them. Mean ± standard '
+         f'deviation over the seeds; [every seed]({NAME}.csv). {side[0]} runs side by side, '
+         f'{side[1]} threads each.',
+         f'每次训练：{length[1]}，每步 {pairs} 对，训练集相同；由最后的权重回答整个测试集，'
+         f'不用验证集挑选。数值为各随机种子的均值 ± 标准差，[各种子的数值](../en/{NAME}.csv)。'
+         f'{side[0]} 个训练同时进行，每个 {side[1]} 线程。'),
+        ('Sentences are reversible if those on a pair and on the exchanged pair mirror each other. '
+         'GFLOP: one pair with all heads and one sentence. Memory: of the whole process on a CPU, '
+         'of the tensors on a GPU. Captions are searched as the config says.',
+         '语句可逆：对一对影像及其交换时相后的影像对所写的语句互为镜像。GFLOP：一对影像连同所有头和'
+         '一个句子。内存：CPU 上为整个进程，GPU 上为张量。语句按配置中的方式搜索。')]
+
+
+def _picture(plan: Mapping[str, Any], rows: Sequence[Row]) -> Picture | None:
+    """Draw quality against time: what training took, or an answer takes where all trained alike."""
+    by_steps = bool(plan['budget']['steps'])
+    label = 'minutes of training' if by_steps else 'ms to answer a pair'
+    panels = []
+    for key, title in (('CIDEr_changed', 'CIDEr, changed pairs'), ('F1_changed', 'F1_changed')):
+        points = [(number, row.name, _time(row, by_steps), row.mean(key))
+                  for number, row in enumerate(rows)]
+        curves = [Curve('', [x], [y], notes=[name.removesuffix('_synth')], colour=number)
+                  for number, name, x, y in points if x is not None and y is not None]
+        if curves:
+            panels.append(Panel(title, label, curves, linear=True))
+    if not panels:
+        return None
+    return Picture(NAME, draw_curves(panels, height=460), (
+        f'Scores of the models over {label}', '各模型的得分与' + (
+            '训练时间（分钟）' if by_steps else '回答一对影像所需的毫秒数')))
+
+
+def _time(row: Row, by_steps: bool) -> float | None:
+    if by_steps:
+        return row.mean('train_minutes')
+    rate = row.mean('answered_per_s')
+    return 1000 / rate if rate else None
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> Path:
+    """Write a line for each run: config, seed, state, cause, values at full precision."""
+    with atomic_write(path) as file:
+        table = csv.writer(file, lineterminator='\n')
+        table.writerow(['config', 'seed', 'state', 'cause', *(column.key for column in COLUMNS)])
+        for row in rows:
+            for seed in range(row.seeds):
+                result, cause = row.results.get(seed), row.failures.get(seed, '')
+                values = [None if result is None else column.of(result) for column in COLUMNS]
+                state = 'done' if result is not None else 'failed' if cause else 'missing'
+                table.writerow([row.name, seed, state, cause, *(
+                    '' if value is None else f'{value:.6g}' for value in values)])
+    return Path(path)
+
+
+def states(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each row that is not whole, for the terminal."""
+    return [f'{row.name}: {say(row.state, "en")}' for row in rows if len(row.results) < row.seeds]
