@@ -1,4 +1,4 @@
-"""The comparison of models as users call it: real trainings in miniature, a failing row, reports."""
+"""The comparison of models as users call it: a real training in miniature, a failing row."""
 import csv
 import json
 

@@ -88,18 +88,18 @@ def report(folder: Path, docs: Path | None) -> int:
     """
     from rscc.utils import atomic_write
     from rscc.visualization.picture_files import save_small
-    from tools.benchmark.compared_tables import NAME, read_study, states, table_of, write_csv
+    from tools.benchmark.compared_tables import csv_name, read_study, states, table_of, write_csv
     from tools.benchmark.tables import to_markdown, to_text, write_section
     plan, rows = read_study(folder)
-    section = table_of(plan, rows)
+    section, table = table_of(plan, rows), csv_name(plan)
     print(f'\n{to_text(section)}\n')
-    written = [folder / 'results.md', write_csv(folder / f'{NAME}.csv', rows)]
+    written = [folder / 'results.md', write_csv(folder / table, rows)]
     with atomic_write(written[0]) as file:
-        file.write(to_markdown(section, 'en', f'{NAME}.png') + '\n')
+        file.write(to_markdown(section, 'en', 'compare.png') + '\n')
     if section.picture is not None:
-        written.append(save_small(folder / f'{NAME}.png', section.picture.image))
+        written.append(save_small(folder / 'compare.png', section.picture.image))
     if docs is not None:
-        written += [*write_section(section, docs), write_csv(docs / 'en' / f'{NAME}.csv', rows)]
+        written += [*write_section(section, docs), write_csv(docs / 'en' / table, rows)]
     print('written: ' + ', '.join(os.path.relpath(path) for path in written))
     for line in states(rows):
         print(f'not whole: {line}', file=sys.stderr)

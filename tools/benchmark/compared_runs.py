@@ -196,7 +196,10 @@ def _check_folder(study: Study, told: dict[str, Any]) -> None:
     if known is not None and known['budget'] != study.budget:
         raise ValueError(f"'{study.folder}' holds runs with {known['budget']}, and these would "
                          f'have {study.budget}: name another --work-dir')
-    rows = list(dict.fromkeys([*(known or {}).get('rows', ()), *map(name_of, study.configs)]))
+    # Rows that were asked for before stay where they have a result: a misspelt one does not.
+    before = [row for row in (known or {}).get('rows', ())
+              if any(study.folder.glob(f'{row}_seed*/{RESULT}'))]
+    rows = list(dict.fromkeys([*before, *map(name_of, study.configs)]))
     seeds = max(study.seeds, (known or {}).get('seeds', 0))
     study.folder.mkdir(parents=True, exist_ok=True)
     write_json(plan, dict(budget=study.budget, rows=rows, seeds=seeds, threads=study.threads,

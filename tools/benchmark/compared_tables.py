@@ -11,10 +11,10 @@ from rscc.utils import atomic_write, read_json
 from rscc.visualization.curves import Curve, Panel, draw_curves
 from tools.benchmark.compared_runs import FAILURE, PLAN, RESULT
 from tools.benchmark.machine import Machine
-from tools.benchmark.tables import Picture, Section, Text, say
+from tools.benchmark.tables import ON_GPU, Picture, Section, Text, say
 from tools.benchmark.trainings import cells
 
-#: Name of the section, of its picture and of the CSV file.
+#: Name of the section and of its picture.
 NAME = 'compare'
 MISSING = '–'
 
@@ -134,6 +134,11 @@ def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     return plan, rows
 
 
+def csv_name(plan: Mapping[str, Any]) -> str:
+    """Return the name of the CSV file, another one for runs on a GPU."""
+    return f'{NAME}{"" if plan["machine"]["gpu"] is None else ON_GPU}.csv'
+
+
 def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
     """Return the table of a comparison: a row each, failing ones with their cause."""
     seen = [column for column in COLUMNS if any(row.values(column) for row in rows)]
@@ -157,6 +162,7 @@ def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
     budget, sizes = plan['budget'], sorted({
         result['batch_size'] for row in rows for result in row.results.values()})
     pairs = '/'.join(map(str, sizes)) or MISSING
+    table = csv_name(plan)
     length = ((f'{budget["steps"]} optimiser steps', f'{budget["steps"]} 步') if budget['steps']
               else (f'as many steps as fit into {budget["minutes"]:g} minutes',
                     f'{budget["minutes"]:g} 分钟内所能完成的步数'))
@@ -164,11 +170,11 @@ def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
     return [
         (f'Every training: {length[0]}, {pairs} pairs a step, on the same training split; the last '
          'weights answer the whole test split, no validation chooses among them. Mean ± standard '
-         f'deviation over the seeds; [every seed]({NAME}.csv). {side[0]} runs side by side, '
-         f'{side[1]} threads each.',
+         f'deviation over the seeds; [every seed]({table}). Runs side by side: {side[0]}; threads '
+         f'of each: {side[1]}.',
          f'每次训练：{length[1]}，每步 {pairs} 对，训练集相同；由最后的权重回答整个测试集，'
-         f'不用验证集挑选。数值为各随机种子的均值 ± 标准差，[各种子的数值](../en/{NAME}.csv)。'
-         f'{side[0]} 个训练同时进行，每个 {side[1]} 线程。'),
+         f'不用验证集挑选。数值为各随机种子的均值 ± 标准差，[各种子的数值](../en/{table})。'
+         f'同时进行的训练数：{side[0]}，各用 {side[1]} 线程。'),
         ('Sentences are reversible if those on a pair and on the exchanged pair mirror each other. '
          'GFLOP: one pair with all heads and one sentence. Memory: of the whole process on a CPU, '
          'of the tensors on a GPU. Captions are searched as the config says.',

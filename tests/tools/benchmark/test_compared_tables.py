@@ -95,6 +95,14 @@ def test_the_pooled_counting_of_sek_comes_first():
     assert sek(dict(scores={'semantic/SeKx': 0.1})) is None
 
 
+def test_runs_on_a_gpu_have_a_file_of_their_own(write):
+    plan, rows = write({'a': {0: captions(50.0)}})
+    plan['machine']['gpu'] = 'Some GPU'
+    section = table_of(plan, rows)
+    assert section.mark == 'compare-gpu'
+    assert '[every seed](compare-gpu.csv)' in to_markdown(section, 'en')
+
+
 def test_a_folder_without_a_comparison_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'holds no comparison .*--report-only'):
         read_study(tmp_path)
