@@ -121,8 +121,8 @@ def write_class_maps(paths: list[Path], kind: type, changed: bool, size: int,
     if paths[0] == paths[1]:  # kinds of change; the last one is from class 4 to class 2
         maps = [9 * (maps[0] > 0).astype(np.uint8)] * 2
     for path, classes in zip(paths, maps, strict=True):
-        colours = np.array(labels.palette, np.uint8)[classes][..., ::-1]
-        write_image(path, colours if coloured else classes)
+        write_image(path, np.array(labels.palette, np.uint8)[classes][..., ::-1]
+                    if coloured else classes)
 
 
 def write_class_folders(root: Path, kind: type, options: dict, pairs: int, size: int) -> None:

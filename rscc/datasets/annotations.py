@@ -1,4 +1,5 @@
 """Caption annotations of every supported style, read into one kind of record and cleaned."""
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, NotRequired, TypedDict
@@ -6,10 +7,13 @@ from typing import Any, NotRequired, TypedDict
 from rscc.text import normalise
 from rscc.text.caption_files import holds_word, read_images, sentences_of, string_of
 from rscc.text.normalisation import check_language, strip_hashes
-from rscc.utils import check_choice
+from rscc.utils import check_choice, did_you_mean
 from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
 from rscc.utils.paths import sample_name
+
+#: Fields of the templates of paths.
+FIELDS = ('filename', 'filepath', 'split', 'stem')
 
 
 class Record(TypedDict):
@@ -132,3 +136,40 @@ def _clean(text: str, shown: str, reading: _Reading) -> str:
         reading.empty.append(shown)
         return ''
     return caption
+
+
+def fill_template(template: str, record: Record, source: str) -> str:
+    """Return the path of a record's file.
+
+    Args:
+        template: With some of the fields ``{filename}``, ``{stem}``, ``{split}``, ``{filepath}``.
+        record: The record.
+        source: The annotation file, for messages.
+
+    Raises:
+        ValueError: If a field is unknown, or the record has no such value.
+    """
+    filename = record['filename']
+    values = {'filename': filename, 'stem': sample_name(filename), 'split': record['split'],
+              'filepath': record['filepath'] or record['split']}
+    try:
+        unknown = [name for name in FIELDS if f'{{{name}}}' in template and values[name] is None]
+        if unknown:
+            raise ValueError(f"path template '{template}' needs {unknown}, but "
+                             f"the entry of '{record['filename']}' in '{source}' has no "
+                             'such field.')
+        return template.format(**values)
+    except KeyError as error:
+        raise ValueError(f"unknown field {error} in the path template '{template}': use "
+                         f'{list(FIELDS)}.{did_you_mean(error.args[0], FIELDS)}') from error
+
+
+def languages_to_learn(language: str, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the languages of the sentences to learn, the dataset's own first."""
+    names = (languages, ) if isinstance(languages, str) else tuple(languages or (language, ))
+    for name in (language, *names):
+        check_language(name)
+    if language not in names:
+        raise ValueError(f"languages={list(names)} and language='{language}': expected a list that "
+                         f"names '{language}' too, ('en', 'zh') for instance")
+    return tuple(dict.fromkeys((language, *names)))

@@ -10,7 +10,12 @@ import torch
 from mmengine.dataset import BaseDataset
 
 from rscc.datasets import checks
-from rscc.datasets.annotations import Record, read_captions
+from rscc.datasets.annotations import (
+    Record,
+    fill_template,
+    languages_to_learn,
+    read_captions,
+)
 from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
@@ -21,17 +26,14 @@ from rscc.registry import TRANSFORMS
 from rscc.structures import LABEL_MAPS
 from rscc.text.normalisation import (
     NO_CHANGE_CAPTIONS,
-    check_language,
     frequent_caption,
     language_of,
 )
 from rscc.utils import check_choice, did_you_mean, resolve_data_root
 from rscc.utils.logging import warn_once
-from rscc.utils.paths import sample_name
 
 #: Headers read to learn how large the images of a dataset are.
 SIZES_READ = 8
-FIELDS = ('filename', 'filepath', 'split', 'stem')
 Loader = LoadFrames | LoadChangeMask | LoadSemanticMaps
 
 
@@ -65,9 +67,8 @@ class ChangeDataset(BaseDataset):
         img_to: The same for the later image.
         img_path: The same for datasets of single images, instead of the two.
         label: The same for the label map, or None where there is none.
-        semantic: The same for the class maps of the earlier and the later date, two templates, or
-            None where there are none; see ``LoadSemanticMaps``. A class that finds the files
-            otherwise gives what they hold.
+        semantic: The same for the class maps of both dates (``LoadSemanticMaps``), two templates;
+            or what they hold, of a class that finds the files otherwise.
         label_map: File value -> class index, over the dataset's own.
         language: ``'en'`` or ``'zh'``: of ``gt_captions``, by which a model is scored, and of what
             a caption head of several languages writes.
@@ -124,7 +125,7 @@ class ChangeDataset(BaseDataset):
                  check_images: bool = True, check_masks: bool | str = True,
                  faults: str = 'report', clean_list: str | None = None,
                  test_mode: bool = False, metainfo: Mapping | None = None, **kwargs):
-        self.languages = _languages(language, languages)
+        self.languages = languages_to_learn(language, languages)
         check_choice('faults', faults, checks.FAULTS)
         check_choice('check_masks', check_masks, (True, False, 'all'))
         self.split, self.language, self.seed = split, language, seed
@@ -140,7 +141,8 @@ class ChangeDataset(BaseDataset):
         if told and label_map is not None:
             refuse_other_meaning(label_map, told, (metainfo or {}).get('classes') or (), root)
         own_map = told.pop('label_map', self.LABEL_MAP)
-        self.label_map = label_map if label_map is not None else own_map
+        label_map = label_map if label_map is not None else own_map
+        self.label_map = label_map if label_map is None else dict(label_map)
         self.cache_options, self.check_images = cache, check_images
         self.check_masks, self.faults, self.id_prefix = check_masks, faults, ''
         self.clean_list = clean_list
@@ -317,30 +319,13 @@ class ChangeDataset(BaseDataset):
 
     def paths_of(self, record: Record) -> dict[str, Any]:
         """Return the paths of a record's files."""
-        root = Path(self.data_root)
-        paths: dict[str, Any] = {key: str(root / self._fill(template, record))
-                                 for key, template in self.templates.items()
-                                 if template is not None}
-        if self.semantic_templates:
-            paths['semantic_paths'] = [str(root / self._fill(template, record))
-                                       for template in self.semantic_templates]
-        return paths
+        paths = {key: self._fill(template, record)
+                 for key, template in self.templates.items() if template is not None}
+        maps = [self._fill(template, record) for template in self.semantic_templates]
+        return paths | ({'semantic_paths': maps} if maps else {})
 
     def _fill(self, template: str, record: Record) -> str:
-        filename = record['filename']
-        values = {'filename': filename, 'stem': sample_name(filename), 'split': record['split'],
-                  'filepath': record['filepath'] or record['split']}
-        try:
-            unknown = [name for name in FIELDS
-                       if f'{{{name}}}' in template and values[name] is None]
-            if unknown:
-                raise ValueError(f"path template '{template}' needs {unknown}, but "
-                                 f"the entry of '{record['filename']}' in '{self.ann_file}' has no "
-                                 'such field.')
-            return template.format(**values)
-        except KeyError as error:
-            raise ValueError(f"unknown field {error} in the path template '{template}': use "
-                             f'{list(FIELDS)}.{did_you_mean(error.args[0], FIELDS)}') from error
+        return str(Path(self.data_root) / fill_template(template, record, self.ann_file))
 
     def tells_change(self, captions: list[str]) -> bool:
         """Tell from its captions whether a pair changed, where the annotations do not say.
@@ -461,13 +446,9 @@ class ChangeDataset(BaseDataset):
         """Add to an item what is not in the annotations; override to bring ``frames`` along."""
         if self._features is not None:
             item['features'] = self._features.of(self.images_of(item))
-        if self.label_map is not None:
-            item['label_map'] = dict(self.label_map)
-        if self.semantic_labels is not None:
-            item['semantic_labels'] = self.semantic_labels
-        if self.nodata_colour is not None:
-            item['nodata_colour'] = self.nodata_colour
-        return item
+        told = dict(label_map=self.label_map, semantic_labels=self.semantic_labels,
+                    nodata_colour=self.nodata_colour)
+        return item | {key: value for key, value in told.items() if value is not None}
 
     def prepare_data(self, idx: int, epoch: int | None = None) -> dict:
         """Return item ``idx`` after the pipeline, random as in ``epoch`` (None: the present)."""
@@ -517,14 +498,3 @@ class ChangeDataset(BaseDataset):
         for key, value in self.__dict__.items():
             setattr(twin, key, copy.deepcopy(value, memo))
         return twin
-
-
-def _languages(language: str, languages: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the languages of the sentences to learn, the dataset's own first."""
-    names = (languages, ) if isinstance(languages, str) else tuple(languages or (language, ))
-    for name in (language, *names):
-        check_language(name)
-    if language not in names:
-        raise ValueError(f"languages={list(names)} and language='{language}': expected a list that "
-                         f"names '{language}' too, ('en', 'zh') for instance")
-    return tuple(dict.fromkeys((language, *names)))

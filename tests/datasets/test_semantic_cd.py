@@ -23,6 +23,12 @@ class FolderTester(DatasetTester):
     """Datasets in folders, which have no annotation file that could be missing."""
     test_missing_annotations_are_named = None
 
+    def test_a_missing_image_is_named(self):
+        victim = Path(self.build().files_of(self.build().get_data_info(0))[0])
+        victim.unlink()
+        with pytest.raises(ValueError, match=f'no partner of their name.*{victim.name}'):
+            self.build()
+
     def test_labels_of_both_dates_and_the_change_between_them(self):
         dataset = self.build(pipeline=LOAD)
         assert dataset.metainfo['classes'] == ('unchanged', 'changed')
