@@ -36,7 +36,7 @@ class JL1CDDataset(ChangeDataset):
         **kwargs: See ``ChangeDataset``.
 
     Raises:
-        ValueError: If the caption file is of another style.
+        ValueError: If the caption file is of another style, or a file of a folder has no partner.
     """
     METAINFO: ClassVar[dict] = {'task': 'pair', **BINARY, 'image_size': (512, 512)}
     TITLE = 'JL1-CD'
@@ -65,10 +65,15 @@ class JL1CDDataset(ChangeDataset):
         """Return the pairs of the split folders that exist, without captions."""
         root = Path(self.data_root)
         there = [split for split in SPLITS if (root / split / 'A').is_dir()]
-        label = 'label' if self.templates['seg_map_path'] else None
+        lists = find_pairs(root, there or None,
+                           label='label' if self.templates['seg_map_path'] else None)
+        alone = [f'{found.name}/{name}' for found in lists for name in found.unmatched]
+        if alone:
+            raise ValueError(f"'{root}': {len(alone)} files have no partner of their name in the "
+                             f'other folders; the first: {alone[:3]}. Complete or remove them')
         return [Record(sample_id=row[0].stem, filename=row[0].name, filepath=found.name,
                        split=found.name, changeflag=None, captions=[])
-                for found in find_pairs(root, there or None, label=label) for row in found.rows]
+                for found in lists for row in found.rows]
 
     def describe(self, record: Record) -> dict:
         """Turn a record into a dataset item; without captions nothing is said of the change."""

@@ -1,5 +1,6 @@
 """JL1-CD: masks as published, captions from a file of one's own."""
 import json
+from pathlib import Path
 
 import pytest
 from data_testers import DatasetTester
@@ -13,6 +14,12 @@ LOAD = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackCha
 class TestJL1CD(DatasetTester):
     cfg = dict(type='JL1CDDataset', data_root='JL1-CD')
     test_missing_annotations_are_named = None  # there are none
+
+    def test_a_missing_image_is_named(self):
+        victim = Path(self.build().files_of(self.build().get_data_info(0))[0])
+        victim.unlink()
+        with pytest.raises(ValueError, match=f'no partner of their name.*{victim.name}'):
+            self.build()
 
 
 @pytest.fixture

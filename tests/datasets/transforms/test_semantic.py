@@ -37,7 +37,10 @@ def sample(size=(32, 40)):
 
 @pytest.mark.parametrize('step', MOVES, ids=lambda step: step['type'])
 def test_all_maps_move_with_the_frames(step):
-    given, out = sample(), TRANSFORMS.build(dict(step))(sample())
+    given = sample()
+    for name in LABEL_MAPS:
+        given[name].setflags(write=False)  # as those of a cache are
+    out = TRANSFORMS.build(dict(step))(given)
     known = out['gt_sem_seg'] != 255
     assert known.any()
     for name, unknown in LABEL_MAPS.items():
@@ -48,7 +51,6 @@ def test_all_maps_move_with_the_frames(step):
     # Nearest pixels may differ from smooth ones in a strip along the boundaries, nowhere else.
     shown = np.round(out['frames'][0][known, 0] / 20)
     assert (shown == earlier).mean() > 0.85
-    assert given['gt_sem_seg_from'].tolist() == sample()['gt_sem_seg_from'].tolist()
 
 
 def test_exchanged_dates_exchange_their_maps_and_keep_the_change():
