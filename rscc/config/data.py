@@ -181,6 +181,37 @@ def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, s
                    f'{labels - 1}{names}. Set model.change_head.num_classes={labels}, or map the '
                    'values of the files to fewer: label_map={value: class, ...} in the dataset '
                    '(255 = ignore)')
+    yield from _semantic_problems(cfg, stages, head)
+
+
+def _semantic_problems(cfg: Mapping, stages: Sequence[str], head: Mapping
+                       ) -> Iterator[tuple[str, str]]:
+    """Yield where a head tells other classes of the two dates than the datasets have."""
+    count = head.get('num_semantic_classes')
+    for stage in stages if isinstance(count, int) else ():
+        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
+        for place, leaf in leaves(dataset, f'{stage}_dataloader.dataset'):
+            names = _semantic_names(leaf)
+            if names and len(names) != count:
+                yield ('model.change_head.num_semantic_classes',
+                       f'{count}, and the class maps of {place} have {len(names)} classes '
+                       f'({", ".join(names)}): set model.change_head.num_semantic_classes='
+                       f'{len(names)}')
+
+
+def _semantic_names(dataset: Mapping) -> tuple[str, ...]:
+    """Return the names of the classes 1 to K that a dataset brings for each date, if it does."""
+    kind = _dataset_class(dataset)
+    labels = getattr(kind, 'SEMANTIC', None)
+    steps = [step.get('type') for step in dataset.get('pipeline') or ()
+             if isinstance(step, Mapping)]
+    if labels is None or 'LoadSemanticMaps' not in steps:
+        return ()
+    told = dataset.get('semantic_classes') or (dataset.get('metainfo') or {}).get(
+        'semantic_classes')
+    # Of the built-in dataset they are an option, off by default.
+    wanted = dataset.get('semantic', keywords_of(kind).defaults.get('semantic')) is not False
+    return tuple(told or labels.names)[1:] if wanted else ()
 
 
 def band_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -235,6 +266,8 @@ def _classes_of(dataset: Mapping) -> tuple[int, str]:
     loader, kind = _mask_loader(dataset), _dataset_class(dataset)
     if loader is None or kind is None:
         return 0, ''
+    if dataset.get('semantic'):  # classes are in maps of their own, of change is said yes or no
+        return 2, ''
     if loader.get('label_map') is None and loader.get('palette') is not None:
         return len(loader['palette']), ''
     label_map = _label_map(dataset)

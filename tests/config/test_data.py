@@ -105,3 +105,20 @@ def test_partly_known_labels_need_a_loss_that_knows_them():
     head['loss_decode']['absent'] = {254: (1, )}
     assert not problems(head, dataset)
     assert problems(head, {**dataset, 'label_map': {0: 253, 255: 1}})
+
+
+def test_classes_of_the_dates_are_compared_with_the_head():
+    steps = ['LoadFrames', 'LoadChangeMask', 'LoadSemanticMaps']
+    dataset = dict(type='SynthChangeDataset', semantic=True,
+                   pipeline=[dict(type=name) for name in steps])
+    head = dict(num_classes=2, num_semantic_classes=10)
+    assert not problems(head, dataset)  # the mask of five kinds is one of change alone
+    ((where, what),) = problems(head | dict(num_semantic_classes=6), dataset)
+    assert where == 'model.change_head.num_semantic_classes'
+    assert what.startswith('6, and the class maps of train_dataloader.dataset have 10 classes '
+                           '(building, road, ')
+    assert what.endswith('set model.change_head.num_semantic_classes=10')
+    fewer = dict(semantic_classes=['none', *'abcdef'])
+    assert not problems(head | dict(num_semantic_classes=6), dataset | dict(metainfo=fewer))
+    without = dict(dataset, semantic=False, label_map={0: 0, 1: 1})
+    assert not problems(head | dict(num_semantic_classes=6), without)

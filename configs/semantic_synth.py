@@ -1,0 +1,12 @@
+"""What became what on the built-in dataset: land cover of both dates and the change between them.
+
+A folder made before there was land cover gets it by the command that made it.
+"""
+_base_ = [
+    './_base_/models/semantic_light.py',
+    './_base_/datasets/synth_semantic.py',
+    './_base_/schedules/adamw_synth.py',
+    './_base_/runtime.py',
+]
+train_cfg = dict(max_epochs=6, val_interval=2)
+default_hooks = dict(checkpoint=dict(save_best='semantic/SeK_pooled'))
