@@ -8,5 +8,5 @@ _base_ = [
     './_base_/schedules/adamw_synth.py',
     './_base_/runtime.py',
 ]
-train_cfg = dict(max_epochs=6, val_interval=2)
+train_cfg = dict(max_epochs=5, val_interval=1)
 default_hooks = dict(checkpoint=dict(save_best='semantic/SeK_pooled'))

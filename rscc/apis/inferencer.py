@@ -248,7 +248,8 @@ class ChangeInferencer:
         name = name_of(images)
         frames, nodata = read_images(images, name, self.model_pass.load)
         return WindowedImage(frames, self.window, self._loaded.threshold, name,
-                             sources_of(images), nodata, probabilities)
+                             sources_of(images), nodata, probabilities,
+                             self._loaded.same_class)
 
     def _sentences(self, image: WindowedImage, languages: Sequence[str | None]
                    ) -> tuple[dict[str, list[ScoredCaption]], int]:
@@ -298,7 +299,19 @@ class ChangeInferencer:
                                normalisation=self._loaded.normalisation),
             windows=image.answers, sources=image.sources, probabilities=image.probabilities,
             sentences=sentences, doubt=self._doubt(image, sentences, flags),
+            **self._semantic(image),
             rendered=bool(self.meta.get('rendered')))
+
+
+    def _semantic(self, image: WindowedImage) -> dict[str, Any]:
+        """Return the class maps of both dates with their names, nothing where there are none."""
+        if image.date_maps is None:
+            return {}
+        earlier, later = image.date_maps
+        return dict(classes_from=earlier, classes_to=later,
+                    semantic_classes=tuple(self.meta.get('semantic_classes') or ()),
+                    semantic_palette=self.meta.get('semantic_palette'),
+                    ground_resolution=resolution_of(image.sources))
 
 
 def _nothing(_: ChangeDataSample) -> bool:

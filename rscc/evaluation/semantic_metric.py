@@ -11,6 +11,7 @@ from rscc.evaluation.functional.from_to import (
     Transition,
     both_countings,
     from_to_confusion,
+    listed_transitions,
     repeat_first_date,
     repeat_true_first_date,
     transition_table,
@@ -191,10 +192,3 @@ def semantic_details(sample: Any, meta: Mapping[str, Any]) -> tuple[dict, dict[s
         return details, {}
     scores = both_countings(sample_from_to(sample, len(names)))
     return details, {name: round(scores[name], 4) for name in _COMPARED if scores}
-
-
-def listed_transitions(table: np.ndarray, names: Sequence[str]) -> list[list]:
-    """Return [from, to, pixels] of every transition in a table (K, K), most pixels first."""
-    order = np.argsort(-table.ravel(), kind='stable')
-    return [[names[number // len(names)], names[number % len(names)], int(table.flat[number])]
-            for number in order.tolist() if table.flat[number]]

@@ -156,6 +156,12 @@ class LoadedModel:
         own = None if head is None else as_change_head(head).threshold
         return 0.5 if own is None else own
 
+    @property
+    def same_class(self) -> bool:
+        """Whether a changed pixel may have one class at both dates."""
+        head = self.model.change_head if isinstance(self.model, HasHeads) else None
+        return head is None or as_change_head(head).same_class
+
 
 def _named(asked: str | Sequence[str], every: Iterable[str]) -> tuple[str, ...]:
     """Return the languages that an option names, 'both' being all of them."""

@@ -2,14 +2,17 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rscc.evaluation.doubt import Doubt
+from rscc.evaluation.functional.from_to import ClassMaps, listed_transitions, transition_table
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
+from rscc.text.transitions import transition_sentences
 from rscc.utils import write_json
 from rscc.visualization.attention import drawings_of, find_drawing
 from rscc.visualization.denoising_trajectory import denoising_rows
@@ -107,6 +110,13 @@ class InferenceResult:
         sentences: Language -> sentences, best first: ``captions``, and those of other languages
             that were asked for.
         doubt: How far the answer is to be doubted, and why.
+        classes_from: Class of the earlier date at every pixel, uint8 (H, W), 1 to K, the same as at
+            the later date where the mask says that nothing changed; None of models that do not
+            tell.
+        classes_to: The same of the later date.
+        semantic_classes: Names of their values, that of "none" first, or empty where unknown.
+        semantic_palette: RGB per value, or None for default colours.
+        ground_resolution: Metres that a pixel covers, where the files tell; None otherwise.
     """
     frames: list[np.ndarray]
     mask: np.ndarray | None = None
@@ -122,6 +132,11 @@ class InferenceResult:
     probabilities: np.ndarray | None = None
     sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
     doubt: Doubt = field(default_factory=Doubt)
+    classes_from: np.ndarray | None = None
+    classes_to: np.ndarray | None = None
+    semantic_classes: tuple[str, ...] = ()
+    semantic_palette: list | None = None
+    ground_resolution: float | None = None
 
     @property
     def caption(self) -> str | None:
@@ -144,6 +159,38 @@ class InferenceResult:
     def _class_name(self, value: int) -> str:
         return self.classes[value] if value < len(self.classes) else f'class {value}'
 
+    @cached_property
+    def transitions(self) -> list[tuple[str, str, int]]:
+        """Which class became which and how many pixels of it, most first; changed pixels alone."""
+        if self.classes_from is None or self.classes_to is None:
+            return []
+        count = max(int(self.classes_from.max(initial=0)), int(self.classes_to.max(initial=0)),
+                    len(self.semantic_classes) - 1)
+        table = transition_table(
+            ClassMaps(self.classes_from, self.classes_to, self.mask), count)
+        known = list(self.semantic_classes) or ['none']
+        names = [*known, *(f'class {value}' for value in range(len(known), count + 1))][1:]
+        return [tuple(row) for row in listed_transitions(table, names)]
+
+    def transition_rows(self) -> list[dict[str, Any]]:
+        """Return :attr:`transitions` as a table: from, to, pixels, and hectares where known."""
+        area = self._pixel_area()
+        return [{'from': earlier, 'to': later, 'pixels': pixels,
+                 **({} if area is None else {'hectares': round(pixels * area / 1e4, 4)})}
+                for earlier, later, pixels in self.transitions]
+
+    def transition_sentences(self, language: str | None = None) -> list[str]:
+        """Return what became what in words, "farmland became buildings, 1.2 ha" for instance.
+
+        Args:
+            language: ``'en'`` or ``'zh'``; that of the captions by default, else English.
+        """
+        return transition_sentences(self.transitions, language or self.language or 'en',
+                                    self._pixel_area())
+
+    def _pixel_area(self) -> float | None:
+        return None if self.ground_resolution is None else self.ground_resolution**2
+
     def overlay(self) -> np.ndarray:
         """Return the last frame with the mask over it, uint8 RGB (H, W, 3).
 
@@ -159,7 +206,14 @@ class InferenceResult:
         best = [captions[0].text for captions in self.sentences.values() if captions]
         return draw_panel(self.frames, pred_mask=self.mask, prediction=best or self.caption,
                           title=title, palette=self.palette, classes=self.classes,
-                          language=self.language, doubt=self.doubt)
+                          language=self.language, doubt=self.doubt,
+                          class_maps=self._class_maps(), semantic_palette=self.semantic_palette,
+                          semantic_classes=self.semantic_classes)
+
+    def _class_maps(self) -> dict[str, np.ndarray]:
+        """Return the class maps that there are by what the pictures and files call them."""
+        named = {'from': self.classes_from, 'to': self.classes_to}
+        return {name: classes for name, classes in named.items() if classes is not None}
 
     @property
     def drawings(self) -> list[str]:
@@ -199,8 +253,19 @@ class InferenceResult:
             'change_share': self.change_share,
             'class_shares': {name: float(share) for name, share in self.class_shares().items()},
             'classes': list(self.classes),
+            **self._semantic(),
             **self._how(),
         }
+
+    def _semantic(self) -> dict[str, Any]:
+        """Return what became what, of models that tell the classes of both dates."""
+        if not self._class_maps():
+            return {}
+        return {'transitions': self.transition_rows(),
+                'transition_sentences': {language: self.transition_sentences(language)
+                                         for language in ('en', 'zh')},
+                'semantic_classes': list(self.semantic_classes),
+                'ground_resolution': self.ground_resolution}
 
     def _how(self) -> dict[str, Any]:
         """Return what was done, and the sentences of the windows where there are several."""
@@ -220,7 +285,8 @@ class InferenceResult:
     def save(self, folder: str | os.PathLike, name: str, **facts: Any) -> list[Path]:
         """Write ``<name>.json``, ``<name>_panel.png`` and what else there is.
 
-        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, each of :attr:`drawings`
+        A mask gives ``<name>_mask.png`` and ``<name>_overlay.png``, class maps of both dates
+        ``<name>_from.png`` and ``<name>_to.png``, each of :attr:`drawings`
         ``<name>_<drawing>.png``.
 
         Args:
@@ -236,6 +302,8 @@ class InferenceResult:
         if self.mask is not None:
             files += [save_mask(folder / f'{name}_mask.png', self.mask, self.palette),
                       save_image(folder / f'{name}_overlay.png', self.overlay())]
+        files += [save_mask(folder / f'{name}_{date}.png', classes, self.semantic_palette)
+                  for date, classes in self._class_maps().items()]
         files += [save_image(folder / f'{name}_{kind}.png', self.drawing(kind, name))
                   for kind in self.drawings]
         write_json(folder / f'{name}.json', facts | self.to_dict())
@@ -280,8 +348,11 @@ def describe(result: InferenceResult, per_window: bool = False) -> str:
     if result.mask is None:
         return '\n'.join([*lines, 'mask         none: this model has no mask head'])
     classes = ', '.join(f'{name} {share:.1%}' for name, share in result.class_shares().items())
-    return '\n'.join([*lines, f'mask         {result.change_share:.1%} of the pixels changed'
-                      + (f': {classes}' if classes else '')])
+    lines.append(f'mask         {result.change_share:.1%} of the pixels changed'
+                 + (f': {classes}' if classes else ''))
+    lines += [f'{"" if place else "became":12s} {text}'
+              for place, text in enumerate(result.transition_sentences())]
+    return '\n'.join(lines)
 
 
 def _sentences(result: InferenceResult) -> list[str]:

@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.preparation import image_steps, trained_dataset
-from rscc.rasters.blending import RowBlender, decided
+from rscc.rasters.blending import RowBlender, decided, decided_by_date
 from rscc.rasters.windows import Grid, cut, window_grid
 from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.minimum_bayes_risk import similarity_matrix
@@ -143,25 +143,33 @@ class WindowedImage:
         sources: Paths of the files, where they are files.
         nodata: Number of pixels that hold no data at some date.
         keep_probabilities: Keep what the mask was decided from.
+        same_class: Whether a changed pixel may have one class at both dates, of models that tell
+            the classes of each.
 
     Attributes:
         answers: One for every window so far.
         mask: Classes uint8 (H, W), filled from top to bottom; None without a mask head.
         probabilities: Float32 P(changed) (H, W) of one or two classes, else of each class
             (C, H, W), filled likewise; None where they are not kept.
+        date_maps: Classes of each date uint8 (2, H, W), 1 to K, equal where nothing changed, filled
+            likewise; None of models that do not tell them.
     """
 
     def __init__(self, frames: list[np.ndarray], window: Window, threshold: float = 0.5,
                  name: str = '', sources: tuple[str, ...] = (), nodata: int = 0,
-                 keep_probabilities: bool = False) -> None:
+                 keep_probabilities: bool = False, same_class: bool = True) -> None:
         self.frames, self.threshold, self.name, self.sources = frames, threshold, name, sources
         self.nodata, self.keep_probabilities = nodata, keep_probabilities
+        self.same_class = same_class
         self.probabilities: np.ndarray | None = None
+        self.date_maps: np.ndarray | None = None
         self.height, self.width = frames[0].shape[:2]
         self.grid = window.grid(self.height, self.width)
         self.answers: list[WindowAnswer] = []
         self.mask: np.ndarray | None = None
-        self._blender = None if self.grid is None else RowBlender(self.grid, blend='linear')
+        # Maps of windows are blended as probabilities: those of change, and of the dates' classes.
+        self._blender, self._date_blender = (
+            None if self.grid is None else RowBlender(self.grid, blend='linear') for _ in range(2))
 
     def __len__(self) -> int:
         return 1 if self.grid is None else len(self.grid)
@@ -201,6 +209,10 @@ class WindowedImage:
         """Put the map of a window into the mask."""
         if self._blender is None:
             self.mask = classes.to(torch.uint8).cpu().numpy()
+            if 'pred_sem_seg_from' in answer and 'pred_sem_seg_to' in answer:
+                self.date_maps = torch.cat([answer.pred_sem_seg_from.data,
+                                            answer.pred_sem_seg_to.data]).to(
+                                                torch.uint8).cpu().numpy()
             if self.keep_probabilities:
                 self.probabilities = class_probabilities(answer)
             return
@@ -216,6 +228,27 @@ class WindowedImage:
                     shape = (*values.shape[:-2], self.height, self.width)
                     self.probabilities = np.zeros(shape, np.float32)
                 self.probabilities[..., rows, :] = values
+        dates = date_probabilities(answer)
+        if dates is not None:
+            self._draw_dates(dates)
+
+    def _draw_dates(self, probabilities: np.ndarray) -> None:
+        """Put the class probabilities of a window (2, K, h, w) into the maps of both dates."""
+        if self.date_maps is None:
+            self.date_maps = np.zeros((2, self.height, self.width), np.uint8)
+        band = self._date_blender.add(probabilities)
+        if band is not None:
+            first, values = band
+            rows = slice(first, first + values.shape[-2])
+            self.date_maps[:, rows] = decided_by_date(values, self.mask[rows], self.same_class)
+
+
+def date_probabilities(answer: ChangeDataSample) -> np.ndarray | None:
+    """Return the probability of each class at each date (2, K, H, W); None without them."""
+    if 'seg_logits_from' not in answer or 'seg_logits_to' not in answer:
+        return None
+    dates = torch.stack([answer.seg_logits_from.data, answer.seg_logits_to.data]).float()
+    return dates.softmax(1).cpu().numpy()
 
 
 def class_probabilities(answer: ChangeDataSample) -> np.ndarray:

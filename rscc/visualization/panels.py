@@ -1,5 +1,5 @@
 """Panels of samples: one picture with both dates, masks, a legend and the captions."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,13 @@ from PIL import Image, ImageDraw
 from rscc.rasters.image_files import as_rgb
 from rscc.registry import VISUALIZERS
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
-from rscc.visualization.overlays import IGNORE, check_mask, overlay_mask, tint_palette
+from rscc.visualization.overlays import (
+    IGNORE,
+    check_mask,
+    class_palette,
+    overlay_mask,
+    tint_palette,
+)
 
 #: Words of the pictures and reports, per language.
 LABELS = {
@@ -22,6 +28,8 @@ LABELS = {
         'abstained': 'abstained', 'doubt': 'abstained: the sentences drawn agree too little',
         'doubted': 'Doubt {}', 'trajectory': 'Denoising trajectory', 'steps': '{} steps',
         'kinds': ('not final', 'final', 'new and final', 'new'),
+        'dates': {'from': 'Predicted, before', 'to': 'Predicted, after',
+                  'gt_from': 'Reference, before', 'gt_to': 'Reference, after'},
     },
     'zh': {
         'frames': ('前时相', '后时相'), 'single': '影像', 'date': '时相 {}', 'gt': '参考标注',
@@ -30,6 +38,8 @@ LABELS = {
         'abstained': '弃答', 'doubt': '弃答：采样句之间一致度过低',
         'doubted': '存疑度 {}', 'trajectory': '去噪轨迹', 'steps': '{} 步',
         'kinds': ('未定', '已定', '新出现且已定', '新出现'),
+        'dates': {'from': '预测（前时相）', 'to': '预测（后时相）',
+                  'gt_from': '参考（前时相）', 'gt_to': '参考（后时相）'},
     },
 }
 _MARGIN, _GAP, _MIN_WIDTH, _MIN_TILE, _MAX_TILE = 20, 12, 620, 256, 512
@@ -47,7 +57,10 @@ def draw_panel(frames: Sequence[np.ndarray],
                palette: Sequence | None = None,
                classes: Sequence[str] | None = None,
                language: str | None = None,
-               doubt: Any = None) -> np.ndarray:
+               doubt: Any = None,
+               class_maps: Mapping[str, np.ndarray] | None = None,
+               semantic_palette: Sequence | None = None,
+               semantic_classes: Sequence[str] | None = None) -> np.ndarray:
     """Draw one sample: its dates, masks over the last date, a legend, and the sentences.
 
     Args:
@@ -63,6 +76,10 @@ def draw_panel(frames: Sequence[np.ndarray],
         language: ``'en'`` or ``'zh'`` for the labels; None decides by the sentences. Without a
             Chinese font on this machine, labels are English.
         doubt: A ``Doubt`` about the prediction, whose ``lines(language)`` are written below it.
+        class_maps: Predicted classes of the dates (h, w), by ``'from'`` and ``'to'``, and those of
+            the reference by ``'gt_from'`` and ``'gt_to'``; drawn in a row of their own.
+        semantic_palette: RGB per value of the class maps, 0 (none) first.
+        semantic_classes: Names of these values.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -80,8 +97,10 @@ def draw_panel(frames: Sequence[np.ndarray],
     tiles = _tiles(frames, gt_mask, pred_mask, palette, words)
     shown = [check_mask(mask) for mask in (gt_mask, pred_mask) if mask is not None]
     legend = _legend(shown, palette, classes) if shown else None
-    width = max(_MIN_WIDTH, 2 * _MARGIN + sum(tile.width for _, tile in tiles)
-                + _GAP * (len(tiles) - 1))
+    maps = _class_tiles(class_maps or {}, tiles[0][1].size, semantic_palette, words)
+    widest = max((tiles, maps), key=len)
+    width = max(_MIN_WIDTH, 2 * _MARGIN + sum(tile.width for _, tile in widest)
+                + _GAP * (len(widest) - 1))
     page = _Page(width)
     if title:
         page.text(title, 17, bold=True)
@@ -89,6 +108,10 @@ def draw_panel(frames: Sequence[np.ndarray],
     page.tiles(tiles)
     if legend is not None:
         page.legend(legend or [(words['none'], None)])
+    if maps:
+        page.tiles(maps)
+        page.legend(_present([check_mask(classes) for classes in (class_maps or {}).values()],
+                             semantic_palette, semantic_classes))
     told = [] if doubt is None else doubt.lines('zh' if words is LABELS['zh'] else 'en')
     page.sentences(words, predictions, references, told)
     return page.finish()
@@ -122,11 +145,22 @@ def panel_of_sample(frames: Sequence[np.ndarray],
         palette=meta.get('palette'),
         classes=meta.get('classes'),
         language=meta.get('language'),
-        doubt=doubt)
+        doubt=doubt,
+        class_maps=class_maps_of(data_sample),
+        semantic_palette=meta.get('semantic_palette'),
+        semantic_classes=meta.get('semantic_classes'))
+
+
+def class_maps_of(data_sample: Any) -> dict[str, np.ndarray]:
+    """Return the class maps of both dates that a sample has, by the keys of ``draw_panel``."""
+    fields = {'gt_from': 'gt_sem_seg_from', 'gt_to': 'gt_sem_seg_to', 'from': 'pred_sem_seg_from',
+              'to': 'pred_sem_seg_to'}
+    found = {name: mask_of(data_sample, field) for name, field in fields.items()}
+    return {name: classes for name, classes in found.items() if classes is not None}
 
 
 def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
-    """Return ``gt_sem_seg`` or ``pred_sem_seg`` as an integer (H, W) array, None if absent.
+    """Return ``gt_sem_seg``, ``pred_sem_seg`` or a class map as integers (H, W), None if absent.
 
     Padding that the batch put around a reference mask is cut off again.
     """
@@ -137,7 +171,7 @@ def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
     data = data.detach().cpu().numpy() if hasattr(data, 'detach') else np.asarray(data)
     mask = check_mask(data, field)
     shape, padded = data_sample.get('img_shape'), data_sample.get('pad_shape')
-    if field == 'gt_sem_seg' and padded is not None and mask.shape == tuple(padded[:2]):
+    if field.startswith('gt_') and padded is not None and mask.shape == tuple(padded[:2]):
         mask = mask[:shape[0], :shape[1]]
     return mask
 
@@ -180,6 +214,24 @@ def _tiles(frames: list[np.ndarray], gt_mask: np.ndarray | None, pred_mask: np.n
             drawn = overlay_mask(np.asarray(scaled[-1]), mask, palette)
             tiles.append((words[name], Image.fromarray(drawn)))
     return tiles
+
+
+def _class_tiles(class_maps: Mapping[str, np.ndarray], size: tuple[int, int],
+                 palette: Sequence | None, words: dict) -> list[tuple[str, Image.Image]]:
+    """Draw class maps in their colours, each pixel as it is, at the size of the other tiles."""
+    highest = max((int(classes.max(initial=0)) for classes in class_maps.values()), default=0)
+    colours = np.uint8(class_palette(highest + 1, palette))
+    return [(words['dates'][name], Image.fromarray(colours[check_mask(classes)]).resize(
+        size, Image.Resampling.NEAREST)) for name, classes in class_maps.items()]
+
+
+def _present(masks: list[np.ndarray], palette: Sequence | None, classes: Sequence[str] | None
+             ) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return name and colour of every class that occurs in class maps."""
+    found = sorted({int(value) for mask in masks for value in np.unique(mask)} - {0})
+    colours = class_palette(max(found, default=0) + 1, palette)
+    named = dict(enumerate(classes or ()))
+    return [(named.get(value, f'class {value}'), colours[value]) for value in found]
 
 
 def _legend(masks: list[np.ndarray], palette: Sequence | None,

@@ -422,3 +422,21 @@ def test_config_and_checkpoint_in_the_wrong_order_are_told(checkpoint):
 def test_a_setting_of_another_type_is_one_message(checkpoint):
     with pytest.raises(ValueError, match=r"cannot be built with these settings \(\{'model\.width'"):
         ChangeInferencer(checkpoint, device='cpu', cfg_options={'model.width': 'wide'})
+
+
+def test_the_classes_of_both_dates_are_told_whole_and_in_windows(tmp_path):
+    named = dict(classes=('unchanged', 'changed'), semantic_classes=('none', 'a', 'b', 'c'),
+                 semantic_palette=[[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
+    checkpoint = tiny_models.save(tmp_path / 'm.pth', tiny_models.SEMANTIC, **named)
+    inferencer = ChangeInferencer(str(checkpoint), device='cpu')
+    for size, count in (((64, 64), 1), ((100, 80), 4)):
+        result = inferencer(*tiny_models.windows(1, *size)[0])
+        assert len(result.windows) == count
+        earlier, later = result.classes_from, result.classes_to
+        assert earlier.shape == later.shape == result.mask.shape == size
+        assert (earlier[result.mask == 0] == later[result.mask == 0]).all()
+        assert result.semantic_classes == named['semantic_classes']
+        assert sum(pixels for *_, pixels in result.transitions) == (result.mask != 0).sum() > 0
+        assert result.ground_resolution is None
+        assert {path.name for path in result.save(tmp_path / str(count), 'x')} >= {
+            'x_from.png', 'x_to.png'}

@@ -132,3 +132,47 @@ def test_a_sentence_that_was_cut_says_so_in_text_and_json():
     assert lines[1].endswith('a road  (score -0.500)')
     assert result.to_dict()['truncated'] == 3
     assert 'truncated' not in InferenceResult(FRAMES_TEXT, captions=[result.captions[1]]).to_dict()
+
+
+@pytest.fixture
+def semantic():
+    """A field of 20 x 30 pixels: a third became houses, some trees other trees."""
+    earlier = np.ones((20, 30), np.uint8)
+    earlier[:, 20:] = 3
+    later, mask = earlier.copy(), np.zeros((20, 30), np.uint8)
+    later[:, :10], mask[:, :10], mask[:2, 28:] = 2, 1, 1
+    return dict(frames=FRAMES, mask=mask, classes=('unchanged', 'changed'), classes_from=earlier,
+                classes_to=later, semantic_classes=('none', 'farmland', 'building', 'tree'),
+                semantic_palette=[[255, 255, 255], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
+
+
+def test_what_became_what_is_told_in_pixels_and_where_known_in_hectares(semantic):
+    result = InferenceResult(**semantic)
+    assert result.transitions == [('farmland', 'building', 200), ('tree', 'tree', 4)]
+    assert result.transition_sentences() == ['farmland became buildings, 200 pixels']
+    located = InferenceResult(**semantic, ground_resolution=5.0)
+    assert located.transition_rows()[0] == {
+        'from': 'farmland', 'to': 'building', 'pixels': 200, 'hectares': 0.5}
+    assert located.transition_sentences('zh') == ['农田变为建筑物，0.5 公顷']
+    assert describe(located).splitlines()[-1] == 'became       farmland became buildings, 0.5 ha'
+    assert InferenceResult(FRAMES).transitions == []
+
+
+def test_class_maps_are_saved_in_their_palette_and_drawn(semantic, tmp_path):
+    result = InferenceResult(**semantic)
+    files = {path.name for path in result.save(tmp_path, 'x')}
+    assert {'x_from.png', 'x_to.png', 'x_mask.png'} < files
+    with Image.open(tmp_path / 'x_to.png') as image:
+        assert (np.asarray(image) == result.classes_to).all()
+        assert image.getpalette()[3:9] == [9, 0, 0, 0, 9, 0]
+    stored = json.loads((tmp_path / 'x.json').read_text())
+    assert stored['transitions'][0] == {'from': 'farmland', 'to': 'building', 'pixels': 200}
+    assert stored['transition_sentences']['en'] == ['farmland became buildings, 200 pixels']
+    plain = InferenceResult(FRAMES, result.mask, classes=('unchanged', 'changed'))
+    assert result.panel().shape[0] > plain.panel().shape[0] + 256
+    assert 'transitions' not in plain.to_dict()
+
+
+def test_classes_without_names_are_numbered_in_transitions(semantic):
+    result = InferenceResult(**semantic | dict(semantic_classes=('none', 'farmland')))
+    assert result.transitions[0] == ('farmland', 'class 2', 200)

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 
 from rscc.inference.windows import Window, WindowedImage, class_probabilities, training_window
+from rscc.models.batch_rows import classes_by_date
 from rscc.structures import ChangeDataSample, ScoredCaption
 
 LOAD, PACK = dict(type='LoadFrames'), dict(type='PackChangeInputs')
@@ -126,3 +127,30 @@ def test_models_that_give_classes_alone_are_blended_too():
     sample = ChangeDataSample()
     sample.pred_sem_seg = PixelData(data=torch.tensor([[[0, 2], [1, 0]]]))
     assert class_probabilities(sample).tolist() == [[0, 1], [1, 0]]
+
+
+def semantic_answer(window):
+    """Classes of each date told from single pixels of it, so that windows agree."""
+    dates = [torch.from_numpy(np.array(frame)).float().permute(2, 0, 1) / 8 for frame in window]
+    sample = answer(logits_of(window, 2))
+    sample.seg_logits_from, sample.seg_logits_to = (PixelData(data=logits) for logits in dates)
+    maps = classes_by_date(*dates, sample.pred_sem_seg.data != 0, same_class=False)
+    sample.pred_sem_seg_from, sample.pred_sem_seg_to = (PixelData(data=classes)
+                                                        for classes in maps)
+    return sample
+
+
+def test_class_maps_of_windows_are_those_of_the_whole_image_and_agree_with_the_mask():
+    images = frames(100, 130)
+    whole = WindowedImage(images, Window(None), same_class=False)
+    whole.add(semantic_answer(images))
+    parts = WindowedImage(images, Window((64, 48), None, (16, 9)), same_class=False)
+    for window in parts.windows():
+        parts.add(semantic_answer(window))
+    assert parts.date_maps.shape == (2, 100, 130) and parts.date_maps.dtype == np.uint8
+    assert (parts.date_maps != whole.date_maps).mean() < 0.01
+    for image in (whole, parts):
+        changed, (earlier, later) = image.mask != 0, image.date_maps
+        assert (earlier[~changed] == later[~changed]).all()
+        assert (earlier[changed] != later[changed]).all()
+        assert {*np.unique(earlier), *np.unique(later)} == {1, 2, 3}

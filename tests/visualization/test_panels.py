@@ -168,3 +168,25 @@ def test_frames_of_any_number_of_bands_show_the_first_three(bands):
     assert np.array_equal(draw_panel([pixels, pixels], pred_mask=mask),
                           draw_panel([shown, shown], pred_mask=mask))
     assert np.array_equal(overlay_mask(pixels, mask), overlay_mask(shown.copy(), mask))
+
+
+def test_class_maps_have_a_row_of_their_own_in_their_colours():
+    maps = {name: np.full((64, 64), value, np.uint8)
+            for name, value in (('gt_from', 1), ('gt_to', 2), ('from', 1), ('to', 3))}
+    palette = [(255, 255, 255), (250, 10, 20), (10, 250, 30), (20, 30, 250), (1, 2, 3)]
+    plain = draw_panel([frame(40), frame(200)])
+    panel = draw_panel([frame(40), frame(200)], class_maps=maps, semantic_palette=palette,
+                       semantic_classes=['none', 'water', 'tree', 'road', 'quarry'])
+    assert panel.shape[0] > plain.shape[0] + 256 and panel.shape[1] > plain.shape[1]
+    for colour, tiles in zip(palette[1:], (2, 1, 1, 0), strict=True):
+        shown = (panel == colour).all(2).sum()
+        assert tiles * 256 * 256 <= shown < (tiles + 0.1) * 256 * 256
+
+
+def test_a_sample_brings_its_class_maps_without_their_padding():
+    sample = ChangeDataSample(metainfo=dict(img_shape=(40, 64), pad_shape=(64, 64)))
+    for field, size in (('gt_sem_seg_from', (64, 64)), ('pred_sem_seg_to', (40, 64))):
+        setattr(sample, field, PixelData(data=torch.ones(1, *size, dtype=torch.long)))
+    found = panels.class_maps_of(sample)
+    assert {name: classes.shape for name, classes in found.items()} == {
+        'gt_from': (40, 64), 'to': (40, 64)}

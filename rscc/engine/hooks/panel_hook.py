@@ -17,7 +17,7 @@ from rscc.structures.change_data_sample import source_of
 from rscc.utils.names import DistinctNames
 from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of, save_evidence
 from rscc.visualization.overlays import overlay_mask
-from rscc.visualization.panels import mask_of, panel_of_sample
+from rscc.visualization.panels import class_maps_of, mask_of, panel_of_sample
 from rscc.visualization.picture_files import safe_name, save_image, save_mask, save_probabilities
 
 
@@ -31,8 +31,11 @@ class PanelHook(Hook):
     Test: with ``out_dir`` set, ``panels/<sample id>.png`` for ``num_test`` evenly spaced samples,
     ``masks/<sample id>.png`` for every predicted mask and ``reference_masks/<sample id>.png`` for
     every reference mask, as palette PNGs whose values are class numbers; ``overlays/<sample
-    id>.png``, the predicted mask over the last date; beside each panel what its sentence brings
-    with it, ``attention/<sample id>.png`` or ``denoising/<sample id>.png`` (asked for by
+    id>.png``, the predicted mask over the last date. Of models that tell the classes of both dates
+    ``classes_from/<sample id>.png`` and ``classes_to/<sample id>.png``, palette PNGs in the
+    dataset's ``semantic_palette``, and the same of the reference in ``reference_classes_from/`` and
+    ``reference_classes_to/``. Beside each panel what its sentence brings with it,
+    ``attention/<sample id>.png`` or ``denoising/<sample id>.png`` (asked for by
     ``decoding=dict(return_attention=True)`` or ``dict(return_trajectory=True)`` of the caption
     head); ``evidence/<sample id>.png``, where the model looked for every word, of every sentence
     that brings attention, for the report; and with ``probabilities`` also ``probabilities/<sample
@@ -66,7 +69,8 @@ class PanelHook(Hook):
         self.probabilities, self.drawings = probabilities, drawings
         self._seen, self._chosen, self._names = 0, set(), DistinctNames()
         self.failures: list[str] = []
-        self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'probability maps',
+        self._written = dict.fromkeys(('panels', 'masks', 'overlays', 'class maps',
+                                       'probability maps',
                                        *(kind.what for kind in CAPTION_DRAWINGS)), 0)
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -109,6 +113,7 @@ class PanelHook(Hook):
             probability = changed_probability(sample) if self.probabilities else None
             try:
                 self._write_maps(name, frames, sample, meta.get('palette'))
+                self._write_class_maps(name, sample, meta.get('semantic_palette'))
                 if probability is not None:
                     save_probabilities(self.out_dir / 'probabilities' / name, probability)
                     self._written['probability maps'] += 1
@@ -150,6 +155,13 @@ class PanelHook(Hook):
             save_image(self.out_dir / 'overlays' / name, overlay_mask(frames()[-1], mask, palette))
             self._written['masks'] += 1
             self._written['overlays'] += 1
+
+    def _write_class_maps(self, name: str, sample: ChangeDataSample, palette: Sequence | None
+                          ) -> None:
+        for key, classes in class_maps_of(sample).items():
+            folder = f'reference_classes_{key[3:]}' if key.startswith('gt_') else f'classes_{key}'
+            save_mask(self.out_dir / folder / name, classes, palette)
+            self._written['class maps'] += not key.startswith('gt_')
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Say what was written."""

@@ -8,9 +8,9 @@ confusion matrices are in use, and scores named alike differ between them:
   (from - 1) * K + to (ChangeMamba, torchange).
 
 Rows are predictions and columns labels, as in that code; a quotient 0 / 0 counts as 0. SeK is of
-Yang et al., Asymmetric Siamese Networks for Semantic Change Detection, IEEE TGRS 2021,
-https://arxiv.org/abs/2010.05687; F_scd of Ding et al., Bi-Temporal Semantic Reasoning, IEEE TGRS
-2022, https://arxiv.org/abs/2108.06103.
+Yang et al., Asymmetric Siamese Networks for Semantic Change Detection in Aerial Images, IEEE TGRS
+2022, https://arxiv.org/abs/2010.05687; F_scd of Ding et al., Bi-Temporal Semantic Reasoning, IEEE
+TGRS 2022, https://arxiv.org/abs/2108.06103.
 """
 from collections.abc import Sequence
 from math import exp, isqrt
@@ -243,6 +243,13 @@ def transition_table(maps: ClassMaps, num_classes: int) -> np.ndarray:
     numbers, _ = _transitions(maps, num_classes, 'table')
     counts = np.bincount(numbers.ravel(), minlength=num_classes**2 + 1)
     return counts[1:].reshape(num_classes, num_classes)
+
+
+def listed_transitions(table: np.ndarray, names: Sequence[str]) -> list[list]:
+    """Return [from, to, pixels] of every transition in a table (K, K), most pixels first."""
+    order = np.argsort(-table.ravel(), kind='stable')
+    return [[names[number // len(names)], names[number % len(names)], int(table.flat[number])]
+            for number in order.tolist() if table.flat[number]]
 
 
 class Transition(NamedTuple):

@@ -239,3 +239,30 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(tmp_path, monkeypatch
     assert len(list((tmp_path / 'shown' / 'panels').iterdir())) == 9
     assert len(list((tmp_path / 'shown' / 'masks').iterdir())) == 10
     assert len(hook.failures) == 1 and 'No space left on device' in hook.failures[0]
+
+
+def test_class_maps_of_both_dates_are_written_in_their_palette(tmp_path, monkeypatch):
+    semantic = dict(semantic_classes=('none', 'field', 'house'),
+                    semantic_palette=[[255, 255, 255], [9, 8, 7], [1, 2, 3]])
+    told = Squares.metainfo.fget
+    monkeypatch.setattr(Squares, 'metainfo', property(lambda self: told(self) | semantic))
+    forward = MarksCorner.forward
+
+    def with_classes(self, inputs, data_samples, mode):
+        for sample in data_samples:
+            for value, field in enumerate(('pred_sem_seg_from', 'pred_sem_seg_to'), 1):
+                classes = torch.full((1, 32, 32), value, dtype=torch.long)
+                setattr(sample, field, PixelData(data=classes))
+            sample.gt_sem_seg_from = PixelData(data=torch.zeros(1, 32, 32, dtype=torch.long))
+        return forward(self, inputs, data_samples, mode)
+
+    monkeypatch.setattr(MarksCorner, 'forward', with_classes)
+    hook = PanelHook(out_dir=str(tmp_path / 'show'), num_test=2)
+    run(hook, tmp_path, 'test')
+    assert not hook.failures
+    written = names(tmp_path / 'show/masks')
+    for folder, value in (('classes_from', 1), ('classes_to', 2), ('reference_classes_from', 0)):
+        assert names(tmp_path / 'show' / folder) == written
+        with Image.open(tmp_path / 'show' / folder / written[0]) as image:
+            assert (np.asarray(image) == value).all() and image.getpalette()[3:6] == [9, 8, 7]
+    assert not (tmp_path / 'show/reference_classes_to').exists()
