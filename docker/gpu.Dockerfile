@@ -1,0 +1,33 @@
+# rscc on NVIDIA GPUs. Untried: nobody has built this image yet; please report what fails.
+# The host needs NVIDIA's driver and container toolkit.
+#
+#   docker build -f docker/gpu.Dockerfile -t rscc:gpu .
+#   docker run --rm --gpus all --shm-size 8g -v "$PWD:/data" --user "$(id -u):$(id -g)" rscc:gpu \
+#       rscc train blip_levircc --amp
+FROM python:3.12-slim
+
+# Libraries that OpenCV opens; git for the commit in reports; Java for METEOR.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 git default-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+
+# Whoever runs it, caches need a folder that this user may write.
+ENV HOME=/tmp MPLCONFIGDIR=/tmp PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1
+
+# What the container toolkit hands in: the driver's compute part and nvidia-smi.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+# The same versions as tools/setup_env.sh, before the sources: a change of these keeps the layers.
+# The registry's torch brings the CUDA libraries, so that a plain Python image is enough.
+RUN pip install torch==2.13.0 torchvision==0.28.0
+COPY requirements /opt/rscc/requirements
+RUN pip install -r /opt/rscc/requirements/mminstall.txt -r /opt/rscc/requirements/runtime.txt \
+    -r /opt/rscc/requirements/optional.txt
+
+COPY setup.py pyproject.toml README.md LICENSE /opt/rscc/
+COPY rscc /opt/rscc/rscc
+COPY configs /opt/rscc/configs
+RUN pip install --no-deps /opt/rscc
+
+WORKDIR /data
+CMD ["rscc", "--help"]
