@@ -1,6 +1,7 @@
 """Datasets on disk for any config: the files that its dataset class says it will look for."""
 import inspect
 import json
+import runpy
 from pathlib import Path
 
 import cv2
@@ -44,9 +45,16 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
 
     Returns:
         The dataset's folder.
+
+    Files of a style of their own are written by ``write(root, pairs, size)`` of the file
+    ``tests/data/<data_root>/make.py``, where there is one.
     """
     kind, options = DATASETS.get(cfg['type']), options_of(cfg)
     root = home / options['data_root']
+    maker = Path(__file__).parent / 'data' / options['data_root'] / 'make.py'
+    if maker.is_file():
+        runpy.run_path(str(maker))['write'](root, pairs, size)
+        return root
     if issubclass(kind, SingleImageDataset):
         options['ann_file'] = options['ann_file'] or kind.published(options['release'],
                                                                     options['language'])[0]

@@ -31,9 +31,8 @@ ALIASES = sorted(path.name for path in (ROOT / 'configs').glob('*.py')
                  if '_deprecation_' in path.read_text())
 CONFIGS = sorted({path.name for path in (ROOT / 'configs').glob('*.py')} - set(ALIASES))
 WORDS = ['a', 'house', 'has', 'been', 'built', 'the', 'scene', 'is', 'same', 'as', 'before']
-VOCABULARIES = [f'{folder}_{language}.json' for language in ('en', 'zh') for folder in (
-    'synth/vocab', 'synth/vocab_scene', 'LEVIR-CC/vocab', 'LEVIR-MCI-dataset/vocab',
-    'Sydney_captions/vocab', 'UCM_captions/vocab', 'RSICD/vocab', 'SECOND-CC-AUG/vocab')]
+VOCABULARIES = sorted({name for path in (ROOT / 'configs').rglob('*.py') for name in re.findall(
+    r"'([\w-]+/vocab\w*_(?:en|zh)\.json)'", path.read_text(encoding='utf-8'))})
 BASE_WIDTH, TINY_WIDTH = 768, 48  # both divide by the twelve heads of BLIP-base
 # CLIP's towers an eighth as wide, from random weights.
 TINY_CLIP = {'CLIPResNet': dict(layers=(1, 1, 1, 1), width=8, pretrained=None),
