@@ -1,0 +1,82 @@
+"""The recipes of CONTRIBUTING do what they say, carried out as they stand on its pages."""
+import inspect
+import json
+import re
+
+import pytest
+from recipes import PAGES, ROOT, carry_out, copy_repository, recipes, sections
+
+NAMES = ('dataset', 'encoder', 'caption_head', 'change_head', 'loss_and_metric', 'config',
+         'outside_the_package')
+
+
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    """A copy of the repository with the data that the recipes train on."""
+    folder = tmp_path_factory.mktemp('clone')
+    copy_repository(folder)
+    data = next(part for part in sections(PAGES[0]) if part.commands and not part.files)
+    status, said = carry_out(data.commands, folder)
+    assert status == 0, said[-3000:]
+    return folder
+
+
+def test_both_languages_have_the_same_files_and_commands():
+    english, chinese = (sections(page) for page in PAGES)
+    assert [part[1:] for part in english] == [part[1:] for part in chinese]
+    assert len(recipes(PAGES[0])) == len(NAMES)
+
+
+@pytest.mark.parametrize('page', PAGES)
+@pytest.mark.parametrize(('number', 'base'), [
+    (1, 'rscc.models.encoders.base.FrameEncoder'),
+    (2, 'rscc.models.caption_heads.base.AutoregressiveHead'),
+    (3, 'rscc.models.change_heads.base.PixelHead'),
+    (4, 'rscc.evaluation.metrics.SampleMetric')])
+def test_a_recipe_names_what_its_base_class_leaves_open(page, number, base):
+    from pydoc import locate
+    text = (ROOT / page).read_text(encoding='utf-8')
+    section = re.split(r'^## ', text.split(f'## {number + 1}. ')[1], flags=re.M)[0]
+    members = inspect.getmembers(locate(base), lambda member: getattr(
+        member, '__isabstractmethod__', False))
+    assert members
+    for name, _ in members:
+        assert re.search(rf'^\| `{name}\(', section, re.M), f'{page}: {base}.{name} is not told'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', range(len(NAMES)), ids=NAMES)
+def test_a_recipe_works_as_written(clone, number):
+    recipe = recipes(PAGES[0])[number]
+    try:
+        for name, content in recipe.files.items():
+            assert not (ROOT / name).exists(), f'{name} is taken: the recipe needs another name'
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            (clone / name).write_text(content, encoding='utf-8')
+        status, said = carry_out(recipe.commands, clone)
+    finally:
+        for name in recipe.files:
+            (clone / name).unlink(missing_ok=True)
+    assert status == 0, said[-5000:]
+    config = next(name for name in reversed(recipe.files) if 'configs/' in name)
+    name = re.search(r'(\w+)\.py', config)[1]
+    (scores,) = clone.rglob(f'work_dirs/{name}/metrics.json')
+    assert '/' in str(json.loads(scores.read_text())), 'a test without any score'
+
+
+@pytest.mark.slow
+def test_the_json_of_the_recipe_is_what_its_script_writes(clone):
+    text = (ROOT / PAGES[0]).read_text(encoding='utf-8')
+    shown = json.loads(re.search(r'^```json\n(.*?)^```', text, re.M | re.S)[1])
+    maker = recipes(PAGES[0])[0].files['tests/data/town_pairs/make.py']
+    (clone / 'make.py').write_text(maker, encoding='utf-8')
+    status, said = carry_out(['python make.py towns'], clone)
+    assert status == 0, said
+    assert json.loads((clone / 'towns/towns.json').read_text())[:2] == shown
+
+
+@pytest.mark.slow
+def test_a_command_that_fails_ends_the_recipe(clone):
+    status, said = carry_out(['export NAME=absent', 'python tools/$NAME.py', 'rscc --version'],
+                             clone)
+    assert status and 'absent.py' in said and '$ rscc' not in said
