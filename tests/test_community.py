@@ -2,9 +2,9 @@
 import re
 import subprocess
 import sys
-import tomllib
 
 import pytest
+import tomllib
 import yaml
 from recipes import ROOT
 
