@@ -85,6 +85,7 @@ def carry_out(commands: list[str], folder: Path) -> tuple[int, str]:
 def main() -> None:
     """Carry out the commands of the input, up to the first that fails."""
     commands = sys.stdin.read().splitlines()
+    os.environ['PWD'] = os.getcwd()
     import pytest  # noqa: F401
 
     from rscc.registry import DATASETS, METRICS, MODELS
