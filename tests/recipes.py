@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ('CONTRIBUTING.md', 'CONTRIBUTING_zh-CN.md')
-#: What a copy of the repository needs; weights and recordings are no part of any recipe.
-PARTS = ('rscc', 'configs', 'tools', 'tests', 'pyproject.toml')
-LEFT_OUT = ('weights', 'parity', '__pycache__')
+#: What a copy of the repository needs; recordings and pictures are no part of any recipe.
+PARTS = ('rscc', 'configs', 'tools', 'tests', 'docs', 'pyproject.toml')
+LEFT_OUT = ('parity', 'images', '__pycache__')
 #: A line that ends in a path and a colon, and the code block below it, is a file to write.
-FILE = re.compile(r'`([\w./-]+)`[:：]\n\n```(?:python|json)\n(.*?)^```$', re.M | re.S)
+FILE = re.compile(r'`([\w./-]+)`[:：]\n\n```(?:python|json|yaml)\n(.*?)^```$', re.M | re.S)
 BLOCK = re.compile(r'^```bash\n(.*?)^```$', re.M | re.S)
 
 
