@@ -1,7 +1,6 @@
 """Table, CSV and drawing of a comparison of models, made from the result files of its runs."""
 import csv
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,13 +44,6 @@ def _fact(key: str, unit: float = 1.0) -> Callable[[Mapping[str, Any]], float | 
     return lambda result: None if result.get(key) is None else result[key] / unit
 
 
-def sek(result: Mapping[str, Any]) -> float | None:
-    """Return the SeK of a model of semantic change, the one that pools both dates if it has two."""
-    known = sorted((key for key in result['scores'] if re.search(r'(^|[/_])SeK($|_)', key)),
-                   key=lambda key: ('pool' not in key, key))
-    return result['scores'][known[0]] if known else None
-
-
 COLUMNS = (
     Column('CIDEr_changed', ('CIDEr, changed pairs', 'CIDEr（有变化）'),
            _score('caption/changed/CIDEr'), 1),
@@ -60,7 +52,8 @@ COLUMNS = (
     Column('F1_changed', ('F1_changed', 'F1_changed'), _score('change/F1_changed')),
     Column('mask_IoU', ('map, dates exchanged: IoU', '时相交换后变化图 IoU'),
            _score('reversal/mask_IoU')),
-    Column('SeK', ('SeK', 'SeK'), sek),
+    Column('SeK_pooled', ('SeK, dates pooled', 'SeK（两时相合并）'), _score('semantic/SeK_pooled')),
+    Column('SeK_from_to', ('SeK, from-to', 'SeK（from-to）'), _score('semantic/SeK_from_to')),
     Column('parameters_M', ('parameters, M', '参数量，M'), _fact('parameters', 1e6), 2, False),
     Column('GFLOP', ('GFLOP', 'GFLOP'), _fact('gflop'), 2, False),
     Column('steps', ('steps', '步数'), _fact('steps'), 0, False),
