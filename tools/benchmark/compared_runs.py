@@ -372,8 +372,8 @@ def _environment(study: Study, device: str | None) -> dict[str, str]:
 
 def trained_rate(folder: Path) -> float | None:
     """Return the pairs a second of the last training in a work folder, None for a short one."""
-    rates = [entry.numbers['train/pairs_per_s'] for entry in read_training_log(folder)
-             if 'train/pairs_per_s' in entry.numbers]
+    rates = [entry.numbers['pairs_per_s'] for entry in read_training_log(folder)
+             if 'pairs_per_s' in entry.numbers]
     return rates[-1] if rates else None
 
 

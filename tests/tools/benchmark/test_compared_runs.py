@@ -44,7 +44,7 @@ class FakeTools:
             speed = self.speeds[folder.name.split('_seed')[0]]
             log_file = folder / 'x/vis_data/scalars.json'
             log_file.parent.mkdir(parents=True, exist_ok=True)
-            log_file.write_text(json.dumps({'iter': steps, 'train/pairs_per_s': speed}))
+            log_file.write_text(json.dumps({'iter': steps, 'pairs_per_s': speed}))
             return 3 * 2**30
         if name == 'test':
             (folder / 'test').mkdir(exist_ok=True)
