@@ -4,6 +4,7 @@ from typing import Any
 
 from rscc.scenes.transitions import ARROW
 from rscc.text.land_cover import CHINESE
+from rscc.text.transitions import became
 from rscc.utils import check_choice
 
 #: Said of every answer of a model that no real image has trained, per language.
@@ -73,20 +74,6 @@ def class_text(name: str, language: str) -> str:
     if language != 'zh':
         return name
     return ARROW.join(CHINESE.get(part, part) for part in name.split(ARROW))
-
-
-def transition_text(earlier: str, later: str, language: str) -> str:
-    """Say what became what: "farmland became building", "农田变为建筑物".
-
-    Args:
-        earlier: Class of the earlier date.
-        later: Class of the later date; the same one for what was replaced by its like.
-        language: ``'en'`` or ``'zh'``.
-    """
-    before, after = class_text(earlier, language), class_text(later, language)
-    if language == 'zh':
-        return f'{before}更新为新的{after}' if earlier == later else f'{before}变为{after}'
-    return f'{before} became other {after}' if earlier == later else f'{before} became {after}'
 
 
 def summary_sentences(summary: Mapping[str, Any], language: str) -> tuple[str, list[str]]:
@@ -204,7 +191,7 @@ class _English(_Wording):
                                 for row in rows)
 
     def became(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        told = [f'{transition_text(row["from"], row["to"], "en")}, {self.size(row)}'
+        told = [f'{became(row["from"], row["to"], "en")}, {self.size(row)}'
                 for row in rows[:_MOST_TRANSITIONS]]
         more = len(rows) - len(told)
         return ': ' + '; '.join(told) + (f'; {_counted(more, "other transition")}' if more else '')
@@ -281,7 +268,7 @@ class _Chinese(_Wording):
             for row in rows)
 
     def became(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        told = [f'{transition_text(row["from"], row["to"], "zh")} {self.size(row)}'
+        told = [f'{became(row["from"], row["to"], "zh")} {self.size(row)}'
                 for row in rows[:_MOST_TRANSITIONS]]
         more = len(rows) - len(told)
         return '：' + '；'.join(told) + (f'；另有 {more:,} 种转变' if more else '')

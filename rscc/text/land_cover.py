@@ -1,30 +1,38 @@
-"""Chinese names of what land is covered by, of the datasets' classes."""
+"""Names of what land is covered by: in Chinese, and as sentences call it."""
+from collections.abc import Mapping
+
+from rscc.text.class_names import class_names
 
 #: English name of a class -> Chinese; other names are shown as a dataset writes them.
 CHINESE = {
-    'none': '无标注',
-    'unchanged': '未变化',
-    'changed': '变化',
-    'change': '变化',
-    # Changes, and land cover, of the built-in dataset.
-    'building': '建筑物',
-    'road': '道路',
-    'vegetation': '植被',
-    'tree': '树木',
-    'water': '水体',
-    'parking lot': '停车场',
-    'grassland': '草地',
-    'bare land': '裸地',
-    'desert': '沙漠',
-    'farmland': '农田',
-    'pavement': '硬化地面',
-    # SECOND, Landsat-SCD.
-    'ground': '地表',
-    'low vegetation': '低矮植被',
-    'sports field': '运动场',
-    # HRSCD.
-    'artificial': '人造地表',
-    'agricultural': '农业用地',
-    'forest': '林地',
-    'wetland': '湿地',
-}
+    'none': '无标注', 'unchanged': '未变化', 'changed': '变化', 'change': '变化',
+    'building': '建筑物', 'road': '道路', 'vegetation': '植被', 'tree': '树木', 'water': '水体',
+    'parking lot': '停车场', 'grassland': '草地', 'bare land': '裸地', 'desert': '沙漠',
+    'farmland': '农田', 'pavement': '铺装地面', 'ground': '裸露地面', 'low vegetation': '低矮植被',
+    'sports field': '运动场', 'playground': '运动场', 'artificial': '人造地表',
+    'agricultural': '农业用地', 'forest': '林地', 'wetland': '湿地'}
+#: Class -> what an English sentence calls it: things in the plural, a noun for an adjective.
+_ENGLISH = {
+    'agricultural': 'agricultural land', 'artificial': 'artificial surfaces',
+    'building': 'buildings', 'ground': 'bare ground', 'parking lot': 'parking lots',
+    'playground': 'playgrounds', 'road': 'roads', 'sports field': 'sports fields', 'tree': 'trees'}
+
+
+def called(name: str, language: str, words: Mapping[str, str] | None = None) -> str:
+    """Return what a sentence calls a class; its own name where nothing better is known.
+
+    Args:
+        name: English name of the class.
+        language: ``'en'`` or ``'zh'``.
+        words: Class -> what sentences call it, which goes first.
+    """
+    if words and name in words:
+        return words[name]
+    if language != 'zh':
+        return _ENGLISH.get(name.lower(), name)
+    known = CHINESE.get(name.lower())
+    if known is not None:
+        return known
+    names = 'remote_sensing_56'
+    return dict(zip(class_names(names), class_names(names, 'zh'), strict=True)).get(
+        name.lower(), name)

@@ -4,27 +4,9 @@ They are made of a table, not written by a model: how many pixels of one class b
 """
 from collections.abc import Mapping, Sequence
 
-from rscc.text.class_names import class_names
+from rscc.text.land_cover import called
 from rscc.text.normalisation import check_language
 
-#: Class -> what a sentence calls it in English and in Chinese, where its name alone will not do:
-#: things are told in the plural, and adjectives need a noun.
-_WORDS = {
-    'agricultural': ('agricultural land', '农业用地'),
-    'artificial': ('artificial surfaces', '人造地表'),
-    'building': ('buildings', '建筑物'),
-    'desert': ('desert', '沙漠'),
-    'grassland': ('grassland', '草地'),
-    'ground': ('bare ground', '裸露地面'),
-    'low vegetation': ('low vegetation', '低矮植被'),
-    'parking lot': ('parking lots', '停车场'),
-    'pavement': ('pavement', '铺装地面'),
-    'playground': ('playgrounds', '运动场'),
-    'road': ('roads', '道路'),
-    'sports field': ('sports fields', '运动场'),
-    'tree': ('trees', '树木'),
-    'water': ('water', '水体'),
-}
 #: From this area on hectares are told, below it square metres.
 _HECTARES_FROM = 1000.0  # m2
 _HECTARE = 10_000.0  # m2
@@ -54,32 +36,26 @@ def transition_sentences(transitions: Transitions, language: str = 'en',
     check_language(language)
     ordered = sorted(transitions, key=lambda row: -row[2])
     total = sum(pixels for *_, pixels in ordered)
-    return [_sentence(_called(earlier, language, words), _called(later, language, words),
-                      _amount(pixels, pixel_area, language), language)
+    comma = '，' if language == 'zh' else ', '
+    return [became(earlier, later, language, words) + comma + _amount(pixels, pixel_area, language)
             for earlier, later, pixels in ordered[:most] if pixels and pixels >= least * total]
 
 
-def _sentence(earlier: str, later: str, amount: str, language: str) -> str:
-    if language == 'zh':
-        told = f'{earlier}有变化但类别未变' if earlier == later else f'{earlier}变为{later}'
-        return f'{told}，{amount}'
-    told = (f'{earlier} changed but stayed {later}' if earlier == later else
-            f'{earlier} became {later}')
-    return f'{told}, {amount}'
+def became(earlier: str, later: str, language: str = 'en', words: Mapping[str, str] | None = None
+           ) -> str:
+    """Say what became what: "farmland became buildings", "农田变为建筑物".
 
-
-def _called(name: str, language: str, words: Mapping[str, str] | None) -> str:
-    """Return what a sentence calls a class; its own name where nothing better is known."""
-    if words and name in words:
-        return words[name]
-    known = _WORDS.get(name.lower())
-    if known is not None:
-        return known[language == 'zh']
+    Args:
+        earlier: Class of the earlier date.
+        later: Class of the later date; the same one for a change within it.
+        language: ``'en'`` or ``'zh'``.
+        words: Class -> what sentences call it, for classes whose names will not do.
+    """
+    before, after = called(earlier, language, words), called(later, language, words)
     if language == 'zh':
-        names = 'remote_sensing_56'
-        return dict(zip(class_names(names), class_names(names, 'zh'), strict=True)).get(
-            name.lower(), name)
-    return name
+        return f'{before}有变化但类别未变' if earlier == later else f'{before}变为{after}'
+    return f'{before} changed but stayed {after}' if earlier == later else (
+        f'{before} became {after}')
 
 
 def _amount(pixels: int, pixel_area: float | None, language: str) -> str:

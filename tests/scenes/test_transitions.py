@@ -9,7 +9,8 @@ from rscc.rasters.blending import decided
 from rscc.scenes.contracts import NODATA
 from rscc.scenes.run import run_scenes
 from rscc.scenes.transitions import SemanticClasses
-from rscc.scenes.wording import class_text, transition_text
+from rscc.scenes.wording import class_text
+from rscc.text.transitions import became
 
 COVER = SemanticClasses(('water', 'farmland', 'building'),
                         [[0, 0, 200], [200, 200, 0], [200, 0, 0]])
@@ -43,10 +44,7 @@ def test_more_classes_than_a_map_of_bytes_holds_are_refused(count):
         SemanticClasses(tuple(map(str, range(count))))
 
 
-def test_transitions_read_as_sentences():
-    assert transition_text('farmland', 'building', 'en') == 'farmland became building'
-    assert transition_text('farmland', 'building', 'zh') == '农田变为建筑物'
-    assert transition_text('building', 'building', 'en') == 'building became other building'
+def test_both_classes_of_a_transition_are_translated():
     assert class_text('farmland → building', 'zh') == '农田 → 建筑物'
 
 
@@ -92,7 +90,7 @@ def test_the_summary_has_the_transition_table_in_hectares_and_in_words(town):
         assert row['area_m2'] == pytest.approx(row['pixels'] / 4, abs=0.1)
     assert sum(row['pixels'] for row in table.values()) == summary['pixels']['changed']
     first = summary['transitions'][0]
-    assert f"{first['from']} became {first['to']}, " in summary['sentences'][0]
+    assert f"{became(first['from'], first['to'])}, " in summary['sentences'][0]
     cover = {row['class']: row for row in summary['land_cover']}
     earlier, _, _ = read(folder / 'classes_from.tif')
     assert cover['water']['from_pixels'] == (earlier == 1).sum()

@@ -1,4 +1,4 @@
-"""A small model of semantic change: maps of a U-Net of both dates, from random weights, on a CPU."""
+"""A small model of semantic change: a U-Net of both dates, from random weights, on a CPU."""
 model = dict(
     type='ChangeInterpreter',
     data_preprocessor=dict(type='ChangeDataPreprocessor', channels_last=True),
