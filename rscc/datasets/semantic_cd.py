@@ -118,9 +118,9 @@ class SemanticCDDataset(ChangeDataset):
 
     def has_split(self, split: str) -> bool:
         """Tell whether there are files of a split."""
-        root = Path(self.data_root)
-        held_out = split == 'val' and self.holdout > 0 and (root / 'train').is_dir()
-        return self.SHARES is not None or held_out or (root / split).is_dir()
+        there = [name for name in SPLITS if (Path(self.data_root) / name).is_dir()]
+        held_out = split == 'val' and self.holdout > 0
+        return self.SHARES is not None or held_out or split in (there or ['train'])
 
     def rows(self, split: str) -> list[dict[str, Path | str]]:
         """Return the files of a split's pairs by item key, beside ``name``."""
@@ -132,7 +132,7 @@ class SemanticCDDataset(ChangeDataset):
             return divided(self._match(root), self.SHARES)[split]
         if split in ('train', 'val') and self.holdout and not (root / 'val').is_dir():
             shares = {'train': 1 - self.holdout, 'val': self.holdout}
-            return divided(self._match(root / (self.folder or 'train')), shares)[split]
+            return divided(self._match(self._home('train')), shares)[split]
         return self._match(self._home(split))
 
     def _home(self, split: str) -> Path:

@@ -226,9 +226,7 @@ def _of_items(dataset: 'ChangeDataset') -> Iterator[Sample]:
 
 def _of_class_maps(dataset: 'SemanticCDDataset') -> Iterator[Sample]:
     """Match the folders of a dataset with a class map for each date."""
-    splits = [dataset.split] if dataset.split else [
-        split for split in SPLITS if dataset.has_split(split)]
-    for split in splits or SPLITS[:1]:
+    for split in [dataset.split] if dataset.split else filter(dataset.has_split, SPLITS):
         for row in dataset.rows(split):
             images = (str(row['img_path_from']), str(row['img_path_to']))
             label = str(row['label']) if 'label' in row else None

@@ -233,3 +233,9 @@ def test_own_folders_tell_their_classes(tmp_path):
         semantic_palette=[[row, row, row] for row in range(6)], pipeline=LOAD)
     assert dataset.metainfo['semantic_classes'] == ('none', *'abcde')
     assert int(dataset[0]['data_samples'].gt_sem_seg_to.data.max()) == 5
+    told = dict(semantic_classes=dataset.metainfo['semantic_classes'],
+                semantic_palette=dataset.metainfo['semantic_palette'])
+    # Folders right in the dataset's, without splits.
+    sizes = {split: len(SemanticCDDataset(str(root / 'train'), split=split, holdout=0.25, **told))
+             for split in ('train', 'val', None)}
+    assert sizes == {'train': 3, 'val': 1, None: 4}
