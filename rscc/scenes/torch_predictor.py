@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from rscc.evaluation.functional.content import says_no_change
 from rscc.inference.model_pass import Chooser, ModelPass
-from rscc.inference.windows import class_probabilities
+from rscc.inference.windows import class_probabilities, date_probabilities
 from rscc.models.batch_rows import classes_of
 from rscc.models.change_heads.base import as_change_head
 from rscc.models.interpreter import ChangeInterpreter
@@ -174,12 +173,4 @@ def _prediction(answer: ChangeDataSample) -> WindowPrediction:
         tuple(Sentence(caption.text, float(caption.score), caption.common_ground)
               for caption in answer.get('pred_captions') or ()),
         None if probability is None else float(probability), answer.get('pred_novelty'),
-        _class_probabilities(answer))
-
-
-def _class_probabilities(answer: ChangeDataSample) -> np.ndarray | None:
-    """Return the probability of each class at each date (2, K, H, W); None without class maps."""
-    if 'seg_logits_from' not in answer:
-        return None
-    logits = torch.stack([answer.seg_logits_from.data, answer.seg_logits_to.data])
-    return logits.float().softmax(1).cpu().numpy()
+        date_probabilities(answer))

@@ -8,7 +8,7 @@ CHINESE = {
     'none': '无标注', 'unchanged': '未变化', 'changed': '变化', 'change': '变化',
     'building': '建筑物', 'road': '道路', 'vegetation': '植被', 'tree': '树木', 'water': '水体',
     'parking lot': '停车场', 'grassland': '草地', 'bare land': '裸地', 'desert': '沙漠',
-    'farmland': '农田', 'pavement': '铺装地面', 'ground': '裸露地面', 'low vegetation': '低矮植被',
+    'farmland': '农田', 'pavement': '铺装地面', 'ground': '地表', 'low vegetation': '低矮植被',
     'sports field': '运动场', 'playground': '运动场', 'artificial': '人造地表',
     'agricultural': '农业用地', 'forest': '林地', 'wetland': '湿地'}
 #: Class -> what an English sentence calls it: things in the plural, a noun for an adjective.

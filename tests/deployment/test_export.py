@@ -9,7 +9,6 @@ import torch
 from rscc.deployment.export import ExportOptions, export_onnx
 from rscc.deployment.metadata import Record
 from rscc.deployment.onnx_predictor import OnnxPredictor, open_session
-from rscc.rasters.blending import decided_by_date
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
@@ -223,24 +222,3 @@ def test_weights_beside_the_graph_move_with_it(tmp_path, monkeypatch):
     done.files[1].unlink()
     with pytest.raises(ValueError, match=r'cannot read .*m\.onnx'):
         OnnxPredictor(done.files[0])
-
-
-def test_the_classes_of_both_dates_are_an_output_of_their_own(tmp_path):
-    from rscc.apis import ChangeInferencer
-    checkpoint = tiny.save(tmp_path / 'm.pth', tiny.SEMANTIC, classes=('unchanged', 'changed'),
-                           semantic_classes=('none', 'a', 'b', 'c'))
-    done = export_onnx(None, checkpoint, tmp_path / 'm.onnx')
-    assert done.axes['change_logits'][:2] == ['batch', 2]
-    assert done.axes['class_logits'][:3] == ['batch', 2, 3]
-    inferencer, windows = ChangeInferencer(str(checkpoint), device='cpu'), tiny.windows(3, 48, 64)
-    assert_answers_are_torchs(inferencer, OnnxPredictor(done.files[0]), windows)
-    # What a program of its own makes of the outputs: the maps of torch.
-    frames = np.stack([np.stack(pair) for pair in windows]).transpose(0, 1, 4, 2, 3)
-    prepared = inferencer.model.data_preprocessor(
-        dict(inputs=list(torch.from_numpy(frames.copy()))))['inputs'].numpy()
-    logits = open_session(done.files[0]).run(['class_logits'], {'frames': prepared})[0]
-    chances = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
-    for own, pair in zip(chances, windows, strict=True):
-        true = inferencer(*pair)
-        maps = decided_by_date(own, true.mask)
-        assert (maps == np.stack([true.classes_from, true.classes_to])).mean() > 0.99

@@ -169,7 +169,7 @@ def test_class_maps_are_saved_in_their_palette_and_drawn(semantic, tmp_path):
     assert stored['transitions'][0] == {'from': 'farmland', 'to': 'building', 'pixels': 200}
     assert stored['transition_sentences']['en'] == ['farmland became buildings, 200 pixels']
     plain = InferenceResult(FRAMES, result.mask, classes=('unchanged', 'changed'))
-    assert result.panel().shape[0] > plain.panel().shape[0] + 256
+    assert result.panel().shape[0] > plain.panel().shape[0] + 150
     assert 'transitions' not in plain.to_dict()
 
 

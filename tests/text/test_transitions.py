@@ -12,7 +12,7 @@ def test_the_largest_transitions_are_told_in_hectares():
         'farmland became buildings, 1.2 ha', 'bare ground became roads, 0.1 ha',
         'trees became water, 500 m²']
     assert transition_sentences(ROWS, 'zh', pixel_area=0.25) == [
-        '农田变为建筑物，1.2 公顷', '裸露地面变为道路，0.1 公顷', '树木变为水体，500 平方米']
+        '农田变为建筑物，1.2 公顷', '地表变为道路，0.1 公顷', '树木变为水体，500 平方米']
 
 
 def test_without_a_ground_resolution_pixels_are_told():
