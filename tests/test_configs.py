@@ -286,7 +286,8 @@ def test_a_config_builds_a_model_that_learns_and_predicts_on_its_data(load, tiny
     cfg.train_dataloader.dataset.data_root = cfg.test_dataloader.dataset.data_root = str(root)
     train, test = (DATASETS.build(cfg[f'{stage}_dataloader'].dataset) for stage in
                    ('train', 'test'))
-    assert (len(train), len(test)) == (4, 4)
+    # Files of datasets that are divided by lot are as many as give the test split four.
+    assert len(test) == 4 <= len(train)
     model = build(cfg, tiny_blip)
     if cfg.optim_wrapper.get('type') == 'DeepSpeedOptimWrapper':  # whose steps its engine does
         cfg.optim_wrapper.type = 'OptimWrapper'
@@ -312,6 +313,9 @@ def test_a_config_builds_a_model_that_learns_and_predicts_on_its_data(load, tiny
         assert answer.gt_captions == expected
     if 'change' in heads:
         assert answer.pred_sem_seg.data.shape == answer.gt_sem_seg.data.shape
+    if cfg.model.get('change_head', {}).get('type') == 'SemanticChangeHead':
+        assert {'change.loss_class', 'change.loss_agreement'} < set(logged)
+        assert answer.pred_sem_seg_from.data.shape == answer.gt_sem_seg_from.data.shape
     if 'flag' in heads:
         assert 0.0 <= answer.pred_change_score <= 1.0
 
