@@ -211,12 +211,19 @@ def test_metrics_that_are_no_numbers_are_refused(trained, tmp_path, metrics, mes
     assert files_in(tmp_path / 'out') == []
 
 
-def test_a_config_with_paths_of_this_machine_is_refused(trained, tmp_path):
-    cfg = config_from_text(torch.load(trained, weights_only=True)['meta']['cfg'], 'x')
-    cfg.model.caption_head.tokenizer['start'] = '/home/me/start'
-    with pytest.raises(ValueError, match=r'names paths of this machine: model\.caption_head\.'
-                       r'tokenizer\.start: /home/me/start\. A published model stands alone'):
-        publish(cfg, trained, tmp_path / 'out', OPTIONS)
+def test_paths_of_this_machine_are_found_wherever_they_stand():
+    values = dict(model=dict(parts=[dict(file='/home/me/a', kind='a/b', name='/')]), home='~/x',
+                  disk='C:\\me', address='https://x.org/a', at='file:///data/x')
+    assert list(publishing._paths_in(values, '')) == [
+        'model.parts.0.file: /home/me/a', 'home: ~/x', 'disk: C:\\me', 'at: file:///data/x']
+
+
+def test_a_config_with_paths_of_this_machine_is_refused(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(publishing, '_paths_in', lambda value, place: ['model.a: /home/me/a'])
+    with pytest.raises(ValueError, match=r'names paths of this machine: model\.a: /home/me/a\. A '
+                       'published model stands alone'):
+        publish(None, trained, tmp_path / 'out', OPTIONS)
+    assert files_in(tmp_path / 'out') == []
 
 
 def test_an_unknown_option_names_the_nearest(tmp_path):
