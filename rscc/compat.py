@@ -6,6 +6,7 @@
 * MMSegmentation 1.2.2's ``DiceLoss`` counts pixels that are to be ignored.
 * The hub's library asks a server out of reach for a minute or more.
 * MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
+* Apple's GPUs have no float64, and Windows does not tell how much memory a process took.
 """
 import importlib
 import importlib.util
@@ -19,7 +20,10 @@ import warnings
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import torch
 
 
 @cache
@@ -93,6 +97,22 @@ def hub_in_reach(seconds: float = 3.0) -> bool:
         constants.HF_HUB_OFFLINE = True
         return False
     return True
+
+
+def widest_float(device: 'torch.device') -> 'torch.dtype':
+    """Return the widest floating type that a device computes with: float32 on Apple's GPUs."""
+    import torch
+    return torch.float32 if device.type == 'mps' else torch.float64
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held so far, in bytes; 0 on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def refuse_absent_folder(name: str | os.PathLike, remedy: str) -> None:

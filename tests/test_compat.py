@@ -1,3 +1,4 @@
+import ast
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from rscc import compat
+from rscc.models.diffusion import caption_sampling, samplers
 from rscc.models.pretrained import load_blip
 from rscc.registry import MODELS
 
@@ -157,3 +159,32 @@ def test_ignored_pixels_have_no_influence_on_mmsegs_dice(options):
     found.backward()
     assert logits.grad[:, :, 2:].abs().max() == 0 < logits.grad[:, :, :2].abs().max()
     assert whole != found and loss(logits, torch.full_like(target, 255)) == 0
+
+
+def test_apples_gpus_compute_in_float32_and_everything_else_in_float64(monkeypatch):
+    assert compat.widest_float(torch.device('mps')) is torch.float32
+    assert compat.widest_float(torch.device('cpu')) is torch.float64
+    monkeypatch.setattr(caption_sampling, 'widest_float', lambda device: torch.float32)
+    draw = caption_sampling.repeated_noise(2, 3, (4, 5), 0, torch.device('cpu'))
+    assert draw().dtype == torch.float32
+    monkeypatch.setattr(samplers, 'widest_float', lambda device: torch.float32)
+    state, _ = samplers.prepare(torch.zeros(1, 2), torch.tensor([1.0, 0.0]))
+    assert state.dtype == torch.float32
+
+
+def test_memory_of_the_process_is_told_where_the_system_tells_it(monkeypatch):
+    assert 2**24 < compat.peak_memory() < 2**40
+    monkeypatch.setitem(sys.modules, 'resource', None)  # as on Windows
+    assert compat.peak_memory() == 0
+
+
+def test_no_module_needs_at_once_what_windows_lacks(repo):
+    lacking = {'fcntl', 'grp', 'pty', 'pwd', 'resource', 'syslog', 'termios', 'tty'}
+    found = []
+    for path in sorted((repo / 'rscc').rglob('*.py')):
+        for node in ast.parse(path.read_text(encoding='utf-8')).body:
+            names = ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                     [node.module] if isinstance(node, ast.ImportFrom) else [])
+            found += [f'{path.relative_to(repo)}:{node.lineno} imports {name}' for name in names
+                      if name in lacking]
+    assert not found

@@ -122,8 +122,10 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what names a captioned dataset (see ``rscc.features.extraction.build_dataset``)."""
-    parser.add_argument('--dataset', required=True, metavar='NAME', help='sydney, ucm, rsicd, '
-                        'synth, synth_change, levircc (with _cn for Chinese) or a dataset class')
+    # The second spelling is that of CLIP-GPT's generate_clip_embeddings.py.
+    parser.add_argument('--dataset', '--dataset_type', required=True, metavar='NAME',
+                        help='sydney, ucm, rsicd, synth, synth_change, levircc (with _cn for '
+                        'Chinese) or a dataset class')
     parser.add_argument('--data-root', metavar='DIR', help="the dataset's folder (default: the "
                         'usual one below $RSCC_DATA)')
     parser.add_argument('--ann-file', metavar='FILE', help='annotations in it (the usual ones)')

@@ -1,11 +1,10 @@
 """What a run will cost, told before it: windows, minutes, memory and disk, from a short trial."""
-import resource
-import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from rscc.compat import peak_memory
 from rscc.rasters.windows import cut
 from rscc.scenes.blocks import part_of, share
 from rscc.scenes.contracts import Block, Describe
@@ -78,8 +77,6 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     pixels = [block.shape[0] * block.shape[1] for block in blocks]
     plain, worded = _trial(run, min(blocks, key=lambda block: block.nodata)) if blocks else (0, 0)
     captions = 'caption_head' in run.facts.heads
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == 'darwin' else 1024)
     semantic = run.facts.semantic
     classes = max(len(run.facts.classes), 1) + (0 if semantic is None else 2 * len(semantic.names))
     widest = max((block.halo[2] - block.halo[0] for block in blocks), default=0)
@@ -90,7 +87,7 @@ def estimate(run: SceneRun, part: tuple[int, int] | None = None) -> Estimate:
     return Estimate(
         len(run.scenes), len(blocks), round(windows), sum(pixels) / 1e6, plain * windows,
         max(worded - plain, 0.0) if captions else None,
-        peak + _BLOCK * max(pixels, default=0) + strips, _DISK * sum(pixels),
+        peak_memory() + _BLOCK * max(pixels, default=0) + strips, _DISK * sum(pixels),
         run.facts.task == 'single' or not {'change_head', 'flag_head'} & set(run.facts.heads))
 
 

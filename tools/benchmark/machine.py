@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from rscc.compat import peak_memory
 from rscc.engine.precision import cpu_has_bf16
 from rscc.utils import did_you_mean
 
@@ -159,14 +160,7 @@ def _restart_peak() -> int | None:
 def _peak() -> int | None:
     """Return the high-water mark of resident memory in bytes."""
     found = _field('VmHWM')
-    if found is not None:
-        return found
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return (peak_memory() or None) if found is None else found
 
 
 def _field(name: str) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rscc.compat import widest_float
 from rscc.models.diffusion.samplers import choose
 from rscc.models.generation.attended import attended
 from rscc.models.generation.options import DecodingOptions
@@ -174,10 +175,10 @@ def sample_words(estimator: Estimator, likeliest: Callable[[Tensor], Tensor], co
 
 def repeated_noise(count: int, samples: int, shape: Sequence[int], seed: int | None,
                    device: torch.device) -> Callable[[], Tensor]:
-    """Return a source of standard normal noise (N * K, L, C), float64, equal for all N samples.
+    """Return a source of standard normal noise (N * K, L, C), equal for all N samples.
 
     What a sample gets then depends on neither the batch it is in nor its place there, nor on the
-    device: numbers are drawn on the CPU.
+    device: numbers are drawn on the CPU. They are float64, float32 where the device has none.
 
     Args:
         count: N.
@@ -192,7 +193,7 @@ def repeated_noise(count: int, samples: int, shape: Sequence[int], seed: int | N
 
     def draw() -> Tensor:
         drawn = torch.randn(samples, *shape, dtype=torch.float64, generator=generator)
-        return drawn.to(device).repeat(count, 1, 1)
+        return drawn.to(device, widest_float(torch.device(device))).repeat(count, 1, 1)
 
     return draw
 

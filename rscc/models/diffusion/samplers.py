@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rscc.compat import widest_float
 from rscc.registry import SAMPLERS, Registry
 from rscc.utils import did_you_mean
 from rscc.utils.signatures import keywords_of
@@ -93,8 +94,7 @@ def prepare(x: Tensor, sigmas: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tenso
     if not falling or sigmas[-1] < 0 or not sigmas.isfinite().all():
         raise ValueError('a sampler needs two or more noise levels that fall to 0, found '
                          f'{sigmas.tolist()}; make them with a schedule')
-    state = x.to(torch.float32 if x.device.type == 'mps' else torch.float64)
-    return state, list(itertools.pairwise(sigmas))
+    return x.to(widest_float(x.device)), list(itertools.pairwise(sigmas))
 
 
 def check_noise(noise: Noise | None, **amounts: float) -> None:
