@@ -203,14 +203,6 @@ def test_named_files_of_the_repository_exist(page):
         assert (ROOT / name).exists(), f'{page} names {name}, which does not exist'
 
 
-@pytest.mark.parametrize('page', ['docs/en/configs.md', 'docs/zh_cn/configs.md'])
-def test_the_config_table_lists_every_config_but_old_names(page):
-    listed = re.findall(r'^\| `configs/([\w-]+\.py)` \|', read(page), re.M)
-    configs = [path for path in (ROOT / 'configs').glob('*.py')
-               if '_deprecation_' not in path.read_text()]
-    assert sorted(listed) == sorted(path.name for path in configs)
-
-
 @pytest.mark.parametrize('page', [name for name in PAGES if 'zh' in name])
 def test_no_chinese_sentence_is_broken_across_lines(page):
     """A browser shows a line break as a blank, and Chinese is written without blanks."""
