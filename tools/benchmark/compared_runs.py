@@ -24,7 +24,9 @@ from tools.benchmark.benchmarked_model import innermost_dataset, read_plan
 from tools.benchmark.trainings import TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAN, RESULT, FAILURE, CONFIG = 'plan.json', 'result.json', 'failure.json', 'config.py'
+PLAN, RESULT, FAILURE = 'plan.json', 'result.json', 'failure.json'
+#: In a folder of its own: MMEngine writes what it made of it beside the checkpoints.
+CONFIG = 'short/config.py'
 #: Steps of the training that measures how many fit into the minutes.
 PROBE_STEPS = 40
 #: Held while configs are read, which is not made for several threads.
@@ -268,7 +270,7 @@ def _prepare(study: Study, config: str, seed: int, steps: int, expected: tuple |
     (folder / FAILURE).unlink(missing_ok=True)
     if (folder / RESULT).is_file():
         return False
-    folder.mkdir(parents=True, exist_ok=True)
+    written.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(written)
     return True
 
@@ -317,7 +319,7 @@ def _steps_in(study: Study, config: str, processes: Processes, device: str | Non
     """Return the steps of a config that fit into the minutes, measured once a study."""
     folder = study.folder / 'speed' / name_of(config)
     if not (folder / 'steps.json').is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).parent.mkdir(parents=True, exist_ok=True)
         with _READING:
             cfg = shortened(config, PROBE_STEPS, 0, study.batch_size)
             cfg.default_hooks.checkpoint.interval = 2 * PROBE_STEPS  # only the last

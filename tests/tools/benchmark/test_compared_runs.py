@@ -40,6 +40,7 @@ class FakeTools:
             raise wrong
         if name == 'train':
             steps = Config.fromfile(words[1]).train_cfg.max_iters
+            (folder / 'config.py').write_text('work_dir = "what MMEngine made of it"')
             (folder / 'last_checkpoint').write_text(str(folder / f'iter_{steps}.pth'))
             speed = self.speeds[folder.name.split('_seed')[0]]
             log_file = folder / 'x/vis_data/scalars.json'
@@ -87,7 +88,7 @@ def test_every_config_runs_with_every_seed_and_once(tools, study, tmp_path):
     assert result['steps'] == 7 and result['batch_size'] == 16
     assert result['scores'] == {'change/F1_changed': 0.5}
     assert result['train_seconds'] == 7 * 16 / 20 and result['train_bytes'] == 3 * 2**30
-    assert Config.fromfile(tmp_path / 'work/bit_synth_seed1/config.py').randomness.seed == 1
+    assert Config.fromfile(tmp_path / 'work/bit_synth_seed1/short/config.py').randomness.seed == 1
 
 
 def test_minutes_become_steps_that_are_measured_once_a_config(tools, study, tmp_path):
@@ -95,9 +96,9 @@ def test_minutes_become_steps_that_are_measured_once_a_config(tools, study, tmp_
     assert tools.names('train').count('bit_synth') == 1  # in the folder speed
     for name, steps in (('fcsiam_diff_synth', 300), ('bit_synth', 150)):
         for seed in range(2):
-            cfg = Config.fromfile(tmp_path / f'work/{name}_seed{seed}/config.py')
+            cfg = Config.fromfile(tmp_path / f'work/{name}_seed{seed}/short/config.py')
             assert cfg.train_cfg.max_iters == steps  # 120 s of 40 or 20 pairs a second
-    assert Config.fromfile(tmp_path / 'work/speed/bit_synth/config.py'
+    assert Config.fromfile(tmp_path / 'work/speed/bit_synth/short/config.py'
                            ).train_cfg.max_iters == PROBE_STEPS
 
 
