@@ -55,7 +55,7 @@ rendered = dict(
     pipeline=[
         dict(type='LoadFrames'),
         dict(type='LoadChangeMask'),
-        dict(type='FramesExchangeDates'),
+        dict(type='FramesExchangeDates', captions='mirror'),
         dict(type='PickCaptions', mode='all', no_change=no_change),
         *appearance
     ])

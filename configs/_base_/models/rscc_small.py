@@ -1,6 +1,7 @@
 """EfficientNet-Lite0 from ImageNet, a mask of six classes, a flag, and words in two languages.
 
-The map guides the words: what the mask head has learnt from real pixels, they are told.
+The map guides the words: what the mask head has learnt from real pixels, they are told, and what
+the flag says of the pair.
 """
 channels = 128
 model = dict(
@@ -33,7 +34,8 @@ model = dict(
             # Real tiles label buildings alone.
             absent={254: (1, )})),
     guidance=dict(type='MapGuidance', channels='auto', pooled='map'),
-    flag_head=dict(type='ChangeFlagHead', in_channels='auto', loss_weight=0.3),
+    flag_head=dict(
+        type='ChangeFlagHead', in_channels='auto', token_channels='auto', loss_weight=0.3),
     caption_head=dict(
         type='BlipCaptionHead',
         tokenizer=dict(
