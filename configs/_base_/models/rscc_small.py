@@ -46,4 +46,6 @@ model = dict(
             hidden_size=channels, num_hidden_layers=2, intermediate_size=256,
             num_attention_heads=4, max_position_embeddings=64),
         max_tokens=40,
+        # One beam commits itself to a place before it knows what is there.
+        decoding=dict(num_beams=3),
         loss_weight=0.5))

@@ -133,9 +133,11 @@ class BlipCaptionHead(AutoregressiveHead):
         self.decoder.label_smoothing = label_smoothing
         if checkpointing:
             self.decoder.activation_checkpointing_enable()
-        # BERT starts every sentence itself, and may write its other specials, as published.
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
-        self.banned_ids = []
+        # BERT may write its other specials, as published. Of words, the unknown one would leave a
+        # hole in the sentence: where rare words are learned as such, it is often the likeliest.
+        if self.tokenizer.vocabulary() is None:
+            self.banned_ids = []
         self.set_limits(max_tokens, decoding)
 
     def _random_decoder(self, config: dict, memory_channels: int) -> torch.nn.Module:

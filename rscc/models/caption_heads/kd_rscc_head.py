@@ -278,9 +278,12 @@ class KarrasCaptionHead(CaptionHead):
         final, trajectory = sample_words(self.estimator(memory, options), self.likeliest,
                                          len(memory), (self.length, table.shape[1]), options,
                                          table.device)
-        return to_sampled_captions(self.space.logits(final), trajectory, self.tokenizer, options,
-                                   self.max_tokens, self._look(final, memory, options) if maps
-                                   else None, features.token_grid)
+        logits = self.space.logits(final)
+        if self.tokenizer.unk_id not in (self.tokenizer.pad_id, self.tokenizer.eos_id):
+            logits[..., self.tokenizer.unk_id] = -torch.inf  # it would leave a hole
+        seen = self._look(final, memory, options) if maps else None
+        return to_sampled_captions(logits, trajectory, self.tokenizer, options, self.max_tokens,
+                                   seen, features.token_grid)
 
     def gives_maps(self, features: ChangeFeatures, options: DiffusionDecoding) -> bool:
         """Return whether sentences come with maps; a denoiser of one's own may have none."""

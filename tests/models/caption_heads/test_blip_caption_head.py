@@ -42,6 +42,15 @@ class TestBlipCaptionHead(CaptionHeadTester):
             scores = [caption.score for caption in captions]
             assert scores == sorted(scores, reverse=True)
 
+    def test_the_unknown_word_is_never_written(self):
+        head, features = self.build().eval(), change_features(2)
+        unknown = head.tokenizer.unk_id
+        assert unknown in head.banned() and head.tokenizer.eos_id not in head.banned()
+        with torch.no_grad():  # likelier than any word, at every place
+            head.decoder.cls.predictions.bias[unknown] += 50.0
+        for captions in head.generate(features, num_beams=3, min_tokens=4, max_tokens=6):
+            assert len(captions[0].text.split()) >= 4
+
     @pytest.mark.parametrize('length_penalty', [0.0, 1.0, 3.0])
     def test_the_best_caption_does_not_depend_on_how_many_are_asked_for(self, length_penalty):
         torch.manual_seed(0)

@@ -109,6 +109,15 @@ class Karras(CaptionHeadTester):
             assert all(isinstance(text, str) for _, text in best.trajectory)
         assert head.generate(features)[0][0].trajectory == []
 
+    def test_the_unknown_word_is_never_written(self):
+        head = self.build().eval()
+        road = head.tokenizer.encode('road')[1]
+        with torch.no_grad():
+            head.space.bias.zero_()[head.tokenizer.unk_id] = 2e4
+            head.space.bias[road] = 1e4
+        for captions in head.generate(change_features(2), num_samples=2):
+            assert set(captions[0].text.split()) == {'road'}
+
     def test_maps_tell_where_each_word_looked(self):
         head, features = self.trained()
         features.token_grid = (1, 3, 4)
