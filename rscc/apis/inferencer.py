@@ -302,7 +302,6 @@ class ChangeInferencer:
             **self._semantic(image),
             rendered=bool(self.meta.get('rendered')))
 
-
     def _semantic(self, image: WindowedImage) -> dict[str, Any]:
         """Return the class maps of both dates with their names, nothing where there are none."""
         if image.date_maps is None:
