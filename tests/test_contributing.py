@@ -2,9 +2,19 @@
 import inspect
 import json
 import re
+import runpy
 
 import pytest
-from recipes import PAGES, ROOT, carry_out, copy_repository, recipes, sections
+from recipes import (
+    PAGES,
+    ROOT,
+    carry_out,
+    copy_repository,
+    recipes,
+    run_apart,
+    sections,
+    written_files,
+)
 
 NAMES = ('dataset', 'encoder', 'caption_head', 'change_head', 'loss_and_metric', 'config',
          'outside_the_package')
@@ -64,19 +74,24 @@ def test_a_recipe_works_as_written(clone, number):
     assert '/' in str(json.loads(scores.read_text())), 'a test without any score'
 
 
-@pytest.mark.slow
-def test_the_json_of_the_recipe_is_what_its_script_writes(clone):
+@pytest.mark.parametrize('page', PAGES)
+def test_every_block_of_code_is_a_file_to_write(page):
+    text = (ROOT / page).read_text(encoding='utf-8')
+    assert len(re.findall(r'^```(?:python|yaml)$', text, re.M)) == len(written_files(page))
+
+
+def test_the_json_of_the_recipe_is_what_its_script_writes(tmp_path):
     text = (ROOT / PAGES[0]).read_text(encoding='utf-8')
     shown = json.loads(re.search(r'^```json\n(.*?)^```', text, re.M | re.S)[1])
-    maker = recipes(PAGES[0])[0].files['tests/data/town_pairs/make.py']
-    (clone / 'make.py').write_text(maker, encoding='utf-8')
-    status, said = carry_out(['python make.py towns'], clone)
-    assert status == 0, said
-    assert json.loads((clone / 'towns/towns.json').read_text())[:2] == shown
+    maker = tmp_path / 'make.py'
+    maker.write_text(recipes(PAGES[0])[0].files['tests/data/town_pairs/make.py'], encoding='utf-8')
+    runpy.run_path(str(maker))['write'](tmp_path, 2, 16)
+    assert json.loads((tmp_path / 'towns.json').read_text())[:2] == shown
 
 
-@pytest.mark.slow
-def test_a_command_that_fails_ends_the_recipe(clone):
-    status, said = carry_out(['export NAME=absent', 'python tools/$NAME.py', 'rscc --version'],
-                             clone)
-    assert status and 'absent.py' in said and '$ rscc' not in said
+@pytest.mark.parametrize(('command', 'fails'), [
+    ('rscc --version', False), ('python absent.py', True), ('rscc absent', True),
+    ('git status', True)])
+def test_a_command_that_fails_is_told_by_its_status(command, fails, monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    assert bool(run_apart(command.split())) == fails
