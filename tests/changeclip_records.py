@@ -10,6 +10,18 @@ from rounding import products_of, rounding
 # For what a test computes in float32 as well: 10,000 products in a row are more than a tower has.
 EXACT = dict(atol=rounding(10_000), rtol=rounding(10_000))
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# Options that make the project's model as small as the recorded ones.
+TINY = {
+    'rn50_tiny': ['model.encoder.width=8', 'model.encoder.layers=(1,1,1,1)',
+                  'model.fusion.in_channels=(32,64,128,256)'],
+    'vit_tiny': ['model.encoder.width=32', 'model.encoder.layers=4', 'model.encoder.heads=4',
+                 'model.encoder.out_indices=(0,1,2,3)', 'model.fusion.in_channels=(32,32,32,32)']}
+SHARED = ['model.encoder.output_dim=32', 'model.encoder.input_resolution=64',
+          'model.fusion.text_channels=32', 'model.change_head.text_channels=32',
+          'model.fusion.context_decoder.width=32', 'model.fusion.context_decoder.heads=4',
+          'model.fusion.context_decoder.layers=2',
+          *(f'model.fusion.prompt_encoder.text_encoder.{name}={value}' for name, value in
+            dict(width=32, heads=4, layers=2, embed_dim=32).items())]
 
 
 def records(name):

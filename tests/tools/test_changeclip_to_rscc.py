@@ -4,23 +4,11 @@ import json
 
 import pytest
 import torch
-from changeclip_records import records
+from changeclip_records import SHARED, TINY, records
 from mmengine.config import Config
 from recordings import tensors
 
 from rscc.apis.inferencer import ChangeInferencer
-
-TINY = {
-    'rn50_tiny': ['model.encoder.width=8', 'model.encoder.layers=(1,1,1,1)',
-                  'model.fusion.in_channels=(32,64,128,256)'],
-    'vit_tiny': ['model.encoder.width=32', 'model.encoder.layers=4', 'model.encoder.heads=4',
-                 'model.encoder.out_indices=(0,1,2,3)', 'model.fusion.in_channels=(32,32,32,32)']}
-SHARED = ['model.encoder.output_dim=32', 'model.encoder.input_resolution=64',
-          'model.fusion.text_channels=32', 'model.change_head.text_channels=32',
-          'model.fusion.context_decoder.width=32', 'model.fusion.context_decoder.heads=4',
-          'model.fusion.context_decoder.layers=2',
-          *(f'model.fusion.prompt_encoder.text_encoder.{name}={value}' for name, value in
-            dict(width=32, heads=4, layers=2, embed_dim=32).items())]
 
 
 def original(name, tmp_path):

@@ -23,7 +23,7 @@ def shell(repo, tmp_path):
     """Return a function that calls the script with a fake Python first in the path."""
     tools = tmp_path / 'bin'
     tools.mkdir()
-    for name in ('python3', 'python3.11', 'python3.12', 'python'):
+    for name in ('python3', 'python3.11', 'python3.12', 'python3.13', 'python'):
         (tools / name).write_text(FAKE)
         (tools / name).chmod(0o755)
 
@@ -90,7 +90,7 @@ def test_no_network_names_the_log_and_three_ways_out(shell):
 def test_an_unsuitable_python_is_refused_with_its_version(shell):
     done = shell('runtime', FAKE_TOO_OLD='yes')
     assert done.returncode == 1
-    assert 'no Python 3.11 or 3.12 found' in done.stderr
+    assert 'no Python 3.11 to 3.13 found' in done.stderr
     assert 'RSCC_PYTHON' in done.stderr
 
 
@@ -110,7 +110,7 @@ def test_a_given_interpreter_is_used_as_it_is(shell, tmp_path):
 def test_a_given_interpreter_that_does_not_exist_is_an_error(shell):
     done = shell('runtime', RSCC_PYTHON='/nowhere/python')
     assert done.returncode == 1
-    assert "RSCC_PYTHON='/nowhere/python' is not a Python 3.11 or 3.12" in done.stderr
+    assert "RSCC_PYTHON='/nowhere/python' is not a Python 3.11 to 3.13" in done.stderr
 
 
 def test_a_given_interpreter_without_the_packages_is_an_error(shell, tmp_path):
