@@ -68,8 +68,7 @@ def test_a_recipe_works_as_written(clone, number):
         for name in recipe.files:
             (clone / name).unlink(missing_ok=True)
     assert status == 0, said[-5000:]
-    config = next(name for name in reversed(recipe.files) if 'configs/' in name)
-    name = re.search(r'(\w+)\.py', config)[1]
+    name = re.findall(r'configs/(\w+)\.py$', '\n'.join(recipe.files), re.M)[-1]
     (scores,) = clone.rglob(f'work_dirs/{name}/metrics.json')
     assert '/' in str(json.loads(scores.read_text())), 'a test without any score'
 
