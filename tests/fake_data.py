@@ -34,6 +34,11 @@ def options_of(cfg):
     return {**found, **cfg}
 
 
+def maker_of(options: dict) -> Path:
+    """Return the file that writes a dataset of a style of its own, where there is one."""
+    return Path(__file__).parent / 'data' / options['data_root'] / 'make.py'
+
+
 def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) -> Path:
     """Write ``pairs`` samples of every split, every second one changed.
 
@@ -51,7 +56,7 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
     """
     kind, options = DATASETS.get(cfg['type']), options_of(cfg)
     root = home / options['data_root']
-    maker = Path(__file__).parent / 'data' / options['data_root'] / 'make.py'
+    maker = maker_of(options)
     if maker.is_file():
         runpy.run_path(str(maker))['write'](root, pairs, size)
         return root
