@@ -85,12 +85,13 @@ setup(
                            'weights/**/*.safetensors', 'weights/**/*.md', 'weights/**/*.log']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['rscc = rscc.cli:main']},
-    python_requires='>=3.11,<3.13',
+    python_requires='>=3.11,<3.14',
     install_requires=read_blocks('mminstall')[''] + read_blocks('runtime')[''],
     extras_require=EXTRAS,
     classifiers=[
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
 )

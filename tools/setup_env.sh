@@ -30,11 +30,11 @@ case $group in
 esac
 
 supported() {
-  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 }
 
 if [ -n "${RSCC_PYTHON:-}" ]; then
-  supported "$RSCC_PYTHON" || fail "RSCC_PYTHON='$RSCC_PYTHON' is not a Python 3.11 or 3.12"
+  supported "$RSCC_PYTHON" || fail "RSCC_PYTHON='$RSCC_PYTHON' is not a Python 3.11 to 3.13"
   "$RSCC_PYTHON" -c 'import importlib.util as found, sys; sys.exit(any(found.find_spec(name) is None
 for name in ("torch", "mmengine", "mmcv", "mmseg", "transformers")))' 2>/dev/null ||
     fail "RSCC_PYTHON='$RSCC_PYTHON' lacks packages" \
@@ -46,13 +46,13 @@ fi
 
 find_python() {
   local candidate
-  for candidate in python3 python3.11 python3.12 python; do
+  for candidate in python3 python3.11 python3.12 python3.13 python; do
     if command -v "$candidate" >/dev/null && supported "$candidate"; then
       echo "$candidate"
       return
     fi
   done
-  fail 'no Python 3.11 or 3.12 found' \
+  fail 'no Python 3.11 to 3.13 found' \
     "python3 here is: $(python3 --version 2>&1 || echo missing)" \
     'install one of them, or point RSCC_PYTHON at an interpreter that has the packages'
 }
