@@ -1,5 +1,6 @@
 """``--help`` and mistyped arguments are answered at once, before torch is imported."""
 import json
+import re
 import subprocess
 import sys
 
@@ -30,12 +31,24 @@ def imported(repo, *calls):
     return json.loads(done.stdout), done.stderr
 
 
+def tools_of(repo):
+    return [path for path in sorted((repo / 'tools').rglob('*.py'))
+            if path.parent.name != 'benchmark'  # modules of the tools beside it
+            and "__name__ == '__main__'" in path.read_text(encoding='utf-8')]
+
+
 def test_help_imports_no_heavy_package(repo):
-    tools = [str(path) for path in sorted((repo / 'tools').rglob('*.py')) if path.stem not in SLOW
-             and "__name__ == '__main__'" in path.read_text(encoding='utf-8')]
+    tools = [str(path) for path in tools_of(repo) if path.stem not in SLOW]
     heavy, shown = imported(repo, *([tool, '--help'] for tool in tools))
     assert len(tools) > 18 and shown.split() == ['usage'] * len(tools)
     assert heavy == {tool: [] for tool in tools}
+
+
+def test_tools_that_import_their_neighbours_find_them_from_any_folder(repo):
+    texts = {path.name: path.read_text(encoding='utf-8') for path in tools_of(repo)}
+    users = [name for name, text in texts.items() if re.search(r'^ *from tools', text, re.M)]
+    assert len(users) > 5
+    assert [name for name in users if '\nsys.path.insert(0, ' not in texts[name]] == []
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

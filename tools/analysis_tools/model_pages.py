@@ -8,15 +8,16 @@ Examples::
 They come from the metafiles configs/*.yml, whose names, files and hashes are checked on the way.
 """
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rscc.apis.command_line import explained
 from rscc.config.metafiles import read_metafiles
 from rscc.utils import atomic_write
 from rscc.utils.files import read_text
-from tools.benchmark.model_page import PAGE, render_page
-from tools.benchmark.tables import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--write', action='store_true', help='write the pages')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
     args = parser.parse_args(arguments)
+    from tools.benchmark.model_page import PAGE, render_page  # they import torch
+    from tools.benchmark.tables import LANGUAGES
+
     with explained():
         models = read_metafiles([ROOT / 'configs'])
         pages = {}
