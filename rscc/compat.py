@@ -6,6 +6,7 @@
 * MMSegmentation 1.2.2's ``DiceLoss`` counts pixels that are to be ignored.
 * The hub's library asks a server out of reach for a minute or more.
 * MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
+* transformers 5.24 renames the cache of keys and values, and gives one to models without any.
 * Apple's GPUs have no float64, and Windows does not tell how much memory a process took.
 """
 import importlib
@@ -17,6 +18,7 @@ import sys
 import urllib.parse
 import urllib.request
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +64,22 @@ def import_transformers(submodule: str = '') -> ModuleType:
     """
     prepare_torchvision()
     return _explained_import('transformers', submodule)
+
+
+def keys_and_values(output: Mapping[str, Any]) -> Any | None:
+    """Return the cache of keys and values in a language model's output.
+
+    Args:
+        output: What a model of transformers returned; its cache is called ``cache`` since 5.24,
+            ``past_key_values`` before.
+
+    Returns:
+        None where the model keeps none, or something else: that of Mamba is of the same class
+        since 5.24, and its layers hold neither keys nor values.
+    """
+    cache = output['cache'] if 'cache' in output else output.get('past_key_values')
+    attends = all(hasattr(layer, 'keys') for layer in getattr(cache, 'layers', ()))
+    return cache if attends else None
 
 
 def import_open_clip(submodule: str = '') -> ModuleType:

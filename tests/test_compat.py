@@ -2,6 +2,7 @@ import ast
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,3 +189,14 @@ def test_no_module_needs_at_once_what_windows_lacks(repo):
             found += [f'{path.relative_to(repo)}:{node.lineno} imports {name}' for name in names
                       if name in lacking]
     assert not found
+
+
+def test_a_cache_without_keys_and_values_is_none_by_its_old_and_its_new_name():
+    kept, other = (SimpleNamespace(layers=[layer]) for layer in (
+        SimpleNamespace(keys=None), SimpleNamespace(states=None)))
+    for name in ('past_key_values', 'cache'):
+        assert compat.keys_and_values({'logits': None, name: kept}) is kept
+        assert compat.keys_and_values({'logits': None, name: other}) is None
+    assert compat.keys_and_values({'logits': None}) is None
+    both = SimpleNamespace(self_attention_cache=kept)  # of an encoder and a decoder
+    assert compat.keys_and_values({'past_key_values': both}) is both

@@ -59,8 +59,8 @@ class Execution:
         names: What stands for a word of the command: a path, or the method of the workspace that
             makes it. Words that begin with a name and a slash are replaced in that part.
         after: Commands that must have run.
-        extra: Arguments added: weights, which a user's machine downloads, or sizes, which published
-            weights have.
+        extra: Arguments added: weights, which a user's machine downloads, sizes, which published
+            weights have, and no METEOR, for which Java is slow to start.
         makes: Files that it must leave.
         says: What it must print.
     """
@@ -77,6 +77,7 @@ def trained(config, *makes, after=(), says=(), **names):
                      (train(config), *after), (), makes, says)
 
 
+NO_JAVA = ('--no-meteor',)
 TINY_CLIP = ('--pretrained', 'clip.pt', '--num-workers', '0', '--device', 'cpu')
 FROM, TO = ('data/LEVIR-CC/images/test/A/test_000000.png',
             'data/LEVIR-CC/images/test/B/test_000000.png')
@@ -106,10 +107,11 @@ EXECUTIONS = {
         SYDNEY, FILE='data/Sydney_captions/imgs/5.tif'),
     'python tools/scores.py FILE --references dataset.json --protocol clipcap_rsic': Execution(
         {'FILE': lambda space: space.evaluation_file('test'),
-         'dataset.json': 'data/Sydney_captions/dataset.json'}, says=('clipcap_rsic', 'test')),
+         'dataset.json': 'data/Sydney_captions/dataset.json'}, extra=NO_JAVA,
+        says=('clipcap_rsic', 'test')),
     'python tools/scores.py FILE --references dataset.json --protocol clipcap_rsic --split val':
         Execution({'FILE': lambda space: space.evaluation_file('val'),
-                   'dataset.json': 'data/Sydney_captions/dataset.json'},
+                   'dataset.json': 'data/Sydney_captions/dataset.json'}, extra=NO_JAVA,
                   says=('clipcap_rsic', 'val')),
     'python tools/model_converters/clipcap_to_rscc.py IN.pt OUT.pth --config CONFIG': Execution(
         {'IN.pt': Workspace.clipcap, 'OUT.pth': 'clipcap.pth', 'CONFIG': SYDNEY},
@@ -139,7 +141,7 @@ EXECUTIONS = {
     predict(KDRSCC): trained(KDRSCC, 'predictions.json', says=('captions (x100)',)),
     f'python tools/infer.py {KDRSCC} CKPT --img-from FROM --img-to TO': trained(
         KDRSCC, FROM=FROM, TO=TO),
-    'python tools/scores.py predictions.json': Execution(after=(predict(KDRSCC),),
+    'python tools/scores.py predictions.json': Execution(after=(predict(KDRSCC),), extra=NO_JAVA,
                                                          says=('captions (x100)',)),
     'python tools/model_converters/kdrscc_to_rscc.py IN.pth OUT.pth --words word_encoding.json':
         Execution({'IN.pth': Workspace.kd_rscc, 'OUT.pth': 'kdrscc.pth',

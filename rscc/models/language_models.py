@@ -308,7 +308,7 @@ def why_unfit(model: nn.Module) -> str:
         return ('is not causal: it attends to later tokens, as BERT does; take another model, or '
                 'set is_decoder=True in its configuration')
     # What a search of beams rearranges; models without attention (Mamba) have something else.
-    if not hasattr(output.get('past_key_values'), 'reorder_cache'):
+    if not hasattr(compat.keys_and_values(output), 'reorder_cache'):
         return ('keeps no keys and values of the tokens that it has read, as models without '
                 'attention do (Mamba, RWKV); take another model')
     return ''
