@@ -6,6 +6,7 @@
 * MMSegmentation 1.2.2's ``DiceLoss`` counts pixels that are to be ignored.
 * The hub's library asks a server out of reach for a minute or more.
 * MMEngine 0.10.7 cannot reload its own checkpoints where torch loads weights only.
+* transformers 5.23 renames how layers are told to be computed again.
 * transformers 5.24 renames the cache of keys and values, and gives one to models without any.
 * Apple's GPUs have no float64, and Windows does not tell how much memory a process took.
 """
@@ -64,6 +65,18 @@ def import_transformers(submodule: str = '') -> ModuleType:
     """
     prepare_torchvision()
     return _explained_import('transformers', submodule)
+
+
+def compute_again(model: Any) -> None:
+    """Have the layers of a transformers' model computed again in the backward pass.
+
+    Args:
+        model: A ``PreTrainedModel``; the method is called ``activation_checkpointing_enable`` since
+            5.23, ``gradient_checkpointing_enable`` before.
+    """
+    enable = (getattr(model, 'activation_checkpointing_enable', None)
+              or model.gradient_checkpointing_enable)
+    enable(dict(use_reentrant=False))  # the default of 5.x, not of 4.x
 
 
 def keys_and_values(output: Mapping[str, Any]) -> Any | None:

@@ -200,3 +200,11 @@ def test_a_cache_without_keys_and_values_is_none_by_its_old_and_its_new_name():
     assert compat.keys_and_values({'logits': None}) is None
     both = SimpleNamespace(self_attention_cache=kept)  # of an encoder and a decoder
     assert compat.keys_and_values({'past_key_values': both}) is both
+
+
+@pytest.mark.parametrize('name', ['activation_checkpointing_enable',
+                                  'gradient_checkpointing_enable'])
+def test_layers_are_computed_again_by_the_old_and_the_new_name(name):
+    called = []
+    compat.compute_again(SimpleNamespace(**{name: called.append}))
+    assert called == [dict(use_reentrant=False)]

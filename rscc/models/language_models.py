@@ -140,7 +140,7 @@ class LanguageModel(Part, nn.Module):
         if not getattr(self.model, 'supports_gradient_checkpointing', False):
             raise ValueError(f'{type(self.model).__name__} has no layers that can be computed '
                              'again in the backward pass: set checkpointing=False')
-        self.model.activation_checkpointing_enable(dict(use_reentrant=False))
+        compat.compute_again(self.model)
         # A need of the other kind of checkpointing alone: gradients of all words.
         self.model.disable_input_require_grads()
         # A layer computes again in training mode only, which in a frozen model it alone has: what

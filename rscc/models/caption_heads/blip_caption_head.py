@@ -132,7 +132,7 @@ class BlipCaptionHead(AutoregressiveHead):
                         else self._random_decoder(config, memory_channels))
         self.decoder.label_smoothing = label_smoothing
         if checkpointing:
-            self.decoder.activation_checkpointing_enable()
+            compat.compute_again(self.decoder)
         self.given_ids = [self.tokenizer.bos_id, *self.tokenizer.prompt_ids]
         # BERT may write its other specials, as published. Of words, the unknown one would leave a
         # hole in the sentence: where rare words are learned as such, it is often the likeliest.

@@ -56,7 +56,7 @@ class BlipViT(FrameEncoder):
                              f'{wrong} do not exist')
         self.out_layers = tuple(out_layers)
         if checkpointing:
-            self.vision_model.activation_checkpointing_enable()
+            compat.compute_again(self.vision_model)
 
     def gives(self) -> FeatureSpec:
         """Return the width of tokens and maps, all at the stride of the patches."""
