@@ -8,7 +8,10 @@ Examples::
 import argparse
 import datetime
 import json
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rscc.utils import read_json, write_json
 
