@@ -181,8 +181,8 @@ def semantic_details(sample: Any, meta: Mapping[str, Any]) -> tuple[dict, dict[s
 
     Returns:
         ``transitions``, lists [from, to, pixels] of what is predicted, most pixels first; and
-        ``SeK`` and ``F_scd`` in both countings where there is a reference. Empty both without
-        class maps or names.
+        ``SeK`` and ``F_scd`` in both countings where there is a reference and a change in one of
+        the two. Empty both without class maps or names.
     """
     names, maps = list(meta.get('semantic_classes') or ())[1:], class_maps(sample, 'pred')
     if maps is None or not names:
@@ -190,5 +190,8 @@ def semantic_details(sample: Any, meta: Mapping[str, Any]) -> tuple[dict, dict[s
     details = {'transitions': listed_transitions(transition_table(maps, len(names)), names)}
     if class_maps(sample, 'gt') is None:
         return details, {}
-    scores = both_countings(sample_from_to(sample, len(names)))
-    return details, {name: round(scores[name], 4) for name in _COMPARED if scores}
+    matrix = sample_from_to(sample, len(names))
+    if matrix.sum() == matrix[0, 0]:  # nothing changed, and nothing is said to have
+        return details, {}
+    scores = both_countings(matrix)
+    return details, {name: round(scores[name], 4) for name in _COMPARED}

@@ -159,6 +159,11 @@ def class_maps_of(data_sample: Any) -> dict[str, np.ndarray]:
     return {name: classes for name, classes in found.items() if classes is not None}
 
 
+def class_map_folder(name: str) -> str:
+    """Return the folder in which a test writes the class maps of this name."""
+    return f'reference_classes_{name[3:]}' if name.startswith('gt_') else f'classes_{name}'
+
+
 def mask_of(data_sample: Any, field: str) -> np.ndarray | None:
     """Return ``gt_sem_seg``, ``pred_sem_seg`` or a class map as integers (H, W), None if absent.
 

@@ -4,8 +4,8 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +111,12 @@ class Source:
         frames: Paths of the dates, earliest first.
         pred_mask: Palette PNG of the prediction, or None.
         gt_mask: Palette PNG of the reference, or None.
+        class_maps: Palette PNGs of the classes of the dates by name, see ``class_maps_of``.
     """
     frames: tuple[Path, ...]
     pred_mask: Path | None = None
     gt_mask: Path | None = None
+    class_maps: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,17 +129,20 @@ class Pictures:
         layers: Transparent overlays by name: ``pred``, ``gt``, ``errors``.
         shape: Width and height of a picture; None where none can be shown.
         changed: Share of the predicted mask that is changed, 0 to 1; None without a mask.
+        class_maps: Classes of the dates in their colours, by the names of the source.
     """
     frames: tuple[str | None, ...]
     problems: tuple[str | None, ...]
     layers: dict[str, str]
     shape: tuple[int, int] | None = None
     changed: float | None = None
+    class_maps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes that these pictures take in the file."""
-        return sum(len(address) for address in (*self.frames, *self.layers.values()) if address)
+        addresses = (*self.frames, *self.layers.values(), *self.class_maps.values())
+        return sum(len(address) for address in addresses if address)
 
 
 class Thumbnails:
@@ -178,7 +183,9 @@ class Thumbnails:
         changed = float(((masks['pred'] > 0) & (masks['pred'] != IGNORE)).mean()
                         ) if 'pred' in masks else None
         layers = self._layers(masks, size) if size else {}
-        return Pictures(tuple(frames), tuple(problems), layers, size, changed)
+        maps = {name: self._class_map(path, size) for name, path in source.class_maps.items()
+                if size and path.is_file()}
+        return Pictures(tuple(frames), tuple(problems), layers, size, changed, maps)
 
     def _frame(self, path: Path) -> tuple[Image.Image | None, str | None]:
         if not path.is_file():
@@ -200,6 +207,11 @@ class Thumbnails:
             errors = error_mask(masks['pred'], masks['gt'])
             layers['errors'] = self._layer(errors, size, ERROR_PALETTE)
         return layers
+
+    def _class_map(self, path: Path, size: tuple[int, int]) -> str:
+        # Classes have no values between them, so pixels are left out, not mixed.
+        with opened(path) as (file, _):
+            return data_address(file.resize(size, Image.Resampling.NEAREST).convert('RGB'), None)
 
     def _layer(self, mask: np.ndarray, size: tuple[int, int], palette: Sequence | None) -> str:
         return data_address(Image.fromarray(mask_layer(mask, size[::-1], palette)), None)

@@ -16,9 +16,9 @@ from rscc.utils import atomic_write, check_choice, progress
 from rscc.version import __version__
 from rscc.visualization.attention import Evidence, read_evidence
 from rscc.visualization.curves import Chart, lay_out
-from rscc.visualization.overlays import ERROR_PALETTE
+from rscc.visualization.overlays import ERROR_PALETTE, class_palette
 from rscc.visualization.pages import class_swatches, page_words, render_page, swatches
-from rscc.visualization.panels import LABELS
+from rscc.visualization.panels import LABELS, class_map_folder
 from rscc.visualization.picture_files import Source, Thumbnails, safe_name
 from rscc.visualization.report_cards import card_of, evidence_address, judge
 from rscc.visualization.report_summary import (
@@ -31,6 +31,8 @@ from rscc.visualization.training_log import read_training_log, training_panels
 
 _PACKAGE = 'rscc.visualization'
 _FACTS = ('split', 'protocol', 'config', 'checkpoint')
+#: Class maps of a card in their order.
+_CLASS_MAPS = ('from', 'to', 'gt_from', 'gt_to')
 #: Pictures of so many cards are in the page as it loads; those of others wait until they are near.
 _EAGER = 4
 #: Bytes of a card's tags and of the page's own parts, for the budget of the pictures.
@@ -59,7 +61,8 @@ def write_report(predictions: dict,
             limit, True or the limit; and, of a sentence drawn from noise, ``agreement``,
             ``abstained``, ``drawn`` and ``trajectory``: [[sigma, text], ...], noisiest first.
         out_file: The HTML file; replaced only when the new one is complete.
-        mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``.
+        mask_dir: Folder of predicted masks, ``<sample id>.png`` by ``PanelHook``; those of class
+            maps of both dates are looked for beside it.
         reference_mask_dir: Folder of reference masks; None looks for ``reference_masks`` beside
             ``mask_dir``.
         evidence_dir: Folder of attention maps by ``PanelHook``; None looks for ``evidence`` beside
@@ -110,7 +113,8 @@ def write_report(predictions: dict,
             tables=score_tables(metrics, words), charts=_charts(log_dir, words),
             failures=failure_page(judgements, cards, words), cards=cards, eager=_EAGER,
             controls=_controls(cards, words), layers=layers,
-            legends=_legends(palette, classes, words) if layers else {}))
+            legends=_legends(palette, classes, words) if layers else {},
+            class_legend=_class_legend(cards, dataset)))
     return Path(out_file)
 
 
@@ -134,14 +138,17 @@ class _Files:
                  evidence: str | os.PathLike | None) -> None:
         beside = None if masks is None else Path(masks).parent
         self.masks = masks
+        self.class_maps = {} if beside is None else {
+            name: beside / class_map_folder(name) for name in _CLASS_MAPS}
         self.references = references or (beside and beside / 'reference_masks')
         self._evidence = evidence or (beside and beside / 'evidence')
 
     def pictures(self, sample: Mapping[str, Any]) -> Source:
         """Return where the pictures of a sample are."""
         paths = [sample.get(key) for key in ('img_path_from', 'img_path_to', 'img_path')]
+        maps = {name: self._of(folder, sample) for name, folder in self.class_maps.items()}
         return Source(tuple(Path(path) for path in paths if path),
-                      self._of(self.masks, sample), self._of(self.references, sample))
+                      self._of(self.masks, sample), self._of(self.references, sample), maps)
 
     def evidence(self, sample: Mapping[str, Any]) -> Evidence | None:
         """Return where the model looked for the words of a sample, None where it has none."""
@@ -222,3 +229,12 @@ def _legends(palette: Sequence | None, classes: Sequence[str] | None, words: Map
     change = class_swatches(list(classes or ()), palette)
     return {'pred': change, 'gt': change,
             'errors': swatches(words['error_classes'], ERROR_PALETTE)}
+
+
+def _class_legend(cards: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]
+                  ) -> list[list[str]]:
+    """Return name and colour of every class of the dates, where a card shows class maps."""
+    names = list(dataset.get('semantic_classes') or ())
+    if not names or not any(card['class_maps'] for card in cards):
+        return []
+    return swatches(names, class_palette(len(names), dataset.get('semantic_palette')))

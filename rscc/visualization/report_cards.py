@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from rscc.structures import SampledCaption, caption_from
+from rscc.text.transitions import transition_sentences
 from rscc.visualization.attention import Evidence
 from rscc.visualization.denoising_trajectory import Run, denoising_rows
 from rscc.visualization.fonts import has_cjk
@@ -82,6 +83,9 @@ def card_of(sample: Mapping[str, Any], judgement: Judgement, pictures: Pictures,
         'swapped': swapped.get('prediction'), 'irreversible': swapped.get('reversible') is False,
         'reasons': [reason['text'] for reason in doubt.get('reasons') or ()],
         'scores': _scores(sample), 'area': pictures.changed, 'doubt': doubt.get('value'),
+        'class_maps': [(words['dates'][name], address)
+                       for name, address in pictures.class_maps.items()],
+        'became': transition_sentences(sample.get('transitions') or (), words['html']),
         'layers': pictures.layers, 'pictures': _pictures(pictures, words), 'shape': pictures.shape,
         'comparable': len(pictures.frames) == 2 and all(pictures.frames),
         'prediction': said, 'references': sample.get('references') or [],

@@ -113,6 +113,18 @@ def test_the_predictions_file_has_transitions_and_scores_of_each_sample(tmp_path
                          & (maps.later == names.index(later))).sum())
 
 
+def test_a_pair_without_change_that_is_said_to_have_none_has_no_semantic_scores(tmp_path):
+    still, alarm = samples(2)
+    for sample in (still, alarm):
+        sample.gt_sem_seg.data.zero_()
+    still.pred_sem_seg.data.zero_()
+    alarm.pred_sem_seg.data.fill_(1)
+    evaluated([still, alarm], 'PredictionDump', out_file=str(tmp_path / 'p.json'))
+    right, wrong = (sample['scores'] for sample in read_json(tmp_path / 'p.json')['samples'])
+    assert not [name for name in right if 'SeK' in name or 'F_scd' in name]
+    assert wrong['F_scd_from_to'] == 0
+
+
 def test_samples_without_class_maps_are_left_out():
     bare = semantic_sample('bare', answered=False)
     assert evaluated([*samples(2), bare]) == evaluated(samples(2))

@@ -17,7 +17,7 @@ from rscc.structures.change_data_sample import source_of
 from rscc.utils.names import DistinctNames
 from rscc.visualization.attention import CAPTION_DRAWINGS, drawings_of, save_evidence
 from rscc.visualization.overlays import overlay_mask
-from rscc.visualization.panels import class_maps_of, mask_of, panel_of_sample
+from rscc.visualization.panels import class_map_folder, class_maps_of, mask_of, panel_of_sample
 from rscc.visualization.picture_files import safe_name, save_image, save_mask, save_probabilities
 
 
@@ -159,8 +159,7 @@ class PanelHook(Hook):
     def _write_class_maps(self, name: str, sample: ChangeDataSample, palette: Sequence | None
                           ) -> None:
         for key, classes in class_maps_of(sample).items():
-            folder = f'reference_classes_{key[3:]}' if key.startswith('gt_') else f'classes_{key}'
-            save_mask(self.out_dir / folder / name, classes, palette)
+            save_mask(self.out_dir / class_map_folder(key) / name, classes, palette)
             self._written['class maps'] += not key.startswith('gt_')
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
