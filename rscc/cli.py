@@ -30,6 +30,7 @@ COMMANDS = {
     'synth': ('rscc.commands.data_files:synth', 'make the built-in dataset of rendered pairs'),
     'write-path': ('rscc.commands.data_files:write_path', 'write path lists of a dataset of pairs'),
     'vocabulary': ('rscc.commands.data_files:vocabulary', 'write the words that captions use'),
+    'distil': ('rscc.commands.distil', "write a captioner's sentences for another to learn from"),
     'levircc': ('rscc.commands.levircc', 'write LEVIR-CC as word ids or as HDF5 files'),
     'tiles': ('rscc.commands.tiles', 'cut large pairs into tiles, merge maps of tiles'),
     'scene-pairs': ('rscc.commands.scene_pairs', 'make training data of two scenes and polygons'),

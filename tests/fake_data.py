@@ -14,6 +14,7 @@ from rscc.datasets.semantic_cd import SemanticCDDataset
 from rscc.datasets.single_image import SingleImageDataset
 from rscc.datasets.synth import SynthSceneDataset
 from rscc.registry import DATASETS
+from rscc.text.teacher_captions import write_teacher_captions
 
 CHANGED = {
     'en': ['a house has been built', 'a house appears', 'a road is built', 'a house is built',
@@ -73,7 +74,17 @@ def write_fake_dataset(home: Path, cfg: dict, pairs: int = 4, size: int = 64) ->
                             img_to='images/{split}/B/{filename}')
             pairs = pairs // len(options['dates'])
         write_captioned(root, kind, options, pairs, size)
+        if options.get('teacher_captions'):
+            write_teacher(root, options, pairs)
     return root
+
+
+def write_teacher(root: Path, options: dict, pairs: int) -> None:
+    """Write what another captioner says of every training pair."""
+    language = options['language']
+    told = {entry('train', number)['filename'].split('.')[0]: [(CHANGED[language][0], -0.1)]
+            for number in range(pairs)}
+    write_teacher_captions(root / options['teacher_captions'], told, language, 'train')
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:

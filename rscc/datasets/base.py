@@ -29,6 +29,7 @@ from rscc.text.normalisation import (
     frequent_caption,
     language_of,
 )
+from rscc.text.teacher_captions import read_teacher_captions
 from rscc.utils import check_choice, did_you_mean, resolve_data_root
 from rscc.utils.logging import warn_once
 
@@ -53,9 +54,9 @@ class ChangeDataset(BaseDataset):
     classes, palette and label_map where no argument does, and the ground resolution. A label_map
     that contradicts it, by taking what is ignored for a class say, is an error.
 
-    Every item carries ``rng``, a generator seeded from (seed, epoch, index). Transforms draw from
-    nothing else, so augmentation depends neither on workers, nor on their order, nor on the number
-    of processes, and a resumed run continues exactly.
+    Every item carries ``epoch``, and ``rng``, a generator seeded from (seed, epoch, index).
+    Transforms draw from nothing else, so augmentation depends neither on workers, nor on their
+    order, nor on the number of processes, and a resumed run continues exactly.
 
     Args:
         data_root: The dataset's folder as published, below ``$RSCC_DATA`` (else ``$CDPATH``, else
@@ -95,6 +96,9 @@ class ChangeDataset(BaseDataset):
             ``'error'`` refuses them. See ``rscc.datasets.checks``.
         clean_list: File of ``rscc check --write-clean``, in ``data_root`` or absolute. Samples that
             it does not name are left out or, with ``faults='mask'``, kept without labels.
+        teacher_captions: File of sentences that a trained captioner wrote for this split, in
+            ``data_root`` or absolute, or several, one a language; ``PickTeacherCaptions`` chooses
+            among them. See ``rscc.text.teacher_captions``.
         test_mode: Whether randomness stays that of epoch 0.
         **kwargs: For ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
@@ -124,6 +128,7 @@ class ChangeDataset(BaseDataset):
                  seed: int = 0, cache: Mapping | None = None, features: Mapping | None = None,
                  check_images: bool = True, check_masks: bool | str = True,
                  faults: str = 'report', clean_list: str | None = None,
+                 teacher_captions: str | Sequence[str] | None = None,
                  test_mode: bool = False, metainfo: Mapping | None = None, **kwargs):
         self.languages = languages_to_learn(language, languages)
         check_choice('faults', faults, checks.FAULTS)
@@ -146,6 +151,8 @@ class ChangeDataset(BaseDataset):
         self.cache_options, self.check_images = cache, check_images
         self.check_masks, self.faults, self.id_prefix = check_masks, faults, ''
         self.clean_list = clean_list
+        files = [teacher_captions] if isinstance(teacher_captions, str) else teacher_captions
+        self.teacher_files = list(files or ())
         self._cache: FrameCache | None = None
         self.feature_options = features
         self._features: FeatureRows | None = None
@@ -189,6 +196,7 @@ class ChangeDataset(BaseDataset):
             images = [path for item in samples for path in self.images_of(item)]
             self._features = open_features(self.data_root, self.TITLE, images,
                                            **self.feature_options)
+        self._add_teacher(samples)
         return samples
 
     def examined(self, samples: list[dict], others: Mapping[str, Sequence[Sequence[str]]],
@@ -224,6 +232,20 @@ class ChangeDataset(BaseDataset):
         path = Path(self.data_root) / Path(self.clean_list).expanduser()
         self.need_file(path, 'clean list')
         return checks.read_clean_list(path)
+
+    def _add_teacher(self, samples: Sequence[dict]) -> None:
+        """Give every sample the sentences that a captioner wrote for it, by language."""
+        told: dict[str, list] = {}
+        for name in self.teacher_files:
+            path = Path(self.data_root) / Path(name).expanduser()
+            self.need_file(path, 'sentences of a teacher')
+            found = read_teacher_captions(path, self.split)
+            if found.language not in self.languages:
+                raise ValueError(f"'{path}' holds sentences in '{found.language}'; this dataset "
+                                 f'learns {list(self.languages)}')
+            told[found.language] = found.of(item['sample_id'] for item in samples)
+        for place, item in enumerate(samples if told else ()):
+            item['teacher_captions'] = {language: rows[place] for language, rows in told.items()}
 
     def _mask_findings(self, samples: Sequence[dict]) -> list[checks.Finding]:
         labelled = [item for item in samples if self.maps_of(item)]
@@ -454,7 +476,8 @@ class ChangeDataset(BaseDataset):
         """Return item ``idx`` after the pipeline, random as in ``epoch`` (None: the present)."""
         epoch = self.epoch if epoch is None or self.test_mode else epoch
         item = self.get_data_info(idx)
-        item = self.attach({**item, 'rng': np.random.default_rng((self.seed, epoch, idx))})
+        rng = np.random.default_rng((self.seed, epoch, idx))
+        item = self.attach({**item, 'epoch': epoch, 'rng': rng})
         if self._cache is not None:
             self._cache.fill(item, idx, self.maps_of(item))
         sample_id = item['sample_id']

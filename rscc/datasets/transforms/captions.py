@@ -1,6 +1,7 @@
 """Transforms of captions: target sentences, direction words after flips, exchange of dates."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from rscc.registry import TRANSFORMS
@@ -8,6 +9,7 @@ from rscc.structures import CLASS_MAPS
 from rscc.text.directions import mentions_direction, swap
 from rscc.text.mirroring import mirror
 from rscc.text.normalisation import language_of
+from rscc.text.teacher_captions import COMMAND
 from rscc.utils import check_choice
 
 MODES, PICK_MODES = ('swap', 'skip', 'drop'), ('one', 'all')
@@ -121,6 +123,63 @@ class PickCaptions(BaseTransform):
 
     def __repr__(self) -> str:
         return f"PickCaptions(mode='{self.mode}', no_change={self.no_change!r})"
+
+
+@TRANSFORMS.register_module()
+class PickTeacherCaptions(PickCaptions):
+    """Draw target sentences from those that a trained captioner wrote for the sample.
+
+    Sequence-level distillation (Kim and Rush, EMNLP 2016). The dataset brings the sentences by its
+    option ``teacher_captions``; a likelier one is drawn more often.
+
+    Args:
+        num: Sentences per visit and language, drawn independently of each other: one may come up
+            several times.
+        temperature: Of the softmax over the scores, the mean log-probabilities per token: 0 takes
+            the best sentence alone, a large number all alike.
+        references: Probability, 0 to 1, that a sentence by people is drawn instead.
+        references_from: Epoch, from 0 on, before which none of those is drawn.
+        no_change: As in :class:`PickCaptions`.
+    """
+
+    def __init__(self, num: int = 1, temperature: float = 0.1, references: float = 0.0,
+                 references_from: int = 0, no_change: str | Mapping[str, str] | None = None):
+        super().__init__('all', no_change)
+        if num < 1 or temperature < 0 or not 0 <= references <= 1:
+            raise ValueError(f'PickTeacherCaptions num={num}, temperature={temperature}, references'
+                             f'={references}: expected 1 or more, 0 or more, and 0 to 1')
+        self.num, self.temperature = num, temperature
+        self.references, self.references_from = references, references_from
+
+    def _of_language(self, captions: list[str], language: str, results: dict) -> list[str]:
+        stock = super()._of_language([], language, results)
+        told = (results.get('teacher_captions') or {}).get(language)
+        if stock or not told:
+            if not stock:
+                raise ValueError(
+                    f"sample '{results.get('sample_id')}' has no sentences of a teacher in "
+                    f"'{language}': give the dataset teacher_captions='FILE', which this writes: "
+                    f'{COMMAND}')
+            return stock
+        rng, late = results['rng'], results.get('epoch', 0) >= self.references_from
+        own = rng.choice(len(told), self.num, p=self._shares([score for _, score in told]))
+        swapped = rng.random(self.num) < (self.references if late and captions else 0)
+        others = rng.integers(max(len(captions), 1), size=self.num)
+        return [captions[other] if swap else told[one][0]
+                for one, other, swap in zip(own, others, swapped, strict=True)]
+
+    def _shares(self, scores: Sequence[float]) -> np.ndarray:
+        """Return the probability of every sentence."""
+        best = np.asarray(scores, np.float64) - max(scores)
+        if not self.temperature:
+            return np.eye(len(best))[int(best.argmax())]
+        weights = np.exp(best / self.temperature)
+        return weights / weights.sum()
+
+    def __repr__(self) -> str:
+        return (f'PickTeacherCaptions(num={self.num}, temperature={self.temperature}, references='
+                f'{self.references}, references_from={self.references_from}, no_change='
+                f'{self.no_change!r})')
 
 
 def mirror_captions(results: dict) -> bool:

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from rscc.datasets.transforms.captions import PickCaptions, adapt_captions
+from rscc.datasets.transforms.captions import (
+    PickCaptions,
+    PickTeacherCaptions,
+    adapt_captions,
+)
 
 FIVE = [f'caption {index}' for index in range(5)]
 
@@ -95,3 +99,40 @@ def test_sentences_of_all_languages_are_dropped_with_the_others():
     item = PickCaptions()(both())
     assert adapt_captions(item, 'hflip', 'drop')
     assert not {'all_captions', 'gt_captions', 'target_captions'} & set(item)
+
+
+TOLD = {'en': [('a house is built', -0.1), ('a road is built', -0.3)]}
+
+
+def taught(seed=0, epoch=0, flag=True, told=TOLD, **options):
+    item = {'sample_id': 's', 'rng': np.random.default_rng(seed), 'gt_captions': list(FIVE),
+            'gt_change_flag': flag, 'language': 'en', 'teacher_captions': told, 'epoch': epoch}
+    return PickTeacherCaptions(**options)(item)['target_captions']
+
+
+def test_a_likelier_sentence_of_the_teacher_is_drawn_more_often():
+    drawn = [text for seed in range(200) for text in taught(seed, num=5, temperature=0.2)]
+    share = drawn.count('a house is built') / len(drawn)
+    assert abs(share - 1 / (1 + np.exp(-1))) < 0.05  # scores 0.2 apart at a temperature of 0.2
+    assert set(drawn) == {text for text, _ in TOLD['en']}
+    assert {text for seed in range(20) for text in taught(seed, temperature=0)} == {
+        'a house is built'}
+
+
+def test_people_are_drawn_too_from_an_epoch_on():
+    early, late = ({text for seed in range(100) for text in taught(
+        seed, epoch, num=2, references=0.5, references_from=3)} for epoch in (2, 3))
+    assert not early & set(FIVE) and set(FIVE) < late and late & {'a house is built'}
+
+
+def test_unchanged_pairs_have_the_one_sentence_whatever_the_teacher_says():
+    assert taught(flag=False, num=5, no_change='same') == ['same']
+    assert len(taught(flag=True, num=5, no_change='same')) == 5
+
+
+def test_without_a_teacher_the_way_to_one_is_told():
+    for told in (None, {'zh': [('新建了房屋', -0.1)]}):
+        with pytest.raises(ValueError, match=r"'s' has no sentences of a teacher in 'en'.*distil"):
+            taught(told=told)
+    with pytest.raises(ValueError, match=r'num=0, temperature=0\.1, references=2'):
+        PickTeacherCaptions(num=0, references=2)

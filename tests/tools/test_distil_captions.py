@@ -1,0 +1,62 @@
+"""A captioner teaches another one, through the real tools."""
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from rscc.registry import DATASETS
+from rscc.synth.generator import Parameters, generate
+from rscc.text.teacher_captions import read_teacher_captions
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = """
+_base_ = '{base}'
+model = dict(
+    encoder=dict(backbone=dict(base_channels=4, stem_channels=4), out_channels=16, embed_dims=16),
+    fusion=dict(channels=16{fusion}),
+    change_head=dict(in_channels=[12, 24, 48, 96], channels=8),
+    caption_head=dict({head}),
+    flag_head=dict(in_channels=48))
+train_dataloader = dict(batch_size=4, dataset=dict(cache=dict(size=(64, 64))))
+val_dataloader = dict(batch_size=4, dataset=dict(cache=dict(size=(64, 64))))
+test_dataloader = dict(batch_size=4, dataset=dict(cache=dict(size=(64, 64))))
+train_cfg = dict(max_epochs=1, val_interval=9)
+"""
+TEACHER = ('memory_channels=16, decoding=dict(min_tokens=3), config=dict(hidden_size=16, '
+           'intermediate_size=16, num_attention_heads=2, num_hidden_layers=1)')
+
+
+@pytest.fixture(scope='module')
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp('home')
+    generate(home / 'synth', Parameters(train=8, val=2, test=2, seed=0), jobs=1)
+    (home / 'teacher.py').write_text(SMALL.format(base=ROOT / 'configs/blip_synth.py', head=TEACHER,
+                                                  fusion=''))
+    return home
+
+
+def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(
+        run_tool, home, tmp_path):
+    config, data = home / 'teacher.py', ('--data-root', home)
+    done = run_tool('train.py', config, '--work-dir', tmp_path / 'teacher', *data)
+    assert done.returncode == 0, done.stderr
+    done = run_tool('dataset_converters/distil_captions.py', config,
+                    tmp_path / 'teacher/epoch_1.pth', '--num', '3', *data, '--work-dir',
+                    tmp_path / 'told')
+    assert done.returncode == 0, done.stderr
+    file = home / 'synth/captions_teacher_train.json'
+    assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in done.stdout
+    found = read_teacher_captions(file, 'train')
+    assert len(found.captions) == 8 and all(1 <= len(told) <= 3 for told in found.captions.values())
+
+    student = Config.fromfile(ROOT / 'configs/kdrscc_distilled_synth.py')
+    dataset = student.train_dataloader.dataset
+    dataset.update(teacher_captions=file.name, data_root=str(home / 'synth'), cache=None)
+    item = DATASETS.build(dataset)[1]['data_samples']
+    mine = {text for text, _ in found.captions[item.sample_id]}
+    assert len(item.target_captions) in (1, 5)
+    assert set(item.target_captions) <= mine | {'the scene is the same as before'}
+    with pytest.raises(ValueError, match="of the split 'train'; those of 'val'"):
+        DATASETS.build({**dataset, 'split': 'val'})
+    with pytest.raises(FileNotFoundError, match=r'of a teacher not found at .*teach\.json'):
+        DATASETS.build({**dataset, 'teacher_captions': 'teach.json'})

@@ -1,0 +1,18 @@
+"""Write a trained captioner's sentences for a dataset, so that another captioner learns from them.
+
+Example::
+
+    python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT
+    python tools/train.py configs/kdrscc_distilled_synth.py
+
+The file lists for every sample of the split its best sentences with their scores.
+"""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.commands.distil import main
+
+if __name__ == '__main__':
+    main()
