@@ -18,6 +18,7 @@ from rscc.datasets.annotations import (
 )
 from rscc.datasets.features import FeatureRows, open_features
 from rscc.datasets.frame_cache import FrameCache, open_cache
+from rscc.datasets.sentences import add_languages, add_teacher_captions
 from rscc.datasets.transforms.loading import FRAME_KEYS, LoadChangeMask, LoadFrames
 from rscc.datasets.transforms.semantic import LoadSemanticMaps, SemanticLabels
 from rscc.rasters.image_files import header_size
@@ -27,9 +28,7 @@ from rscc.structures import LABEL_MAPS
 from rscc.text.normalisation import (
     NO_CHANGE_CAPTIONS,
     frequent_caption,
-    language_of,
 )
-from rscc.text.teacher_captions import read_teacher_captions
 from rscc.utils import check_choice, did_you_mean, resolve_data_root
 from rscc.utils.logging import warn_once
 
@@ -182,7 +181,7 @@ class ChangeDataset(BaseDataset):
         """Read, select, check and describe all samples of the split."""
         records = self.read_records()
         if len(self.languages) > 1:
-            self._add_languages(records)
+            add_languages(self, records)
         if self._metainfo['task'] == 'single':
             self._metainfo['frequent_caption'] = frequent_caption(
                 (text for record in records if record['split'] == 'train'
@@ -196,7 +195,7 @@ class ChangeDataset(BaseDataset):
             images = [path for item in samples for path in self.images_of(item)]
             self._features = open_features(self.data_root, self.TITLE, images,
                                            **self.feature_options)
-        self._add_teacher(samples)
+        add_teacher_captions(self, samples, self.teacher_files)
         return samples
 
     def examined(self, samples: list[dict], others: Mapping[str, Sequence[Sequence[str]]],
@@ -233,20 +232,6 @@ class ChangeDataset(BaseDataset):
         self.need_file(path, 'clean list')
         return checks.read_clean_list(path)
 
-    def _add_teacher(self, samples: Sequence[dict]) -> None:
-        """Give every sample the sentences that a captioner wrote for it, by language."""
-        told: dict[str, list] = {}
-        for name in self.teacher_files:
-            path = Path(self.data_root) / Path(name).expanduser()
-            self.need_file(path, 'sentences of a teacher')
-            found = read_teacher_captions(path, self.split)
-            if found.language not in self.languages:
-                raise ValueError(f"'{path}' holds sentences in '{found.language}'; this dataset "
-                                 f'learns {list(self.languages)}')
-            told[found.language] = found.of(item['sample_id'] for item in samples)
-        for place, item in enumerate(samples if told else ()):
-            item['teacher_captions'] = {language: rows[place] for language, rows in told.items()}
-
     def _mask_findings(self, samples: Sequence[dict]) -> list[checks.Finding]:
         labelled = [item for item in samples if self.maps_of(item)]
         if not self.check_masks or not labelled:
@@ -279,22 +264,6 @@ class ChangeDataset(BaseDataset):
         """
         self.need_file(self.ann_file)
         return read_captions(self.ann_file, self.language, self.text_from, self.clean_captions)
-
-    def _add_languages(self, records: Sequence[Record]) -> None:
-        """Give every record the captions of all languages, read by one reader each."""
-        read = {self.language: [record['captions'] for record in records]}
-        for language in self.languages:
-            if language not in read:
-                reader = copy.copy(self)
-                reader.language = language
-                read[language] = [record['captions'] for record in reader.read_records()]
-            captions = [text for own in read[language] for text in own]
-            if captions and all(language_of(text) != language for text in captions):
-                raise ValueError(f"'{self.ann_file}' has no caption in '{language}', only such as "
-                                 f'{captions[0]!r}: leave it out of languages='
-                                 f'{list(self.languages)}, or give a file that has both')
-        for record, *found in zip(records, *(read[name] for name in self.languages), strict=True):
-            record['all_captions'] = [text for own in found for text in own]
 
     def need_file(self, path: str | Path, what: str = 'annotations') -> None:
         """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""

@@ -261,23 +261,6 @@ def test_masks_become_layers_with_errors(run, tmp_path, masks):
     assert '<select name="layer">' not in html_of(run, tmp_path)
 
 
-def test_class_maps_of_both_dates_stand_on_the_card_with_what_became_what(run, tmp_path, masks):
-    run['dataset'] |= {'semantic_classes': ['none', 'field', 'building'],
-                       'semantic_palette': [[0, 0, 0], [90, 160, 60], [200, 30, 40]]}
-    run['samples'][0]['transitions'] = [['field', 'building', 225]]
-    assert 'class="classes"' not in html_of(run, tmp_path, mask_dir=masks)
-    assert 'legend fixed' not in html_of(run, tmp_path, mask_dir=masks)
-    for folder, value in (('classes_from', 1), ('classes_to', 2), ('reference_classes_to', 2)):
-        save_mask(masks.parent / folder / 'test_0.png', np.full((40, 40), value),
-                  run['dataset']['semantic_palette'])
-    html = html_of(run, tmp_path, mask_dir=masks)
-    titles = re.findall(r'<img class="classes" alt="([^"]+)"', html)
-    assert titles == ['Predicted, before', 'Predicted, after', 'Reference, after']
-    assert 'field became buildings, 225 pixels' in html
-    assert '#5aa03c"></i>field' in html and '#c81e28"></i>building' in html
-    assert '由什么变为什么' in html_of(run, tmp_path, mask_dir=masks, language='zh')
-
-
 def test_missing_image_is_said_on_the_card(run, tmp_path):
     run['samples'][1]['img_path_from'] = str(tmp_path / 'gone.png')
     broken = tmp_path / 'broken.png'

@@ -1,9 +1,13 @@
+import re
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from rscc.visualization.attention import Evidence
-from rscc.visualization.picture_files import Pictures
-from rscc.visualization.report import interface_words
+from rscc.visualization.picture_files import Pictures, save_mask
+from rscc.visualization.report import interface_words, write_report
 from rscc.visualization.report_cards import Judgement, card_of, judge, pieces_of
 
 WORDS = interface_words('en', {})
@@ -64,3 +68,38 @@ def test_words_bring_the_sheet_of_their_maps():
     assert found['evidence']['grid'] == [2, 2, 3, 4] and len(found['pieces']) == 3
     assert found['evidence']['sheet'].startswith('data:image/')
     assert card({'prediction': ''}, evidence=evidence)['evidence'] is None
+
+
+@pytest.fixture
+def semantic(tmp_path):
+    """A pair whose answer has class maps, and the folder of its masks."""
+    Image.new('RGB', (40, 40)).save(tmp_path / 'A.png')
+    colours = [[0, 0, 0], [90, 160, 60], [200, 30, 40]]
+    for folder, value in (('masks', 1), ('classes_from', 1), ('classes_to', 2),
+                          ('reference_classes_to', 2)):
+        save_mask(tmp_path / folder / 'a.png', np.full((40, 40), value), colours)
+    sample = {'sample_id': 'a', 'img_path_from': str(tmp_path / 'A.png'),
+              'img_path_to': str(tmp_path / 'A.png'), 'transitions': [['field', 'building', 225]]}
+    return {'samples': [sample], 'dataset': {
+        'classes': ['unchanged', 'changed'], 'semantic_classes': ['none', 'field', 'building'],
+        'semantic_palette': colours}}, tmp_path / 'masks'
+
+
+def test_class_maps_of_both_dates_stand_on_the_card_with_what_became_what(semantic, tmp_path):
+    run, masks = semantic
+    html = write_report(run, tmp_path / 'r.html', mask_dir=masks).read_text(encoding='utf-8')
+    titles = re.findall(r'<img class="classes" alt="([^"]+)"', html)
+    assert titles == ['Predicted, before', 'Predicted, after', 'Reference, after']
+    assert 'field became buildings, 225 pixels' in html
+    assert '#5aa03c"></i>field' in html and '#c81e28"></i>building' in html
+    html = write_report(run, tmp_path / 'r.html', mask_dir=masks, language='zh').read_text(
+        encoding='utf-8')
+    assert '由什么变为什么' in html
+
+
+def test_without_class_maps_there_is_no_legend_of_them(semantic, tmp_path):
+    run, masks = semantic
+    for folder in tmp_path.glob('*classes_*'):
+        shutil.rmtree(folder)
+    html = write_report(run, tmp_path / 'r.html', mask_dir=masks).read_text(encoding='utf-8')
+    assert 'class="classes"' not in html and 'legend fixed' not in html
