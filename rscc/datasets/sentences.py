@@ -13,7 +13,7 @@ def add_languages(dataset: Any, records: Sequence[Record]) -> None:
     """Give every record the captions of all languages, ``all_captions``.
 
     Args:
-        dataset: A ``ChangeDataset``. It reads the records of one language; a copy of it reads those of another.
+        dataset: A ``ChangeDataset``, which reads one language; a copy of it reads another.
         records: Those of the dataset's own language; changed in place.
 
     Raises:
