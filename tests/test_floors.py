@@ -6,7 +6,7 @@ import pytest
 
 # Parts of the package from the lowest floor up; '' is the package itself.
 PARTS = [
-    ['version'],
+    ['version', 'late_imports'],
     [''],
     ['compat'],
     ['utils'],

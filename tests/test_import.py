@@ -54,3 +54,16 @@ def test_a_socket_opened_during_an_import_would_be_noticed(repo):
     done, _ = run(BLOCKED.format(module='json; socket.create_connection(("localhost", 9))'), repo)
     assert done.returncode != 0
     assert 'a socket was opened' in done.stderr
+
+
+def test_models_without_transformers_do_not_import_it_and_adafactor_is_found_when_asked(repo):
+    done, _ = run("""
+import sys
+import rscc.apis.launch
+from mmengine.registry import OPTIMIZERS
+assert 'mmengine.optim' in sys.modules and 'transformers' not in sys.modules
+import torch
+made = OPTIMIZERS.build(dict(type='Adafactor', params=[torch.nn.Parameter(torch.zeros(2))]))
+print(type(made).__module__)
+""", repo)
+    assert done.stdout.strip().endswith('transformers.optimization'), done.stderr
