@@ -14,6 +14,7 @@ from typing import Any
 from rscc.demo.limits import Limits
 from rscc.demo.words import Problem
 from rscc.utils.logging import warn_once
+from rscc.utils.watching import watched
 
 #: Seconds without a question about a run, after which nobody waits for it any more.
 ABANDONED = 15.0
@@ -49,7 +50,8 @@ class Job:
     """One run, from waiting to its end.
 
     Args:
-        work: What is done; it is given the job and calls :meth:`stage` and :meth:`advance`.
+        work: What is done; it is given the job and calls :meth:`stage` and :meth:`advance`. It can
+            be stopped there, and at every step of what it calls (:mod:`rscc.utils.watching`).
         owner: Who started it.
         limits: How long it may take.
         clock: Gives seconds that only ever grow.
@@ -87,6 +89,11 @@ class Job:
         self._cancelled = True
         if self.state == 'waiting':
             self.state = 'stopped'
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to stop; a step that has begun may still go on."""
+        return self._cancelled
 
     @property
     def abandoned(self) -> bool:
@@ -133,7 +140,8 @@ class Job:
         self.state, self._began = 'running', self._clock()
         self._stage_began = self._began
         try:
-            self.result = self._work(self)
+            with watched(self.check):
+                self.result = self._work(self)
             self.state = 'stopped' if self._cancelled else 'done'
         except Stopped:
             self.state = 'stopped'
@@ -174,7 +182,7 @@ class Jobs:
         with self._wake:
             self._line = deque(job for job in self._line if not job.finished and not job.abandoned)
             own = [job for job in (self._running, *self._line)
-                   if job is not None and job.owner is owner]
+                   if job is not None and job.owner is owner and not job.cancelled]
             if len(own) >= self._limits.per_visitor:
                 raise Problem('own_runs', count=len(own))
             if len(self._line) >= self._limits.waiting:

@@ -7,10 +7,11 @@ from typing import Any
 
 from rscc.demo import markup
 from rscc.demo.answers import Answer, Models
+from rscc.demo.cookies import cookie_of
 from rscc.demo.examples import PAIRS, SINGLES, Examples
 from rscc.demo.jobs import Job, Jobs
 from rscc.demo.limits import Limits
-from rscc.demo.visitors import COOKIE, Tab, Visitor, Visitors, address
+from rscc.demo.visitors import Tab, Visitor, Visitors, address
 from rscc.demo.wishes import Asked, parse_bands, parse_scale
 from rscc.demo.words import LANGUAGES, TEMPLATES, Problem, Words, language_of
 from rscc.utils import require
@@ -231,12 +232,14 @@ class Page:
                 self._answer(side, words, visitor, tab))
 
     def _place(self, side: Side, visitor: Visitor, tab: Tab, tokens: dict[str, str]) -> None:
-        """Put images where the answer of the earlier ones goes away."""
+        """Put images where the answer of the earlier ones goes away, and a run on them ends."""
         for date, token in tokens.items():
             if date not in side.dates or not visitor.file(token).facts.get('upload'):
                 raise Problem('file_gone')
             tab.dates[date] = token
         tab.answers.pop(side.name, None)
+        if side.name in tab.jobs:
+            tab.jobs[side.name].cancel()
 
     async def _run(self, side: Side, words: Words, model: str, asked: Callable[[], Asked],
                    request: gr.Request) -> AsyncIterator[tuple]:
@@ -250,7 +253,7 @@ class Page:
             return
         busy = gr.update(interactive=False), gr.update(visible=True)
         try:
-            while not job.finished:
+            while not (job.finished or job.cancelled):
                 progress = job.ask()
                 ahead = self._jobs.ahead(job) if job.state == 'waiting' else None
                 yield markup.progress(words, progress, ahead), gr.skip(), *busy
@@ -260,10 +263,10 @@ class Page:
         if job.state == 'done':
             tab.answers[side.name] = _kept(visitor, job.result)
             yield '', self._answer(side, words, visitor, tab), *idle
-        elif job.state == 'stopped':
-            yield markup.note(words, 'stopped'), gr.skip(), *idle
-        else:
+        elif job.state == 'failed':
             yield markup.problem(words, job.error), gr.skip(), *idle
+        else:  # stopped, though a step that has begun may still be under way
+            yield markup.note(words, 'stopped'), gr.skip(), *idle
 
     def _start(self, side: Side, visitor: Visitor, tab: Tab, model: str, asked: Asked) -> Job:
         """Put a run in line for the images that are there."""
@@ -334,7 +337,7 @@ class Page:
         Raises:
             Problem: If the browser is not known.
         """
-        visitor = self._visitors.find((request.cookies or {}).get(COOKIE))
+        visitor = self._visitors.find(cookie_of(request.headers))
         return visitor, visitor.tab(request.session_hash or '')
 
     def _zones(self, side: Side, words: Words, visitor: Visitor, tab: Tab) -> str:

@@ -1,161 +1,33 @@
-"""The server of the web page: the gate before it, uploads, downloads, and its end.
+"""The server of the web page: uploads, downloads, examples, and its end.
 
-Everything passes the gate: only the addresses that the page needs exist, who comes gets a cookie,
-and browsers are told to load nothing from anywhere else.
+All of it stands behind the gate, see :mod:`rscc.demo.gate`.
 """
 import asyncio
-import json
 import os
 import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from rscc.demo.answers import Models, preview
+from rscc.demo.cookies import cookie_of, shown_language
 from rscc.demo.examples import Examples
+from rscc.demo.gate import Gate
 from rscc.demo.jobs import Jobs
 from rscc.demo.limits import Limits, check_image, check_size, clean_name
-from rscc.demo.visitors import COOKIE, Visitor, Visitors, address, page_folder
-from rscc.demo.words import LANGUAGES, TEMPLATES, Problem
+from rscc.demo.messages import inputs_of
+from rscc.demo.visitors import Visitor, Visitors, address, page_folder
+from rscc.demo.words import TEMPLATES, Problem
 from rscc.utils import require
 
-#: Beginnings of the addresses that exist; the framework has many more, which nobody needs here.
-_STATIC = ('/assets/', '/static/', '/theme.css', '/favicon.ico', '/manifest.json', '/robots.txt',
-           '/svelte/', '/rscc/page.js', '/rscc/example/', '/gradio_api/startup-events',
-           '/gradio_api/app_id')
-_OWN = ('/config', '/gradio_api/queue/', '/gradio_api/heartbeat/', '/gradio_api/cancel',
-        '/gradio_api/reset', '/gradio_api/info', '/rscc/upload', '/rscc/file/')
-_POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' "
-           "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src "
-           "'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action "
-           "'self'; frame-ancestors 'none'")
-_HEADERS = {'content-security-policy': _POLICY, 'x-content-type-options': 'nosniff',
-            'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin'}
-_LARGEST_MESSAGE = 200_000  # bytes of a request that is no upload
 _CLEAN_EVERY = 60.0  # seconds
 _CONNECTIONS, _DECODING = 400, 2
 _PICTURES = ('.png', '.webp', '.jpg', '.jpeg')
-
-
-def cookie_of(headers: Mapping[str, str]) -> str | None:
-    """Return the visitor's cookie of a request."""
-    try:
-        found = SimpleCookie(headers.get('cookie', '')).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
-
-
-class Gate:
-    """ASGI application in front of the web page: lets known requests pass, refuses others.
-
-    Args:
-        app: The page.
-        visitors: Who is known.
-    """
-
-    def __init__(self, app: Callable, visitors: Visitors) -> None:
-        self._app, self._visitors = app, visitors
-        self._listeners: dict[str, str] = {}  # name of an open page -> cookie of who opened it
-
-    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """Let a request pass, or answer it here."""
-        if scope['type'] != 'http':
-            if scope['type'] == 'lifespan':
-                await self._app(scope, receive, send)
-            return
-        headers = {name.decode('latin-1').lower(): value.decode('latin-1')
-                   for name, value in scope['headers']}
-        path, cookie = scope['path'], cookie_of(headers)
-        try:
-            fresh = self._check(scope, path, cookie, headers)
-        except Problem as problem:
-            status = 404 if problem.name == 'file_gone' else 403
-            await _refuse(send, status, problem.told('en'))
-            return
-        if path != '/rscc/upload':
-            receive = _bounded(receive)
-        await self._app(scope, receive, _marked(send, fresh))
-
-    def _check(self, scope: dict, path: str, cookie: str | None, headers: Mapping[str, str]
-               ) -> Visitor | None:
-        """Return a visitor who is new; raise for what does not exist, or not for this visitor."""
-        if path == '/' and scope['method'] in ('GET', 'HEAD'):
-            visitor = self._visitors.enter(cookie)
-            return visitor if visitor.key != cookie else None
-        if any(path == place or (path.startswith(place) and place[-1] == '/')
-               for place in _STATIC):
-            return None
-        if not any(path == place or (path.startswith(place) and place[-1] == '/')
-                   for place in _OWN):
-            raise Problem('file_gone')
-        self._visitors.find(cookie)
-        length = headers.get('content-length', '0')
-        if path != '/rscc/upload' and (not length.isdigit() or int(length) > _LARGEST_MESSAGE):
-            raise Problem('unknown_length')
-        self._check_listener(path, cookie or '', scope.get('query_string', b''))
-        return None
-
-    def _check_listener(self, path: str, cookie: str, query: bytes) -> None:
-        """Give the messages for an open page only to who opened it."""
-        name = None
-        if path == '/gradio_api/queue/data':
-            name = (parse_qs(query.decode('latin-1')).get('session_hash') or [''])[0]
-        elif path.startswith('/gradio_api/heartbeat/'):
-            name = path.rsplit('/', 1)[-1]
-        if name is None:
-            return
-        if self._listeners.setdefault(name[:100], cookie) != cookie:
-            raise Problem('unknown_visitor')
-        while len(self._listeners) > 20 * self._visitors.limits.visitors:
-            del self._listeners[next(iter(self._listeners))]
-
-
-async def _refuse(send: Callable, status: int, text: str) -> None:
-    body = json.dumps({'problem': text, 'detail': text}).encode()
-    await send({'type': 'http.response.start', 'status': status, 'headers': [
-        (b'content-type', b'application/json'), (b'content-length', str(len(body)).encode()),
-        *((name.encode(), value.encode()) for name, value in _HEADERS.items())]})
-    await send({'type': 'http.response.body', 'body': body})
-
-
-def _bounded(receive: Callable[[], Awaitable[dict]]) -> Callable[[], Awaitable[dict]]:
-    """Cut off a request whose body turns out longer than the page ever sends."""
-    seen = 0
-
-    async def counted() -> dict:
-        nonlocal seen
-        message = await receive()
-        if message['type'] == 'http.request':
-            seen += len(message.get('body', b''))
-            if seen > _LARGEST_MESSAGE:
-                return {'type': 'http.disconnect'}
-        return message
-
-    return counted
-
-
-def _marked(send: Callable[[dict], Awaitable[None]], fresh: Visitor | None
-            ) -> Callable[[dict], Awaitable[None]]:
-    """Add the headers that keep browsers from loading anything from elsewhere, and the cookie."""
-    async def marked(message: dict) -> None:
-        if message['type'] == 'http.response.start':
-            headers = [(name, value) for name, value in message.get('headers', [])
-                       if name.decode('latin-1').lower() not in _HEADERS]
-            headers += [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-            if fresh is not None:
-                headers.append((b'set-cookie', f'{COOKIE}={fresh.key}; Path=/; HttpOnly; '
-                                'SameSite=Strict'.encode()))
-            message = {**message, 'headers': headers}
-        await send(message)
-
-    return marked
 
 
 class Uploads:
@@ -199,11 +71,14 @@ class Uploads:
     async def _write(self, request: Any, path: Path, length: int) -> None:
         received = 0
         with path.open('wb') as file:
-            async for chunk in request.stream():
-                received += len(chunk)
-                if received > length:
-                    break
-                file.write(chunk)
+            try:
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    if received > length:
+                        break
+                    file.write(chunk)
+            except require('starlette.requests', 'the web page').ClientDisconnect:
+                pass  # told below, to nobody: the browser has left
         if received != length:
             raise Problem('broken_upload', found=received, size=length)
 
@@ -230,8 +105,7 @@ def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Example
     responses = require('starlette.responses', 'the web page')
 
     async def upload(request: Any) -> Any:
-        language = request.headers.get('x-language', 'en')
-        language = language if language in LANGUAGES else 'en'
+        language = shown_language(request.headers)
         try:
             return responses.JSONResponse({'token': await uploads.receive(request)})
         except Problem as problem:
@@ -239,11 +113,15 @@ def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Example
         except OSError:
             return responses.JSONResponse({'problem': Problem('no_room').told(language)}, 507)
 
+    def gone(request: Any, problem: Problem) -> Any:
+        return responses.JSONResponse({'problem': problem.told(shown_language(request.headers))},
+                                      404)
+
     async def download(request: Any) -> Any:
         try:
             stored = visitors.find(cookie_of(request.headers)).file(request.path_params['token'])
         except Problem as problem:
-            return responses.JSONResponse({'problem': problem.told('en')}, 404)
+            return gone(request, problem)
         picture = stored.path.suffix.lower() in _PICTURES
         return responses.FileResponse(
             stored.path, filename=stored.name, headers={'cache-control': 'private, no-store'},
@@ -254,7 +132,7 @@ def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Example
             files = await asyncio.get_running_loop().run_in_executor(
                 None, examples.files, request.path_params['name'])
         except Problem as problem:
-            return responses.JSONResponse({'problem': problem.told('en')}, 404)
+            return gone(request, problem)
         return responses.FileResponse(files[-1])
 
     async def script(request: Any) -> Any:
@@ -293,11 +171,12 @@ class Server:
         self.page = Page(models, self.visitors, self.jobs, uploads, examples, limits)
         app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         add_routes(app, self.visitors, uploads, examples)
-        gradio.mount_gradio_app(app, self.page.build(), path='/', ssr_mode=False, pwa=False,
+        blocks = self.page.build()
+        gradio.mount_gradio_app(app, blocks, path='/', ssr_mode=False, pwa=False,
                                 show_error=False, footer_links=[], run_history=False,
                                 enable_monitoring=False, mcp_server=False, max_file_size=1,
                                 **look())
-        self.app = Gate(app, self.visitors)
+        self.app = Gate(app, self.visitors, inputs_of(blocks.get_config_file()))
         self._ended = threading.Event()
         threading.Thread(target=self._clean, name='rscc-demo-clean', daemon=True).start()
 

@@ -22,8 +22,6 @@ from rscc.demo.limits import Limits
 from rscc.demo.words import Problem
 from rscc.utils.files import locked
 
-#: Name of the cookie that tells visitors apart.
-COOKIE = 'rscc_visitor'
 _PREFIX, _LOCK = 'rscc_demo_', 'in_use.lock'
 _TOKEN_BYTES = 24
 _SPARE = 200_000_000  # bytes of the disk that others keep

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rscc.scenes.contracts import Box, Gap, SceneReader
+from rscc.utils.watching import step
 
 #: Pixels; smaller parts of a damaged file are not looked for in a reduced image.
 _LEAST_PART = 32
@@ -65,6 +66,7 @@ def read_reduced(read: Callable[[Box, tuple[int, int]], Sequence[np.ndarray]], b
     shape, size = out[0].shape[:2], (box[2] - box[0], box[3] - box[1]) * 2
     parts = [box]
     while parts:
+        step()
         part = parts.pop()
         left, top, right, bottom = (
             round((edge - origin) * reduced / full) for edge, origin, reduced, full in zip(

@@ -32,6 +32,7 @@ from rscc.scenes.vector_files import (
 )
 from rscc.utils import require
 from rscc.utils.files import atomic_folder
+from rscc.utils.watching import step
 from rscc.visualization.overlays import tint_palette
 
 _TILE = 512
@@ -82,6 +83,7 @@ def write_maps(scene: Scene, read: Callable[[Block], BlockAnswer], folder: Path,
     with ExitStack() as files:
         maps = _Maps(scene, folder, options, files)
         for block in scene.blocks:
+            step()
             answer = read(block)
             check_answer(answer, block)
             collector.add(answer)

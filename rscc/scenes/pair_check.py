@@ -21,6 +21,7 @@ from rscc.scenes.contracts import CheckFinding, ModelFacts
 from rscc.scenes.ground import check_pixel_size, check_system
 from rscc.scenes.reading import PairReader
 from rscc.scenes.shift import ACCURACY, Shift, estimate_shift
+from rscc.utils.watching import step
 
 #: Share of the earlier date that the later one covers, below which it is worth a second look: more
 #: than half of the scene gets no answer.
@@ -89,22 +90,27 @@ def check_pair(reader: PairReader, facts: ModelFacts | None = None) -> PairCheck
 
     Raises:
         ValueError: If a date without data has no percentiles, see ``scale``.
+        Exception: What ends it between its steps, see :func:`rscc.utils.watching.watched`.
     """
     facts = facts or ModelFacts()
     frames, masks = reader.reduced_each()
+    step()
     valid = np.logical_and.reduce(masks)
     findings = [check_system(reader), check_pixel_size(reader, facts), _check_nodata(masks, valid),
                 check_bands(reader, frames, masks, facts)]
     if not valid.any():
         return PairCheck.of(findings)
+    step()
     findings.append(check_depth(reader, frames, masks, facts))
     if len(frames) == 1:
         return PairCheck.of(findings)
     findings.insert(2, _check_overlap(reader))
     frames = [as_rgb(frame) for frame in frames]
     shift = estimate_shift(reader, frames, valid)
-    findings += [_check_shift(shift), compare_light(frames, valid),
-                 hint_clouds(frames, valid), hint_haze(frames, valid)]
+    findings.append(_check_shift(shift))
+    for look in (compare_light, hint_clouds, hint_haze):
+        step()
+        findings.append(look(frames, valid))
     return PairCheck.of(findings, _usable(shift))
 
 

@@ -19,6 +19,7 @@ from rscc.scenes.plans import Plans, findings_of, stored_scale
 from rscc.scenes.reading import Area, PairReader
 from rscc.scenes.sources import Reading, open_date
 from rscc.utils import require
+from rscc.utils.watching import step
 from rscc.version import __version__
 
 #: Longest side of a scene that is taken whole where nothing tells what a training image covered.
@@ -216,6 +217,7 @@ def prepare_scene(pair: ScenePair, facts: ModelFacts, options: SceneOptions,
         reader, check = _opened(pair, facts, options, found), PairCheck.from_dict(found['check'])
     for remark in reader.remarks:
         say(remark)
+    step()
     if check.verdict == 'refuse' and not options.force:
         raise Refused(check, pair.name)
     for finding in check.findings:

@@ -17,6 +17,7 @@ from rscc.rasters.image_files import as_rgb
 from rscc.scenes.contracts import Box
 from rscc.scenes.reading import PairReader
 from rscc.utils import require
+from rscc.utils.watching import step
 
 #: Side of a window in pixels: shifts of up to half of it are found, and nine cost a second.
 WINDOW = 512
@@ -77,6 +78,7 @@ def estimate_shift(reader: PairReader, frames: Sequence[np.ndarray], valid: np.n
     """
     pairs = []
     for box in textured_windows(reader, frames, valid):
+        step()
         try:
             images, masks = reader.read_each(box)
         except OSError:  # damaged there: other windows tell
@@ -177,6 +179,7 @@ def _overlapping(one: np.ndarray, other: np.ndarray, mask: np.ndarray, whole: np
 def _correlate(one: np.ndarray, other: np.ndarray, mask: np.ndarray, fineness: int) -> np.ndarray:
     """Return where the second image shows things relative to the first, (columns, rows)."""
     registration = require('skimage.registration', 'estimating the shift between dates')
+    step()
     # Edges of what has no data are none of the ground.
     inside = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1)
     taper = inside * np.outer(*(np.hanning(length + 2)[1:-1].astype(np.float32)

@@ -31,6 +31,7 @@ from rscc.scenes.contracts import Box, SceneGrid
 from rscc.scenes.damage import read_reduced
 from rscc.scenes.mosaics import check_virtual, driver_of, mosaic
 from rscc.utils import require
+from rscc.utils.watching import step
 
 #: Longer side of the reduced image that statistics of a scene come from.
 STATISTICS_SIDE = 1024
@@ -132,9 +133,11 @@ class Picture(DateImage):
         """Return pixels (h, w, B) and where there is data, None where there is everywhere."""
         with self._decoding:
             if self._pixels is None:
+                step()
                 frame, empty = read_frame_and_nodata(self.name, self.reading.bands,
                                                      self.reading.scale)
                 self.count = 1 if frame.ndim == 2 else frame.shape[2]
+                step()
                 self._pixels = as_bands(frame), None if empty is None else ~empty
                 if any(self._shift):
                     self._pixels = _moved(*self._pixels, *self._shift)

@@ -18,12 +18,14 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from rscc.utils.watching import is_watched, step
 
 
 @cache
@@ -46,7 +48,8 @@ def progress(iterable: Iterable | None, description: str, total: int | None = No
              unit: str = 'it') -> tqdm:
     """Wrap ``iterable`` in a bar with rate and remaining time on standard error.
 
-    Rank 0 alone shows it. Without a terminal (a log file) it prints every ten seconds only.
+    Rank 0 alone shows it. Without a terminal (a log file) it prints every ten seconds only. Work
+    that is watched shows none, see :mod:`rscc.utils.watching`; each item is a step of it.
 
     Args:
         iterable: What to loop over, or None to call ``update`` by hand.
@@ -58,9 +61,17 @@ def progress(iterable: Iterable | None, description: str, total: int | None = No
         The bar, which iterates like ``iterable`` and is a context manager.
     """
     interval = 0.3 if sys.stderr.isatty() else 10.0
+    if iterable is not None and is_watched():
+        iterable = _in_steps(iterable)
     return tqdm(iterable, desc=description, total=total, unit=unit, dynamic_ncols=True,
                 mininterval=interval, maxinterval=interval * 2,
-                disable=int(os.environ.get('RANK', 0)) != 0)
+                disable=is_watched() or int(os.environ.get('RANK', 0)) != 0)
+
+
+def _in_steps(iterable: Iterable) -> Iterator:
+    for item in iterable:
+        step()
+        yield item
 
 
 Function = TypeVar('Function', bound=Callable)

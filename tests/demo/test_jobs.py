@@ -5,6 +5,7 @@ import pytest
 from rscc.demo.jobs import ABANDONED, Job, Jobs, Progress
 from rscc.demo.limits import Limits
 from rscc.demo.words import Problem
+from rscc.utils.watching import step
 
 LIMITS = Limits(waiting=3, per_visitor=2, minutes=1)
 LONG = 20  # seconds, after which a test has failed
@@ -96,6 +97,34 @@ def test_a_running_one_stops_at_its_next_step(jobs):
     assert job.result is None
 
 
+def test_a_step_of_what_it_calls_stops_it_too(jobs):
+    begun = threading.Event()
+
+    def work(job):
+        begun.set()
+        while True:
+            step()
+    job = jobs.start(work, 'a')
+    assert begun.wait(LONG)
+    job.cancel()
+    assert ended(job) == 'stopped'
+
+
+def test_a_step_that_takes_long_keeps_nobody_from_the_next_run(jobs):
+    begun, free = threading.Event(), threading.Event()
+
+    def deaf(job):
+        begun.set()
+        free.wait(LONG)
+    first = jobs.start(deaf, 'a')
+    assert begun.wait(LONG)
+    first.cancel()
+    again, further = jobs.start(lambda job: 1, 'a'), jobs.start(lambda job: 2, 'a')
+    assert first.cancelled and not first.finished
+    free.set()
+    assert (ended(again), ended(further)) == ('done', 'done')
+
+
 def test_a_waiting_one_that_was_stopped_never_begins(jobs):
     first, second = held(), held()
     jobs.start(first, 'a')
@@ -112,10 +141,10 @@ def test_work_ends_when_nobody_asks_for_it_any_more():
     clock, steps = Clock(), []
 
     def work(job):
-        for step in range(100):
+        for number in range(100):
             clock.now += 1
             job.advance()
-            steps.append(step)
+            steps.append(number)
     job = Job(work, 'closed tab', LIMITS, clock)
     job.run()
     assert job.state == 'stopped'
@@ -124,11 +153,11 @@ def test_work_ends_when_nobody_asks_for_it_any_more():
     steps.clear()
 
     def watched(job):
-        for step in range(40):
+        for _ in range(40):
             clock.now += 1
             job.ask()
             job.advance()
-            steps.append(step)
+            steps.append(1)
     job = Job(watched, 'open tab', LIMITS, clock)
     job.run()
     assert job.state == 'done'

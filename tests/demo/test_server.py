@@ -1,7 +1,9 @@
-"""The gate, uploads and downloads, asked as browsers and others ask; no model is needed."""
+"""The server, asked as browsers and others ask; no model is needed."""
 import io
 import json
+import os
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +19,7 @@ pytest.importorskip('gradio', reason='the page needs the extra [demo]')
 pytest.importorskip('httpx', reason='comes with gradio')
 from starlette.testclient import TestClient
 
-from rscc.demo.server import COOKIE, Server
+from rscc.demo.server import Server
 
 
 class FakeModels:
@@ -71,7 +73,7 @@ def upload(client, data, name='a.png', **headers):
 
 
 def known(server, client):
-    return server.visitors.find(client.cookies[COOKIE])
+    return server.visitors.find(client.cookies['rscc_visitor'])
 
 
 def test_the_page_sets_one_closed_cookie_and_loads_nothing_from_elsewhere(client):
@@ -106,6 +108,43 @@ def test_who_has_no_cookie_gets_nothing(client, path):
     assert 'Load the page again' in answer.json()['problem']
 
 
+def test_no_message_makes_the_framework_read_a_file(server, visitor, tmp_path):
+    secret = tmp_path / 'secret.txt'
+    secret.write_text('nobody reads this')
+    kept = Path(os.environ['GRADIO_TEMP_DIR'])
+    for number in server.app._inputs:
+        for path in (str(secret), 'http://localhost:1/x.png'):
+            file = {'path': path, 'url': path, 'meta': {'_type': 'gradio.FileData'}}
+            for data in ([file], [[file]], [{'a': file}]):
+                answer = visitor.post('/gradio_api/queue/join', json=dict(
+                    data=data, fn_index=number, session_hash='page', event_data=None))
+                assert answer.status_code == 403
+                assert answer.json()['problem'].startswith('The page was sent something')
+                assert str(secret) not in answer.text
+    assert not [path for path in kept.rglob('*') if 'secret' in path.name or 'x.png' in path.name]
+
+
+def test_the_framework_answers_what_the_page_sends(server, visitor):
+    function, = (number for number, kinds in server.app._inputs.items() if len(kinds) == 9)
+    asked = dict(data=['en', 'fake', 'zh', 3, '', '', False, False, False], fn_index=function,
+                 session_hash='page', event_data=None, trigger_id=None)
+    assert visitor.post('/gradio_api/queue/join', json=asked).json()['event_id']
+    with visitor.stream('GET', '/gradio_api/queue/data?session_hash=page') as answer:
+        told = next(line for line in answer.iter_lines() if 'process_completed' in line)
+    assert 'The earlier image is missing' in told
+
+
+def test_a_thousand_strangers_do_no_harm(server, visitor):
+    token = upload(visitor, picture()).json()['token']
+    with TestClient(server.app, base_url='http://localhost') as crowd:
+        for number in range(1000):
+            crowd.cookies.clear()
+            assert crowd.post('/gradio_api/queue/join', json={}).status_code == 403
+            assert crowd.get(f'/rscc/file/{number}/a.png').status_code == 403
+    assert known(server, visitor).file(token)
+    assert visitor.get('/').status_code == 200
+
+
 def test_an_image_is_taken_and_given_back_to_its_owner_alone(server, visitor):
     answer = upload(visitor, picture(), '..%2F..%2Fmy%20house.png')
     assert answer.status_code == 200
@@ -131,7 +170,8 @@ def test_other_files_are_refused_with_a_sentence_and_leave_nothing(server, visit
     assert answer.status_code == 400
     assert told in answer.json()['problem']
     assert sorted(server.visitors.root.rglob('*arriving*')) == before
-    assert '最多' in upload(visitor, bytes(60_000), **{'X-Language': 'zh'}).json()['problem']
+    visitor.cookies['rscc_language'] = 'zh'
+    assert '最多' in upload(visitor, bytes(60_000)).json()['problem']
 
 
 def test_a_body_without_a_length_is_not_read(visitor):
@@ -144,38 +184,13 @@ def test_a_body_without_a_length_is_not_read(visitor):
     assert 'how long the file is' in answer.json()['problem']
 
 
-def test_large_messages_are_refused(visitor):
-    answer = visitor.post('/gradio_api/queue/join', content=bytes(300_000))
-    assert answer.status_code == 403
-
-
-def test_messages_of_a_page_go_only_to_who_opened_it(server):
-    gate = server.app
-    gate._check_listener('/gradio_api/queue/data', 'mine', b'session_hash=page1')
-    gate._check_listener('/gradio_api/queue/data', 'mine', b'session_hash=page1')
-    with pytest.raises(Problem):
-        gate._check_listener('/gradio_api/queue/data', 'other', b'session_hash=page1')
-    with pytest.raises(Problem):
-        gate._check_listener('/gradio_api/heartbeat/page1', 'other', b'')
-
-
-def test_a_thousand_strangers_do_no_harm(server, visitor):
-    token = upload(visitor, picture()).json()['token']
-    with TestClient(server.app, base_url='http://localhost') as crowd:
-        for number in range(1000):
-            crowd.cookies.clear()
-            assert crowd.get('/gradio_api/queue/join').status_code == 403
-            assert crowd.get(f'/rscc/file/{number}/a.png').status_code == 403
-    assert known(server, visitor).file(token)
-    assert visitor.get('/').status_code == 200
-
-
 # ---- what happens on the page, without a browser -------------------------------------------------
 
 
 def request(client, page='page'):
-    return SimpleNamespace(cookies={COOKIE: client.cookies.get(COOKIE)}, session_hash=page,
-                           headers={'accept-language': 'zh-CN'})
+    cookie = f"rscc_visitor={client.cookies.get('rscc_visitor')}"
+    return SimpleNamespace(session_hash=page, headers={'accept-language': 'zh-CN',
+                                                       'cookie': cookie})
 
 
 async def collect(updates, stop=None):
@@ -237,6 +252,33 @@ def test_stopping_a_run_stops_the_work(server, visitor, models):
         tab.jobs['pair'].cancel() if count == 2 else None))
     assert 'Stopped' in message
     assert tab.jobs['pair'].state == 'stopped'
+
+
+def test_stopping_is_told_at_once_though_a_step_takes_long(server, visitor, models, monkeypatch):
+    free, begun = threading.Event(), threading.Event()
+
+    def deaf(*_):
+        begun.set()
+        free.wait(60)
+    monkeypatch.setattr(models, 'answer', deaf)
+    tab = place(server, visitor)
+
+    def stop(count):
+        assert begun.wait(60)
+        tab.jobs['pair'].cancel()
+    *_, (message, _, _, _) = run(server, visitor, stop=stop)
+    assert 'Stopped' in message
+    assert not tab.jobs['pair'].finished
+    free.set()
+
+
+def test_other_images_end_the_run_on_the_earlier_ones(server, visitor, models):
+    tab = place(server, visitor)
+    models.free.clear()
+    *_, (message, _, _, _) = run(server, visitor, stop=lambda count: (
+        place(server, visitor) if count == 2 else None))
+    assert 'Stopped' in message
+    assert tab.answers == {}
 
 
 def test_closing_the_page_stops_the_work(server, visitor, models):

@@ -8,6 +8,7 @@ from rscc.scenes.contracts import ModelFacts
 from rscc.scenes.pair_check import check_pair, refused
 from rscc.scenes.reading import PairReader
 from rscc.scenes.sources import Reading, open_date
+from rscc.utils.watching import watched
 
 pytest.importorskip('skimage')
 rasterio = pytest.importorskip('rasterio')
@@ -41,6 +42,29 @@ def test_a_pair_that_fits_is_ok_and_says_so_line_by_line(check):
     lines = str(result).splitlines()
     assert len(lines) == len(NAMES) + 1 and lines[-1].split() == ['verdict', 'ok']
     assert {line.index('ok') for line in lines} == {12}
+
+
+def test_it_can_be_ended_between_its_steps(check):
+    class Ended(Exception):
+        pass
+
+    def count(most):
+        def watcher():
+            steps.append(1)
+            if len(steps) == most:
+                raise Ended
+        steps = []
+        return steps, watcher
+
+    steps, watcher = count(None)
+    with watched(watcher):
+        check(BANDS, BANDS)
+    assert len(steps) > 20  # dates, windows of the shift, light, clouds, haze
+    for most in range(1, len(steps) + 1):
+        seen, watcher = count(most)
+        with pytest.raises(Ended), watched(watcher):
+            check(BANDS, BANDS)
+        assert len(seen) == most
 
 
 def test_the_result_is_json_and_complete(check):

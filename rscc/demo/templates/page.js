@@ -52,7 +52,6 @@
     request.open('POST', 'rscc/upload');
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.setRequestHeader('X-File-Name', encodeURIComponent(file.name).slice(0, 2000));
-    request.setRequestHeader('X-Language', zone.dataset.language);
     request.upload.addEventListener('progress', function (event) {
       if (!event.lengthComputable) { return; }
       var share = Math.floor(100 * event.loaded / event.total);
@@ -78,6 +77,15 @@
 
   /* Called once for every part of the page that takes images. */
   window.rsccZones = function (element, trigger) {
+    /* The server tells refusals in the language that the page is shown in. */
+    function tell() {
+      var zone = element.querySelector('.rscc-zone');
+      if (zone) {
+        document.cookie = 'rscc_language=' + zone.dataset.language + '; path=/; SameSite=Strict';
+      }
+    }
+    tell();
+    new MutationObserver(tell).observe(element, { childList: true, subtree: true });
     function zoneOf(event) { return event.target.closest('.rscc-zone'); }
     function take(zone, files) {
       if (files && files.length) {
