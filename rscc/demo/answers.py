@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from rscc.demo.jobs import Job
+from rscc.demo.own_names import OwnNames
 from rscc.demo.wishes import Asked, command_of, decoding_of
 from rscc.demo.words import LANGUAGES, Problem
 from rscc.evaluation.doubt import Doubt
@@ -62,6 +63,8 @@ class Answer:
         rendered: Whether the model has seen rendered images only.
         files: Kind of download -> file.
         command: The same on a command line.
+        scene_command: The command that writes the GeoPackage of a picture, which is that of a
+            scene; empty where ``command`` does.
     """
     model: str
     sources: tuple[str, ...]
@@ -81,6 +84,7 @@ class Answer:
     rendered: bool = False
     files: dict[str, Path] = field(default_factory=dict)
     command: str = ''
+    scene_command: str = ''
 
 
 class Models:
@@ -152,11 +156,12 @@ class Models:
         """
         known = self.languages(name)
         language = None if not known else asked.language if asked.language in known else known[0]
-        with _names_only(images, folder):
+        names = OwnNames(images, folder)
+        with names.errors():
             job.stage('stage_checking')
             if asked.as_scene or self._is_scene(name, images):
-                return self._scene(name, language, images, asked, folder, job)
-            return self._picture(name, language, images, asked, folder, job)
+                return self._scene(name, language, images, asked, folder, job, names)
+            return self._picture(name, language, images, asked, folder, job, names)
 
     def _is_scene(self, name: str, images: Sequence[Path]) -> bool:
         """Tell what the inference tool answers as a scene: what has a place, or is large."""
@@ -173,7 +178,7 @@ class Models:
         return large
 
     def _picture(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
-                 folder: Path, job: Job) -> Answer:
+                 folder: Path, job: Job, names: OwnNames) -> Answer:
         inferencer = _reading(self[name], asked)
         check = None if len(images) < 2 else _check(images, asked, self.facts(name, language))
         job.stage('stage_answering', 1)
@@ -190,6 +195,7 @@ class Models:
         if not lacking_packages():
             geopackage = self._geopackage(name, language, images, asked, folder)
             files |= {} if geopackage is None else dict(geopackage=geopackage)
+        told = partial(command_of, name, images, asked, language)
         height, width = result.frames[0].shape[:2]
         return Answer(
             model=inferencer.title, sources=tuple(path.name for path in images),
@@ -199,13 +205,17 @@ class Models:
             sentences=tuple((caption.text, float(caption.score)) for caption in result.captions),
             changed=result.change_probability, share=result.change_share,
             classes=_coloured(result.class_shares(), result.classes, result.palette),
-            how=str(result.processing or ''), rendered=result.rendered, files=files,
-            doubt=doubt_of(result.doubt),
-            command=command_of(name, images, asked, language, nbest=True), **_checked(check))
+            how=str(result.processing or ''), rendered=result.rendered, files=names.files(files),
+            doubt=doubt_of(result.doubt), command=told(),
+            scene_command=told(scene=True, forced=True) if 'geopackage' in files else '',
+            **_checked(check, names))
 
     def _geopackage(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
                     folder: Path) -> Path | None:
-        """Write the GeoPackage of a picture, in pixels; pictures without a map have none."""
+        """Write the GeoPackage of a picture, in pixels; pictures without a map have none.
+
+        It is that of the command for scenes, which the page shows beside the other one.
+        """
         from rscc.apis.scenes import interpret_scene
         predictor = self._predictor(name, language)
         if 'change_head' not in predictor.facts.heads:
@@ -216,7 +226,7 @@ class Models:
         return next((path for path in done.files if path.name == 'changes.gpkg'), None)
 
     def _scene(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
-               folder: Path, job: Job) -> Answer:
+               folder: Path, job: Job, names: OwnNames) -> Answer:
         if lacking_packages():
             raise Problem('no_geo', packages=', '.join(lacking_packages()))
         from rscc.scenes.pictures import map_picture, thumbnails
@@ -244,8 +254,9 @@ class Models:
         return self._of_summary(
             summary, name, images, asked, language, frames=tuple(frames),
             layer=None if layer is None else _save_address(folder / 'layer', layer),
-            files=_for_download(done.files, folder, images),
-            **_checked(run.scenes[pair.name].check))
+            files=names.files({_RESULTS[path.name]: path for path in done.files
+                               if path.name in _RESULTS}),
+            **_checked(run.scenes[pair.name].check, names))
 
     def _of_summary(self, summary: Mapping[str, Any], name: str, images: Sequence[Path],
                     asked: Asked, language: str | None, **more: Any) -> Answer:
@@ -263,7 +274,7 @@ class Models:
             rendered=facts.rendered,
             how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
                 f'{windows} windows', unsure=_unsure(summary['windows']),
-            command=command_of(name, images, asked, language, nbest=False), **more)
+            command=command_of(name, images, asked, language, scene=True), **more)
 
 
 def lacking_packages() -> list[str]:
@@ -302,23 +313,6 @@ def preview(path: Path, target: Path) -> Path | None:
     return None
 
 
-@contextmanager
-def _names_only(images: Sequence[Path], folder: Path) -> Iterator[None]:
-    """Let errors name the files as their owner does, without folders of this machine."""
-    places = [f'{place}/' for place in (*(path.parent for path in images), folder)]
-
-    def cleaned(text: str) -> str:
-        for place in places:
-            text = text.replace(place, '')
-        return text
-
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        told = cleaned(str(error))
-        raise (ImportError(told) if isinstance(error, ImportError) else ValueError(told)) from error
-
-
 def _reading(inferencer: Any, asked: Asked) -> Any:
     """Return an inferencer of the same model that reads other bands or values."""
     if asked.bands is None and asked.scale is None:
@@ -350,10 +344,10 @@ def _check(images: Sequence[Path], asked: Asked, facts: Any) -> Any:
         return refused(str(error))
 
 
-def _checked(check: Any) -> dict[str, Any]:
+def _checked(check: Any, names: OwnNames) -> dict[str, Any]:
     if check is None:
         return {}
-    told = check.to_dict()
+    told = names.values(check.to_dict())
     return dict(check=tuple(told['findings']), verdict=told['verdict'])
 
 
@@ -375,18 +369,6 @@ def _watched(job: Job) -> Any:
             yield count, job.advance
 
     return WatchedRun
-
-
-def _for_download(files: Sequence[Path], folder: Path, images: Sequence[Path]) -> dict[str, Path]:
-    """Return the files of a scene by kind; their texts name the images without folders."""
-    found = {_RESULTS[path.name]: path for path in files if path.name in _RESULTS}
-    for kind in ('json', 'report', 'geojson'):
-        if kind in found:
-            text = found[kind].read_text(encoding='utf-8')
-            for path in images:
-                text = text.replace(f'{path.parent}/', '')
-            found[kind].write_text(text.replace(f'{folder}/', ''), encoding='utf-8')
-    return found
 
 
 def _coloured(shares: Mapping[str, float], classes: Sequence[str], palette: Any

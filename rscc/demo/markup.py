@@ -21,7 +21,7 @@ def _templates() -> Environment:
 
 
 def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, Any]],
-          examples: Sequence[str], limits: Limits) -> str:
+          examples: Sequence[str], limits: Limits, turns: Sequence[str] = ()) -> str:
     """Return the part that takes images.
 
     Args:
@@ -31,10 +31,11 @@ def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, 
             image that is there.
         examples: Names of examples.
         limits: What is accepted.
+        turns: Numbers of what the page's script has asked for and is shown here.
     """
     return _templates().get_template('zones.html.j2').render(
         words=words, dates=dates, images=images, examples=examples, most=limits.file_bytes,
-        megabytes=f'{limits.megabytes:g}', limits=limits.told())
+        megabytes=f'{limits.megabytes:g}', limits=limits.told(), turns=turns)
 
 
 def head(words: Words) -> str:

@@ -166,7 +166,7 @@ class Page:
         shown = [parts[name] for name in ('zones', 'message', 'answer')]
 
         def taken(language: str, event: gr.EventData, request: gr.Request) -> tuple:
-            return self._changed(side, language, request, lambda visitor, tab: (
+            return self._changed(side, language, event, request, lambda visitor, tab: (
                 self._place(side, visitor, tab, {str(event.date): str(event.token)})))
 
         def example(language: str, event: gr.EventData, request: gr.Request) -> tuple:
@@ -178,7 +178,7 @@ class Page:
                           for date, file in zip(side.dates, files, strict=True)}
                 self._place(side, visitor, tab, tokens)
 
-            return self._changed(side, language, request, place)
+            return self._changed(side, language, event, request, place)
 
         async def run(language: str, model: str, speak: str, nbest: float, bands: str, scale: str,
                       align: bool, match: bool, force: bool, request: gr.Request
@@ -216,17 +216,19 @@ class Page:
         return gr.update(choices=[(LANGUAGES[key], key) for key in known or ('en', )],
                          visible=bool(known), value=language if language in known else 'en')
 
-    def _changed(self, side: Side, language: str, request: gr.Request,
+    def _changed(self, side: Side, language: str, event: gr.EventData, request: gr.Request,
                  change: Callable[[Visitor, Tab], None]) -> tuple:
         """Do something to the images of a visitor, and return what the tab shows then."""
-        words, error = words_of(language), None
+        words, error, turn = words_of(language), None, turn_of(event)
         try:
             visitor, tab = self._who(request)
         except Problem as problem:
-            return gr.skip(), markup.problem(words, problem), gr.skip()
+            zones = markup.zones(words, side.dates, {}, side.examples, self._limits, [turn])
+            return zones, markup.problem(words, problem), gr.skip()
+        tab.turns[side.name].append(turn)
         try:
             change(visitor, tab)
-        except (Problem, OSError, ValueError, AttributeError) as found:
+        except (Problem, OSError, ValueError, AttributeError, TypeError) as found:
             error = markup.problem(words, found)
         return (self._zones(side, words, visitor, tab), error or '',
                 self._answer(side, words, visitor, tab))
@@ -346,7 +348,8 @@ class Page:
             stored = self._stored(visitor, tab, date)
             if stored is not None:
                 images[date] = dict(name=stored.name, **stored.facts)
-        return markup.zones(words, side.dates, images, side.examples, self._limits)
+        return markup.zones(words, side.dates, images, side.examples, self._limits,
+                            tab.turns[side.name])
 
     def _stored(self, visitor: Visitor, tab: Tab, date: str) -> Any:
         try:
@@ -366,6 +369,14 @@ class Page:
             return markup.waiting_view(words, (), None, side.single)
         size = stored[0].facts['width'], stored[0].facts['height']
         return markup.waiting_view(words, pictures, size, side.single)
+
+
+def turn_of(event: gr.EventData) -> str:
+    """Return the number that the page's script gave to what it asked for; nothing of others."""
+    try:
+        return str(event.turn)[:20]
+    except (AttributeError, TypeError):
+        return ''
 
 
 def words_of(language: str) -> Words:

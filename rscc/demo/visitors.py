@@ -10,9 +10,11 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,11 +81,13 @@ class Tab:
         answers: ``'pair'`` or ``'single'`` -> the last answer, to be shown again in another
             language.
         jobs: ``'pair'`` or ``'single'`` -> the last run.
+        turns: ``'pair'`` or ``'single'`` -> numbers of what the page's script has asked for last.
         used: When it was asked for last, in seconds.
     """
     dates: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    turns: dict[str, deque] = field(default_factory=lambda: defaultdict(partial(deque, maxlen=20)))
     used: float = 0.0
 
     @property

@@ -57,15 +57,26 @@ def decoding_of(known: Mapping[str, Any], nbest: int, language: str | None) -> d
 
 
 def command_of(name: str, images: Sequence[Path], asked: Asked, language: str | None,
-               nbest: bool) -> str:
-    """Return the command that gives the same files."""
+               scene: bool = False, forced: bool = False) -> str:
+    """Return the command that writes the same files.
+
+    Args:
+        name: Of the model.
+        images: Files of the dates.
+        asked: What was wanted.
+        language: Of the sentences; None where the model has no choice.
+        scene: Whether the files are those of a scene, which have the sentences of its windows.
+        forced: Whether it takes ``--force`` for the files to be those of a scene: of pictures
+            without a place that fit a window.
+    """
     def quoted(text: str) -> str:
+        text = f'./{text}' if text.startswith('-') else text  # no option
         return text if re.fullmatch(r'[\w./+-]+', text) else "'" + text.replace("'", "'\\''") + "'"
 
     parts = ['rscc infer', quoted(name)]
     flags = ('--img-from', '--img-to') if len(images) > 1 else ('--img', )
     parts += [f'{flag} {quoted(path.name)}' for flag, path in zip(flags, images, strict=True)]
-    parts += [f'--nbest {asked.nbest}'] if nbest and asked.nbest > 1 else []
+    parts += [f'--nbest {asked.nbest}'] if not scene and asked.nbest > 1 else []
     parts += [f'--language {language}'] if language else []
     parts += [f"--bands {' '.join(map(str, asked.bands))}"] if asked.bands else []
     if asked.scale is not None:
@@ -73,7 +84,8 @@ def command_of(name: str, images: Sequence[Path], asked: Asked, language: str | 
             f'{value:g}' for value in np.ravel(asked.scale))))
     parts += [flag for flag, wanted in (
         ('--align', asked.align), ('--match-histogram', asked.match_histogram),
-        ('--force --assume-same-grid', asked.force)) if wanted]
+        ('--force --assume-same-grid', asked.force),
+        ('--force', forced and not asked.force)) if wanted]
     return ' '.join([*parts, '--out out'])
 
 

@@ -1,16 +1,19 @@
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rscc.demo.answers import Models, doubt_of, lacking_packages, preview
+from rscc.demo.answers import Models, _check, _checked, doubt_of, lacking_packages, preview
 from rscc.demo.jobs import Job, Stopped
 from rscc.demo.limits import Limits
+from rscc.demo.own_names import OwnNames
 from rscc.demo.wishes import Asked
 from rscc.demo.words import Problem
 from rscc.evaluation.doubt import Doubt, Reason
+from rscc.scenes.contracts import ModelFacts
 
 needs_geo = pytest.mark.skipif(bool(lacking_packages()), reason='needs the extra [geo]')
 
@@ -60,11 +63,84 @@ def test_a_picture_is_answered_as_by_the_tool(models, checkpoints, pair, tmp_pat
     assert f'--language {language}' in answer.command
 
 
+def ran(command, folder, capsys, monkeypatch):
+    """Run a command of the page where its images are, and return the folder of its files."""
+    from rscc.commands.infer import main
+    monkeypatch.chdir(folder)
+    main([*shlex.split(command)[2:-1], str(folder / 'tool'), '--device', 'cpu'])
+    capsys.readouterr()
+    return folder / 'tool'
+
+
+def same_layers(one, other):
+    import pyogrio
+    layers = [row[0] for row in pyogrio.list_layers(one)]
+    assert layers == [row[0] for row in pyogrio.list_layers(other)]
+    assert 'changes' in layers
+    for layer in layers:
+        tables = [pyogrio.read_dataframe(path, layer=layer) for path in (one, other)]
+        assert tables[0].equals(tables[1]), layer
+    return one.read_bytes() == other.read_bytes()
+
+
+@needs_geo
+def test_every_file_of_a_picture_is_that_of_its_commands(models, checkpoints, pair, tmp_path,
+                                                         capsys, monkeypatch):
+    answer = models.answer(checkpoints['pair'], pair, Asked('zh'), tmp_path / 'page', job())
+    written = ran(answer.command, tmp_path, capsys, monkeypatch)
+    assert not list(written.glob('*.gpkg'))
+    ran(answer.scene_command, tmp_path, capsys, monkeypatch)
+    assert same_layers(answer.files['geopackage'], written / 'changes.gpkg')
+    for kind in set(answer.files) - {'geopackage'}:
+        path = answer.files[kind]
+        assert path.read_bytes() == (written / path.name).read_bytes(), kind
+
+
+@needs_geo
+def test_every_file_of_a_scene_is_that_of_its_command(models, checkpoints, tmp_path, capsys,
+                                                      monkeypatch):
+    answer = models.answer(checkpoints['pair'], large(tmp_path), Asked(), tmp_path / 'page', job())
+    assert answer.scene_command == ''
+    written = ran(answer.command, tmp_path, capsys, monkeypatch)
+    assert same_layers(answer.files['geopackage'], written / 'changes.gpkg')
+    for path in answer.files.values():
+        assert path.read_bytes() == (written / path.name).read_bytes(), path.name
+
+
+@needs_geo
+def test_nothing_that_a_visitor_gets_names_a_folder_of_this_machine(models, checkpoints, tmp_path):
+    from scene_files import texture, write_raster
+    folders = [tmp_path / name for name in ('one & two', "it's")]
+    for folder in folders:
+        folder.mkdir()
+    images = [write_raster(folder / name, texture(80, 80, seed), (30, 0, 0, 0, -30, 0))
+              for seed, (folder, name) in enumerate([(folders[0], 'a b.tif'),
+                                                     (folders[1], 'b.tif')])]
+    answer = models.answer(checkpoints['pair'], images, Asked(force=True), tmp_path / 'page', job())
+    shown = repr(answer).replace(repr(answer.files), '').replace(repr(answer.frames), '')
+    shown = shown.replace(repr(answer.layer), '')
+    assert str(tmp_path) not in shown
+    for path in answer.files.values():
+        for place in (tmp_path, *folders):
+            assert str(place).encode() not in path.read_bytes(), path.name
+
+
+@needs_geo
+def test_the_proposed_command_names_the_files_as_their_owner_does(tmp_path):
+    from scene_files import texture, write_raster
+    folder = tmp_path / 'secret'
+    folder.mkdir()
+    images = [write_raster(folder / name, texture(64, 64)) for name in ('a b.tif', 'b.tif')]
+    facts = ModelFacts(ground_resolution=0.1)
+    check = _checked(_check(images, Asked(), facts), OwnNames(images, tmp_path))
+    told, = (row['text'] for row in check['check'] if row['name'] == 'pixel_size')
+    assert "rio warp 'a b.tif' 'a b_0.1m.tif'" in told
+    assert 'secret' not in str(check)
+
+
 @needs_geo
 def test_a_picture_gets_a_geopackage_and_a_check(models, checkpoints, pair, tmp_path):
-    import pyogrio
     answer = models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
-    assert 'changes' in {row[0] for row in pyogrio.list_layers(answer.files['geopackage'])}
     assert {finding['name'] for finding in answer.check} >= {'shift', 'bands', 'light'}
     assert answer.verdict in ('ok', 'warn')
 

@@ -90,7 +90,7 @@ def same_as_the_tool(page, name):
     """Return the JSON that the page gives, which is that of the command that it shows."""
     with page.expect_download() as download:
         page.click('.rscc-files a[data-kind=json]')
-    command = page.locator('.rscc code').text_content().split()
+    command = page.locator('.rscc code').first.text_content().split()
     assert command[:2] == ['rscc', 'infer']
     from rscc.commands.infer import main
     main([*command[2:], '--device', 'cpu'])
@@ -229,3 +229,53 @@ def test_a_run_can_be_stopped(opened, address, pair, monkeypatch):
     opened.click('#rscc-stop-pair')
     opened.wait_for_selector('text=Stopped.')
     assert opened.is_enabled('#rscc-run-pair')
+
+
+def hold(page, pattern, act):
+    """Do something whose request is held on its way, and return that request."""
+    held = []
+    page.route(pattern, lambda route: held.append(route))
+    act()
+    for _ in range(PATIENCE // 50):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    page.unroute(pattern)
+    return held[0]
+
+
+def test_nothing_is_described_before_its_images_have_arrived(opened, pair):
+    def cannot_be_run():
+        assert not opened.is_enabled('#rscc-run-pair')
+        opened.evaluate("document.querySelector('#rscc-run-pair').disabled = false")
+        opened.focus('#rscc-run-pair')
+        opened.keyboard.press('Enter')
+        opened.wait_for_timeout(1000)
+        assert opened.inner_text('#rscc-message-pair') == ''
+        assert not opened.is_visible('#rscc-stop-pair')
+        opened.evaluate("document.querySelector('#rscc-run-pair').disabled = true")
+
+    enabled = "!document.querySelector('#rscc-run-pair').disabled"
+    give(opened, pair)
+    zone = opened.locator('#rscc-zones-pair .rscc-zone')
+    held = hold(opened, '**/rscc/upload',
+                lambda: zone.first.locator('input').set_input_files(pair[1]))
+    cannot_be_run()
+    give(opened, pair[:1] * 2)  # the same place once more, and the other one
+    held.continue_()  # too late: the later choice counts
+    opened.wait_for_function(enabled)
+    assert zone.locator('.name').all_inner_texts() == ['before.png', 'before.png']
+
+    held = hold(opened, '**/gradio_api/queue/join', lambda: opened.click('[data-example=naip]'))
+    assert 'on its way' in zone.first.inner_text()
+    cannot_be_run()
+    held.continue_()
+    opened.wait_for_function(enabled)
+    assert '2010.png' in zone.first.inner_text()
+
+    held = hold(opened, '**/rscc/upload',
+                lambda: zone.first.locator('input').set_input_files(pair[1]))
+    held.abort()
+    opened.wait_for_function(enabled)
+    assert 'does not answer' in zone.first.inner_text()
+    assert opened.wrong[1:] == []  # the browser itself tells of the request that was broken off

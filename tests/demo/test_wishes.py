@@ -40,6 +40,8 @@ def test_a_search_gets_as_many_beams_as_sentences():
 
 def test_the_command_quotes_what_a_shell_would_read(tmp_path):
     images = [tmp_path / "it's.png", tmp_path / 'after.png']
-    command = command_of('rscc-small', images, Asked(force=True), None, nbest=True)
+    command = command_of('rscc-small', images, Asked(force=True), None)
     assert command == ("rscc infer rscc-small --img-from 'it'\\''s.png' --img-to after.png "
                        '--nbest 3 --force --assume-same-grid --out out')
+    dashed = command_of('rscc-small', [tmp_path / '-x.png'], Asked(), None, scene=True, forced=True)
+    assert dashed == 'rscc infer rscc-small --img ./-x.png --force --out out'

@@ -31,6 +31,31 @@
     input.value = Math.round(100 * (event.clientX - box.left) / box.width);
   });
 
+  /* Images on their way, by tab of the page: nothing is described before they have arrived. */
+  var expected = {};
+
+  function runButton(side) { return document.getElementById('rscc-run-' + side); }
+  function expect(side) {
+    expected[side] = (expected[side] || 0) + 1;
+    var button = runButton(side);
+    if (button && !button.disabled) { button.disabled = button.rsccHeld = true; }
+  }
+  function arrived(side) {
+    expected[side] -= 1;
+    var button = runButton(side);
+    if (!expected[side] && button && button.rsccHeld) {
+      button.disabled = button.rsccHeld = false;
+    }
+  }
+  /* The framework may enable the button meanwhile, and an attribute stops no script. */
+  document.addEventListener('click', function (event) {
+    var button = event.target.closest('[id^=rscc-run-]');
+    if (button && expected[button.id.replace('rscc-run-', '')]) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  }, true);
+
   /* On a telephone the answer stands below the form: go there. */
   document.addEventListener('click', function (event) {
     var button = event.target.closest('[id^=rscc-run-]');
@@ -41,13 +66,8 @@
     }, 300);
   });
 
-  function say(zone, busy, problem) {
-    zone.querySelector('.busy').textContent = busy;
-    zone.querySelector('.say').textContent = problem;
-  }
-
   /* Send a file as it is; the answer is a token, or a sentence about what is wrong with it. */
-  function send(zone, file, done) {
+  function send(file, words, tell, done, failed) {
     var request = new XMLHttpRequest();
     request.open('POST', 'rscc/upload');
     request.setRequestHeader('Content-Type', 'application/octet-stream');
@@ -55,71 +75,140 @@
     request.upload.addEventListener('progress', function (event) {
       if (!event.lengthComputable) { return; }
       var share = Math.floor(100 * event.loaded / event.total);
-      say(zone, share < 100 ? zone.dataset.sending + ' ' + share + ' %' : zone.dataset.received,
-          '');
+      tell(share < 100 ? words.sending + ' ' + share + ' %' : words.received);
     });
     request.addEventListener('load', function () {
       var answer;
       try { answer = JSON.parse(request.responseText); } catch (error) { answer = {}; }
       if (request.status === 200 && answer.token) { done(answer.token); return; }
-      say(zone, '', answer.problem || zone.dataset.lost);
+      failed(answer.problem || words.lost);
     });
-    request.addEventListener('error', function () { say(zone, '', zone.dataset.lost); });
-    var most = Number(zone.dataset.most);
-    if (most && file.size > most) {  // the server refuses it as well, but only after it was sent
-      say(zone, '', zone.dataset.large.replace('{name}', file.name)
-        .replace('{found}', Math.ceil(file.size / 1e6)));
-      return;
-    }
-    say(zone, zone.dataset.sending, '');
+    request.addEventListener('error', function () { failed(words.lost); });
+    tell(words.sending);
     request.send(file);
+    return request;
   }
 
   /* Called once for every part of the page that takes images. */
   window.rsccZones = function (element, trigger) {
-    /* The server tells refusals in the language that the page is shown in. */
-    function tell() {
-      var zone = element.querySelector('.rscc-zone');
-      if (zone) {
-        document.cookie = 'rscc_language=' + zone.dataset.language + '; path=/; SameSite=Strict';
-      }
+    var side = element.closest('[id^=rscc-zones-]').id.replace('rscc-zones-', '');
+    var sending = {};   // date -> the request that brings its image
+    var asked = {};     // turn -> date of what the server was told and has not shown yet
+    var told = {};      // date -> what its zone says: [busy, problem]
+    var turns = 0;
+
+    function zones() { return Array.from(element.querySelectorAll('.rscc-zone')); }
+    function zoneFor(date) {
+      return zones().find(function (zone) { return zone.dataset.date === date; });
     }
-    tell();
-    new MutationObserver(tell).observe(element, { childList: true, subtree: true });
-    function zoneOf(event) { return event.target.closest('.rscc-zone'); }
-    function take(zone, files) {
-      if (files && files.length) {
-        send(zone, files[0], function (token) {
-          trigger('upload', { date: zone.dataset.date, token: token });
+    function say(date, busy, problem) {
+      zones().forEach(function (zone) {
+        if (date === null || zone.dataset.date === date) {
+          told[zone.dataset.date] = [busy, problem || ''];
+        }
+      });
+      repeat();
+    }
+    /* The part is drawn anew whenever an image has arrived, without what its zones said. */
+    function repeat() {
+      zones().forEach(function (zone) {
+        ['.busy', '.say'].forEach(function (name, place) {
+          var text = (told[zone.dataset.date] || ['', ''])[place];
+          var line = zone.querySelector(name);
+          if (line.textContent !== text) { line.textContent = text; }
         });
+      });
+    }
+    function tell(kind, date, values) {
+      var turn = String(turns += 1);
+      asked[turn] = date;
+      trigger(kind, Object.assign({ turn: turn }, values));
+      window.setTimeout(function () {
+        if (turn in asked) {
+          release(turn, zones()[0].dataset.lost);
+        }
+      }, 60000);
+    }
+    function release(turn, problem) {
+      var date = asked[turn];
+      delete asked[turn];
+      if (!(date in sending)) { say(date, '', problem); }
+      arrived(side);
+    }
+    function drawn() {
+      var zone = zones()[0];
+      if (!zone) { return; }
+      /* The server tells refusals in the language that the page is shown in. */
+      document.cookie = 'rscc_language=' + zone.dataset.language + '; path=/; SameSite=Strict';
+      var shown = element.querySelector('.rscc-zones').dataset.turns.split(' ');
+      Object.keys(asked).forEach(function (turn) {
+        if (shown.indexOf(turn) >= 0) { release(turn); }
+      });
+      repeat();
+    }
+    drawn();
+    new MutationObserver(drawn).observe(element, { childList: true, subtree: true });
+
+    function take(date, file) {
+      var words = zoneFor(date).dataset;
+      var most = Number(words.most);
+      drop(date);  // the later choice counts, whichever is sent sooner
+      if (most && file.size > most) {  // the server refuses it as well, but after it was sent
+        say(date, '', words.large.replace('{name}', file.name)
+          .replace('{found}', Math.ceil(file.size / 1e6)));
+        return;
       }
+      expect(side);
+      sending[date] = send(file, words, function (text) {
+        say(date, text);
+      }, function (token) {
+        delete sending[date];
+        tell('upload', date, { date: date, token: token });
+      }, function (problem) {
+        delete sending[date];
+        say(date, '', problem);
+        arrived(side);
+      });
+    }
+    function drop(date) {
+      if (!(date in sending)) { return; }
+      sending[date].abort();
+      delete sending[date];
+      arrived(side);
     }
     element.addEventListener('change', function (event) {
-      var zone = zoneOf(event);
+      var zone = event.target.closest('.rscc-zone');
       if (zone && event.target.type === 'file') {
-        take(zone, event.target.files);
+        if (event.target.files.length) { take(zone.dataset.date, event.target.files[0]); }
         event.target.value = '';
       }
     });
     element.addEventListener('dragover', function (event) {
-      var zone = zoneOf(event);
+      var zone = event.target.closest('.rscc-zone');
       if (zone) { event.preventDefault(); zone.classList.add('over'); }
     });
     element.addEventListener('dragleave', function (event) {
-      var zone = zoneOf(event);
+      var zone = event.target.closest('.rscc-zone');
       if (zone) { zone.classList.remove('over'); }
     });
     element.addEventListener('drop', function (event) {
-      var zone = zoneOf(event);
+      var zone = event.target.closest('.rscc-zone');
       if (zone) {
         event.preventDefault();
         zone.classList.remove('over');
-        take(zone, event.dataTransfer.files);
+        if (event.dataTransfer.files.length) {
+          take(zone.dataset.date, event.dataTransfer.files[0]);
+        }
       }
     });
     element.addEventListener('click', function (event) {
       var button = event.target.closest('[data-example]');
-      if (button) { trigger('select', { name: button.dataset.example }); }
+      if (button) {
+        Object.keys(sending).forEach(drop);
+        expect(side);
+        say(null, zones()[0].dataset.loading);
+        tell('select', null, { name: button.dataset.example });
+      }
     });
   };
 }());
