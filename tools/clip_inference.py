@@ -16,7 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.command_line import add_batch_arguments, add_clip_arguments, parse_batches
+from rscc.apis.command_line import (
+    add_batch_arguments,
+    add_clip_arguments,
+    output_folder,
+    parse_batches,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,7 +42,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         metavar='FILE', help='class list, a name a line (%(default)s, which comes '
                         'with the package)')
     parser.add_argument('--tag', default='56_vit16', help='end of the file names (%(default)s)')
-    parser.add_argument('--out', metavar='DIR', help='write the files there instead of beside the '
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
+                        help='write the files there instead of beside the '
                         'images')
     add_batch_arguments(parser)
     return parse_batches(parser, arguments)

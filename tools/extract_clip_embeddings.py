@@ -20,6 +20,7 @@ from rscc.apis.command_line import (
     add_batch_arguments,
     add_clip_arguments,
     add_dataset_arguments,
+    output_file,
     parse_batches,
 )
 
@@ -38,7 +39,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='(%(default)s)')
     parser.add_argument('--from-pickle', metavar='FILE', help='convert an embedding pickle of '
                         'ClipCap or clipcap_rsic instead; --model-name if its name does not tell')
-    parser.add_argument('--out', metavar='FILE', help='the .safetensors file (default: '
+    parser.add_argument('--out', type=output_file, metavar='FILE',
+                        help='the .safetensors file (default: '
                         "clip_emb_MODEL_DATASET in the dataset's folder)")
     add_batch_arguments(parser)
     args = parse_batches(parser, arguments)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.command_line import add_batch_arguments, parse_batches
+from rscc.apis.command_line import add_batch_arguments, output_file, parse_batches
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +30,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--pooled-only', action='store_true', help='one vector an image, no tokens')
     parser.add_argument('--dtype', choices=('float16', 'float32'), default='float16',
                         help='(%(default)s)')
-    parser.add_argument('--out', metavar='FILE', help='the .safetensors file (default: '
+    parser.add_argument('--out', type=output_file, metavar='FILE',
+                        help='the .safetensors file (default: '
                         "features_CONFIG in the dataset's folder)")
     add_batch_arguments(parser, bands=False)
     args = parse_batches(parser, arguments)

@@ -10,8 +10,13 @@ Files are those of ``tools/test.py --out``. Answers are kept in a file of lines 
 the same command continues an interrupted run. docs/en/evaluation.md says what is asked.
 """
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rscc.apis.command_line import output_file
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,7 +38,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     parser.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32',
                         help='of the weights (%(default)s)')
-    parser.add_argument('--out', metavar='JSON', help='summary (<predictions>_judged.json); the '
+    parser.add_argument('--out', type=output_file, metavar='JSON',
+                        help='summary (<predictions>_judged.json); the '
                         'answers are in the .jsonl beside it')
     return parser.parse_args(arguments)
 

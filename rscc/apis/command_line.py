@@ -13,6 +13,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,46 @@ def _dict_value(parser: argparse.ArgumentParser, key: str, text: str) -> dict:
         f'{key}={text} is a set: expected a dict, "{key}={{0: 0, 255: 1}}"')
 
 
+def output_file(text: str) -> str:
+    """Take the name of a file that will be written, as ``type`` of an argument.
+
+    Whoever waits for hours should not be told afterwards that the answer has no place.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is a folder, or cannot be made where it should stand.
+    """
+    path = Path(text).expanduser()
+    if path.is_dir() or text.endswith(('/', os.sep)):
+        raise argparse.ArgumentTypeError(f"'{text}' is a folder; the name of a file was expected, "
+                                         f"for example '{path / 'out'}'")
+    _check_place(text, path.absolute().parent)
+    return text
+
+
+def output_folder(text: str) -> str:
+    """Take the name of a folder that will be written to, as ``type`` of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is a file, or cannot be made where it should stand.
+    """
+    _check_place(text, Path(text).expanduser().absolute())
+    return text
+
+
+def _check_place(text: str, folder: Path) -> None:
+    """Refuse a folder that can neither be written to nor made."""
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        what = 'a broken link' if there.is_symlink() and not there.exists() else 'a file'
+        raise argparse.ArgumentTypeError(f"'{text}': '{there}' is {what}; a folder was expected")
+    try:
+        # To ask is not enough: permissions say nothing of a file system that is read-only.
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': no permission to write in '{there}' "
+                                         f'({error.strerror})') from error
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg-options``; ``args.cfg_options`` is a dict with dotted keys, or None."""
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
@@ -99,7 +140,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that training and testing have in common."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go '
+    parser.add_argument('--work-dir', type=output_folder, help='where logs and checkpoints go '
                         '(default: work_dirs/<name of the config>)')
     parser.add_argument('--data-root', help='folder of the datasets, or of the one used here; '
                         'sets RSCC_DATA before the config is read')
@@ -116,7 +157,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every tool takes that writes a checkpoint with its config."""
-    parser.add_argument('out', help='the new checkpoint, .pth; its config gets the ending .py')
+    parser.add_argument('out', type=output_file,
+                        help='the new checkpoint, .pth; its config gets the ending .py')
     add_config_options(parser)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image, ImageDraw
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_folder
 from rscc.apis.launch import read_config, set_data_root
 from rscc.config.check import check_overrides
 from rscc.datasets.base import ChangeDataset
@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'first sentence of each')
     parser.add_argument('--columns', type=int, default=3,
                         help='cells in a row of a sheet (%(default)s)')
-    parser.add_argument('--out', default='browse', help='folder of the pictures (%(default)s)')
+    parser.add_argument('--out', type=output_folder, default='browse',
+                        help='folder of the pictures (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
     add_config_options(parser)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rscc.apis.command_line import add_reading_arguments, explained, parse_scale
+from rscc.apis.command_line import add_reading_arguments, explained, output_file, parse_scale
 
 if TYPE_CHECKING:
     from rscc.scenes.contracts import ModelFacts
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'trained on is compared (the file is read, no model is built)')
     parser.add_argument('--ground-resolution', type=float, metavar='METRES', help='pixel size of '
                         'the training images, where the weights do not tell')
-    parser.add_argument('--json', metavar='FILE', help='write the result there too')
+    parser.add_argument('--json', type=output_file, metavar='FILE',
+                        help='write the result there too')
     group = parser.add_argument_group('reading')
     add_reading_arguments(group)
     group.add_argument('--aoi', metavar='FILE', help='polygons that limit the work')

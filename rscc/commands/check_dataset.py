@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rscc.apis.command_line import add_reading_arguments, explained, parse_scale
+from rscc.apis.command_line import add_reading_arguments, explained, output_file, parse_scale
 from rscc.utils.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     add_arguments(parser)
     group = parser.add_argument_group('reading')
     add_reading_arguments(group)
-    parser.add_argument('--json', metavar='FILE', help='write findings and overview there')
+    parser.add_argument('--json', type=output_file, metavar='FILE',
+                        help='write findings and overview there')
     args = parser.parse_args(arguments)
     args.scale = parse_scale(parser, args.scale)
     run(args.data, args)
@@ -45,9 +46,11 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add what belongs to datasets alone: which part, how, and what is written."""
-    parser.add_argument('--html', metavar='FILE', help='write a page with pictures: findings, and '
+    parser.add_argument('--html', type=output_file, metavar='FILE',
+                        help='write a page with pictures: findings, and '
                         'an overview of the dataset')
-    parser.add_argument('--write-clean', metavar='LIST', help='write the samples that nothing '
+    parser.add_argument('--write-clean', type=output_file, metavar='LIST',
+                        help='write the samples that nothing '
                         'speaks against; datasets take the file as clean_list')
     parser.add_argument('--language', choices=('en', 'zh'), default='en',
                         help='of text and page (%(default)s)')
@@ -62,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
                         'pixels, masks, duplicates or shifts')
     parser.add_argument('--no-images', action='store_true', help='look at no image file: captions '
                         'and flags alone')
-    parser.add_argument('--state', metavar='FILE', help='keep what is done there; a run that was '
+    parser.add_argument('--state', type=output_file, metavar='FILE',
+                        help='keep what is done there; a run that was '
                         'ended goes on from it')
     parser.add_argument('--jobs', type=int, metavar='N', help='threads (default: all cores)')
     parser.add_argument('--fail-on', choices=('error', 'warning', 'note', 'never'),
@@ -109,11 +113,11 @@ def _checked(parts: 'Sequence[Part]', args: argparse.Namespace) -> 'Register':
 
 def _tell(register: 'Register', parts: 'Sequence[Part]', args: argparse.Namespace) -> None:
     """Print the findings and write what was asked for."""
-    from rscc.doctor.report import as_json, as_text, write_clean
+    from rscc.doctor.report import as_json, as_text, told_clean, write_clean
     print(as_text(register, parts, args.language))
     if args.write_clean:
         kept, left = write_clean(register, args.write_clean)
-        print(f'{kept:,} clean samples in {args.write_clean!r}, {left:,} left out')
+        print(told_clean(register, args.write_clean, kept, left, args.language))
     if not (args.json or args.html):
         return
     from rscc.doctor.overview import overview

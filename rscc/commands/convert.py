@@ -11,6 +11,7 @@ from rscc.apis.command_line import (
     add_output_arguments,
     choose_command,
     explained,
+    output_folder,
 )
 
 if TYPE_CHECKING:
@@ -333,7 +334,8 @@ Example::
                         'the checkpoint alone where it holds its config')
     parser.add_argument('--name', required=True, help='of the model: small letters, digits, '
                         'hyphens')
-    parser.add_argument('--out', required=True, metavar='DIR', help='its folder')
+    parser.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                        help='its folder')
     parser.add_argument('--licence', required=True, metavar='SPDX', help='of the weights, '
                         'CC-BY-SA-4.0 for instance')
     parser.add_argument('--architecture', metavar='TEXT', help='name of the network for people '

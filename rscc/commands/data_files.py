@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rscc.apis.command_line import add_dataset_arguments, explained
+from rscc.apis.command_line import add_dataset_arguments, explained, output_file, output_folder
 from rscc.utils.paths import PathList, find_pairs, hold_out, write_path_list
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def synth(arguments: Sequence[str] | None = None, prog: str | None = None) -> No
     """
     parser = argparse.ArgumentParser(prog=prog, description='Make the built-in dataset: rendered '
                                      'pairs with change masks, English and Chinese captions.')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the dataset')
+    parser.add_argument('--out', type=output_folder, required=True, help='folder of the dataset')
     parser.add_argument('--train', type=int, default=2000, help='training pairs (%(default)s)')
     parser.add_argument('--val', type=int, default=300, help='validation pairs (%(default)s)')
     parser.add_argument('--test', type=int, default=300, help='test pairs (%(default)s)')
@@ -43,7 +43,7 @@ def synth(arguments: Sequence[str] | None = None, prog: str | None = None) -> No
     parser.add_argument('--jobs', type=int, default=2, help='processes (%(default)s)')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace a dataset of other parameters in the folder')
-    parser.add_argument('--contact-sheet', type=Path, metavar='FILE',
+    parser.add_argument('--contact-sheet', type=output_file, metavar='FILE',
                         help='also write an overview picture of the first pairs')
     args = parser.parse_args(arguments)
     if args.tiles is None:
@@ -73,7 +73,7 @@ def _make(args: argparse.Namespace) -> None:
                                 look=args.look)
         written = generate(args.out, parameters, args.jobs, args.overwrite)
         if args.contact_sheet:
-            write_contact_sheet(args.out, args.contact_sheet)
+            write_contact_sheet(Path(args.out), Path(args.contact_sheet))
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     total, seconds = len(parameters.pairs()), time.perf_counter() - start
@@ -107,7 +107,8 @@ def write_path(arguments: Sequence[str] | None = None, prog: str | None = None) 
     parser.add_argument('--hold-out', type=float, metavar='SHARE',
                         help='make val.txt of this share of the images of train, all tiles of an '
                              'image together (for datasets without a val folder)')
-    parser.add_argument('--out', metavar='DIR', help='where the lists go (default: ROOT)')
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
+                        help='where the lists go (default: ROOT)')
     parser.add_argument('--relative', action='store_true',
                         help='write paths relative to ROOT instead of absolute ones')
     parser.add_argument('--skip-unmatched', action='store_true',
@@ -174,7 +175,8 @@ def vocabulary(arguments: Sequence[str] | None = None, prog: str | None = None) 
                         help='leave out words that occur less often (%(default)s)')
     parser.add_argument('--byte-pairs', type=int, metavar='N', help='make a tokenizer.json of at '
                         'most N byte pairs instead, for PretrainedTokenizer')
-    parser.add_argument('--out', metavar='FILE', help='the .json file (default: vocab_en.json or '
+    parser.add_argument('--out', type=output_file, metavar='FILE',
+                        help='the .json file (default: vocab_en.json or '
                         "vocab_zh.json in the dataset's folder, where configs look for it; of "
                         '--byte-pairs, tokenizer_en.json or tokenizer_zh.json)')
     _write_vocabulary(parser.parse_args(arguments))

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rscc.apis.command_line import add_config_options, add_reading_arguments, parse_scale
+from rscc.apis.command_line import (
+    add_config_options,
+    add_reading_arguments,
+    output_folder,
+    parse_scale,
+)
 from rscc.commands import scene
 from rscc.config.files import GET_CHECKPOINT, SHIPPED
 
@@ -40,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'of single images')
     parser.add_argument('--list', metavar='FILE', help='path list of pairs, as '
                         'tools/general/write_path.py writes it')
-    parser.add_argument('--out', metavar='DIR', help='write the files of the answer there')
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
+                        help='write the files of the answer there')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')
     parser.add_argument('--amp', action='store_true', help='reduced precision')
     add_config_options(parser)
@@ -126,17 +132,6 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     args.scale = parse_scale(parser, args.scale)
     if args.batch_size < 1:
         parser.error(f'--batch-size {args.batch_size}: expected at least 1')
-    if args.out:
-        _check_folder(parser, Path(args.out))
-
-
-def _check_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
-    """Refuse a folder that cannot be written before the model is loaded and has answered."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        parser.error(f"--out '{folder}': '{there}' is a file; a folder was expected")
-    if not os.access(there, os.W_OK | os.X_OK):
-        parser.error(f"--out '{folder}': no permission to write in '{there}'")
 
 
 def given_decoding(args: argparse.Namespace) -> dict:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rscc.apis.command_line import add_hdf5_arguments
+from rscc.apis.command_line import add_hdf5_arguments, output_folder
 
 #: Options that concern one of the two ways alone.
 HDF5_OPTIONS = ('variant', 'splits', 'min_word_freq', 'count_all_splits')
@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--root', required=True,
                         help='folder with LevirCCcaptions.json and images/')
     parser.add_argument('--ann-file', default='LevirCCcaptions.json', help='(%(default)s)')
-    parser.add_argument('--out', help='folder of the new files (required for HDF5, about 4 GB; '
+    parser.add_argument('--out', type=output_folder,
+                        help='folder of the new files (required for HDF5, about 4 GB; '
                         'word ids: ROOT, where configs look for them)')
     add_hdf5_arguments(parser.add_argument_group('HDF5 + JSON'), variant='blip')
     words = parser.add_argument_group('word ids')

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rscc.apis.command_line import add_reading_arguments, explained, parse_scale
+from rscc.apis.command_line import add_reading_arguments, explained, output_folder, parse_scale
 
 if TYPE_CHECKING:
     from rscc.scenes.pair_scene import PairDatasetOptions
@@ -86,7 +86,8 @@ def _add_labels(parser: argparse.ArgumentParser) -> None:
 
 def _add_tiles(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('tiles')
-    group.add_argument('--out', required=True, metavar='DIR', help='folder of the dataset; a run '
+    group.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                       help='folder of the dataset; a run '
                        'that was ended is continued by the same command')
     group.add_argument('--resolution', type=float, metavar='METRES', help='side of a pixel '
                        '(default: that of the earlier date)')

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from rscc.apis.command_line import output_file
 from rscc.evaluation.metrics import write_table
 from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.protocols import final_stop, score_captions
@@ -76,8 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bootstrap', type=int, default=0, metavar='N',
                         help='95 %% intervals over N resamples of the images, e.g. 1000')
     parser.add_argument('--seed', type=int, default=0, help='seed of the resamples (default: 0)')
-    parser.add_argument('--per-sample', metavar='CSV', help='write the scores of every sample')
-    parser.add_argument('--out', metavar='JSON', help='write the scores, with protocol, split, '
+    parser.add_argument('--per-sample', type=output_file, metavar='CSV',
+                        help='write the scores of every sample')
+    parser.add_argument('--out', type=output_file, metavar='JSON',
+                        help='write the scores, with protocol, split, '
                         'language and tokenizer')
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rscc.apis.command_line import add_shared_arguments, explained
+from rscc.apis.command_line import add_shared_arguments, explained, output_file, output_folder
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a test is told: config, checkpoint, what to write, what training takes too."""
     parser.add_argument('config', help='config file or name, e.g. configs/blip_synth.py')
     parser.add_argument('checkpoint', help='checkpoint file, e.g. work_dirs/blip_synth/epoch_8.pth')
-    parser.add_argument('--out', metavar='FILE.json',
+    parser.add_argument('--out', type=output_file, metavar='FILE.json',
                         help='write all predictions with their scores; tools/scores.py reads them')
-    parser.add_argument('--show-dir', metavar='DIR',
+    parser.add_argument('--show-dir', type=output_folder, metavar='DIR',
                         help='write masks, overlays, panels and report.html, which works offline '
                         'and shows where the model looked; drawings of attention maps or '
                         'denoising trajectories too with --cfg-options '

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rscc.apis.command_line import output_folder
 from rscc.rasters.blending import BLENDS, RULES
 from rscc.rasters.hrscd import scenes_of_hrscd
 from rscc.rasters.tiles import (
@@ -60,7 +61,8 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 def _add_cut(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', nargs='?', help='folder with SPLIT/A, SPLIT/B, SPLIT/label, or '
                         'A, B, label; without it, --from and --to are files')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the tiles, their '
+    parser.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                        help='folder of the tiles, their '
                         'lists and tiles.json')
     parser.add_argument('--from', dest='img_from', metavar='NAME',
                         help='file, or folder below ROOT, of the earlier date (folder A)')
@@ -92,7 +94,8 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tiles', metavar='FILE', help='tiles.json or its folder')
     parser.add_argument('--image-size', nargs=2, type=int, metavar=('WIDTH', 'HEIGHT'),
                         help='without --tiles: size of every image; see also --size, --overlap')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the merged maps')
+    parser.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                        help='folder of the merged maps')
     parser.add_argument('--splits', nargs='+', metavar='NAME',
                         help='splits to merge (default: those whose tiles are there)')
     parser.add_argument('--rule', choices=RULES, default='mean', help='; '.join(

@@ -13,7 +13,7 @@ from rscc.doctor.register import Register
 from rscc.doctor.sentences import STOCK_COUNT, STOCK_SHARE, misspelt, words_of
 from rscc.doctor.sources import Part
 from rscc.text.normalisation import normalise, strip_hashes
-from rscc.utils import did_you_mean
+from rscc.utils import counted, did_you_mean
 from rscc.utils.paths import SUFFIXES
 
 #: Bits of 128 in which prints of one picture may differ. Pictures of rendered places that were
@@ -48,8 +48,10 @@ def compare(register: Register, parts: Sequence[Part], files: bool = True) -> No
     register.note(_sentences(register, parts))
     if files:
         register.note(_orphans(register, parts))
-    register.note((None, 'unreadable_folder', f'{folder}: {why}', None) for part in parts
-                  for folder, why in part.unreadable.items())
+    for kind, places in (('bad_annotations', 'faulty'), ('unread_json', 'unread'),
+                         ('unreadable_folder', 'unreadable')):
+        told = {place: why for part in parts for place, why in getattr(part, places).items()}
+        register.note((None, kind, f"'{place}': {why}", None) for place, why in told.items())
 
 
 # ---- annotations -----------------------------------------------------------------------------
@@ -80,7 +82,8 @@ def _splits(register: Register) -> Iterator[tuple]:
     for split in counts:
         meant = '' if split in ('restval', 'all', '', *SPLITS) else did_you_mean(split, SPLITS)
         if meant:
-            yield None, 'strange_split', f"'{split}' ({counts[split]} samples).{meant}", None
+            holding = counted(counts[split], 'sample')
+            yield None, 'strange_split', f"'{split}' ({holding}).{meant}", None
     if '' in counts and len(counts) > 1:
         for (n,) in register.base.execute("SELECT n FROM sample WHERE split = ''").fetchall():
             yield n, 'no_split', '', None
@@ -133,7 +136,7 @@ def _unchanged_splits(register: Register) -> Iterator[tuple]:
         "WHERE json_extract(data, '$.changed') IS NOT NULL GROUP BY split").fetchall()
     for split, total, changed in rows:
         if not changed:
-            yield None, 'split_unchanged', f"'{split or 'all'}': {total} masks", None
+            yield None, 'split_unchanged', f"'{split or 'all'}': {counted(total, 'mask')}", None
 
 
 def _orphans(register: Register, parts: Sequence[Part]) -> Iterator[tuple]:
@@ -147,7 +150,7 @@ def _orphans(register: Register, parts: Sequence[Part]) -> Iterator[tuple]:
     for folder in sorted(folders):
         try:
             names = sorted(os.listdir(folder))
-        except OSError:
+        except (OSError, ValueError):
             continue  # told before: its images cannot be read either
         for name in names:
             path = os.path.join(folder, name)
@@ -316,7 +319,8 @@ def _stock(register: Register, parts: Sequence[Part], total: int) -> Iterator[tu
         text = normalise(strip_hashes(caption), parts[part].language)
         count = counts.pop(_mark(text), 0)
         if count and text and text not in known:
-            yield None, 'stock_sentence', f"'{text}': {count} of {total} captions", None
+            of = f'{count:,} of {counted(total, "caption")}'
+            yield None, 'stock_sentence', f"'{text}': {of}", None
         if not counts:
             return
 

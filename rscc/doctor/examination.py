@@ -1,5 +1,6 @@
 """The run of a check-up: every sample examined, in threads, kept as it goes, then compared."""
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -36,11 +37,14 @@ def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: boo
         ValueError: If there is no sample, annotations cannot be read, or ``state`` is the record of
             something else.
     """
+    # What Pillow warns of becomes a finding.
+    warnings.filterwarnings('ignore', category=UserWarning, module='PIL')
     register = Register(state, identity(parts, pixels, files))
     try:
         _examine_all(register, parts, (files, pixels), jobs)
-        if not register.done:
-            raise ValueError(f"no samples in {', '.join(repr(part.root) for part in parts)}"
+        if not register.done and not any(part.faulty for part in parts):
+            roots = ', '.join(sorted({repr(part.root) for part in parts}))
+            raise ValueError(f'no samples in {roots}: no image file and no annotation was found'
                              + ''.join(f'; {path}: {why}' for part in parts
                                        for path, why in part.unreadable.items()))
         compare(register, parts, files)

@@ -13,9 +13,10 @@ from PIL import Image
 
 from rscc.doctor.kinds import KINDS, WORDS
 from rscc.doctor.register import Register
-from rscc.doctor.report import ordered, totals
+from rscc.doctor.report import ordered, root_of, summed, totals
 from rscc.doctor.sources import Part, Sample
 from rscc.rasters.image_files import as_rgb, read_rgb
+from rscc.text.land_cover import called
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import overlay_mask, tint_palette
@@ -48,18 +49,22 @@ def write_page(register: Register, parts: Sequence[Part], overview: Mapping[str,
               'cards': [_card(register, parts, n, '') for n in found['samples']]}
              for name, found in overview['changes'].items()]
     plain = [] if types else [_card(register, parts, n, '') for n in _spread(register.done)]
-    severities = totals(counts)
-    total = words['sum'].format(errors=severities['error'], warnings=severities['warning'],
-                                notes=severities['note'])
+    severities, total = totals(counts), summed(counts, language)
     written = f'{datetime.now():%Y-%m-%d %H:%M} rscc {__version__}'
     with atomic_write(path) as file:
         file.writelines(render_page(
             'rscc.doctor', 'doctor.html.j2', ('base.css', 'report.css', 'doctor.css'), (),
-            language=language, words=words, name=parts[0].title, root=parts[0].root,
+            language=language, words=words, name=parts[0].title, root=root_of(parts),
             findings=findings, totals=severities, total=total, overview=overview, types=types,
             plain=plain, written=written, samples=register.done,
-            colours=_colours(parts[0], overview)))
+            colours=_colours(parts[0], overview), named=lambda name: _named(name, language)))
     return Path(path)
+
+
+def _named(name: str, language: str) -> str:
+    """Return what a class or thing is called in the language of the page."""
+    return WORDS[language]['names'].get(name) or (
+        called(name, 'zh') if language == 'zh' else name)
 
 
 def _spread(count: int) -> list[int]:

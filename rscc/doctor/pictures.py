@@ -1,4 +1,5 @@
 """Examination of one sample's images and mask: readable, of one form and grid, blank, shifted."""
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -6,13 +7,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from rscc.doctor.annotations import state
 from rscc.doctor.sources import Part, Sample
-from rscc.rasters.headers import Header, read_header
+from rscc.rasters.headers import DAMAGED, Header, check_end, read_header
 from rscc.rasters.image_files import NeedsMapping, as_rgb, read_frame_and_nodata
 from rscc.rasters.labels import PARTLY_KNOWN, changed_pixels, read_mask
 from rscc.rasters.pair_check import check_grids
 from rscc.scenes.shift import edge_axes
+from rscc.utils import counted
 
 #: Shifts of fewer pixels count as none: shadows alone move that far between two rendered dates.
 LEAST_SHIFT = 4.0
@@ -65,6 +69,8 @@ def look_at(sample: Sample, part: Part, pixels: bool = True) -> Look:
     if sample.fault:
         look.note('bad_entry', sample.fault)
         return look
+    if sample.rivals:
+        look.note('same_stem', sample.rivals)
     if part.load is not None:
         frames = _loaded(sample, part, look) if pixels else []
     else:
@@ -87,21 +93,23 @@ def _headers(sample: Sample, look: Look) -> dict[Path, Header]:
     """Read the headers of all files; compare sizes, forms and places."""
     headers: dict[Path, Header] = {}
     for path in map(Path, sample.images):
-        if not path.is_file():
-            look.note('missing_image', str(path))
+        if not os.path.isfile(path):
+            look.note('missing_image', _missing(path))
             continue
         try:
             headers[path] = read_header(path)
+            check_end(headers[path], path)
         except (ValueError, OSError) as error:
-            look.note('unreadable_image', str(error))
+            headers.pop(path, None)
+            look.note('unreadable_image', _words(error))
     look.sizes = [(header.height, header.width) for header in headers.values()]
     if len(set(look.sizes)) > 1:
         look.note('size_differs', _sizes(look.sizes))
     if len({header.grey for header in headers.values()}) > 1:
         look.note('form_differs', ', '.join('grey' if header.grey else 'RGB'
                                             for header in headers.values()))
-    if sample.label is not None and not Path(sample.label).is_file():
-        look.note('missing_mask', sample.label)
+    if sample.label is not None and not os.path.isfile(sample.label):
+        look.note('missing_mask', _missing(Path(sample.label)))
     elif sample.label is not None:
         _label_header(Path(sample.label), look, headers)
     _places(look, headers)
@@ -111,8 +119,9 @@ def _headers(sample: Sample, look: Look) -> dict[Path, Header]:
 def _label_header(path: Path, look: Look, headers: dict[Path, Header]) -> None:
     try:
         header = read_header(path)
+        check_end(header, path)
     except (ValueError, OSError) as error:
-        look.note('unreadable_mask', str(error))
+        look.note('unreadable_mask', _words(error))
         return
     size = (header.height, header.width)
     if look.sizes and len(set(look.sizes)) == 1 and size != look.sizes[0]:
@@ -145,12 +154,36 @@ def _decoded(sample: Sample, part: Part, look: Look, headers: dict[Path, Header]
         if path not in headers:
             continue
         try:
-            frames.append(read_frame_and_nodata(path, part.bands, part.scale))
+            frame, empty = read_frame_and_nodata(path, part.bands, part.scale)
         except NeedsMapping as error:
-            look.note('needs_mapping', str(error).split(';')[0])
+            look.note('needs_mapping', error.short)
         except (ValueError, OSError) as error:
-            look.note('unreadable_image', str(error))
+            look.note('unreadable_image', _words(error))
+        else:
+            frames.append((frame, empty))
+            if part.bands is None and _has_alpha(path):
+                look.note('alpha_dropped', str(path))
     return frames
+
+
+def _has_alpha(path: Path) -> bool:
+    """Return whether a picture brings transparency, which the reader takes away."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info
+    except (OSError, ValueError):
+        return False  # of bands or a depth that Pillow does not know
+
+
+def _missing(path: Path) -> str:
+    """Return the path of a file that is not there, and what is in its place."""
+    there = state(path) if os.path.lexists(path) else ''
+    return f'{path}: {there}' if there else str(path)
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong with a file; the advice of the kind says what to do."""
+    return str(error).removesuffix(DAMAGED)
 
 
 def _loaded(sample: Sample, part: Part, look: Look) -> list[tuple[np.ndarray, None]]:
@@ -199,12 +232,12 @@ def _class_maps(sample: Sample, part: Part, look: Look, pixels: bool) -> None:
         return
     wrong = part.semantic.disagreement(change, *found)
     if wrong:
-        look.note('class_maps_disagree', f'{wrong:,} pixels')
+        look.note('class_maps_disagree', counted(wrong, 'pixel'))
 
 
 def _is_there(path: str, look: Look) -> bool:
-    if not Path(path).is_file():
-        look.note('missing_class_map', path)
+    if not os.path.isfile(path):
+        look.note('missing_class_map', _missing(Path(path)))
         return False
     return True
 
@@ -314,7 +347,11 @@ def _pair(look: Look, earlier: np.ndarray, later: np.ndarray) -> None:
     moved = shift_of(*(cv2.cvtColor(as_rgb(frame), cv2.COLOR_RGB2GRAY)
                        for frame in (earlier, later)))
     if moved is not None:
-        look.note('shifted', f'{moved[0]:+.0f} columns, {moved[1]:+.0f} rows')
+        look.note('shifted', ', '.join((_moved(moved[0], 'column'), _moved(moved[1], 'row'))))
+
+
+def _moved(by: float, noun: str) -> str:
+    return f'{by:+.0f} {noun if round(abs(by)) == 1 else noun + "s"}'
 
 
 def shift_of(earlier: np.ndarray, later: np.ndarray) -> tuple[float, float] | None:

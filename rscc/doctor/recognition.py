@@ -1,8 +1,12 @@
 """What a user means by a name or a folder: the dataset class and options that read it."""
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rscc.doctor.annotations import caption_files, has_captions
 from rscc.doctor.sources import SPLITS, Part, folder_part, of_dataset, single_part, walk
 from rscc.evaluation.functional.content import says_no_change
 from rscc.registry import DATASETS
@@ -36,20 +40,24 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
         ValueError: If there is no image below it, or it cannot be read.
     """
     root = root.resolve()
-    parts = (_by_captions(root, language) or _by_class_maps(root) or _by_lists(root)
-             or _by_dates(root) or _by_masks(root) or _by_images(root))
+    files, faulty, others = caption_files(root)
+    parts = (_by_captions(root, files, language) or _by_class_maps(root) or _by_lists(root)
+             or _by_dates(root, bool(faulty)) or _by_masks(root) or _by_images(root))
+    if not parts and faulty:
+        parts = [Part(lambda: iter(()), root=str(root))]
     if not parts:
         raise ValueError(_nothing_in(root))
+    # Images whose captions cannot be read are checked all the same.
+    parts[0].faulty.update(faulty)
+    parts[0].unread.update({} if files else others)
     for part in parts:
-        part.title = root.name
+        part.title, part.root = root.name, str(root)
     return parts
 
 
-def _by_captions(root: Path, language: str | None) -> list[Part]:
+def _by_captions(root: Path, files: Sequence[Path], language: str | None) -> list[Part]:
     if (root / 'description_jsontr_te_val').is_dir():
         return [of_dataset(build({'type': 'DubaiCCDataset', 'data_root': str(root)}))]
-    files = [path for folder in (root, root / 'annotations_rsicd', root / 'annotations')
-             for path in sorted(folder.glob('*.json*')) if _is_caption_file(path)]
     # Several files are one for each split, or for each language or release: of these, the one with
     # the plainest name.
     chosen: dict[str, Path] = {}
@@ -58,19 +66,6 @@ def _by_captions(root: Path, language: str | None) -> list[Part]:
         chosen.setdefault(str(first.get('split')), path)
     return [of_dataset(build(caption_options(root, file, language)))
             for file in chosen.values()]
-
-
-def _is_caption_file(path: Path) -> bool:
-    """Return whether a file has a list of images with names and sentences."""
-    if path.suffixes[-2:] not in (['.json'], ['.json', '.gz']) and path.suffix != '.json':
-        return False
-    try:
-        first = next(stream_list(path, 'images'), None)
-    except ValueError:
-        # A damaged annotation file is one all the same, and what is wrong with it shall be told.
-        return '"images"' in path.read_bytes()[:1 << 16].decode('utf-8', 'replace')
-    keys = set(first) if isinstance(first, Mapping) else set()
-    return 'file_name' in keys or ('filename' in keys and bool({'sentences', 'captions'} & keys))
 
 
 def caption_options(root: Path, file: Path, language: str | None) -> dict[str, Any]:
@@ -97,12 +92,11 @@ def caption_options(root: Path, file: Path, language: str | None) -> dict[str, A
 
 
 def _first(file: Path, count: int = 50) -> Iterator[Mapping]:
-    """Yield the first entries of a caption file, with the name under one key."""
-    for number, entry in enumerate(stream_list(file, 'images')):
-        if number >= count:
-            return
-        if isinstance(entry, Mapping):
-            yield {'filename': entry.get('file_name'), **entry}
+    """Yield entries from the beginning of a caption file, with the name under one key."""
+    with suppress(ValueError):  # of a damaged file: what is wrong with it is told when it is read
+        for entry in islice(stream_list(file, 'images'), count):
+            if has_captions(entry):
+                yield {'filename': entry.get('file_name'), **entry}
 
 
 def _fields(entry: Mapping) -> dict[str, str]:
@@ -113,7 +107,7 @@ def _fields(entry: Mapping) -> dict[str, str]:
 
 def _fits(root: Path, template: str, entries: Sequence[Mapping]) -> bool:
     """Return whether one of the entries has its image where a template says."""
-    return any((root / template.format(**_fields(entry))).is_file() for entry in entries)
+    return any(os.path.isfile(root / template.format(**_fields(entry))) for entry in entries)
 
 
 def _parent(template: str, entries: Sequence[Mapping]) -> Path:
@@ -163,12 +157,23 @@ def _by_lists(root: Path) -> list[Part]:
     return parts
 
 
-def _by_dates(root: Path) -> list[Part]:
-    homes = [(root / split, split) for split in SPLITS if (root / split / 'A').is_dir()]
-    if not homes and (root / 'A').is_dir():
-        homes = [(root, 'train')]
-    return [folder_part(home, split, 'label' if (home / 'label').is_dir() else None)
-            for home, split in homes]
+def _by_dates(root: Path, images_alone: bool) -> list[Part]:
+    """Recognise folders of dates, also where one of the two is missing or a broken link.
+
+    Args:
+        root: The folder.
+        images_alone: Whether masks are left aside: what their values mean, a dataset tells, and
+            which it is stands in the annotations.
+    """
+    places = [(home / split, split) for home in (root, root / 'images') for split in SPLITS]
+    homes = [(home, split) for home, split in places if _has_dates(home)] or [
+        (home, 'train') for home in (root, root / 'images') if _has_dates(home)]
+    return [folder_part(home, split, 'label' if (home / 'label').is_dir() and not images_alone
+                        else None) for home, split in homes]
+
+
+def _has_dates(home: Path) -> bool:
+    return any(os.path.lexists(home / date) for date in 'AB')
 
 
 def _by_masks(root: Path) -> list[Part]:

@@ -4,6 +4,7 @@ Everything that grows with the dataset is kept in an SQLite file and asked for i
 stays the same for a thousand samples and for a million.
 """
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ CREATE TABLE IF NOT EXISTS finding (n INTEGER, kind TEXT, detail TEXT, compared 
     partner INTEGER);
 CREATE TABLE IF NOT EXISTS word (word TEXT PRIMARY KEY, count INTEGER, n INTEGER);
 """
+_UNPRINTABLE = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]')
 #: Bytes of pages that SQLite keeps in memory.
 _CACHE = 16_000_000
 #: Images that are compared with each other at most, of those whose prints begin alike.
@@ -92,14 +94,14 @@ class Register:
         with self.base:
             for row in rows:
                 self.base.execute('INSERT INTO sample VALUES (?, ?, ?, ?, ?)', (
-                    row['n'], row['part'], row['name'], row['split'],
-                    json.dumps(row['data'], ensure_ascii=False, separators=(',', ':'))))
+                    row['n'], row['part'], _whole(row['name']), _whole(row['split']),
+                    _compact(row['data'])))
                 self.base.executemany('INSERT INTO image VALUES (?, ?, ?, ?, ?, ?)', [
-                    (row['n'], date, row['split'], row['place'], digest, mark)
+                    (row['n'], date, _whole(row['split']), _whole(row['place']), digest, mark)
                     for date, (digest, mark) in enumerate(zip(row['digests'], row['prints'],
                                                               strict=True))])
                 self.base.executemany('INSERT INTO finding VALUES (?, ?, ?, 0, NULL)', [
-                    (row['n'], kind, detail) for kind, detail in row['found'].items()])
+                    (row['n'], kind, _whole(detail)) for kind, detail in row['found'].items()])
 
     # ---- when they are compared --------------------------------------------------------------
 
@@ -124,7 +126,8 @@ class Register:
     def note(self, found: Iterable[tuple[int | None, str, str, int | None]]) -> None:
         """Add findings of the comparison: sample (None for all), kind, detail, other sample."""
         with self.base:
-            self.base.executemany('INSERT INTO finding VALUES (?, ?, ?, 1, ?)', found)
+            self.base.executemany('INSERT INTO finding VALUES (?, ?, ?, 1, ?)', (
+                (n, kind, _whole(detail), partner) for n, kind, detail, partner in found))
 
     def add_words(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Add occurrences of words: word -> (count, a sample that has it)."""
@@ -192,7 +195,25 @@ class Register:
                                       f'kind IN ({marks}) ORDER BY n', list(kinds)):
             yield n
 
+    def samples_by_kind(self, kinds: Sequence[str]) -> dict[str, int]:
+        """Return how many samples have a finding of each of some kinds."""
+        marks = ', '.join('?' * len(kinds))
+        return dict(self.base.execute(
+            'SELECT kind, COUNT(DISTINCT n) FROM finding WHERE n IS NOT NULL AND '
+            f'kind IN ({marks}) GROUP BY kind', list(kinds)))
+
     def image_paths(self) -> Iterator[str]:
         """Yield the paths of all images that samples name."""
         for _, _, _, _, data in self.samples():
             yield from data['images']
+
+
+def _whole(text: str) -> str:
+    """Return a text with control and half characters (of names that are no UTF-8) as escapes."""
+    return _UNPRINTABLE.sub(lambda found: f'\\x{ord(found.group()):02x}', text)
+
+
+def _compact(data: Any) -> str:
+    """Return JSON values as text; names that are no UTF-8 come back as they were."""
+    text = json.dumps(data, ensure_ascii=False, separators=(',', ':'))
+    return text if _whole(text) == text else json.dumps(data, separators=(',', ':'))

@@ -1,5 +1,6 @@
 """Findings as text and as JSON, the list of clean samples, and the exit code."""
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,14 @@ from rscc.doctor.examination import clean_lines
 from rscc.doctor.kinds import KINDS, SEVERITIES, WORDS
 from rscc.doctor.register import Register
 from rscc.doctor.sources import Part
-from rscc.utils import atomic_write
+from rscc.utils import atomic_write, counted
 
 #: Samples that are named of each kind in text and JSON.
 NAMED = 5
 _NAMED_IN_JSON = 1000
 
 
-def ordered(counts: Mapping[str, int]) -> list[str]:
+def ordered(counts: Iterable[str]) -> list[str]:
     """Return the kinds that occur, the gravest first, each severity in the order of its table."""
     return sorted(counts, key=lambda kind: (SEVERITIES.index(KINDS[kind].severity),
                                             list(KINDS).index(kind)))
@@ -50,8 +51,9 @@ def as_text(register: Register, parts: Sequence[Part], language: str = 'en') -> 
     words, counts = WORDS[language], register.counts()
     splits = splits_of(register)
     shown = ', '.join(f'{split or "-"} {count:,}' for split, count in splits.items())
-    lines = [f'{parts[0].title}  {parts[0].root}',
-             f'{sum(splits.values()):,} {words["samples"]} ({shown})', '']
+    lines = [f'{parts[0].title}  {root_of(parts)}',
+             number_of(sum(splits.values()), 'sample', language) + (f' ({shown})' if shown else ''),
+             '']
     for kind in ordered(counts):
         found = KINDS[kind]
         lines.append(f'{words[found.severity]:8s}{counts[kind]:>8,}  {found.text(language)}')
@@ -61,11 +63,39 @@ def as_text(register: Register, parts: Sequence[Part], language: str = 'en') -> 
             lines.append(f'{"":18s}' + words['more'].format(f'{counts[kind] - NAMED:,}'))
         if found.advice(language):
             lines.append(f'{"":16s}> {found.advice(language)}')
-    severities = totals(counts)
     lines += [''] if counts else []
-    lines.append(words['sum'].format(errors=severities['error'], warnings=severities['warning'],
-                                     notes=severities['note']) if counts else words['none'])
+    lines.append(summed(counts, language))
     return '\n'.join(lines)
+
+
+def root_of(parts: Sequence[Part]) -> str:
+    """Return the folder that all parts are in."""
+    roots = [part.root for part in parts if part.root]
+    try:
+        return os.path.commonpath(roots) if roots else ''
+    except ValueError:  # on several drives, or some relative
+        return roots[0]
+
+
+def number_of(count: int, noun: str, language: str) -> str:
+    """Return a number with its noun: ``'1 sample'``, ``'2,000 errors'``, ``'2,000 个样本'``.
+
+    Args:
+        count: How many.
+        noun: ``'sample'`` or one of :data:`SEVERITIES`.
+        language: ``'en'`` or ``'zh'``.
+    """
+    if language == 'zh':
+        return WORDS['zh']['counted'][noun].format(f'{count:,}')
+    return counted(count, noun)
+
+
+def summed(counts: Mapping[str, int], language: str) -> str:
+    """Return the numbers of errors, warnings and notes in a line."""
+    if not counts:
+        return WORDS[language]['none']
+    return WORDS[language]['comma'].join(number_of(count, severity, language)
+                                         for severity, count in totals(counts).items())
 
 
 def told(register: Register, n: int | None, detail: str, partner: int | None) -> str:
@@ -92,7 +122,7 @@ def as_json(register: Register, parts: Sequence[Part], overview: Mapping[str, An
         'text': KINDS[kind].text('en'), 'left_out': KINDS[kind].drops,
         'samples': [_sample(register, *row) for row in register.examples(kind, _NAMED_IN_JSON)],
     } for kind in ordered(counts)]
-    return {'dataset': parts[0].title, 'root': parts[0].root, 'samples': splits_of(register),
+    return {'dataset': parts[0].title, 'root': root_of(parts), 'samples': splits_of(register),
             'findings': found, 'totals': totals(counts), 'overview': overview}
 
 
@@ -106,18 +136,35 @@ def _sample(register: Register, n: int | None, detail: str, partner: int | None)
     return shown
 
 
-def write_clean(register: Register, path: str | Path) -> tuple[int, int]:
+def write_clean(register: Register, path: str | Path) -> tuple[int, dict[str, int]]:
     """Write the samples that nothing speaks against, ``split<TAB>id`` a line.
 
+    Every error about a sample leaves it out, and so do the warnings whose kind says so.
+
     Returns:
-        How many stay and how many are left out.
+        How many stay, and kind -> samples with such a finding, which are left out. A sample with
+        several findings counts in each.
     """
-    kinds = [kind for kind, found in KINDS.items() if found.drops]
+    kinds = [kind for kind in ordered(KINDS) if KINDS[kind].drops]
+    found = register.samples_by_kind(kinds)
+    left = {kind: found[kind] for kind in kinds if kind in found}
     with atomic_write(path) as file:
         file.write('# Samples without faults, as rscc check found them: split, tab, id. Datasets '
                    'take this file as clean_list.\n')
+        file.writelines(f'# left out: {count:,} ({KINDS[kind].text("en")})\n'
+                        for kind, count in left.items())
         kept = 0
         for line in clean_lines(register, kinds):
             file.write(f'{line}\n')
             kept += 1
-    return kept, register.done - kept
+    return kept, left
+
+
+def told_clean(register: Register, path: str, kept: int, left: Mapping[str, int], language: str
+               ) -> str:
+    """Return what a list of clean samples keeps and leaves out, as lines for a terminal."""
+    words = WORDS[language]
+    lines = [words['kept'].format(kept=number_of(kept, 'sample', language), path=path,
+                                  left=f'{register.done - kept:,}')]
+    lines += [f'{count:>16,}  {KINDS[kind].text(language)}' for kind, count in left.items()]
+    return '\n'.join(lines)

@@ -6,6 +6,7 @@ the templates and options of a dataset that is not loaded. What has neither (HDF
 your own) is asked for its items, if it can be loaded.
 """
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rscc.doctor.annotations import EXPECTED, reason, state
 from rscc.rasters.labels import read_mask
 from rscc.text.caption_files import read_images, text_of
+from rscc.utils import counted
+from rscc.utils.files import check_path, check_text
 from rscc.utils.json_stream import stream_list
-from rscc.utils.paths import SUFFIXES, columns_of, sample_name
+from rscc.utils.paths import SUFFIXES, listed_pair, sample_name
 
 if TYPE_CHECKING:
     from rscc.datasets.base import ChangeDataset
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from rscc.datasets.transforms.semantic import SemanticLabels
 
 SPLITS = ('train', 'val', 'test')
+#: Characters of a line of a list from which on the file is taken for no list.
+_LONGEST_LINE = 1 << 16
 
 
 @dataclass
@@ -41,6 +47,7 @@ class Sample:
         number: The annotation's ``imgid``.
         place: Samples of one place may look alike (both dates of a pair as single images).
         fault: What is wrong with its entry, empty where nothing is.
+        rivals: Files of one name and different endings, of which any could be meant.
         item: The dataset's own item, where the samples come from a loaded dataset.
     """
     name: str
@@ -53,6 +60,7 @@ class Sample:
     number: int | str | None = None
     place: str = ''
     fault: str = ''
+    rivals: str = ''
     item: dict | None = None
 
 
@@ -78,6 +86,9 @@ class Part:
         tokens_of: Tokens that a caption head makes of a sentence; None without a head.
         max_tokens: Most that the head learns, start and end not counted.
         unreadable: Folders and files that could not be read, with the reason. Filled on the way.
+        faulty: Annotation files that cannot be used, or not to their end, with what was found and
+            expected. Filled on the way.
+        unread: JSON files beside the images that hold no captions, with what was found.
         estimate: About how many samples there are, for the progress bar.
     """
     samples: Callable[[], Iterator[Sample]]
@@ -99,6 +110,8 @@ class Part:
     tokens_of: Callable[[str], int] | None = None
     max_tokens: int | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    faulty: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     estimate: int | None = None
 
 
@@ -118,29 +131,33 @@ def of_dataset(dataset: 'ChangeDataset', splits: Sequence[str] | None = None) ->
     from rscc.datasets.semantic_cd import SemanticCDDataset
     kind = type(dataset)
     chosen = set(splits or ([dataset.split] if dataset.split else ()))
+    faulty: dict[str, str] = {}
     if isinstance(dataset, PathListCDDataset):
         part = _of_path_lists(dataset)
     elif isinstance(dataset, SemanticCDDataset):
-        part = Part(lambda: _of_class_maps(dataset), files=(dataset.ann_file,))
+        part = Part(lambda: _of_class_maps(dataset, faulty), files=(dataset.ann_file,))
     elif isinstance(dataset, DubaiCCDataset) and '{part}' in dataset.ann_file:
         files = [dataset.ann_file.replace('{part}', name) for split, name in PARTS.items()
                  if not chosen or split in chosen]
-        part = Part(lambda: (one for file in files for one in _of_captions(dataset, file)),
+        part = Part(lambda: (one for file in files
+                             for one in _of_captions(dataset, file, faulty)),
                     files=tuple(files))
     elif kind.read_records is ChangeDataset.read_records and (
             kind.load_data_list is ChangeDataset.load_data_list):
-        part = Part(lambda: _of_captions(dataset, dataset.ann_file), files=(dataset.ann_file,))
+        part = Part(lambda: _of_captions(dataset, dataset.ann_file, faulty),
+                    files=(dataset.ann_file,))
     else:
-        part = Part(lambda: _of_items(dataset), files=(dataset.ann_file,),
+        part = Part(lambda: _of_items(dataset, faulty), files=(dataset.ann_file,),
                     load=lambda sample: dataset.attach(
                         dict(sample.item, rng=np.random.default_rng(0))))
+    part.faulty = part.faulty or faulty
     if chosen:
         every = part.samples
         part.samples = lambda: (one for one in every() if not one.split or one.split in chosen)
         part.splits = tuple(sorted(chosen))
     _take_options(part, dataset)
     for file in part.files:
-        if file and not Path(file).exists():
+        if file and not os.path.lexists(file):
             dataset.need_file(file)
     # Of a file with several splits nobody knows how many are of one before they are read.
     listed_alone = all(file.endswith('.txt') for file in part.files)
@@ -168,15 +185,22 @@ def _take_options(part: Part, dataset: 'ChangeDataset') -> None:
                       + ((part.semantic,) if part.semantic else ()))
 
 
-def _of_captions(dataset: 'ChangeDataset', file: str) -> Iterator[Sample]:
-    """Read a caption file of Karpathy style entry by entry, or one of COCO style at once."""
-    for place, entry in enumerate(_entries(file)):
-        filename = entry.get('filename') if isinstance(entry, Mapping) else None
-        if not isinstance(filename, str) or not filename:
-            split = str(entry.get('split') or '') if isinstance(entry, Mapping) else ''
-            yield Sample(f'entry {place}', split, fault=f"no 'filename' in {str(entry)[:80]}")
-            continue
-        yield _of_entry(dataset, entry, filename.replace('\\', '/'), file)
+def _of_captions(dataset: 'ChangeDataset', file: str, faulty: dict[str, str]
+                 ) -> Iterator[Sample]:
+    """Read a caption file of Karpathy style entry by entry, or one of COCO style at once.
+
+    Where it breaks off, or holds nothing, ``faulty`` gets the file and what was found.
+    """
+    place = -1
+    try:
+        for place, entry in enumerate(_entries(file)):
+            yield _of_entry(dataset, entry, place, file)
+    except (ValueError, OSError) as error:
+        after = f'after {counted(place + 1, "entry")}: ' if place >= 0 else ''
+        faulty[file] = f'{after}{state(Path(file)) or reason(error, file)}; expected {EXPECTED}'
+        return
+    if place < 0:
+        faulty[file] = f"its list 'images' is empty; expected {EXPECTED}"
 
 
 def _entries(file: str) -> Iterator[Any]:
@@ -188,32 +212,50 @@ def _entries(file: str) -> Iterator[Any]:
         yield from stream_list(file, 'images')
 
 
-def _of_entry(dataset: 'ChangeDataset', entry: Mapping, filename: str, file: str) -> Sample:
+def _of_entry(dataset: 'ChangeDataset', entry: Any, place: int, file: str) -> Sample:
     from rscc.datasets.annotations import inside
+    filename = entry.get('filename') if isinstance(entry, Mapping) else None
+    if not isinstance(filename, str) or not filename:
+        split = str(entry.get('split') or '') if isinstance(entry, Mapping) else ''
+        return Sample(f'entry {place}', split, fault=f"no 'filename' in {str(entry)[:80]}")
+    filename = filename.replace('\\', '/')
     split, flag = entry.get('split'), entry.get('changeflag')
     sample = Sample(sample_name(filename), str(split or ''), place=filename,
                     number=entry.get('imgid'), flag=None if flag is None else bool(flag))
     record = {'filename': filename, 'split': split, 'filepath': entry.get('filepath')}
-    try:
-        inside(filename, filename, file)
-        paths = dataset.paths_of(record)
-    except ValueError as error:
-        sample.fault, paths = str(error), {}
-    sample.label = paths.pop('seg_map_path', None)
-    sample.maps = tuple(paths.pop('semantic_paths', ()))
-    sample.images = tuple(paths.values())
     sentences = entry.get('sentences', entry.get('captions'))
     sentences = sentences if isinstance(sentences, list) else []
     texts = [text_of(sentence, dataset.language, dataset.text_from) for sentence in sentences]
     sample.captions = tuple(text if isinstance(text, str) else '' for text in texts)
+    try:
+        check_path(inside(filename, filename, file), "'filename'")
+        for text in (filename, *sample.captions):
+            check_text(text, 'it')
+        paths = dataset.paths_of(record)
+    except ValueError as error:
+        sample.fault, paths = reason(error, file), {}
+    sample.label = paths.pop('seg_map_path', None)
+    sample.maps = tuple(paths.pop('semantic_paths', ()))
+    sample.images = tuple(paths.values())
     return sample
 
 
-def _of_items(dataset: 'ChangeDataset') -> Iterator[Sample]:
-    """Take the items of a dataset that has annotations of its own kind."""
+def _of_items(dataset: 'ChangeDataset', faulty: dict[str, str]) -> Iterator[Sample]:
+    """Take the items of a dataset that has annotations of its own kind.
+
+    Where it cannot be loaded, ``faulty`` gets its annotation file and the reason.
+    """
     dataset.check_images = dataset.check_masks = False
     dataset.faults = 'drop'
-    dataset.full_init()
+    try:
+        dataset.full_init()
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, KeyError) as error:
+        file = dataset.ann_file or dataset.data_root
+        faulty[file] = (dataset.ann_file and state(Path(file))) or (
+            str(error.args[0]) if isinstance(error, KeyError) else reason(error, file))
+        return
     for row in range(len(dataset)):
         item = dataset.get_data_info(row)
         captions, images = item.get('gt_captions'), tuple(dataset.images_of(item))
@@ -224,10 +266,18 @@ def _of_items(dataset: 'ChangeDataset') -> Iterator[Sample]:
                      item.get('imgid'), place, item=item)
 
 
-def _of_class_maps(dataset: 'SemanticCDDataset') -> Iterator[Sample]:
-    """Match the folders of a dataset with a class map for each date."""
+def _of_class_maps(dataset: 'SemanticCDDataset', faulty: dict[str, str]) -> Iterator[Sample]:
+    """Match the folders of a dataset with a class map for each date.
+
+    A split whose folders cannot be matched goes to ``faulty`` with the reason.
+    """
     for split in [dataset.split] if dataset.split else filter(dataset.has_split, SPLITS):
-        for row in dataset.rows(split):
+        try:
+            rows = dataset.rows(split)
+        except ValueError as error:
+            faulty[dataset.ann_file or f'{dataset.data_root} ({split})'] = str(error)
+            continue
+        for row in rows:
             images = (str(row['img_path_from']), str(row['img_path_to']))
             label = str(row['label']) if 'label' in row else None
             yield Sample(Path(images[0]).stem, split, images, label,
@@ -244,27 +294,65 @@ def _of_path_lists(dataset: Any) -> Part:
             home = root / split if (root / split).is_dir() else root
             return folder_part(home, split if home != root else 'train',
                                'label' if dataset.has_label else None)
-    label = dataset.has_label
-    return Part(lambda: listed(file, root, split, label), files=(str(file),))
+    part = Part(lambda: listed(file, root, split, dataset.has_label, part.faulty),
+                files=(str(file),))
+    return part
 
 
-def listed(file: Path, root: Path, split: str, label: bool) -> Iterator[Sample]:
-    """Yield the pairs of a path list, one a line."""
+def listed(file: Path, root: Path, split: str, label: bool, faulty: dict[str, str]
+           ) -> Iterator[Sample]:
+    """Yield the pairs of a path list, one a line.
+
+    Args:
+        file: The list.
+        root: Folder that its paths start from.
+        split: Its name.
+        label: Whether every line names a label.
+        faulty: Gets the file and what was found, where it is no text or holds nothing.
+    """
     base: Path | None = None
-    with open(file, encoding='utf-8-sig', errors='replace') as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            columns = columns_of(line.strip())
-            if len(columns) < 2 + label:
-                yield Sample(f'line {number}', split, fault=f'{len(columns)} column(s): '
-                             f'{line.strip()[:80]}')
+    try:
+        for number, line in _lines(file):
+            try:
+                pair = listed_pair(number, check_text(line, f'line {number}'), file, label)
+            except ValueError as error:
+                yield Sample(f'line {number}', split, fault=_line_fault(error, number, file))
                 continue
             if base is None:  # as datasets do: the first line decides for all
-                base = next((one for one in (root, Path()) if (one / columns[0]).exists()), root)
-            paths = [str(base / column) for column in columns]
-            yield Sample(sample_name(columns[0]), split, tuple(paths[:2]),
-                         paths[2] if label else None)
+                base = next((one for one in (root, Path()) if (one / pair.img_from).exists()), root)
+            yield Sample(sample_name(pair.img_from), split,
+                         (str(base / pair.img_from), str(base / pair.img_to)),
+                         str(base / pair.label) if label else None)
+    except (ValueError, OSError) as error:
+        faulty[str(file)] = (f'{state(file) or reason(error, file)}; expected UTF-8 text, a line '
+                             f'for each pair: from, to{", label" if label else ""}')
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines of a list that are not empty; bytes of none are marked.
+
+    Raises:
+        ValueError: If the file is no text, or has no line.
+        OSError: If it cannot be read.
+    """
+    number, found = 0, False
+    # Bytes that are no UTF-8 become half characters, which no correct file holds.
+    with open(file, encoding='utf-8-sig', errors='surrogateescape') as text:
+        while line := text.readline(_LONGEST_LINE):
+            number += 1
+            if '\0' in line or len(line) == _LONGEST_LINE:
+                raise ValueError(f'line {number} holds zero bytes or is endless: it is no text')
+            if line.strip():
+                found = True
+                yield number, line
+    if not found:
+        raise ValueError('it has no line')
+
+
+def _line_fault(error: ValueError, number: int, file: Path) -> str:
+    words = re.sub(f'^(it )?line {number} ', 'it ', reason(error, file))
+    return words if 'holds half a character' not in words else (
+        'it is not UTF-8, and datasets refuse the whole list. Save it again as UTF-8')
 
 
 # ---- plain folders ---------------------------------------------------------------------------
@@ -282,11 +370,12 @@ def folder_part(home: Path, split: str, label: str | None = 'label') -> Part:
     part = Part(lambda: iter(()), root=str(home), title=home.name)
 
     def samples() -> Iterator[Sample]:
-        found = [dict(_by_stem(home / name, part.unreadable)) for name in columns]
+        found = [_by_stem(home / name, part.unreadable) for name in columns]
         for stem in sorted(set().union(*found)):
-            paths = [str(column.get(stem, home / name / f'{stem}.png'))
+            paths = [column.get(stem, [home / name / f'{stem}.png'])
                      for name, column in zip(columns, found, strict=True)]
-            yield Sample(stem, split, tuple(paths[:2]), paths[2] if label else None)
+            yield Sample(stem, split, tuple(str(path[0]) for path in paths[:2]),
+                         str(paths[2][0]) if label else None, rivals=_rivals(paths))
 
     part.samples = samples
     return part
@@ -300,42 +389,65 @@ def single_part(root: Path, images: Path | None = None, label: Path | None = Non
     part = Part(lambda: iter(()), root=str(root), title=root.name, single=True)
 
     def samples() -> Iterator[Sample]:
-        masks = dict(_by_stem(label, part.unreadable)) if label else {}
+        masks = _by_stem(label, part.unreadable) if label else {}
+        inside = {} if images is None else _by_stem(images, part.unreadable)
         for path in (walk(root, part.unreadable) if images is None else
-                     (found for _, found in sorted(_by_stem(images, part.unreadable)))):
+                     (path for _, paths in sorted(inside.items()) for path in paths)):
             name = path.relative_to(root)
             split = name.parts[0] if name.parts[0] in SPLITS else ''
-            mask = None
-            if label is not None:
-                mask = str(masks.get(path.stem, label / f'{path.stem}.png'))
-            yield Sample(sample_name(name.as_posix()), split, (str(path),), mask)
+            beside = masks.get(path.stem, [label / f'{path.stem}.png']) if label else []
+            rivals = '' if label is None else _rivals([inside.get(path.stem, []), beside])
+            yield Sample(sample_name(name.as_posix()), split, (str(path),),
+                         str(beside[0]) if label else None, rivals=rivals)
 
     part.samples = samples
     return part
 
 
-def _by_stem(folder: Path, unreadable: dict[str, str]) -> Iterator[tuple[str, Path]]:
-    """Yield stem and path of the images right in a folder."""
+def _by_stem(folder: Path, unreadable: dict[str, str]) -> dict[str, list[Path]]:
+    """Return the images right in a folder by their names without ending, broken links too."""
+    found: dict[str, list[Path]] = {}
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                path = Path(entry.path)
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
-                    yield path.stem, path
+        for name in sorted(os.listdir(folder)):
+            path = folder / name
+            if path.suffix.lower() in SUFFIXES and not name.startswith('.'):
+                found.setdefault(path.stem, []).append(path)
     except OSError as error:
-        unreadable[str(folder)] = error.strerror or str(error)
+        unreadable[str(folder)] = state(folder) if folder.is_symlink() else (
+            error.strerror or str(error))
+    return found
+
+
+def _rivals(columns: Iterable[Sequence[Path]]) -> str:
+    """Return the files of one folder that differ in their endings only, empty for none."""
+    return '; '.join(' and '.join(f"'{path}'" for path in paths) for paths in columns
+                     if len(paths) > 1)
 
 
 def walk(root: Path, unreadable: dict[str, str]) -> Iterator[Path]:
-    """Yield all image files below a folder, folder by folder, in the order of their names."""
+    """Yield all image files below a folder, folder by folder, in the order of their names.
+
+    Links to folders are followed, each folder once.
+    """
     def note(error: OSError) -> None:
         unreadable[str(error.filename or root)] = error.strerror or str(error)
 
-    for folder, inside, names in os.walk(root, onerror=note):
+    seen = set()
+    for folder, inside, names in os.walk(root, onerror=note, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            inside.clear()
+            continue
+        seen.add(place)
         inside.sort()
         for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith('.'):
-                yield Path(folder) / name
+            path = Path(folder, name)
+            if name.startswith('.'):
+                continue
+            if path.suffix.lower() in SUFFIXES:
+                yield path
+            elif not path.suffix and path.is_symlink() and not path.exists():
+                unreadable[str(path)] = state(path)  # a folder, most likely
 
 
 def _count(files: Iterable[str]) -> int | None:

@@ -14,6 +14,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from rscc.utils import counted
+
 #: Pillow's name of each format -> GDAL's driver.
 FORMATS = {'PNG': 'PNG', 'JPEG': 'JPEG', 'BMP': 'BMP', 'WEBP': 'WEBP', 'GIF': 'GIF',
            'TIFF': 'GTiff'}
@@ -23,8 +25,12 @@ _ORIENTATION = 274  # the same number in EXIF and TIFF
 # TIFF tags: what stands in an image's directory under which number.
 _TAGS = {256: 'width', 257: 'height', 262: 'photometric', _ORIENTATION: 'orientation',
          258: 'bits', 277: 'bands', 278: 'rows', 322: 'tile_width', 323: 'tile_height',
+         259: 'compression', 273: 'starts', 279: 'lengths', 284: 'planes', 324: 'starts',
+         325: 'lengths',
          330: 'children', 33550: 'scale', 33922: 'tie', 34264: 'matrix', 34735: 'keys',
          34736: 'doubles', 34737: 'text', 42113: 'nodata'}
+# Where strips and tiles begin, and how long they are.
+_PLACES = (273, 279, 324, 325)
 _TYPES = {1: 'B', 2: 's', 3: 'H', 4: 'I', 6: 'b', 8: 'h', 9: 'i', 11: 'f', 12: 'd', 13: 'I',
           16: 'Q', 18: 'Q'}
 _EARTH = 6378137.0  # radius in metres
@@ -32,6 +38,9 @@ _LARGEST_DEGREES = 0.05  # of a pixel whose coordinates could be degrees: 5 km
 _MOST_BYTES = 2**20  # of one tag's value
 # Keys of a GeoTIFF: code of a projected and of a geographic system; whether pixels are points.
 _PROJECTED, _GEOGRAPHIC, _RASTER_TYPE, _USER_DEFINED = 3072, 2048, 1025, 32767
+
+#: Last words of the message on a file that cannot be decoded.
+DAMAGED = '. The file is truncated, damaged or no image; copy or download it again.'
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class Header:
         crs: ``'EPSG:32633'`` or, where the system has no code, its definition; None without.
         transform: Affine coefficients (a, b, c, d, e, f), x = a * column + b * row + c and
             y = d * column + e * row + f; None without.
+        missing: Bytes of a TIFF's pixels that lie beyond its end. Readers of parts do without them;
+            decoders of the whole may fill them in silence, see :func:`check_end`.
     """
 
     kind: str
@@ -61,6 +72,7 @@ class Header:
     nodata: float | None = None
     crs: str | None = None
     transform: tuple[float, ...] | None = None
+    missing: int = 0
 
 
 def pixel_limit() -> float:
@@ -92,6 +104,16 @@ def read_header(source: str | Path | bytes, path: str | Path | None = None) -> H
         return _header(stream, path)
 
 
+def check_end(header: Header, path: str | Path) -> None:
+    """Refuse a file whose end is missing.
+
+    Raises:
+        ValueError: If some of its pixels are not there.
+    """
+    if header.missing:
+        raise unreadable(path, f'its end is missing ({counted(header.missing, "byte")})')
+
+
 def pixel_side(header: Header) -> float | None:
     """Return about how many metres a pixel covers, from the header alone; None where unknown.
 
@@ -112,8 +134,7 @@ def pixel_side(header: Header) -> float | None:
 
 def unreadable(path: str | Path, cause: object) -> ValueError:
     """Return the error for a file that cannot be decoded."""
-    return ValueError(f"'{path}' cannot be decoded: {cause}. The file is truncated, damaged or no "
-                      'image; copy or download it again.')
+    return ValueError(f"'{path}' cannot be decoded: {cause}{DAMAGED}")
 
 
 def _header(stream: IO[bytes], path: Path) -> Header:
@@ -135,7 +156,8 @@ def _header(stream: IO[bytes], path: Path) -> Header:
         # Of damaged files, Pillow raises anything, SyntaxError among them.
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        raise unreadable(path, error) from error
+        cut = isinstance(error, struct.error)
+        raise unreadable(path, 'its header is cut off' if cut else error) from error
 
 
 def _png(stream: IO[bytes], start: bytes) -> Header | None:
@@ -203,6 +225,7 @@ def _tiff(stream: IO[bytes], path: Path) -> Header:
     if width < 1 or height < 1:
         raise unreadable(path, f'its size is {width} x {height} pixels')
     photometric = int(tags.get('photometric', (1,))[0])
+    missing = _missing_bytes(stream, tags, width, height)
     crs, transform = _crs(tags), _transform(tags)
     if turn not in range(1, 9):
         turn = 1
@@ -214,7 +237,22 @@ def _tiff(stream: IO[bytes], path: Path) -> Header:
         width, height = height, width
     return Header('TIFF', width, height, turn, int(tags.get('bands', (1,))[0]) == 1
                   and photometric in (0, 1), photometric == 0, int(tags.get('bits', (1,))[0]),
-                  _nodata(tags), crs, transform)
+                  _nodata(tags), crs, transform, missing)
+
+
+def _missing_bytes(stream: IO[bytes], tags: dict[str, Any], width: int, height: int) -> int:
+    """Return how far the strips or tiles of a TIFF reach beyond its end."""
+    starts, lengths = tags.get('starts', ()), tags.get('lengths', ())
+    if not starts or len(starts) != len(lengths):
+        return 0  # too many to be looked at, or a form of its own: the decoder tells
+    place, length = max(zip(starts, lengths, strict=True))
+    if tags.get('compression', (1,))[0] == 1 and 'tile_width' not in tags:
+        # Some programs give the last strip the length of a whole one.
+        planes = 1 if tags.get('planes', (1,))[0] == 2 else int(tags.get('bands', (1,))[0])
+        row = math.ceil(width * planes * int(max(tags.get('bits', (1,)))) / 8)
+        rows = min(int(tags.get('rows', (height,))[0]), height)
+        length = min(length, row * (height % rows or rows))
+    return max(0, place + length - stream.seek(0, io.SEEK_END)) if length else 0
 
 
 def _directory(stream: IO[bytes]) -> dict[str, Any]:
@@ -247,6 +285,9 @@ def _read_directory(stream: IO[bytes], order: str, big: bool, offset: int
     tags = {}
     for place in range(0, len(entries) - size + 1, size):
         number, kind, length = struct.unpack_from(order + ('HHQ' if big else 'HHI'), entries, place)
+        if number in _PLACES and length * struct.calcsize(order + _TYPES.get(kind, 'Q')) > (
+                _MOST_BYTES):
+            continue  # of huge images; only to be compared with the end of the file
         if number in _TAGS and kind in _TYPES:
             tags[_TAGS[number]] = _value(stream, order, _TYPES[kind], length,
                                          entries[place + size - (8 if big else 4):place + size])

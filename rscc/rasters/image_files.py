@@ -5,7 +5,7 @@ chosen, uint8 (H, W, B), of which pictures show the first three. Labels: ``rscc.
 """
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -14,11 +14,22 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from rscc.rasters.headers import Header, pixel_limit, read_header, unreadable, upright
-from rscc.utils import did_you_mean, require
+from rscc.rasters.headers import (
+    Header,
+    check_end,
+    pixel_limit,
+    read_header,
+    unreadable,
+    upright,
+)
+from rscc.utils import counted, did_you_mean, require
 
 #: ``(low, high)``, one such pair for each band, or ``'percentile'``.
 Scale = Sequence[float] | Sequence[Sequence[float]] | str
+# Upper ends of usual ranges of values.
+_USUAL = (1, 255, 10000, 65535)
+# Values that programs write where they know none, told in the header or not.
+_STAND_INS, _NO_VALUE = (-9999, -32768, -32767, -99999), 1e30
 
 
 class NeedsMapping(ValueError):
@@ -28,26 +39,64 @@ class NeedsMapping(ValueError):
         pixels: (H, W) or (H, W, C).
         path: Where they are from.
         chosen: Whether their bands were chosen.
+        empty: Where they hold no data, bool (H, W); None where all do.
 
     Attributes:
         flags: The same advice for a command line.
+        short: What was found, and the flags.
     """
 
-    def __init__(self, pixels: np.ndarray, path: str | Path, chosen: bool = False):
+    def __init__(self, pixels: np.ndarray, path: str | Path, chosen: bool = False,
+                 empty: np.ndarray | None = None):
         count = 1 if pixels.ndim == 2 else pixels.shape[2]
         bands = (1, 2, 3) if pixels.dtype == np.uint8 else (3, 2, 1)
         bands = None if chosen or count in (1, 3) else bands
-        scale = None if pixels.dtype == np.uint8 else (0, 10000)
+        scale, values = (None, '') if pixels.dtype == np.uint8 else advised_scale(
+            pixels if empty is None else pixels[~empty])
         options = {name: value for name, value in (('bands', bands), ('scale', scale)) if value}
-        what = (f"'{path}' has {count} band(s) of {pixels.dtype}; an 8-bit RGB or grey image was "
-                'expected. Say how to show it: ')
-        example = ', '.join(f'{name}={value}' for name, value in options.items())
+        found = f"'{path}' has {counted(count, 'band')} of {pixels.dtype}{values}"
+        what = f'{found}; an 8-bit RGB or grey image was expected. Say how to show it: '
+        example = ', '.join(f'{name}={value!r}' for name, value in options.items())
         more = '' if bands is None else ', then any others that the encoder takes'
         super().__init__(f'{what}LoadFrames({example}), bands counted from 1 in the order red, '
                          f"green, blue{more}; scale is (low, high), one such pair for each band, "
                          "or 'percentile'.")
-        self.flags = what + ' '.join(f"--{name} {' '.join(map(str, value))}"
-                                     for name, value in options.items())
+        flags = ' '.join(
+            f"--{name} {value if isinstance(value, str) else ' '.join(map(str, value))}"
+            for name, value in options.items())
+        self.flags, self.short = what + flags, f'{found}: {flags}'
+
+
+def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
+    """Return a scale that fits the values of an image, and these values in words.
+
+    Values of zero at least get the first usual range that holds 98 of 100 (0 to 1, to 255, to
+    10,000 as satellite products store reflectance, to 65,535), others the range that they have.
+
+    Args:
+        pixels: Of any depth but uint8, any shape. What is no finite number does not count, nor what
+            usually stands for one.
+    """
+    finite = pixels[np.isfinite(pixels) & ~np.isin(pixels, _STAND_INS)]
+    finite = finite[np.abs(finite.astype(float)) < _NO_VALUE]
+    if not finite.size:
+        return 'percentile', ', none of them with data'
+    values = f' with values from {finite.min():.4g} to {finite.max():.4g}'
+    some = finite[::max(1, finite.size // 1_000_000)]
+    low, high = map(float, np.percentile(some, [0 if finite.min() >= 0 else 2, 98]))
+    usual = [limit for limit in _USUAL if limit >= high
+             and (limit > 1 or np.issubdtype(pixels.dtype, np.inexact))]
+    if low >= 0 and usual:
+        return (0, usual[0]), values
+    low, high = _rounded(low, np.floor), _rounded(high, np.ceil)
+    return (low, high if high > low else low + 1), values
+
+
+def _rounded(value: float, to: Callable[[float], float]) -> float:
+    """Return a value of two digits; whole numbers as such."""
+    step = 10.0 ** (np.floor(np.log10(abs(value))) - 1) if value else 1.0
+    shown = float(f'{to(value / step) * step:.6g}')
+    return int(shown) if shown.is_integer() else shown
 
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
@@ -146,7 +195,7 @@ def frame_and_nodata(pixels: np.ndarray, path: str | Path, bands: Sequence[int] 
         pixels = _stretch(pixels, scale, empty, path)
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
     if pixels.dtype != np.uint8 or not (chosen or count in (1, 3)):
-        raise NeedsMapping(pixels, path, chosen)
+        raise NeedsMapping(pixels, path, chosen, empty)
     grey = pixels.ndim == 3 and count == 1 and not chosen
     return pixels[..., 0] if grey else pixels, empty
 
@@ -206,6 +255,7 @@ def _bytes(path: Path) -> tuple[bytes, Header]:
         raise FileNotFoundError(f"no such image: '{path}'")
     data = path.read_bytes()
     header = read_header(data, path)
+    check_end(header, path)
     if header.width * header.height > pixel_limit():
         raise too_large(path, header)
     return data, header
@@ -429,9 +479,9 @@ def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None, path: s
         low, high = scale_limits(scale)
         count = 1 if pixels.ndim == 2 else pixels.shape[2]
         if low.ndim and len(low) != count:
-            raise ValueError(f"scale={scale!r} has {len(low)} pairs, and {count} band(s) of "
-                             f"'{path}' are read: give one (low, high) for all, or one for each "
-                             'band.')
+            raise ValueError(f'scale={scale!r} has {counted(len(low), "pair")}, and '
+                             f"{counted(count, 'band')} of '{path}' would be read: give one "
+                             '(low, high) for all, or one for each band.')
         if low.ndim and pixels.ndim == 2:
             low, high = low[0], high[0]
         if pixels.dtype == np.uint8 and np.max(high) > 255:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rscc.rasters.headers import FORMATS, Header, pixel_limit, read_header
 from rscc.rasters.image_files import (
+    NeedsMapping,
     check_bands,
     decoding,
     frame_and_nodata,
@@ -195,7 +196,14 @@ class WindowedRaster(Raster):
         """Look at the kind of the bands."""
         if not self.reading.label and self._colours is None:
             bands = np.empty((0, self.width, self._file.count), self._file.dtypes[0])
-            self.frame_of(bands, None)
+            try:
+                self.frame_of(bands, None)
+            except NeedsMapping:
+                # What they should become depends on what they are, in the middle for instance.
+                middle = self.height // 2
+                with decoding(self.path, self.header):
+                    bands = self._file.read(window=((middle, middle + 1), (0, self.width)))
+                self.frame_of(np.moveaxis(bands, 0, -1), self.header.nodata)
 
     def close(self) -> None:
         """Close the file."""

@@ -385,10 +385,20 @@ class RasterDate(DateImage):
         Raises:
             NeedsMapping: If bands or a scale have to be given.
         """
-        if self._colours is None:
-            scale = (0, 1) if isinstance(self.reading.scale, str) else self.reading.scale
+        if self._colours is not None:
+            return
+        scale = (0, 1) if isinstance(self.reading.scale, str) else self.reading.scale
+        chosen = self.reading.bands is not None
+        try:
             frame_and_nodata(np.zeros((1, 1, len(self._bands)), self.dtype), self.name, None, scale,
-                             chosen=self.reading.bands is not None)
+                             chosen=chosen)
+        except NeedsMapping:
+            # What they should become depends on what they are, in the middle for instance.
+            left, top = (max(0, length // 2 - 256) for length in (self.grid.width,
+                                                                  self.grid.height))
+            pixels, valid = self._stored((left, top, min(left + 512, self.grid.width),
+                                          min(top + 512, self.grid.height)), None)
+            raise NeedsMapping(pixels, self.name, chosen, ~valid) from None
 
 
 def _grid_of(file: Any, rasterio: Any) -> SceneGrid:

@@ -5,6 +5,7 @@ needs the memory of one.
 """
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +37,7 @@ def stream_list(path: str | Path, key: str) -> Iterator[Any]:
     try:
         with opener(path, 'rt', encoding='utf-8-sig') as file:
             yield from _Window(file, path).items(key)
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"'{path}' is no readable UTF-8 JSON: {error}. Save or download it again"
                          ) from error
 
@@ -86,6 +87,8 @@ class _Window:
                 if len(self.text) - self.place > _LARGEST or not self.more():
                     raise self.wrong(str(error)) from error
                 continue
+            except (RecursionError, ValueError) as error:  # nested too deeply, numbers too long
+                raise self.wrong(str(error)) from error
             # A number at the end of what was read may go on.
             if self.text[end:end + 1] not in _GOES_ON or not self.more():
                 self.place = end

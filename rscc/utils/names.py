@@ -19,6 +19,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{lowered[match[0]]}'?" if match else ''
 
 
+def counted(count: float, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``'1 run'``, ``'2 runs'``, ``'1,234 entries'``.
+
+    Args:
+        count: How many; only 1 takes the singular. Fractions are written with one decimal.
+        noun: The singular, whose last word is counted.
+        plural: Where it is formed otherwise than with -s, -es or -ies.
+    """
+    if plural is None:
+        plural = (f'{noun[:-1]}ies' if re.search('[^aeiou]y$', noun) else
+                  f'{noun}es' if re.search('(s|x|z|ch|sh)$', noun) else f'{noun}s')
+    number = f'{int(count):,}' if float(count).is_integer() else f'{count:,.1f}'
+    return f'{number} {noun if count == 1 else plural}'
+
+
 def check_choice(name: str, value: object, known: Iterable[str]) -> None:
     """Refuse the value of an option that is not among the known ones.
 

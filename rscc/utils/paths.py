@@ -303,7 +303,7 @@ def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
         raise FileNotFoundError(f"no path list '{path}'. Write it (python "
                                 'tools/general/write_path.py ROOT), or correct where it is looked '
                                 'for: RSCC_DATA or --data-root. See docs/en/datasets.md#path-lists')
-    pairs = [_listed(number, line, path, label)
+    pairs = [listed_pair(number, line, path, label)
              for number, line in enumerate(read_text(path, 'path list').splitlines(), 1)
              if line.strip()]
     if not pairs:
@@ -313,7 +313,18 @@ def read_path_list(path: str | Path, label: bool = True) -> list[ListedPair]:
     return pairs
 
 
-def _listed(number: int, line: str, path: Path, label: bool) -> ListedPair:
+def listed_pair(number: int, line: str, path: Path, label: bool) -> ListedPair:
+    """Return the pair of one line of a path list, or refuse it.
+
+    Args:
+        number: Of the line, from 1.
+        line: The line.
+        path: The list, for messages.
+        label: Whether it must name a label. Without, a third column is ignored.
+
+    Raises:
+        ValueError: If it has another number of columns, or one is no path.
+    """
     columns = columns_of(line.strip())
     if line.count('"') % 2:
         raise ValueError(f"'{path}' line {number} has a quote that does not close: "

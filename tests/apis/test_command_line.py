@@ -1,5 +1,6 @@
 import argparse
 import errno
+import tempfile
 
 import pytest
 from mmengine.logging import MMLogger
@@ -10,6 +11,8 @@ from rscc.apis.command_line import (
     add_config_options,
     explained,
     explanation,
+    output_file,
+    output_folder,
     parse_scale,
 )
 from rscc.engine.distributed import check_launcher
@@ -143,3 +146,39 @@ def test_scales_that_mean_nothing_are_refused(given, message, capsys):
     with pytest.raises(SystemExit):
         parse_scale(argparse.ArgumentParser(), given)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('kind', 'name', 'told'), [
+    (output_file, 'folder', "'folder' is a folder; the name of a file was expected, for example "
+     "'folder/out'"), (output_file, 'new/', 'the name of a file was expected'),
+    (output_file, 'file/a.html', "/file' is a file; a folder was expected"),
+    (output_file, 'link/a.html', "/link' is a broken link; a folder was expected"),
+    (output_folder, 'file', "/file' is a file; a folder was expected"),
+    (output_folder, 'file/deeper', "/file' is a file; a folder was expected")])
+def test_outputs_without_a_place_are_refused_with_the_arguments(tmp_path, monkeypatch, capsys, kind,
+                                                                name, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to('nowhere')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--html', type=kind)
+    with pytest.raises(SystemExit, match='2'):
+        parser.parse_args(['--html', name])
+    assert f'argument --html: {told}'.split(': ', 1)[1] in capsys.readouterr().err
+
+
+def test_outputs_with_a_place_are_taken_as_written_and_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'there.json').touch()
+    assert [output_file('a/b/c.json'), output_file('there.json'), output_folder('new/er')] == [
+        'a/b/c.json', 'there.json', 'new/er']
+    assert [path.name for path in tmp_path.iterdir()] == ['there.json']
+
+
+def test_outputs_that_may_not_be_written_are_refused(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise OSError(errno.EROFS, 'Read-only file system')
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    with pytest.raises(argparse.ArgumentTypeError, match=r'no permission .* \(Read-only file'):
+        output_file(str(tmp_path / 'deep' / 'a.json'))

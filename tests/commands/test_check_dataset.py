@@ -51,9 +51,10 @@ def test_json_page_and_clean_list_are_written(folder, tmp_path, capsys):
         {'id': 'train_000000', 'split': 'train', 'detail': 'flag and captions; mask: 0 % changed'}]
     assert data['samples'] == {'train': 4, 'val': 4, 'test': 4}
     assert data['overview']['classes'][1]['name'] == 'road'
-    listed = files['clean.txt'].read_text().splitlines()[1:]
+    listed = [line for line in files['clean.txt'].read_text().splitlines() if '\t' in line]
     assert len(listed) == 10 and 'train\ttrain_000000' not in listed
-    assert '10 clean samples in' in out and files['a.html'].stat().st_size > 10000
+    assert '10 samples in' in out and ', 2 left out' in out
+    assert files['a.html'].stat().st_size > 10000
 
 
 def test_what_counts_as_failure_can_be_said(folder, tmp_path, capsys):
@@ -132,3 +133,29 @@ def test_a_run_that_is_stopped_says_how_to_go_on(folder, monkeypatch, capsys, tm
     code, _, err = outcome(capsys, folder, '--state', tmp_path / 's.sqlite')
     assert code == 2 and 'goes on from' in err
     assert 'give --state FILE' in outcome(capsys, folder)[2]
+
+
+@pytest.mark.parametrize('flag', ['--html', '--json', '--write-clean', '--state'])
+def test_outputs_are_checked_before_the_work(folder, tmp_path, monkeypatch, capsys, flag):
+    monkeypatch.setattr(check_dataset, 'parts_of', None)  # nothing is looked at
+    for run in (check_dataset.main, check.either):
+        code, _, err = outcome(capsys, folder, flag, tmp_path, run=run)
+        assert code == 2 and f'argument {flag}: ' in err and 'is a folder' in err
+
+
+def test_samples_with_errors_are_left_out_and_counted_by_kind(folder, tmp_path, capsys):
+    path = folder / 'LevirCCcaptions.json'
+    data = json.loads(path.read_text())
+    data['images'][1]['sentences'][0]['raw'] = ' . '
+    data['images'][2]['sentences'][0]['raw'] += ' ###'
+    path.write_text(json.dumps(data))
+    _, out, _ = outcome(capsys, folder, '--write-clean', tmp_path / 'clean.txt')
+    lines = (tmp_path / 'clean.txt').read_text().splitlines()
+    notes = [line for line in lines if line.startswith('#')]
+    assert notes[1:] == ['# left out: 1 (images are missing)', '# left out: 1 (samples are said to '
+                         'be changed, and their masks hold no change)',
+                         '# left out: 1 (captions hold no word)']
+    assert len(lines) - len(notes) == 9 and '9 samples in' in out and '3 left out' in out
+    names = [data['images'][number]['filename'].removesuffix('.png') for number in (1, 2)]
+    listed = {line.split('\t')[1] for line in lines if '\t' in line}
+    assert names[0] not in listed and names[1] in listed, 'the dataset cuts ### off'

@@ -10,8 +10,8 @@ from scene_files import place, texture, write_raster
 
 from rscc.doctor import sources
 from rscc.doctor.examination import check_up
+from rscc.doctor.kinds import KINDS
 from rscc.doctor.recognition import parts_of_config, parts_of_folder, parts_of_name
-from tests.datasets.conftest import make_levir
 
 
 def counts(parts, **options):
@@ -220,12 +220,91 @@ def test_unreadable_folders_are_counted_and_the_rest_is_checked(tmp_path, monkey
         parts_of_folder(tmp_path)
 
 
-def test_damaged_annotations_are_told_with_their_place(tmp_path):
-    make_levir(tmp_path)
-    path = tmp_path / 'LevirCCcaptions.json'
-    path.write_text(path.read_text()[:2000])
-    with pytest.raises(ValueError, match='not the JSON that was expected'):
-        counts(parts_of_folder(tmp_path))
+@pytest.mark.parametrize(('content', 'kind', 'told'), [
+    (b'', 'bad_annotations', 'it is empty (0 bytes); expected UTF-8 text, a line for each pair'),
+    ('a.png b.png'.encode('utf-16'), 'bad_annotations', 'it is UTF-16 text'),
+    (bytes(range(256)) * 9, 'bad_annotations', 'it is no text'),
+    (b'train/A/0.png\n', 'bad_entry', "it has 1 column(s): 'train/A/0.png'"),
+    (b'"train/A/0.png train/B/0.png\n', 'bad_entry', 'a quote that does not close'),
+    ('train/A/房屋.png train/B/房屋.png'.encode('gbk'), 'bad_entry', 'it is not UTF-8')])
+def test_lists_that_datasets_refuse_are_errors(tmp_path, content, kind, told):
+    (pairs(tmp_path) / 'train.txt').write_bytes(content)
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert told in register.examples(kind)[0][1]
+    assert KINDS[kind].severity == 'error'
+    register.close()
+
+
+def test_lists_take_marks_and_line_ends_of_windows_blanks_and_chinese_names(tmp_path):
+    pairs(tmp_path, ['train'])
+    for folder in ('A', 'B', 'label'):
+        (tmp_path / 'train' / folder / '0.png').rename(tmp_path / 'train' / folder / '影 像.png')
+    rows = [(f'train\\A\\{name}.png', f'train\\B\\{name}.png', f'train/label/{name}.png')
+            for name in ('影 像', '1', '2')]
+    text = '\r\n'.join('\t'.join(f'"{path}"' for path in row) for row in rows)
+    (tmp_path / 'train.txt').write_bytes(text.encode('utf-8-sig'))
+    assert counts(parts_of_folder(tmp_path)) == (3, {})
+
+
+def test_broken_links_and_files_of_one_name_are_found(tmp_path):
+    pairs(tmp_path)
+    (tmp_path / 'train/A/0.png').unlink()
+    (tmp_path / 'train/A/0.png').symlink_to('nowhere.png')
+    write(tmp_path / 'train/B/1.jpg', noise(9))
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert register.counts() == {'missing_image': 1, 'same_stem': 1, 'orphan_file': 1}
+    assert "it is a broken link to 'nowhere.png'" in register.examples('missing_image')[0][1]
+    register.close()
+
+
+@pytest.mark.parametrize('linked', [True, False])
+def test_a_date_whose_folder_is_not_there_is_missed(tmp_path, linked):
+    shutil.rmtree(pairs(tmp_path) / 'train/A')
+    if linked:
+        (tmp_path / 'train/A').symlink_to('nowhere')
+    assert counts(parts_of_folder(tmp_path)) == (6, {'unreadable_folder': 1, 'missing_image': 3})
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    write(tmp_path / 'store/a.png', noise(1))
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/images').symlink_to(tmp_path / 'store')
+    (tmp_path / 'store/again').symlink_to(tmp_path / 'data')
+    assert counts(parts_of_folder(tmp_path / 'data')) == (1, {})
+    (tmp_path / 'data/more').symlink_to('nowhere')
+    assert counts(parts_of_folder(tmp_path / 'data')) == (1, {'unreadable_folder': 1})
+
+
+def test_names_that_are_no_utf8_are_kept(tmp_path):
+    write(tmp_path / 'a.png', noise(1))
+    os.rename(tmp_path / 'a.png', os.fsencode(tmp_path) + b'/\xff.png')
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert register.counts() == {} and register.sample(0)[1] == r'\xdcff'
+    assert os.path.isfile(register.sample(0)[3]['images'][0])
+    register.close()
+
+
+def test_transparency_and_values_out_of_range_are_told(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    opaque = np.dstack([noise(1), np.full((64, 64), 255, np.uint8)])
+    write(tmp_path / 'a.png', opaque)
+    with rasterio.open(tmp_path / 'b.tif', 'w', driver='GTiff', width=64, height=64, count=3,
+                       dtype='float32') as file:
+        file.write(np.moveaxis(noise(2), -1, 0).astype(np.float32) / 255)
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert register.counts() == {'alpha_dropped': 1, 'needs_mapping': 1}
+    assert register.examples('needs_mapping')[0][1].endswith(': --scale 0 1')
+    register.close()
+
+
+@pytest.mark.parametrize('pixels', [True, False])
+def test_a_tiff_whose_end_is_missing_is_an_error(tmp_path, pixels):
+    path = tmp_path / 'a.tif'
+    Image.fromarray(noise(3)).save(path)
+    path.write_bytes(path.read_bytes()[:-8])
+    register = check_up(parts_of_folder(tmp_path), pixels=pixels, jobs=1)
+    assert 'its end is missing (8 bytes)' in register.examples('unreadable_image')[0][1]
+    register.close()
 
 
 # ---- class maps of both dates ------------------------------------------------------------------

@@ -159,7 +159,7 @@ def test_files_of_more_than_eight_bits_need_bands_and_scale(root, classifier):
                        dtype='uint16') as file:
         file.write(values)
     folder = folder_of(root, img_splits=['wide'])
-    with pytest.raises(ValueError, match=r'4 band\(s\) of uint16(.|\n)*with --bands and --scale'):
+    with pytest.raises(ValueError, match=r'4 bands of uint16(.|\n)*with --bands and --scale'):
         score_folder(folder, classifier, BatchOptions(num_workers=0))
     options = BatchOptions(num_workers=0, bands=(3, 2, 1), scale=(0, 4000))
     assert score_folder(folder, classifier, options) == 1

@@ -47,7 +47,7 @@ def test_bands_and_scale_reach_arrays():
     deep = np.stack([np.full((4, 4), value, np.uint16) for value in (0, 500, 1000, 2000)], -1)
     ((frame,), _) = read_images([deep], 'x', LoadFrames(bands=(4, 3, 1), scale=(0, 1000)))
     assert frame[0, 0].tolist() == [255, 255, 0]
-    with pytest.raises(ValueError, match=r'4 band\(s\) of uint16.*Say how to show it'):
+    with pytest.raises(ValueError, match=r'4 bands of uint16.*Say how to show it'):
         read_images([deep], 'x', LoadFrames())
 
 
@@ -117,7 +117,7 @@ def test_damaged_bytes_are_called_bytes():
 def test_advice_about_bands_and_scale_names_options_of_inference(tmp_path, as_path):
     deep = np.zeros((4, 5), np.uint16)
     Image.fromarray(deep).save(tmp_path / 'd.png')
-    with pytest.raises(ValueError, match=r"^sample 'x': .*1 band\(s\) of uint16.* --scale 0 10000 "
+    with pytest.raises(ValueError, match=r"^sample 'x': .*1 band of uint16.* --scale 0 10000 "
                                          r'\(in Python, bands and scale of ChangeInferencer'):
         read_images([tmp_path / 'd.png' if as_path else deep], 'x', LoadFrames())
 

@@ -8,9 +8,11 @@ from PIL import Image
 
 from rscc.rasters.image_files import (
     NeedsMapping,
+    advised_scale,
     as_bands,
     as_rgb,
     check_scale,
+    frame_and_nodata,
     read_frame,
     read_frame_and_nodata,
     read_rgb,
@@ -71,22 +73,55 @@ def test_an_opaque_alpha_is_dropped_and_a_real_one_is_not(tmp_path):
     opaque = np.dstack([RGB, np.full((24, 20), 255, np.uint8)])
     assert np.array_equal(read_rgb(save(tmp_path / 'a.png', opaque)), RGB)
     opaque[3, 3, 3] = 7
-    with pytest.raises(ValueError, match=r'has 4 band\(s\) of uint8; an 8-bit RGB or grey image.*'
+    with pytest.raises(ValueError, match=r'has 4 bands of uint8; an 8-bit RGB or grey image.*'
                        r'LoadFrames\(bands=\(1, 2, 3\)\)'):
         read_rgb(save(tmp_path / 'b.png', opaque))
 
 
 def test_sixteen_bits_need_a_scale(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), RGB[..., ::-1].astype(np.uint16) * 10)
-    with pytest.raises(ValueError, match=r"3 band\(s\) of uint16.*scale=\(0, 10000\).*'perc"):
+    with pytest.raises(ValueError, match=r"3 bands of uint16.*scale=\(0, 10000\).*'perc"):
         read_rgb(tmp_path / 'a.png')
     assert np.array_equal(read_rgb(tmp_path / 'a.png', scale=(0, 2550)), RGB)
+
+
+@pytest.mark.parametrize(('low', 'high', 'dtype', 'advice'), [
+    (0, 1, 'float32', (0, 1)), (0.2, 0.9, 'float64', (0, 1)), (0, 240, 'float32', (0, 255)),
+    (0, 1, 'uint16', (0, 255)), (10, 3000, 'uint16', (0, 10000)), (0, 9e4, 'uint32', (0, 89000)),
+    (-25, 3, 'float32', (-25, 2.5)), (300, 60000, 'uint16', (0, 65535))])
+def test_advice_on_the_scale_fits_the_values(low, high, dtype, advice):
+    values = np.linspace(low, high, 3000).reshape(10, 100, 3).astype(dtype)
+    scale, words = advised_scale(values)
+    assert scale == advice and f'from {values.min():.4g} to {values.max():.4g}' in words
+
+
+def test_advice_on_the_scale_passes_over_what_is_no_value():
+    values = np.full((4, 4, 3), 0.5, np.float32)
+    values[0], values[1], values[2, 0] = np.nan, -9999, 3e38
+    assert advised_scale(values)[0] == (0, 1)
+    assert advised_scale(np.full((2, 2), np.nan)) == ('percentile', ', none of them with data')
+    with pytest.raises(NeedsMapping) as error:
+        frame_and_nodata(np.float32([[0.5, -7]]), 'a.tif', nodata=-7)
+    assert error.value.flags.endswith('Say how to show it: --scale 0 1')
+    assert error.value.short == ("'a.tif' has 1 band of float32 with values from 0.5 to 0.5: "
+                                 '--scale 0 1')
+
+
+@pytest.mark.parametrize('compression', [None, 'packbits', 'tiff_lzw', 'tiff_adobe_deflate'])
+@pytest.mark.parametrize('cut', [1, 8, 200])
+def test_a_tiff_that_is_cut_is_refused(tmp_path, compression, cut):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = save(tmp_path / 'a.tif', image, compression=compression)
+    assert np.array_equal(read_rgb(path), image)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(ValueError, match=r'cannot be decoded: .*truncated, damaged or no image'):
+        read_rgb(path)
 
 
 def test_the_bands_of_a_geotiff_are_chosen_and_scaled(tmp_path):
     bands = np.random.default_rng(1).integers(0, 3000, (6, 16, 12)).astype(np.uint16)
     path = geotiff(tmp_path / 's2.tif', bands)
-    with pytest.raises(ValueError, match=r"s2\.tif' has 6 band\(s\) of uint16.*bands=\(3, 2, 1\)"):
+    with pytest.raises(ValueError, match=r"s2\.tif' has 6 bands of uint16.*bands=\(3, 2, 1\)"):
         read_rgb(path)
     pixels = read_rgb(path, bands=(3, 2, 1), scale=(0, 3000))
     expected = np.round(np.moveaxis(bands[[2, 1, 0]], 0, -1) / 3000 * 255)
@@ -196,7 +231,7 @@ def test_pixels_without_data_are_black_in_every_band(tmp_path):
     ((3, 2, 2, 1), (0, 1), r'names band 2 twice: give each once, or one three times for a grey'),
     ((3, 2, 3), (0, 1), r'names band 3 twice'), ((), (0, 1), 'expected whole numbers of bands'),
     ((0, 1, 2), (0, 1), 'counted from 1'), ((1.5, 2, 3), (0, 1), 'whole numbers'),
-    ((3, 2, 1, 4), ((0, 1), ) * 3, r'3 pairs, and 4 band\(s\) of .* are read: give one'),
+    ((3, 2, 1, 4), ((0, 1), ) * 3, r'3 pairs, and 4 bands of .* would be read: give one'),
     ((3, 2, 1, 4), None, r'scale=\(0, 10000\)')])
 def test_bands_and_scales_that_do_not_fit_are_named(tmp_path, bands, scale, message):
     path = geotiff(tmp_path / 's2.tif', DEEP)

@@ -55,7 +55,7 @@ def test_a_picture_has_no_place(tmp_path, tiff):
 
 def test_deep_bands_need_a_mapping_and_take_one(tiff):
     bands = RNG.integers(0, 4000, (4, 20, 10)).astype(np.uint16)
-    with pytest.raises(ValueError, match=r'4 band\(s\) of uint16.*bands=\(3, 2, 1\)'):
+    with pytest.raises(ValueError, match=r'4 bands of uint16.*bands=\(3, 2, 1\)'):
         open_raster(tiff(bands)).rows(0, 5)
     image = open_raster(tiff(bands), Reading(bands=(3, 2, 1), scale=(0, 4000)))
     expected = np.moveaxis(bands[[2, 1, 0]], 0, -1)[3:9] / 4000 * 255

@@ -211,7 +211,7 @@ def test_bands_that_need_a_mapping_leave_nothing_and_name_the_flags(tmp_path):
         with rasterio.open(files[kind], 'w', driver='GTiff', height=40, width=40, count=4,
                            dtype='uint16', transform=rasterio.Affine(1, 0, 5, 0, -1, 5)) as file:
             file.write(RNG.integers(0, 3000, (4, 40, 40)).astype(np.uint16))
-    with pytest.raises(ValueError, match=r"before\.tif' has 4 band\(s\) of uint16.*how to show it: "
+    with pytest.raises(ValueError, match=r"before\.tif' has 4 bands of uint16.*how to show it: "
                        r'--bands 3 2 1 --scale 0 10000$'):
         cut(grid(files), tmp_path / 'out')
     assert not (tmp_path / 'out').exists()

@@ -91,9 +91,9 @@ def test_deep_bands_are_shown_as_declared(tmp_path):
 
 def test_bands_or_scale_that_are_missing_are_asked_for_at_once(tmp_path):
     path = write_raster(tmp_path / 'a.tif', four_deep_bands(), photometric='MINISBLACK')
-    with pytest.raises(ValueError, match=r'4 band\(s\) of uint16.*--bands 3 2 1 --scale 0 10000'):
+    with pytest.raises(ValueError, match=r'4 bands of uint16.*--bands 3 2 1 --scale 0 10000'):
         open_date(path, Reading())
-    with pytest.raises(ValueError, match=r'has 3 band\(s\) of uint16.*--scale 0 10000'):
+    with pytest.raises(ValueError, match=r'has 3 bands of uint16.*--scale 0 10000'):
         open_date(path, Reading((3, 2, 1)))
     with pytest.raises(ValueError, match='asks for band 5'):
         open_date(path, Reading((5, 2, 1), (0, 1)))

@@ -5,6 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -291,10 +292,12 @@ def test_a_file_in_place_of_the_folder_is_refused_before_the_model_is_loaded(cal
 
 
 def test_a_folder_without_permission_is_refused_at_once(call, monkeypatch, capsys):
-    monkeypatch.setattr(os, 'access', lambda *_: False)
+    def refuse(**_):
+        raise PermissionError(13, 'Permission denied')
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
     with pytest.raises(SystemExit, match='2'):
         call(*PAIR, '--out', 'out/deeper')
-    assert "--out 'out/deeper': no permission to write in " in capsys.readouterr().err
+    assert "--out: 'out/deeper': no permission to write in " in capsys.readouterr().err
 
 
 def test_a_failure_to_write_is_one_line(call, monkeypatch):

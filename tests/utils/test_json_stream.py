@@ -29,7 +29,8 @@ def test_gzipped_files_and_empty_lists_are_read(tmp_path):
     ('', "'' where '{'"), ('[1]', "where '{'"), ('{"a": 1}', "no list 'images'"),
     ('{}', "without the key 'images'"), ('{"images": {}}', "'{' where '\\['"),
     ('{"images": [1 2]}', "'2' between"), ('{"images": [1, {"a": ]}', 'near character'),
-    ('{"images": [1', 'between two items')])
+    ('{"images": [1', 'between two items'), ('{"images": ' + '[' * 100_000, 'recursion depth'),
+    ('{"images": [' + '1' * 6000 + ']}', 'Exceeds the limit')])
 def test_other_files_are_refused_with_the_place(tmp_path, text, message):
     path = tmp_path / 'a.json'
     path.write_text(text)

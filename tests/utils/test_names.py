@@ -1,6 +1,6 @@
 import pytest
 
-from rscc.utils import did_you_mean
+from rscc.utils import counted, did_you_mean
 from rscc.utils.names import group_names, matching_names
 
 
@@ -10,6 +10,15 @@ from rscc.utils.names import group_names, matching_names
     ('xyz', ['batch_size'], ''), ('anything', [], ''), ('1', [1, 2], " Did you mean '1'?")])
 def test_nearest_name_or_nothing(name, known, said):
     assert did_you_mean(name, known) == said
+
+
+def test_nouns_are_counted():
+    assert [counted(1, 'run'), counted(0, 'run'), counted(1234, 'sample')] == [
+        '1 run', '0 runs', '1,234 samples']
+    assert [counted(2, noun) for noun in ('batch', 'class', 'entry', 'key')] == [
+        '2 batches', '2 classes', '2 entries', '2 keys']
+    assert counted(2, 'pair of tiles', 'pairs of tiles') == '2 pairs of tiles'
+    assert [counted(1.0, 'minute'), counted(1.5, 'minute')] == ['1 minute', '1.5 minutes']
 
 
 def test_names_that_differ_in_numbers_become_one():

@@ -31,7 +31,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options
+from rscc.apis.command_line import add_config_options, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
@@ -138,7 +138,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('configs', nargs='*', metavar='CONFIG', default=BTC,
                      help=f'detectors to compare ({" ".join(BTC)})')
     sub.add_argument('--seeds', type=int, default=3, help='trainings of each (%(default)s)')
-    sub.add_argument('--work-dir', default='work_dirs/pretrained',
+    sub.add_argument('--work-dir', type=output_folder, default='work_dirs/pretrained',
                      help='their folder; what is trained there is not trained again (%(default)s)')
     sub.add_argument('--samples', metavar='DIR', help='real pairs with masks (RSCC_SAMPLES); '
                      'without them the built-in test split alone')
@@ -147,7 +147,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                      help=f'{", ".join(VARIANTS)} (all)')
     sub.add_argument('--steps', type=int, default=600, help='of each training (%(default)s)')
     sub.add_argument('--seeds', type=int, default=3, help='trainings of each (%(default)s)')
-    sub.add_argument('--work-dir', default='work_dirs/ablation',
+    sub.add_argument('--work-dir', type=output_folder, default='work_dirs/ablation',
                      help='their folder; what is trained there is not trained again (%(default)s)')
     sub.add_argument('--samples', metavar='DIR', help='real pairs (RSCC_SAMPLES)')
     add('all', text='every benchmark at sensible sizes')

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_file, output_folder
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,7 +33,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file or name')
     parser.add_argument('checkpoint', help='checkpoint file, or the name of a published model')
-    parser.add_argument('--out', metavar='CKPT', help='the copy with the calibration: .pth, or '
+    parser.add_argument('--out', type=output_file, metavar='CKPT',
+                        help='the copy with the calibration: .pth, or '
                         '.safetensors of a published model')
     parser.add_argument('--language', choices=('en', 'zh'), help='of references and sentences '
                         "(default: the config's); calibrations of other languages are kept")
@@ -45,7 +46,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--like-test', action='store_true', help='fit on the val split of the test '
                         'data, where the config validates on others')
     parser.add_argument('--no-test', action='store_true', help='do not measure on the test split')
-    parser.add_argument('--show-dir', metavar='DIR', help='gets the plots, the predictions of '
+    parser.add_argument('--show-dir', type=output_folder, metavar='DIR',
+                        help='gets the plots, the predictions of '
                         'validation and test with their doubts, and calibration.json')
     parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='(%(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: the best one here)')

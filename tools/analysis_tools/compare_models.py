@@ -22,6 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from rscc.apis.command_line import output_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Rows of the comparison on the built-in dataset.
 ROWS = ('blip_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
@@ -48,7 +50,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help='CUDA devices, one run at a time on each, in place of --jobs')
     parser.add_argument('--amp', action='store_true', help='train and test in reduced precision')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare'),
+    parser.add_argument('--work-dir', type=output_folder, default='work_dirs/compare',
                         help='gets a folder for every run (%(default)s)')
     parser.add_argument('--report-only', action='store_true',
                         help='train nothing: table and drawing from the result files')
@@ -72,7 +74,7 @@ def train_all(args: argparse.Namespace) -> None:
     jobs = len(args.gpus) or args.jobs
     threads = args.threads or max(1, (os.cpu_count() or 1) // max(jobs, 1))
     minutes = 4.0 if args.steps is None and args.minutes is None else args.minutes
-    study = Study(args.configs or ROWS, args.work_dir, args.seeds, args.steps, minutes,
+    study = Study(args.configs or ROWS, Path(args.work_dir), args.seeds, args.steps, minutes,
                   args.batch_size, args.jobs, threads, args.gpus, args.amp, args.data_root)
     machine = describe_machine('cuda' if torch.cuda.is_available() else 'cpu')
     run_study(study, asdict(replace(machine, threads=threads)), command_line(),
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                       file=sys.stderr)
             finally:
                 signal.signal(signal.SIGTERM, before)
-        missing = report(args.work_dir, args.docs if args.write else None)
+        missing = report(Path(args.work_dir), args.docs if args.write else None)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     if missing:

@@ -10,8 +10,14 @@ Files are those of ``tools/test.py --out``, or of any other form that ``tools/sc
 with ``--references``. docs/en/evaluation.md says how to read the table.
 """
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rscc.apis.command_line import output_file
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,7 +38,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--bootstrap', type=int, default=1000, metavar='N',
                         help='resamples of the images, at least 100 (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the resamples (%(default)s)')
-    parser.add_argument('--out', metavar='JSON', help='write the comparison')
+    parser.add_argument('--out', type=output_file, metavar='JSON', help='write the comparison')
     return parser.parse_args(arguments)
 
 

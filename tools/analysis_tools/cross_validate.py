@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--folds', type=int, default=4, help='parts of the pairs (%(default)s)')
     parser.add_argument('--seeds', type=int, default=1, help='repetitions with other folds and '
                         'random numbers (%(default)s)')
-    parser.add_argument('--out', metavar='DIR', help='gets scores.json and the trainings '
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
+                        help='gets scores.json and the trainings '
                         '(work_dirs/cross_validate/FOLDER)')
     parser.add_argument('--keep', action='store_true', help='keep the checkpoints of the trainings')
     parser.add_argument('--write', action='store_true', help='write the table into the docs')

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         'nothing changed (RSCC_TRAIN)')
     parser.add_argument('--sets', nargs='+', metavar='FOLDER', help='these sets alone')
     parser.add_argument('--name', help='of the run in tables (that of the checkpoint)')
-    parser.add_argument('--out', metavar='DIR', help='gets scores.json, pairs.csv, panels and '
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
+                        help='gets scores.json, pairs.csv, panels and '
                         'index.html (work_dirs/real_check/NAME)')
     parser.add_argument('--no-panels', dest='panels', action='store_false',
                         help='no pictures, no index.html')

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_folder
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
 from rscc.visualization.picture_files import save_small
@@ -46,7 +46,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         'the best (%(default)s)')
     parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
                         help='another captioner, word by word for instance, on the same data')
-    parser.add_argument('--out', type=Path, metavar='DIR',
+    parser.add_argument('--out', type=output_folder, metavar='DIR',
                         help='folder for table and picture (work_dirs/<config>/sampling_steps)')
     parser.add_argument('--limit', type=int, metavar='N',
                         help='pairs, evenly spread over the test split; all by default')
@@ -74,7 +74,7 @@ def main() -> None:
     """Run the command line."""
     args = vars(parse_args())
     data_root, docs, wanted = args.pop('data_root'), args.pop('docs'), args.pop('write')
-    folder = args.pop('out') or Path(default_work_dir(args['config'])) / 'sampling_steps'
+    folder = Path(args.pop('out') or Path(default_work_dir(args['config']), 'sampling_steps'))
     with explained():
         set_data_root(data_root)
         measured = benchmark_sampling(**args)

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_shared_arguments, explained
+from rscc.apis.command_line import add_shared_arguments, explained, output_file
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -26,7 +26,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Set thresholds on validation data.')
     parser.add_argument('config', help='config file or name')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', metavar='CKPT', help='the copy with the new offsets')
+    parser.add_argument('--out', type=output_file, metavar='CKPT',
+                        help='the copy with the new offsets')
     parser.add_argument('--most-false-area', type=float, default=1.0, metavar='SHARE',
                         help='of the pixels of unchanged pairs that may be called changed, 0.01 '
                         'for instance (default: no limit)')

@@ -14,14 +14,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_dataset_arguments, add_hdf5_arguments
+from rscc.apis.command_line import add_dataset_arguments, add_hdf5_arguments, output_folder
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Turn a captioned dataset into HDF5 + JSON files.')
     add_dataset_arguments(parser)
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the new files')
+    parser.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                        help='folder of the new files')
     parser.add_argument('--name', help='what the file names begin with (the name of the dataset)')
     parser.add_argument('--size', type=int, default=256, metavar='PIXELS',
                         help='width and height of the images (%(default)s, as the tutorial)')

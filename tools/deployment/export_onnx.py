@@ -12,7 +12,7 @@ Examples::
 """
 import argparse
 
-from rscc.apis.command_line import add_config_options, explained
+from rscc.apis.command_line import add_config_options, explained, output_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +23,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
                         help='config and checkpoint; the checkpoint alone where it holds its '
                         'config (those of tools/train.py do)')
-    parser.add_argument('--out', required=True, metavar='FILE.onnx', help='the main file')
+    parser.add_argument('--out', required=True, type=output_file, metavar='FILE.onnx',
+                        help='the main file')
     parser.add_argument('--six-band', action='store_true', help='change map alone, from one input '
                         'of six bands (red, green, blue of the earlier date, then of the later '
                         'one, 0 to 1) to class probabilities, for QGIS plugins')
