@@ -10,7 +10,8 @@ from rscc.demo.answers import Answer
 from rscc.demo.jobs import Progress
 from rscc.demo.limits import Limits
 from rscc.demo.words import TEMPLATES, Problem, Words
-from rscc.scenes.wording import class_text, share_text
+from rscc.text.land_cover import class_text
+from rscc.text.quantities import share_text
 from rscc.version import __version__
 
 

@@ -17,7 +17,8 @@ from rscc.scenes.pictures import (
     thumbnail_shape,
     thumbnails,
 )
-from rscc.scenes.wording import area_text, class_text, pixels_text, share_text
+from rscc.text.land_cover import class_text
+from rscc.text.quantities import area_text, pixels_text, share_text
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import tint_palette

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from rscc.rasters.blending import decided_by_date
+from rscc.text.land_cover import ARROW
 from rscc.visualization.overlays import class_palette
 
-#: Between the two classes of a transition's name.
-ARROW = ' → '
 #: 15 x 15 transitions and "unchanged" fit into a map of bytes, beside 255 for no data.
 _MOST_CLASSES = 15
 

@@ -1,9 +1,9 @@
-"""Numbers of a scene put into English or Chinese: areas, shares, and the sentences of a summary."""
+"""Numbers of a scene put into English or Chinese sentences."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rscc.scenes.transitions import ARROW
-from rscc.text.land_cover import CHINESE
+from rscc.text.land_cover import class_text
+from rscc.text.quantities import area_text, counted, pixels_text, share_text
 from rscc.text.transitions import became
 from rscc.utils import check_choice
 
@@ -13,67 +13,10 @@ RENDERED_NOTE = {
           'demonstration, no measurement.',
     'zh': '该模型只用渲染影像训练过：对真实影像，其结果仅作演示，不能当作测量。',
 }
-#: Square metres of a unit, smallest first, and the decimals it is written with.
-_UNITS = ((1, 0), (10_000, 1), (1_000_000, 2))
-_UNIT_NAMES = {'en': ('m²', 'ha', 'km²'), 'zh': ('平方米', '公顷', '平方公里')}
 #: Names of the one class of a map that only tells changed from unchanged.
 _PLAIN = ('changed', 'change')
 _MOST_SAID = 3  # sentences quoted where sentences are all that there is
 _MOST_TRANSITIONS = 4  # told one by one
-
-
-def area_text(square_metres: float, language: str, like: float | None = None) -> str:
-    """Write an area in the unit that suits its size.
-
-    Args:
-        square_metres: At least 0.
-        language: ``'en'`` or ``'zh'``.
-        like: Another area whose unit is taken, unless too little of it would be left to see.
-    """
-    unit = _unit(square_metres)
-    if like is not None and square_metres >= 0.1 * _UNITS[_unit(like)][0]:
-        unit = _unit(like)
-    size, decimals = _UNITS[unit]
-    value = square_metres / size
-    if unit == 0 and value < 10:
-        return f'{value:.2g} {_UNIT_NAMES[language][unit]}'
-    if unit == 2 and value >= 10:
-        decimals = 1 if value < 1000 else 0
-    return f'{value:,.{decimals}f} {_UNIT_NAMES[language][unit]}'
-
-
-def _unit(square_metres: float) -> int:
-    """Return the place of the unit, by the number as it will be rounded."""
-    if round(square_metres) < 10_000:
-        return 0
-    return 1 if round(square_metres / 10_000, 1) < 100 else 2
-
-
-def pixels_text(pixels: int, language: str) -> str:
-    """Write a number of pixels."""
-    if language == 'zh':
-        return f'{pixels:,} 像素'
-    return _counted(pixels, 'pixel')
-
-
-def share_text(share: float, language: str) -> str:
-    """Write a share of 0 to 1 in percent; only nothing is 0 and only all is 100."""
-    mark = '%' if language == 'zh' else ' %'
-    percent = 100 * share
-    if 0 < percent < 0.01:
-        return ('不足 0.01' if language == 'zh' else 'less than 0.01') + mark
-    if 99.9 < percent < 100:
-        percent = 99.9
-    if percent in (0, 100):
-        return f'{percent:.0f}{mark}'
-    return f'{percent:.{1 if percent >= 0.1 else 2}f}{mark}'
-
-
-def class_text(name: str, language: str) -> str:
-    """Return the name of a class, or of a transition, as readers of the language know it."""
-    if language != 'zh':
-        return name
-    return ARROW.join(CHINESE.get(part, part) for part in name.split(ARROW))
 
 
 def summary_sentences(summary: Mapping[str, Any], language: str) -> tuple[str, list[str]]:
@@ -172,7 +115,7 @@ class _English(_Wording):
         if self.regions['left_out']:
             return f'No changed region of {self.smallest()} or more was found'
         if self.windows['changed']:
-            told = _counted(self.windows['changed'], 'window')
+            told = counted(self.windows['changed'], 'window')
             verb = 'tells' if self.windows['changed'] == 1 else 'tell'
             return f'The map shows no change, while {told} {verb} of change'
         return 'No change was found'
@@ -182,7 +125,7 @@ class _English(_Wording):
         if self.regions['area_m2'] is None:
             whole = 'the pixels with an answer' if self.summary['nodata_share'] else 'the scene'
             share = f', {share_text(self.regions["share"], "en")} of {whole}'
-        return f'{_counted(count, "region")} changed, {size}{" together" * (count > 1)}{share}'
+        return f'{counted(count, "region")} changed, {size}{" together" * (count > 1)}{share}'
 
     def parts(self, rows: Sequence[Mapping[str, Any]]) -> str:
         if len(rows) == 1:
@@ -194,19 +137,19 @@ class _English(_Wording):
         told = [f'{became(row["from"], row["to"], "en")}, {self.size(row)}'
                 for row in rows[:_MOST_TRANSITIONS]]
         more = len(rows) - len(told)
-        return ': ' + '; '.join(told) + (f'; {_counted(more, "other transition")}' if more else '')
+        return ': ' + '; '.join(told) + (f'; {counted(more, "other transition")}' if more else '')
 
     def caption_findings(self) -> str:
         described, changed = self.windows['described'], self.windows['changed']
         if not described:
             return 'No window was described'
         if self.single:
-            return (f'{_counted(described, "window")} '
+            return (f'{counted(described, "window")} '
                     f'{"was" if described == 1 else "were"} described')
         if not changed:
             return ('The one window that was described tells of no change' if described == 1 else
                     f'None of the {described:,} windows that were described tells of change')
-        return (f'{changed:,} of {_counted(described, "described window")} '
+        return (f'{changed:,} of {counted(described, "described window")} '
                 f'{"tells" if changed == 1 else "tell"} of change')
 
     def without_data(self) -> list[str]:
@@ -221,18 +164,18 @@ class _English(_Wording):
         count = len(self.summary['gaps'])
         if not count:
             return []
-        return [f'{_counted(count, "part")} of the scene could not be read and '
+        return [f'{counted(count, "part")} of the scene could not be read and '
                 f'{"has" if count == 1 else "have"} no answer.']
 
     def left_out(self) -> list[str]:
         count = self.regions['left_out']
         if not count:
             return []
-        return [f'{_counted(count, "region")} smaller than {self.smallest()} '
+        return [f'{counted(count, "region")} smaller than {self.smallest()} '
                 f'{"is" if count == 1 else "are"} not counted.']
 
     def most_said(self) -> list[str]:
-        said = ', '.join(f"'{text}' ({_counted(count, 'window')})" for text, count in self.said())
+        said = ', '.join(f"'{text}' ({counted(count, 'window')})" for text, count in self.said())
         return [f'Most said: {said}.'] if said else []
 
 
@@ -304,10 +247,6 @@ class _Chinese(_Wording):
 
 
 _WORDINGS = {'en': _English, 'zh': _Chinese}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f'{count:,} {noun}{"" if count == 1 else "s"}'
 
 
 def _capital(text: str) -> str:

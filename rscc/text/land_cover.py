@@ -3,6 +3,8 @@ from collections.abc import Mapping
 
 from rscc.text.class_names import class_names
 
+#: Between the two classes of a transition's name.
+ARROW = ' → '
 #: English name of a class -> Chinese; other names are shown as a dataset writes them.
 CHINESE = {
     'none': '无标注', 'unchanged': '未变化', 'changed': '变化', 'change': '变化',
@@ -28,8 +30,20 @@ def called(name: str, language: str, words: Mapping[str, str] | None = None) -> 
     """
     if words and name in words:
         return words[name]
-    if language != 'zh':
-        return _ENGLISH.get(name.lower(), name)
+    return class_text(name, 'zh') if language == 'zh' else _ENGLISH.get(name.lower(), name)
+
+
+def class_text(name: str, language: str) -> str:
+    """Return the name of a class, or of a transition, as legends and tables of a language show it.
+
+    Args:
+        name: English name, "farmland" or "farmland → building".
+        language: ``'en'`` or ``'zh'``; names that have no Chinese one stay as they are.
+    """
+    return ARROW.join(map(_chinese, name.split(ARROW))) if language == 'zh' else name
+
+
+def _chinese(name: str) -> str:
     known = CHINESE.get(name.lower())
     if known is not None:
         return known

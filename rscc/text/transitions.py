@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rscc.text.land_cover import called
 from rscc.text.normalisation import check_language
-
-#: From this area on hectares are told, below it square metres.
-_HECTARES_FROM = 1000.0  # m2
-_HECTARE = 10_000.0  # m2
+from rscc.text.quantities import area_text, pixels_text
 
 Transitions = Sequence[tuple[str, str, int]]
 
@@ -59,18 +56,6 @@ def became(earlier: str, later: str, language: str = 'en', words: Mapping[str, s
 
 
 def _amount(pixels: int, pixel_area: float | None, language: str) -> str:
-    """Return an area with its unit, two digits of it; pixels where the area is not known."""
-    if pixel_area is None:
-        if language == 'zh':
-            return f'{pixels} 像素'
-        return f'{pixels:,} pixel' + ('' if pixels == 1 else 's')
-    area = pixels * pixel_area
-    if area >= _HECTARES_FROM:
-        return f'{_rounded(area / _HECTARE)} ' + ('公顷' if language == 'zh' else 'ha')
-    return f'{_rounded(area)} ' + ('平方米' if language == 'zh' else 'm²')
-
-
-def _rounded(value: float) -> str:
-    """Return a number with two digits, and all those before the point: 0.12, 1.2, 12, 123."""
-    digits = f'{value:.2g}'
-    return f'{value:,.0f}' if 'e' in digits or value >= 10 else digits
+    """Return an area with its unit; pixels where the area is not known."""
+    return (pixels_text(pixels, language) if pixel_area is None else
+            area_text(pixels * pixel_area, language))

@@ -9,7 +9,7 @@ from rscc.rasters.blending import decided
 from rscc.scenes.contracts import NODATA
 from rscc.scenes.run import run_scenes
 from rscc.scenes.transitions import SemanticClasses
-from rscc.scenes.wording import class_text
+from rscc.text.land_cover import class_text
 from rscc.text.transitions import became
 
 COVER = SemanticClasses(('water', 'farmland', 'building'),

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from rscc.datasets.synth import SynthChangeDataset
-from rscc.scenes.wording import class_text
 from rscc.synth.generator import (
     COVER_KINDS,
     Parameters,
@@ -17,6 +16,7 @@ from rscc.synth.generator import (
 from rscc.synth.land_cover import COVER, COVER_PALETTE, SURFACES, draw_land_cover
 from rscc.synth.objects import CLASSES, PALETTE
 from rscc.synth.view import SURFACES as PAINTED
+from rscc.text.land_cover import class_text
 from rscc.utils import read_json
 
 
