@@ -11,15 +11,16 @@ import numpy as np
 
 from rscc.evaluation.functional.content import objects_named, says_no_change
 from rscc.evaluation.functional.failures import failure_kinds
+from rscc.text.doubts import NEVER_SURE_FROM
 from rscc.utils.forms import check_form
 
 #: What a sentence can be wrong about.
 ERRORS = ('flag', 'object', 'direction', 'count', 'place')
 _ERROR_OF = {'missed_change': 'flag', 'invented_change': 'flag', 'wrong_object': 'object',
              'wrong_direction': 'direction', 'wrong_count': 'count', 'wrong_place': 'place'}
-#: Inputs that may lower the doubt too; they are no reasons: what the sentence commits itself to (a
-#: change, a number, a place), and the distance of usual images.
-CONTEXT = ('change_told', 'count_told', 'place_told', 'distance')
+#: Inputs that may lower the doubt too: what the sentence commits itself to (a change, a number, a
+#: place). All others speak against an answer by what they mean, and can only raise the doubt.
+CONTEXT = ('change_told', 'count_told', 'place_told')
 #: Least weights (logits for a score of 1) of what validation data cannot show, being like those of
 #: the training: images farther from them than 99 % of the training images, other resolutions.
 LEAST = {'novelty': 3.0, 'resolution': 2.0}
@@ -40,7 +41,7 @@ class Calibration:
             lacks counts as the mean.
         usual: Input -> what nine of ten validation answers lie below.
         offset: Logit of an answer whose inputs are all at their means.
-        threshold: Doubt from which on the answer is "not sure".
+        threshold: Doubt from which on the answer is "not sure"; one half at most counts.
         samples: Number of validation answers.
         errors: Share of them that is wrong.
     """
@@ -51,6 +52,20 @@ class Calibration:
     threshold: float = 0.5
     samples: int = 0
     errors: float = 0.0
+
+    @property
+    def limit(self) -> float:
+        """Doubt from which on an answer is "not sure": the threshold, but never above one half."""
+        return min(self.threshold, NEVER_SURE_FROM)
+
+    def sure(self, value: Any) -> Any:
+        """Return whether doubts are low enough to answer, a bool or an array.
+
+        Args:
+            value: One doubt, or an array; compared in whole percent, as it is shown.
+        """
+        found = np.round(value, 2) < self.limit
+        return found if np.ndim(value) else bool(found)
 
     def contributions(self, inputs: Mapping[str, float]) -> dict[str, float]:
         """Return input -> logits that it adds to the doubt, of those that are there."""
@@ -70,6 +85,9 @@ class Calibration:
     def from_dict(cls, data: Mapping[str, Any], where: str = 'the checkpoint') -> Self:
         """Read a calibration.
 
+        Files of earlier versions may hold a negative weight of evidence that can only raise the
+        doubt (the distance of images from those of the training); it counts as 0.
+
         Raises:
             ValueError: If it is damaged; the message names the entry.
         """
@@ -80,7 +98,10 @@ class Calibration:
                              f'{sorted(data["weights"])} and means of {sorted(data["means"])}; '
                              'expected the same inputs. Write it anew with '
                              'tools/analysis_tools/calibrate.py')
-        return cls(**{name: data[name] for name in _FORM})
+        known = {name: data[name] for name in _FORM}
+        known['weights'] = {name: weight if name in CONTEXT else max(weight, 0.0)
+                            for name, weight in data['weights'].items()}
+        return cls(**known)
 
 
 def calibration_for(stored: Mapping[str, Any] | None, language: str | None) -> Calibration | None:
@@ -141,7 +162,8 @@ def fit_calibration(inputs: Sequence[Mapping[str, float]], wrong: Sequence[bool]
                     abstain: float = 0.1) -> Calibration:
     """Fit the probability of error to validation answers.
 
-    The weights are those of a ridge logistic regression in which reasons can only raise the doubt.
+    The weights are those of a ridge logistic regression in which all but :data:`CONTEXT`, what a
+    sentence commits itself to, can only raise the doubt.
 
     Args:
         inputs: Of N answers, as ``Doubt.inputs``.

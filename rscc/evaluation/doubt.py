@@ -18,40 +18,29 @@ from rscc.evaluation.functional.consistency import (
     counts_named,
     flag_disagreement,
     map_disagreements,
+    numbers_beside_map,
+    things_lacking,
 )
 from rscc.evaluation.functional.content import says_no_change
 from rscc.text.directions import sides_named
+from rscc.text.doubts import (
+    REASON_INPUTS,
+    grade_of,
+    no_reason_text,
+    reason_texts,
+    risk_text,
+)
+from rscc.text.land_cover import class_text
+from rscc.text.quantities import percent_text
 
 #: Names of the reasons, in the order in which equal ones are told.
-REASONS = ('sentence_map', 'sentence_flag', 'contradiction', 'novelty', 'resolution', 'score')
-#: Score from which on a reason is told.
-_TOLD = 0.5
-#: A reason that adds less to the logit of a calibrated doubt is not told.
-_LEAST_LOGIT = 0.1
-#: Input -> English and Chinese text.
-_TEXTS = {
-    'sentence_map/denied': ('the sentence says that nothing changed, and the map shows a change',
-                            '文字称没有变化，而变化图中有变化'),
-    'sentence_map/unseen': ('the sentence tells of a change, and the map shows none',
-                            '文字称发生了变化，而变化图中没有变化'),
-    'sentence_map/absent': ('the map shows nothing of the kind that the sentence names',
-                            '变化图中没有文字所说的地物类别'),
-    'sentence_map/silent': ('the sentence leaves out most of the change on the map',
-                            '变化图中的主要变化，文字没有提到'),
-    'sentence_map/count': ('the sentence gives another number than the map has regions',
-                           '文字中的数量与变化图中的图斑数不符'),
-    'sentence_map/place': ('most of the change on the map lies elsewhere than the sentence says',
-                           '变化图中的变化大多不在文字所说的位置'),
-    'sentence_flag': ('the change flag says otherwise: probability of a change {flag:.0%}',
-                      '变化分类头的结论相反：变化概率为 {flag:.0%}'),
-    'contradiction': ("the model's other sentences contradict this one",
-                      '模型的其他候选句与本句矛盾'),
-    'novelty': ('the images look unlike those of the training', '影像与训练影像差异较大'),
-    'resolution': ('a pixel covers {resolution:.2g} m, {trained:.2g} m in training',
-                   '影像分辨率为 {resolution:.2g} 米，训练影像为 {trained:.2g} 米'),
-    'score': ('the model finds its own words unlikely (score {score:.2f})',
-              '模型对本句的把握偏低（得分 {score:.2f}）'),
-}
+REASONS = tuple(dict.fromkeys(name.partition('/')[0] for name in REASON_INPUTS))
+#: Inputs without which there is no sentence to be doubted.
+_OF_SENTENCES = ('change_told', 'score')
+#: A reason is told from this score on, or where it adds so much to the logit of a calibrated doubt.
+_TOLD, _TOLD_LOGIT = 0.5, 0.2
+#: Disagreements that are told however small their scores are.
+_FACTS = tuple(f'sentence_map/{part}' for part in ('denied', 'unseen', 'absent', 'extra', 'count'))
 
 
 @dataclass(frozen=True)
@@ -63,16 +52,21 @@ class Reason:
         score: How much it speaks against the answer, 0 to 1.
         text: The reason in a sentence, in the language of the interface.
         texts: Language -> the same sentence, for readers in another one.
+        input: The input that it comes from, ``'sentence_map/count'`` for instance.
+        weight: Logits that it adds to the doubt; None without a calibration.
     """
     name: str
     score: float
     text: str
     texts: Mapping[str, str] = field(default_factory=dict)
+    input: str = ''
+    weight: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the reason as JSON has it."""
-        return dict(name=self.name, score=round(float(self.score), 4), text=self.text,
-                    texts=dict(self.texts))
+        return dict(name=self.name, input=self.input, score=round(float(self.score), 4),
+                    weight=None if self.weight is None else round(float(self.weight), 4),
+                    text=self.text, texts=dict(self.texts))
 
 
 @dataclass(frozen=True)
@@ -82,8 +76,10 @@ class Doubt:
     Attributes:
         value: Estimated probability that the answer is wrong, 0 to 1; None where the weights carry
             no calibration.
-        sure: Whether the value lies below the threshold of abstention; None without a calibration.
-        reasons: What speaks against the answer, the strongest first; empty where nothing does.
+        sure: Whether the value is low enough to answer, see ``Calibration.sure``; None without a
+            calibration.
+        reasons: All that speaks against the answer, what weighs most first; empty where nothing
+            does.
         inputs: Name of an input -> its score, of all that could be asked, the weak ones too. What
             belongs to one reason has its name before a slash: ``sentence_map/place``.
     """
@@ -92,10 +88,26 @@ class Doubt:
     reasons: tuple[Reason, ...] = ()
     inputs: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def grade(self) -> str | None:
+        """``'low'``, ``'medium'``, ``'high'`` or ``'uncalibrated'``; None without a sentence."""
+        if self.value is None and not {*_OF_SENTENCES} & set(self.inputs):
+            return None
+        return grade_of(self.value, self.sure)
+
+    @property
+    def unsure(self) -> bool | None:
+        """Whether the answer is "not sure"; None where that is not known."""
+        return None if self.value is None else self.grade == 'high'
+
     def to_json(self) -> dict[str, Any]:
         """Return the doubt as every record has it under ``doubt``."""
+        grade = self.grade
         return dict(value=None if self.value is None else round(float(self.value), 4),
-                    sure=self.sure, reasons=[reason.to_json() for reason in self.reasons],
+                    sure=self.sure, grade=grade, texts={} if grade is None else {
+                        language: risk_text(self.value, grade, language)
+                        for language in ('en', 'zh')},
+                    reasons=[reason.to_json() for reason in self.reasons],
                     inputs={name: round(float(score), 4) for name, score in self.inputs.items()})
 
     @classmethod
@@ -104,19 +116,21 @@ class Doubt:
         if not data:
             return None
         reasons = tuple(Reason(reason['name'], reason['score'], reason['text'],
-                               reason.get('texts') or {}) for reason in data.get('reasons') or ())
+                               reason.get('texts') or {}, reason.get('input', ''),
+                               reason.get('weight')) for reason in data.get('reasons') or ())
         return cls(data.get('value'), data.get('sure'), reasons, data.get('inputs') or {})
 
+    def reason_lines(self, language: str = 'en') -> list[str]:
+        """Return the reasons in words; why there is none of a risk that is not low."""
+        told = [reason.texts.get(language, reason.text) for reason in self.reasons]
+        return told or ([no_reason_text(self.grade, language)]
+                        if self.grade in ('medium', 'high') else [])
+
     def lines(self, language: str = 'en') -> list[str]:
-        """Return the doubt in words: the number and the verdict, then a line per reason."""
-        if self.value is None and not self.reasons:
-            return []
-        english = language == 'en'
-        head = ('not calibrated' if english else '未标定') if self.value is None else (
-            f'{self.value:.2f}')
-        if self.sure is False:
-            head += ': not sure' if english else '：不确定'
-        return [head, *(reason.texts.get(language, reason.text) for reason in self.reasons)]
+        """Return the doubt in words: grade and risk, then a line per reason."""
+        grade = self.grade
+        head = [] if grade is None else [risk_text(self.value, grade, language)]
+        return head + self.reason_lines(language)
 
 
 @dataclass(frozen=True)
@@ -215,35 +229,49 @@ class Evidence:
         """
         inputs = self.inputs()
         reasons = self._reasons(inputs, calibration, language)
-        if calibration is None or not {'change_told', 'score'} & set(inputs):
+        if calibration is None or not {*_OF_SENTENCES} & set(inputs):
             return Doubt(reasons=reasons, inputs=inputs)
         value = calibration.probability(inputs)
-        return Doubt(value, value < calibration.threshold, reasons, inputs)
+        return Doubt(value, calibration.sure(value), reasons, inputs)
 
     def _reasons(self, inputs: Mapping[str, float], calibration: Calibration | None, language: str
                  ) -> tuple[Reason, ...]:
-        """Return what speaks against the answer, of every reason its strongest part."""
-        logits = inputs if calibration is None else calibration.contributions(inputs)
-        strongest: dict[str, str] = {}
-        for name in sorted(inputs, key=lambda name: -logits.get(name, 0.0)):
-            if name in _TEXTS and self._speaks(name, inputs[name], logits, calibration):
-                strongest.setdefault(name.partition('/')[0], name)
-        values = dict(score=self.score, flag=self.probability, resolution=self.resolution,
-                      trained=self.trained)
+        """Return all that speaks against the answer, what weighs most first."""
+        weights = {} if calibration is None else calibration.contributions(inputs)
+        named = [name for name in REASON_INPUTS if name in inputs
+                 and self._speaks(name, inputs[name], weights.get(name, 0.0), calibration)]
+        if 'sentence_map/absent' in named:  # then it is clear that all of the change is left out
+            named = [name for name in named if name != 'sentence_map/silent']
+        named.sort(key=lambda name: (-weights.get(name, 0.0), -inputs[name]))
+        details = self._details() if named else {}
         found = []
-        for reason, name in strongest.items():
-            texts = {language: text.format(**values)
-                     for language, text in zip(('en', 'zh'), _TEXTS[name], strict=True)}
-            found.append(Reason(reason, inputs[name], texts[language], texts))
+        for name in named:
+            texts = reason_texts(name, inputs[name], details)
+            weight = None if calibration is None else weights.get(name, 0.0)
+            found.append(Reason(name.partition('/')[0], inputs[name], texts[language], texts, name,
+                                weight))
         return tuple(found)
 
+    def _details(self) -> dict[str, dict[str, Any]]:
+        """Return language -> what the texts of reasons mention."""
+        known = dict(score=self.score, resolution=self.resolution, trained=self.trained)
+        lacking, pairs = [], []
+        if self.sentence is not None and self.map_facts is not None:
+            asked = (self.sentence.text, self.map_facts, self.sentence.language)
+            lacking, pairs = things_lacking(*asked), numbers_beside_map(*asked)
+        # Of several numbers the one that is farthest off.
+        said, seen = min(pairs, key=lambda pair: min(pair) / max(pair), default=(None, None))
+        return {language: dict(
+            known, said=said, seen=seen,
+            flag=None if self.probability is None else percent_text(self.probability, language),
+            lacking=comma.join(class_text(name, language) for name in lacking))
+            for language, comma in (('en', ', '), ('zh', '、'))}
+
     @staticmethod
-    def _speaks(name: str, score: float, logits: Mapping[str, float],
-                calibration: Calibration | None) -> bool:
-        """Whether a reason is worth telling."""
+    def _speaks(name: str, score: float, weight: float, calibration: Calibration | None) -> bool:
+        """Whether a reason is worth telling: by its score, or by what it adds to the number."""
+        if weight >= _TOLD_LOGIT:
+            return True
         if name == 'score':  # unlikely for this model, which only a calibration knows
-            if calibration is None or score <= calibration.usual.get(name, 1.0):
-                return False
-        elif score < _TOLD:
-            return False
-        return calibration is None or logits.get(name, 0.0) >= _LEAST_LOGIT
+            return calibration is not None and score > calibration.usual.get(name, 1.0)
+        return score >= _TOLD or (score > 0 and name in _FACTS)

@@ -30,6 +30,7 @@ from rscc.evaluation.records import (
 from rscc.registry import METRICS
 from rscc.structures import ScoredCaption
 from rscc.structures.change_data_sample import source_of
+from rscc.text.doubts import risk_text
 from rscc.text.normalisation import stock_sentences, warn
 from rscc.utils import atomic_write
 from rscc.utils.names import DistinctNames
@@ -300,7 +301,10 @@ class CaptionMetric(SampleMetric):
         """What must stand beside the scores."""
         metadata = scoring_metadata(self.options(), self.meta.get('split'),
                                     single=self.meta.get('task') == 'single')
-        return {**metadata, 'truncated': self.cuts} if self.cuts else metadata
+        more = {'truncated': self.cuts} if self.cuts else {}
+        if not self.weights.get('doubt'):
+            more['doubt'] = f'doubt: {risk_text(None, "uncalibrated")}'
+        return {**metadata, **more}
 
     def record(self, sample: dict) -> dict | None:
         """Keep the sentences and flags of a sample, and the doubt where it is calibrated."""

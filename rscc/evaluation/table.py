@@ -56,7 +56,8 @@ def format_metadata(metadata: Mapping[str, object]) -> str:
 
     Returns:
         A line of the data, one of the scoring, and one each of the intervals, the most frequent
-        caption and the captions cut at the limit of tokens where there are any.
+        caption, the captions cut at the limit of tokens, and a doubt that is not calibrated, where
+        there are any.
     """
     data = [f'{metadata["samples"]} samples' if 'samples' in metadata else '',
             f'split {metadata.get("split") or "unknown"}', f'language {metadata["language"]}',
@@ -65,7 +66,7 @@ def format_metadata(metadata: Mapping[str, object]) -> str:
     more = [f'{label}: {metadata[key]}' for key, label in (
         ('intervals', 'intervals'), ('most_frequent_of', 'most frequent caption of'))
         if key in metadata]
-    more += [metadata['truncated']] if 'truncated' in metadata else []
+    more += [metadata[key] for key in ('truncated', 'doubt') if key in metadata]
     lines = [', '.join(filter(None, data)), ', '.join(scoring), *more]
     return '\n'.join(lines)
 

@@ -56,3 +56,13 @@ def share_text(share: float, language: str = 'en') -> str:
     if percent in (0, 100):
         return f'{percent:.0f}{mark}'
     return f'{percent:.{1 if percent >= 0.1 else 2}f}{mark}'
+
+
+def percent_text(share: float, language: str = 'en') -> str:
+    """Write a chance or a rough share of 0 to 1 in whole percent; near 0 and 1 as a bound."""
+    mark = '%' if language == 'zh' else ' %'
+    if 0 < share < 0.005:
+        return ('不足 1' if language == 'zh' else 'under 1') + mark
+    if 0.995 <= share < 1:
+        return ('超过 99' if language == 'zh' else 'over 99') + mark
+    return f'{round(100 * share)}{mark}'

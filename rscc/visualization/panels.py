@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from rscc.rasters.image_files import as_rgb
 from rscc.registry import VISUALIZERS
+from rscc.text.land_cover import class_text
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.overlays import (
     IGNORE,
@@ -26,7 +27,7 @@ LABELS = {
         'pred': 'Prediction', 'references': 'Reference sentences', 'none': 'nothing changed',
         'compare': 'Drag to compare', 'blink': 'blink', 'agreement': 'Agreement of {} sentences',
         'abstained': 'abstained', 'doubt': 'abstained: the sentences drawn agree too little',
-        'doubted': 'Doubt {}', 'trajectory': 'Denoising trajectory', 'steps': '{} steps',
+        'trajectory': 'Denoising trajectory', 'steps': '{} steps',
         'kinds': ('not final', 'final', 'new and final', 'new'),
         'dates': {'from': 'Predicted, before', 'to': 'Predicted, after',
                   'gt_from': 'Reference, before', 'gt_to': 'Reference, after'},
@@ -36,7 +37,7 @@ LABELS = {
         'pred': '预测结果', 'references': '参考描述', 'none': '没有变化',
         'compare': '拖动对比', 'blink': '闪烁', 'agreement': '{} 个采样句的一致度',
         'abstained': '弃答', 'doubt': '弃答：采样句之间一致度过低',
-        'doubted': '存疑度 {}', 'trajectory': '去噪轨迹', 'steps': '{} 步',
+        'trajectory': '去噪轨迹', 'steps': '{} 步',
         'kinds': ('未定', '已定', '新出现且已定', '新出现'),
         'dates': {'from': '预测（前时相）', 'to': '预测（后时相）',
                   'gt_from': '参考（前时相）', 'gt_to': '参考（后时相）'},
@@ -45,6 +46,8 @@ LABELS = {
 _MARGIN, _GAP, _MIN_WIDTH, _MIN_TILE, _MAX_TILE = 20, 12, 620, 256, 512
 _INK, _SOFT, _ACCENT, _PAPER, _LINE = ((28, 32, 38), (104, 112, 122), (12, 98, 168),
                                        (255, 255, 255), (222, 226, 230))
+#: Colour of a risk of error that is not low, by its grade.
+_DOUBTED = {'medium': (122, 82, 0), 'high': (169, 48, 24)}
 
 
 def draw_panel(frames: Sequence[np.ndarray],
@@ -96,7 +99,8 @@ def draw_panel(frames: Sequence[np.ndarray],
     words = _labels(language, sentences)
     tiles = _tiles(frames, gt_mask, pred_mask, palette, words)
     shown = [check_mask(mask) for mask in (gt_mask, pred_mask) if mask is not None]
-    legend = _legend(shown, palette, classes) if shown else None
+    shown_in = 'zh' if words is LABELS['zh'] else 'en'
+    legend = _legend(shown, palette, classes, shown_in) if shown else None
     maps = _class_tiles(class_maps or {}, tiles[0][1].size, semantic_palette, words)
     widest = max((tiles, maps), key=len)
     width = max(_MIN_WIDTH, 2 * _MARGIN + sum(tile.width for _, tile in widest)
@@ -111,9 +115,10 @@ def draw_panel(frames: Sequence[np.ndarray],
     if maps:
         page.tiles(maps)
         page.legend(_present([check_mask(classes) for classes in (class_maps or {}).values()],
-                             semantic_palette, semantic_classes))
-    told = [] if doubt is None else doubt.lines('zh' if words is LABELS['zh'] else 'en')
-    page.sentences(words, predictions, references, told)
+                             semantic_palette, semantic_classes, shown_in))
+    told = [] if doubt is None else doubt.lines(shown_in)
+    page.sentences(words, predictions, references, told,
+                   _DOUBTED.get(doubt and doubt.grade, _SOFT))
     return page.finish()
 
 
@@ -230,24 +235,30 @@ def _class_tiles(class_maps: Mapping[str, np.ndarray], size: tuple[int, int],
         size, Image.Resampling.NEAREST)) for name, classes in class_maps.items()]
 
 
-def _present(masks: list[np.ndarray], palette: Sequence | None, classes: Sequence[str] | None
-             ) -> list[tuple[str, tuple[int, int, int]]]:
+def _present(masks: list[np.ndarray], palette: Sequence | None, classes: Sequence[str] | None,
+             language: str) -> list[tuple[str, tuple[int, int, int]]]:
     """Return name and colour of every class that occurs in class maps."""
     found = sorted({int(value) for mask in masks for value in np.unique(mask)} - {0})
     colours = class_palette(max(found, default=0) + 1, palette)
-    named = dict(enumerate(classes or ()))
-    return [(named.get(value, f'class {value}'), colours[value]) for value in found]
+    return [(_name(value, classes, language), colours[value]) for value in found]
 
 
 def _legend(masks: list[np.ndarray], palette: Sequence | None,
-            classes: Sequence[str] | None) -> list[tuple[str, tuple[int, int, int]]]:
+            classes: Sequence[str] | None, language: str
+            ) -> list[tuple[str, tuple[int, int, int]]]:
     """Return name and colour of every class; unnamed ones only if they occur."""
     present = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, IGNORE})
     count = max([len(classes or ()), *(value + 1 for value in present)])
     colours = tint_palette(count, palette)
     listed = range(1, count) if classes else present
-    named = dict(enumerate(classes or ()))
-    return [(named.get(i, f'class {i}'), colours[i]) for i in listed]
+    return [(_name(value, classes, language), colours[value]) for value in listed]
+
+
+def _name(value: int, classes: Sequence[str] | None, language: str) -> str:
+    """Return the name of a value as a legend shows it."""
+    if value < len(classes or ()):
+        return class_text(classes[value], language)
+    return f'类别 {value}' if language == 'zh' else f'class {value}'
 
 
 class _Page:
@@ -306,7 +317,8 @@ class _Page:
         self.y += 28
 
     def sentences(self, words: dict, predictions: Sequence[str],
-                  references: Sequence[str] | None, doubt: Sequence[str] = ()) -> None:
+                  references: Sequence[str] | None, doubt: Sequence[str] = (),
+                  colour: tuple = _SOFT) -> None:
         """Write the predictions large with the doubt about them, then the references as a list."""
         if not predictions and not references:
             return
@@ -318,7 +330,7 @@ class _Page:
             for prediction in predictions:
                 self.text(prediction or '—', 17)
             for place, line in enumerate(doubt):
-                self.text(line if place else words['doubted'].format(line), 13, _SOFT)
+                self.text(line, 13, _SOFT if place else colour)
             self.skip(8)
         if references:
             self.text(words['references'], 13, _SOFT)

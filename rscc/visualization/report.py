@@ -7,11 +7,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rscc.text.doubts import GRADES, grade_text, risk_text
+from rscc.text.land_cover import class_text
 from rscc.utils import atomic_write, check_choice, progress
 from rscc.version import __version__
 from rscc.visualization.attention import Evidence, read_evidence
@@ -20,10 +23,11 @@ from rscc.visualization.overlays import ERROR_PALETTE, class_palette
 from rscc.visualization.pages import class_swatches, page_words, render_page, swatches
 from rscc.visualization.panels import LABELS, class_map_folder
 from rscc.visualization.picture_files import Source, Thumbnails, safe_name
-from rscc.visualization.report_cards import card_of, evidence_address, judge
+from rscc.visualization.report_cards import card_of, doubt_grade, evidence_address, judge
 from rscc.visualization.report_summary import (
     failure_page,
     headline_numbers,
+    score_name,
     score_tables,
     verdict,
 )
@@ -106,7 +110,8 @@ def write_report(predictions: dict,
         layers = [key for key in words['layers'] if any(key in card['layers'] for card in cards)]
         file.writelines(render_page(
             _PACKAGE, 'report.html.j2', ('base.css', 'report.css'), ('report.js', ),
-            words=words, name=dataset.get('dataset_type') or words['test_run'],
+            words=words, score_name=partial(score_name, words=words),
+            name=dataset.get('dataset_type') or words['test_run'],
             verdict=verdict(samples, judgements, _numbers(metrics), words),
             numbers=headline_numbers(samples, judgements, _numbers(metrics), words),
             facts=_facts(predictions, len(samples), len(shown), words),
@@ -179,6 +184,8 @@ def _facts(predictions: Mapping[str, Any], total: int, shown: int, words: Mappin
     facts['samples'] = f'{total}' if shown == total else words['some_shown'].format(total, shown)
     facts['written'] = words['written'].format(datetime.now().strftime('%Y-%m-%d %H:%M'),
                                                __version__)
+    if any(doubt_grade(sample.get('doubt')) == 'uncalibrated' for sample in predictions['samples']):
+        facts['doubt'] = risk_text(None, 'uncalibrated', words['html'][:2])
     return {words['facts'][key]: value for key, value in facts.items()}
 
 
@@ -201,8 +208,9 @@ def _controls(cards: Sequence[Mapping[str, Any]], words: Mapping[str, Any]) -> d
     kinds = {kind: name for kind, (name, _) in words['kinds_of_failure'].items()}
     groups = {'prediction': ('said_changed', 'said_unchanged', 'irreversible', 'cut'),
               'labels': ('changed', 'unchanged', 'wrong'), 'failures': ('faults', *kinds),
-              'doubt': ('unsure', 'abstained')}
-    names = {**words, **kinds}
+              'doubt': (*(f'risk_{grade}' for grade in GRADES), 'abstained')}
+    names = {**words, **kinds, **{f'risk_{grade}': grade_text(grade, words['html'][:2])
+                                  for grade in GRADES}}
     shows = [(words[f'group_{group}'], [(mark, names[mark], counts[mark])
                                         for mark in marks if counts.get(mark)])
              for group, marks in groups.items()]
@@ -219,14 +227,15 @@ def _sort_options(key: str, words: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [('area|best', words['largest_area']), ('area|worst', words['smallest_area'])]
     if key == 'doubt':
         return [('doubt|best', words['most_doubt']), ('doubt|worst', words['least_doubt'])]
-    name = words['names'].get(key, key)
+    name = score_name(key, words)
     return [(f'{key}|{order}', words[order].format(name)) for order in ('worst', 'best')]
 
 
 def _legends(palette: Sequence | None, classes: Sequence[str] | None, words: Mapping[str, Any]
              ) -> dict[str, list]:
     """Return name and colour of every class but the first, by layer."""
-    change = class_swatches(list(classes or ()), palette)
+    language = words['html'][:2]
+    change = class_swatches([class_text(name, language) for name in classes or ()], palette)
     return {'pred': change, 'gt': change,
             'errors': swatches(words['error_classes'], ERROR_PALETTE)}
 

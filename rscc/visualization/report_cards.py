@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from rscc.structures import SampledCaption, caption_from
+from rscc.text.doubts import grade_of, grade_text, no_reason_text, risk_text
 from rscc.text.transitions import transition_sentences
 from rscc.visualization.attention import Evidence
 from rscc.visualization.denoising_trajectory import Run, denoising_rows
@@ -79,10 +80,9 @@ def card_of(sample: Mapping[str, Any], judgement: Judgement, pictures: Pictures,
         'claim': _flag(judgement.claim), 'wrong': judgement.wrong,
         'failures': judgement.failures or [],
         'abstained': caption is not None and bool(caption.abstained), 'cut': _cut(sample, words),
-        'unsure': doubt.get('sure') is False,
+        **_doubt(doubt, words),
         'swapped': swapped.get('prediction'), 'irreversible': swapped.get('reversible') is False,
-        'reasons': [reason['text'] for reason in doubt.get('reasons') or ()],
-        'scores': _scores(sample), 'area': pictures.changed, 'doubt': doubt.get('value'),
+        'scores': _scores(sample), 'area': pictures.changed,
         'class_maps': [(words['dates'][name], address)
                        for name, address in pictures.class_maps.items()],
         'became': transition_sentences(sample.get('transitions') or (), words['html']),
@@ -100,15 +100,36 @@ def card_of(sample: Mapping[str, Any], judgement: Judgement, pictures: Pictures,
     return {**card, 'marks': _marks(card), 'orders': _orders(card)}
 
 
+def _doubt(doubt: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return number, grade, risk in words and reasons of a doubt; no grade where there is none."""
+    grade, language = doubt_grade(doubt), words['html'][:2]
+    reasons = [(reason.get('texts') or {}).get(language, reason['text'])
+               for reason in doubt.get('reasons') or ()]
+    if not reasons and grade in ('medium', 'high'):
+        reasons = [no_reason_text(grade, language)]
+    return {'doubt': doubt.get('value'), 'grade': grade, 'reasons': reasons,
+            'risk': grade and risk_text(doubt.get('value'), grade, language, how=False),
+            'mark': grade and grade_text(grade, language)}
+
+
+def doubt_grade(doubt: Mapping[str, Any] | None) -> str | None:
+    """Return the grade of a sample's doubt, also of a file of an earlier version."""
+    if not doubt:
+        return None
+    if doubt.get('value') is None:
+        return doubt.get('grade')
+    return grade_of(doubt['value'], doubt.get('sure'))
+
+
 def _flag(changed: bool | None) -> str | None:
     return None if changed is None else 'changed' if changed else 'unchanged'
 
 
 def _marks(card: Mapping[str, Any]) -> list[str]:
     """Return everything that a card can be filtered by."""
-    given = {'wrong': card['wrong'], 'abstained': card['abstained'], 'unsure': card['unsure'],
+    given = {'wrong': card['wrong'], 'abstained': card['abstained'],
              'irreversible': card['irreversible'], 'cut': card['cut'] is not None,
-             'faults': bool(card['failures'])}
+             'faults': bool(card['failures']), f'risk_{card["grade"]}': card['grade'] is not None}
     # Without a word on it, a predicted mask says whether something changed.
     claim = card['claim'] or _flag(None if card['area'] is None else card['area'] > 0)
     return [*filter(None, [card['truth'], claim and f'said_{claim}']),

@@ -6,8 +6,9 @@ kind, and the scores as tables.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rscc.text.land_cover import ARROW, class_text
 from rscc.visualization.pages import number_text
-from rscc.visualization.report_cards import Judgement
+from rscc.visualization.report_cards import Judgement, doubt_grade
 
 #: Metrics shown in their group's table with one decimal, being 100 times a fraction.
 _TIMES_100 = ('Bleu_', 'METEOR', 'ROUGE_L', 'CIDEr', 'Sm')
@@ -69,9 +70,18 @@ def headline_numbers(samples: Sequence[Mapping[str, Any]], judgements: Sequence[
                     for key in keys if key in metrics]
     if 'caption/changed/CIDEr' not in metrics and 'caption/all/CIDEr' in metrics:
         numbers.append((_cell('CIDEr', metrics['caption/all/CIDEr']), words['cider']))
-    unsure = [sample['doubt'].get('sure') is False for sample in samples
-              if (sample.get('doubt') or {}).get('sure') is not None]
-    return numbers + ([(f'{sum(unsure):,}', words['unsure_number'])] if unsure else [])
+    return numbers + _unsure(samples, words)
+
+
+def _unsure(samples: Sequence[Mapping[str, Any]], words: Mapping[str, Any]
+            ) -> list[tuple[str, str]]:
+    """Return how many answers are not sure, or that nobody knows."""
+    grades = [grade for sample in samples if (grade := doubt_grade(sample.get('doubt')))]
+    if not grades:
+        return []
+    if set(grades) == {'uncalibrated'}:
+        return [('–', words['unsure_unknown'])]
+    return [(f'{grades.count("high"):,}', words['unsure_number'])]
 
 
 def _share(part: int, whole: int, words: Mapping[str, Any]) -> str:
@@ -127,13 +137,34 @@ def score_tables(metrics: Mapping[str, Any], words: Mapping[str, Any]) -> dict[s
         else:
             group = place[0] if place else 'metrics'
             title = words['groups'].get(group, group.capitalize())
-            groups.setdefault(title, {})[name] = _cell(name, value)
+            groups.setdefault(title, {})[score_name(name, words)] = _cell(name, value)
     ordered = sorted(rows.items(), key=lambda row: row[0][0] == 'baseline')
     columns = list(dict.fromkeys(name for _, cells in ordered for name in cells))
-    return {'columns': [name.replace('Bleu_', 'BLEU-') for name in columns], 'groups': groups,
+    return {'columns': [score_name(name, words) for name in columns], 'groups': groups,
             'rows': [{'title': _row_title(words, *place), 'baseline': place[0] == 'baseline',
                       'cells': [cells.get(name, '') for name in columns]}
                      for place, cells in ordered]}
+
+
+def score_name(key: str, words: Mapping[str, Any]) -> str:
+    """Return what readers call a score; of one that is not known, its key in plain words.
+
+    Args:
+        key: Last part of a metric's key, or a key of a sample's scores.
+        words: Of the page.
+    """
+    for ending, place in (('_low', 0), ('_high', 1)):
+        if key.endswith(ending):
+            return words['interval'][place].format(score_name(key.removesuffix(ending), words))
+    known, language = {**words['names'], **words['scores']}, words['html'][:2]
+    if key in known:
+        return known[key]
+    earlier, became, later = key.partition('_to_')
+    if became:
+        return ARROW.join(class_text(name, language) for name in (earlier, later))
+    if key.startswith('IoU_'):
+        return f'IoU {class_text(key.removeprefix("IoU_"), language)}'
+    return key.replace('_', ' ')
 
 
 def _row_title(words: Mapping[str, Any], origin: str, *subsets: str) -> str:

@@ -78,8 +78,25 @@ def test_a_reason_that_speaks_for_the_answer_weighs_nothing():
     fitted = fit_calibration([row | {'sentence_flag': 1 - row['sentence_flag']} for row in rows],
                              wrong)
     assert fitted.weights['sentence_flag'] == 0
-    context = fit_calibration([{'distance': 1 - row['sentence_flag']} for row in rows], wrong)
-    assert context.weights['distance'] == pytest.approx(-5, abs=1)
+    # Farther from the training images never means less doubtful.
+    farther = fit_calibration([{'distance': 1 - row['sentence_flag']} for row in rows], wrong)
+    assert farther.weights['distance'] == 0
+    context = fit_calibration([{'place_told': 1 - row['sentence_flag']} for row in rows], wrong)
+    assert context.weights['place_told'] == pytest.approx(-5, abs=1)
+
+
+def test_negative_weights_of_evidence_in_older_files_count_as_nothing():
+    stored = Calibration({'distance': -0.4, 'change_told': -1.0},
+                         {'distance': 0.3, 'change_told': 0.5}).to_dict()
+    assert Calibration.from_dict(stored).weights == {'distance': 0.0, 'change_told': -1.0}
+
+
+def test_sure_is_below_the_threshold_and_below_one_half():
+    assert [Calibration({}, {}, threshold=t).limit for t in (0.3, 0.9)] == [0.3, 0.5]
+    assert Calibration({}, {}, threshold=0.3).sure(np.array([0.29, 0.304, 0.4])).tolist() == [
+        True, False, False]
+    assert Calibration({}, {}, threshold=0.9).sure(0.494) is True
+    assert Calibration({}, {}, threshold=0.9).sure(0.496) is False  # shown as 50 %
 
 
 def test_what_an_answer_lacks_counts_as_the_mean():

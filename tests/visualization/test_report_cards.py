@@ -34,9 +34,9 @@ def test_words_are_found_in_the_sentence(sentence, words, pieces):
     assert pieces_of(sentence, words) == pieces
 
 
-def card(sample, pictures=None, evidence=None, judgement=None):
+def card(sample, pictures=None, evidence=None, judgement=None, words=WORDS):
     return card_of(sample, judgement or Judgement(None, None, None),
-                   pictures or Pictures((), (), {}), evidence, WORDS)
+                   pictures or Pictures((), (), {}), evidence, words)
 
 
 def test_without_labels_a_card_is_filtered_by_what_is_predicted():
@@ -51,9 +51,23 @@ def test_failures_doubt_and_the_way_back_are_marks():
               'doubt': {'value': 0.7, 'sure': False, 'reasons': [
                   {'name': 'novelty', 'score': 1.0, 'text': 'unlike the training'}]}}
     found = card(sample, judgement=Judgement(True, True, ['wrong_count']))
-    assert set(found['marks']) == {'changed', 'said_changed', 'unsure', 'irreversible', 'cut',
+    assert set(found['marks']) == {'changed', 'said_changed', 'risk_high', 'irreversible', 'cut',
                                    'faults', 'wrong_count'}
     assert found['reasons'] == ['unlike the training'] and found['orders'] == {'doubt': 0.7}
+    assert found['risk'] == 'risk of error 70 %: too high, not sure' and found['mark'] == 'not sure'
+
+
+def test_doubt_is_told_in_the_language_of_the_page_and_never_left_out():
+    doubt = {'value': 0.3, 'sure': True, 'reasons': [
+        {'name': 'novelty', 'score': 1.0, 'text': 'unlike', 'texts': {'zh': '差异较大'}}]}
+    found = card({'doubt': doubt}, words=interface_words('zh', {}))
+    assert (found['risk'], found['reasons']) == ('出错风险 30%：中等，使用前请核对', ['差异较大'])
+    without = card({'doubt': {**doubt, 'reasons': []}})
+    assert without['reasons'][0].startswith('no single reason')
+    unknown = card({'doubt': {'value': None, 'sure': None, 'grade': 'uncalibrated'}})
+    assert unknown['risk'] == 'risk of error unknown: not calibrated'
+    assert unknown['marks'] == ['risk_uncalibrated']
+    assert card({})['risk'] is None
 
 
 def test_area_and_doubt_sort_beside_the_scores():

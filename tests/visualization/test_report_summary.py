@@ -2,7 +2,7 @@ import pytest
 
 from rscc.visualization.report import interface_words
 from rscc.visualization.report_cards import Judgement
-from rscc.visualization.report_summary import failure_page, headline_numbers, verdict
+from rscc.visualization.report_summary import failure_page, headline_numbers, score_name, verdict
 
 WORDS = interface_words('en', {})
 PAIR = {'img_path_from': 'a', 'img_path_to': 'b'}
@@ -28,7 +28,8 @@ def test_the_verdict_says_what_can_be_said(judgements, metrics, said):
 
 
 def test_numbers_are_those_that_are_known():
-    samples = [{**PAIR, 'doubt': {'sure': False}}, {**PAIR, 'doubt': {'sure': True}}, PAIR, PAIR]
+    samples = [{**PAIR, 'doubt': {'value': 0.6, 'sure': True}},
+               {**PAIR, 'doubt': {'value': 0.1, 'sure': True}}, PAIR, PAIR]
     metrics = {'caption/changed/CIDEr': 110.0, 'change/F1_changed': 0.81, 'caption/all/CIDEr': 1.0,
                'reversal/reversible': 0.6}
     found = dict(reversed(pair) for pair in headline_numbers(
@@ -40,6 +41,31 @@ def test_numbers_are_those_that_are_known():
     single = headline_numbers([{'img_path': 'a'}], [Judgement(None, None, None)],
                               {'caption/all/CIDEr': 81.04}, WORDS)
     assert single == [('1', 'images'), ('81.0', 'CIDEr')]
+
+
+def test_a_model_without_calibration_does_not_look_sure():
+    unknown = {**PAIR, 'doubt': {'value': None, 'sure': None, 'grade': 'uncalibrated'}}
+    value, name = headline_numbers([unknown], [RIGHT], {}, WORDS)[-1]
+    assert value == '–' and 'not calibrated' in name
+
+
+@pytest.mark.parametrize(('key', 'english', 'chinese'), [
+    ('Bleu_4', 'BLEU-4', 'BLEU-4'), ('not_sure', 'not sure', '不确定'),
+    ('F1_changed', 'F1, changed', '变化 F1'), ('IoU_building', 'IoU building', 'IoU 建筑物'),
+    ('farmland_to_road', 'farmland → road', '农田 → 道路'),
+    ('CIDEr_low', 'CIDEr, 95 % from', 'CIDEr，95 % 下限'), ('own_score', 'own score', 'own score'),
+    ('SeK_from_to', 'SeK, from-to', 'SeK（转移）')])
+def test_scores_have_names_that_people_use(key, english, chinese):
+    assert score_name(key, WORDS) == english
+    assert score_name(key, interface_words('zh', {})) == chinese
+
+
+def test_every_score_of_the_tables_has_a_name_in_both_languages():
+    from rscc.evaluation import table
+    keys = {*table._COLUMNS, *table._PUBLISHED, *table._SHARES, *table._REVERSAL, *table._CHANGE,
+            *table._SEMANTIC, *table._SEMANTIC_MORE, *table._DOUBT}
+    for language in ('en', 'zh'):
+        assert keys <= set(interface_words(language, {})['scores']), language
 
 
 def test_failures_are_grouped_by_kind_the_most_frequent_first():

@@ -13,7 +13,7 @@ import numpy as np
 from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
 from rscc.evaluation.functional.failures import failure_kinds
 from rscc.evaluation.functional.mask_content import groups_of, share_inside, where
-from rscc.evaluation.functional.statements import statements
+from rscc.evaluation.functional.statements import changed_things, statements
 from rscc.text.directions import sides_named
 
 #: Share of changed pixels from which on a map says that something changed.
@@ -108,9 +108,10 @@ def map_disagreements(sentence: str, facts: MapFacts, language: str = 'en',
 
     Returns:
         ``denied``: "no change" over a changed map; ``unseen``: a change that the map does not show;
-        ``absent``: all that is named are classes that the map knows and lacks; ``silent``: the
-        class of most changed pixels is not named; ``count`` and ``place``: another number of
-        regions, another half of the picture. Each from 0 to 1; what does not apply is left out.
+        ``absent``: all that is named are classes that the map knows and lacks; ``extra``: some
+        of what is said to have changed is; ``silent``: the class of most changed pixels is not
+        named; ``count`` and ``place``: another number of regions, another half of the picture.
+        Each from 0 to 1; what does not apply is left out.
     """
     changed = facts.changed
     if says_no_change(sentence, no_change_captions, language):
@@ -119,15 +120,52 @@ def map_disagreements(sentence: str, facts: MapFacts, language: str = 'en',
     if changed < CHANGED_SHARE:
         return found
     known = groups_of(facts.classes[1:])
-    there = groups_of(name for name, share in facts.shares.items() if share >= CHANGED_SHARE)
+    there = _there(facts)
     named = objects_named(sentence, language, True) & set(known)
     if named and len(known) > 1:
         found['absent'] = float(not named & set(there))
         found['silent'] = _unnamed_share(named, there, facts)
+        if not found['absent']:
+            told = changed_things(sentence, language, wide=True) & set(known)
+            found['extra'] = len(told - set(there)) / max(len(told), 1)
     if places:
         found |= _place(sentence, facts, named & set(there), there, language)
-        found |= _count(sentence, facts, there, language)
+        off = [1 - min(pair) / max(pair) for pair in numbers_beside_map(sentence, facts, language)]
+        found |= {'count': max(off)} if off else {}
     return found
+
+
+def things_lacking(sentence: str, facts: MapFacts, language: str = 'en') -> list[str]:
+    """Return the classes that a sentence says changed, and of which the map shows nothing.
+
+    Args:
+        sentence: A caption about a pair.
+        facts: Of its map, which must know a class to lack it.
+        language: ``'en'`` or ``'zh'``.
+    """
+    known, there = groups_of(facts.classes[1:]), _there(facts)
+    told = changed_things(sentence, language, wide=True) & set(known)
+    return sorted(min(known[group]) for group in told - set(there))
+
+
+def numbers_beside_map(sentence: str, facts: MapFacts, language: str = 'en'
+                       ) -> list[tuple[int, int]]:
+    """Return the number that a sentence gives and that of the map's regions, class by class.
+
+    Args:
+        sentence: A caption about a pair.
+        facts: Of its map.
+        language: ``'en'`` or ``'zh'``.
+    """
+    there = _there(facts)
+    pairs = [(said, sum(facts.regions[name] for name in there.get(group, ())))
+             for group, said in counts_named(sentence, language).items()]
+    return [(said, seen) for said, seen in pairs if said and seen]
+
+
+def _there(facts: MapFacts) -> dict[str, set[str]]:
+    """Return thing -> names of its classes that the map shows."""
+    return groups_of(name for name, share in facts.shares.items() if share >= CHANGED_SHARE)
 
 
 def _unnamed_share(named: set[str], there: Mapping[str, set[str]], facts: MapFacts) -> float:
@@ -149,17 +187,6 @@ def _place(sentence: str, facts: MapFacts, named: set[str], there: Mapping[str, 
     inside = min(sum(facts.shares[name] * share_inside(facts.places[name], side)
                      for name in classes) / total for side in sides)
     return {'place': float(np.clip(1 - inside, 0, 1))}
-
-
-def _count(sentence: str, facts: MapFacts, there: Mapping[str, set[str]], language: str
-           ) -> dict[str, float]:
-    """Return how far a number that is named is from that of the regions of its class."""
-    off = []
-    for group, said in counts_named(sentence, language).items():
-        seen = sum(facts.regions[name] for name in there.get(group, ()))
-        if seen and said:
-            off.append(1 - min(said, seen) / max(said, seen))
-    return {'count': max(off)} if off else {}
 
 
 def flag_disagreement(sentence: str, probability: float, language: str = 'en',
