@@ -18,8 +18,8 @@ from rscc.scenes.contracts import (
 CLASSES = ('unchanged', 'building', 'road')
 UTM = 'EPSG:32650'
 JOINT = ('change_head', 'caption_head')
-#: Columns of rows whose weights carry no calibration of doubt.
-DOUBT = {'doubt': float('nan'), 'unsure': False, 'reasons': None}
+#: Columns of the doubt about rows of which nothing is known.
+DOUBT = {'doubt': float('nan'), 'risk': None, 'unsure': None, 'reasons': None}
 
 
 class ArrayReader(SceneReader):
@@ -106,6 +106,7 @@ def _regions(grid, crs, classes, names, area, said):
                'right', 'bottom', 'geometry']
     rows.sort(key=lambda row: (row['top'], row['left']))
     table = GeoDataFrame(rows, columns=columns, geometry='geometry', crs=crs)
+    table = table.astype({'doubt': float, 'unsure': 'boolean'})
     place = Affine(*(grid.transform or (1, 0, 0, 0, -1, 0)))
     table.geometry = table.geometry.affine_transform(place.to_shapely())
     return table
@@ -122,6 +123,7 @@ def _sentences(grid, crs, said):
     columns = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *DOUBT,
                'left', 'top', 'right', 'bottom', 'geometry']
     table = GeoDataFrame(rows, columns=columns, geometry='geometry', crs=crs)
+    table = table.astype({'doubt': float, 'unsure': 'boolean'})
     place = Affine(*(grid.transform or (1, 0, 0, 0, -1, 0)))
     table.geometry = table.geometry.affine_transform(place.to_shapely())
     return table

@@ -57,8 +57,8 @@ class Answer:
         check: Findings of the pair check, as JSON has them.
         verdict: Of the pair check: ``'ok'``, ``'warn'``, ``'refuse'``; None where there was none.
         doubt: As JSON has it; None where the model does not tell.
-        unsure: Of a scene, windows whose sentences are too doubtful, and those put into words;
-            None where the model does not tell.
+        scene_doubt: Of a scene, ``doubt`` of its summary: about the sentences of all windows; None
+            where none was described.
         how: What was done to the images, in a line.
         rendered: Whether the model has seen rendered images only.
         files: Kind of download -> file.
@@ -79,7 +79,7 @@ class Answer:
     check: tuple[Mapping[str, Any], ...] = ()
     verdict: str | None = None
     doubt: Mapping[str, Any] | None = None
-    unsure: tuple[int, int] | None = None
+    scene_doubt: Mapping[str, Any] | None = None
     how: str = ''
     rendered: bool = False
     files: dict[str, Path] = field(default_factory=dict)
@@ -269,11 +269,14 @@ class Models:
             size=(summary['grid']['width'], summary['grid']['height']),
             sentences=tuple((row['sentence'], row['mean_score'])
                             for row in summary['best_sentences']),
-            lead=tuple(summary['sentences']), share=summary['changed_share'],
+            # What is said of doubt stands in a card of its own.
+            lead=tuple(text for text in summary['sentences']
+                       if text != (summary['doubt'] or {}).get('text')),
+            share=summary['changed_share'],
             classes=_coloured(shares, facts.map_classes, facts.map_palette),
             rendered=facts.rendered,
             how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
-                f'{windows} windows', unsure=_unsure(summary['windows']),
+                f'{windows} windows', scene_doubt=summary['doubt'],
             command=command_of(name, images, asked, language, scene=True), **more)
 
 
@@ -287,10 +290,6 @@ def doubt_of(doubt: Doubt | None) -> dict[str, Any] | None:
     if doubt is None or (doubt.value is None and not (doubt.reasons or doubt.inputs)):
         return None
     return doubt.to_json()
-
-
-def _unsure(windows: Mapping[str, Any]) -> tuple[int, int] | None:
-    return (windows['unsure'], windows['described']) if 'unsure' in windows else None
 
 
 def preview(path: Path, target: Path) -> Path | None:

@@ -10,6 +10,9 @@ from rscc.demo.answers import Answer
 from rscc.demo.jobs import Progress
 from rscc.demo.limits import Limits
 from rscc.demo.words import TEMPLATES, Problem, Words
+from rscc.evaluation.doubt import Doubt
+from rscc.scenes.wording import doubt_sentence
+from rscc.text.doubts import grade_text, no_reason_text, risk_text
 from rscc.text.land_cover import class_text
 from rscc.text.quantities import share_text
 from rscc.version import __version__
@@ -76,9 +79,34 @@ def answer_view(words: Words, answer: Answer, frames: Sequence[str], layer: str 
                for name, colour, share in answer.classes]
     findings = [dict(finding, told=told_finding(words, finding)) for finding in answer.check]
     return _templates().get_template('answer.html.j2').render(
-        words=words, answer=answer, frames=frames, layer=layer, classes=classes, files=files,
+        words=words, answer=answer, doubt=_doubt(words, answer), frames=frames, layer=layer,
+        classes=classes, files=files,
         worries=[row for row in findings if row['status'] != 'ok'],
         passed=[row for row in findings if row['status'] == 'ok'], single=single)
+
+
+def _doubt(words: Words, answer: Answer) -> dict[str, Any] | None:
+    """Return grade, words and reasons of the doubt about an answer; None where nothing is known."""
+    language = words.language
+    if answer.scene_doubt is not None:
+        found = answer.scene_doubt
+        rows = [('', f'{row["reason"]} ({words.told("windows", count=row["windows"])})')
+                for row in found['reasons']]
+        known = found['mean'] is not None
+        text = doubt_sentence(found, language)
+        where = f' {words["unsure_where"]}' if found['grades']['high'] else ''
+        return dict(grade=None if known else 'uncalibrated', mark=None if known else
+                    grade_text('uncalibrated', language), text=text + where, value=found['mean'],
+                    reasons=rows, nothing=None)
+    if answer.doubt is None:
+        return None
+    doubt = Doubt.from_json(answer.doubt)
+    grade = doubt.grade
+    return dict(grade=grade, mark=grade and grade_text(grade, language), value=doubt.value,
+                text=grade and risk_text(doubt.value, grade, language),
+                reasons=[(words.named('reason', reason.name),
+                          reason.texts.get(language, reason.text)) for reason in doubt.reasons],
+                nothing=no_reason_text(grade, language))
 
 
 def told_finding(words: Words, finding: Mapping[str, Any]) -> str:

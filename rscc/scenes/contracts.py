@@ -390,14 +390,16 @@ class SceneFindings:
         regions: A row per connected region of one changed class, by its first pixel (top row, then
             left column). Columns ``class`` (name), ``area_m2`` (of its pixels; missing where the
             scene has no place on the map), ``pixels``, ``score`` (mean P(changed), 0 to 1),
-            ``sentence`` (None where no window was described) with ``doubt``, ``unsure`` and
-            ``reasons`` of that window, ``geometry`` (polygon in the scene's CRS), and for crops
+            ``sentence`` (None where no window was described) with ``doubt``, ``risk``, ``unsure``
+            and ``reasons`` of that window, ``geometry`` (polygon in the scene's CRS), and for crops
             ``value`` (of the map) and ``left``, ``top``, ``right``, ``bottom`` (bounds in pixels).
             Those smaller than ``min_area`` are not in it.
         sentences: A row per window that was put into words, by its place. Columns ``sentence``,
             ``score``, ``flag``, ``probability``, ``change_share``, ``sampled``, ``doubt`` (0 to 1,
-            missing without a calibration), ``unsure`` (whether that means "not sure"), ``reasons``
-            (of the doubt, in words), ``geometry`` and ``left``, ``top``, ``right``, ``bottom``.
+            missing without a calibration), ``risk`` (its grade: ``'low'``, ``'medium'``,
+            ``'high'``, ``'uncalibrated'``; None where there is no sentence), ``unsure`` (whether
+            that means "not sure"; missing where nobody knows), ``reasons`` (of the doubt, in
+            words), ``geometry`` and ``left``, ``top``, ``right``, ``bottom``.
         area_by: ``'plane'`` where areas are those of the map projection, ``'ellipsoid'`` where
             that would be more than 0.5 % wrong or the CRS is in degrees; None without areas.
         classes: Value of the map -> name of the class, of every value that the model can give or

@@ -273,18 +273,23 @@ class FindingsCollector:
         return self._table({**columns, **self._doubt_columns(windows), **_bounds_columns(bounds)},
                            footprints)
 
-    def _doubt_columns(self, windows: Sequence[WindowSentence | None]) -> dict[str, np.ndarray]:
-        """Return the columns of the doubt about windows' sentences: number, verdict, reasons."""
-        language = self.options.language or self.scene.facts.language
+    def _doubt_columns(self, windows: Sequence[WindowSentence | None]) -> dict[str, Any]:
+        """Return the columns of the doubt about windows' sentences.
+
+        ``doubt`` is the number, ``risk`` its grade, ``unsure`` the verdict (missing where nothing
+        is known), ``reasons`` the reasons in words.
+        """
+        pandas = require('pandas', 'tables of regions')
+        language = self.options.language or self.scene.facts.language or 'en'
         doubts = [Doubt.from_json(window.doubt) or Doubt() if window is not None else Doubt()
                   for window in windows]
-        reasons = ['; '.join(reason.texts.get(language, reason.text) for reason in doubt.reasons)
-                   for doubt in doubts]
+        reasons = ['; '.join(doubt.reason_lines(language)) for doubt in doubts]
         return {'doubt': np.array([doubt.value for doubt in doubts], float),
-                'unsure': np.array([doubt.sure is False for doubt in doubts], bool),
+                'risk': np.array([doubt.grade for doubt in doubts], object),
+                'unsure': pandas.array([doubt.unsure for doubt in doubts], dtype='boolean'),
                 'reasons': np.array([text or None for text in reasons], object)}
 
-    def _table(self, columns: dict[str, np.ndarray], geometry: np.ndarray) -> 'GeoDataFrame':
+    def _table(self, columns: dict[str, Any], geometry: np.ndarray) -> 'GeoDataFrame':
         geopandas = require('geopandas', 'tables of regions')
         pandas = require('pandas', 'tables of regions')
         # Object columns keep None, which pandas' strings would turn into NaN.

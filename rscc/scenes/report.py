@@ -17,6 +17,7 @@ from rscc.scenes.pictures import (
     thumbnail_shape,
     thumbnails,
 )
+from rscc.text.doubts import grade_text, risk_text
 from rscc.text.land_cover import class_text
 from rscc.text.quantities import area_text, pixels_text, share_text
 from rscc.utils import atomic_write, progress
@@ -96,6 +97,10 @@ def _numbers(scene: Scene, summary: Mapping[str, Any], words: Mapping[str, Any]
         numbers.append((described, words['described']) if scene.facts.dates == 1 else
                        (words['of'].format(f'{windows["changed"]:,}', described),
                         words['windows_changed']))
+        if summary['doubt']:
+            unsure = windows['unsure']
+            numbers.append(('–', words['unsure_unknown']) if unsure is None else
+                           (words['of'].format(f'{unsure:,}', described), words['unsure_windows']))
     if summary['examined_area_m2'] is not None:
         numbers.append((area_text(summary['examined_area_m2'], language), words['examined']))
     without = words['outside' if summary['area_of_interest'] else 'nodata']
@@ -191,12 +196,13 @@ def _place(scene: Scene, row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _doubt(row: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return number, verdict and reasons of the doubt about a row's sentence; None without any."""
-    number, reasons = float(row['doubt']), _text(row['reasons'])
-    if math.isnan(number) and not reasons:
+    """Return grade, mark, risk in words and reasons of a row's sentence; None without one."""
+    grade, language = _text(row['risk']), words['html'][:2]
+    if not grade:
         return None
-    text = '' if math.isnan(number) else f'{words["doubt"]} {number:.2f}'
-    return {'text': text, 'unsure': bool(row['unsure']), 'reasons': reasons}
+    number = None if math.isnan(row['doubt']) else float(row['doubt'])
+    return {'grade': grade, 'mark': '' if grade == 'low' else grade_text(grade, language),
+            'text': risk_text(number, grade, language, how=False), 'reasons': _text(row['reasons'])}
 
 
 def _text(value: Any) -> str:

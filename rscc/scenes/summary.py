@@ -1,5 +1,6 @@
 """The numbers of an interpreted scene as ``summary.json``, and a few sentences made from them."""
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 from rscc.scenes.contracts import OutputOptions, Scene, SceneFindings
 from rscc.scenes.findings import Ground
 from rscc.scenes.transitions import transition_rows
-from rscc.scenes.wording import RENDERED_NOTE, summary_sentences
+from rscc.scenes.wording import RENDERED_NOTE, doubt_sentence, summary_sentences
+from rscc.text.doubts import GRADES
 from rscc.utils import write_json
 
 SUMMARY_FILE = 'summary.json'
-_MOST_SENTENCES = 10
+_MOST_SENTENCES, _MOST_REASONS = 10, 5
 #: What ``model`` repeats of the model's facts.
 _MODEL = ('task', 'heads', 'classes', 'language', 'window', 'overlap', 'ground_resolution',
           'rendered', 'normalisation', 'weights', 'weights_hash', 'config')
@@ -76,10 +78,17 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
         - ``land_cover``: of such a model, of every class: ``class``, ``from_pixels``,
             ``to_pixels``, ``from_area_m2``, ``to_area_m2`` (pixels count with the scene's mean);
             empty of another.
-        - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those, and
+        - ``windows``: ``computed``; ``described``, put into words; ``changed`` of those; and
             ``unsure``, whose sentences are too doubtful to count as an answer.
+        - ``doubt``: about the sentences of all described windows: ``mean`` and ``highest``, the
+            estimated probability that a sentence is wrong; ``grades``, how many windows have which
+            (``low``, ``medium``, ``high``, which is "not sure", ``uncalibrated``); ``reasons``,
+            at most 5 of ``reason`` and ``windows``; ``text``, the same in a sentence. None where
+            no window was described. Without a calibration, ``mean``, ``highest`` and
+            ``windows.unsure`` are None.
         - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
-            ``changed_windows`` (of those), ``mean_score``; those of changed windows first.
+            ``changed_windows`` (of those), ``mean_score``, and of their doubts ``mean_doubt``,
+            ``unsure_windows`` and ``reasons``; those of changed windows first.
         - ``gaps``: ``box`` (left, top, right, bottom in pixels) and ``reason`` of what could not be
             read.
         - ``model``: what its file tells: ``task``, ``heads``, ``classes``, ``language``,
@@ -98,7 +107,8 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
                'note': RENDERED_NOTE.get(language) if facts.rendered else None, **pixels,
                **_regions(findings, options, pixels['pixels']['examined']),
                'transitions': [], 'land_cover': _land_cover(scene, findings),
-               'windows': _windows(findings), 'best_sentences': _best_sentences(scene, findings),
+               'windows': _windows(findings), 'doubt': _doubt(findings.sentences, language),
+               'best_sentences': _best_sentences(scene, findings),
                'gaps': [_plain(asdict(gap)) for gap in findings.gaps],
                'model': {key: _plain(getattr(facts, key)) for key in _MODEL},
                'provenance': _plain(scene.provenance)}
@@ -172,11 +182,38 @@ def _area(square_metres: float | None, findings: SceneFindings) -> float | None:
     return round(float(square_metres), 1)
 
 
-def _windows(findings: SceneFindings) -> dict[str, int]:
+def _windows(findings: SceneFindings) -> dict[str, int | None]:
     said = findings.sentences
     return {'computed': int(findings.windows), 'described': len(said),
-            'changed': int(np.count_nonzero(said['flag'])),
-            'unsure': int(np.count_nonzero(said['unsure']))}
+            'changed': int(np.count_nonzero(said['flag'])), 'unsure': _unsure(said)}
+
+
+def _unsure(said: Any) -> int | None:
+    """Count the sentences that are not sure; None where no risk is known."""
+    return int((said['risk'] == 'high').sum()) if said['doubt'].notna().any() else (
+        None if len(said) else 0)
+
+
+def _mean_doubt(said: Any) -> float | None:
+    return round(float(said['doubt'].mean()), 4) if said['doubt'].notna().any() else None
+
+
+def _doubt(said: Any, language: str) -> dict[str, Any] | None:
+    """Sum up the doubts about all sentences."""
+    if said['risk'].isna().all():
+        return None
+    counts = Counter(said['risk'].dropna())
+    mean = _mean_doubt(said)
+    found = {'mean': mean, 'highest': mean and round(float(said['doubt'].max()), 4),
+             'grades': {grade: counts[grade] for grade in GRADES},
+             'reasons': [{'reason': text, 'windows': windows}
+                         for text, windows in _reasons(said).most_common(_MOST_REASONS)]}
+    return found | {'text': doubt_sentence(found, language)}
+
+
+def _reasons(said: Any) -> Counter[str]:
+    """Count how many windows have which reason."""
+    return Counter(text for reasons in said['reasons'].dropna() for text in reasons.split('; '))
 
 
 def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any]]:
@@ -185,17 +222,24 @@ def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any
     The dataset's sentences for unchanged pairs come last, whatever a flag says beside them.
     """
     stock = {' '.join(text.split()) for text in scene.facts.no_change_captions}
-    groups: dict[str, list[tuple[float, bool]]] = {}
-    columns = (findings.sentences[name] for name in ('sentence', 'score', 'flag'))
-    for text, score, flag in zip(*columns, strict=True):
-        groups.setdefault(' '.join(text.split()), []).append((float(score), bool(flag)))
-    rows = [{'sentence': text, 'windows': len(windows),
-             'changed_windows': sum(flag for _, flag in windows),
-             'mean_score': round(float(np.mean([score for score, _ in windows])), 4)}
-            for text, windows in groups.items() if text]
+    said = findings.sentences
+    groups: dict[str, list[int]] = {}
+    for place, text in enumerate(said['sentence']):
+        groups.setdefault(' '.join(text.split()), []).append(place)
+    flags, scores = said['flag'].to_numpy(bool), said['score'].to_numpy(float)
+    rows = [{'sentence': text, 'windows': len(places), 'changed_windows': int(flags[places].sum()),
+             'mean_score': round(float(scores[places].mean()), 4)}
+            for text, places in groups.items() if text]
     rows.sort(key=lambda row: (row['sentence'] in stock, -row['changed_windows'],
                                -row['windows'], -row['mean_score'], row['sentence']))
-    return rows[:_MOST_SENTENCES]
+    return [{**row, **_doubts_of(said.iloc[groups[row['sentence']]])}
+            for row in rows[:_MOST_SENTENCES]]
+
+
+def _doubts_of(said: Any) -> dict[str, Any]:
+    """Return what the windows that say the same are doubted by."""
+    return {'mean_doubt': _mean_doubt(said), 'unsure_windows': _unsure(said),
+            'reasons': [text for text, _ in _reasons(said).most_common(_MOST_REASONS)]}
 
 
 def _share(part: float, whole: float) -> float:

@@ -18,7 +18,7 @@ from rscc.utils.files import atomic_folder, atomic_write
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
-_DOUBT = ('doubt', 'unsure', 'reasons')
+_DOUBT = ('doubt', 'risk', 'unsure', 'reasons')
 CHANGES = ('class', 'area_m2', 'pixels', 'score', 'sentence', *_DOUBT)
 SENTENCES = ('sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *_DOUBT)
 _NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
@@ -79,7 +79,8 @@ def write_geoparquet(findings: SceneFindings, folder: Path) -> list[Path]:
     require('pyarrow', 'writing GeoParquet')
     paths = [folder / 'changes.parquet', folder / 'sentences.parquet']
     for path, table in zip(paths, _layers(findings), strict=True):
-        texts = {name: 'str' for name in ('class', 'sentence', 'reasons') if name in table}
+        texts = {name: 'str' for name in ('class', 'sentence', 'risk', 'reasons')
+                 if name in table}
         with atomic_folder(path) as temporary:
             table.astype(texts).to_parquet(temporary)
     return paths

@@ -2,8 +2,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rscc.text.doubts import risk_text
 from rscc.text.land_cover import class_text
-from rscc.text.quantities import area_text, counted, pixels_text, share_text
+from rscc.text.quantities import area_text, counted, percent_text, pixels_text, share_text
 from rscc.text.transitions import became
 from rscc.utils import check_choice
 
@@ -38,11 +39,31 @@ def summary_sentences(summary: Mapping[str, Any], language: str) -> tuple[str, l
     sentences = [verdict + details + words.stop]
     if summary['pixels']['examined']:
         sentences += [*words.without_data(), *words.gaps(), *words.left_out(), *words.most_said()]
+        sentences += [summary['doubt']['text']] if summary['doubt'] else []
     else:
         sentences += words.gaps()
     if summary['note']:
         sentences.append(RENDERED_NOTE[language])
     return verdict, sentences
+
+
+def doubt_sentence(doubt: Mapping[str, Any], language: str) -> str:
+    """Say how far the sentences of a scene can be trusted.
+
+    Args:
+        doubt: ``grades`` and ``mean`` of :func:`rscc.scenes.summary.summarise`.
+        language: ``'en'`` or ``'zh'``.
+    """
+    grades, chinese = doubt['grades'], language == 'zh'
+    count, high = sum(grades.values()), grades['high']
+    if doubt['mean'] is None:
+        unknown = risk_text(None, 'uncalibrated', language)
+        return f'描述的{unknown}。' if chinese else f'Sentences: {unknown}.'
+    risk = percent_text(doubt['mean'], language)
+    if chinese:
+        return f'{count:,} 个窗口的描述平均出错风险为 {risk}，其中 {high:,} 个风险过高，不确定。'
+    return (f'The sentences of {counted(count, "window")} have a mean risk of error of {risk}; '
+            f'{high:,} of them {"is" if high == 1 else "are"} not sure.')
 
 
 class _Wording:

@@ -107,7 +107,7 @@ def risk_text(value: float | None, grade: str, language: str | None = 'en', how:
     return told + _of(_HOW, language) if how and grade == 'uncalibrated' else told
 
 
-def no_reason_text(grade: str, language: str | None = 'en') -> str:
+def no_reason_text(grade: str | None, language: str | None = 'en') -> str:
     """Return what to say where no reason is listed."""
     return _of(_OF_ITS_KIND if grade in ('medium', 'high') else _NOTHING, language)
 

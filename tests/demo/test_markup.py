@@ -48,18 +48,42 @@ def test_a_doubt_stands_beside_the_sentence():
              texts=dict(zh='句子说没有变化')),
         dict(name='novelty', score=0.6, text='unlike the training')])
     html = view(doubt=doubt)
-    assert '31 %' in html
-    assert 'sure enough to answer' in html
-    assert 'says no change over a changed map' in html
+    assert 'risk of error 31 %: medium, check before use' in html
+    assert 'rscc-verdict warn' in html and 'says no change over a changed map' in html
     assert '句子说没有变化' in view('zh', doubt=doubt)
+    assert '出错风险 31%：中等' in view('zh', doubt=doubt)
     assert 'unlike the training' in view('zh', doubt=doubt)  # a record without Chinese
     html = view(doubt=dict(doubt, sure=False, value=0.9))
-    assert 'take the sentence as a guess' in html
-    html = view(doubt=dict(value=None, sure=None, reasons=[]))
-    assert 'carry no calibration' in html
-    assert 'Nothing speaks against it' in html
+    assert 'rscc-verdict refuse' in html and 'too high, not sure' in html
     assert 'carry nothing to compare it with' in view(doubt=None)
-    assert '3 of 40 sentences' in view(unsure=(3, 40))
+
+
+@pytest.mark.parametrize(('value', 'sure', 'look', 'nothing'), [
+    (0.1, True, 'ok', 'nothing was found that speaks against it'),
+    (0.5, True, 'refuse', 'no single reason stands out')])
+def test_colour_and_words_follow_the_number(value, sure, look, nothing):
+    html = view(doubt=dict(value=value, sure=sure, reasons=[]))
+    assert f'rscc-verdict {look}"' in html and nothing in html
+    assert ('✓' in html.partition('rscc-doubt')[2].partition('rscc-check')[0]) == (look == 'ok')
+
+
+def test_a_model_without_calibration_does_not_look_trusted():
+    html = view(doubt=dict(value=None, sure=None, reasons=[], inputs=dict(change_told=1.0)))
+    assert 'not calibrated' in html and 'tools/analysis_tools/calibrate.py' in html
+    assert 'rscc-verdict soft"' in html
+    assert '✓' not in html.partition('rscc-doubt')[2].partition('rscc-check')[0]
+
+
+def test_the_doubts_of_a_scene_are_summed_up():
+    found = dict(mean=0.4, highest=0.9, grades=dict(low=38, medium=0, high=2, uncalibrated=0),
+                 reasons=[dict(reason='far from the training', windows=2)], text='')
+    html = view(scene_doubt=found)
+    assert 'mean risk of error of 40 %; 2 of them are not sure' in html
+    assert 'far from the training (windows: 2)' in html and 'GeoPackage say which' in html
+    assert '40 个窗口的描述平均出错风险为 40%' in view('zh', scene_doubt=found)
+    html = view(scene_doubt=dict(found, mean=None, reasons=[], grades=dict(
+        low=0, medium=0, high=0, uncalibrated=1)))
+    assert 'not calibrated' in html and '0 of 1' not in html
 
 
 def test_findings_name_the_fields_of_the_page_in_place_of_flags():

@@ -192,8 +192,16 @@ def test_doubt_stands_beside_the_sentence_of_window_and_region(language, told):
         window((0, 0, 40, 40), doubt=doubt), window((40, 30, 60, 60))])
     for table in (found.regions, found.sentences):
         assert table['doubt'].fillna(-1).tolist() == [0.7, -1]
-        assert table['unsure'].tolist() == [True, False]
+        assert table['risk'].tolist() == ['high', None]
+        # Where nobody knows, it is not said to be sure.
+        assert table['unsure'].isna().tolist() == [False, True] and table['unsure'][0]
         assert table['reasons'].tolist() == [told, None]
+
+
+def test_a_sentence_without_calibration_says_so():
+    doubt = dict(value=None, sure=None, reasons=[], inputs={'change_told': 1.0})
+    found = find(two_houses(), windows=[window((0, 0, 40, 40), doubt=doubt)]).sentences
+    assert found['risk'].tolist() == ['uncalibrated'] and found['unsure'].isna().all()
 
 
 def regions_of(classes):

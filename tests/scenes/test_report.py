@@ -142,14 +142,26 @@ def test_page_opens_with_the_verdict_and_numbers(tmp_path, town):
     assert 'demonstration' in written(tmp_path, town, rendered=True).of('p', 'caution')[0]
 
 
-@pytest.mark.parametrize(('language', 'words'), [('en', ['not sure', 'doubt 0.71']),
-                                                 ('zh', ['不确定', '存疑度 0.71'])])
+@pytest.mark.parametrize(('language', 'words'), [
+    ('en', ['not sure', 'risk of error 71 %: too high, not sure']),
+    ('zh', ['不确定', '出错风险 71%：过高，不确定'])])
 def test_the_doubt_about_a_sentence_is_told_beside_it(tmp_path, town, monkeypatch, language, words):
-    assert 'doubt' not in ' '.join(written(tmp_path / 'plain', town, SAID).of('span'))
-    for name, value in (('doubt', 0.71), ('unsure', True), ('reasons', 'it looks <odd>')):
+    assert 'risk of' not in ' '.join(written(tmp_path / 'plain', town, SAID).of('span'))
+    for name, value in (('doubt', 0.71), ('risk', 'high'), ('reasons', 'it looks <odd>')):
         monkeypatch.setitem(fake_findings.DOUBT, name, value)
     spans = written(tmp_path / 'told', town, SAID, OutputOptions(language=language)).of('span')
     assert all(word in spans for word in [*words, 'it looks <odd>'])
+
+
+def test_a_low_risk_and_an_unknown_one_are_told_too(tmp_path, town, monkeypatch):
+    for value, grade, text in ((0.04, 'low', 'risk of error 4 %: low'),
+                               (float('nan'), 'uncalibrated',
+                                'risk of error unknown: not calibrated')):
+        monkeypatch.setitem(fake_findings.DOUBT, 'doubt', value)
+        monkeypatch.setitem(fake_findings.DOUBT, 'risk', grade)
+        page = written(tmp_path / grade, town, SAID)
+        assert text in page.of('span')
+    assert page.of('dd')[4] == '–' and 'not calibrated' in page.of('dt')[4]
 
 
 def test_regions_come_with_crops_place_and_sentence_the_largest_first(tmp_path, town):

@@ -14,7 +14,7 @@ pytest.importorskip('geopandas')
 HOUSE, ROAD, SAME = 'a new house is built', 'a road is paved', 'nothing has changed'
 KEYS = ['scene', 'sources', 'language', 'verdict', 'sentences', 'note', 'grid', 'pixels',
         'nodata_share', 'changed_share', 'area_of_interest', 'area_by', 'examined_area_m2',
-        'regions', 'classes', 'transitions', 'land_cover', 'windows', 'best_sentences',
+        'regions', 'classes', 'transitions', 'land_cover', 'windows', 'doubt', 'best_sentences',
         'gaps', 'model', 'provenance']
 
 
@@ -192,7 +192,7 @@ def test_equal_sentences_are_one_and_those_of_change_come_first():
                    (ROAD, -0.1, True), ('', -0.1, True),
                    *((f'sentence {i}', -1.0, False) for i in range(9)))
     best = summary_of(said=said, heads=('caption_head',))['best_sentences']
-    assert best[:3] == [
+    assert [{key: row[key] for key in list(row)[:4]} for row in best[:3]] == [
         {'sentence': HOUSE, 'windows': 3, 'changed_windows': 2, 'mean_score': -0.3},
         {'sentence': ROAD, 'windows': 1, 'changed_windows': 1, 'mean_score': -0.1},
         {'sentence': SAME, 'windows': 3, 'changed_windows': 0, 'mean_score': -0.1}]
@@ -211,7 +211,7 @@ def test_counts_of_the_map(town):
          'map_pixels': 2500, 'map_area_m2': 2500.0}]
     assert found['regions'] == {'count': 4, 'pixels': 13_000, 'area_m2': 13_000.0,
                                 'share': 0.08125, 'left_out': 0, 'min_area': 0.0}
-    assert found['windows'] == {'computed': 9, 'described': 2, 'changed': 1, 'unsure': 0}
+    assert found['windows'] == {'computed': 9, 'described': 2, 'changed': 1, 'unsure': None}
     assert found['examined_area_m2'] == 160_000.0 and found['changed_share'] == 0.08125
 
 
@@ -234,3 +234,34 @@ def test_file_holds_every_key_and_plain_json(town, tmp_path):
 def test_unknown_language_is_refused(town):
     with pytest.raises(ValueError, match="language='fr' is unknown: use one of"):
         summary_of(town, options=OutputOptions(language='fr'))
+
+
+def doubtful_summary(doubts, language='en', **columns):
+    """The summary of windows with these doubts, a sentence each."""
+    scene = scene_of(frames(), heads=('caption_head',))
+    findings = findings_of(scene, None, windows(*[(HOUSE, -0.2, True)] * len(doubts)))
+    findings.sentences = findings.sentences.assign(doubt=doubts, **columns)
+    return summarise(scene, findings, OutputOptions(language=language))
+
+
+def test_a_summary_says_how_far_its_sentences_are_to_be_trusted():
+    told = dict(risk=['low', 'medium', 'high'], reasons=[None, 'odd; far', 'far'])
+    found = doubtful_summary([0.1, 0.3, 0.8], **told)
+    assert found['windows']['unsure'] == 1
+    assert found['doubt'] == {
+        'mean': 0.4, 'highest': 0.8, 'text': found['sentences'][-1],
+        'grades': {'low': 1, 'medium': 1, 'high': 1, 'uncalibrated': 0},
+        'reasons': [{'reason': 'far', 'windows': 2}, {'reason': 'odd', 'windows': 1}]}
+    assert found['sentences'][-1] == ('The sentences of 3 windows have a mean risk of error of '
+                                      '40 %; 1 of them is not sure.')
+    assert '40%' in doubtful_summary([0.1, 0.3, 0.8], 'zh', **told)['sentences'][-1]
+    best = found['best_sentences'][0]
+    assert (best['mean_doubt'], best['unsure_windows'], best['reasons']) == (
+        0.4, 1, ['far', 'odd'])
+
+
+def test_a_model_without_calibration_does_not_look_trusted():
+    found = doubtful_summary([np.nan], risk=['uncalibrated'])
+    assert found['windows']['unsure'] is None and found['doubt']['mean'] is None
+    assert 'not calibrated' in found['sentences'][-1]
+    assert 'tools/analysis_tools/calibrate.py' in found['sentences'][-1]

@@ -15,7 +15,7 @@ shapely = pytest.importorskip('shapely')
 pytest.importorskip('rasterio')
 
 UTM = ('EPSG:32633', (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0))
-DOUBT = ['doubt', 'unsure', 'reasons']
+DOUBT = ['doubt', 'risk', 'unsure', 'reasons']
 CHANGES = ['class', 'area_m2', 'pixels', 'score', 'sentence', *DOUBT]
 SENTENCES = ['sentence', 'score', 'flag', 'probability', 'change_share', 'sampled', *DOUBT]
 NAMES, COLOURS = {0: 'unchanged', 1: 'building', 2: 'road'}, {
@@ -62,7 +62,7 @@ def test_empty_layers_have_their_columns_and_geometry(tmp_path, place):
     kinds = dict(zip(info['fields'], info['dtypes'], strict=True))
     assert kinds == {'sentence': 'object', 'score': 'float64', 'flag': 'bool',
                      'probability': 'float64', 'change_share': 'float64', 'sampled': 'bool',
-                     'doubt': 'float64', 'unsure': 'bool', 'reasons': 'object'}
+                     'doubt': 'float64', 'risk': 'object', 'unsure': 'bool', 'reasons': 'object'}
 
 
 def test_the_geopackage_holds_a_default_style_of_each_layer(tmp_path):
