@@ -6,7 +6,8 @@ Examples::
     python tools/judge.py predictions.json --model models/judge --language zh --repeats 5 \
         --device cuda --dtype bfloat16 --limit 200 --out judged.json
 
-Files are those of ``tools/test.py --out``. Answers are kept in a file of lines beside ``--out``;
+Files are those of ``tools/test.py --out``, or of any other form that ``tools/scores.py`` reads,
+with ``--references``. Answers are kept in a file of lines beside ``--out``;
 the same command continues an interrupted run. docs/en/evaluation.md says what is asked.
 """
 import argparse
@@ -26,6 +27,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('predictions', help='JSON that a test wrote (--out)')
     parser.add_argument('--model', required=True, metavar='FOLDER', help='any instruction-tuned '
                         'causal language model of transformers: a folder, or a name in the cache')
+    parser.add_argument('--references', metavar='JSON', help='annotation file of the dataset, for '
+                        'files that hold captions only')
+    parser.add_argument('--split', help='split of the references (default: test)')
     parser.add_argument('--language', choices=('en', 'zh'), help='of captions and questions '
                         '(default: that of the predictions file, else en)')
     parser.add_argument('--repeats', type=int, default=3, metavar='N',
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     from rscc.evaluation.predictions import read_metadata, read_predictions
+    from rscc.evaluation.references import read_references
     from rscc.inference.judge import Judge, judge, summary
     from rscc.utils import write_json
     path = Path(args.predictions)
@@ -61,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         known = read_metadata(path).get('dataset') or {}
         language = args.language or known.get('language') or 'en'
-        records = [record for record in read_predictions(path)
+        stock = tuple(known.get('no_change_captions') or ())
+        references = read_references(args.references, args.split, language, stock) if (
+            args.references) else None
+        records = [record for record in read_predictions(path, references)
                    if args.all or record.changed is not False]
         if args.limit and args.limit < len(records):
             records = [records[place * len(records) // args.limit] for place in range(args.limit)]

@@ -21,6 +21,8 @@ from rscc.utils.names import did_you_mean
 
 #: Endings of the files that MMEngine reads as configs.
 ENDINGS = ('.py', '.json', '.yaml', '.yml')
+#: Endings of files that hold weights.
+WEIGHT_ENDINGS = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 #: Where a checkpoint comes from, for messages about an absent one.
 GET_CHECKPOINT = (
     "'rscc-small' names the model that comes with rscc. For another one train it (rscc train "
@@ -33,6 +35,7 @@ SHIPPED = 'rscc-small'
 WEIGHTS, CARD, STAC_RECORD, LOG = 'model.safetensors', 'README.md', 'stac_item.json', 'training.log'
 #: What the header of the weights tells, for readers and programs that do not know rscc.
 FACTS = 'config.json'
+_SWAPPED = 'CONFIG comes first and CKPT second: the two seem to be swapped'
 #: Repository of the hub, and a revision of it behind an @.
 _HUB_NAME = re.compile(r'(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
 _NO_REPOSITORY = ('.py', '.pth', '.pt', '.safetensors')
@@ -106,13 +109,30 @@ def existing_config(config: str | os.PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If there is none; names the nearest.
+        ValueError: If it is a checkpoint.
     """
+    if Path(config).suffix in WEIGHT_ENDINGS:
+        raise ValueError(f"'{config}' holds weights, and a config was expected there: a file "
+                         f'ending in {", ".join(ENDINGS)}, or a name that "rscc configs" lists. '
+                         f'{_SWAPPED}')
     path = find_config(config)
     if path.is_absolute() and path != Path(config):
         warn_once(f"'{config}' is not in this folder; reading the config that comes with rscc: "
                   f'{path}', 20)
     warn_deprecated_config(path)
     return path
+
+
+def refuse_config(checkpoint: str | os.PathLike) -> None:
+    """Refuse a config where weights are about to be read.
+
+    Raises:
+        ValueError: If the file is a config by its ending.
+    """
+    if Path(checkpoint).suffix in ENDINGS:
+        raise ValueError(f"'{checkpoint}' is a config, and a checkpoint was expected there: a file "
+                         f'ending in {", ".join(WEIGHT_ENDINGS)}, or the name of a published '
+                         f'model. {_SWAPPED}')
 
 
 def packaged_weights() -> Path:

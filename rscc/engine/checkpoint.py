@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rscc.compat import allow_mmengine_checkpoints
-from rscc.config.files import find_checkpoint, published_names
+from rscc.config.files import find_checkpoint, published_names, refuse_config
 from rscc.engine.distributed import unwrapped
 from rscc.utils import atomic_write, did_you_mean
 from rscc.utils.forms import check_form
@@ -64,8 +64,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict[
     Raises:
         FileNotFoundError: If there is no such file; the message names the nearest one beside it.
         ForeignObjectsError: If it holds Python objects, a whole pickled module for instance.
-        ValueError: If the file is damaged or is not a dict.
+        ValueError: If the file is damaged, is not a dict, or is a config.
     """
+    refuse_config(path)
     allow_mmengine_checkpoints()
     name = str(find_checkpoint(path))
     try:

@@ -26,7 +26,11 @@ CONTEXT = ('change_told', 'count_told', 'place_told')
 LEAST = {'novelty': 3.0, 'resolution': 2.0}
 #: Weight of an input that the validation answers lack, other sentences for instance.
 _UNSEEN_WEIGHT = 1.0
-_FEWEST, _PULL, _STEPS = 20, 1.0, 50
+#: Standard deviation up to which an input is the same in all answers, and has nothing to say.
+SPREAD = 1e-4
+#: Answers that must have an input before it is weighed.
+FEWEST = 20
+_PULL, _STEPS = 1.0, 50
 _FORM = {'weights': {str: float}, 'means': {str: float}, 'usual': {str: float}, 'offset': float,
          'threshold': float, 'samples': int, 'errors': float}
 
@@ -187,7 +191,7 @@ def fit_calibration(inputs: Sequence[Mapping[str, float]], wrong: Sequence[bool]
     means = (table * present).sum(0) / count
     centred = (table - means) * present
     spread = np.sqrt((centred**2).sum(0) / count)
-    usable = (present.sum(0) >= _FEWEST) & (spread > 1e-4)
+    usable = (present.sum(0) >= FEWEST) & (spread > SPREAD)
     solved = _solve(centred[:, usable] / spread[usable], wrong,
                     np.array([LEAST.get(name, 0.0) * spread[column] if name not in CONTEXT
                               else -np.inf for column, name in enumerate(names)])[usable])

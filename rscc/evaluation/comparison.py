@@ -4,27 +4,35 @@ Every score is computed from counts per image, so that images can be drawn again
 is on the images that all files have; CIDEr takes its document frequencies from these.
 """
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rscc.evaluation.content_scores import content_details
+from rscc.evaluation.content_scores import content_details, number_gaps, things_on_mask
 from rscc.evaluation.functional import content
 from rscc.evaluation.functional.bootstrap import Difference, paired_difference
 from rscc.evaluation.functional.captioning import CaptionCorpus, coco_bleu
+from rscc.evaluation.functional.failures import place_right
+from rscc.evaluation.functional.mask_content import place_on_mask
 from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, coco_words
 from rscc.evaluation.references import References
 from rscc.text.normalisation import warn
 from rscc.utils import read_json
 
+_CHINESE = re.compile('[\u4e00-\u9fff]')
 #: Score -> whether more of it is better.
 HIGHER_IS_BETTER = {
     'Bleu_4': True, 'ROUGE_L': True, 'CIDEr': True, 'flag_accuracy': True, 'object_F1': True,
-    'direction_accuracy': True, 'hallucinated': False, 'missed': False, 'failures': False,
-    'reversible': True, 'mask_IoU': True, 'F1_changed': True}
+    'direction_accuracy': True, 'hallucinated': False, 'missed': False, 'count_error': False,
+    'place_accuracy': True, 'hallucinated_mask': False, 'missed_mask': False,
+    'place_accuracy_mask': True, 'failures': False, 'reversible': True, 'mask_IoU': True,
+    'F1_changed': True}
+#: Chance of a difference at least as large between equal systems, below which one is marked.
+LEVEL = 0.05
 
 
 @dataclass
@@ -35,10 +43,19 @@ class Run:
         path: The file.
         records: Sample -> its captions.
         numbers: Sample -> what the file says of its maps: ``F1_changed``, ``mask_IoU``.
+        split: Of the dataset, where the file says it.
     """
     path: str
     records: dict[str, CaptionRecord]
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    split: str | None = None
+
+    @property
+    def language(self) -> str | None:
+        """``'en'`` or ``'zh'``: that of most of its sentences; None where all are empty."""
+        chinese = [bool(_CHINESE.search(record.prediction)) for record in self.records.values()
+                   if record.prediction.strip()]
+        return None if not chinese else 'zh' if 2 * sum(chinese) > len(chinese) else 'en'
 
 
 def read_run(path: str | os.PathLike, references: References | None = None) -> Run:
@@ -49,13 +66,14 @@ def read_run(path: str | os.PathLike, references: References | None = None) -> R
     """
     records = {record.sample_id: record for record in read_predictions(path, references)}
     numbers: dict[str, dict[str, float]] = {}
-    if read_metadata(path):
+    known = read_metadata(path)
+    if known:
         for sample in read_json(path)['samples']:
-            known = {'F1_changed': (sample.get('scores') or {}).get('F1_changed'),
+            found = {'F1_changed': (sample.get('scores') or {}).get('F1_changed'),
                      'mask_IoU': (sample.get('swapped') or {}).get('mask_IoU')}
-            numbers[sample['sample_id']] = {name: value for name, value in known.items()
+            numbers[sample['sample_id']] = {name: value for name, value in found.items()
                                             if value is not None}
-    return Run(str(path), records, numbers)
+    return Run(str(path), records, numbers, known.get('split'))
 
 
 def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptions,
@@ -73,9 +91,14 @@ def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptio
         the comparison. Scores that a file lacks are left out.
 
     Raises:
-        ValueError: If the files have no image in common, or references of an image differ.
+        ValueError: If the files have no image in common, references of an image differ, or their
+            sentences are in another language than ``options`` says.
     """
-    names = _common([*one, *other])
+    check_language([*one, *other], options.language)
+    names, left_out = shared_images([*one, *other])
+    if left_out:
+        warn(f'{len(left_out)} of {len(names) + len(left_out)} images are not in every file and '
+             f'are left out, {left_out[0]!r} the first')
     parts = {'all': names,
              'changed': [name for name in names if one[0].records[name].changed]}
     compared: dict[str, Difference] = {}
@@ -96,16 +119,37 @@ def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptio
     return compared
 
 
-def _common(runs: Sequence[Run]) -> list[str]:
+def check_language(runs: Sequence[Run], language: str) -> None:
+    """Refuse files whose sentences are in different languages, or in another one than is scored.
+
+    Raises:
+        ValueError: If so; it names a file of each language.
+    """
+    names = {'en': 'English', 'zh': 'Chinese'}
+    found = {run.language: run.path for run in reversed(runs) if run.language}
+    if len(found) > 1:
+        raise ValueError(f"the sentences of '{found['en']}' are English and those of "
+                         f"'{found['zh']}' Chinese: scores of two languages cannot be compared. "
+                         'Give files of one language (tools/test.py with the data in it)')
+    for spoken, path in found.items():
+        if spoken != language:
+            raise ValueError(f"the sentences of '{path}' are {names[spoken]} and would be scored "
+                             f'as {names[language]}: expected --language {spoken}')
+
+
+def shared_images(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Return the images that all runs have, and those that some lack.
+
+    Raises:
+        ValueError: If there is none in common, or references of an image differ.
+    """
     shared = set.intersection(*(set(run.records) for run in runs))
     if not shared:
-        raise ValueError(f"'{runs[0].path}' and '{runs[-1].path}' have no image in common; "
-                         'expected predictions of the same split, as tools/test.py --out writes '
-                         'them')
+        splits = {run.split for run in runs} - {None}
+        raise ValueError(f"'{runs[0].path}' and '{runs[-1].path}' have no image in common"
+                         f'{f" (splits: {sorted(splits)})" if len(splits) > 1 else ""}; expected '
+                         'predictions of the same split, as tools/test.py --out writes them')
     everything = set.union(*(set(run.records) for run in runs))
-    if len(shared) < len(everything):
-        warn(f'{len(everything) - len(shared)} of {len(everything)} images are not in every file '
-             f'and are left out, {min(everything - shared)!r} the first')
     for name in shared:
         first = runs[0].records[name]
         for run in runs[1:]:
@@ -113,7 +157,7 @@ def _common(runs: Sequence[Run]) -> list[str]:
                 raise ValueError(f"'{run.path}': the references of '{name}' are not those of "
                                  f"'{runs[0].path}'; expected files of one dataset, or give "
                                  '--references for all of them')
-    return sorted(shared)
+    return sorted(shared), sorted(everything - shared)
 
 
 class _Counts:
@@ -153,11 +197,29 @@ class _Counts:
         if name in ('object_F1', 'hallucinated', 'missed'):
             return _object_shares(content.object_counts(
                 record.prediction, record.references, language))[name]
+        if name.endswith('_mask'):
+            return self._beside_mask(name, record)
+        if name in ('count_error', 'place_accuracy'):
+            if record.changed is False:  # nothing to count and no place
+                return None
+            gaps = number_gaps(record, language)
+            return (sum(gaps), len(gaps)) if name == 'count_error' else place_right(
+                record.prediction, record.references, language)
         if name == 'failures':
             return None if 'failures' not in details else bool(details['failures'])
         if name == 'reversible':
             return (details.get('reversal') or {}).get('reversible')
         return self.numbers[place].get(name)
+
+
+    def _beside_mask(self, name: str, record: CaptionRecord) -> Any:
+        """Return what an image adds to a score beside its reference mask; None without one."""
+        if record.shown is None:
+            return None
+        if name == 'place_accuracy_mask':
+            return place_on_mask(record.prediction, record.shown, self.options.language)
+        named, wrong, shown, missed = things_on_mask(record, self.options)
+        return (wrong, named) if name == 'hallucinated_mask' else (missed, shown)
 
 
 def _object_shares(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -181,15 +243,29 @@ def _bleu_4(sums: np.ndarray) -> float:
     return float(coco_bleu(sums)[3])
 
 
-def format_differences(compared: Mapping[str, Difference], names: Sequence[str]) -> str:
-    """Lay out comparisons as a table; ``*`` marks intervals of the difference without zero."""
+def is_significant(found: Difference, level: float = LEVEL) -> bool:
+    """Return whether a difference is marked: by its p, and by an interval without zero."""
+    return found.p < level and (found.low > 0 or found.high < 0)
+
+
+def format_differences(compared: Mapping[str, Difference], names: Sequence[str],
+                       level: float = LEVEL) -> str:
+    """Lay out comparisons as a table; ``*`` marks differences that are significant.
+
+    Args:
+        compared: What :func:`compare_runs` returned.
+        names: Of the two systems.
+        level: Of significance.
+    """
     head = (f'{"":26}{names[0][:14]:>15}{names[1][:14]:>15}{"difference":>12}'
             f'{"95 % from":>11}{"to":>9}{"p":>8}')
     lines = [head, '-' * len(head)]
     for key, found in compared.items():
         better = found.value > 0 if HIGHER_IS_BETTER[key.split('/')[1]] else found.value < 0
-        clear = found.low > 0 or found.high < 0
-        mark = f' * {names[0] if better else names[1]} better' if clear else ''
+        mark = (f' * {names[0] if better else names[1]} better' if is_significant(found, level)
+                else '')
         lines.append(f'{key:26}{found.one:15.4f}{found.other:15.4f}{found.value:+12.4f}'
                      f'{found.low:+11.4f}{found.high:+9.4f}{found.p:8.4f}{mark}')
-    return '\n'.join(lines)
+    return '\n'.join([*lines, f'* p below {level:g} and a 95 % interval without zero; of '
+                      f'{len(compared)} rows, up to {level * len(compared):.0f} would be marked by '
+                      'chance alone'])

@@ -96,29 +96,36 @@ def _told(records: Sequence[CaptionRecord]) -> list[CaptionRecord]:
 
 def _counts_and_places(records: Sequence[CaptionRecord], language: str
                        ) -> dict[str, float | None]:
-    gaps = [gap for record in _told(records) for gap in count_gaps(
-        statements(record.prediction, language),
-        [statements(text, language) for text in record.references])]
+    gaps = [gap for record in _told(records) for gap in number_gaps(record, language)]
     return {'count_error': _share(sum(gaps), len(gaps)),
             'place_accuracy': _right(_told(records), lambda record: place_right(
                 record.prediction, record.references, language))}
 
 
+def number_gaps(record: CaptionRecord, language: str) -> list[float]:
+    """Return how far each number of a caption is from the nearest reference, in things."""
+    return count_gaps(statements(record.prediction, language),
+                      [statements(text, language) for text in record.references])
+
+
 def _mask_shares(records: Sequence[CaptionRecord], options: CaptionOptions
                  ) -> dict[str, float | None]:
     """Return the same of captions beside the reference masks."""
-    language = options.language
     with_mask = [record for record in records if record.shown is not None]
-    sizes = [0, 0, 0, 0]
-    for record in with_mask:
-        # "Nothing has changed along the road" names no thing that changed.
-        silent = content.says_no_change(record.prediction, options.no_change_captions, language)
-        found = things_against_mask('' if silent else record.prediction, record.shown, language)
-        sizes = [size + len(things) for size, things in zip(sizes, found, strict=True)]
-    named, hallucinated, shown, missed = sizes
+    sizes = [things_on_mask(record, options) for record in with_mask]
+    named, hallucinated, shown, missed = map(sum, zip(*sizes, strict=True)) if sizes else [0] * 4
     return {'hallucinated_mask': _share(hallucinated, named), 'missed_mask': _share(missed, shown),
             'place_accuracy_mask': _right(with_mask, lambda record: place_on_mask(
-                record.prediction, record.shown, language))}
+                record.prediction, record.shown, options.language))}
+
+
+def things_on_mask(record: CaptionRecord, options: CaptionOptions) -> tuple[int, int, int, int]:
+    """Count things of a caption beside the reference mask: named, hallucinated, shown, missed."""
+    # "Nothing has changed along the road" names no thing that changed.
+    silent = content.says_no_change(record.prediction, options.no_change_captions,
+                                    options.language)
+    return tuple(map(len, things_against_mask('' if silent else record.prediction, record.shown,
+                                              options.language)))
 
 
 def _certainty(records: Sequence[CaptionRecord]) -> dict[str, float]:

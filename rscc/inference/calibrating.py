@@ -20,13 +20,22 @@ from torch import Tensor
 from rscc.config.data import leaves
 from rscc.config.schema import Schema
 from rscc.engine.checkpoint import read_checkpoint, with_metadata, write_published
-from rscc.evaluation.calibration import ERRORS, Calibration, changed_by, errors_of
+from rscc.evaluation.calibration import (
+    ERRORS,
+    FEWEST,
+    LEAST,
+    SPREAD,
+    Calibration,
+    changed_by,
+    errors_of,
+)
 from rscc.evaluation.functional.risk import compare_areas, reliability, risk_coverage
 from rscc.evaluation.prediction_dump import PredictionDump
 from rscc.inference.loading import LoadedModel
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.models.novelty import KEY, FeatureDistance, pooled_vectors
 from rscc.registry import DATASETS
+from rscc.text.doubts import GRADES, grade_of, grade_text
 from rscc.text.normalisation import stock_sentences
 from rscc.utils import progress, read_json
 from rscc.utils.files import atomic_path
@@ -217,13 +226,14 @@ def evaluate(judged: Judged, calibration: Calibration, resamples: int = 1000) ->
     Returns:
         ``samples``; ``errors``, all and by kind; ``AURC``, areas under the risk-coverage curve by
         doubt, by the sentences' own score, and their difference, each with low and high end of its
-        95 % interval; ``calibration_error``; ``not_sure``, the share above the threshold; and
+        95 % interval; ``calibration_error``; ``not_sure``, the share that is not sure; ``grades``,
+        of every grade how many answers have it and which share of these is wrong; and
         ``quality`` of all answers, without the most doubtful tenth, without the tenth of lowest
         score, and of those that are sure.
     """
     wrong, doubts = judged.wrong, judged.doubts(calibration)
     unlikely = -np.nan_to_num(judged.scores)
-    sure = doubts < calibration.threshold
+    sure = calibration.sure(doubts)
     kept = {'all': np.ones(len(wrong), bool), 'without the most doubtful tenth':
             least_doubtful(doubts), 'without the tenth of lowest score': least_doubtful(unlikely)}
     if sure.any():
@@ -234,7 +244,44 @@ def evaluate(judged: Judged, calibration: Calibration, resamples: int = 1000) ->
             kind: float(np.mean([kind in kinds for kinds in judged.kinds])) for kind in ERRORS},
         'AURC': compare_areas({'doubt': doubts, 'score': unlikely}, wrong, resamples),
         'calibration_error': reliability(doubts, wrong)[1], 'not_sure': 1 - float(sure.mean()),
+        'grades': _by_grade(doubts, sure, wrong),
         'quality': {name: judged.quality(rows) for name, rows in kept.items()}}
+
+
+def _by_grade(doubts: np.ndarray, sure: np.ndarray, wrong: np.ndarray) -> dict[str, dict]:
+    grades = np.array([grade_of(*pair) for pair in zip(doubts.tolist(), sure.tolist(),
+                                                       strict=True)])
+    return {grade: {'answers': int((grades == grade).sum()),
+                    'errors': float(wrong[grades == grade].mean())}
+            for grade in GRADES if (grades == grade).any()}
+
+
+def describe_calibration(calibration: Calibration, inputs: Sequence[Mapping[str, float]],
+                         language: str) -> str:
+    """Lay out a calibration for the terminal: what its inputs weigh, which carry nothing, and why.
+
+    Args:
+        calibration: The calibration.
+        inputs: Of the answers that it was fitted to.
+        language: Of their sentences.
+    """
+    known = {name for row in inputs for name in row}
+    fixed = {name for name in calibration.weights if name in LEAST or name not in known}
+    fitted = {name: weight for name, weight in calibration.weights.items()
+              if weight and name not in fixed}
+    same, others = [], []
+    for name in sorted(known - set(fitted) - fixed):
+        values = np.array([row[name] for row in inputs if name in row])
+        (same if values.std() <= SPREAD or len(values) < FEWEST else others).append(name)
+    silent = {'alike in all validation answers, or known of too few': same,
+              'wrong answers do not have more of it': others}
+    lines = [f'calibration  {language}: ' + ', '.join(
+        f'{name} {weight:+.2f}' for name, weight in fitted.items())]
+    lines += [f'             carry nothing, {reason}: {", ".join(names)}'
+              for reason, names in silent.items() if names]
+    lines.append('             set by hand, validation cannot show them: ' + ', '.join(
+        f'{name} {calibration.weights[name]:+.2f}' for name in sorted(fixed)))
+    return '\n'.join([*lines, f'             not sure from {calibration.limit:.2f} on'])
 
 
 def describe_evaluation(found: Mapping[str, Any], name: str) -> str:
@@ -245,7 +292,10 @@ def describe_evaluation(found: Mapping[str, Any], name: str) -> str:
               if ' - ' in key else f'  {"AURC " + key:22s}  {point:.4f}  ({low:.4f} to {high:.4f})'
               for key, (point, low, high) in found['AURC'].items()]
     lines += [f'  calibration error       {found["calibration_error"]:.4f}',
-              f'  not sure                {found["not_sure"]:.1%} of the answers']
+              f'  not sure                {found["not_sure"]:.1%} of the answers',
+              '  by risk                 ' + '; '.join(
+                  f'{grade_text(grade)} {row["answers"]}, {row["errors"]:.1%} wrong'
+                  for grade, row in found['grades'].items())]
     for key, row in found['quality'].items():
         told = ', '.join(f'{label} {value:.4f}' if label in ('errors', 'flag_accuracy') else
                          f'{label} {value:.2f}' for label, value in row.items()

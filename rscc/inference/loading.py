@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rscc.config.check import check_overrides, merge_overrides
 from rscc.config.files import (
-    ENDINGS,
     GET_CHECKPOINT,
+    WEIGHT_ENDINGS,
     WEIGHTS,
     config_names,
     existing_config,
@@ -43,7 +43,6 @@ from rscc.utils.forms import check_form
 
 #: Value of the decoding option ``language`` that asks for a sentence in each.
 BOTH = 'both'
-_WEIGHTS = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 
 
 @runtime_checkable
@@ -190,10 +189,6 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
         ValueError: If they do not fit each other, or an override names no setting.
     """
     config, checkpoint = (model, checkpoint) if checkpoint is not None else resolve_model(model)
-    if isinstance(config, str | os.PathLike) and Path(config).is_file() and (
-            Path(config).suffix not in ENDINGS):
-        raise ValueError(f"'{config}' is no config: a file ending in {', '.join(ENDINGS)} was "
-                         f"expected, and after it the checkpoint; found '{checkpoint}' there")
     stored = read_checkpoint(checkpoint)
     cfg = _config(config, stored, str(checkpoint))
     if overrides:
@@ -315,7 +310,7 @@ def resolve_model(model: str | os.PathLike | Config | None
         return existing_config(path), _checkpoint_in(Path('work_dirs') / path.stem, str(model))
     if path.is_dir():
         return None, _checkpoint_in(path, str(model))
-    if path.is_file() or path.suffix in _WEIGHTS or '://' in str(model) or (
+    if path.is_file() or path.suffix in WEIGHT_ENDINGS or '://' in str(model) or (
             find_checkpoint(model) != model):
         return None, model
     try:

@@ -15,6 +15,7 @@ from rscc.config.files import (
     find_config,
     packaged_configs,
     published_names,
+    refuse_config,
 )
 
 
@@ -89,6 +90,19 @@ def test_a_config_that_comes_with_rscc_is_said_and_one_of_the_folder_is_not(own,
     path = existing_config('configs/blip_levircc.py')
     assert said == [("'configs/blip_levircc.py' is not in this folder; reading the config that "
                      f'comes with rscc: {path}', 20)]
+
+
+@pytest.mark.parametrize('name', ['best.pth', 'folder/model.safetensors'])
+def test_weights_in_the_place_of_a_config_are_told(name):
+    with pytest.raises(ValueError, match=rf"'{name}' holds weights.*seem to be swapped"):
+        existing_config(name)
+
+
+def test_a_config_in_the_place_of_weights_is_told():
+    with pytest.raises(ValueError, match=r"'configs/x\.py' is a config.*seem to be swapped"):
+        refuse_config('configs/x.py')
+    for fine in ('best.pth', 'rscc-small', 'work_dirs/blip_synth', 'owner/name'):
+        refuse_config(fine)
 
 
 def test_an_installed_package_has_its_configs_inside(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from rscc.evaluation.comparison import compare_runs, format_differences, read_run
-from rscc.evaluation.functional.bootstrap import paired_difference
+from rscc.evaluation.functional.bootstrap import Difference, paired_difference
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions
 from rscc.utils import read_json, write_json
@@ -25,6 +25,7 @@ def write(path, right, count=40, **more):
                       scores={'F1_changed': 0.5} if changed else {})
         if changed:
             sample['swapped'] = {'prediction': 'two houses are removed', 'mask_IoU': row / count}
+            sample['shown'] = {'building': dict(share=0.1, top=0.5, left=0.9, center=0.4)}
         samples.append(sample | more)
     write_json(path, dict(dataset=dict(language='en'), split='test', samples=samples))
     return path
@@ -55,7 +56,9 @@ def test_scores_are_those_of_the_scorer(tmp_path):
         for name in ('Bleu_4', 'ROUGE_L', 'CIDEr'):
             assert found[f'{part}/{name}'].one == pytest.approx(
                 expected[f'caption/{part}/{name}'], abs=1e-6)
-    for name in ('flag_accuracy', 'object_F1', 'direction_accuracy', 'hallucinated', 'missed'):
+    for name in ('flag_accuracy', 'object_F1', 'direction_accuracy', 'hallucinated', 'missed',
+                 'count_error', 'place_accuracy', 'hallucinated_mask', 'missed_mask',
+                 'place_accuracy_mask'):
         assert found[f'all/{name}'].one == pytest.approx(expected[f'caption/{name}'])
     assert found['all/reversible'].one == pytest.approx(expected['reversal/reversible'])
 
@@ -93,6 +96,32 @@ def test_files_of_other_images_or_references_are_refused(tmp_path):
     write_json(other, data)
     with pytest.raises(ValueError, match='no image in common'):
         compare([one], [other])
+
+
+def test_sentences_of_two_languages_are_not_compared(tmp_path):
+    one, other = write(tmp_path / 'a.json', 3), write(tmp_path / 'b.json', 3)
+    data = read_json(other)
+    for sample in data['samples']:
+        sample['prediction'] = '左侧新建了两座房屋'
+    write_json(other, data)
+    with pytest.raises(ValueError, match=r"a\.json' are English .*b\.json' Chinese"):
+        compare([one], [other])
+    with pytest.raises(ValueError, match='expected --language zh'):
+        compare([other], [other])
+    for sample in data['samples']:
+        sample['prediction'] = ''
+    write_json(other, data)
+    assert 'all/CIDEr' in compare([one], [other])
+
+
+def test_only_what_is_significant_is_marked():
+    apart = dict(one=1.0, other=0.5, one_ends=(0, 1), other_ends=(0, 1))
+    found = {'all/CIDEr': Difference(**apart, low=0.1, high=0.9, p=0.119),
+             'all/ROUGE_L': Difference(**apart, low=-0.1, high=0.9, p=0.01),
+             'all/Bleu_4': Difference(**apart, low=0.1, high=0.9, p=0.049)}
+    *_, cider, rouge, bleu, level = format_differences(found, ['new', 'old']).splitlines()
+    assert 'better' not in cider and 'better' not in rouge and bleu.endswith('* new better')
+    assert level.startswith('* p below 0.05')
 
 
 def test_images_that_a_file_lacks_are_counted_and_left_out(tmp_path, caplog):

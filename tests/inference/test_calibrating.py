@@ -4,6 +4,7 @@ import pytest
 from rscc.evaluation.calibration import fit_calibration
 from rscc.inference.calibrating import (
     Judged,
+    describe_calibration,
     describe_evaluation,
     draw_evaluation,
     evaluate,
@@ -46,6 +47,25 @@ def test_doubt_sorts_out_errors_that_the_score_does_not():
     assert 'AURC doubt - score' in text and 'without the most doubtful tenth' in text
     picture = draw_evaluation(unseen, calibration, 'test')
     assert picture.ndim == 3 and picture.std() > 5
+
+
+def test_the_share_of_errors_grows_with_the_grade():
+    judged = Judged.of(predictions(400), 'x')
+    found = evaluate(judged, fit_calibration(judged.inputs, judged.wrong), 200)['grades']
+    assert sum(row['answers'] for row in found.values()) == 400
+    shares = [found[grade]['errors'] for grade in ('low', 'medium', 'high')]
+    assert shares == sorted(shares) and shares[0] < 0.2 < 0.5 < shares[2]
+
+
+def test_inputs_that_carry_nothing_are_named_with_the_reason():
+    judged = Judged.of(predictions(), 'x')
+    rows = [row | {'distance': 1 - row['sentence_flag'], 'sentence_map/extra': 0.0}
+            for row in judged.inputs]
+    text = describe_calibration(fit_calibration(rows, judged.wrong), rows, 'en')
+    same, opposite = (line for line in text.splitlines() if 'carry nothing' in line)
+    assert 'alike' in same and same.endswith('sentence_map/extra')
+    assert 'do not have more of it' in opposite and 'distance' in opposite
+    assert 'sentence_flag +' in text and 'novelty +3.00' in text
 
 
 def test_single_images_are_judged_by_their_objects():

@@ -30,9 +30,11 @@ def test_two_sides_of_one_and_of_two_files_are_compared(compare, files, tmp_path
                    100, '--out', tmp_path / 'compared.json')
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('1 and 2 files, language en, 100 resamples, seed 0\n')
-    assert '* new better' in done.stdout
+    assert '\n8 images that all files have\n' in done.stdout
+    assert '* new better' in done.stdout and '* p below 0.05' in done.stdout
     written = read_json(tmp_path / 'compared.json')
     assert written['differences']['changed/object_F1']['difference'] == 1
+    assert written['differences']['changed/object_F1']['significant'] and written['level'] == 0.05
     assert written['second'] == [str(files[1])] * 2
 
 
@@ -42,3 +44,11 @@ def test_errors_are_one_line(compare, files, options, message):
     done = compare(files[0], '--with', files[1], *options)
     assert done.returncode == 1 and done.stderr.startswith('error: ')
     assert message in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_images_that_a_file_lacks_are_said_above_the_table(compare, files):
+    data = read_json(files[1])
+    write_json(files[1], data | dict(samples=data['samples'][2:]))
+    done = compare(files[0], '--with', files[1], '--bootstrap', 100)
+    assert ('\n6 images that all files have; WARNING: 2 images are not in every file and are left '
+            "out, 's0' the first\n") in done.stdout

@@ -28,3 +28,18 @@ def test_a_missing_model_is_said_in_one_line(tmp_path, run_tool):
     done = run_tool('judge.py', tmp_path / 'p.json', '--model', tmp_path / 'nowhere')
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith('error: ')
     assert 'nowhere' in done.stderr
+
+
+def test_captions_alone_are_judged_beside_the_references_given(tmp_path, run_tool):
+    write_json(tmp_path / 'p.json', {'a.png': 'a house is built'})
+    write_json(tmp_path / 'refs.json', {'images': [dict(
+        filename='a.png', split='test', changeflag=1, filepath='test', imgid=0,
+        sentences=[dict(raw='a house is built', tokens=['a', 'house', 'is', 'built'])])]})
+    (tmp_path / 'model').mkdir()
+    model = save_judge(tmp_path / 'model')
+    done = run_tool('judge.py', tmp_path / 'p.json', '--model', model, '--repeats', 1)
+    assert done.returncode == 1 and '--references' in done.stderr
+    done = run_tool('judge.py', tmp_path / 'p.json', '--model', model, '--repeats', 1,
+                    '--references', tmp_path / 'refs.json')
+    assert done.returncode == 0, done.stderr
+    assert read_json(tmp_path / 'p_judged.json')['questions']['faithful']['samples'] == 1

@@ -39,7 +39,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--language', choices=('en', 'zh'), help='of references and sentences '
                         "(default: the config's); calibrations of other languages are kept")
     parser.add_argument('--abstain', type=float, default=0.1, metavar='SHARE', help='of the '
-                        'validation answers that are "not sure", the most doubtful (%(default)s)')
+                        'validation answers that are "not sure", the most doubtful; from a risk '
+                        'of one half on every answer is (%(default)s)')
     parser.add_argument('--train-samples', type=int, default=1000, metavar='N', help='training '
                         'samples for the statistic of features; 0 leaves it as the checkpoint has '
                         'it (%(default)s)')
@@ -78,6 +79,7 @@ def calibrate(args: argparse.Namespace, folder: Path) -> str:
         Judged,
         answer_split,
         built_dataset,
+        describe_calibration,
         describe_evaluation,
         draw_evaluation,
         evaluate,
@@ -116,9 +118,7 @@ def calibrate(args: argparse.Namespace, folder: Path) -> str:
     language = known.dataset.get('language') or 'en'
     weights['doubt'] = {language: calibration.to_dict()}  # the test answers have their numbers
     said = [describe_evaluation(evaluate(known, calibration), 'validation (fitted to)'),
-            f'calibration  {language}: ' + ', '.join(
-                f'{name} {weight:+.2f}' for name, weight in calibration.weights.items() if weight),
-            f'             not sure from {calibration.threshold:.2f} on']
+            describe_calibration(calibration, known.inputs, language)]
     record = {'language': language, 'calibration': calibration.to_dict()}
     if not args.no_test:
         unseen = judged('test')

@@ -46,7 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the files, compare, print."""
     args = parse_args(arguments)
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.evaluation.comparison import compare_runs, format_differences, read_run
+    from rscc.evaluation.comparison import (
+        LEVEL,
+        compare_runs,
+        format_differences,
+        is_significant,
+        read_run,
+        shared_images,
+    )
     from rscc.evaluation.predictions import read_metadata
     from rscc.evaluation.records import CaptionOptions
     from rscc.evaluation.references import read_references
@@ -62,14 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sides = [[read_run(path, references or None) for path in side]
                  for side in (args.one, args.other)]
         compared = compare_runs(*sides, options, args.bootstrap)
+        names, left_out = shared_images([run for side in sides for run in side])
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
+    lacking = (f'; WARNING: {len(left_out)} images are not in every file and are left out, '
+               f'{left_out[0]!r} the first' if left_out else '')
     print(f'{len(args.one)} and {len(args.other)} files, language {language}, {args.bootstrap} '
-          f'resamples, seed {args.seed}\n\n{format_differences(compared, args.names)}')
+          f'resamples, seed {args.seed}\n{len(names)} images that all files have{lacking}\n\n'
+          f'{format_differences(compared, args.names)}')
     if args.out:
         write_json(args.out, {'first': args.one, 'second': args.other, 'language': language,
-                              'resamples': args.bootstrap, 'seed': args.seed, 'differences': {
-                                  key: asdict(found) | {'difference': found.value}
+                              'resamples': args.bootstrap, 'seed': args.seed,
+                              'images': len(names), 'left_out': left_out, 'level': LEVEL,
+                              'differences': {
+                                  key: asdict(found) | {'difference': found.value,
+                                                        'significant': is_significant(found)}
                                   for key, found in compared.items()}})
         print(f'\nwritten: {args.out}')
 
