@@ -1,9 +1,9 @@
 """Keeps MMEngine from importing transformers, and peft with it, for one optimizer of theirs.
 
 ``mmengine.optim``, which every model imports, registers ``Adafactor`` that way: more than a second
-for every command, a detector's too. Here the optimizer is imported when a config asks for it.
+for every command, a detector's too. ``rscc.registry`` builds the optimizer where a config asks for
+it.
 """
-import importlib
 import importlib.abc
 import importlib.util
 import sys
@@ -48,9 +48,3 @@ def _run_without_transformers(run: Callable[[ModuleType], None], module: ModuleT
             del sys.modules['transformers']
         else:
             sys.modules['transformers'] = present
-    module.OPTIMIZERS.register_module(name='Adafactor', module=_adafactor, force=True)
-
-
-def _adafactor(*args: Any, **kwargs: Any) -> Any:
-    """Build the ``Adafactor`` of transformers."""
-    return importlib.import_module('transformers.optimization').Adafactor(*args, **kwargs)

@@ -169,3 +169,14 @@ NOISE_DENSITIES = Registry('noise density', scope=SCOPE, locations=['rscc.models
 LOSS_WEIGHTINGS = Registry('loss weighting', scope=SCOPE, locations=['rscc.models.diffusion'])
 SIGMA_SCHEDULES = Registry('sigma schedule', scope=SCOPE, locations=['rscc.models.diffusion'])
 SAMPLERS = Registry('sampler', scope=SCOPE, locations=['rscc.models.diffusion'])
+
+
+@OPTIMIZERS.register_module(name='Adafactor')
+def _adafactor(params: Any, **kwargs: Any) -> Any:
+    """Build the optimizer of transformers, which is imported for it alone (see ``rscc``).
+
+    Args:
+        params: Parameters, or groups of them.
+        **kwargs: Those of ``transformers.Adafactor``.
+    """
+    return compat.import_transformers('optimization').Adafactor(params, **kwargs)

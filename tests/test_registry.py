@@ -1,4 +1,6 @@
 import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -60,3 +62,14 @@ def test_optimizer_registries_have_children_of_ours():
     HOOKS.import_from_location()
     assert PARAM_SCHEDULERS.children['rscc'].get('WarmupCosineLR').__name__ == 'WarmupCosineLR'
     assert OPTIMIZERS.children['rscc'].get('AdamW').__name__ == 'AdamW'
+
+
+def test_the_optimizer_of_transformers_is_built_where_a_config_asks_for_it():
+    model = nn.Linear(2, 3)
+    with DefaultScope.overwrite_default_scope('rscc'):
+        wrapper = build_optim_wrapper(model, dict(
+            optimizer=dict(type='Adafactor', lr=1e-3, relative_step=False)))
+    assert type(wrapper.optimizer).__module__ == 'transformers.optimization'
+    before = model.bias.detach().clone()
+    wrapper.update_params(model(torch.ones(1, 2)).sum())
+    assert (model.bias < before).all()
