@@ -10,11 +10,10 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadFrames'),
             dict(type='LoadChangeMask'),
-            # As many as there are references, so that the text decoder sees as many sentences.
+            # Always the best sentence; the head draws five noisy copies of it.
             dict(
                 type='PickTeacherCaptions',
-                num=5,
-                temperature=0.1,
+                temperature=0.0,
                 no_change='the scene is the same as before'),
             dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
             dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
