@@ -11,6 +11,7 @@ Examples::
     python tools/analysis_tools/benchmark.py language --tokens 20
     python tools/analysis_tools/benchmark.py frozen
     python tools/analysis_tools/benchmark.py timm tf_efficientnet_lite0 convnext_tiny
+    python tools/analysis_tools/benchmark.py peers
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rscc.apis.command_line import add_config_options, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
+PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
@@ -44,7 +46,7 @@ ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['recent'], ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'],
-    ['frozen'], ['timm'], ['denoiser'], ['loader'], ['metric'], ['scene'])
+    ['frozen'], ['timm'], ['peers'], ['denoiser'], ['loader'], ['metric'], ['scene'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -108,6 +110,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--size', type=int, default=224, help='side of the images (%(default)s)')
     sub.add_argument('--batch-size', type=int, default=2, help='pairs a call (%(default)s)')
     sub.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
+    sub = add('peers', rounds, text='beside transformers, pycocoevalcap, OpenCV and timm')
+    sub.add_argument('names', nargs='*', metavar='PEER', default=(), help=f'{", ".join(PEERS)} '
+                     '(all)')
+    sub.add_argument('--batch-size', type=int, default=4, help='pairs a batch (%(default)s)')
+    sub.add_argument('--pairs', type=int, default=1929, help='captions that are scored '
+                     '(%(default)s)')
+    _add_tokens(sub)
     sub = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
                 rounds, text='diffusion captioning: kept keys and values, a batch and one alone')
     sub.add_argument('--steps', type=int, default=10,

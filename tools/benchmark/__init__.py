@@ -6,6 +6,7 @@ from tools.benchmark.language import benchmark_frozen, benchmark_language
 from tools.benchmark.loader import benchmark_loader
 from tools.benchmark.metric import benchmark_metric
 from tools.benchmark.models import benchmark_models, benchmark_recent
+from tools.benchmark.peers import benchmark_peers
 from tools.benchmark.pretrained import benchmark_pretrained
 from tools.benchmark.prompts import benchmark_text, benchmark_windows
 from tools.benchmark.scenes import benchmark_scenes
@@ -16,7 +17,7 @@ BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmar
                   windows=benchmark_windows, captions=benchmark_captions,
                   precision=benchmark_precision, decode=benchmark_decode,
                   language=benchmark_language, frozen=benchmark_frozen,
-                  timm=benchmark_timm,
+                  timm=benchmark_timm, peers=benchmark_peers,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
                   scene=benchmark_scenes, pretrained=benchmark_pretrained,
                   ablation=benchmark_ablation)

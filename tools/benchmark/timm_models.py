@@ -40,7 +40,8 @@ def benchmark_timm(models: Sequence[str] = MODELS, *, size: int = 224, batch_siz
     check_device(device)
     rows: list[list[Text]] = []
     for name in models:
-        times = measure(_calls(name, size, batch_size, device), samples=batch_size, rounds=rounds,
+        calls = calls_of(name, size, batch_size, device)
+        times = measure(calls, samples=batch_size, rounds=rounds,
                         device=device, title=name)
         rows += [[f'`{name}`', _WAYS[way], str(timing), _ratio(way, timing, times['bare'])]
                  for way, timing in times.items()]
@@ -67,7 +68,7 @@ def _ratio(way: str, timing: Timing, bare: Timing) -> Text:
     return '1' if way == 'bare' else MOST.judge(ratio) if way == 'encoder' else f'{ratio:.2f}'
 
 
-def _calls(name: str, size: int, batch_size: int, device: str) -> dict[str, Callable[[], Any]]:
+def calls_of(name: str, size: int, batch_size: int, device: str) -> dict[str, Callable[[], Any]]:
     """Return the ways of running a model on the same images, each for itself."""
     def build(**options: Any) -> TimmEncoder:
         return TimmEncoder(name, **options).to(device).eval()
@@ -87,6 +88,7 @@ def _calls(name: str, size: int, batch_size: int, device: str) -> dict[str, Call
     if not encoder.plain:
         bare = import_timm().create_model(name, features_only=True,
                                           out_indices=encoder.out_indices)
+        bare.load_state_dict(encoder.model.state_dict())
         bare = bare.to(device, memory_format=apart).eval()
         return {'bare': of(bare, images), 'encoder': of(encoder, together),
                 'plain': of(build(channels_last=False), frames)}
