@@ -191,6 +191,17 @@ def test_no_module_needs_at_once_what_windows_lacks(repo):
     assert not found
 
 
+def test_no_isinstance_asks_for_attributes_which_submodules_are_not_since_python_3_12(repo):
+    found = []
+    for path in sorted((repo / 'rscc').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ClassDef) and any(
+                    isinstance(statement, ast.AnnAssign) for statement in node.body) and any(
+                    'runtime_checkable' in ast.unparse(one) for one in node.decorator_list):
+                found.append(f'{path.relative_to(repo)}:{node.lineno} {node.name}')
+    assert not found
+
+
 def test_a_cache_without_keys_and_values_is_none_by_its_old_and_its_new_name():
     kept, other = (SimpleNamespace(layers=[layer]) for layer in (
         SimpleNamespace(keys=None), SimpleNamespace(states=None)))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from mmengine.config import Config
@@ -45,7 +45,6 @@ from rscc.utils.forms import check_form
 BOTH = 'both'
 
 
-@runtime_checkable
 class HasHeads(Protocol):
     """What inference asks of a model besides ``test_step`` and ``predict``: its heads by name.
 
@@ -55,6 +54,14 @@ class HasHeads(Protocol):
     change_head: nn.Module | None
     caption_head: CaptionHead | None
     flag_head: nn.Module | None
+
+
+def has_heads(model: nn.Module) -> TypeGuard[HasHeads]:
+    """Return whether a model has its heads by name, be they None.
+
+    ``isinstance`` with a protocol overlooks submodules since Python 3.12.
+    """
+    return all(hasattr(model, f'{name}_head') for name in ('change', 'caption', 'flag'))
 
 
 @dataclass
@@ -110,7 +117,7 @@ class LoadedModel:
     @property
     def heads(self) -> list[str]:
         """Names of the heads that the model has."""
-        if not isinstance(self.model, HasHeads):
+        if not has_heads(self.model):
             return []
         known = dict(change_head=self.model.change_head, caption_head=self.model.caption_head,
                      flag_head=self.model.flag_head)
@@ -119,7 +126,7 @@ class LoadedModel:
     @property
     def caption_head(self) -> CaptionHead | None:
         """The caption head, if there is one."""
-        return self.model.caption_head if isinstance(self.model, HasHeads) else None
+        return self.model.caption_head if has_heads(self.model) else None
 
     def speak(self, asked: str | Sequence[str] | None = None) -> tuple[str | None, ...]:
         """Return the languages of an answer, first the one that counts where one is enough.
@@ -151,14 +158,14 @@ class LoadedModel:
     @property
     def threshold(self) -> float:
         """P(changed) above which a pixel of a single-channel map is changed."""
-        head = self.model.change_head if isinstance(self.model, HasHeads) else None
+        head = self.model.change_head if has_heads(self.model) else None
         own = None if head is None else as_change_head(head).threshold
         return 0.5 if own is None else own
 
     @property
     def same_class(self) -> bool:
         """Whether a changed pixel may have one class at both dates."""
-        head = self.model.change_head if isinstance(self.model, HasHeads) else None
+        head = self.model.change_head if has_heads(self.model) else None
         return head is None or as_change_head(head).same_class
 
 

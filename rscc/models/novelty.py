@@ -8,7 +8,7 @@ that are trained already.
 """
 import base64
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -152,12 +152,6 @@ def pooled_vectors(features: FrameFeatures) -> Tensor | None:
     return None if features.tokens is None else features.tokens.float().mean(2)
 
 
-@runtime_checkable
-class KeepsNovelty(Protocol):
-    """A model that has a place for the statistic; a model of one's own may have none."""
-    novelty: FeatureDistance | None
-
-
 def restore_novelty(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     """Give a model the statistic that its checkpoint carries, if it does.
 
@@ -169,6 +163,6 @@ def restore_novelty(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
         ValueError: If the statistic is damaged.
     """
     known = (checkpoint.get('meta') or {}).get(KEY)
-    if isinstance(model, KeepsNovelty):
+    if hasattr(model, 'novelty'):  # a model of one's own may have no place for it
         place = next(model.parameters()).device
         model.novelty = FeatureDistance.from_dict(known).to(place) if known else None
