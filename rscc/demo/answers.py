@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rscc.demo.findings import refusal
 from rscc.demo.jobs import Job
 from rscc.demo.own_names import OwnNames
 from rscc.demo.wishes import Asked, command_of, decoding_of
 from rscc.demo.words import LANGUAGES, Problem
 from rscc.evaluation.doubt import Doubt
-from rscc.rasters.headers import read_header
+from rscc.rasters.headers import UnreadableImage, read_header
 from rscc.rasters.image_files import as_rgb
 from rscc.rasters.pair_check import check_pair as check_headers
 from rscc.visualization.overlays import mask_layer, tint_palette
@@ -59,7 +60,8 @@ class Answer:
         doubt: As JSON has it; None where the model does not tell.
         scene_doubt: Of a scene, ``doubt`` of its summary: about the sentences of all windows; None
             where none was described.
-        how: What was done to the images, in a line.
+        windows: In which the images were answered; 1 where whole.
+        how: What was done to a picture, in a line of the inference tool; empty for a scene.
         rendered: Whether the model has seen rendered images only.
         files: Kind of download -> file.
         command: The same on a command line.
@@ -80,6 +82,7 @@ class Answer:
     verdict: str | None = None
     doubt: Mapping[str, Any] | None = None
     scene_doubt: Mapping[str, Any] | None = None
+    windows: int = 1
     how: str = ''
     rendered: bool = False
     files: dict[str, Path] = field(default_factory=dict)
@@ -205,7 +208,8 @@ class Models:
             sentences=tuple((caption.text, float(caption.score)) for caption in result.captions),
             changed=result.change_probability, share=result.change_share,
             classes=_coloured(result.class_shares(), result.classes, result.palette),
-            how=str(result.processing or ''), rendered=result.rendered, files=names.files(files),
+            windows=max(1, len(result.windows)), how=str(result.processing or ''),
+            rendered=result.rendered, files=names.files(files),
             doubt=doubt_of(result.doubt), command=told(),
             scene_command=told(scene=True, forced=True) if 'geopackage' in files else '',
             **_checked(check, names))
@@ -240,8 +244,7 @@ class Models:
         try:
             run = _watched(job)([pair], predictor, folder / 'files', options)
         except Refused as error:
-            reasons = '; '.join(error.check.reasons)
-            raise Problem('refused', reasons=reasons) from error
+            raise refusal(names.values(error.check.to_dict())['findings']) from error
         blocks = run.folder()
         done = run.answer(blocks)
         job.stage('stage_writing')
@@ -262,7 +265,6 @@ class Models:
                     asked: Asked, language: str | None, **more: Any) -> Answer:
         """Return the answer to a scene, told by its summary."""
         facts, examined = self.facts(name, language), max(1, summary['pixels']['examined'])
-        windows = summary['windows']['computed']
         shares = {row['class']: row['pixels'] / examined for row in summary['classes']}
         return Answer(
             model=self[name].title, sources=tuple(path.name for path in images),
@@ -275,8 +277,7 @@ class Models:
             share=summary['changed_share'],
             classes=_coloured(shares, facts.map_classes, facts.map_palette),
             rendered=facts.rendered,
-            how=f"{summary['grid']['width']} x {summary['grid']['height']} pixels, "
-                f'{windows} windows', scene_doubt=summary['doubt'],
+            windows=summary['windows']['computed'], scene_doubt=summary['doubt'],
             command=command_of(name, images, asked, language, scene=True), **more)
 
 
@@ -292,12 +293,18 @@ def doubt_of(doubt: Doubt | None) -> dict[str, Any] | None:
     return doubt.to_json()
 
 
-def preview(path: Path, target: Path) -> Path | None:
-    """Write a small picture of an image; None where it cannot be shown as it is.
+def preview(path: Path, target: Path) -> tuple[Path | None, str]:
+    """Write a small picture of an image.
 
     Args:
         path: The image, already found small enough to be decoded.
         target: The picture.
+
+    Returns:
+        The picture and nothing; or None and the name of the text that says why there is none.
+
+    Raises:
+        UnreadableImage: If it is truncated or no image that can be decoded.
     """
     from rscc.scenes.sources import Reading, open_date, reduced_shape
     for reading in (Reading(), Reading(bands=(1, 2, 3), scale='percentile'),
@@ -306,10 +313,14 @@ def preview(path: Path, target: Path) -> Path | None:
             date = open_date(path, reading)
             shape = reduced_shape(date.grid, PREVIEW)
             frame = date.read(date.grid.box, shape)[0]
-            return save_image(target, as_rgb(frame))
-        except (OSError, ValueError, ImportError):
+        except UnreadableImage:
+            raise
+        except OSError:
+            return None, 'damaged'
+        except (ValueError, ImportError):
             continue
-    return None
+        return save_image(target, as_rgb(frame)), ''
+    return None, 'no_preview'
 
 
 def _reading(inferencer: Any, asked: Asked) -> Any:

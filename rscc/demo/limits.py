@@ -98,11 +98,25 @@ def check_image(path: Path, name: str, limits: Limits) -> Header:
     try:
         header = read_header(path)
     except ValueError as error:
-        raise Problem('no_image', name=name, reason=_reason(error, path, name)) from error
+        raise not_readable(error, path, name) from error
     _check_pixels(header.width, header.height, name, limits)
+    if header.missing:
+        size = path.stat().st_size
+        raise Problem('truncated', name=name, found=size, size=size + header.missing)
     if header.kind == 'TIFF':
         _check_tiff(path, name, limits)
     return header
+
+
+def not_readable(error: ValueError, path: Path, name: str) -> Problem:
+    """Return what is told of a file that a reader refuses.
+
+    Args:
+        error: Of the reader.
+        path: Of the file, which is told nobody.
+        name: What its owner calls it.
+    """
+    return Problem('no_image', name=name, reason=_reason(error, path, name))
 
 
 def _reason(error: ValueError, path: Path, name: str) -> str:
@@ -132,7 +146,7 @@ def _check_pixels(width: int, height: int, name: str, limits: Limits) -> None:
     # Widths and heights of damaged files have hundreds of digits in no message.
     shown = f'{min(width, 10**9)} x {min(height, 10**9)}'
     if width < 1 or height < 1:
-        raise Problem('no_image', name=name, reason=f'{shown} pixels')
+        raise Problem('no_pixels', name=name, size=shown)
     if max(width, height) > limits.side:
         raise Problem('side_too_long', name=name, size=shown, side=str(limits.side))
     if width * height > limits.megapixels * 1e6:
@@ -145,7 +159,7 @@ def _check_tiff(path: Path, name: str, limits: Limits) -> None:
     try:
         images = tiff_images(path)
     except ValueError as error:
-        raise Problem('no_image', name=name, reason=_reason(error, path, name)) from error
+        raise not_readable(error, path, name) from error
     for image in images:
         _check_pixels(image.width, image.height, name, limits)
         chunk = image.chunk[0] * image.chunk[1] * image.pixel

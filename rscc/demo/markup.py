@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import escape
 
 from rscc.demo.answers import Answer
+from rscc.demo.findings import as_fields, told_finding
 from rscc.demo.jobs import Progress
 from rscc.demo.limits import Limits
 from rscc.demo.words import TEMPLATES, Problem, Words
@@ -109,21 +110,6 @@ def _doubt(words: Words, answer: Answer) -> dict[str, Any] | None:
                 nothing=no_reason_text(grade, language))
 
 
-def told_finding(words: Words, finding: Mapping[str, Any]) -> str:
-    """Return a finding of the pair check in the language of the page.
-
-    English has the check's own words; Chinese those of the page, which say less about numbers.
-    """
-    name = f"{finding['name']}_{finding['status']}"
-    if name not in words:
-        return as_fields(words, finding['text'])
-    value = finding['value']
-    percent = share_text(value, words.language) if isinstance(value, float) else ''
-    values = value if isinstance(value, list) else [value]
-    shown = '、'.join(dict.fromkeys(words.named('value', str(found)) for found in values))
-    return words.told(name, value=shown, percent=percent)
-
-
 def progress(words: Words, progress: Progress, ahead: int | None = None) -> str:
     """Return how far a run is.
 
@@ -174,15 +160,6 @@ def told(words: Words, error: Exception) -> str:
     if isinstance(error, OSError | ValueError | ImportError):
         return words.told('explained', reason=as_fields(words, str(error)))
     return words.told('failed', reason=(str(error) or type(error).__name__).splitlines()[0][:300])
-
-
-def as_fields(words: Words, text: str) -> str:
-    """Return a message of the tools with the names of the page's fields in place of flags."""
-    for flag, name in (('--bands', 'bands'), ('--scale', 'scale'), ('--align', 'align'),
-                       ('--match-histogram', 'match'), ('--force', 'force'),
-                       ('--assume-same-grid', 'force')):
-        text = text.replace(flag, f'“{words[name]}”')
-    return text
 
 
 def note(words: Words, name: str) -> str:

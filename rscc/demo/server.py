@@ -19,10 +19,11 @@ from rscc.demo.cookies import cookie_of, shown_language
 from rscc.demo.examples import Examples
 from rscc.demo.gate import Gate
 from rscc.demo.jobs import Jobs
-from rscc.demo.limits import Limits, check_image, check_size, clean_name
+from rscc.demo.limits import Limits, check_image, check_size, clean_name, not_readable
 from rscc.demo.messages import inputs_of
 from rscc.demo.visitors import Visitor, Visitors, address, page_folder
 from rscc.demo.words import TEMPLATES, Problem
+from rscc.rasters.headers import UnreadableImage
 from rscc.utils import require
 
 _CLEAN_EVERY = 60.0  # seconds
@@ -92,12 +93,15 @@ class Uploads:
         """Look at a file that has arrived, draw a small picture of it, and keep both."""
         header = check_image(path, name, self._limits)
         path = path.rename(path.with_name(clean_name(name, header.kind)))
-        with self._decoding:
-            picture = preview(path, visitor.make_folder() / 'preview.png')
+        try:
+            with self._decoding:
+                picture, without = preview(path, visitor.make_folder() / 'preview.png')
+        except UnreadableImage as error:
+            raise not_readable(error, path, name) from error
         shown = None if picture is None else address(visitor.keep(picture, picture.name),
                                                      picture.name)
         return visitor.keep(path, path.name, width=header.width, height=header.height,
-                            picture=shown, upload=True)
+                            picture=shown, without=without, alpha=header.alpha, upload=True)
 
 
 def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Examples) -> None:

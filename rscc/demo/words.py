@@ -61,7 +61,7 @@ class Problem(Exception):
 
     Args:
         name: Of the sentence among the texts.
-        **values: What it mentions.
+        **values: What it mentions; functions are given the texts, and return what they tell.
     """
 
     def __init__(self, name: str, /, **values: Any) -> None:
@@ -70,7 +70,9 @@ class Problem(Exception):
 
     def told(self, language: str) -> str:
         """Return the sentence."""
-        return Words(language).told(self.name, **self.values)
+        words = Words(language)
+        return words.told(self.name, **{name: value(words) if callable(value) else value
+                                        for name, value in self.values.items()})
 
 
 def language_of(accepted: str | None) -> str:

@@ -203,6 +203,7 @@ def _read(image: Path | Image, bands: Sequence[int] | None, scale: Scale | None)
     """Return one frame in its own kind, uint8 (H, W, B) or (H, W)."""
     if isinstance(image, Path):
         return read_frame(image, bands, scale)
+    alpha = isinstance(image, PILImage.Image) and image.mode == 'RGBA'
     if isinstance(image, PILImage.Image):
         image = _of_picture(image)
     elif isinstance(image, Tensor):
@@ -213,7 +214,7 @@ def _read(image: Path | Image, bands: Sequence[int] | None, scale: Scale | None)
     if image.ndim == 3 and image.shape[0] <= _MOST_BANDS < image.shape[2]:
         raise ValueError(f'an array of shape {image.shape} seems to have its bands first, as '
                          'rasterio reads them; expected (H, W, B): np.moveaxis(image, 0, -1)')
-    return as_frame(image, 'array', bands, scale)
+    return as_frame(image, 'array', bands, scale, alpha)
 
 
 def _of_picture(picture: PILImage.Image) -> np.ndarray:

@@ -28,7 +28,7 @@ _TAGS = {256: 'width', 257: 'height', 262: 'photometric', _ORIENTATION: 'orienta
          259: 'compression', 273: 'starts', 279: 'lengths', 284: 'planes', 324: 'starts',
          325: 'lengths',
          330: 'children', 33550: 'scale', 33922: 'tie', 34264: 'matrix', 34735: 'keys',
-         34736: 'doubles', 34737: 'text', 42113: 'nodata'}
+         34736: 'doubles', 34737: 'text', 42113: 'nodata', 338: 'extra'}
 # Where strips and tiles begin, and how long they are.
 _PLACES = (273, 279, 324, 325)
 _TYPES = {1: 'B', 2: 's', 3: 'H', 4: 'I', 6: 'b', 8: 'h', 9: 'i', 11: 'f', 12: 'd', 13: 'I',
@@ -60,6 +60,7 @@ class Header:
             y = d * column + e * row + f; None without.
         missing: Bytes of a TIFF's pixels that lie beyond its end. Readers of parts do without them;
             decoders of the whole may fill them in silence, see :func:`check_end`.
+        alpha: Whether its last band says how opaque pixels are, or single colours are transparent.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Header:
     crs: str | None = None
     transform: tuple[float, ...] | None = None
     missing: int = 0
+    alpha: bool = False
 
 
 def pixel_limit() -> float:
@@ -132,9 +134,13 @@ def pixel_side(header: Header) -> float | None:
     return side or None
 
 
-def unreadable(path: str | Path, cause: object) -> ValueError:
+class UnreadableImage(ValueError):
+    """Error for a file that is truncated, damaged or no image at all."""
+
+
+def unreadable(path: str | Path, cause: object) -> UnreadableImage:
     """Return the error for a file that cannot be decoded."""
-    return ValueError(f"'{path}' cannot be decoded: {cause}{DAMAGED}")
+    return UnreadableImage(f"'{path}' cannot be decoded: {cause}{DAMAGED}")
 
 
 def _header(stream: IO[bytes], path: Path) -> Header:
@@ -168,7 +174,8 @@ def _png(stream: IO[bytes], start: bytes) -> Header | None:
         raise ValueError('its end is missing (no IEND)')
     if {b'eXIf', b'zTXt', b'tEXt', b'iTXt'} & set(kinds):
         return None
-    return Header('PNG', width, height, grey=colour in (0, 4), bits=max(depth, 8))
+    return Header('PNG', width, height, grey=colour in (0, 4), bits=max(depth, 8),
+                  alpha=colour in (4, 6) or b'tRNS' in kinds)
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -195,7 +202,8 @@ def _by_pillow(stream: IO[bytes], kind: str) -> Header:
                 turn = 1  # a damaged remark on a good picture; viewers pass over it too
         header = Header(kind, width, height, turn if turn in range(1, 9) else 1,
                         image.mode in ('1', 'L', 'LA', 'I;16', 'I', 'F'),
-                        bits=16 if image.mode in ('I;16', 'I') else 8)
+                        bits=16 if image.mode in ('I;16', 'I') else 8,
+                        alpha=image.has_transparency_data)
     return replace(header, width=height, height=width) if header.orientation > 4 else header
 
 
@@ -237,7 +245,8 @@ def _tiff(stream: IO[bytes], path: Path) -> Header:
         width, height = height, width
     return Header('TIFF', width, height, turn, int(tags.get('bands', (1,))[0]) == 1
                   and photometric in (0, 1), photometric == 0, int(tags.get('bits', (1,))[0]),
-                  _nodata(tags), crs, transform, missing)
+                  _nodata(tags), crs, transform, missing,
+                  tags.get('extra', (0,))[-1] in (1, 2))
 
 
 def _missing_bytes(stream: IO[bytes], tags: dict[str, Any], width: int, height: int) -> int:
@@ -336,7 +345,9 @@ def tiff_images(path: str | Path, most: int = 64) -> list[TiffImage]:
                 tags, following = _read_directory(stream, order, big, offset)
                 waiting += [following, *map(int, tags.get('children', ()))]
                 found.append(_tiff_image(tags))
-        except (struct.error, OverflowError, OSError, ValueError) as error:
+        except struct.error as error:
+            raise unreadable(path, 'its header is cut off') from error
+        except (OverflowError, OSError, ValueError) as error:
             raise unreadable(path, error) from error
     return found
 

@@ -23,6 +23,7 @@ from rscc.rasters.headers import (
     upright,
 )
 from rscc.utils import counted, did_you_mean, require
+from rscc.utils.logging import warn_once
 
 #: ``(low, high)``, one such pair for each band, or ``'percentile'``.
 Scale = Sequence[float] | Sequence[Sequence[float]] | str
@@ -116,8 +117,8 @@ def read_frame(path: str | Path, bands: Sequence[int] | None = None,
                scale: Scale | None = None) -> np.ndarray:
     """Read one frame in the file's own kind: RGB, or grey (panchromatic, say).
 
-    An 8-bit RGB or grey file is taken as it is; a constant opaque alpha is dropped. Anything else
-    needs a mapping.
+    An 8-bit RGB or grey file is taken as it is; an alpha channel is dropped, and where it is fully
+    transparent there is no data. Anything else needs a mapping.
 
     Args:
         path: PNG, JPEG, BMP, WebP, GIF or (Geo)TIFF.
@@ -145,52 +146,56 @@ def read_frame_and_nodata(path: str | Path, bands: Sequence[int] | None = None,
 
     Returns:
         The frame, see :func:`read_frame`, and a bool mask (H, W) of the pixels that hold the file's
-        nodata value, or no finite number; None where there are none.
+        nodata value, no finite number, or are fully transparent; None where there are none.
     """
     path = Path(path)
     data, header = _bytes(path)
     pixels = _decode(path, data, header, bands)
     if bands is not None and header.kind != 'TIFF':
         pixels = _select(pixels, bands, path)
-    return frame_and_nodata(pixels, path, None, scale, header.nodata, chosen=bands is not None)
+    return frame_and_nodata(pixels, path, None, scale, header.nodata, chosen=bands is not None,
+                            alpha=header.alpha)
 
 
 def read_nodata(path: str | Path) -> np.ndarray | None:
     """Return where an image has no data in any band, see :func:`read_frame_and_nodata`."""
     data, header = _bytes(Path(path))
-    return nodata_mask(_decode(Path(path), data, header, None), header.nodata)
+    pixels, clear = _without_alpha(_decode(Path(path), data, header, None), header.alpha)
+    return _either(nodata_mask(pixels, header.nodata), clear)
 
 
 def as_frame(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
-             scale: Scale | None = None) -> np.ndarray:
+             scale: Scale | None = None, alpha: bool = False) -> np.ndarray:
     """Turn decoded pixels into a frame, as :func:`read_frame` does with those of a whole file.
 
     Args:
         pixels: (H, W) or (H, W, C) of any depth, a part of an image for instance.
         path: Where they are from, for the message.
         bands, scale: See :func:`read_frame`.
+        alpha: Whether the last of 2 or 4 bands is an alpha channel.
 
     Raises:
         NeedsMapping: If they need ``bands`` or ``scale``.
     """
-    return frame_and_nodata(pixels, path, bands, scale)[0]
+    return frame_and_nodata(pixels, path, bands, scale, alpha=alpha)[0]
 
 
 def frame_and_nodata(pixels: np.ndarray, path: str | Path, bands: Sequence[int] | None = None,
                      scale: Scale | None = None, nodata: float | None = None,
-                     chosen: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+                     chosen: bool = False, alpha: bool = False
+                     ) -> tuple[np.ndarray, np.ndarray | None]:
     """Turn decoded pixels into a frame and a mask, see :func:`read_frame_and_nodata`.
 
     Args:
         pixels, path, bands, scale: See :func:`as_frame`.
         nodata: Value of pixels without data.
         chosen: Whether ``pixels`` (H, W, B) are chosen bands already, so that all are meant.
+        alpha: Whether the last of 2 or 4 bands is an alpha channel; chosen bands are what they are.
     """
     if bands is not None:
         pixels, chosen = _select(pixels, bands, path), True
-    if not chosen:
-        pixels = _drop_opaque_alpha(pixels)
-    empty = nodata_mask(pixels, nodata)
+    pixels, clear = (pixels, None) if chosen else _without_alpha(pixels, alpha)
+    empty = _either(nodata_mask(pixels, nodata), clear)
     if scale is not None:
         pixels = _stretch(pixels, scale, empty, path)
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -332,6 +337,8 @@ def _decode(path: Path, data: bytes, header: Header, bands: Sequence[int] | None
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3
                               else cv2.COLOR_BGRA2RGBA)
+        if header.grey:  # the decoder repeats grey beside an alpha channel
+            pixels = pixels[..., [0, -1]] if pixels.shape[2] == 4 else pixels[..., 0]
     return upright(pixels, header.orientation)
 
 
@@ -460,11 +467,31 @@ def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.nd
     return pixels.reshape(*pixels.shape[:2], count)[..., [band - 1 for band in bands]]
 
 
-def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8 and (
-            pixels[..., 3] == 255).all():
-        return np.ascontiguousarray(pixels[..., :3])
-    return pixels
+def _without_alpha(pixels: np.ndarray, alpha: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels without their alpha channel, and where it is fully transparent.
+
+    Args:
+        pixels: (H, W) or (H, W, C).
+        alpha: Whether the last of 2 or 4 bands is known to be one; else a fourth band that is
+            opaque everywhere is taken for one.
+    """
+    if pixels.ndim < 3 or pixels.shape[2] not in (2, 4):
+        return pixels, None
+    opacity = pixels[..., -1]
+    opaque = np.issubdtype(pixels.dtype, np.integer) and bool(
+        (opacity == np.iinfo(pixels.dtype).max).all())
+    if not (alpha or (opaque and pixels.dtype == np.uint8 and pixels.shape[2] == 4)):
+        return pixels, None
+    if not opaque:
+        warn_once('an alpha channel is dropped: colours are read as they are stored, and pixels '
+                  'that are fully transparent count as without data', level=20)
+    colours = np.ascontiguousarray(pixels[..., :-1])
+    clear = opacity == 0
+    return colours[..., 0] if colours.shape[2] == 1 else colours, clear if clear.any() else None
+
+
+def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return other if one is None else one if other is None else one | other
 
 
 def _stretch(pixels: np.ndarray, scale: Scale, empty: np.ndarray | None, path: str | Path

@@ -57,6 +57,7 @@ class Raster:
         height: Rows.
         width: Columns.
         without_data: Pixels without data among the rows of a frame read so far.
+        alpha: Whether the file has an alpha channel.
         crs: Coordinate reference system as WKT, None without.
         transform: Affine coefficients (a, b, c, d, e, f), x = a * column + b * row + c and
             y = d * column + e * row + f, None without.
@@ -65,6 +66,7 @@ class Raster:
     height: int
     width: int
     without_data = 0
+    alpha = False
     crs: str | None = None
     transform: tuple[float, ...] | None = None
 
@@ -85,7 +87,7 @@ class Raster:
     def frame_of(self, pixels: np.ndarray, nodata: float | None) -> np.ndarray:
         """Turn decoded rows into those of a frame, and count its pixels without data."""
         frame, empty = frame_and_nodata(pixels, self.path, self.reading.bands, self.reading.scale,
-                                        nodata)
+                                        nodata, alpha=self.alpha)
         self.without_data += 0 if empty is None else int(empty.sum())
         return frame
 
@@ -130,7 +132,7 @@ class WindowedRaster(Raster):
         self.path, self.reading, self.header, self._rasterio = path, reading, header, rasterio
         with gdal(rasterio), decoding(path, header):
             self._file = rasterio.open(path, driver=FORMATS[header.kind])
-        self.height, self.width = header.height, header.width
+        self.height, self.width, self.alpha = header.height, header.width, header.alpha
         if reading.bands is not None:
             check_bands(reading.bands, self._file.count, path)
         self.crs = self._file.crs.to_wkt() if self._file.crs else None

@@ -13,6 +13,7 @@ from rscc.demo.own_names import OwnNames
 from rscc.demo.wishes import Asked
 from rscc.demo.words import Problem
 from rscc.evaluation.doubt import Doubt, Reason
+from rscc.rasters.headers import UnreadableImage
 from rscc.scenes.contracts import ModelFacts
 
 needs_geo = pytest.mark.skipif(bool(lacking_packages()), reason='needs the extra [geo]')
@@ -156,7 +157,8 @@ def test_a_large_picture_goes_the_way_of_scenes(models, checkpoints, tmp_path, c
     assert json.loads(answer.files['json'].read_text()) == expected
     assert set(answer.files) >= {'map', 'geopackage', 'json', 'report', 'mask'}
     assert watched.ask().stage == 'stage_writing'
-    assert answer.lead == tuple(expected['sentences'])
+    # What is said of doubt stands in a card of its own.
+    assert [*answer.lead, expected['doubt']['text']] == expected['sentences']
     assert answer.size == (200, 150)
     for kind in ('json', 'report'):
         assert str(tmp_path) not in answer.files[kind].read_text()
@@ -235,16 +237,30 @@ def test_doubts_are_shown_where_there_are_some():
 def test_a_preview_shows_what_is_no_picture_yet(tmp_path):
     path = tmp_path / 'wide.png'
     Image.new('RGB', (3000, 100), 'red').save(path)
-    assert max(Image.open(preview(path, tmp_path / 'small.png')).size) <= 1024
+    assert max(Image.open(preview(path, tmp_path / 'small.png')[0]).size) <= 1024
     path.write_bytes(b'nothing')
-    assert preview(path, tmp_path / 'none.png') is None
+    with pytest.raises(UnreadableImage):
+        preview(path, tmp_path / 'none.png')
+
+
+@needs_geo
+def test_a_preview_is_of_the_whole_image_or_there_is_none(tmp_path):
+    from scene_files import texture, write_raster
+    path = write_raster(tmp_path / 'a.tif', texture(256, 256), tiled=True, blockxsize=64,
+                        blockysize=64, compress='deflate')
+    assert preview(path, tmp_path / 'whole.png')[1] == ''
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2:len(data) // 2 + 400] = bytes(400)
+    path.write_bytes(data)
+    assert preview(path, tmp_path / 'damaged.png') == (None, 'damaged')
+    assert not (tmp_path / 'damaged.png').exists()
 
 
 @needs_geo
 def test_a_preview_of_measured_values_is_stretched(tmp_path):
     from scene_files import texture, write_raster
     path = write_raster(tmp_path / 'deep.tif', texture(40, 60).astype(np.uint16)[[0, 1, 2, 0]] * 9)
-    shown = np.asarray(Image.open(preview(path, tmp_path / 'small.png')))
+    shown = np.asarray(Image.open(preview(path, tmp_path / 'small.png')[0]))
     assert shown.shape == (40, 60, 3)
     assert shown.std() > 20
 

@@ -251,7 +251,7 @@ def test_nothing_is_described_before_its_images_have_arrived(opened, pair):
         opened.focus('#rscc-run-pair')
         opened.keyboard.press('Enter')
         opened.wait_for_timeout(1000)
-        assert opened.inner_text('#rscc-message-pair') == ''
+        assert opened.inner_text('#rscc-message-pair').strip() == ''
         assert not opened.is_visible('#rscc-stop-pair')
         opened.evaluate("document.querySelector('#rscc-run-pair').disabled = true")
 

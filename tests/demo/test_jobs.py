@@ -71,7 +71,7 @@ def test_a_thousand_requests_are_refused_and_the_line_goes_on(jobs):
     assert first.begun.wait(LONG)
     waiting = [jobs.start(lambda job: 'late', f'visitor {number}') for number in range(3)]
     for number in range(1000):
-        with pytest.raises(Problem, match='3 runs are in line'):
+        with pytest.raises(Problem, match='runs that wait: 3'):
             jobs.start(lambda job: None, f'other {number}')
     first.free.set()
     assert [ended(job) for job in (running, *waiting)] == ['done'] * 4
@@ -81,7 +81,7 @@ def test_nobody_fills_the_line_alone(jobs):
     first = held()
     jobs.start(first, 'greedy')
     jobs.start(lambda job: None, 'greedy')
-    with pytest.raises(Problem, match='You have 2 runs in line'):
+    with pytest.raises(Problem, match='as many as a visitor may have: 2'):
         jobs.start(lambda job: None, 'greedy')
     modest = jobs.start(lambda job: 'mine', 'modest')
     first.free.set()
@@ -175,7 +175,7 @@ def test_a_run_that_takes_too_long_is_stopped_with_a_sentence():
     job = Job(work, 'patient', LIMITS, clock)
     job.run()
     assert job.state == 'failed'
-    assert 'stopped after 1 minutes' in str(job.error)
+    assert 'stopped at the limit of this page, 1 min' in str(job.error)
 
 
 @pytest.mark.parametrize('error', [

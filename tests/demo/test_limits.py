@@ -46,7 +46,7 @@ def test_every_known_kind_has_an_ending():
     (png(100_000, 1), 'side_too_long'),
     (png(2**31 - 1, 2**31 - 1), 'side_too_long'),
     (png(4000, 4000, rows=4000), 'too_many_pixels'),
-    (png(0, 10), 'no_image'),
+    (png(0, 10), 'no_pixels'),
     (webp(16_383, 16_383), 'side_too_long'),
     (webp(4096, 4096), 'too_many_pixels'),
     (tiff((100_000, 100_000)), 'side_too_long'),

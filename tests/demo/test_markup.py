@@ -31,7 +31,7 @@ def view(language='en', **changes):
 
 @pytest.mark.parametrize(('language', 'expected'), [
     ('en', ['Sentences', 'score -0.500', 'score -1.250', '42 %', '12.5 %', 'building 10.0 %',
-            'look at this first', '2 further checks found nothing', 'Can it be trusted?',
+            'look at this first', 'Further checks that found nothing: 2', 'Can it be trusted?',
             'rendered images only', '>JSON</a>']),
     ('zh', ['描述', '得分 -0.500', '42 %', '建筑', '请先留意', '结果可信吗？', '只见过渲染影像',
             '两个时相可能有位移', '无地理位置', '75.0%'])])
@@ -129,7 +129,7 @@ def test_nothing_that_a_stranger_wrote_becomes_markup():
 def test_errors_are_sentences():
     assert 'The run was stopped' in markup.problem(Words('en'), Problem('too_slow', minutes='3'))
     assert '“Values” 0 3000' in markup.problem(Words('en'), ValueError('say --scale 0 3000'))
-    assert '原因如下' in markup.problem(Words('zh'), ValueError('sizes differ'))
+    assert '请按下面的说明' in markup.problem(Words('zh'), ValueError('sizes differ'))
     told = markup.problem(Words('en'), RuntimeError('line one\nline two'))
     assert 'The model cannot answer this: line one' in told
     assert 'line two' not in told

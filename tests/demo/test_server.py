@@ -174,6 +174,50 @@ def test_other_files_are_refused_with_a_sentence_and_leave_nothing(server, visit
     assert '最多' in upload(visitor, bytes(60_000)).json()['problem']
 
 
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'GIF', 'TIFF'])
+@pytest.mark.parametrize('share', [0.3, 0.6, 0.95])
+def test_half_an_image_is_no_image(server, visitor, kind, share):
+    data = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    Image.fromarray(pixels).save(data, kind)
+    whole = data.getvalue()
+    assert upload(visitor, whole, f'a.{kind}').status_code == 200
+    answer = upload(visitor, whole[:int(share * len(whole))], f'a.{kind}')
+    assert answer.status_code == 400
+    assert f"'a.{kind}' is" in answer.json()['problem']
+    assert str(server.visitors.root) not in answer.text
+
+
+def test_a_geotiff_that_was_cut_off_is_told(server, visitor, tmp_path):
+    pytest.importorskip('rasterio')
+    from scene_files import texture, write_raster
+    path = write_raster(tmp_path / 'a.tif', texture(100, 100), tiled=True, blockxsize=64,
+                        blockysize=64)
+    data = path.read_bytes()
+    assert upload(visitor, data, 'a.tif').status_code == 200
+    told = upload(visitor, data[:-2000], 'a.tif').json()['problem']
+    assert told.startswith(f"'a.tif' is truncated: of at least {len(data)} bytes it holds")
+    sparse = write_raster(tmp_path / 'b.tif', texture(100, 100) * 0, tiled=True, blockxsize=64,
+                          blockysize=64, SPARSE_OK=True)
+    assert upload(visitor, sparse.read_bytes(), 'b.tif').status_code == 200
+
+
+def test_an_image_with_an_alpha_channel_is_shown_and_says_so(server, visitor):
+    from rscc.demo.page import PAIR
+    from rscc.demo.words import Words
+    data = io.BytesIO()
+    Image.new('RGBA', (16, 12), (200, 10, 10, 90)).save(data, 'PNG')
+    token = upload(visitor, data.getvalue(), 'a.png').json()['token']
+    stored = known(server, visitor).file(token)
+    shown = visitor.get('/' + stored.facts['picture']).content
+    assert np.asarray(Image.open(io.BytesIO(shown)))[0, 0].tolist() == [200, 10, 10]
+    tab = known(server, visitor).tab('page')
+    server.page._place(PAIR, known(server, visitor), tab, {'from': token})
+    for language, told in (('en', 'alpha channel is left out'), ('zh', '不使用 alpha 通道')):
+        zones = server.page._zones(PAIR, Words(language), known(server, visitor), tab)
+        assert zones.count(told) == 1
+
+
 def test_a_body_without_a_length_is_not_read(visitor):
     def endless():
         while True:

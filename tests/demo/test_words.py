@@ -24,10 +24,38 @@ def test_further_chinese_texts_are_those_of_findings():
 
 
 def test_chinese_texts_are_chinese():
-    kept = {'file_geopackage', 'file_geojson', 'file_json', 'example_naip'}
+    kept = {'between', 'file_geopackage', 'file_geojson', 'file_json', 'example_naip'}
     for name, text in Words('zh').items():
         if not name.endswith('html') and name not in kept:
             assert re.search('[\u4e00-\u9fff]', text), name
+
+
+def test_every_problem_has_its_sentence_in_both_languages(repo):
+    sources = '\n'.join(path.read_text() for path in (repo / 'rscc' / 'demo').glob('*.py'))
+    named = set(re.findall(r"Problem\(\s*'(\w+)'", sources))
+    assert len(named) > 25
+    for language in LANGUAGES:
+        assert named <= set(Words(language)), language
+
+
+def test_chinese_sentences_that_quote_english_say_first_what_to_do():
+    quoting = {name: text for name, text in Words('zh').items() if '{reason}' in text}
+    assert set(quoting) == {'no_image', 'failed', 'explained'}
+    for name, text in quoting.items():
+        lead, quoted = text.split('（英文）')
+        assert '请' in lead, name
+        assert '{reason}' in quoted, name
+
+
+def test_every_finding_of_the_pair_check_is_told_in_chinese(repo):
+    found = set()
+    for path in (repo / 'rscc' / 'scenes').glob('*.py'):
+        found |= set(re.findall(r"CheckFinding\(\s*'(\w+)'", path.read_text()))
+    assert len(found) > 9
+    words = Words('zh')
+    for name in found:
+        assert f'check_{name}' in words, name
+        assert f'{name}_warn' in words or f'{name}_refuse' in words, name
 
 
 def test_templates_use_texts_that_exist():
@@ -44,7 +72,7 @@ def test_an_unknown_language_is_refused_with_those_that_exist():
 
 def test_a_problem_is_told_in_the_language_of_the_page():
     problem = Problem('too_slow', minutes='5')
-    assert str(problem).startswith('The run was stopped after 5 minutes')
+    assert str(problem).startswith('The run was stopped at the limit of this page, 5 min')
     assert '5 分钟' in problem.told('zh')
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rscc.rasters.headers import read_header
 from rscc.rasters.image_files import (
     NeedsMapping,
     advised_scale,
@@ -15,6 +16,7 @@ from rscc.rasters.image_files import (
     frame_and_nodata,
     read_frame,
     read_frame_and_nodata,
+    read_nodata,
     read_rgb,
 )
 from rscc.rasters.labels import read_mask
@@ -27,12 +29,12 @@ def save(path, pixels, **options):
     return path
 
 
-def geotiff(path, bands):
+def geotiff(path, bands, **options):
     rasterio = pytest.importorskip('rasterio')
     from rasterio.transform import from_origin
     with rasterio.open(path, 'w', driver='GTiff', width=bands.shape[2], height=bands.shape[1],
                        count=len(bands), dtype=bands.dtype,
-                       transform=from_origin(0, 0, 1, 1)) as file:
+                       transform=from_origin(0, 0, 1, 1), **options) as file:
         file.write(bands)
     return path
 
@@ -69,13 +71,47 @@ def test_a_grey_image_is_repeated(tmp_path):
     assert read_rgb(save(tmp_path / 'a.tif', RGB[..., 0])).shape == (24, 20, 3)
 
 
-def test_an_opaque_alpha_is_dropped_and_a_real_one_is_not(tmp_path):
-    opaque = np.dstack([RGB, np.full((24, 20), 255, np.uint8)])
-    assert np.array_equal(read_rgb(save(tmp_path / 'a.png', opaque)), RGB)
-    opaque[3, 3, 3] = 7
+@pytest.mark.parametrize('ending', ['png', 'tif', 'webp'])
+@pytest.mark.parametrize('opacity', [255, 128, 0])
+def test_an_alpha_channel_is_dropped_and_tells_where_there_is_data(tmp_path, ending, opacity):
+    pixels = np.dstack([RGB, np.full((24, 20), 255, np.uint8)])
+    pixels[3, 5, 3] = opacity
+    path = tmp_path / f'a.{ending}'
+    kept = dict(lossless=True, exact=True) if ending == 'webp' else {}
+    Image.fromarray(pixels).save(path, **kept)
+    assert read_header(path).alpha or (ending, opacity) == ('webp', 255)  # not stored then
+    frame, empty = read_frame_and_nodata(path)
+    assert np.array_equal(frame, RGB)
+    found = read_nodata(path)
+    if opacity:
+        assert empty is None and found is None
+    else:
+        assert np.argwhere(empty).tolist() == [[3, 5]]
+        assert np.array_equal(found, empty)
+
+
+def test_grey_with_an_alpha_channel_is_grey(tmp_path):
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.dstack([RGB[..., 0], np.full((24, 20), 9, np.uint8)]), 'LA').save(path)
+    assert np.array_equal(read_frame(path), RGB[..., 0])
+
+
+def test_deep_images_with_an_alpha_channel_need_a_scale_alone(tmp_path):
+    deep = np.dstack([RGB[..., ::-1], RGB[..., 0] | 1]).astype(np.uint16) * 10
+    cv2.imwrite(str(tmp_path / 'a.png'), deep)
+    with pytest.raises(ValueError, match=r'3 bands of uint16.*LoadFrames\(scale'):
+        read_rgb(tmp_path / 'a.png')
+    assert np.array_equal(read_rgb(tmp_path / 'a.png', scale=(0, 2550)), RGB)
+
+
+def test_a_fourth_band_that_is_no_alpha_channel_needs_a_choice(tmp_path):
+    pytest.importorskip('rasterio')
+    bands = np.concatenate([np.moveaxis(RGB, -1, 0), RGB[None, ..., 0] // 2])
+    path = geotiff(tmp_path / 'a.tif', bands, photometric='MINISBLACK')
+    assert not read_header(path).alpha
     with pytest.raises(ValueError, match=r'has 4 bands of uint8; an 8-bit RGB or grey image.*'
                        r'LoadFrames\(bands=\(1, 2, 3\)\)'):
-        read_rgb(save(tmp_path / 'b.png', opaque))
+        read_rgb(path)
 
 
 def test_sixteen_bits_need_a_scale(tmp_path):

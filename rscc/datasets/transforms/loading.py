@@ -23,6 +23,8 @@ from rscc.structures import LABEL_MAPS, ChangeDataSample
 from rscc.utils.logging import warn_once
 
 TIFF = ('.tif', '.tiff')
+#: Endings of pictures that may have an alpha channel.
+ALPHA = ('.png', '.webp', '.gif')
 FRAME_KEYS = ('img_path_from', 'img_path_to', 'img_path')
 
 
@@ -232,8 +234,10 @@ def nodata_of(results: Mapping) -> np.ndarray | None:
     if 'nodata' in results:
         return results['nodata']
     paths = _frame_paths(results)
-    files = [path for path in paths if Path(path).suffix.lower() in TIFF and Path(path).is_file()
-             and read_header(path).nodata is not None]
+    headers = {path: read_header(path) for path in paths
+               if Path(path).suffix.lower() in (*TIFF, *ALPHA) and Path(path).is_file()}
+    files = [path for path, header in headers.items()
+             if header.nodata is not None or header.alpha]
     empty = [read_nodata(path) for path in files]
     if results.get('nodata_colour') is not None and all(Path(path).is_file() for path in paths):
         frames = [as_bands(read_frame_and_nodata(path)[0]) for path in paths]
