@@ -169,7 +169,7 @@ EXECUTIONS = {
         makes=('work_dirs/dist/iter_1.pth',)),
     PROBABILITIES: trained(CHANGECLIP, 'show/report.html', says=('IoU_changed', 'F1_changed')),
     MERGE: Execution({'CUT_DATA': 'data/LEVIR-CD/cut_data'}, (PROBABILITIES,),
-                     makes=('merged/masks/test_1.png',), says=('1 maps written',)),
+                     makes=('merged/masks/test_1.png',), says=('1 map written',)),
     f'{MERGE} --label LABELS': Execution(
         {'CUT_DATA': 'data/LEVIR-CD/cut_data', 'LABELS': 'data/LEVIR-CD/test/label'},
         (PROBABILITIES,), makes=('merged/metrics.json',), says=('IoU_changed', 'F1_changed')),

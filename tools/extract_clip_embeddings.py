@@ -23,6 +23,7 @@ from rscc.apis.command_line import (
     output_file,
     parse_batches,
 )
+from rscc.utils import counted
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             model = args.model_name or model_of(args.from_pickle)
             target = Path(args.out or default_target(dataset, model, args.dataset))
             count = convert_pickle(args.from_pickle, dataset, target, model)
-            print(f'{count} images converted  {target}')
+            print(f'{counted(count, "image")} converted  {target}')
             return
         device = existing_device(args.device)
         model = args.model_name or default_model(args.pretrained, 'ViT-B/32')
@@ -78,7 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
         except KeyboardInterrupt:
             raise SystemExit('stopped; the features so far are kept, and the same command '
                              'continues') from None
-        print(f'{new} images computed  {target}' if new else f'complete already  {target}')
+        done = f'{counted(new, "image")} computed' if new else 'complete already'
+        print(f'{done}  {target}')
 
 
 if __name__ == '__main__':

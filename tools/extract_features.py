@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rscc.apis.command_line import add_batch_arguments, output_file, parse_batches
+from rscc.utils import counted
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         except KeyboardInterrupt:
             raise SystemExit('stopped; the features so far are kept, and the same command '
                              'continues') from None
-        print(f'{new} images computed  {target}' if new else f'complete already  {target}')
+        done = f'{counted(new, "image")} computed' if new else 'complete already'
+        print(f'{done}  {target}')
         print(how_to_use(target, dataset))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rscc.apis.command_line import output_file
+from rscc.utils import counted
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -82,11 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores = summary(answers)
     write_json(out, {'judge': args.model, 'language': language, 'predictions': str(path),
                      'questions': scores})
-    print(f'\njudge {args.model}, {len(records)} captions (0 to 1)')
+    print(f'\njudge {args.model}, {counted(len(records), "caption")} (0 to 1)')
     for question, found in scores.items():
         spread = f' +- {found["spread"]:.3f}' if 'spread' in found else ''
-        print(f'{question:12}{found["mean"]:.3f}{spread}   ({found["samples"]} captions, '
-              f'{found["repeats"]} times)')
+        print(f'{question:12}{found["mean"]:.3f}{spread}   '
+              f'({counted(found["samples"], "caption")}, {found["repeats"]} times)')
     print(f'written: {out}, {out.with_suffix(".jsonl")}')
 
 

@@ -20,7 +20,7 @@ from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import DATASETS, MODELS, RUNNERS
-from rscc.utils import did_you_mean, read_json, write_json
+from rscc.utils import counted, did_you_mean, read_json, write_json
 from rscc.utils.paths import resolve_data_file
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
@@ -84,8 +84,8 @@ def check_data(cfg: Config, stages: Sequence[str]) -> None:
         if not len(dataset):
             raise ValueError(f'the dataset of {stage}_dataloader ({described.type}) is empty')
         inputs = dataset[0]['inputs']
-        print(f'{stage:6s} {len(dataset)} samples of {described.type}, the first {inputs.dtype} '
-              f'{tuple(inputs.shape)}')
+        print(f'{stage:6s} {counted(len(dataset), "sample")} of {described.type}, '
+              f'the first {inputs.dtype} {tuple(inputs.shape)}')
 
 
 def check_model(cfg: Config, start: bool) -> None:

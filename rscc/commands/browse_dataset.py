@@ -23,7 +23,7 @@ from rscc.rasters.image_files import as_rgb
 from rscc.rasters.labels import IGNORE
 from rscc.registry import DATASETS, TRANSFORMS
 from rscc.structures import ChangeDataSample
-from rscc.utils import atomic_write, did_you_mean, progress
+from rscc.utils import atomic_write, counted, did_you_mean, progress
 from rscc.visualization.fonts import font_for, wrap
 from rscc.visualization.overlays import class_palette
 from rscc.visualization.panels import draw_panel, mask_of
@@ -187,7 +187,7 @@ def draw_sheet(dataset: ChangeDataset, chosen: Sequence[int], args: argparse.Nam
     cells = [np.pad(cell, ((0, 0), (0, widest - cell.shape[1]), (0, 0)), constant_values=255)
              for cell in cells]
     write_picture(out / 'sheet.jpg', arrange(cells, max(1, args.columns)))
-    print(f"{len(cells)} samples in '{out / 'sheet.jpg'}'")
+    print(f"{counted(len(cells), 'sample')} in '{out / 'sheet.jpg'}'")
 
 
 def sample_cell(packed: Mapping[str, Any], metainfo: Mapping[str, Any]) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rscc.apis.command_line import add_dataset_arguments, explained, output_file, output_folder
+from rscc.utils import counted
 from rscc.utils.paths import PathList, find_pairs, hold_out, write_path_list
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _make_tiles(args: argparse.Namespace) -> None:
         write_tiles(args.out, args.tiles, args.seed)
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f"{args.tiles} tiles with masks of their buildings in '{args.out}'")
+    print(f"{counted(args.tiles, 'tile')} with masks of the buildings in '{args.out}'")
 
 
 def _make(args: argparse.Namespace) -> None:
@@ -78,10 +79,10 @@ def _make(args: argparse.Namespace) -> None:
         raise SystemExit(f'error: {error}') from error
     total, seconds = len(parameters.pairs()), time.perf_counter() - start
     if written:
-        print(f"{total} pairs in '{args.out}' after {seconds:.0f} s "
+        print(f"{counted(total, 'pair')} in '{args.out}' after {seconds:.0f} s "
               f'({60 * total / seconds:.0f} a minute)')
     else:
-        print(f"'{args.out}' is complete already ({total} pairs); nothing to do")
+        print(f"'{args.out}' is complete already ({counted(total, 'pair')}); nothing to do")
     if args.contact_sheet:
         print(f"contact sheet: '{args.contact_sheet}'")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rscc.apis.command_line import add_hdf5_arguments, output_folder
+from rscc.utils import counted
 
 #: Options that concern one of the two ways alone.
 HDF5_OPTIONS = ('variant', 'splits', 'min_word_freq', 'count_all_splits')
@@ -67,9 +68,10 @@ def _write_words(args: argparse.Namespace) -> list[Path]:
     from rscc.datasets.word_encoding import encode_words, write_word_encoding
     encoding = encode_words(Path(args.root, args.ann_file), args.language, args.words_from)
     summary = encoding.summary()
-    print(f'{len(encoding.words)} entries, {encoding.length} ids a caption')
+    print(f'{counted(len(encoding.words), "entry")}, {counted(encoding.length, "id")} a caption')
     for split, counts in summary['splits'].items():
-        print(f"{split:>6}: {counts['images']} images, {counts['captions']} captions, the longest "
+        print(f"{split:>6}: {counted(counts['images'], 'image')}, "
+              f"{counted(counts['captions'], 'caption')}, the longest "
               f"{counts['longest']} ids")
     return write_word_encoding(encoding, args.out or args.root)
 

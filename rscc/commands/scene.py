@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rscc.utils import counted
+
 #: Exit code of a run that finished although some places could not be read.
 GAPS = 3
 #: Flags that only scenes know: any of them takes the scene path.
@@ -247,7 +249,8 @@ def _pairs(args: argparse.Namespace) -> list:
     pair = scene_of(args.img or args.img_from, args.img_to)
     for date in pair.dates:
         if isinstance(date, tuple) or Path(date).is_dir():
-            shown = f'{len(date)} files' if isinstance(date, tuple) else f"the folder '{date}'"
+            shown = (counted(len(date), 'file') if isinstance(date, tuple) else
+                     f"the folder '{date}'")
             print(f'note         {shown}: tiles of one mosaic (--pairs answers files of the same '
                   'name one by one)')
     return [pair]
@@ -279,10 +282,11 @@ def describe(done: Any, args: argparse.Namespace) -> str:
     """Lay out what a run has done, in lines without a final line break."""
     lines = []
     if done.blocks:
-        lines.append(f'computed     {done.windows} windows in {done.blocks} blocks, '
+        lines.append(f'computed     {counted(done.windows, "window")} in '
+                     f'{counted(done.blocks, "block")}, '
                      f'{done.megapixels:.1f} Mpx in {done.seconds:.1f} s: {done.rate:.2f} Mpx/s')
     if done.found:
-        lines.append(f'found        {done.found} blocks that were done before')
+        lines.append(f'found        {counted(done.found, "block")} done before')
     if args.part is not None:
         count = args.part[1]
         lines.append(f'part         {args.part[0]} of {count} is done; when all are: the same '

@@ -20,7 +20,7 @@ from rscc.rasters.tiles import (
     scenes_of_folder,
     scenes_of_pair,
 )
-from rscc.utils import write_json
+from rscc.utils import counted, write_json
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -157,4 +157,4 @@ def run_merge(args: argparse.Namespace) -> None:
     if args.label:
         write_json(Path(args.out) / 'metrics.json', scores)
         print('\n' + format_table(scores) + '\n')
-    print(f'{len(written)} maps written to {args.out}')
+    print(f'{counted(len(written), "map")} written to {args.out}')

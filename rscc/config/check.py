@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rscc.config.data import band_problems, class_problems, missing_paths
 from rscc.config.schema import BUILDER_KEYS, Schema, loader_keywords, runner_keys, schema_of
+from rscc.utils import counted
 from rscc.utils.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def _summary(problems: Sequence[Problem], name: str) -> str:
         places.setdefault(problem.what, []).append(problem.where)
     lines = [f"{number}. {', '.join(where)}: {what}"
              for number, (what, where) in enumerate(places.items(), 1)]
-    plural = 's' if len(lines) > 1 else ''
-    return f"{len(lines)} problem{plural} in the config '{name}':\n  " + '\n  '.join(lines)
+    return f"{counted(len(lines), 'problem')} in the config '{name}':\n  " + '\n  '.join(lines)
 
 
 def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rscc.utils import check_choice
+from rscc.utils import Count, check_choice
 
 #: Languages of the page -> what a reader of each calls it.
 LANGUAGES = {'en': 'English', 'zh': '中文'}
@@ -43,8 +43,9 @@ class Words(Mapping):
         return len(self._own)
 
     def told(self, name: str, /, **values: Any) -> str:
-        """Return a text with its values filled in."""
-        return self._own[name].format(**values)
+        """Return a text with its values filled in; ``{count:run}`` counts runs, whole numbers."""
+        return self._own[name].format(**{key: Count(value) if type(value) is int else value
+                                         for key, value in values.items()})
 
     def named(self, group: str, name: str) -> str:
         """Return the text of one of many alike (``'check_shift'``); its plain name where unknown.

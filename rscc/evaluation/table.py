@@ -1,6 +1,8 @@
 """Tables of scores for the terminal."""
 from collections.abc import Mapping
 
+from rscc.utils import counted
+
 _COLUMNS = {'Bleu_1': 'B1', 'Bleu_2': 'B2', 'Bleu_3': 'B3', 'Bleu_4': 'B4', 'METEOR': 'M',
             'METEOR_id': 'M_id', 'ROUGE_L': 'R', 'CIDEr': 'C', 'Sm': 'Sm'}
 _MODEL = {'all': 'all', 'changed': 'changed', 'unchanged': 'unchanged'}
@@ -59,7 +61,7 @@ def format_metadata(metadata: Mapping[str, object]) -> str:
         caption, the captions cut at the limit of tokens, and a doubt that is not calibrated, where
         there are any.
     """
-    data = [f'{metadata["samples"]} samples' if 'samples' in metadata else '',
+    data = [counted(metadata['samples'], 'sample') if 'samples' in metadata else '',
             f'split {metadata.get("split") or "unknown"}', f'language {metadata["language"]}',
             f'references {metadata["references"]}' if 'references' in metadata else '']
     scoring = [f'protocol {metadata["protocol"]}', f'tokenizer: {metadata["tokenizer"]}']

@@ -13,7 +13,7 @@ from rscc.evaluation.functional.from_to import ClassMaps, listed_transitions, tr
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
 from rscc.text.transitions import transition_sentences
-from rscc.utils import write_json
+from rscc.utils import counted, write_json
 from rscc.visualization.attention import drawings_of, find_drawing
 from rscc.visualization.denoising_trajectory import denoising_rows
 from rscc.visualization.overlays import overlay_mask
@@ -81,8 +81,8 @@ class Processing:
         bands = 'bands as in the file' if self.bands is None else (
             f'bands {", ".join(map(str, self.bands))}')
         scale = 'values as in the file' if self.scale is None else f'scale {self.scale}'
-        lacking = self.nodata and (f'; {self.nodata} pixels hold no data at some date: the answer '
-                                   'means nothing there')
+        lacking = self.nodata and (f'; {counted(self.nodata, "pixel")} without data at some date: '
+                                   'the answer means nothing there')
         return f'{text}; {bands}, {scale}{lacking or ""}'
 
 
@@ -382,7 +382,8 @@ def _sampling(caption: SampledCaption) -> list[str]:
     lines = []
     if caption.drawn > 1:
         doubt = ': too little, abstained' if caption.abstained else ''
-        lines.append(f'agreement    {caption.agreement:.2f} of {caption.drawn} sentences{doubt}')
+        drawn = counted(caption.drawn, 'sentence')
+        lines.append(f'agreement    {caption.agreement:.2f} of {drawn}{doubt}')
     for row in denoising_rows(caption.trajectory, caption.text):
         words = ' '.join(run.text for run in row.runs)
         lines.append(f'  sigma {row.label:17s} {words}'.rstrip())

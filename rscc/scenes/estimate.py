@@ -10,6 +10,7 @@ from rscc.scenes.blocks import part_of, share
 from rscc.scenes.contracts import Block, Describe
 from rscc.scenes.damage import read_around_gaps
 from rscc.scenes.run import SceneRun
+from rscc.utils import counted
 
 #: Bytes of disk a pixel: its block (two maps, compressed), change.tif and its uncompressed draft.
 _DISK = 2.5
@@ -44,8 +45,8 @@ class Estimate:
     all_described: bool = False
 
     def __str__(self) -> str:
-        lines = [f'windows      {self.windows} with data, in {self.blocks} blocks of '
-                 f'{self.scenes} scene{"s" * (self.scenes != 1)}, {self.megapixels:.1f} Mpx',
+        lines = [f'windows      {self.windows:,} with data, in {counted(self.blocks, "block")} of '
+                 f'{counted(self.scenes, "scene")}, {self.megapixels:.1f} Mpx',
                  f'time         about {_minutes(self.seconds)} for the map'
                  f' ({self.megapixels / max(self.seconds, 1e-9):.2f} Mpx/s)']
         if self.sentence_seconds is not None:

@@ -150,7 +150,7 @@ def _check_shift(shift: Shift | None) -> CheckFinding:
         return CheckFinding('shift', 'warn', None,
                             'nowhere is there enough texture or data to tell')
     value = asdict(shift)
-    agree = f'{shift.agreeing} of {shift.windows} windows agree'
+    agree = f'windows that agree: {shift.agreeing} of {shift.windows}'
     if not shift.sure:
         return CheckFinding('shift', 'warn', value, f'unsure: {agree}. Look whether both dates '
                             'show the same place; --align would move nothing')

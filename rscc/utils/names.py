@@ -34,6 +34,17 @@ def counted(count: float, noun: str, plural: str | None = None) -> str:
     return f'{number} {noun if count == 1 else plural}'
 
 
+class Count(int):
+    """A number that a template counts something with: ``'{total:pair}'`` becomes ``'2 pairs'``.
+
+    Without a noun it is the number alone, which suits languages without plural.
+    """
+
+    def __format__(self, noun: str) -> str:
+        """Return the number, with its noun if one is given."""
+        return counted(int(self), noun) if noun else f'{int(self):,}'
+
+
 def check_choice(name: str, value: object, known: Iterable[str]) -> None:
     """Refuse the value of an option that is not among the known ones.
 

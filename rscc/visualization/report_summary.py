@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rscc.text.land_cover import ARROW, class_text
+from rscc.utils import Count
 from rscc.visualization.pages import number_text
 from rscc.visualization.report_cards import Judgement, doubt_grade
 
@@ -27,14 +28,14 @@ def verdict(samples: Sequence[Mapping[str, Any]], judgements: Sequence[Judgement
         metrics: Flat scores.
         words: Of the page.
     """
-    total = f'{len(samples):,}'
+    total = Count(len(samples))
     judged = [one for one in judgements if None not in (one.truth, one.claim)]
     if judged:
         other = sum(bool(set(one.failures or ()) - _FLAG_KINDS) and not one.wrong for one in judged)
         return words['verdict_other' if other else 'verdict_flag'].format(
-            right=f'{sum(not one.wrong for one in judged):,}', judged=f'{len(judged):,}',
+            right=f'{sum(not one.wrong for one in judged):,}', judged=Count(len(judged)),
             missed=sum(bool(one.wrong and one.truth) for one in judged),
-            invented=sum(bool(one.wrong and one.claim) for one in judged), other=other)
+            invented=sum(bool(one.wrong and one.claim) for one in judged), other=Count(other))
     known = [one for one in judgements if one.claim is not None]
     if known and all(one.truth is None for one in judgements):
         claimed = sum(bool(one.claim) for one in known)

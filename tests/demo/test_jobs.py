@@ -71,7 +71,7 @@ def test_a_thousand_requests_are_refused_and_the_line_goes_on(jobs):
     assert first.begun.wait(LONG)
     waiting = [jobs.start(lambda job: 'late', f'visitor {number}') for number in range(3)]
     for number in range(1000):
-        with pytest.raises(Problem, match='runs that wait: 3'):
+        with pytest.raises(Problem, match='In line already: 3 runs'):
             jobs.start(lambda job: None, f'other {number}')
     first.free.set()
     assert [ended(job) for job in (running, *waiting)] == ['done'] * 4
@@ -175,7 +175,7 @@ def test_a_run_that_takes_too_long_is_stopped_with_a_sentence():
     job = Job(work, 'patient', LIMITS, clock)
     job.run()
     assert job.state == 'failed'
-    assert 'stopped at the limit of this page, 1 min' in str(job.error)
+    assert 'stopped after 1 min,' in str(job.error)
 
 
 @pytest.mark.parametrize('error', [

@@ -72,7 +72,7 @@ def test_an_unknown_language_is_refused_with_those_that_exist():
 
 def test_a_problem_is_told_in_the_language_of_the_page():
     problem = Problem('too_slow', minutes='5')
-    assert str(problem).startswith('The run was stopped at the limit of this page, 5 min')
+    assert str(problem).startswith('The run was stopped after 5 min,')
     assert '5 分钟' in problem.told('zh')
 
 

@@ -73,7 +73,7 @@ def test_what_was_done_stands_in_one_line(call, tmp_path):
 
 def test_a_picture_larger_than_a_window_becomes_a_scene(call, tmp_path):
     out = call(*PAIR, '--out', 'out', '--window', '32', '--overlap', '8')
-    assert '2 windows in 1 blocks' in out and 'report.html' in out
+    assert '2 windows in 1 block,' in out and 'report.html' in out
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert {'change.tif', 'changes.gpkg', 'mask.png', 'overlay.png', 'summary.json'} <= names
 

@@ -33,7 +33,7 @@ def test_cut_and_merge_a_pair(tiles, pair, tmp_path):
     done = tiles('merge', tmp_path / 'cut/label', '--tiles', tmp_path / 'cut', '--out',
                  tmp_path / 'out', '--label', tmp_path / 'change.png', '--blend', 'linear')
     assert done.returncode == 0, done.stderr
-    assert 'F1_changed          1.0000' in done.stdout and '1 maps written' in done.stdout
+    assert 'F1_changed          1.0000' in done.stdout and '1 map written' in done.stdout
     assert json.loads((tmp_path / 'out/metrics.json').read_text())['change/IoU_changed'] == 1
     done = tiles('merge', tmp_path / 'cut/label', '--image-size', 120, 90, *grid, '--out',
                  tmp_path / 'other', '--rule', 'and')

@@ -15,14 +15,14 @@ COUNT = Judgement(True, True, ['wrong_count', 'wrong_place'])
     ([RIGHT, RIGHT, MISSED, INVENTED], {},
      'Right about change in 2 of 4 pairs: 1 missed, 1 invented.'),
     ([RIGHT, COUNT], {},
-     'Right about change in 2 of 2 pairs: 0 missed, 0 invented, 1 sentences wrong otherwise.'),
+     'Right about change in 2 of 2 pairs: 0 missed, 0 invented, 1 sentence wrong otherwise.'),
     ([Judgement(None, True, None), Judgement(None, False, None)], {'caption/all/CIDEr': 9.0},
-     '1 of 2 pairs are said to have changed; there are no labels to compare with.'),
+     'Said to have changed: 1 of 2 pairs; there are no labels to compare with.'),
     ([Judgement(None, None, None)] * 2, {'change/F1_changed': 0.81, 'caption/all/CIDEr': 5.0},
      'Changed pixels are found with an F1 of 0.810 in 2 pairs.'),
     ([Judgement(None, None, None)] * 3, {'caption/all/CIDEr': 81.04},
-     '3 images are described with a CIDEr of 81.0.'),
-    ([], {}, '0 samples were tested; there is nothing to compare them with.')])
+     'CIDEr is 81.0 over the captions of 3 images.'),
+    ([], {}, '0 samples tested; there is nothing to compare with.')])
 def test_the_verdict_says_what_can_be_said(judgements, metrics, said):
     assert verdict([PAIR] * len(judgements), judgements, metrics, WORDS) == said
 
@@ -86,3 +86,8 @@ def test_failures_are_grouped_by_kind_the_most_frequent_first():
 
 def test_where_nobody_looked_for_failures_there_is_no_page():
     assert failure_page([Judgement(True, True, None)], [], WORDS) is None
+
+
+def test_one_of_anything_is_told_in_the_singular():
+    assert verdict([PAIR], [RIGHT], {}, WORDS).startswith('Right about change in 1 of 1 pair:')
+    assert verdict([PAIR], [Judgement(None, None, None)], {}, WORDS).startswith('1 sample tested')

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rscc.apis.command_line import add_batch_arguments, add_clip_arguments, parse_batches
+from rscc.utils import counted
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
                 args.device, model=model, pretrained=args.pretrained, class_names=list(images),
                 quick_gelu=quick_gelu, template=args.template)
             share = zero_shot_accuracy(images, classifier, options, args.root)
-            print(f'{100 * share:6.2f} % of {count} images, {len(images)} classes  '
+            print(f'{100 * share:6.2f} % of {counted(count, "image")}, '
+                  f'{counted(len(images), "class")}  '
                   f'{classifier.description}, {classifier.activation}')
 
 
