@@ -1,6 +1,9 @@
 import re
+from pathlib import Path
 
-from rscc.doctor.kinds import KINDS, WORDS
+import pytest
+
+from rscc.doctor.kinds import KINDS, SEVERITIES, WORDS
 from rscc.doctor.overview import overview, type_of
 from rscc.doctor.page import write_page
 from tests.doctor.test_examination import plant_masks, plant_pictures
@@ -51,3 +54,13 @@ def test_both_languages_have_the_same_words():
     assert set(english) == set(chinese) and set(english['types']) == set(chinese['types'])
     assert all(found.en[0] and found.zh[0] and bool(found.en[1]) == bool(found.zh[1])
                for found in KINDS.values())
+
+
+@pytest.mark.parametrize(('language', 'folder', 'yes', 'grades'), [
+    ('en', 'en', 'yes', ('error', 'warning', 'note')), ('zh', 'zh_cn', '是', ('错误', '警告', '提示'))])
+def test_the_documentation_lists_every_kind_with_its_grade(language, folder, yes, grades):
+    page = Path(__file__).parents[2] / 'docs' / folder / 'datasets.md'
+    rows = [f'| {grade} | `{name}` | {kind.text(language)} | {yes if kind.drops else ""} |'
+            for severity, grade in zip(SEVERITIES, grades, strict=True)
+            for name, kind in KINDS.items() if kind.severity == severity]
+    assert '\n'.join(rows) in page.read_text(encoding='utf-8')
