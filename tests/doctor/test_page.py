@@ -57,7 +57,8 @@ def test_both_languages_have_the_same_words():
 
 
 @pytest.mark.parametrize(('language', 'folder', 'yes', 'grades'), [
-    ('en', 'en', 'yes', ('error', 'warning', 'note')), ('zh', 'zh_cn', '是', ('错误', '警告', '提示'))])
+    ('en', 'en', 'yes', ('error', 'warning', 'note')),
+    ('zh', 'zh_cn', '是', ('错误', '警告', '提示'))])
 def test_the_documentation_lists_every_kind_with_its_grade(language, folder, yes, grades):
     page = Path(__file__).parents[2] / 'docs' / folder / 'datasets.md'
     rows = [f'| {grade} | `{name}` | {kind.text(language)} | {yes if kind.drops else ""} |'
