@@ -115,7 +115,7 @@ def test_damaged_bytes_are_called_bytes():
 
 @pytest.mark.parametrize('as_path', [False, True])
 def test_advice_about_bands_and_scale_names_options_of_inference(tmp_path, as_path):
-    deep = np.zeros((4, 5), np.uint16)
+    deep = np.full((4, 5), 4000, np.uint16)
     Image.fromarray(deep).save(tmp_path / 'd.png')
     with pytest.raises(ValueError, match=r"^sample 'x': .*1 band of uint16.* --scale 0 10000 "
                                          r'\(in Python, bands and scale of ChangeInferencer'):
