@@ -19,7 +19,8 @@ CLASSES = ('unchanged', 'building', 'road')
 UTM = 'EPSG:32650'
 JOINT = ('change_head', 'caption_head')
 #: Columns of the doubt about rows of which nothing is known.
-DOUBT = {'doubt': float('nan'), 'risk': None, 'unsure': None, 'reasons': None}
+DOUBT = {'doubt': float('nan'), 'risk': None, 'unsure': None, 'reasons': None,
+         'reason_inputs': ()}
 
 
 class ArrayReader(SceneReader):

@@ -13,7 +13,7 @@ from rscc.demo.limits import Limits
 from rscc.demo.words import TEMPLATES, Problem, Words
 from rscc.evaluation.doubt import Doubt
 from rscc.scenes.wording import doubt_sentence
-from rscc.text.doubts import grade_text, no_reason_text, risk_text
+from rscc.text.doubts import grade_text, no_reason_text, reason_kind, risk_text
 from rscc.text.land_cover import class_text
 from rscc.text.quantities import share_text
 from rscc.version import __version__
@@ -91,7 +91,7 @@ def _doubt(words: Words, answer: Answer) -> dict[str, Any] | None:
     language = words.language
     if answer.scene_doubt is not None:
         found = answer.scene_doubt
-        rows = [('', f'{row["reason"]} ({words.told("windows", count=row["windows"])})')
+        rows = [(reason_kind(row['input'], language), words.told('windows', count=row['windows']))
                 for row in found['reasons']]
         known = found['mean'] is not None
         text = doubt_sentence(found, language)
@@ -105,7 +105,7 @@ def _doubt(words: Words, answer: Answer) -> dict[str, Any] | None:
     grade = doubt.grade
     return dict(grade=grade, mark=grade and grade_text(grade, language), value=doubt.value,
                 text=grade and risk_text(doubt.value, grade, language),
-                reasons=[(words.named('reason', reason.name),
+                reasons=[(reason_kind(reason.input or reason.name, language),
                           reason.texts.get(language, reason.text)) for reason in doubt.reasons],
                 nothing=no_reason_text(grade, language))
 

@@ -12,6 +12,7 @@ from rscc.evaluation.doubt import Doubt
 from rscc.evaluation.functional.from_to import ClassMaps, listed_transitions, transition_table
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
+from rscc.text.quantities import share_text
 from rscc.text.transitions import transition_sentences
 from rscc.utils import counted, write_json
 from rscc.visualization.attention import drawings_of, find_drawing
@@ -347,8 +348,9 @@ def describe(result: InferenceResult, per_window: bool = False) -> str:
         lines.append(f'changed      probability {result.change_probability:.3f}{most}')
     if result.mask is None:
         return '\n'.join([*lines, 'mask         none: this model has no mask head'])
-    classes = ', '.join(f'{name} {share:.1%}' for name, share in result.class_shares().items())
-    lines.append(f'mask         {result.change_share:.1%} of the pixels changed'
+    classes = ', '.join(f'{name} {share_text(share)}'
+                        for name, share in result.class_shares().items())
+    lines.append(f'mask         {share_text(result.change_share)} of the pixels changed'
                  + (f': {classes}' if classes else ''))
     lines += [f'{"" if place else "became":12s} {text}'
               for place, text in enumerate(result.transition_sentences())]

@@ -399,7 +399,8 @@ class SceneFindings:
             missing without a calibration), ``risk`` (its grade: ``'low'``, ``'medium'``,
             ``'high'``, ``'uncalibrated'``; None where there is no sentence), ``unsure`` (whether
             that means "not sure"; missing where nobody knows), ``reasons`` (of the doubt, in
-            words), ``geometry`` and ``left``, ``top``, ``right``, ``bottom``.
+            words), ``reason_inputs`` (their kinds, a list), ``geometry`` and ``left``, ``top``,
+            ``right``, ``bottom``.
         area_by: ``'plane'`` where areas are those of the map projection, ``'ellipsoid'`` where
             that would be more than 0.5 % wrong or the CRS is in degrees; None without areas.
         classes: Value of the map -> name of the class, of every value that the model can give or

@@ -277,7 +277,7 @@ class FindingsCollector:
         """Return the columns of the doubt about windows' sentences.
 
         ``doubt`` is the number, ``risk`` its grade, ``unsure`` the verdict (missing where nothing
-        is known), ``reasons`` the reasons in words.
+        is known), ``reasons`` the reasons in words, ``reason_inputs`` their kinds.
         """
         pandas = require('pandas', 'tables of regions')
         language = self.options.language or self.scene.facts.language or 'en'
@@ -287,7 +287,10 @@ class FindingsCollector:
         return {'doubt': np.array([doubt.value for doubt in doubts], float),
                 'risk': np.array([doubt.grade for doubt in doubts], object),
                 'unsure': pandas.array([doubt.unsure for doubt in doubts], dtype='boolean'),
-                'reasons': np.array([text or None for text in reasons], object)}
+                'reasons': np.array([text or None for text in reasons], object),
+                'reason_inputs': pandas.Series(
+                    [[reason.input or reason.name for reason in doubt.reasons]
+                     for doubt in doubts], dtype=object)}
 
     def _table(self, columns: dict[str, Any], geometry: np.ndarray) -> 'GeoDataFrame':
         geopandas = require('geopandas', 'tables of regions')

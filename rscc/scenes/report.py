@@ -17,7 +17,7 @@ from rscc.scenes.pictures import (
     thumbnail_shape,
     thumbnails,
 )
-from rscc.text.doubts import grade_text, risk_text
+from rscc.text.doubts import risk_text
 from rscc.text.land_cover import class_text
 from rscc.text.quantities import area_text, pixels_text, share_text
 from rscc.utils import atomic_write, progress
@@ -196,13 +196,13 @@ def _place(scene: Scene, row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _doubt(row: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return grade, mark, risk in words and reasons of a row's sentence; None without one."""
-    grade, language = _text(row['risk']), words['html'][:2]
+    """Return grade, risk in words and reasons of a row's sentence; None without one."""
+    grade = _text(row['risk'])
     if not grade:
         return None
     number = None if math.isnan(row['doubt']) else float(row['doubt'])
-    return {'grade': grade, 'mark': '' if grade == 'low' else grade_text(grade, language),
-            'text': risk_text(number, grade, language, how=False), 'reasons': _text(row['reasons'])}
+    return {'grade': grade, 'text': risk_text(number, grade, words['html'][:2], how=False),
+            'reasons': _text(row['reasons'])}
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from rscc.scenes.contracts import OutputOptions, Scene, SceneFindings
 from rscc.scenes.findings import Ground
 from rscc.scenes.transitions import transition_rows
 from rscc.scenes.wording import RENDERED_NOTE, doubt_sentence, summary_sentences
-from rscc.text.doubts import GRADES
+from rscc.text.doubts import GRADES, reason_kind
 from rscc.utils import write_json
 
 SUMMARY_FILE = 'summary.json'
@@ -83,12 +83,13 @@ def summarise(scene: Scene, findings: SceneFindings, options: OutputOptions) -> 
         - ``doubt``: about the sentences of all described windows: ``mean`` and ``highest``, the
             estimated probability that a sentence is wrong; ``grades``, how many windows have which
             (``low``, ``medium``, ``high``, which is "not sure", ``uncalibrated``); ``reasons``,
-            at most 5 of ``reason`` and ``windows``; ``text``, the same in a sentence. None where
-            no window was described. Without a calibration, ``mean``, ``highest`` and
-            ``windows.unsure`` are None.
+            at most 5 of ``input``, ``reason`` (its kind in words) and ``windows``; ``text``, the
+            same in a sentence. None where no window was described. Without a calibration,
+            ``mean``, ``highest`` and ``windows.unsure`` are None.
         - ``best_sentences``: at most 10 of ``sentence``, ``windows`` (that say it),
             ``changed_windows`` (of those), ``mean_score``, and of their doubts ``mean_doubt``,
-            ``unsure_windows`` and ``reasons``; those of changed windows first.
+            ``unsure_windows`` and ``reasons`` (in words, window by window); those of changed
+            windows first.
         - ``gaps``: ``box`` (left, top, right, bottom in pixels) and ``reason`` of what could not be
             read.
         - ``model``: what its file tells: ``task``, ``heads``, ``classes``, ``language``,
@@ -203,17 +204,13 @@ def _doubt(said: Any, language: str) -> dict[str, Any] | None:
     if said['risk'].isna().all():
         return None
     counts = Counter(said['risk'].dropna())
+    kinds = Counter(name for names in said['reason_inputs'] for name in dict.fromkeys(names))
     mean = _mean_doubt(said)
     found = {'mean': mean, 'highest': mean and round(float(said['doubt'].max()), 4),
              'grades': {grade: counts[grade] for grade in GRADES},
-             'reasons': [{'reason': text, 'windows': windows}
-                         for text, windows in _reasons(said).most_common(_MOST_REASONS)]}
+             'reasons': [{'input': name, 'reason': reason_kind(name, language), 'windows': windows}
+                         for name, windows in kinds.most_common(_MOST_REASONS)]}
     return found | {'text': doubt_sentence(found, language)}
-
-
-def _reasons(said: Any) -> Counter[str]:
-    """Count how many windows have which reason."""
-    return Counter(text for reasons in said['reasons'].dropna() for text in reasons.split('; '))
 
 
 def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any]]:
@@ -239,7 +236,7 @@ def _best_sentences(scene: Scene, findings: SceneFindings) -> list[dict[str, Any
 def _doubts_of(said: Any) -> dict[str, Any]:
     """Return what the windows that say the same are doubted by."""
     return {'mean_doubt': _mean_doubt(said), 'unsure_windows': _unsure(said),
-            'reasons': [text for text, _ in _reasons(said).most_common(_MOST_REASONS)]}
+            'reasons': list(dict.fromkeys(said['reasons'].dropna()))[:_MOST_REASONS]}
 
 
 def _share(part: float, whole: float) -> float:

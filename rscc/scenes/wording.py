@@ -151,7 +151,7 @@ class _English(_Wording):
     def parts(self, rows: Sequence[Mapping[str, Any]]) -> str:
         if len(rows) == 1:
             return f'{", all of them" if self.regions["count"] > 1 else ":"} {rows[0]["class"]}'
-        return ': ' + ', '.join(f'{row["regions"]:,} {row["class"]} ({self.size(row)})'
+        return ': ' + ', '.join(f'{row["regions"]:,} of {row["class"]} ({self.size(row)})'
                                 for row in rows)
 
     def became(self, rows: Sequence[Mapping[str, Any]]) -> str:

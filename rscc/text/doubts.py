@@ -55,7 +55,22 @@ _REASONS = {
     'score': ('the model finds its own words unlikely (score {score:.2f})',
               '模型对本句的把握偏低（得分 {score:.2f}）'),
 }
-#: The same of a score below one half, where that is another thing to say.
+#: Input of a doubt -> what kind of reason it is, in a few words.
+_KINDS = {
+    'sentence_map/denied': ('"no change" over a changed map', '称无变化而变化图有变化'),
+    'sentence_map/unseen': ('a change that the map does not show', '变化图中没有的变化'),
+    'sentence_map/absent': ('other classes than on the map', '类别与变化图不同'),
+    'sentence_map/extra': ('a class that the map lacks', '变化图中没有的类别'),
+    'sentence_map/silent': ('a class left out', '遗漏的类别'),
+    'sentence_map/count': ('another number than on the map', '数量与变化图不符'),
+    'sentence_map/place': ('another place than on the map', '位置与变化图不符'),
+    'sentence_flag': ('sentence and probability of change', '文字与变化概率'),
+    'contradiction': ('sentences among themselves', '候选句互相矛盾'),
+    'novelty': ('unlike the training images', '与训练影像差异较大'),
+    'resolution': ('another pixel size', '像素大小不同'),
+    'score': ('low score', '得分偏低'),
+}
+#: Text of a reason whose score is below one half, where that is another thing to say.
 _WEAK = {
     'sentence_flag': ('the change flag is not certain: probability of a change {flag}',
                       '变化分类头不够确定：变化概率为 {flag}'),
@@ -110,6 +125,16 @@ def risk_text(value: float | None, grade: str, language: str | None = 'en', how:
 def no_reason_text(grade: str | None, language: str | None = 'en') -> str:
     """Return what to say where no reason is listed."""
     return _of(_OF_ITS_KIND if grade in ('medium', 'high') else _NOTHING, language)
+
+
+def reason_kind(name: str, language: str | None = 'en') -> str:
+    """Return the kind of a reason in a few words; of one that is not known, its name.
+
+    Args:
+        name: Its input, ``'sentence_map/count'`` for instance.
+        language: ``'en'`` or ``'zh'``.
+    """
+    return _of(_KINDS[name], language) if name in _KINDS else name.replace('_', ' ')
 
 
 def reason_texts(name: str, score: float, details: Mapping[str, Mapping[str, object]]

@@ -157,15 +157,20 @@ def score_name(key: str, words: Mapping[str, Any]) -> str:
     for ending, place in (('_low', 0), ('_high', 1)):
         if key.endswith(ending):
             return words['interval'][place].format(score_name(key.removesuffix(ending), words))
-    known, language = {**words['names'], **words['scores']}, words['html'][:2]
+    known, language = {**words['names'], **words['score_names']}, words['html'][:2]
     if key in known:
         return known[key]
     earlier, became, later = key.partition('_to_')
     if became:
-        return ARROW.join(class_text(name, language) for name in (earlier, later))
+        return ARROW.join(_class_name(name, language) for name in (earlier, later))
     if key.startswith('IoU_'):
-        return f'IoU {class_text(key.removeprefix("IoU_"), language)}'
+        return f'IoU {_class_name(key.removeprefix("IoU_"), language)}'
     return key.replace('_', ' ')
+
+
+def _class_name(key: str, language: str) -> str:
+    """Return the name of a class as it stands in the key of a score, without blanks."""
+    return class_text(key.replace('_', ' '), language)
 
 
 def _row_title(words: Mapping[str, Any], origin: str, *subsets: str) -> str:

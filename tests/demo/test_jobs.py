@@ -81,7 +81,7 @@ def test_nobody_fills_the_line_alone(jobs):
     first = held()
     jobs.start(first, 'greedy')
     jobs.start(lambda job: None, 'greedy')
-    with pytest.raises(Problem, match='as many as a visitor may have: 2'):
+    with pytest.raises(Problem, match='You have 2 runs in line'):
         jobs.start(lambda job: None, 'greedy')
     modest = jobs.start(lambda job: 'mine', 'modest')
     first.free.set()

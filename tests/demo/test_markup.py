@@ -76,10 +76,11 @@ def test_a_model_without_calibration_does_not_look_trusted():
 
 def test_the_doubts_of_a_scene_are_summed_up():
     found = dict(mean=0.4, highest=0.9, grades=dict(low=38, medium=0, high=2, uncalibrated=0),
-                 reasons=[dict(reason='far from the training', windows=2)], text='')
+                 reasons=[dict(input='novelty', reason='', windows=2)], text='')
     html = view(scene_doubt=found)
     assert 'mean risk of error of 40 %; 2 of them are not sure' in html
-    assert 'far from the training (windows: 2)' in html and 'GeoPackage say which' in html
+    assert 'unlike the training images</b><span>windows: 2<' in html
+    assert 'GeoPackage say which' in html and '与训练影像差异较大' in view('zh', scene_doubt=found)
     assert '40 个窗口的描述平均出错风险为 40%' in view('zh', scene_doubt=found)
     html = view(scene_doubt=dict(found, mean=None, reasons=[], grades=dict(
         low=0, medium=0, high=0, uncalibrated=1)))

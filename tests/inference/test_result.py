@@ -107,7 +107,7 @@ def test_sentences_flag_and_mask_have_a_line_each():
     result = InferenceResult(FRAMES_TEXT, mask, captions, 0.5, ('unchanged', 'road'))
     assert describe(result).splitlines() == [
         'sentence     a road  (score -0.250)', '       2.    a lake  (score -1.000)',
-        'changed      probability 0.500', 'mask         25.0% of the pixels changed: road 25.0%']
+        'changed      probability 0.500', 'mask         25.0 % of the pixels changed: road 25.0 %']
 
 
 def test_the_way_of_a_sentence_stands_below_it():
@@ -146,14 +146,14 @@ def semantic():
                 semantic_palette=[[255, 255, 255], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
 
 
-def test_what_became_what_is_told_in_pixels_and_where_known_in_hectares(semantic):
+def test_what_became_what_is_told_in_pixels_and_where_known_as_an_area(semantic):
     result = InferenceResult(**semantic)
     assert result.transitions == [('farmland', 'building', 200), ('tree', 'tree', 4)]
     assert result.transition_sentences() == ['farmland became buildings, 200 pixels']
     located = InferenceResult(**semantic, ground_resolution=5.0)
     assert located.transition_rows()[0] == {
         'from': 'farmland', 'to': 'building', 'pixels': 200, 'hectares': 0.5}
-    assert located.transition_sentences('zh') == ['农田变为建筑物，0.5 公顷']
+    assert located.transition_sentences('zh') == ['农田变为建筑物，5,000 平方米']
     assert describe(located).splitlines()[-1] == 'became       farmland became buildings, 0.5 ha'
     assert InferenceResult(FRAMES).transitions == []
 

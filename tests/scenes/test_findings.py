@@ -196,6 +196,7 @@ def test_doubt_stands_beside_the_sentence_of_window_and_region(language, told):
         # Where nobody knows, it is not said to be sure.
         assert table['unsure'].isna().tolist() == [False, True] and table['unsure'][0]
         assert table['reasons'].tolist() == [told, None]
+        assert table['reason_inputs'].tolist() == [['novelty', 'novelty'], []]
 
 
 def test_a_sentence_without_calibration_says_so():

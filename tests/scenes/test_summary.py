@@ -48,7 +48,7 @@ def test_numbers_become_sentences(town):
     town[390:, :] = NODATA
     said = windows(*[(HOUSE, -0.2, True)] * 12, (ROAD, -0.1, True))
     assert summary_of(town, said)['sentences'] == [
-        '4 regions changed, 1.3 ha together: 3 building (1.1 ha), 1 road (0.2 ha).',
+        '4 regions changed, 1.3 ha together: 3 of building (1.1 ha), 1 of road (0.2 ha).',
         '2.5 % of the scene holds no data.', "Most said: 'a new house is built' (12 windows)."]
     assert summary_of(town, said, OutputOptions(language='zh'))['sentences'] == [
         '发现 4 处变化区域，合计 1.3 公顷：建筑物 3 处（1.1 公顷），道路 1 处（0.2 公顷）。',
@@ -121,8 +121,8 @@ def test_captioner_without_a_map(said, english, chinese):
 
 def test_detector_without_sentences(town):
     found = summary_of(town, heads=('change_head',))
-    assert found['sentences'] == ['4 regions changed, 1.3 ha together: 3 building (1.1 ha), '
-                             '1 road (0.2 ha).']
+    assert found['sentences'] == ['4 regions changed, 1.3 ha together: 3 of building (1.1 ha), '
+                             '1 of road (0.2 ha).']
     assert found['best_sentences'] == []
 
 
@@ -139,8 +139,8 @@ def test_captioner_of_single_images_tells_what_the_scene_shows():
 def test_scene_without_a_place_is_told_in_pixels(town):
     found = summary_of(town, crs=None)
     assert found['sentences'] == [
-        '4 regions changed, 13,000 pixels together, 8.1 % of the scene: 3 building '
-        '(10,500 pixels), 1 road (2,500 pixels).']
+        '4 regions changed, 13,000 pixels together, 8.1 % of the scene: 3 of building '
+        '(10,500 pixels), 1 of road (2,500 pixels).']
     assert found['area_by'] is None and found['regions']['area_m2'] is None
     assert found['classes'][0]['area_m2'] is None and found['classes'][0]['pixels'] == 10_500
     town[350:] = NODATA
@@ -245,19 +245,26 @@ def doubtful_summary(doubts, language='en', **columns):
 
 
 def test_a_summary_says_how_far_its_sentences_are_to_be_trusted():
-    told = dict(risk=['low', 'medium', 'high'], reasons=[None, 'odd; far', 'far'])
+    told = dict(risk=['low', 'medium', 'high'], reasons=[None, 'a road; 2 of 3', 'far'],
+                reason_inputs=[[], ['sentence_map/extra', 'sentence_map/count'],
+                               ['sentence_map/count']])
     found = doubtful_summary([0.1, 0.3, 0.8], **told)
     assert found['windows']['unsure'] == 1
     assert found['doubt'] == {
         'mean': 0.4, 'highest': 0.8, 'text': found['sentences'][-1],
         'grades': {'low': 1, 'medium': 1, 'high': 1, 'uncalibrated': 0},
-        'reasons': [{'reason': 'far', 'windows': 2}, {'reason': 'odd', 'windows': 1}]}
+        'reasons': [{'input': 'sentence_map/count', 'reason': 'another number than on the map',
+                     'windows': 2},
+                    {'input': 'sentence_map/extra', 'reason': 'a class that the map lacks',
+                     'windows': 1}]}
     assert found['sentences'][-1] == ('The sentences of 3 windows have a mean risk of error of '
                                       '40 %; 1 of them is not sure.')
-    assert '40%' in doubtful_summary([0.1, 0.3, 0.8], 'zh', **told)['sentences'][-1]
+    chinese = doubtful_summary([0.1, 0.3, 0.8], 'zh', **told)
+    assert '40%' in chinese['sentences'][-1]
+    assert chinese['doubt']['reasons'][0]['reason'] == '数量与变化图不符'
     best = found['best_sentences'][0]
     assert (best['mean_doubt'], best['unsure_windows'], best['reasons']) == (
-        0.4, 1, ['far', 'odd'])
+        0.4, 1, ['a road; 2 of 3', 'far'])
 
 
 def test_a_model_without_calibration_does_not_look_trusted():

@@ -7,6 +7,7 @@ from rscc.text.doubts import (
     grade_of,
     grade_text,
     no_reason_text,
+    reason_kind,
     reason_texts,
     risk_text,
 )
@@ -41,6 +42,7 @@ def test_every_grade_and_reason_has_words_in_both_languages():
         assert grade_text(grade) != grade_text(grade, 'zh')
         assert no_reason_text(grade) != no_reason_text(grade, 'zh')
     for name in REASON_INPUTS:
+        assert reason_kind(name) != reason_kind(name, 'zh')
         for score in (0.3, 1.0):
             texts = reason_texts(name, score, DETAILS)
             assert texts['en'].isascii() and not texts['zh'].isascii(), name

@@ -48,7 +48,7 @@ PAIR = ('--img-from', 'before.png', '--img-to', 'after.png')
 def test_pair_is_answered_on_the_terminal(call):
     out = call(*PAIR)
     assert 'changed 1 0  (score -0.000)' in out and 'probability 0.500' in out
-    assert '50.0% of the pixels changed: built 50.0%' in out
+    assert '50.0 % of the pixels changed: built 50.0 %' in out
 
 
 def test_files_are_written_and_listed(call, tmp_path):
@@ -115,7 +115,7 @@ def test_reading_and_settings_reach_the_model(call, tmp_path):
             file.write(np.moveaxis(image, -1, 0))
     pair = ('--img-from', 'x.tif', '--img-to', 'y.tif', '--bands', '4', '3', '2')
     out = call(*pair, '--scale', '0', '2000', '--cfg-options', 'model.captions=False')
-    assert 'bands 4, 3, 2, scale (0.0, 2000.0)' in out and '50.0% of the pixels changed' in out
+    assert 'bands 4, 3, 2, scale (0.0, 2000.0)' in out and '50.0 % of the pixels changed' in out
     assert 'no caption head' in out
     with pytest.raises(SystemExit, match=r'error: .*Say how to show it'):
         call(*pair)

@@ -1,4 +1,6 @@
+import json
 import re
+from importlib import resources
 
 import pytest
 
@@ -36,3 +38,14 @@ def test_both_languages_have_the_same_words():
             re.findall('{', str(other))), key
         if isinstance(words, dict):
             assert words.keys() == other.keys(), key
+
+
+@pytest.mark.parametrize('package', ['visualization', 'scenes', 'demo'])
+def test_no_text_of_a_page_hides_another(package):
+    def once(pairs):
+        keys = [key for key, _ in pairs]
+        assert len(keys) == len(set(keys)), {key for key in keys if keys.count(key) > 1}
+        return dict(pairs)
+
+    file = resources.files('rscc') / package / 'templates' / 'words.json'
+    json.loads(file.read_text(encoding='utf-8'), object_pairs_hook=once)

@@ -52,6 +52,7 @@ def test_a_model_without_calibration_does_not_look_sure():
 @pytest.mark.parametrize(('key', 'english', 'chinese'), [
     ('Bleu_4', 'BLEU-4', 'BLEU-4'), ('not_sure', 'not sure', '不确定'),
     ('F1_changed', 'F1, changed', '变化 F1'), ('IoU_building', 'IoU building', 'IoU 建筑物'),
+    ('IoU_parking_lot', 'IoU parking lot', 'IoU 停车场'),
     ('farmland_to_road', 'farmland → road', '农田 → 道路'),
     ('CIDEr_low', 'CIDEr, 95 % from', 'CIDEr，95 % 下限'), ('own_score', 'own score', 'own score'),
     ('SeK_from_to', 'SeK, from-to', 'SeK（转移）')])
@@ -65,7 +66,7 @@ def test_every_score_of_the_tables_has_a_name_in_both_languages():
     keys = {*table._COLUMNS, *table._PUBLISHED, *table._SHARES, *table._REVERSAL, *table._CHANGE,
             *table._SEMANTIC, *table._SEMANTIC_MORE, *table._DOUBT}
     for language in ('en', 'zh'):
-        assert keys <= set(interface_words(language, {})['scores']), language
+        assert keys <= set(interface_words(language, {})['score_names']), language
 
 
 def test_failures_are_grouped_by_kind_the_most_frequent_first():
