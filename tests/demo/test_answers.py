@@ -157,7 +157,7 @@ def test_a_large_picture_goes_the_way_of_scenes(models, checkpoints, tmp_path, c
     assert json.loads(answer.files['json'].read_text()) == expected
     assert set(answer.files) >= {'map', 'geopackage', 'json', 'report', 'mask'}
     assert watched.ask().stage == 'stage_writing'
-    # What is said of doubt stands in a card of its own.
+    assert answer.scene_doubt == expected['doubt']  # in a card of its own
     assert [*answer.lead, expected['doubt']['text']] == expected['sentences']
     assert answer.size == (200, 150)
     for kind in ('json', 'report'):

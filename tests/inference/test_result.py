@@ -154,7 +154,7 @@ def test_what_became_what_is_told_in_pixels_and_where_known_as_an_area(semantic)
     assert located.transition_rows()[0] == {
         'from': 'farmland', 'to': 'building', 'pixels': 200, 'hectares': 0.5}
     assert located.transition_sentences('zh') == ['农田变为建筑物，5,000 平方米']
-    assert describe(located).splitlines()[-1] == 'became       farmland became buildings, 0.5 ha'
+    assert describe(located).splitlines()[-1] == 'became       farmland became buildings, 5,000 m²'
     assert InferenceResult(FRAMES).transitions == []
 
 
