@@ -2,7 +2,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rscc.text.doubts import risk_text
+from rscc.text.doubts import CALIBRATE
 from rscc.text.land_cover import class_text
 from rscc.text.quantities import area_text, counted, percent_text, pixels_text, share_text
 from rscc.text.transitions import became
@@ -57,8 +57,9 @@ def doubt_sentence(doubt: Mapping[str, Any], language: str) -> str:
     grades, chinese = doubt['grades'], language == 'zh'
     count, high = sum(grades.values()), grades['high']
     if doubt['mean'] is None:
-        unknown = risk_text(None, 'uncalibrated', language)
-        return f'描述的{unknown}。' if chinese else f'Sentences: {unknown}.'
+        return (f'描述的出错风险未知：模型未标定（{CALIBRATE}）。' if chinese else
+                'The risk of error of the sentences is unknown: the model is not calibrated '
+                f'({CALIBRATE}).')
     risk = percent_text(doubt['mean'], language)
     if chinese:
         return f'{count:,} 个窗口的描述平均出错风险为 {risk}，其中 {high:,} 个风险过高，不确定。'
