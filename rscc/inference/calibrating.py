@@ -281,7 +281,9 @@ def describe_calibration(calibration: Calibration, inputs: Sequence[Mapping[str,
               for reason, names in silent.items() if names]
     lines.append('             set by hand, validation cannot show them: ' + ', '.join(
         f'{name} {calibration.weights[name]:+.2f}' for name in sorted(fixed)))
-    return '\n'.join([*lines, f'             not sure from {calibration.limit:.2f} on'])
+    alone = '' if calibration.limit == calibration.threshold else (
+        f' (by --abstain alone: from {calibration.threshold:.2f} on)')
+    return '\n'.join([*lines, f'             not sure from {calibration.limit:.2f} on{alone}'])
 
 
 def describe_evaluation(found: Mapping[str, Any], name: str) -> str:
