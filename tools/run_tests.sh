@@ -19,12 +19,14 @@ python=$(bash tools/setup_env.sh tests)
 
 # Nothing may ask a hub; one thread a worker, because two workers share the cores.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" MPLBACKEND=Agg
 
 lint=0
 "$python" -m ruff check . || lint=1
 verdict=0
-"$python" -m pytest -n 2 --dist loadfile -m "$markers" "$@" || verdict=$?
+# Files in the order of tests/conftest.py: xdist's own puts those with few long tests at the end,
+# where the other worker waits for them.
+"$python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "$markers" "$@" || verdict=$?
 if [ "$lint" != 0 ]; then
   echo 'run_tests: ruff found problems; they are listed above the tests' >&2
   [ "$verdict" != 0 ] || verdict=1
