@@ -1,4 +1,5 @@
 """Fixtures shared by the whole suite."""
+import gc
 import os
 import sys
 from pathlib import Path
@@ -36,6 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def frozen_imports():
+    """Keep what is imported by now out of the garbage collection.
+
+    Every dataset of MMEngine collects when it is built, and would look through the millions of
+    objects of torch, transformers and all test files each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
