@@ -90,6 +90,20 @@ def test_history_and_numpy_scalars_load_with_weights_only(tmp_path):
     assert loaded['array'].tolist() == [0, 1, 2]
 
 
+def test_the_text_of_a_config_is_formatted_once_and_again_when_it_has_changed(monkeypatch):
+    from mmengine.config import Config
+    from mmengine.config import config as module
+    formatted = []
+    monkeypatch.setattr(module, 'FormatCode', lambda text, **options: (
+        formatted.append(options) or (f'# {len(formatted)}\n{text}', True)))
+    compat.format_configs_once.__wrapped__()
+    cfg = Config(dict(a=1))
+    assert cfg.pretty_text == cfg.pretty_text == '# 1\na=1'
+    assert formatted[0]['style_config']['based_on_style'] == 'pep8'
+    cfg.a = 2
+    assert cfg.pretty_text == '# 2\na=2'
+
+
 class Reach:
 
     def __init__(self, owner, name):

@@ -14,7 +14,7 @@ from mmengine.runner import Runner as _Runner
 from mmengine.runner import TestLoop
 from torch import nn
 
-from rscc.compat import prepare_torchvision
+from rscc.compat import format_configs_once, prepare_torchvision
 from rscc.config.files import find_checkpoint
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
@@ -65,6 +65,7 @@ class Runner(_Runner):
         """Start the process group (also without GPUs), then do as MMEngine does."""
         # MMEngine imports torchvision to log its version.
         prepare_torchvision()
+        format_configs_once()
         if self.distributed and not is_distributed():
             start_process_group(self.launcher, **env_cfg.get('dist_cfg') or {})
         super().setup_env(env_cfg)

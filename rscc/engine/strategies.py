@@ -54,6 +54,7 @@ class FlexibleRunner(_FlexibleRunner):
         if strategy['type'] == 'DeepSpeedStrategy':
             require_deepspeed()
         compat.prepare_torchvision()  # MMEngine imports it to log its version
+        compat.format_configs_once()
         compat.allow_mmengine_checkpoints()
         kind = strategy['type']
         if isinstance(kind, str) and kind in STRATEGIES.module_dict:
