@@ -196,8 +196,10 @@ class Page:
             if job is not None:
                 job.cancel()
 
-        parts['zones'].upload(taken, [language], shown, **quiet)
-        parts['zones'].select(example, [language], shown, **quiet)
+        # The page's script tells one thing after the other; by default those in haste are dropped.
+        placing = dict(quiet, trigger_mode='multiple')
+        parts['zones'].upload(taken, [language], shown, **placing)
+        parts['zones'].select(example, [language], shown, **placing)
         wishes = [parts[name] for name in ('model', 'speak', 'nbest', 'bands', 'scale', 'align',
                                            'match', 'force')]
         parts['run'].click(run, [language, *wishes], [

@@ -256,8 +256,11 @@ def test_nothing_is_described_before_its_images_have_arrived(opened, pair):
         opened.evaluate("document.querySelector('#rscc-run-pair').disabled = true")
 
     enabled = "!document.querySelector('#rscc-run-pair').disabled"
-    give(opened, pair)
     zone = opened.locator('#rscc-zones-pair .rscc-zone')
+    for number, path in enumerate(pair):  # both at once
+        zone.nth(number).locator('input').set_input_files(path)
+    opened.wait_for_function(enabled)
+    assert zone.locator('.name').all_inner_texts() == ['before.png', 'after.png']
     held = hold(opened, '**/rscc/upload',
                 lambda: zone.first.locator('input').set_input_files(pair[1]))
     cannot_be_run()

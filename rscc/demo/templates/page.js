@@ -95,6 +95,7 @@
     var sending = {};   // date -> the request that brings its image
     var asked = {};     // turn -> date of what the server was told and has not shown yet
     var told = {};      // date -> what its zone says: [busy, problem]
+    var line = [];      // what the server is told next: one thing after the other
     var turns = 0;
 
     function zones() { return Array.from(element.querySelectorAll('.rscc-zone')); }
@@ -120,13 +121,16 @@
       });
     }
     function tell(kind, date, values) {
-      var turn = String(turns += 1);
-      asked[turn] = date;
-      trigger(kind, Object.assign({ turn: turn }, values));
+      line.push([kind, date, values]);
+      next();
+    }
+    function next() {
+      if (!line.length || Object.keys(asked).length) { return; }
+      var item = line.shift(), turn = String(turns += 1);
+      asked[turn] = item[1];
+      trigger(item[0], Object.assign({ turn: turn }, item[2]));
       window.setTimeout(function () {
-        if (turn in asked) {
-          release(turn, zones()[0].dataset.lost);
-        }
+        if (turn in asked) { release(turn, zones()[0].dataset.lost); }
       }, 60000);
     }
     function release(turn, problem) {
@@ -134,6 +138,7 @@
       delete asked[turn];
       if (!(date in sending)) { say(date, '', problem); }
       arrived(side);
+      next();
     }
     function drawn() {
       var zone = zones()[0];
