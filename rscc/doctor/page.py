@@ -16,7 +16,7 @@ from rscc.doctor.register import Register
 from rscc.doctor.report import ordered, root_of, summed, totals
 from rscc.doctor.sources import Part, Sample
 from rscc.rasters.image_files import as_rgb, read_rgb
-from rscc.text.land_cover import called
+from rscc.text.land_cover import class_text
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
 from rscc.visualization.overlays import overlay_mask, tint_palette
@@ -63,8 +63,7 @@ def write_page(register: Register, parts: Sequence[Part], overview: Mapping[str,
 
 def _named(name: str, language: str) -> str:
     """Return what a class or thing is called in the language of the page."""
-    return WORDS[language]['names'].get(name) or (
-        called(name, 'zh') if language == 'zh' else name)
+    return WORDS[language]['names'].get(name) or class_text(name, language)
 
 
 def _spread(count: int) -> list[int]:

@@ -408,7 +408,7 @@ def test_pixels_without_data_are_said(inferencer, tmp_path):
             file.write(np.moveaxis(frame, -1, 0))
     done = inferencer(tmp_path / 'a.tif', tmp_path / 'b.tif').processing
     assert done.nodata == 48 * 64
-    assert '3072 pixels hold no data at some date: the answer means nothing there' in str(done)
+    assert '3,072 pixels without data at some date: the answer means nothing there' in str(done)
     done = inferencer(*pair()).processing
     assert done.nodata == 0 and 'no data' not in str(done)
 

@@ -82,7 +82,7 @@ def test_places_that_cannot_be_read_have_an_exit_code_of_their_own(call, pair, t
 
 def test_a_dry_run_estimates_and_computes_nothing(call, tmp_path):
     code, said = call('--dry-run')
-    assert code == 0 and re.search(r'windows +\d+ with data, in \d+ blocks of 1 scene', said.out)
+    assert code == 0 and re.search(r'windows +\d+ with data, in \d+ blocks? of 1 scene', said.out)
     assert re.search(r'memory +about [\d.]+ GiB\ndisk +at most [\d.]+ GiB', said.out)
     assert not (tmp_path / 'out/change.tif').exists()
     assert not list((tmp_path / 'out').glob('blocks/*.npz'))

@@ -32,7 +32,7 @@ def test_time_is_about_that_of_the_run(run):
 
 def test_lines_tell_all_of_it(run):
     text = str(estimate(run))
-    assert re.search(r'windows +\d+ with data, in \d+ blocks of 1 scene, 0\.1 Mpx', text)
+    assert re.search(r'windows +[\d,]+ with data, in \d+ blocks? of 1 scene, 0\.1 Mpx', text)
     assert re.search(r'sentences +\d+ ms a window', text)
     assert re.search(r'memory +about \d+\.\d GiB\ndisk +at most \d+\.\d\d GiB', text)
 
