@@ -109,6 +109,29 @@ def test_every_file_of_a_scene_is_that_of_its_command(models, checkpoints, tmp_p
 
 
 @needs_geo
+@pytest.mark.parametrize('opacity', [255, 100, 0])
+def test_an_alpha_channel_is_left_out_on_every_route(models, checkpoints, pair, tmp_path, capsys,
+                                                     monkeypatch, opacity):
+    plain = models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'plain', job())
+    for path in pair:
+        pixels = np.dstack([np.asarray(Image.open(path)), np.full((64, 64), 255, np.uint8)])
+        pixels[:9, :9, 3] = opacity
+        Image.fromarray(pixels).save(path)
+    answer = models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
+    if opacity:
+        assert answer.sentences == plain.sentences
+        assert answer.share == plain.share
+    written = ran(answer.command, tmp_path, capsys, monkeypatch)
+    ran(answer.scene_command, tmp_path, capsys, monkeypatch)
+    assert same_layers(answer.files['geopackage'], written / 'changes.gpkg')
+    assert answer.files['json'].read_bytes() == (written / 'before_after.json').read_bytes()
+    told = json.loads(answer.files['json'].read_text())['processing']
+    assert told['nodata'] == (0 if opacity else 81)
+    nodata, = (row['value'] for row in answer.check if row['name'] == 'nodata')
+    assert nodata[0] == pytest.approx(told['nodata'] / 64**2, abs=1e-3)
+
+
+@needs_geo
 def test_nothing_that_a_visitor_gets_names_a_folder_of_this_machine(models, checkpoints, tmp_path):
     from scene_files import texture, write_raster
     folders = [tmp_path / name for name in ('one & two', "it's")]
