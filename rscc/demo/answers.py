@@ -182,6 +182,7 @@ class Models:
 
     def _picture(self, name: str, language: str | None, images: Sequence[Path], asked: Asked,
                  folder: Path, job: Job, names: OwnNames) -> Answer:
+        _check_sizes(images)
         inferencer = _reading(self[name], asked)
         check = None if len(images) < 2 else _check(images, asked, self.facts(name, language))
         job.stage('stage_answering', 1)
@@ -352,6 +353,14 @@ def _check(images: Sequence[Path], asked: Asked, facts: Any) -> Any:
         return None
     except ValueError as error:
         return refused(str(error))
+
+
+def _check_sizes(images: Sequence[Path]) -> None:
+    """Refuse pictures without a place of different sizes, in the language of the page."""
+    sizes = [f'{header.width} x {header.height}' for header in map(read_header, images)]
+    if len(set(sizes)) > 1:
+        raise Problem('sizes_differ', first=images[0].name, second=images[1].name,
+                      size_first=sizes[0], size_second=sizes[1])
 
 
 def _checked(check: Any, names: OwnNames) -> dict[str, Any]:

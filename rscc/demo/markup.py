@@ -12,6 +12,7 @@ from rscc.demo.jobs import Progress
 from rscc.demo.limits import Limits
 from rscc.demo.words import TEMPLATES, Problem, Words
 from rscc.evaluation.doubt import Doubt
+from rscc.rasters.image_files import NeedsMapping
 from rscc.scenes.wording import doubt_sentence
 from rscc.text.doubts import grade_text, no_reason_text, reason_kind, risk_text
 from rscc.text.land_cover import class_text
@@ -158,8 +159,16 @@ def told(words: Words, error: Exception) -> str:
     if isinstance(error, Problem):
         return error.told(words.language)
     if isinstance(error, OSError | ValueError | ImportError):
-        return words.told('explained', reason=as_fields(words, str(error)))
+        name = 'needs_values' if _needs_values(error) else 'explained'
+        return words.told(name, reason=as_fields(words, str(error)))
     return words.told('failed', reason=(str(error) or type(error).__name__).splitlines()[0][:300])
+
+
+def _needs_values(error: BaseException | None) -> bool:
+    """Tell whether bands or values have to be chosen, whatever the error became on its way."""
+    while error is not None and not isinstance(error, NeedsMapping):
+        error = error.__cause__
+    return error is not None
 
 
 def note(words: Words, name: str) -> str:

@@ -9,9 +9,10 @@ from PIL import Image
 from rscc.demo.answers import Models, _check, _checked, doubt_of, lacking_packages, preview
 from rscc.demo.jobs import Job, Stopped
 from rscc.demo.limits import Limits
+from rscc.demo.markup import told
 from rscc.demo.own_names import OwnNames
 from rscc.demo.wishes import Asked
-from rscc.demo.words import Problem
+from rscc.demo.words import Problem, Words
 from rscc.evaluation.doubt import Doubt, Reason
 from rscc.rasters.headers import UnreadableImage
 from rscc.scenes.contracts import ModelFacts
@@ -220,7 +221,11 @@ def test_a_single_image_is_described(models, checkpoints, pair, tmp_path):
 
 def test_images_that_do_not_fit_are_named_without_folders(models, checkpoints, pair, tmp_path):
     Image.new('RGB', (40, 40)).save(pair[1])
-    with pytest.raises(ValueError, match=r'before\.png') as found:
+    with pytest.raises(Problem, match=r"'before\.png' 64 x 64, 'after\.png' 40 x 40") as found:
+        models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
+    assert '大小不同' in found.value.told('zh')
+    pair[1].write_bytes(pair[1].read_bytes()[:-40] + bytes(40))
+    with pytest.raises(ValueError, match=r"'after\.png'") as found:
         models.answer(checkpoints['pair'], pair, Asked(), tmp_path / 'page', job())
     assert str(tmp_path) not in str(found.value)
 
@@ -241,8 +246,9 @@ def test_other_bands_and_values_are_read(models, checkpoints, tmp_path):
     images = [tmp_path / 'before.tif', tmp_path / 'after.tif']
     for seed, path in enumerate(images):
         Image.fromarray(texture(64, 64, seed)[0].astype(np.uint16) * 10).save(path)
-    with pytest.raises(ValueError, match='--scale'):
+    with pytest.raises(ValueError, match='--scale') as found:
         models.answer(checkpoints['pair'], images, Asked(), tmp_path / 'first', job())
+    assert '请展开“波段、数值范围' in told(Words('zh'), found.value)
     answer = models.answer(checkpoints['pair'], images, Asked(bands=(1, 1, 1), scale=(0, 2550)),
                            tmp_path / 'page', job())
     assert 'bands 1, 1, 1' in answer.how

@@ -40,7 +40,7 @@ def test_every_problem_has_its_sentence_in_both_languages(repo):
 
 def test_chinese_sentences_that_quote_english_say_first_what_to_do():
     quoting = {name: text for name, text in Words('zh').items() if '{reason}' in text}
-    assert set(quoting) == {'no_image', 'failed', 'explained'}
+    assert set(quoting) == {'no_image', 'failed', 'explained', 'needs_values'}
     for name, text in quoting.items():
         lead, quoted = text.split('（英文）')
         assert '请' in lead, name
