@@ -1,4 +1,5 @@
 """The page in a real browser: Debian's Chromium without a window, driven by Playwright."""
+import asyncio
 import json
 import os
 import shutil
@@ -231,52 +232,59 @@ def test_a_run_can_be_stopped(opened, address, pair, monkeypatch):
     assert opened.is_enabled('#rscc-run-pair')
 
 
-def hold(page, pattern, act):
-    """Do something whose request is held on its way, and return that request."""
-    held = []
-    page.route(pattern, lambda route: held.append(route))
-    act()
-    for _ in range(PATIENCE // 50):
-        if held:
-            break
-        page.wait_for_timeout(50)
-    page.unroute(pattern)
-    return held[0]
+def test_nothing_is_described_before_its_images_have_arrived(opened, pair, monkeypatch):
+    from rscc.demo.examples import Examples
+    from rscc.demo.server import Uploads
+    free, receive, files = threading.Event(), Uploads.receive, Examples.files
 
+    async def slow(self, request):
+        token = await receive(self, request)
+        while not free.is_set():
+            await asyncio.sleep(0.05)
+        return token
 
-def test_nothing_is_described_before_its_images_have_arrived(opened, pair):
+    async def full(self, request):
+        raise OSError
+
     def cannot_be_run():
         assert not opened.is_enabled('#rscc-run-pair')
         opened.evaluate("document.querySelector('#rscc-run-pair').disabled = false")
         opened.focus('#rscc-run-pair')
         opened.keyboard.press('Enter')
         opened.wait_for_timeout(1000)
-        assert opened.inner_text('#rscc-message-pair').strip() == ''
+        assert opened.locator('#rscc-message-pair .card').count() == 0
         assert not opened.is_visible('#rscc-stop-pair')
-        opened.evaluate("document.querySelector('#rscc-run-pair').disabled = true")
 
-    enabled = "!document.querySelector('#rscc-run-pair').disabled"
+    def arrived():
+        opened.wait_for_function("!document.querySelector('#rscc-run-pair').disabled")
+        return zone.locator('.name').all_inner_texts()
+
     zone = opened.locator('#rscc-zones-pair .rscc-zone')
-    for number, path in enumerate(pair):  # both at once
-        zone.nth(number).locator('input').set_input_files(path)
-    opened.wait_for_function(enabled)
-    assert zone.locator('.name').all_inner_texts() == ['before.png', 'after.png']
-    hold(opened, '**/rscc/upload', lambda: zone.first.locator('input').set_input_files(pair[1]))
-    cannot_be_run()
-    give(opened, pair[:1] * 2)  # the first of them in place of what is still on its way
-    opened.wait_for_function(enabled)
-    assert zone.locator('.name').all_inner_texts() == ['before.png', 'before.png']
+    given = [zone.nth(number).locator('input') for number in range(2)]
+    for place, path in zip(given, pair, strict=True):  # both at once
+        place.set_input_files(path)
+    assert arrived() == ['before.png', 'after.png']
 
-    held = hold(opened, '**/gradio_api/queue/join', lambda: opened.click('[data-example=naip]'))
+    monkeypatch.setattr(Uploads, 'receive', slow)
+    given[0].set_input_files(pair[1])
+    cannot_be_run()
+    free.set()
+    given[0].set_input_files(pair[0])  # in place of what is still on its way
+    given[1].set_input_files(pair[0])
+    opened.wait_for_function("document.querySelectorAll('.rscc-zone .name')[1].innerText"
+                             " === 'before.png'")
+    assert arrived() == ['before.png', 'before.png']
+
+    free.clear()
+    monkeypatch.setattr(Examples, 'files', lambda self, name: free.wait(60) and files(self, name))
+    opened.click('[data-example=naip]')
     assert 'on its way' in zone.first.inner_text()
     cannot_be_run()
-    held.continue_()
-    opened.wait_for_function(enabled)
-    assert '2010.png' in zone.first.inner_text()
+    free.set()
+    opened.wait_for_selector('text=2010.png')
+    assert arrived() == ['2010.png', '2014.png']
 
-    held = hold(opened, '**/rscc/upload',
-                lambda: zone.first.locator('input').set_input_files(pair[1]))
-    held.abort()
-    opened.wait_for_function(enabled)
-    assert 'does not answer' in zone.first.inner_text()
-    assert opened.wrong[1:] == []  # the browser itself tells of the request that was broken off
+    monkeypatch.setattr(Uploads, 'receive', full)
+    given[0].set_input_files(pair[0])
+    opened.wait_for_selector('text=no room for further files')
+    assert arrived() == ['2010.png', '2014.png']
