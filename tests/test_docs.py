@@ -176,7 +176,11 @@ def test_the_table_of_console_commands_has_all_of_them(page):
 
 @pytest.mark.parametrize('path', TOOLS, ids=lambda path: path.name)
 def test_every_tool_explains_itself(path):
-    assert '-h, --help' in help_of(str(path.relative_to(ROOT / 'tools')))
+    shown = help_of(str(path.relative_to(ROOT / 'tools')))
+    assert '-h, --help' in shown
+    assert '``' not in shown and '::' not in shown, 'marks of docstrings'
+    joined = re.findall(r'^ *python .*\S {4,}--.*', shown, re.M)
+    assert not joined, f'a command in two lines became one: the docstring is not raw: {joined[:1]}'
 
 
 @pytest.mark.parametrize('page', [*PAGES, *OTHERS])

@@ -1,4 +1,4 @@
-"""Have a local language model judge predicted captions: faithful, complete, specific, reversible.
+r"""Have a local language model judge predicted captions: faithful, complete, specific, reversible.
 
 Examples::
 
@@ -17,14 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rscc.apis.command_line import output_file
+from rscc.apis.command_line import described, output_file
 from rscc.utils import counted
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('predictions', help='JSON that a test wrote (--out)')
     parser.add_argument('--model', required=True, metavar='FOLDER', help='any instruction-tuned '
                         'causal language model of transformers: a folder, or a name in the cache')

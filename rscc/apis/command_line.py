@@ -91,6 +91,11 @@ def _dict_value(parser: argparse.ArgumentParser, key: str, text: str) -> dict:
         f'{key}={text} is a set: expected a dict, "{key}={{0: 0, 255: 1}}"')
 
 
+def described(doc: str) -> str:
+    """Return a tool's docstring as its help shows it, without the marks of reStructuredText."""
+    return doc.replace('``', '').replace('::\n', ':\n')
+
+
 def output_file(text: str) -> str:
     """Take the name of a file that will be written, as ``type`` of an argument.
 

@@ -61,7 +61,7 @@ is no part of them, except for amht. The image encoder is no part of the file ei
 the config, which must name its published weights. By default the new checkpoint holds GPT-2 too;
 with --language-model a GPT-2 that was not tuned is left to where it is published.
 
-Example::
+Example:
 
     %(prog)s sydney_transformer.pt converted.pth \\
         --config configs/clipgpt_transformer_sydney.py --num-heads 16 --language-model gpt2
@@ -114,7 +114,7 @@ Beside the new checkpoint lies the config to test it with: ImageNet's colour sta
 names of the earlier date for both, and (ViT) a class embedding added twice, as it was trained and
 evaluated.
 
-Example::
+Example:
 
     %(prog)s best_mIoU_iter_17000.pth converted.pth --config configs/changeclip_rn50_levircd.py
 """)
@@ -154,7 +154,7 @@ Of a training file the averaged weights (model_ema) are taken, which sampling us
 from the tensors; words and the length of captions are in another file, which "rscc levircc
 --word-encode" (tools/dataset_converters/levircc.py) writes.
 
-Example::
+Example:
 
     %(prog)s LevirCC_00100000.pth converted.pth \\
         --config configs/kdrscc_levircc.py --words data/LEVIR-CC/word_encoding.json
@@ -230,7 +230,7 @@ without running any of their code; the decoder's state_dict(), or a dict of deco
 does as well. A decoder alone takes the encoder's published weights that the config names. Sizes are
 read from the tensors; the words are in another file, WORDMAP_*.json.
 
-Example::
+Example:
 
     %(prog)s BEST_checkpoint_ucm_5_cap_per_img_5_min_word_freq.pth.tar converted.pth \\
         --config configs/sat_r101_ucm.py \\
@@ -292,7 +292,7 @@ Checkpoints of CLIP-GPT hold the trained part; the frozen language model comes f
 published. Here it is written into the file, low-rank adapters are merged into the weights that they
 adapt, and adaptive attention (amht) is folded into plain attention; the answers stay the same.
 
-Example::
+Example:
 
     %(prog)s configs/clipgpt_amht_ucm.py work_dirs/clipgpt_amht_ucm/epoch_10.pth whole.pth
 """)
@@ -325,7 +325,7 @@ Optimizer, paths and data are left out, and of averaged weights the trained ones
 file is loaded again and must answer rendered pairs as the checkpoint does. A model published below
 rscc/weights is found by its name in this installation, others by their folder.
 
-Example::
+Example:
 
     %(prog)s configs/blip_synth.py work_dirs/blip_synth/epoch_20.pth \\
         --name my-model --out my_model --licence CC-BY-SA-4.0 --half

@@ -24,7 +24,7 @@ from rscc.utils import write_json
 
 DESCRIPTION = """Score predicted captions again, without model, images or network.
 
-Examples::
+Examples:
 
     %(prog)s work_dirs/blip_synth/predictions.json
     %(prog)s captions.json --references LevirCCcaptions.json --split test

@@ -32,7 +32,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, output_folder
+from rscc.apis.command_line import add_config_options, described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
@@ -55,7 +55,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments and arguments[0].endswith('.py'):
         arguments.insert(0, 'model')
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     benchmarks = parser.add_subparsers(dest='benchmark', required=True, metavar='BENCHMARK')
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--write', action='store_true', help='write the table into the docs')

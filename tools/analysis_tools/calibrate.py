@@ -1,4 +1,4 @@
-"""Calibrate the doubt of a trained model: one number from 0 to 1, and a threshold for "not sure".
+r"""Calibrate the doubt of a trained model: one number from 0 to 1, and a threshold for "not sure".
 
 The statistic of the encoder's features is taken from the training images, the calibration from the
 validation answers (a sentence is wrong where flag, object, direction, number or place disagrees
@@ -24,13 +24,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained, output_file, output_folder
+from rscc.apis.command_line import (
+    add_config_options,
+    described,
+    explained,
+    output_file,
+    output_folder,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file or name')
     parser.add_argument('checkpoint', help='checkpoint file, or the name of a published model')
     parser.add_argument('--out', type=output_file, metavar='CKPT',

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import output_folder
+from rscc.apis.command_line import described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Rows of the comparison on the built-in dataset.
@@ -35,7 +35,7 @@ ROWS = ('blip_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='*', metavar='CONFIG',
                         help=f'config files or names ({" ".join(ROWS)})')
     length = parser.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""Compare two systems by their prediction files: intervals and paired tests, several seeds a side.
+r"""Compare two systems by their prediction files: intervals and paired tests, several seeds a side.
 
 Examples::
 
@@ -17,13 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import output_file
+from rscc.apis.command_line import described, output_file
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('one', nargs='+', metavar='FILE',
                         help='prediction files of the first system, one for each seed')
     parser.add_argument('--with', nargs='+', required=True, metavar='FILE', dest='other',

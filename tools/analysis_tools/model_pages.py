@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import explained
+from rscc.apis.command_line import described, explained
 from rscc.config.metafiles import read_metafiles
 from rscc.utils import atomic_write
 from rscc.utils.files import read_text
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: With code 1 if a page differs and is not written.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--write', action='store_true', help='write the pages')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
     args = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, explained, output_folder
+from rscc.apis.command_line import add_config_options, described, explained, output_folder
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
 from rscc.visualization.picture_files import save_small
@@ -33,7 +33,7 @@ DOCS = Path(__file__).resolve().parents[2] / 'docs'
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config with a KarrasCaptionHead')
     parser.add_argument('checkpoint', help='its trained weights')
     parser.add_argument('--steps', nargs='+', type=int, default=list(STEPS), metavar='N',

@@ -1,4 +1,4 @@
-"""Write a trained model as ONNX, which answers without torch.
+r"""Write a trained model as ONNX, which answers without torch.
 
 A detector becomes one file. A captioner becomes three that belong together: NAME.onnx, and its
 decoder in NAME.start.onnx and NAME.step.onnx beside it.
@@ -12,13 +12,13 @@ Examples::
 """
 import argparse
 
-from rscc.apis.command_line import add_config_options, explained, output_file
+from rscc.apis.command_line import add_config_options, described, explained, output_file
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter,
         usage='%(prog)s [CONFIG] CKPT --out FILE.onnx [options]')
     parser.add_argument('model', nargs='+', metavar='CONFIG CKPT',
                         help='config and checkpoint; the checkpoint alone where it holds its '

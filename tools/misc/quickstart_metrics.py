@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from rscc.apis.command_line import described
 from rscc.utils import read_json, write_json
 
 # Key of the score, its label in English and Chinese, decimal places, key of the trivial baseline.
@@ -107,7 +108,7 @@ def write_docs(metrics: dict[str, float], measured: Path, docs: Path) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=described(__doc__.splitlines()[0]))
     parser.add_argument('work_dir', type=Path, help='folder of the run')
     parser.add_argument('--seconds', type=float, default=0.0,
                         help='wall time of the calling script')
