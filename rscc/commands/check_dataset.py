@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rscc.doctor.sources import Part
 
 SPLITS = ('train', 'val', 'test')
+# Endings of files that belong to a dataset and are none themselves.
+_LISTS = ('.json', '.txt', '.gz', '.csv', '.hdf5')
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -136,7 +138,7 @@ def _tell(register: 'Register', parts: 'Sequence[Part]', args: argparse.Namespac
 def is_dataset(data: str) -> bool:
     """Return whether an argument names a dataset: a folder, a config or a name, no image."""
     path = Path(data)
-    if path.is_dir() or path.suffix == '.py':
+    if path.is_dir() or path.suffix in ('.py', *_LISTS):
         return True
     return not (path.suffix or path.is_file() or '://' in data or data.startswith('/vsi'))
 
@@ -149,6 +151,9 @@ def parts_of(data: str, args: argparse.Namespace) -> 'list[Part]':
     """
     from rscc.doctor.recognition import parts_of_folder, parts_of_name
     path = Path(data).expanduser()
+    if path.is_file() and path.suffix not in ('.py', '.yml', '.yaml'):
+        raise ValueError(f"'{data}' is a file: the folder of a dataset, a config (.py) or a name "
+                         f"was expected. Its folder is '{path.absolute().parent}'")
     if path.is_dir():
         parts = parts_of_folder(path, args.captions)
     elif path.suffix == '.py' or (named := _config_of(data)):

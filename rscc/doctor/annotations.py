@@ -15,7 +15,7 @@ EXPECTED = ("an object with a list 'images', each entry with 'filename' and 'sen
 #: Folders of a dataset in which its caption files lie.
 _HOMES = ('', 'annotations_rsicd', 'annotations')
 #: Names of caption files, published and customary: such a file is meant to be read.
-_MEANT = re.compile(r'caption|annotation|dataset|second-cc', re.I)
+_MEANT = re.compile(r'caption|annotation|^dataset(?!_info)|second-cc', re.I)
 # Files of ours that hold something else.
 _OTHERS = re.compile(rf'{MARKER}|{TILES}|.*_clipcls_.*')
 #: Entries that are looked at to tell what a file holds.

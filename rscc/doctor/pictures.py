@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from rscc.doctor.annotations import state
 from rscc.doctor.sources import Part, Sample
@@ -161,18 +160,9 @@ def _decoded(sample: Sample, part: Part, look: Look, headers: dict[Path, Header]
             look.note('unreadable_image', _words(error))
         else:
             frames.append((frame, empty))
-            if part.bands is None and _has_alpha(path):
+            if part.bands is None and headers[path].alpha:
                 look.note('alpha_dropped', str(path))
     return frames
-
-
-def _has_alpha(path: Path) -> bool:
-    """Return whether a picture brings transparency, which the reader takes away."""
-    try:
-        with Image.open(path) as image:
-            return image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info
-    except (OSError, ValueError):
-        return False  # of bands or a depth that Pillow does not know
 
 
 def _missing(path: Path) -> str:

@@ -27,10 +27,10 @@ _LABELS = ('images/{split}/label/{filename}', '{split}/label/{filename}', 'label
 def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     """Recognise a folder by its files and describe what is in it.
 
-    Looked for, in this order: caption files (of LEVIR-CC, LEVIR-MCI, the built-in dataset,
-    DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), SECOND's folders, lists
-    ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and masks, images
-    anywhere below.
+    Looked for, in this order: HDF5 files with captions, caption files (of LEVIR-CC, LEVIR-MCI, the
+    built-in dataset, DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), SECOND's
+    folders, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and
+    masks, images anywhere below. Caption files without captions are noted with the first part.
 
     Args:
         root: The folder.
@@ -41,7 +41,10 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     """
     root = root.resolve()
     files, faulty, others = caption_files(root)
-    parts = (_by_captions(root, files, language) or _by_class_maps(root) or _by_lists(root)
+    hdf5 = _by_hdf5(root)
+    if hdf5:  # their captions are of another form
+        faulty = others = {}
+    parts = (hdf5 or _by_captions(root, files, language) or _by_class_maps(root) or _by_lists(root)
              or _by_dates(root, bool(faulty)) or _by_masks(root) or _by_images(root))
     if not parts and faulty:
         parts = [Part(lambda: iter(()), root=str(root))]
@@ -53,6 +56,11 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     for part in parts:
         part.title, part.root = root.name, str(root)
     return parts
+
+
+def _by_hdf5(root: Path) -> list[Part]:
+    found = next(root.glob('*_IMAGES_*.hdf5'), None)
+    return [] if found is None else parts_of_name('HDF5CaptionDataset', str(root))
 
 
 def _by_captions(root: Path, files: Sequence[Path], language: str | None) -> list[Part]:

@@ -159,3 +159,9 @@ def test_samples_with_errors_are_left_out_and_counted_by_kind(folder, tmp_path, 
     names = [data['images'][number]['filename'].removesuffix('.png') for number in (1, 2)]
     listed = {line.split('\t')[1] for line in lines if '\t' in line}
     assert names[0] not in listed and names[1] in listed, 'the dataset cuts ### off'
+
+
+def test_a_file_in_place_of_the_folder_is_told_with_its_folder(folder, capsys):
+    for run in (check_dataset.main, check.either):
+        code, _, err = outcome(capsys, folder / 'LevirCCcaptions.json', run=run)
+        assert code == 2 and f"Its folder is '{folder}'" in err

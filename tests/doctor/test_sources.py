@@ -95,8 +95,10 @@ def test_hdf5_files_are_read(tmp_path):
         entries = {f'image_{row}': {'captions': ['a house is built'], 'changeflag': 1}
                    for row in range(3)}
         (tmp_path / f'{split}_CAPTIONS_LEVIR_CC.json').write_text(json.dumps(entries))
-    done, found = counts(parts_of_name('HDF5CaptionDataset', str(tmp_path)))
-    assert done == 6 and found == {'same_dates': 2}
+    for parts in (parts_of_name('HDF5CaptionDataset', str(tmp_path)), parts_of_folder(tmp_path)):
+        assert counts(parts) == (6, {'same_dates': 2})
+    (tmp_path / 'TRAIN_CAPTIONS_LEVIR_CC.json').write_text('{')
+    assert counts(parts_of_folder(tmp_path)) == (3, {'same_dates': 1, 'bad_annotations': 1})
 
 
 def test_wrappers_of_configs_are_opened(tmp_path, monkeypatch):
@@ -292,7 +294,12 @@ def test_transparency_and_values_out_of_range_are_told(tmp_path):
                        dtype='float32') as file:
         file.write(np.moveaxis(noise(2), -1, 0).astype(np.float32) / 255)
     register = check_up(parts_of_folder(tmp_path), jobs=1)
-    assert register.counts() == {'alpha_dropped': 1, 'needs_mapping': 1}
+    half = np.dstack([noise(3), np.full((64, 64), 100, np.uint8)])
+    half[0, 0, 3] = 0
+    write(tmp_path / 'c.tif', half)
+    register.close()
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert register.counts() == {'alpha_dropped': 2, 'needs_mapping': 1}
     assert register.examples('needs_mapping')[0][1].endswith(': --scale 0 1')
     register.close()
 
