@@ -28,8 +28,8 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     """Recognise a folder by its files and describe what is in it.
 
     Looked for, in this order: HDF5 files with captions, caption files (of LEVIR-CC, LEVIR-MCI, the
-    built-in dataset, DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), SECOND's
-    folders, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and
+    built-in dataset, DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), folders
+    of SECOND, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and
     masks, images anywhere below. Caption files without captions are noted with the first part.
 
     Args:
