@@ -27,7 +27,7 @@ from rscc.inference.inputs import (
 from rscc.inference.model_pass import ModelPass
 from rscc.inference.result import InferenceResult, Processing
 from rscc.inference.windows import WindowedImage, merge_captions
-from rscc.rasters.image_files import Scale
+from rscc.rasters.scales import Scale
 from rscc.structures import ChangeDataSample, ScoredCaption
 from rscc.text.normalisation import stock_sentences
 

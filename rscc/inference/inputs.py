@@ -11,7 +11,8 @@ from PIL import ImageOps
 from torch import Tensor
 
 from rscc.rasters.headers import pixel_side, read_header
-from rscc.rasters.image_files import NeedsMapping, Scale, as_bands, as_frame, read_frame
+from rscc.rasters.image_files import NeedsMapping, as_bands, as_frame, read_frame
+from rscc.rasters.scales import Scale
 from rscc.utils.paths import SUFFIXES, read_path_list
 
 Image = str | os.PathLike | bytes | np.ndarray | PILImage.Image | Tensor

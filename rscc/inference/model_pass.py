@@ -19,7 +19,7 @@ from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.interpreter import ChangeInterpreter
-from rscc.rasters.image_files import Scale
+from rscc.rasters.scales import Scale
 from rscc.structures import ChangeDataSample
 
 _OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')

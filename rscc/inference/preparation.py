@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rscc.rasters.image_files import Scale, read_rgb
+from rscc.rasters.image_files import read_rgb
+from rscc.rasters.scales import Scale
 from rscc.registry import TRANSFORMS
 from rscc.utils import progress
 

@@ -5,7 +5,7 @@ chosen, uint8 (H, W, B), of which pictures show the first three. Labels: ``rscc.
 """
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -22,15 +22,9 @@ from rscc.rasters.headers import (
     unreadable,
     upright,
 )
-from rscc.utils import counted, did_you_mean, require
+from rscc.rasters.scales import Scale, advised_scale, scale_limits
+from rscc.utils import counted, require
 from rscc.utils.logging import warn_once
-
-#: ``(low, high)``, one such pair for each band, or ``'percentile'``.
-Scale = Sequence[float] | Sequence[Sequence[float]] | str
-# Upper ends of usual ranges of values.
-_USUAL = (1, 255, 10000, 65535)
-# Values that programs write where they know none, told in the header or not.
-_STAND_INS, _NO_VALUE = (-9999, -32768, -32767, -99999), 1e30
 
 
 class NeedsMapping(ValueError):
@@ -66,38 +60,6 @@ class NeedsMapping(ValueError):
             f"--{name} {value if isinstance(value, str) else ' '.join(map(str, value))}"
             for name, value in options.items())
         self.flags, self.short = what + flags, f'{found}: {flags}'
-
-
-def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
-    """Return a scale that fits the values of an image, and these values in words.
-
-    Values of zero at least get the first usual range that holds 98 of 100 (0 to 1, to 255, to
-    10,000 as satellite products store reflectance, to 65,535), others the range that they have.
-
-    Args:
-        pixels: Of any depth but uint8, any shape. What is no finite number does not count, nor what
-            usually stands for one.
-    """
-    finite = pixels[np.isfinite(pixels) & ~np.isin(pixels, _STAND_INS)]
-    finite = finite[np.abs(finite.astype(float)) < _NO_VALUE]
-    if not finite.size:
-        return 'percentile', ', none of them with data'
-    values = f' with values from {finite.min():.4g} to {finite.max():.4g}'
-    some = finite[::max(1, finite.size // 1_000_000)]
-    low, high = map(float, np.percentile(some, [0 if finite.min() >= 0 else 2, 98]))
-    usual = [limit for limit in _USUAL if limit >= high
-             and (limit > 1 or np.issubdtype(pixels.dtype, np.inexact))]
-    if low >= 0 and usual:
-        return (0, usual[0]), values
-    low, high = _rounded(low, np.floor), _rounded(high, np.ceil)
-    return (low, high if high > low else low + 1), values
-
-
-def _rounded(value: float, to: Callable[[float], float]) -> float:
-    """Return a value of two digits; whole numbers as such."""
-    step = 10.0 ** (np.floor(np.log10(abs(value))) - 1) if value else 1.0
-    shown = float(f'{to(value / step) * step:.6g}')
-    return int(shown) if shown.is_integer() else shown
 
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,
@@ -411,54 +373,6 @@ def check_band_numbers(bands: Sequence[int]) -> None:
     if twice and tuple(bands) != 3 * (bands[0], ):
         raise ValueError(f'bands={tuple(bands)} names band {", ".join(map(str, twice))} twice: '
                          'give each once, or one three times for a grey picture of it')
-
-
-def scale_in_tuples(scale: Sequence | str | None) -> Scale | None:
-    """Return a scale in tuples, whatever sequences it came in (lists out of JSON or a config)."""
-    if scale is None or isinstance(scale, str):
-        return scale
-    return tuple(tuple(value) if isinstance(value, Sequence) else value for value in scale)
-
-
-def check_scale(scale: Scale | None, bands: Sequence[int] | None = None) -> None:
-    """Refuse a scale of unknown form.
-
-    Args:
-        scale: None, ``(low, high)``, one such pair for each band, or ``'percentile'``.
-        bands: The bands, where they are known.
-
-    Raises:
-        ValueError: If it is none of these, a low value is not below its high one, or there are
-            more or fewer pairs than bands.
-    """
-    if isinstance(scale, str) and scale != 'percentile':
-        raise ValueError(f"scale='{scale}' is unknown: use (low, high), one such pair for each "
-                         f"band, or 'percentile'.{did_you_mean(scale, ('percentile', ))}")
-    if scale is None or isinstance(scale, str):
-        return
-    try:
-        low, high = scale_limits(scale)
-        fits = bool(np.isfinite([low, high]).all() and (low < high).all())
-    except (TypeError, ValueError, IndexError):
-        fits = False
-    if not fits:
-        raise ValueError(f'scale={scale!r} must be (low, high) with low < high, or one such pair '
-                         'for each band.')
-    if low.ndim and bands is not None and len(low) != len(bands):
-        raise ValueError(f'scale={scale!r} has {len(low)} pairs for the {len(bands)} bands '
-                         f'{tuple(bands)}: give one (low, high) for all, or one for each band.')
-
-
-def scale_limits(scale: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values that become 0 and 255, float32, each () for all bands or (B,).
-
-    Args:
-        scale: ``(low, high)``, or one such pair for each band.
-    """
-    pairs = np.asarray(scale, np.float32)
-    if pairs.shape != (2, ) and (pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs)):
-        raise ValueError(f'scale={scale!r} must be (low, high), or one such pair for each band.')
-    return pairs[..., 0], pairs[..., 1]
 
 
 def _select(pixels: np.ndarray, bands: Sequence[int], path: str | Path) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rscc.rasters.image_files import scale_limits
+from rscc.rasters.scales import scale_limits
 from rscc.scenes.contracts import CheckFinding, ModelFacts
 from rscc.scenes.reading import PairReader
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rscc.rasters.image_files import check_band_numbers, check_scale, scale_in_tuples
+from rscc.rasters.image_files import check_band_numbers
+from rscc.rasters.scales import check_scale, scale_in_tuples
 from rscc.rasters.windows import Grid, window_grid
 from rscc.scenes.appearance import rounded_scale
 from rscc.scenes.blocks import BLOCK_PIXELS, plan_blocks

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
-from rscc.rasters.image_files import Scale, opened, read_rgb, upright_pixels
+from rscc.rasters.image_files import opened, read_rgb, upright_pixels
+from rscc.rasters.scales import Scale
 from rscc.utils import atomic_write
 from rscc.visualization.overlays import (
     ERROR_PALETTE,

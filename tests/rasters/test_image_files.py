@@ -9,10 +9,8 @@ from PIL import Image
 from rscc.rasters.headers import read_header
 from rscc.rasters.image_files import (
     NeedsMapping,
-    advised_scale,
     as_bands,
     as_rgb,
-    check_scale,
     frame_and_nodata,
     read_frame,
     read_frame_and_nodata,
@@ -20,6 +18,7 @@ from rscc.rasters.image_files import (
     read_rgb,
 )
 from rscc.rasters.labels import read_mask
+from rscc.rasters.scales import check_scale
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 
@@ -121,21 +120,7 @@ def test_sixteen_bits_need_a_scale(tmp_path):
     assert np.array_equal(read_rgb(tmp_path / 'a.png', scale=(0, 2550)), RGB)
 
 
-@pytest.mark.parametrize(('low', 'high', 'dtype', 'advice'), [
-    (0, 1, 'float32', (0, 1)), (0.2, 0.9, 'float64', (0, 1)), (0, 240, 'float32', (0, 255)),
-    (0, 1, 'uint16', (0, 255)), (10, 3000, 'uint16', (0, 10000)), (0, 9e4, 'uint32', (0, 89000)),
-    (-25, 3, 'float32', (-25, 2.5)), (300, 60000, 'uint16', (0, 65535))])
-def test_advice_on_the_scale_fits_the_values(low, high, dtype, advice):
-    values = np.linspace(low, high, 3000).reshape(10, 100, 3).astype(dtype)
-    scale, words = advised_scale(values)
-    assert scale == advice and f'from {values.min():.4g} to {values.max():.4g}' in words
-
-
-def test_advice_on_the_scale_passes_over_what_is_no_value():
-    values = np.full((4, 4, 3), 0.5, np.float32)
-    values[0], values[1], values[2, 0] = np.nan, -9999, 3e38
-    assert advised_scale(values)[0] == (0, 1)
-    assert advised_scale(np.full((2, 2), np.nan)) == ('percentile', ', none of them with data')
+def test_advice_passes_over_pixels_without_data():
     with pytest.raises(NeedsMapping) as error:
         frame_and_nodata(np.float32([[0.5, -7]]), 'a.tif', nodata=-7)
     assert error.value.flags.endswith('Say how to show it: --scale 0 1')

@@ -7,7 +7,7 @@ import pytest
 from fake_scenes import damage
 from scene_files import LEFT, TOP, rgb, texture, write_plain, write_raster
 
-from rscc.rasters.image_files import scale_in_tuples
+from rscc.rasters.scales import scale_in_tuples
 from rscc.scenes.contracts import Gap, ModelFacts, Scene
 from rscc.scenes.damage import read_around_gaps
 from rscc.scenes.pair_check import check_pair

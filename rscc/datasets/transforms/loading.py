@@ -11,13 +11,12 @@ from rscc.rasters.headers import read_header
 from rscc.rasters.image_files import (
     as_bands,
     check_band_numbers,
-    check_scale,
     read_frame_and_nodata,
     read_nodata,
-    scale_in_tuples,
 )
 from rscc.rasters.labels import IGNORE, read_mask
 from rscc.rasters.pair_check import check_grids, check_kinds
+from rscc.rasters.scales import check_scale, scale_in_tuples
 from rscc.registry import TRANSFORMS
 from rscc.structures import LABEL_MAPS, ChangeDataSample
 from rscc.utils.logging import warn_once
