@@ -158,7 +158,8 @@ def with_validation(lists: list[PathList], share: float) -> list[PathList]:
 def describe_unmatched(found: PathList) -> str:
     """Say how many files lack a partner, and the first three."""
     first = ', '.join(found.unmatched[:3])
-    return f'{found.name}: {len(found.unmatched)} file(s) without a partner, first: {first}'
+    alone = counted(len(found.unmatched), 'file')
+    return f'{found.name}: {alone} without a partner, first: {first}'
 
 
 def vocabulary(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:

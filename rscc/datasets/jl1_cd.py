@@ -7,6 +7,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.checks import SPLITS
 from rscc.datasets.semantic_cd import BINARY
 from rscc.registry import DATASETS
+from rscc.utils import counted
 from rscc.utils.paths import find_pairs
 
 
@@ -69,8 +70,9 @@ class JL1CDDataset(ChangeDataset):
                            label='label' if self.templates['seg_map_path'] else None)
         alone = [f'{found.name}/{name}' for found in lists for name in found.unmatched]
         if alone:
-            raise ValueError(f"'{root}': {len(alone)} files have no partner of their name in the "
-                             f'other folders; the first: {alone[:3]}. Complete or remove them')
+            raise ValueError(f"'{root}': {counted(len(alone), 'file')} without a partner of the "
+                             f'same name in the other folders; the first: {alone[:3]}. Complete '
+                             'or remove them')
         return [Record(sample_id=row[0].stem, filename=row[0].name, filepath=found.name,
                        split=found.name, changeflag=None, captions=[])
                 for found in lists for row in found.rows]

@@ -13,7 +13,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.checks import SPLITS
 from rscc.datasets.confidence import ConfidenceFiles
 from rscc.registry import DATASETS
-from rscc.utils import check_choice
+from rscc.utils import check_choice, counted
 from rscc.utils.paths import ListedPair, find_pairs, read_path_list
 
 MISSING = ('error', 'empty')
@@ -134,8 +134,9 @@ class PathListCDDataset(ChangeDataset):
         (found,) = find_pairs(home, (), label='label' if self.has_label else None)
         if found.unmatched:
             raise ValueError(
-                f"'{home}': {len(found.unmatched)} files have no partner of their name in the "
-                f'other folders; the first: {found.unmatched[:3]}. Complete or remove them')
+                f"'{home}': {counted(len(found.unmatched), 'file')} without a partner of the same "
+                f'name in the other folders; the first: {found.unmatched[:3]}. Complete or '
+                'remove them')
         return [ListedPair(number, *(path.relative_to(root).as_posix() for path in row))
                 for number, row in enumerate(found.rows, 1)]
 

@@ -8,7 +8,7 @@ from rscc.datasets.base import ChangeDataset
 from rscc.datasets.checks import SPLITS
 from rscc.datasets.transforms.semantic import SemanticLabels, semantic_metainfo
 from rscc.registry import DATASETS
-from rscc.utils import check_choice, did_you_mean
+from rscc.utils import check_choice, counted, did_you_mean
 from rscc.utils.files import read_text
 from rscc.utils.paths import SUFFIXES, divided
 
@@ -151,8 +151,9 @@ class SemanticCDDataset(ChangeDataset):
                        for name, path in found.items() if name not in names)
         if alone:
             raise ValueError(
-                f"'{home}': {len(alone)} files have no partner of their name in the other folders "
-                f'({", ".join(files)}); the first: {alone[:3]}. Complete or remove them')
+                f"'{home}': {counted(len(alone), 'file')} without a partner of the same name in "
+                f'the other folders ({", ".join(files)}); the first: {alone[:3]}. Complete or '
+                'remove them')
         keys = ('img_path_from', 'img_path_to', 'map_from', 'map_to', 'label')
         return [{'name': name, **{key: files[folder][name] for key, folder in
                                   zip(keys, astuple(layout), strict=True) if folder}}
@@ -197,8 +198,8 @@ class SemanticCDDataset(ChangeDataset):
         lost = [name for name in wanted if name not in known]
         if lost or not wanted:
             raise ValueError(
-                f"'{self.ann_file}' names {len(wanted)} files, {len(lost)} of which are not in the "
-                f'folders of {self.TITLE}; the first: {lost[:3]}.'
+                f"'{self.ann_file}' names {counted(len(wanted), 'file')}, {len(lost)} of which "
+                f'not in the folders of {self.TITLE}; the first: {lost[:3]}.'
                 f'{did_you_mean(lost[0], list(known)) if lost else ""}')
         return [known[name] for name in wanted]
 

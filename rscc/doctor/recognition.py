@@ -12,6 +12,7 @@ from rscc.evaluation.functional.content import says_no_change
 from rscc.registry import DATASETS
 from rscc.text.caption_files import text_of
 from rscc.text.normalisation import language_of
+from rscc.utils import counted
 from rscc.utils.json_stream import stream_list
 from rscc.utils.paths import SUFFIXES, columns_of
 
@@ -208,7 +209,7 @@ def _nothing_in(root: Path) -> str:
         there = []
     held = f'it holds {there}' if there else 'it is empty'
     held = '' if str(root) in refused else f': {held}'
-    why = f'; {len(refused)} folder(s) cannot be read: {next(iter(refused.items()))}' if (
+    why = f'; {counted(len(refused), "folder")} unreadable: {next(iter(refused.items()))}' if (
         refused) else ''
     return (f"no dataset in '{root}'{held}{why}. Expected a caption file (LevirCCcaptions.json, "
             'dataset.json), lists (train.txt), folders A and B, or images ('

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rscc.rasters.tiles import Scene, scene_of
+from rscc.utils import counted
 from rscc.utils.paths import divided
 
 #: Kind of file -> folder, as the archives of the IEEE DataPort unpack.
@@ -47,8 +48,8 @@ def _of_department(root: Path, department: str) -> list[dict[str, Path]]:
     alone = sorted(str(path) for files in found.values() for place, path in files.items()
                    if place not in places)
     if alone:
-        raise ValueError(f'{len(alone)} files of HRSCD have no partner in another part; the first: '
-                         f'{alone[:3]}. Complete or remove them')
+        raise ValueError(f'{counted(len(alone), "file")} of HRSCD without a partner in another '
+                         f'part; the first: {alone[:3]}. Complete or remove them')
     return [{kind: files[place] for kind, files in found.items()} for place in places]
 
 

@@ -17,7 +17,7 @@ from rscc.rasters.image_files import NeedsMapping
 from rscc.rasters.pair_check import check_pair
 from rscc.rasters.rows import Raster, Reading, open_raster
 from rscc.rasters.windows import TileGrid, tile_name
-from rscc.utils import atomic_write, progress, read_json, require, write_json
+from rscc.utils import atomic_write, counted, progress, read_json, require, write_json
 from rscc.utils.files import atomic_path, check_path
 from rscc.utils.forms import check_form
 from rscc.utils.logging import warn_once
@@ -177,7 +177,7 @@ def scenes_of_folder(root: str | Path, splits: Sequence[str] | None = None, img_
     lists = find_pairs(root, splits, img_from, img_to, label, maps)
     single = [name for found in lists for name in found.unmatched]
     if single:
-        raise ValueError(f"{len(single)} file(s) below '{root}' have no partner, first: "
+        raise ValueError(f"{counted(len(single), 'file')} below '{root}' without a partner, first: "
                          f'{", ".join(single[:3])}. Complete the folders or move those files away')
     kinds = (*DATES, *(['label'] if label else []), *(MAP_KINDS if maps else ()))
     scenes = [scene_of(dict(zip(kinds, row, strict=True)), found.name)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rscc.utils.files import atomic_write, check_path, read_text
-from rscc.utils.names import did_you_mean
+from rscc.utils.names import counted, did_you_mean
 
 #: Endings of image files, in small letters.
 SUFFIXES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp'}
@@ -334,7 +334,8 @@ def listed_pair(number: int, line: str, path: Path, label: bool) -> ListedPair:
                          f"'{line.strip()}'. Write '{_FORM}', or read the list without labels: "
                          'label=False (--cfg-options test_dataloader.dataset.label=False).')
     if len(columns) not in (2, 3):
-        raise ValueError(f"'{path}' line {number} has {len(columns)} column(s): '{line.strip()}'. "
+        raise ValueError(f"'{path}' line {number} has {counted(len(columns), 'column')}: "
+                         f"'{line.strip()}'. "
                          f"Write '{_FORM}', blanks or tabs between; put paths with blanks in "
                          'double quotes.')
     for column in columns:

@@ -18,7 +18,7 @@ class TestJL1CD(DatasetTester):
     def test_a_missing_image_is_named(self):
         victim = Path(self.build().files_of(self.build().get_data_info(0))[0])
         victim.unlink()
-        with pytest.raises(ValueError, match=f'no partner of their name.*{victim.name}'):
+        with pytest.raises(ValueError, match=f'without a partner of the same name.*{victim.name}'):
             self.build()
 
 

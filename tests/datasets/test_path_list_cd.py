@@ -377,7 +377,7 @@ def test_a_list_comes_before_folders(root):
 def test_folders_whose_files_do_not_match_are_refused(root):
     (root / 'train.txt').unlink()
     (root / 'train/label/2.png').unlink()
-    with pytest.raises(ValueError, match=r'2 files have no partner .*A/2\.png.*B/2\.png'):
+    with pytest.raises(ValueError, match=r'2 files without a partner .*A/2\.png.*B/2\.png'):
         build(root, ann_file=None)
     assert len(build(root, ann_file=None, label=False, pipeline=PIPELINE[::2])) == 4
     for path in (root / 'train/label').iterdir():

@@ -26,7 +26,7 @@ class FolderTester(DatasetTester):
     def test_a_missing_image_is_named(self):
         victim = Path(self.build().files_of(self.build().get_data_info(0))[0])
         victim.unlink()
-        with pytest.raises(ValueError, match=f'no partner of their name.*{victim.name}'):
+        with pytest.raises(ValueError, match=f'without a partner of the same name.*{victim.name}'):
             self.build()
 
     def test_labels_of_both_dates_and_the_change_between_them(self):
@@ -133,13 +133,13 @@ def test_a_list_of_names_chooses_pairs(second):
     assert [dataset.get_data_info(row)['sample_id'] for row in range(2)] == [
         'train_000003', 'train_000001']
     (second / 'wrong.txt').write_text('train_00001.png\n')
-    with pytest.raises(ValueError, match=r"names 1 files, 1 of which .*'train_00001'"):
+    with pytest.raises(ValueError, match=r"names 1 file, 1 of which .*'train_00001'"):
         SECONDDataset(str(second), ann_file='wrong.txt')
 
 
 def test_files_without_a_partner_and_missing_folders_are_named(second):
     label_of(second).unlink()
-    with pytest.raises(ValueError, match=r"3 files have no partner.*'im1/test_000000.png'"):
+    with pytest.raises(ValueError, match=r"3 files without a partner.*'im1/test_000000.png'"):
         SECONDDataset(str(second), split='test')
     shutil.rmtree(second / 'test' / 'label1')
     with pytest.raises(FileNotFoundError, match=r"has not the folders im1, im2, label1, label2.*"

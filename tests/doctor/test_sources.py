@@ -218,7 +218,7 @@ def test_unreadable_folders_are_counted_and_the_rest_is_checked(tmp_path, monkey
     done, found = counts(parts_of_folder(tmp_path))
     assert done == 1 and found == {'unreadable_folder': 1}
     shutil.rmtree(tmp_path / 'a')
-    with pytest.raises(ValueError, match=r'1 folder.* cannot be read: .*Permission denied'):
+    with pytest.raises(ValueError, match=r'1 folder unreadable: .*Permission denied'):
         parts_of_folder(tmp_path)
 
 
@@ -226,7 +226,7 @@ def test_unreadable_folders_are_counted_and_the_rest_is_checked(tmp_path, monkey
     (b'', 'bad_annotations', 'it is empty (0 bytes); expected UTF-8 text, a line for each pair'),
     ('a.png b.png'.encode('utf-16'), 'bad_annotations', 'it is UTF-16 text'),
     (bytes(range(256)) * 9, 'bad_annotations', 'it is no text'),
-    (b'train/A/0.png\n', 'bad_entry', "it has 1 column(s): 'train/A/0.png'"),
+    (b'train/A/0.png\n', 'bad_entry', "it has 1 column: 'train/A/0.png'"),
     (b'"train/A/0.png train/B/0.png\n', 'bad_entry', 'a quote that does not close'),
     ('train/A/房屋.png train/B/房屋.png'.encode('gbk'), 'bad_entry', 'it is not UTF-8')])
 def test_lists_that_datasets_refuse_are_errors(tmp_path, content, kind, told):

@@ -68,7 +68,7 @@ def test_tiles_are_read_with_their_class_maps(parts, tmp_path):
 def test_a_missing_part_and_a_place_without_partner_are_named(parts):
     victim = next((parts / PARTS['map_to'] / 'D35').iterdir())
     victim.unlink()
-    with pytest.raises(ValueError, match=r'4 files of HRSCD have no partner'):
+    with pytest.raises(ValueError, match=r'4 files of HRSCD without a partner'):
         scenes_of_hrscd(parts, SHARES)
     (parts / 'images_2006').rename(parts / 'images_2005')
     with pytest.raises(FileNotFoundError, match=r'images_2006/2006; found .*BD ORTHO of IGN'):

@@ -251,7 +251,7 @@ def test_a_damaged_picture_is_found_before_anything_is_written(tmp_path):
 def test_a_file_without_a_partner_is_named(tmp_path):
     scene(tmp_path, 40, 40)
     save(tmp_path / 'A' / 'lonely.png', np.zeros((4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r'1 file\(s\) below .* no partner, first: A/lonely.png'):
+    with pytest.raises(ValueError, match=r'1 file below .* without a partner, first: A/lonely.png'):
         scenes_of_folder(tmp_path)
 
 

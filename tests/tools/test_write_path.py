@@ -35,7 +35,7 @@ def test_mismatches_are_counted_and_stop_the_tool_before_it_writes(write_path, s
     (scenes / 'test/B/2.png').unlink()
     done = write_path(scenes)
     assert done.returncode == 1 and not list(scenes.glob('*.txt'))
-    assert 'test: 2 file(s) without a partner, first: A/2.png, label/2.png' in done.stderr
+    assert 'test: 2 files without a partner, first: A/2.png, label/2.png' in done.stderr
     done = write_path(scenes, '--skip-unmatched', '--relative')
     assert done.returncode == 0
     assert (scenes / 'test.txt').read_text() == 'test/A/1.png  test/B/1.png  test/label/1.png\n'
@@ -63,8 +63,8 @@ def test_an_unwritable_folder_is_one_line(repo, scenes, tmp_path):
     (tmp_path / 'out').write_text('a file')
     done = subprocess.run([sys.executable, str(repo / 'tools/general/write_path.py'), str(scenes),
                            '--out', str(tmp_path / 'out')], capture_output=True, text=True)
-    assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert done.stderr.startswith('error: the lists cannot be written: ')
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'argument --out: ' in done.stderr and 'is a file; a folder was expected' in done.stderr
 
 
 def test_a_validation_list_is_made_of_a_part_of_train(write_path, scenes):

@@ -168,7 +168,7 @@ def test_a_list_without_labels_is_read_when_asked(tmp_path):
 @pytest.mark.parametrize('label', [True, False])
 @pytest.mark.parametrize(('line', 'count'), [('A/1.png', 1), ('a.png b.png c.png d.png', 4)])
 def test_another_number_of_columns_names_the_line(tmp_path, line, count, label):
-    with pytest.raises(ValueError, match=rf"train\.txt' line 1 has {count} column\(s\): '{line}'.*"
+    with pytest.raises(ValueError, match=rf"train\.txt' line 1 has {count} columns?: '{line}'.*"
                        'double quotes'):
         read(tmp_path, line, label)
 
