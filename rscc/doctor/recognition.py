@@ -154,10 +154,13 @@ def _by_class_maps(root: Path) -> list[Part]:
 
 
 def _by_lists(root: Path) -> list[Part]:
-    lists = [split for split in SPLITS if (root / f'{split}.txt').is_file()]
+    lists = [split for split in SPLITS if os.path.lexists(root / f'{split}.txt')
+             and not (root / f'{split}.txt').is_dir()]
     parts = []
     for split in lists:
-        with open(root / f'{split}.txt', encoding='utf-8-sig', errors='replace') as file:
+        first = ''
+        with suppress(OSError), open(root / f'{split}.txt', encoding='utf-8-sig',
+                                     errors='replace') as file:
             first = next((line for line in file if line.strip()), '')
         options = dict(type='PathListCDDataset', data_root=str(root), ann_file=f'{split}.txt',
                        split=split, label=len(columns_of(first.strip())) > 2)

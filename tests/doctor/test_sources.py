@@ -237,6 +237,13 @@ def test_lists_that_datasets_refuse_are_errors(tmp_path, content, kind, told):
     register.close()
 
 
+def test_a_list_that_is_a_broken_link_is_an_error(tmp_path):
+    (pairs(tmp_path) / 'train.txt').symlink_to('nowhere.txt')
+    register = check_up(parts_of_folder(tmp_path), jobs=1)
+    assert "it is a broken link to 'nowhere.txt'" in register.examples('bad_annotations')[0][1]
+    register.close()
+
+
 def test_lists_take_marks_and_line_ends_of_windows_blanks_and_chinese_names(tmp_path):
     pairs(tmp_path, ['train'])
     for folder in ('A', 'B', 'label'):
