@@ -25,6 +25,7 @@ from rscc.visualization.panels import LABELS, class_map_folder
 from rscc.visualization.picture_files import Source, Thumbnails, safe_name
 from rscc.visualization.report_cards import card_of, doubt_grade, evidence_address, judge
 from rscc.visualization.report_summary import (
+    curve_name,
     failure_page,
     headline_numbers,
     score_name,
@@ -194,7 +195,7 @@ def _charts(log_dir: str | os.PathLike | None, words: Mapping[str, Any]) -> list
     if log_dir is None:
         return []
     names = {**words, 'scores': words['scores_100']}
-    panels = training_panels(read_training_log(log_dir), names)
+    panels = training_panels(read_training_log(log_dir), names, partial(curve_name, words=words))
     return [chart for panel in panels if (chart := lay_out(panel)) is not None]
 
 

@@ -168,6 +168,22 @@ def score_name(key: str, words: Mapping[str, Any]) -> str:
     return key.replace('_', ' ')
 
 
+def curve_name(key: str, words: Mapping[str, Any]) -> str:
+    """Return what readers call a loss or score of a training's log.
+
+    Args:
+        key: As the log has it: ``loss_caption``, ``caption/changed/CIDEr``, ``lr``.
+        words: Of the page.
+    """
+    before, loss, part = key.partition('loss')
+    if loss:
+        part = f'{before}{part}'.strip('_.').replace('_', ' ')
+        return words['loss_of'].format(part) if part else words['loss_sum']
+    *places, name = key.split('/')
+    subsets = [words['subsets'][place] for place in places if place in words['subsets']]
+    return words['rate'] if key == 'lr' else ', '.join([score_name(name, words), *subsets])
+
+
 def _class_name(key: str, language: str) -> str:
     """Return the name of a class as it stands in the key of a score, without blanks."""
     return class_text(key.replace('_', ' '), language)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,13 +95,15 @@ def _lines(path: Path) -> list[LogEntry]:
     return entries
 
 
-def training_panels(entries: Sequence[LogEntry], words: Mapping[str, str]) -> list[Panel]:
+def training_panels(entries: Sequence[LogEntry], words: Mapping[str, str],
+                    called: Callable[[str], str] = str) -> list[Panel]:
     """Return what is drawn of a log: losses, scores, fractions and the learning rate.
 
     Args:
         entries: Of :func:`read_training_log`.
         words: Titles: ``loss``, ``scores``, ``fractions``, ``rate``, and ``iteration`` for the
             axis.
+        called: From the key of a loss or score to its name in the legend.
     """
     trained, tested = (_by_name(entries, stage) for stage in ('train', 'val'))
     losses = [name for name in trained if 'loss' in name]
@@ -113,7 +115,7 @@ def training_panels(entries: Sequence[LogEntry], words: Mapping[str, str]) -> li
     wanted = [('loss', trained, losses), ('scores', tested, known[0]),
               ('fractions', tested, known[1]),
               ('rate', trained, ['lr'] if 'lr' in trained else [])]
-    return [Panel(words[title], words['iteration'], list(_curves(found, names)))
+    return [Panel(words[title], words['iteration'], list(_curves(found, names, called)))
             for title, found, names in wanted if names]
 
 
@@ -126,7 +128,8 @@ def _by_name(entries: Sequence[LogEntry], stage: str) -> dict[str, list[tuple[in
     return found
 
 
-def _curves(found: Mapping[str, list[tuple[int, float]]], names: Sequence[str]) -> Iterator[Curve]:
+def _curves(found: Mapping[str, list[tuple[int, float]]], names: Sequence[str],
+            called: Callable[[str], str]) -> Iterator[Curve]:
     for colour, name in enumerate(names[:5]):
         points = found[name]
         # Neighbours become their mean where there are more points than pixels.
@@ -134,5 +137,4 @@ def _curves(found: Mapping[str, list[tuple[int, float]]], names: Sequence[str]) 
         bins = [points[start:start + size] for start in range(0, len(points), size)]
         steps, values = ([sum(point[axis] for point in part) / len(part) for part in bins]
                          for axis in (0, 1))
-        yield Curve(name.replace('caption.', '').replace('change.', '').replace('Bleu_', 'BLEU-'),
-                    steps, values, colour=colour)
+        yield Curve(called(name), steps, values, colour=colour)

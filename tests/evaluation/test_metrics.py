@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 
 from rscc.evaluation import metrics as module
 from rscc.evaluation.metrics import SampleMetric
+from rscc.evaluation.table import format_metadata
 from rscc.registry import METRICS
 from rscc.structures import ChangeDataSample, ScoredCaption
 
@@ -188,7 +189,9 @@ def test_single_images_stand_beside_the_most_frequent_training_caption():
     scores = evaluate(metric, made, task='single', split='test', frequent_caption='a boat')
     assert scores['baseline/frequent/Bleu_1'] < scores['caption/all/Bleu_1'] / 2
     assert not any('changed' in key or 'flag' in key for key in scores)
-    assert metric.metadata == {
+    metadata = dict(metric.metadata)
+    assert 'not calibrated' in metadata.pop('doubt')
+    assert metadata == {
         'protocol': 'coco', 'language': 'en', 'split': 'test', 'most_frequent_of': 'train',
         'tokenizer': 'words and marks, lower case, no PTB'}
 
@@ -219,6 +222,15 @@ def test_sentences_cut_at_the_limit_are_counted(monkeypatch):
     assert evaluate(metric, made)['caption/truncated'] == pytest.approx(1 / 3)
     assert metric.metadata['truncated'] == 'captions cut at the limit of 12 tokens: 1 of 3'
     assert said == [metric.metadata['truncated']]
+
+
+def test_weights_without_calibration_are_said_beside_the_scores():
+    metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+    told = metric.metadata['doubt']
+    assert 'not calibrated' in told and 'tools/analysis_tools/calibrate.py' in told
+    assert format_metadata(metric.metadata).splitlines()[-1] == told
+    metric.weights = {'doubt': {'en': {}}}
+    assert 'doubt' not in metric.metadata
 
 
 def test_wrong_settings_are_told_at_once():

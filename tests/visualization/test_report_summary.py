@@ -2,7 +2,13 @@ import pytest
 
 from rscc.visualization.report import interface_words
 from rscc.visualization.report_cards import Judgement
-from rscc.visualization.report_summary import failure_page, headline_numbers, score_name, verdict
+from rscc.visualization.report_summary import (
+    curve_name,
+    failure_page,
+    headline_numbers,
+    score_name,
+    verdict,
+)
 
 WORDS = interface_words('en', {})
 PAIR = {'img_path_from': 'a', 'img_path_to': 'b'}
@@ -59,6 +65,15 @@ def test_a_model_without_calibration_does_not_look_sure():
 def test_scores_have_names_that_people_use(key, english, chinese):
     assert score_name(key, WORDS) == english
     assert score_name(key, interface_words('zh', {})) == chinese
+
+
+@pytest.mark.parametrize(('key', 'english', 'chinese'), [
+    ('loss', 'sum of the losses', '损失合计'), ('loss_caption', 'loss: caption', '损失：caption'),
+    ('caption/changed/CIDEr', 'CIDEr, changed pairs', 'CIDEr, 有变化的影像对'),
+    ('change/mIoU', 'mean IoU', '平均 IoU'), ('lr', 'Learning rate', '学习率')])
+def test_curves_have_names_that_people_use(key, english, chinese):
+    assert curve_name(key, WORDS) == english
+    assert curve_name(key, interface_words('zh', {})) == chinese
 
 
 def test_every_score_of_the_tables_has_a_name_in_both_languages():

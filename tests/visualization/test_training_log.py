@@ -60,6 +60,8 @@ def test_panels_show_losses_scores_fractions_and_the_rate(tmp_path):
     assert [panel.title for panel in panels] == ['Loss', 'Scores', 'Rate']
     curve, = panels[1].curves
     assert (curve.label, curve.x, curve.y) == ('caption/changed/CIDEr', [40, 80], [40, 80])
+    named = training_panels(read_training_log(tmp_path), WORDS, str.upper)
+    assert named[0].curves[0].label == 'LOSS'
 
 
 def test_scores_of_ones_own_are_drawn_where_no_other_is_known(tmp_path):
