@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rscc.demo.words import Problem, Words
-from rscc.scenes.wording import share_text
+from rscc.text.quantities import share_text
 
 
 def told_finding(words: Words, finding: Mapping[str, Any]) -> str:
