@@ -1,10 +1,12 @@
 """Fixtures shared by the whole suite."""
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked_tools import ForkedTools
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,6 +15,26 @@ ROOT = Path(__file__).resolve().parent.parent
 def repo() -> Path:
     """The repository root."""
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def python(tmp_path_factory):
+    """Return a function that runs ``python ARGUMENTS`` and gives what ``subprocess.run`` would.
+
+    ``ARGUMENTS`` begin with a script, or with ``-m`` and a module. It is a process of its own,
+    forked where torch and the rest are imported: starting Python anew takes five seconds a call.
+    """
+    folder = tmp_path_factory.mktemp('python')
+    with ForkedTools() as tools:
+        def run(*arguments, cwd=ROOT, env=None):
+            words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word)
+                     for word in arguments]
+            out, errors = folder / 'out', folder / 'errors'
+            code = tools.run(words, cwd, dict(os.environ if env is None else env), out, errors)
+            texts = (path.read_text(encoding='utf-8', errors='replace') for path in (out, errors))
+            return subprocess.CompletedProcess(['python', *words], code, *texts)
+
+        yield run
 
 
 @pytest.fixture(scope='session')

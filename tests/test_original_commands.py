@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from forked_tools import SECONDS, ForkedTools
+from forked_tools import SECONDS
 from original_systems import ROOT, SHARED, TINY, Workspace
 from test_configs import tiny_blip  # noqa: F401  (a fixture)
 
@@ -239,38 +239,35 @@ def space(tmp_path_factory, tiny_blip):  # noqa: F811
 
 
 @pytest.fixture(scope='module')
-def execute(space):
+def execute(space, python):
     """Return a function that runs a command once, after those that it needs, and what it said."""
     done, environment = {}, {
         name: value for name, value in os.environ.items()
         if name not in ('RSCC_DATA', 'CDPATH', 'LOCAL_RANK', 'RANK')}
     environment |= {'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, 'HF_HUB_OFFLINE': '1',
                     'OMP_NUM_THREADS': '1'}
-    with ForkedTools() as tools:
-        def run(command):
-            if command not in done:
-                for other in EXECUTIONS[command].after:
-                    run(other)
-                done[command] = call(command)
-            return done[command]
+    def run(command):
+        if command not in done:
+            for other in EXECUTIONS[command].after:
+                run(other)
+            done[command] = call(command)
+        return done[command]
 
-        def call(command):
-            execution, log = EXECUTIONS[command], space.folder / f'{len(done)}.log'
-            names = {name: value(space) if callable(value) else value
-                     for name, value in execution.names.items()}
-            words = [replaced(word, names) for word in shlex.split(command)]
-            words += [str(word(space) if callable(word) else word) for word in execution.extra]
-            if words[0] == 'python':
-                code = tools.run(words[1:], space.folder, environment, log)
-            else:
-                with log.open('wb') as file:
-                    code = subprocess.run(words, cwd=space.folder, env=environment, stdout=file,
-                                          stderr=file, timeout=SECONDS, check=False).returncode
-            said = log.read_text(encoding='utf-8', errors='replace')
-            assert code == 0, f'{shlex.join(words)}\nended with {code}:\n{said[-4000:]}'
-            return said
+    def call(command):
+        execution = EXECUTIONS[command]
+        names = {name: value(space) if callable(value) else value
+                 for name, value in execution.names.items()}
+        words = [replaced(word, names) for word in shlex.split(command)]
+        words += [str(word(space) if callable(word) else word) for word in execution.extra]
+        ended = (python(*words[1:], cwd=space.folder, env=environment) if words[0] == 'python' else
+                 subprocess.run(words, cwd=space.folder, env=environment, text=True,
+                                capture_output=True, timeout=SECONDS, check=False))
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0, (
+            f'{shlex.join(words)}\nended with {ended.returncode}:\n{said[-4000:]}')
+        return said
 
-        yield run
+    return run
 
 
 def replaced(word, names):

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import random
 import re
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -265,7 +264,7 @@ def test_a_dataset_of_the_metadata_is_looked_up_and_not_imported(config, payload
 # ---- the commands --------------------------------------------------------------------------------
 
 
-def test_infer_refuses_in_one_line_each(config, payloads, ran, tmp_path, repo):
+def test_infer_refuses_in_one_line_each(config, payloads, ran, tmp_path, repo, python):
     cfg = config  # every payload somewhere
     keys = ('model.encoder', 'model.fusion', 'model.caption_head.tokenizer', 'model.neck',
             'model.data_preprocessor', 'test_dataloader.dataset', 'custom_hooks.+', 'optim_wrapper')
@@ -274,11 +273,9 @@ def test_infer_refuses_in_one_line_each(config, payloads, ran, tmp_path, repo):
     path = exploits.save(cfg, tmp_path / 'bad.pth')
     for name in ('before', 'after'):
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f'{name}.png')
-    done = subprocess.run(
-        [sys.executable, str(repo / 'tools/infer.py'), str(path), '--img-from',
-         str(tmp_path / 'before.png'), '--img-to', str(tmp_path / 'after.png'), '--device', 'cpu'],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHONPATH': f'{repo}:{tmp_path}'})
+    done = python(repo / 'tools/infer.py', path, '--img-from', tmp_path / 'before.png', '--img-to',
+                  tmp_path / 'after.png', '--device', 'cpu', cwd=tmp_path,
+                  env={**os.environ, 'PYTHONPATH': f'{repo}:{tmp_path}'})
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert (done.stderr + done.stdout).count('is not registered among the') >= len(keys) - 1
     assert not ran()

@@ -56,19 +56,27 @@ def config(repo, published, tmp_path):
     return write
 
 
-def run(repo, tmp_path, *words, code=0):
+@pytest.fixture
+def run(repo, tmp_path, python):
+    """Return a function that runs a script of bash or Python and gives what it said."""
     env = {name: value for name, value in os.environ.items() if name != 'CDPATH'}
     env |= dict(RSCC_DATA=str(tmp_path / 'home'), OMP_NUM_THREADS='1', PYTHON=sys.executable)
-    done = subprocess.run(words, cwd=repo, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == code, f'{done.stdout[-3000:]}\n{done.stderr[-6000:]}'
-    return done.stdout + done.stderr
+
+    def call(script, *words, code=0):
+        words = list(map(str, words))
+        done = (python(script, *words, env=env) if script.endswith('.py') else subprocess.run(
+            ['bash', script, *words], cwd=repo, env=env, capture_output=True, text=True,
+            timeout=600))
+        assert done.returncode == code, f'{done.stdout[-3000:]}\n{done.stderr[-6000:]}'
+        return done.stdout + done.stderr
+
+    return call
 
 
-def test_a_split_model_trains_on_two_processes_and_is_tested_whole(repo, tmp_path, config):
+def test_a_split_model_trains_on_two_processes_and_is_tested_whole(run, tmp_path, config):
     pytest.importorskip('peft')
     split, whole = config('split', SPLIT), config('whole', '')
-    said = run(repo, tmp_path, 'bash', 'tools/dist_train.sh', str(split), '2', '--work-dir',
-               str(tmp_path / 'run'))
+    said = run('tools/dist_train.sh', split, 2, '--work-dir', tmp_path / 'run')
     assert re.search(r'Epoch\(train\) +\[1\]\[1/1\].* loss: \d', said)
     # Whole, and without what is loaded from where it was published.
     state = read_checkpoint(tmp_path / 'run/epoch_1.pth')['state_dict']
@@ -83,8 +91,8 @@ def test_a_split_model_trains_on_two_processes_and_is_tested_whole(repo, tmp_pat
         name: value.shape for name, value in model.state_dict().items()}
     moved = [name for name in written if 'lora_B' in name and state[name].abs().sum() > 0]
     assert moved, 'no adapter was trained'
-    said = run(repo, tmp_path, sys.executable, 'tools/test.py', str(split),
-               str(tmp_path / 'run/epoch_1.pth'), '--work-dir', str(tmp_path / 'test'))
+    said = run('tools/test.py', split, tmp_path / 'run/epoch_1.pth', '--work-dir',
+               tmp_path / 'test')
     assert 'captions (x100)' in said
 
 
@@ -95,11 +103,11 @@ def test_a_split_model_trains_on_two_processes_and_is_tested_whole(repo, tmp_pat
     (SPLIT.replace('FSDPStrategy', 'FSDPStrtegy'), None, "mean 'FSDPStrategy'"),
     (SPLIT.replace('FSDP', 'DeepSpeed'), '1', "needs 'deepspeed', which compiles"),
 ])
-def test_what_cannot_run_is_refused_in_a_line(repo, tmp_path, config, extra, processes, message):
+def test_what_cannot_run_is_refused_in_a_line(run, tmp_path, config, extra, processes, message):
     path = config('bad', extra)
-    start = ([sys.executable, 'tools/train.py', str(path)] if processes is None else
-             ['bash', 'tools/dist_train.sh', str(path), processes])
-    said = run(repo, tmp_path, *start, '--work-dir', str(tmp_path / 'run'), code=1)
+    start = (['tools/train.py', path] if processes is None else
+             ['tools/dist_train.sh', path, processes])
+    said = run(*start, '--work-dir', tmp_path / 'run', code=1)
     assert re.search(message, said), said[-3000:]
 
 

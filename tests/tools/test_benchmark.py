@@ -1,6 +1,5 @@
 """The command line: a table on the terminal, in both pages, and errors in one line."""
 import functools
-import os
 import subprocess
 import sys
 
@@ -36,10 +35,8 @@ def test_a_config_alone_means_the_model_benchmark_and_write_fills_both_pages(ben
         assert str(repo) not in page
 
 
-def test_errors_are_one_line(repo):
-    done = subprocess.run([sys.executable, 'tools/analysis_tools/benchmark.py', 'model',
-                           'configs/blip_sinth.py'], cwd=repo, capture_output=True, text=True,
-                          env=dict(os.environ, HF_HUB_OFFLINE='1'))
+def test_errors_are_one_line(python):
+    done = python('tools/analysis_tools/benchmark.py', 'model', 'configs/blip_sinth.py')
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no config at 'configs/blip_sinth.py'. "
                                                    "Did you mean 'configs/blip_synth.py'?")

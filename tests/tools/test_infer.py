@@ -3,7 +3,6 @@ import json
 import os
 import re
 import runpy
-import subprocess
 import sys
 import tempfile
 
@@ -266,13 +265,10 @@ def test_images_must_be_a_pair_or_one(call, arguments, capsys):
     assert 'give either --img-from and --img-to, or --img' in capsys.readouterr().err
 
 
-def test_missing_checkpoint_is_one_line_without_a_traceback(repo, tmp_path):
+def test_missing_checkpoint_is_one_line_without_a_traceback(python, tmp_path):
     image = tmp_path / 'a.png'
     Image.new('RGB', (8, 8)).save(image)
-    done = subprocess.run(
-        [sys.executable, 'tools/infer.py', 'gone.pth', '--img-from', image, '--img-to', image],
-        cwd=repo, capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHONPATH': str(repo)})
+    done = python('tools/infer.py', 'gone.pth', '--img-from', image, '--img-to', image)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: no checkpoint at 'gone.pth'")
     assert 'Traceback' not in done.stderr
