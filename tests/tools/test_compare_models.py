@@ -1,6 +1,7 @@
 """The comparison of models as users call it: a real training in miniature, a failing row."""
 import csv
 import json
+import os
 
 import pytest
 from fake_data import write_fake_dataset
@@ -25,6 +26,22 @@ def detector(repo, tmp_path, monkeypatch):
     return tmp_path / 'narrow.py'
 
 
+@pytest.fixture
+def forked(python, monkeypatch):
+    """Run the steps of a comparison in forks; ``Processes`` has tests of its own."""
+    from tools.benchmark import compared_runs
+
+    def run(_, command, log, environment):
+        done = python(*command, env={**os.environ, **environment})
+        log.write_text(done.stdout + done.stderr)
+        if done.returncode:
+            raise compared_runs.StepFailed(compared_runs.cause_in(log, done.returncode))
+        return None
+
+    monkeypatch.setattr(compared_runs.Processes, 'run', run)
+
+
+@pytest.mark.usefixtures('forked')
 def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool, detector,
                                                                        tmp_path):
     for language in ('en', 'zh_cn'):
