@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import os
 import re
 import runpy
 import sys
