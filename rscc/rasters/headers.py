@@ -246,7 +246,7 @@ def _tiff(stream: IO[bytes], path: Path) -> Header:
     return Header('TIFF', width, height, turn, int(tags.get('bands', (1,))[0]) == 1
                   and photometric in (0, 1), photometric == 0, int(tags.get('bits', (1,))[0]),
                   _nodata(tags), crs, transform, missing,
-                  tags.get('extra', (0,))[-1] in (1, 2))
+                  (tags.get('extra') or (0,))[-1] in (1, 2))
 
 
 def _missing_bytes(stream: IO[bytes], tags: dict[str, Any], width: int, height: int) -> int:

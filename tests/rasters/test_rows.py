@@ -150,3 +150,16 @@ def test_a_geotiff_keeps_its_place(tmp_path):
     with rasterio.open(tmp_path / 'a.tif') as file:
         assert file.crs.to_epsg() == 2193 and tuple(file.transform)[:6] == place
         assert (file.read(1) == 7).all()
+
+
+def test_an_alpha_channel_is_dropped_from_rows_too(tmp_path):
+    pytest.importorskip('rasterio')
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 4), np.uint8)
+    pixels[..., 3] = 120
+    pixels[7, 3, 3] = 0
+    for ending in ('png', 'tif'):
+        Image.fromarray(pixels).save(tmp_path / f'a.{ending}')
+        raster = open_raster(tmp_path / f'a.{ending}')
+        raster.check()
+        assert np.array_equal(raster.rows(0, 40), pixels[..., :3])
+        assert raster.without_data == 1
