@@ -35,7 +35,7 @@ def test_a_folder_is_required(tool, capsys):
 
 def test_tiles_in_place_of_pairs(tool, tmp_path, capsys):
     tool.main(['--out', str(tmp_path), '--tiles', '2'])
-    assert "2 tiles with masks of their buildings in '" in capsys.readouterr().out
+    assert "2 tiles with masks of the buildings in '" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / 'label').iterdir()) == [
         'tile_000000.png', 'tile_000001.png']
     with pytest.raises(SystemExit):
