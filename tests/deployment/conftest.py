@@ -1,6 +1,10 @@
-"""Exported models in miniature; each is exported once for all tests."""
+"""Exported models in miniature; each is exported once for all tests of all workers."""
+import os
+import pickle
+
 import pytest
 import tiny_models as tiny
+from filelock import FileLock
 
 from rscc.apis import ChangeInferencer
 from rscc.deployment.export import ExportOptions, export_onnx
@@ -26,14 +30,25 @@ def exported(tmp_path_factory):
         'changeclip': lambda path: tiny.save(path, tiny.CHANGECLIP, image_size=(128, 128),
                                              classes=('unchanged', 'built')),
     }
-    made = {}
+    made, shared = {}, tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        shared = shared.parent  # of all workers of this run
 
     def get(name):
         if name not in made:
-            folder = tmp_path_factory.mktemp(name)
-            checkpoint = models[name](folder / f'{name}.pth')
-            done = export_onnx(None, checkpoint, folder / 'out' / f'{name}.onnx', ExportOptions())
+            with FileLock(shared / f'exported_{name}.lock'):
+                checkpoint, done = export(name, shared / f'exported_{name}')
             made[name] = ChangeInferencer(str(checkpoint), device='cpu'), done
         return made[name]
+
+    def export(name, folder):
+        """Export a model, or return what another worker has exported."""
+        kept = folder / 'exported.pickle'
+        if not kept.is_file():
+            folder.mkdir(exist_ok=True)
+            checkpoint = models[name](folder / f'{name}.pth')
+            done = export_onnx(None, checkpoint, folder / 'out' / f'{name}.onnx', ExportOptions())
+            kept.write_bytes(pickle.dumps((checkpoint, done)))
+        return pickle.loads(kept.read_bytes())
 
     return get
