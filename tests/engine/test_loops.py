@@ -4,7 +4,6 @@ import copy
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -221,17 +220,10 @@ Runner.from_cfg(toy_config(sys.argv[1], **changes)).train()
 
 
 @pytest.mark.slow
-def test_one_process_instead_of_two_continues_at_the_same_share(build, tmp_path, log_of):
+def test_one_process_instead_of_two_continues_at_the_same_share(build, tmp_path, log_of, python):
     script = tmp_path / 'process.py'
     script.write_text(PROCESS)
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_addr=127.0.0.1', f'--master_port={port}', str(script), str(tmp_path / 'parts')],
-        check=False, capture_output=True, text=True, timeout=300,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, sys.path))})
+    done = python('tests/two_ranks.py', script, tmp_path / 'parts')
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(tmp_path / 'parts' / 'epoch_2.pth')['meta']['iter'] == 4
     resumed, ours = trained(build, 'parts', resume=True, **by_epochs(4, 4))

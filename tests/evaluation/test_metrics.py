@@ -1,7 +1,4 @@
 import csv
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -109,14 +106,9 @@ pathlib.Path(sys.argv[1], f"equal_on_rank_{rank}").touch()
 
 
 @pytest.mark.slow
-def test_two_gloo_processes_give_the_scores_of_one(tmp_path, repo):
+def test_two_gloo_processes_give_the_scores_of_one(tmp_path, python):
     (tmp_path / 'run.py').write_text(TWO_RANKS)
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo)}
-    done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=0',
-         '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(tmp_path / 'run.py'),
-         str(tmp_path)],
-        cwd=repo, env=environment, capture_output=True, text=True, timeout=300)
+    done = python('tests/two_ranks.py', tmp_path / 'run.py', tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(file.name for file in tmp_path.glob('equal_on_rank_*')) == [
         'equal_on_rank_0', 'equal_on_rank_1']

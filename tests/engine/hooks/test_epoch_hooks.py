@@ -1,7 +1,4 @@
-import os
 import random
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,14 +116,15 @@ def test_indices_that_know_their_pass_need_no_warning(build, log_of, wrapper, to
 
 
 TWO_PROCESSES = """
+import os
 import sys
 import torch
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from rscc.engine.hooks.epoch_hooks import AverageBuffersHook
 
-rank, folder = int(sys.argv[1]), sys.argv[2]
-init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
+rank, folder = int(os.environ['RANK']), sys.argv[1]
+init_process_group('gloo')
 runner = type('Runner', (), {'model': nn.BatchNorm1d(2)})
 runner.model.running_mean.fill_(float(rank))
 runner.model.register_buffer('words', torch.tensor([200, 7], dtype=torch.uint8))
@@ -136,11 +134,10 @@ destroy_process_group()
 """
 
 
-def test_two_processes_end_with_the_mean_and_their_words(tmp_path, repo):
-    environment = os.environ | {'PYTHONPATH': str(repo)}
-    running = [subprocess.Popen([sys.executable, '-c', TWO_PROCESSES, str(rank), str(tmp_path)],
-                                env=environment) for rank in range(2)]
-    assert [process.wait(120) for process in running] == [0, 0]
+def test_two_processes_end_with_the_mean_and_their_words(tmp_path, python):
+    (tmp_path / 'run.py').write_text(TWO_PROCESSES)
+    done = python('tests/two_ranks.py', tmp_path / 'run.py', tmp_path)
+    assert done.returncode == 0, done.stderr
     for rank in range(2):
         buffers = torch.load(tmp_path / f'{rank}.pt', weights_only=True)
         assert buffers['running_mean'].tolist() == [0.5, 0.5]
