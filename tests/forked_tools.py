@@ -6,6 +6,7 @@ a command line of its own and runs the tool as ``__main__``, as ``python tools/N
 the seconds of importing are shared. Where processes cannot be forked, each is started anew. The
 fixture ``python`` of ``tests/conftest.py`` has one for all tests of a worker.
 """
+import gc
 import json
 import os
 import runpy
@@ -63,6 +64,8 @@ def serve():
         importer = {'transformers': compat.import_transformers,
                     'open_clip': compat.import_open_clip}.get(library)
         importer(rest) if importer else __import__(name)
+    gc.collect()
+    gc.freeze()  # MMEngine collects in every child, and would copy the memory of all imports
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -4,6 +4,7 @@ Run as a script inside a copy of the repository, it reads commands from its inpu
 out one after the other. Each runs in a fork of this process, which has imported what all of them
 need: seven recipes with four commands each would else import torch thirty times.
 """
+import gc
 import os
 import re
 import runpy
@@ -91,6 +92,8 @@ def main() -> None:
     from rscc.registry import DATASETS, METRICS, MODELS
     for registry in (DATASETS, METRICS, MODELS):
         registry.known_names()
+    gc.collect()
+    gc.freeze()  # MMEngine collects in every fork, and would copy the memory of all imports
     for command in commands:
         print(f'$ {command}', flush=True)
         words = shlex.split(os.path.expandvars(command))
