@@ -1,5 +1,6 @@
 """Loading of frames and masks, and packing of samples: the two ends of every pipeline."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -100,23 +101,28 @@ class LoadFrames(BaseTransform):
         return ()
 
     def _read(self, path: str, results: dict) -> tuple[np.ndarray, np.ndarray | None]:
-        try:
+        with _naming(results):
             return read_frame_and_nodata(path, self.bands, self.scale)
-        except (ValueError, FileNotFoundError) as error:
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-            raise kind(f"sample '{results.get('sample_id')}': {error}") from error
 
     def __repr__(self) -> str:
         return f'LoadFrames(bands={self.bands}, scale={self.scale})'
 
 
+@contextmanager
+def _naming(results: Mapping) -> Iterator[None]:
+    """Put the name of the sample before what a reader says of its files."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"sample '{results.get('sample_id')}': {error}") from error
+
+
 def _check_places(paths: Sequence[str], results: dict) -> None:
     """Refuse GeoTIFFs of different grids."""
     if sum(Path(path).suffix.lower() in TIFF for path in paths) > 1:
-        try:
+        with _naming(results):
             check_grids(paths)
-        except ValueError as error:
-            raise ValueError(f"sample '{results.get('sample_id')}': {error}") from error
 
 
 def _in_colour(frames: Sequence[np.ndarray], results: Mapping) -> np.ndarray | None:
@@ -198,11 +204,8 @@ class LoadChangeMask(BaseTransform):
         label_map = self.label_map
         if label_map is None and self.palette is None:
             label_map = results.get('label_map')
-        try:
+        with _naming(results):
             mask = read_mask(results['seg_map_path'], label_map, self.palette)
-        except (ValueError, FileNotFoundError) as error:
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-            raise kind(f"sample '{results.get('sample_id')}': {error}") from error
         check_label(mask, results['seg_map_path'], results)
         empty = nodata_of(results)
         if empty is not None and empty.shape == mask.shape:
@@ -233,11 +236,11 @@ def nodata_of(results: Mapping) -> np.ndarray | None:
     if 'nodata' in results:
         return results['nodata']
     paths = _frame_paths(results)
-    headers = {path: read_header(path) for path in paths
-               if Path(path).suffix.lower() in (*TIFF, *ALPHA) and Path(path).is_file()}
-    files = [path for path, header in headers.items()
-             if header.nodata is not None or header.alpha]
-    empty = [read_nodata(path) for path in files]
+    with _naming(results):
+        headers = {path: read_header(path) for path in paths
+                   if Path(path).suffix.lower() in (*TIFF, *ALPHA) and Path(path).is_file()}
+        empty = [read_nodata(path) for path, header in headers.items()
+                 if header.nodata is not None or header.alpha]
     if results.get('nodata_colour') is not None and all(Path(path).is_file() for path in paths):
         frames = [as_bands(read_frame_and_nodata(path)[0]) for path in paths]
         empty.append(_in_colour(frames, results))
