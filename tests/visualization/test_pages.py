@@ -4,6 +4,7 @@ from importlib import resources
 
 import pytest
 
+from rscc.utils import read_json
 from rscc.visualization.pages import class_swatches, number_text, page_words, render_page
 
 
@@ -49,3 +50,12 @@ def test_no_text_of_a_page_hides_another(package):
 
     file = resources.files('rscc') / package / 'templates' / 'words.json'
     json.loads(file.read_text(encoding='utf-8'), object_pairs_hook=once)
+
+
+@pytest.mark.parametrize('package', ['rscc.visualization', 'rscc.scenes', 'rscc.doctor',
+                                     'rscc.demo'])
+def test_no_text_of_a_page_is_given_twice(package):
+    """Of a key that comes twice JSON keeps the last, and the page says something else."""
+    for file in (resources.files(package) / 'templates').iterdir():
+        if file.name.endswith('.json'):
+            read_json(str(file), unique_keys=True)
