@@ -5,7 +5,7 @@ This module prepares the values that the page shows; ``templates/`` holds how th
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,6 @@ def _became(scene: Scene, summary: Mapping[str, Any], language: str) -> dict[str
     rows = summary['transitions']
     if not rows:
         return None
-    largest = max((row['area_m2'] for row in rows if row['area_m2'] is not None), default=None)
-    cells = {(row['from'], row['to']): _size(row, language, largest) for row in rows}
     semantic = scene.facts.semantic
     names, colours = semantic.names, semantic.colours[1:]
 
@@ -134,11 +132,29 @@ def _became(scene: Scene, summary: Mapping[str, Any], language: str) -> dict[str
         return [(name, '#' + bytes(colour).hex())
                 for name, colour in zip(names, colours, strict=True) if name in there]
 
-    later = shown('to')
-    return {'later': [(class_text(name, language), colour) for name, colour in later],
+    # The unit of the whole stands once, above; only cells of another one name theirs.
+    whole = _sum(rows) | {'area_m2': summary['regions']['area_m2']}  # as it stands above
+    unit = _size(whole, language).rpartition(' ')[2]
+
+    def cell(chosen: Sequence[Mapping[str, Any]]) -> str:
+        found = _size(_sum(chosen), language, whole['area_m2']) if chosen else ''
+        return found.removesuffix(f' {unit}')
+
+    later, earlier = shown('to'), shown('from')
+    return {'unit': unit, 'later': [(class_text(name, language), colour) for name, colour in later],
             'rows': [(class_text(name, language), colour,
-                      [cells.get((name, other), '') for other, _ in later])
-                     for name, colour in shown('from')]}
+                      [cell([row for row in rows if (row['from'], row['to']) == (name, other)])
+                       for other, _ in later], cell([row for row in rows if row['from'] == name]))
+                     for name, colour in earlier],
+            'sums': [cell([row for row in rows if row['to'] == other]) for other, _ in later],
+            'whole': _size(whole, language).removesuffix(f' {unit}')}
+
+
+def _sum(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return pixels and area of several transitions; no area where one is not known."""
+    areas = [row['area_m2'] for row in rows]
+    return {'pixels': sum(row['pixels'] for row in rows),
+            'area_m2': None if None in areas else sum(areas)}
 
 
 def _colour(scene: Scene, value: int) -> str:

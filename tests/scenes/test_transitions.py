@@ -1,5 +1,6 @@
 """What became what: numbers and names of transitions, and a scene that tells them in every file."""
 import json
+import re
 
 import numpy as np
 import pytest
@@ -104,7 +105,22 @@ def test_polygons_and_report_name_transitions(town):
     names = {f"{row['from']} → {row['to']}" for row in summary['transitions'] if row['regions']}
     assert set(regions['class']) == names
     page = (folder / 'report.html').read_text()
-    assert 'What became what' in page and 'water → building' in page
+    assert 'What became what (' in page and 'water → building' in page
+
+
+def test_the_table_of_the_report_has_sums_that_fit_the_area_above(town):
+    folder, summary = town
+    table = re.search(r'<table class="became">(.*?)</table>', (folder / 'report.html').read_text(),
+                      re.S)[1]
+    rows = [re.findall(r'<td>(.*?)</td>', row)
+            for row in re.findall(r'<tr>(.*?)</tr>', table, re.S)]
+    numbers = [[0.0 if cell == '–' else float(cell.replace(',', '').split()[0]) for cell in row]
+               for row in rows if row]
+    assert len(numbers) > 1 and len(numbers[0]) > 1
+    whole = numbers[-1][-1]
+    assert whole == pytest.approx(summary['regions']['area_m2'], rel=0.02)
+    assert sum(row[-1] for row in numbers[:-1]) == pytest.approx(whole, rel=0.05)
+    assert sum(numbers[-1][:-1]) == pytest.approx(whole, rel=0.05)
 
 
 def test_blocks_equal_the_whole(tmp_path, town):
