@@ -196,7 +196,7 @@ def test_a_geotiff_that_was_cut_off_is_told(server, visitor, tmp_path):
     data = path.read_bytes()
     assert upload(visitor, data, 'a.tif').status_code == 200
     told = upload(visitor, data[:-2000], 'a.tif').json()['problem']
-    assert told.startswith(f"'a.tif' is truncated: of at least {len(data)} bytes it holds")
+    assert told.startswith(f"'a.tif' is truncated: of at least {len(data):,} bytes it holds")
     sparse = write_raster(tmp_path / 'b.tif', texture(100, 100) * 0, tiled=True, blockxsize=64,
                           blockysize=64, SPARSE_OK=True)
     assert upload(visitor, sparse.read_bytes(), 'b.tif').status_code == 200
