@@ -78,7 +78,7 @@ def get_model(name: str | os.PathLike, device: str | None = None, **options: Any
     Raises:
         FileNotFoundError: If there is none of this name, or a config has no weights yet; the
             message names the nearest, and how weights are made.
-        ValueError: If the weights do not fit, or an option is unknown.
+        ValueError: If the name is empty, the weights do not fit, or an option is unknown.
     """
     from rscc.apis.inferencer import ChangeInferencer  # imports torch and all models
     try:
@@ -86,7 +86,8 @@ def get_model(name: str | os.PathLike, device: str | None = None, **options: Any
     except FileNotFoundError as error:
         if str(name) not in config_names():
             raise
-        raise FileNotFoundError(f"{error} get_config('{name}') returns the config alone") from error
+        raise FileNotFoundError(f"{str(error).rstrip('.')}. get_config('{name}') returns the config "
+                                'alone') from error
 
 
 def get_config(name: str | os.PathLike) -> Config:

@@ -342,7 +342,8 @@ Example:
                         "(default: the encoder's in the config)")
     parser.add_argument('--half', action='store_true', help='store weights in 16 bits, if the '
                         'answers stay the same')
-    parser.add_argument('--force', action='store_true', help='publish even if the answers differ')
+    parser.add_argument('--force', action='store_true', help='publish even if the answers '
+                        'differ, or the weights have another licence')
     parser.add_argument('--log', metavar='FILE', help='log of the training, copied without the '
                         'paths of this machine')
     parser.add_argument('--metrics', metavar='FILE', help='JSON of scores, such as the predictions '

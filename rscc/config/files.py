@@ -28,7 +28,7 @@ GET_CHECKPOINT = (
     "'rscc-small' names the model that comes with rscc. For another one train it (rscc train "
     'CONFIG, in a clone python tools/train.py CONFIG), or convert the checkpoint of an original '
     '(rscc convert, in a clone tools/model_converters); a config that was trained in this folder '
-    'is enough by its name')
+    'is enough by its name.')
 #: The model that answers pairs where no checkpoint is named.
 SHIPPED = 'rscc-small'
 #: Files of a published model in its folder.
@@ -73,7 +73,9 @@ def find_config(config: str | os.PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If there is none; names the nearest.
+        ValueError: If the name is empty.
     """
+    refuse_empty(config, 'config', 'Give a file, or a name that "rscc configs" lists')
     path = Path(config)
     if path.is_file():
         return path
@@ -88,6 +90,22 @@ def find_config(config: str | os.PathLike) -> Path:
             return folder / name
     raise FileNotFoundError(f"no config at '{path}'.{_nearest(path)} Expected a file, or a "
                             'name that "rscc configs" lists')
+
+
+def refuse_empty(name: str | os.PathLike, what: str, remedy: str) -> None:
+    """Refuse a name without a letter, which as a path would stand for the working folder.
+
+    Args:
+        name: As somebody gave it, out of a variable that is not set for instance.
+        what: That was to be named.
+        remedy: What to give, a sentence without its full stop.
+
+    Raises:
+        ValueError: If it is empty or blank.
+    """
+    if isinstance(name, str) and not name.strip():
+        raise ValueError(f"no {what} is given: the name is '{name}', perhaps of a variable that is "
+                         f'not set. {remedy.removesuffix(".")}.')
 
 
 def _nearest(path: Path) -> str:
@@ -164,7 +182,9 @@ def find_checkpoint(checkpoint: str | os.PathLike) -> str | os.PathLike:
     Raises:
         FileNotFoundError: If the weights of a published model are not in this installation, or
             those of a repository are no model of rscc.
+        ValueError: If the name is empty.
     """
+    refuse_empty(checkpoint, 'checkpoint', GET_CHECKPOINT)
     name = str(checkpoint)
     if name not in published_names():
         found = _hub_weights(name) or checkpoint

@@ -5,7 +5,7 @@ reads it: https://github.com/stac-extensions/mlm. A model has no place or time o
 footprint is the whole earth at any time.
 """
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import torch
 import yaml
 
 from rscc.config.files import CARD
+from rscc.deployment.provenance import RANDOM
 from rscc.utils.files import read_text
+from rscc.utils.licences import HUB
 from rscc.version import __version__
 
 #: Between which the figures of a card stand.
@@ -57,8 +59,12 @@ class ModelDescription:
         resized: (H, W) that a window is resized to; None if it stays.
         dates: Images of a sample, 1 or 2.
         rendered: Whether it was trained on rendered images alone.
-        started_from: Weights that the encoder started from, or True for those of its own library;
-            None or False for random ones.
+        started_from: Weights that the encoder started from, or ``'random weights'``; None where not
+            known.
+        made_from: Published model whose weights these are under another name; None for new ones.
+        date_classes: Of the class map of each date, class 1 first; empty without such maps.
+        date_palette: Red, green, blue of each of these.
+        same_class: Whether a changed pixel may have one class at both dates.
         metrics: Name -> score, as it was measured.
         datasets: That it was trained on, as the hub names them.
     """
@@ -83,7 +89,11 @@ class ModelDescription:
     resized: tuple[int, int] | None
     dates: int
     rendered: bool
-    started_from: str | bool | None
+    started_from: str | None
+    made_from: str | None = None
+    date_classes: tuple[str, ...] = ()
+    date_palette: tuple[tuple[int, ...], ...] = ()
+    same_class: bool = True
     metrics: Mapping[str, float] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
 
@@ -128,7 +138,7 @@ def front_matter(model: ModelDescription, kept: Mapping[str, Any] | None = None)
         kept: Entries that stood there before; those of the same name are replaced.
     """
     licence = model.licence.lower()
-    known = {'license': licence} if licence in _HUB_LICENCES else {
+    known = {'license': licence} if licence in (*_HUB_LICENCES, *HUB) else {
         'license': 'other', 'license_name': licence}
     told = {
         **known, 'library_name': 'rscc', 'pipeline_tag': _pipeline(model), 'tags': _tags(model),
@@ -168,6 +178,7 @@ def _tags(model: ModelDescription) -> list[str]:
     return ['remote-sensing',
             *([f'{pair}detection' if model.dates == 2 else 'image-segmentation']
               if 'change_head' in model.heads else []),
+            *(['semantic-change-detection'] if model.date_classes else []),
             *([f'{pair}captioning'] if 'caption_head' in model.heads else [])]
 
 
@@ -190,6 +201,9 @@ def _table(model: ModelDescription) -> str:
         'architecture': f'{model.architecture}, {model.parameters / 1e6:.2f} M parameters',
         'answers': ', '.join(_answers(model)),
         'classes': ', '.join(f'{number} {name}' for number, name in enumerate(model.classes)),
+        'classes of each date': ', '.join(
+            f'{number} {name}' for number, name in enumerate(model.date_classes, 1)),
+        'transitions': _transitions(model),
         'languages': ', '.join(_LANGUAGES.get(name, name) for name in model.languages),
         'input': _input(model),
         'normalisation': _normalisation(model),
@@ -199,7 +213,9 @@ def _table(model: ModelDescription) -> str:
         'training images': 'rendered only' if model.rendered else '',
         'datasets': ', '.join(model.datasets),
         'metrics': ', '.join(f'{name} {value:g}' for name, value in model.metrics.items()),
-        'encoder started from': _start(model) or 'random weights',
+        'encoder started from': model.started_from or 'unknown',
+        'weights of': '' if model.made_from is None else
+                      f'`{model.made_from}`, whose card tells of its training data and limits',
         'config': f'`{model.config}`' if model.config else '',
         'licence of the weights': model.licence}
     lines = [f'| {name} | {value} |' for name, value in rows.items() if value]
@@ -207,9 +223,22 @@ def _table(model: ModelDescription) -> str:
 
 
 def _answers(model: ModelDescription) -> list[str]:
-    said = dict(change_head='map of classes', caption_head='sentences',
-                flag_head='probability of a change')
+    maps = 'map of classes'
+    if model.date_classes:
+        maps = 'change map, class map of each date, transitions between the classes'
+    said = dict(change_head=maps, caption_head='sentences', flag_head='probability of a change')
     return [words for head, words in said.items() if head in model.heads]
+
+
+def _transitions(model: ModelDescription) -> str:
+    """Return how many pairs of an earlier and a later class a changed pixel may have."""
+    count = len(model.date_classes)
+    if not count:
+        return ''
+    kinds = 'changes within a class among them' if model.same_class else 'none within a class'
+    return (f'{count * count if model.same_class else count * (count - 1)} from a class of the '
+            f'earlier date to one of the later date, {kinds}; unchanged pixels have one class at '
+            'both dates')
 
 
 def _input(model: ModelDescription) -> str:
@@ -226,10 +255,6 @@ def _normalisation(model: ModelDescription) -> str:
         return ''
     mean, std = (', '.join(f'{value:.4g}' for value in told[key]) for key in ('mean', 'std'))
     return f'mean ({mean}), standard deviation ({std}) of values from 0 to 1'
-
-
-def _start(model: ModelDescription) -> str | None:
-    return 'timm' if model.started_from is True else model.started_from or None
 
 
 # ---- STAC --------------------------------------------------------------------------------------
@@ -255,16 +280,25 @@ def stac_item(model: ModelDescription) -> dict[str, Any]:
 
 
 def _mlm(model: ModelDescription) -> dict[str, Any]:
-    outputs, start = _outputs(model), _start(model)
+    outputs = _outputs(model)
     return {
         'mlm:name': model.name, 'mlm:architecture': model.architecture,
         'mlm:tasks': sorted({task for output in outputs for task in output['tasks']}),
         'mlm:framework': 'PyTorch', 'mlm:framework_version': torch.__version__.split('+')[0],
-        'mlm:total_parameters': model.parameters, 'mlm:pretrained': start is not None,
-        'mlm:pretrained_source': start, 'mlm:accelerator_constrained': False,
+        'mlm:total_parameters': model.parameters, **_start(model),
+        'mlm:accelerator_constrained': False,
         'mlm:hyperparameters': {'threshold': model.threshold,
                                 **({} if model.window is None else {'window': [*model.window]})},
         'mlm:input': [_stac_input(model)], 'mlm:output': outputs}
+
+
+def _start(model: ModelDescription) -> dict[str, Any]:
+    """Return what the encoder started from; nothing where that is not known."""
+    if model.started_from is None:
+        return {}
+    random = model.started_from == RANDOM
+    return {'mlm:pretrained': not random,
+            'mlm:pretrained_source': None if random else model.started_from}
 
 
 def _stac_input(model: ModelDescription) -> dict[str, Any]:
@@ -287,11 +321,16 @@ def _stac_input(model: ModelDescription) -> dict[str, Any]:
 
 
 def _outputs(model: ModelDescription) -> list[dict[str, Any]]:
-    """Return one output for every head."""
+    """Return one output for every head; of a head with class maps, one for each map."""
     outputs = []
     if 'change_head' in model.heads:
-        outputs.append(_output('change map', 'semantic-segmentation', ['height', 'width'], 'uint8',
-                               [-1, -1], **{'classification:classes': _classes(model)}))
+        outputs.append(_map_output('change map', model.classes, model.palette))
+        outputs += [_map_output(f'class map of the {date} date', ('none', *model.date_classes),
+                                ((0, 0, 0), *model.date_palette), description=(
+                                    f'What was there at the {date} date. Pixels that the change '
+                                    'map calls unchanged have one class at both dates; at the '
+                                    'others both maps tell from what to what'))
+                    for date in ('earlier', 'later') if model.date_classes]
     if 'caption_head' in model.heads:
         written = ' and '.join(_LANGUAGES.get(name, name) for name in model.languages)
         outputs.append(_output('sentences', 'image-captioning', [], 'other', [],
@@ -302,6 +341,12 @@ def _outputs(model: ModelDescription) -> list[dict[str, Any]]:
     return outputs
 
 
+def _map_output(name: str, classes: Sequence[str], palette: Sequence[tuple[int, ...]],
+                **more: Any) -> dict[str, Any]:
+    return _output(name, 'semantic-segmentation', ['height', 'width'], 'uint8', [-1, -1], **more,
+                   **{'classification:classes': _classes(classes, palette)})
+
+
 def _output(name: str, task: str, axes: list[str], data_type: str, shape: list[int],
             **more: Any) -> dict[str, Any]:
     return {'name': name, 'tasks': [task],
@@ -309,12 +354,12 @@ def _output(name: str, task: str, axes: list[str], data_type: str, shape: list[i
                        'data_type': data_type}, **more}
 
 
-def _classes(model: ModelDescription) -> list[dict[str, Any]]:
+def _classes(names: Sequence[str], palette: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
     """Return the classes; their names have no blanks there, their descriptions have."""
     classes = []
-    for value, name in enumerate(model.classes):
+    for value, name in enumerate(names):
         plain = re.sub(r'[^0-9A-Za-z_-]+', '-', name).strip('-') or f'class-{value}'
-        colour = model.palette[value] if value < len(model.palette) else None
+        colour = palette[value] if value < len(palette) else None
         classes.append({'value': value, 'name': plain, 'description': name,
                         **({} if colour is None else
                            {'color_hint': ''.join(f'{part:02X}' for part in colour)})})

@@ -23,22 +23,27 @@ from rscc.config.check import check_overrides, merge_overrides
 from rscc.config.files import CARD, FACTS, LOG, STAC_RECORD, WEIGHTS, existing_config
 from rscc.config.stored import StoredConfig, config_from_text, named_sources, stored_config
 from rscc.deployment.model_card import ModelDescription, fill_card, stac_item
+from rscc.deployment.provenance import Provenance, licence_conflicts, provenance
 from rscc.engine.checkpoint import FORMAT, read_checkpoint, write_published
 from rscc.importers.conversion import load_merged
 from rscc.inference.model_pass import ModelPass
 from rscc.inference.preparation import image_steps
+from rscc.models.change_heads.base import as_change_head
 from rscc.models.data_preprocessor import normalisation_record
 from rscc.structures import ChangeDataSample
 from rscc.synth.generator import plan_pair, render_pair
 from rscc.utils import atomic_write, write_json
 from rscc.utils.files import file_hash, read_json, read_text
 from rscc.utils.forms import check_form
+from rscc.utils.licences import check_dataset_name, licence_name
 from rscc.utils.names import check_choice
 
 #: Share of the pixels whose class must be that of the checkpoint.
 LEAST_EQUAL = 0.999
 #: Rendered pairs on which published weights are compared with the checkpoint's.
 PAIRS = 16
+#: Maps of an answer: of what changed, and of the classes of both dates.
+_MAPS = ('pred_sem_seg', 'pred_sem_seg_from', 'pred_sem_seg_to')
 _NAME = re.compile(r'[a-z][a-z0-9]*(-[a-z0-9]+)*')
 #: Absolute paths, which begin where no other path goes on: in quotes to the end of these, else to
 #: the next character that seldom is in a name.
@@ -58,14 +63,18 @@ class PublishOptions:
 
     Attributes:
         name: By which it is called: small letters, digits and hyphens.
-        licence: SPDX name of the licence of the weights, CC-BY-SA-4.0 for instance.
-        architecture: Name of the network for people; None for the encoder's as the config has it.
+        licence: SPDX name of the licence of the weights, CC-BY-SA-4.0 for instance. That of a
+            published model goes with its weights, also into a training that starts from them.
+        architecture: Name of the network for people; None for the published model's, else for the
+            encoder's as the config has it.
         half: Store floating-point weights in 16 bits.
-        force: Publish even if the answers differ.
+        force: Publish even if the answers differ, or the weights have another licence.
         log: Log of the training; copied without the folders of this machine.
         overrides: Settings of the config by dotted key, a threshold found after the training say.
-        metrics: Name -> score, or a JSON file of such, as ``tools/test.py --out`` writes it.
-        datasets: That it was trained on, as the hub names them.
+        metrics: Name -> score, or a JSON file of such, as ``tools/test.py --out`` writes it; None
+            for those of the published model whose weights these are, with the same settings.
+        datasets: That it was trained on, as the hub names them; empty for those that the published
+            model was.
     """
     name: str
     licence: str
@@ -156,8 +165,9 @@ def publish(config: str | os.PathLike | Config | None, checkpoint: str | os.Path
     Raises:
         FileNotFoundError: If config, checkpoint or log is not there.
         ValueError: If the model needs files beside its checkpoint, its config names paths of this
-            machine, the metrics are no numbers, the published file would answer otherwise than the
-            checkpoint (unless forced), or the card has no place for the figures.
+            machine, the metrics are no numbers, licence or data sets have no such name, the weights
+            have another licence or the published file would answer otherwise than the checkpoint
+            (unless forced), or the card has no place for the figures.
     """
     if not _NAME.fullmatch(options.name):
         raise ValueError(f"'{options.name}' is no name of a model: expected small letters, digits "
@@ -165,15 +175,17 @@ def publish(config: str | os.PathLike | Config | None, checkpoint: str | os.Path
     folder, log = Path(folder), None
     if options.log is not None:
         log = _portable(options.log, options.name)
-    options = replace(options, metrics=_metrics(options.metrics))
+    options = _checked(options)
     cfg = _config(config, checkpoint)
+    origin = provenance(cfg, checkpoint)
+    options = _carried(options, origin)
     if options.overrides:
         problems, accepted = check_overrides(cfg.to_dict(), options.overrides)
         if problems:
             raise ValueError('; '.join(f'{problem.where}: {problem.what}' for problem in problems))
         merge_overrides(cfg, accepted)
     trained = ModelPass.of(cfg, checkpoint, 'cpu', fuse_conv_bn=False)
-    state, text, meta = _contents(cfg, trained, checkpoint, options)
+    state, text, meta = _contents(cfg, trained, checkpoint, options, origin)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.publish-', dir=folder) as temporary:
         made = Path(temporary) / WEIGHTS
@@ -186,7 +198,7 @@ def publish(config: str | os.PathLike | Config | None, checkpoint: str | os.Path
                 f'the published file would answer otherwise than the checkpoint. {agreement}; '
                 f'expected at least {LEAST_EQUAL:.1%} of the pixels, and every sentence. {remedy}, '
                 'or with --force if that is meant. Nothing was written')
-        description = _describe(published, made, options, cfg)
+        description = _describe(published, made, options, origin)
         card = fill_card(folder / CARD, description)
         os.replace(made, folder / WEIGHTS)
     write_json(folder / FACTS, {
@@ -214,13 +226,41 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: str | os.Path
         Config.fromfile(existing_config(config)))
 
 
-def _metrics(told: Mapping[str, float] | str | os.PathLike | None) -> dict[str, float]:
+def _checked(options: PublishOptions) -> PublishOptions:
+    """Return options with the licence as its list writes it and the metrics read."""
+    for dataset in options.datasets:
+        check_dataset_name(dataset, 'datasets')
+    metrics = None if options.metrics is None else _metrics(options.metrics)
+    return replace(options, licence=licence_name(options.licence), metrics=metrics)
+
+
+def _carried(options: PublishOptions, origin: Provenance) -> PublishOptions:
+    """Return options with what the published model behind them says of itself.
+
+    Raises:
+        ValueError: If its licence is another one, unless forced.
+    """
+    conflicts = licence_conflicts(origin, options.licence)
+    if conflicts and not options.force:
+        raise ValueError(
+            f'{" and ".join(conflicts)}, and these are its weights or were trained from them; '
+            f"found licence '{options.licence}'. Give {', '.join(origin.licences.values())}, or "
+            'with --force (force=True) if the rights are yours. Nothing was written')
+    same = not options.overrides  # other settings have other scores
+    return replace(
+        options, architecture=options.architecture or origin.told.get('architecture'),
+        metrics=options.metrics if options.metrics is not None else
+        dict(origin.metrics) if same else {},
+        datasets=tuple(options.datasets or origin.told.get('datasets') or ()))
+
+
+def _metrics(told: Mapping[str, float] | str | os.PathLike) -> dict[str, float]:
     """Return scores by name: those that are given, or those in a JSON file."""
     where = 'metrics'
     if isinstance(told, str | os.PathLike):
         where, told = f"'{told}'", read_json(told)
         told = told.get('metrics', told) if isinstance(told, Mapping) else told
-    told = _plain(told or {})
+    told = _plain(told)
     check_form(told, {str: float}, where, 'Expected scores by name, {"F1_changed": 0.8} for '
                'instance, or a predictions file of tools/test.py')
     odd = [name for name, value in told.items() if not math.isfinite(value)]
@@ -242,7 +282,8 @@ def _paths_in(value: Any, place: str) -> Iterator[str]:
 
 
 def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
-              options: PublishOptions) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+              options: PublishOptions, origin: Provenance
+              ) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
     """Return weights, text of the config and metadata of a model, as they are published."""
     kept = StoredConfig(dict(model=cfg.model.to_dict(), test_dataloader=dict(
         dataset=dict(pipeline=_plain(image_steps(cfg))))))
@@ -267,12 +308,22 @@ def _contents(cfg: Config, trained: ModelPass, checkpoint: str | os.PathLike,
     said = dict(name=options.name, licence=options.licence,
                 parameters=sum(weight.numel() for weight in merged.model.parameters()),
                 architecture=options.architecture or architecture_of(cfg.model))
+    said |= {key: value for key, value in dict(
+        started_from=origin.started_from, made_from=_made_from(options, origin),
+        datasets=list(options.datasets)).items() if value}
     told = {key: value for key, value in (merged.stored.get('meta') or {}).items() if key in _KEPT}
     named = dict(experiment_name=trained.loaded.name) if trained.loaded.name else {}
     meta = told | named | normalisation_record(merged.model) | dict(
         dataset_meta=_facts(trained), published=said,
         **(dict(metrics=dict(options.metrics)) if options.metrics else {}))
     return state, kept.pretty_text, _plain(meta)
+
+
+def _made_from(options: PublishOptions, origin: Provenance) -> str | None:
+    """Return the published model whose weights get another name."""
+    if origin.made_from == options.name:
+        return origin.told.get('made_from')
+    return origin.made_from
 
 
 def _facts(trained: ModelPass) -> dict[str, Any]:
@@ -301,13 +352,13 @@ def architecture_of(model: Mapping[str, Any]) -> str:
     return str(encoder.get('model') or encoder.get('type') or model.get('type'))
 
 
-def _describe(published: ModelPass, file: Path, options: PublishOptions, cfg: Config
+def _describe(published: ModelPass, file: Path, options: PublishOptions, origin: Provenance
               ) -> ModelDescription:
     """Return what card and record say of a published file."""
     loaded, meta = published.loaded, published.loaded.meta
     load, window = published.load, published.window
-    start = (cfg.model.get('encoder') or {}).get('pretrained')
     state = read_checkpoint(file)['state_dict']
+    classes, palette = _date_classes(published)
     return ModelDescription(
         name=options.name, licence=options.licence, file=WEIGHTS, sha256=file_hash(file),
         size=file.stat().st_size, architecture=loaded.published['architecture'],
@@ -319,8 +370,20 @@ def _describe(published: ModelPass, file: Path, options: PublishOptions, cfg: Co
         normalisation=loaded.normalisation, ground_resolution=meta.get('ground_resolution'),
         bands=load.count, window=window.size, resized=window.resized,
         dates=1 if meta.get('task') == 'single' else 2, rendered=bool(meta.get('rendered')),
-        started_from=Path(start).name if isinstance(start, str) and os.path.isabs(start) else start,
+        started_from=origin.started_from, made_from=_made_from(options, origin),
+        date_classes=classes, date_palette=palette, same_class=loaded.same_class,
         metrics=options.metrics, datasets=tuple(options.datasets))
+
+
+def _date_classes(published: ModelPass) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Return names and colours of the classes of each date, class 1 first; empty without them."""
+    head, meta = published.loaded.model.change_head, published.loaded.meta
+    groups = None if head is None else as_change_head(head).groups
+    if groups is None:
+        return (), ()
+    names = list(meta.get('semantic_classes') or ())[1:]
+    names += [f'class {number}' for number in range(len(names) + 1, groups[1] + 1)]
+    return tuple(names), tuple(map(tuple, meta.get('semantic_palette') or ()))[1:]
 
 
 def _languages(model_pass: ModelPass) -> Sequence[str] | None:
@@ -349,8 +412,8 @@ def compare(one: ModelPass, other: ModelPass, pairs: int) -> Agreement:
         for decoding in options:
             mine, theirs = (model.answer([model.prepare(frames, f'pair {number}')], decoding)[0]
                             for model in (one, other))
-            if 'pred_sem_seg' in mine:
-                matches = mine.pred_sem_seg.data == theirs.pred_sem_seg.data
+            for key in [key for key in _MAPS if key in mine]:
+                matches = mine.get(key).data == theirs.get(key).data
                 equal, total = equal + int(matches.sum()), total + matches.numel()
             if 'pred_captions' in mine:
                 said += 1

@@ -36,7 +36,8 @@ ENDINGS = ('.pth', '.pt', '.safetensors')
 #: Version of the form of published models; files of a later one are refused.
 FORMAT = 1
 #: What a published model says of itself.
-PUBLISHED = {'name': str, 'licence': str, 'architecture': str, 'parameters': int}
+PUBLISHED = {'name': str, 'licence': str, 'architecture': str, 'parameters': int,
+             'started_from?': str, 'made_from?': str, 'datasets?': [str]}
 _SHOWN = 10
 _CHUNK = 2**20
 _FOLDER = 0x10  # of the attributes of DOS files

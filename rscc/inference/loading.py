@@ -17,7 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rscc.config.check import check_overrides, merge_overrides
 from rscc.config.files import (
+    FACTS,
     GET_CHECKPOINT,
+    STAC_RECORD,
     WEIGHT_ENDINGS,
     WEIGHTS,
     config_names,
@@ -25,6 +27,7 @@ from rscc.config.files import (
     find_checkpoint,
     is_hub_name,
     published_names,
+    refuse_empty,
 )
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
@@ -306,10 +309,11 @@ def resolve_model(model: str | os.PathLike | Config | None
 
     Raises:
         FileNotFoundError: If nothing has this name; the message names the nearest.
-        ValueError: If it is None or a config that was read.
+        ValueError: If it is None, an empty name, or a config that was read.
     """
     if model is None or isinstance(model, Config):
         raise ValueError(f'no checkpoint is given. {GET_CHECKPOINT}')
+    refuse_empty(model, 'checkpoint', GET_CHECKPOINT)
     path = Path(model)
     if str(model) in published_names():
         return None, model
@@ -339,6 +343,10 @@ def _checkpoint_in(folder: Path, asked: str) -> Path:
         found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
         if found:
             return found[-1]
+    if (folder / FACTS).is_file() and (folder / STAC_RECORD).is_file():
+        raise FileNotFoundError(
+            f"the saved model '{asked}' lacks its weights: no '{WEIGHTS}' in '{folder}', only what "
+            'describes them. Copy or download that file again, or save the model again')
     named = folder.name.replace('_', '-')
     meant = f" The published weights of this config are named '{named}'." if (
         named in published_names()) else ''

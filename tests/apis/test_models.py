@@ -8,9 +8,11 @@ import pytest
 import tiny_models as tiny
 
 from rscc.apis import ChangeInferencer, get_config, get_model, list_models, save_model
-from rscc.config.files import find_checkpoint
+from rscc.config.files import find_checkpoint, find_config
 from rscc.config.stored import StoredConfig
 from rscc.deployment import publishing
+from rscc.engine.checkpoint import read_checkpoint
+from rscc.inference.loading import load_model, resolve_model, training_data
 from rscc.utils import logging
 
 COMMIT = 'f' * 40
@@ -139,9 +141,31 @@ def test_an_unknown_task_or_dataset_names_the_nearest(asked, message):
 
 def test_a_config_without_weights_says_how_to_get_some(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"train it .*get_config\('blip_synth'\) returns"):
+    with pytest.raises(FileNotFoundError, match=r"train it .*by its name\. get_config\('blip_synth'\) "
+                       'returns the config alone$'):
         get_model('blip_synth')
     assert get_config('blip_synth').model.type == 'ChangeInterpreter'
+
+
+@pytest.mark.parametrize('call', [
+    get_model, get_config, ChangeInferencer, find_config, find_checkpoint, resolve_model,
+    read_checkpoint, training_data, lambda name: load_model('blip_synth', name, 'cpu'),
+    lambda name: load_model(name, 'rscc-small', 'cpu'), lambda name: load_model(name, None, 'cpu'),
+    lambda name: save_model(name, 'out', licence='MIT')])
+@pytest.mark.parametrize('name', ['', ' '])
+def test_an_empty_name_is_no_model_even_where_checkpoints_lie(call, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.save(tmp_path / 'of_somebody.pth', tiny.JOINT)
+    with pytest.raises(ValueError, match=r"no (checkpoint|config) is given: the name is '"):
+        call(name)
+
+
+def test_a_saved_folder_without_its_weights_is_told_as_such(saved):
+    folder, _ = saved
+    (folder / 'model.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks its weights: no 'model\.safetensors' in .* "
+                       'download that file again'):
+        get_model(folder)
 
 
 @pytest.mark.parametrize('call', [get_model, get_config])

@@ -21,7 +21,7 @@ MODEL = ModelDescription(
     started_from='package:efficientnet-lite0')
 SINGLE = replace(MODEL, heads=('caption_head', ), classes=(), palette=(), normalisation=None,
                  ground_resolution=None, bands=4, window=None, resized=None, dates=1, rendered=True,
-                 started_from=None, languages=('en', ))
+                 started_from='random weights', languages=('en', ))
 
 
 def test_a_card_keeps_what_stands_around_the_figures(tmp_path):
@@ -96,7 +96,16 @@ def test_a_card_without_a_place_for_the_figures_is_refused(tmp_path, text):
         fill_card(tmp_path / 'README.md', MODEL)
 
 
-@pytest.mark.parametrize('model', [MODEL, SINGLE])
+SEMANTIC = replace(MODEL, classes=('unchanged', 'changed'), date_classes=('water', 'tree'),
+                   started_from=None, date_palette=((0, 0, 255), (0, 128, 0)))
+
+
+def test_changes_within_a_class_count_as_transitions_where_a_model_knows_them(tmp_path):
+    assert '| transitions | 4 from a class of the earlier date to one of the later date, changes ' \
+        'within a class among them;' in fill_card(tmp_path / 'README.md', SEMANTIC)
+
+
+@pytest.mark.parametrize('model', [MODEL, SINGLE, SEMANTIC])
 def test_the_package_of_the_extension_reads_the_record(model):
     pystac = pytest.importorskip('pystac')
     schema = pytest.importorskip('stac_model.schema')

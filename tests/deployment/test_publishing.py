@@ -62,7 +62,8 @@ def test_what_a_training_needs_is_left_out_and_what_answers_need_is_there(traine
     assert set(meta) == {'cfg', 'epoch', 'iter', 'experiment_name', 'normalisation', 'dataset_meta',
                          'published'}
     assert meta['published'] == dict(name='my-model', licence='CC-BY-SA-4.0', architecture='ResNet-'
-                                     '18', parameters=done.description.parameters)
+                                     '18', parameters=done.description.parameters,
+                                     started_from='random weights')
     assert meta['dataset_meta']['classes'] == list(FACTS['classes'])
     assert meta['dataset_meta']['image_size'] == [64, 64]
 
@@ -269,3 +270,38 @@ def test_a_config_inside_builds_registered_classes_only(trained, tmp_path):
         write_published(tmp_path / 'evil.safetensors', stored['state_dict'], text, meta)
         with pytest.raises(ValueError, match=message):
             ChangeInferencer(tmp_path / 'evil.safetensors', device='cpu')
+
+
+def test_card_and_record_of_a_semantic_model_tell_its_classes_maps_and_transitions(tmp_path):
+    path = tiny.save(tmp_path / 'm.pth', tiny.SEMANTIC, classes=('unchanged', 'changed'),
+                     semantic_classes=('none', 'water', 'low vegetation', 'building'),
+                     semantic_palette=[[255, 255, 255], [0, 0, 255], [0, 128, 0], [128, 0, 0]])
+    publish(None, path, tmp_path / 'out', OPTIONS)
+    card = (tmp_path / 'out/README.md').read_text()
+    for text in ('| answers | change map, class map of each date, transitions between the classes ',
+                 '| classes | 0 unchanged, 1 changed |', '- semantic-change-detection\n',
+                 '| classes of each date | 1 water, 2 low vegetation, 3 building |',
+                 '| transitions | 6 from a class of the earlier date to one of the later date, none'
+                 ' within a class; '):
+        assert text in card
+    told = json.loads((tmp_path / 'out/stac_item.json').read_text())['properties']
+    assert 'transitions between the classes' in told['description']
+    maps = told['mlm:output']
+    assert [one['name'] for one in maps] == ['change map', 'class map of the earlier date',
+                                             'class map of the later date']
+    assert len(maps[0]['classification:classes']) == 2
+    for one in maps[1:]:
+        assert [(known['value'], known['name']) for known in one['classification:classes']] == [
+            (0, 'none'), (1, 'water'), (2, 'low-vegetation'), (3, 'building')]
+        assert one['classification:classes'][2]['color_hint'] == '008000'
+
+
+def test_classes_without_names_are_numbered_and_their_maps_compared(tmp_path):
+    path = tiny.save(tmp_path / 'm.pth', tiny.SEMANTIC, classes=('unchanged', 'changed'))
+    done = publish(None, path, tmp_path / 'out', OPTIONS)
+    assert done.description.date_classes == ('class 1', 'class 2', 'class 3')
+    one, other = (publishing.ModelPass.of(file, None, 'cpu') for file in (
+        path, tmp_path / 'out/model.safetensors'))
+    with torch.no_grad():  # the change map stays as it is
+        other.loaded.model.change_head.classify_date.bias += torch.tensor([1e3, 0, 0])
+    assert publishing.compare(one, other, 1).pixels < 1
