@@ -86,8 +86,8 @@ def get_model(name: str | os.PathLike, device: str | None = None, **options: Any
     except FileNotFoundError as error:
         if str(name) not in config_names():
             raise
-        raise FileNotFoundError(f"{str(error).rstrip('.')}. get_config('{name}') returns the config "
-                                'alone') from error
+        said = str(error).rstrip('.')
+        raise FileNotFoundError(f"{said}. get_config('{name}') returns the config alone") from error
 
 
 def get_config(name: str | os.PathLike) -> Config:

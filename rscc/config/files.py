@@ -73,9 +73,7 @@ def find_config(config: str | os.PathLike) -> Path:
 
     Raises:
         FileNotFoundError: If there is none; names the nearest.
-        ValueError: If the name is empty.
     """
-    refuse_empty(config, 'config', 'Give a file, or a name that "rscc configs" lists')
     path = Path(config)
     if path.is_file():
         return path

@@ -141,8 +141,8 @@ def test_an_unknown_task_or_dataset_names_the_nearest(asked, message):
 
 def test_a_config_without_weights_says_how_to_get_some(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"train it .*by its name\. get_config\('blip_synth'\) "
-                       'returns the config alone$'):
+    with pytest.raises(FileNotFoundError, match=r'train it .*by its name\. get_config'
+                       r"\('blip_synth'\) returns the config alone$"):
         get_model('blip_synth')
     assert get_config('blip_synth').model.type == 'ChangeInterpreter'
 
@@ -156,7 +156,8 @@ def test_a_config_without_weights_says_how_to_get_some(tmp_path, monkeypatch):
 def test_an_empty_name_is_no_model_even_where_checkpoints_lie(call, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny.save(tmp_path / 'of_somebody.pth', tiny.JOINT)
-    with pytest.raises(ValueError, match=r"no (checkpoint|config) is given: the name is '"):
+    with pytest.raises((ValueError, FileNotFoundError),
+                       match=r"no checkpoint is given: the name is '|no config at '"):
         call(name)
 
 
