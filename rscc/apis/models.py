@@ -37,11 +37,13 @@ def list_models(task: str | None = None, dataset: str | None = None,
 def model_infos(task: str | None = None, dataset: str | None = None) -> list[ModelInfo]:
     """Return what metafiles tell of the models of :func:`list_models`.
 
+    A metafile with a mistake is left out with a warning that names file and mistake.
+
     Args:
         task: As there.
         dataset: As there.
     """
-    models = read_metafiles()
+    models = read_metafiles(skip_wrong=True)
     if task is not None:
         task = _named('task', task, TASKS)
     if dataset is not None:

@@ -8,6 +8,7 @@ table that a command wrote.
 """
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import yaml
 from rscc.config.files import WEIGHTS, config_folders, packaged_configs, packaged_weights
 from rscc.utils.files import file_hash, read_text
 from rscc.utils.forms import check_form
+from rscc.utils.licences import check_dataset_name, licence_name
+from rscc.utils.logging import warn_once
 from rscc.utils.names import check_choice, did_you_mean
 
 #: What a model may be asked for.
@@ -93,12 +96,14 @@ class ModelList:
 # ---- reading -----------------------------------------------------------------------------------
 
 
-def read_metafiles(folders: Sequence[Path] | None = None) -> ModelList:
+def read_metafiles(folders: Sequence[Path] | None = None, skip_wrong: bool = False) -> ModelList:
     """Read and check every metafile.
 
     Args:
         folders: Where ``*.yml`` are looked for; None for ``configs`` of the working folder and
             those that come with rscc. A file name of an earlier folder hides that of a later one.
+        skip_wrong: Leave out what is wrong and warn of it, so that one mistake does not hide all
+            other models. Tests and the pages of all models do without.
 
     Raises:
         ValueError: If one is not of the form, or names a config, dataset, file or hash that is
@@ -110,29 +115,74 @@ def read_metafiles(folders: Sequence[Path] | None = None) -> ModelList:
     for folder in folders:
         for path in sorted(folder.glob('*.yml')):
             paths.setdefault(path.name, path)
-    documents = [(where, path, data) for path in paths.values()
-                 for where, data in _documents(path)]
-    datasets: dict[str, Any] = {}
-    for where, _, data in documents:
-        if 'datasets' in data:
-            _check(data, DATASETS, where)
-            datasets |= data['datasets']
+    documents: list[tuple[str, Path, dict[str, Any]]] = []
+    for path in paths.values():
+        with _warning_of_errors(skip_wrong, f"'{path}'"):
+            documents += [(where, path, data) for where, data in _documents(path)]
+    datasets, lost = _datasets(documents, skip_wrong)
     methods: dict[str, Any] = {}
     models: dict[str, ModelInfo] = {}
     for where, path, data in documents:
-        if 'datasets' in data:
-            continue
-        check_method(data, where, path.parent, datasets)
-        if data['method'] in methods:
-            raise ValueError(f"{where}: the method '{data['method']}' has another metafile too; "
-                             'put both into one')
-        methods[data['method']] = data
-        for entry in _models(data):
-            if entry.name in models:
-                raise ValueError(f"{where}: '{entry.name}' stands under "
-                                 f"'{models[entry.name].method}' too; list it once")
-            models[entry.name] = entry
+        if 'datasets' not in data:
+            with _warning_of_errors(skip_wrong, where):
+                known = {**datasets, **_named_datasets(data)} if lost else datasets
+                check_method(data, where, path.parent, known)
+                _add(data, where, methods, models)
+                datasets = known
     return ModelList(methods, datasets, models)
+
+
+@contextmanager
+def _warning_of_errors(skip: bool, where: str) -> Iterator[None]:
+    """Turn an error inside into a warning, which names the place, if it is to be skipped."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if not skip:
+            raise
+        place = '' if str(error).startswith(where) else f'{where}: '
+        warn_once(f'a metafile is skipped, and what it lists is not in the list. {place}{error}')
+
+
+def _datasets(documents: Sequence[tuple[str, Path, dict[str, Any]]], skip: bool
+              ) -> tuple[dict[str, Any], bool]:
+    """Return the datasets of all documents, and whether some are lost with a wrong document."""
+    datasets: dict[str, Any] = {}
+    given = [(where, data) for where, _, data in documents if 'datasets' in data]
+    right = 0
+    for where, data in given:
+        with _warning_of_errors(skip, where):
+            _check(data, DATASETS, where)
+            for name, told in data['datasets'].items():
+                if 'hub' in told:
+                    check_dataset_name(told['hub'], f'{where}: {name}: hub')
+            datasets |= data['datasets']
+            right += 1
+    return datasets, skip and (right < len(given) or not given)
+
+
+def _named_datasets(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the datasets that a document names, of which nothing else is known."""
+    groups = data.get('models')
+    return {str(name): {} for group in (groups if isinstance(groups, list) else ())
+            if isinstance(group, Mapping) and isinstance(group.get('configs'), Mapping)
+            for name in group['configs'].values()}
+
+
+def _add(data: Mapping[str, Any], where: str, methods: dict[str, Any],
+         models: dict[str, ModelInfo]) -> None:
+    """Add a checked document with its entries; none of them if another document has one."""
+    if data['method'] in methods:
+        raise ValueError(f"{where}: the method '{data['method']}' has another metafile too; "
+                         'put both into one')
+    entries = list(_models(data))
+    for number, entry in enumerate(entries):
+        other = {**models, **{one.name: one for one in entries[:number]}}.get(entry.name)
+        if other is not None:
+            raise ValueError(f"{where}: '{entry.name}' stands under '{other.method}' too; list it "
+                             'once')
+    methods[data['method']] = data
+    models.update((entry.name, entry) for entry in entries)
 
 
 def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -205,12 +255,15 @@ def check_method(data: Mapping[str, Any], where: str, folder: Path,
     for key, weights in data.get('pretrained', {}).items():
         if 'sha256' in weights:
             _check_digest(weights['sha256'], f'{where}: pretrained: {key}')
+        if 'licence' in weights:
+            licence_name(weights['licence'], f'{where}: pretrained: {key}: licence')
     for weights in data.get('weights', ()):
         _known(weights['config'], names, f"{where}: weights '{weights['name']}': config")
         _check_weights(weights, f"{where}: weights '{weights['name']}'")
         names = names | {weights['name']}
     for result in data.get('measured', ()):
         _known(result['model'], names, f'{where}: measured: model')
+        _check_owner(result, where)
         _known(result['dataset'], datasets, f'{where}: measured: dataset')
         _check_file(result['file'], f'{where}: measured: file')
     for result in data.get('published', ()):
@@ -283,15 +336,39 @@ def _check_digest(digest: str, where: str) -> None:
         raise ValueError(f"{where}: sha256 is '{digest}'; 64 digits 0-9 and a-f were expected")
 
 
+def _check_owner(result: Mapping[str, Any], where: str) -> None:
+    """Refuse cells of which neither the row nor the command says that they are the model's."""
+    model = result['model']
+    name = re.compile(rf'(?<![\w-]){re.escape(model)}(?![\w-])')
+    for metric, place in result['figures'].items():
+        if not any(name.search(text) for text in (result['command'], *place[:-1])):
+            raise ValueError(
+                f"{where}: measured: {metric} of '{model}' is read from the row "
+                f"'{' | '.join(place[:-1])}', written by '{result['command']}': neither names "
+                f"'{model}', so the figure may be of another model. Expected '{model}' at the "
+                'start of the row, or as the config or checkpoint of the command')
+
+
 def _check_weights(weights: Mapping[str, str], where: str) -> None:
-    """Compare the hash of a file of weights with the one that the metafile has."""
+    """Compare name, licence and hash of a file of weights with those of the metafile."""
     _check_digest(weights['sha256'], where)
+    licence_name(weights['licence'], f'{where}: licence')
+    expected = f'rscc/weights/{weights["name"].replace("-", "_")}/{WEIGHTS}'
+    if weights['file'] == expected and '_' in weights['name']:
+        raise ValueError(f"{where}: get_model knows '{weights['file']}' by the name "
+                         f"'{weights['name'].replace('_', '-')}'. Expected this name: that of the "
+                         'folder with hyphens for underscores')
     path = weights_file(weights['file'])
     if not path.is_file():
         known = [str(found.relative_to(weights_file(''))) for found in
                  packaged_weights().glob(f'*/{WEIGHTS}')]
         raise ValueError(f"{where}: no file '{weights['file']}'."
                          f'{did_you_mean(weights["file"], known)} Expected one of {known}')
+    if weights['file'] != expected:
+        raise ValueError(f"{where}: get_model knows these weights by the name "
+                         f"'{path.parent.name.replace('_', '-')}', that of their folder with "
+                         f"hyphens for underscores; found name '{weights['name']}' and file "
+                         f"'{weights['file']}'. Use that name, or move them to '{expected}'")
     found = file_hash(path)
     if found != weights['sha256']:
         raise ValueError(f"{where}: the SHA-256 of '{weights['file']}' is {found}; "

@@ -2,6 +2,7 @@
 import pytest
 
 from rscc.commands.models import main
+from rscc.config import metafiles
 
 
 def test_models_of_a_task_and_dataset_are_listed(capsys):
@@ -26,3 +27,15 @@ def test_nothing_and_mistyped_names_are_said(capsys):
     assert capsys.readouterr().out == 'none\n'
     with pytest.raises(SystemExit, match="Did you mean 'btc_swin_t_levircd'"):
         main(['btc_swin_t_levirdc'])
+
+
+def test_one_wrong_metafile_hides_no_other_model(tmp_path, monkeypatch, capsys):
+    said = []
+    monkeypatch.setattr(metafiles, 'warn_once', said.append)
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs/own.py').write_text('')
+    (tmp_path / 'configs/typo.yml').write_text('metafile: 1\nmethod: Typo\n')
+    monkeypatch.chdir(tmp_path)
+    main(['--dataset', 'CDD'])
+    assert 'btc_swin_t_cdd' in capsys.readouterr().out
+    assert 'typo.yml' in said[0] and "lacks 'tasks'" in said[0]

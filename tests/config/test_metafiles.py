@@ -1,4 +1,5 @@
 """Metafiles agree with the configs beside them, and what is wrong in one is named."""
+import re
 import textwrap
 
 import pytest
@@ -26,7 +27,7 @@ weights:
   - {name: w, file: rscc/weights/w/model.safetensors, sha256: HASH, licence: MIT, config: mine_own}
 measured:
   - {task: change detection, model: mine_own, dataset: OWN, file: docs/en/a.md, section: real,
-     command: c, figures: {F1: [row, F1]}}
+     command: test.py mine_own CKPT, figures: {F1: [row, F1]}}
 published:
   - {task: change detection, model: M, dataset: OWN, figures: {F1: '91.2'}, source: s, url: u}
 """
@@ -87,11 +88,67 @@ def test_a_method_is_read_with_its_configs_and_weights(clone):
     ('licence: MIT,', 'licence: MIT, licens: MIT,', "has 'licens', which no metafile has. Did you "
      "mean 'licence'"),
     ('method: Mine', 'method: [', 'is not valid YAML in line'),
+    ('licence: MIT', 'licence: banana', "weights 'w': licence: 'banana' is no licence that"),
+    ('name: w,', 'name: ghost,', "get_model knows these weights by the name 'w', that of their "
+     "folder .* found name 'ghost' and file 'rscc/weights/w/model"),
+    ('test.py mine_own CKPT', 'python x', "F1 of 'mine_own' is read from the row 'row', written by "
+     "'python x': neither names 'mine_own', so the figure may be of another model"),
+    ('test.py mine_own CKPT', 'test.py mine_own_2 CKPT', "neither names 'mine_own'"),
 ])
 def test_what_is_wrong_is_named_with_the_nearest(clone, old, new, message):
     with pytest.raises(ValueError, match=message) as raised:
         write(clone, old, new)
     assert 'mine.yml' in str(raised.value)
+
+
+@pytest.mark.parametrize('name', ['mine_own', '`mine_own`, 3 seeds'])
+def test_a_row_that_names_the_model_belongs_to_it(clone, name):
+    assert write(clone, 'test.py mine_own CKPT, figures: {F1: [row, F1]}',
+                 f"x, figures: {{F1: ['{name}', F1]}}").models
+
+
+def test_weights_bear_the_name_that_get_model_knows(clone):
+    folder = clone.parent / 'rscc/weights/my_model'
+    (clone.parent / 'rscc/weights/w').rename(folder)
+    (clone.parent / 'rscc/weights/w').mkdir()
+    (clone.parent / 'rscc/weights/w/model.safetensors').write_text('weights')
+    assert write(clone, 'name: w, file: rscc/weights/w/',
+                 'name: my-model, file: rscc/weights/my_model/').models['my-model'].weights
+    with pytest.raises(ValueError, match=r"my_model/model\.safetensors' by the name 'my-m"):
+        write(clone, 'name: w, file: rscc/weights/w/',
+              'name: my_model, file: rscc/weights/my_model/')
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    said = []
+    monkeypatch.setattr(metafiles, 'warn_once', said.append)
+    return said
+
+
+@pytest.mark.parametrize(('text', 'problem'), [
+    ('metafile: 1\nmethod: [', 'is not valid YAML in line'),
+    ('metafile: 1\nmethod: A\n', "lacks 'tasks'"),
+    (METHOD.replace('HASH', 64 * 'a').replace('input: 256', "input: '256'").replace(
+        'mine_own: OWN', 'mine_owm: OWN'), "no config 'mine_owm.py'")])
+def test_a_list_goes_on_without_a_wrong_metafile_and_names_it(clone, warnings, text, problem):
+    write(clone)
+    (clone / 'typo.yml').write_text(text)
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        read_metafiles([clone])
+    found = read_metafiles([clone], skip_wrong=True)
+    assert [*found.models] == ['mine_own', 'w']
+    said, = warnings
+    assert problem in said and said.count('typo.yml') == 1 and 'is skipped' in said
+
+
+def test_a_list_goes_on_where_the_datasets_are_wrong(clone, warnings):
+    write(clone)
+    (clone / 'datasets.yml').write_text(DATA.replace('me/own', 'not a name!'))
+    with pytest.raises(ValueError, match="OWN: hub: 'not a name!' is no name of a data set"):
+        read_metafiles([clone])
+    assert [*read_metafiles([clone], skip_wrong=True).models] == ['mine_own', 'w']
+    assert len(warnings) == 1 and 'datasets.yml' in warnings[0]
 
 
 def test_a_config_in_two_places_and_a_method_twice_are_refused(clone):
