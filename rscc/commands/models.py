@@ -78,7 +78,8 @@ def _lines(info: ModelInfo) -> Iterator[str]:
     for result in data.get('published', ()):
         if result.get('config') == info.name:
             figures = ', '.join(f'{name} {value}' for name, value in result['figures'].items())
-            yield f'  published      {figures} on {result["dataset"]} (theirs: {result["url"]})'
+            whose = 'quoted at' if 'secondary' in result else 'theirs'
+            yield f'  published      {figures} on {result["dataset"]} ({whose}: {result["url"]})'
 
 
 def _normalisation(told: str | Mapping[str, Sequence[float]]) -> str:

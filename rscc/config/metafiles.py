@@ -3,8 +3,8 @@
 ``configs/METHOD.yml`` holds one method, or several as documents that ``---`` parts; the datasets
 that they name stand in ``configs/datasets.yml``. :data:`METHOD` and :data:`DATASETS` are the whole
 form. Figures are text, so that their digits stay as they were written. Those of others are typed in
-with their source (``published``); our own are never typed in: ``measured`` names the cells of a
-table that a command wrote.
+with their source (``published``), marked ``secondary`` where others than the authors quote them;
+our own are never typed in: ``measured`` names the cells of a table that a command wrote.
 """
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,8 @@ _NORMALISATION = ({'mean': [float], 'std': [float]}, {'with the weights', 'defau
 _MEASURED = {'task': str, 'model': str, 'dataset': str, 'file': str, 'section': str,
              'command': str, 'figures': {str: [str]}, 'note?': TEXT}
 _PUBLISHED = {'task': str, 'model': str, 'dataset': str, 'figures': {str: str}, 'source': TEXT,
-              'url': str, 'config?': str, 'note?': TEXT}
+              'url': str, 'config?': str, 'note?': TEXT, 'secondary?': {True},
+              'counting?': {'pooled', 'from-to'}}
 #: Form of one document; see :mod:`rscc.utils.forms` and docs/en/model_zoo.md.
 METHOD = {
     'metafile': VERSION, 'method': str, 'tasks': [str], 'summary': TEXT,

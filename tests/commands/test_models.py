@@ -18,6 +18,8 @@ def test_one_model_is_told_of(capsys):
     text = capsys.readouterr().out
     assert 'Be the Change You Want to See' in text
     assert 'published      F1 91.37 on LEVIR-CD (theirs: https://' in text
+    main(['changeclip_rn50_cdd'])
+    assert ' on CDD (quoted at: https://' in capsys.readouterr().out
     main(['rscc-small'])
     assert 'SHA-256' in capsys.readouterr().out
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rscc.config.files import STAC_RECORD
 from rscc.config.metafiles import TASKS, ModelInfo, ModelList
 from rscc.utils import did_you_mean
-from rscc.utils.files import read_text
+from rscc.utils.files import read_json, read_text
 from tools.benchmark.tables import LANGUAGES
 
 #: Name of the page in ``docs/en`` and ``docs/zh_cn``.
@@ -34,11 +35,13 @@ WORDS = {
     'random': ('random weights', '随机权重'), 'not_here': ('none', '无'),
     'unknown': ('not stated', '未给出'), 'see_source': ('see its page', '见其页面'),
     'and': (', ', '、'), 'comma': (', ', '，'), 'paper': ('Paper: ', '论文：'),
-    'code': ('Code', '代码'), 'config': ('config', '配置'), 'method': ('method', '方法'),
+    'code': ('Code', '代码'), 'config': ('config', '配置'), 'configs': ('configs', '配置'),
+    'method': ('method', '方法'),
     'dataset': ('dataset', '数据集'), 'answers': ('answers', '输出'),
     'variant': ('variant', '变体'), 'start': ('starts from', '起点'), 'model': ('model', '模型'),
     'note': ('note', '说明'), 'record': ('recorded in', '记录于'), 'command': ('command', '命令'),
-    'source': ('source', '来源'), 'ours': ('config here', '对应的配置'),
+    'source': ('source', '来源'), 'secondary': ('secondary page: ', '二手来源：'),
+    'counting': ('counting of classes', '类别的统计方式'), 'ours': ('config here', '对应的配置'),
     'normalisation': ('normalisation (values 0 to 1)', '标准化（值域 0 至 1）'),
     'input': ('images', '影像'), 'extra': ('extra inputs', '额外输入'),
     'weights': ('weights', '权重'), 'file': ('file', '文件'), 'licence': ('licence', '许可'),
@@ -154,12 +157,21 @@ class Tables:
         found, metrics = self._results('published', task)
         rows = [(result['model'], result['dataset'],
                  *(result['figures'].get(name, '') for name in metrics),
+                 self._counting(result),
+                 f'{self.word("secondary") if "secondary" in result else ""}'
                  f'[{self.say(result["source"])}]({result["url"]})',
                  f'`{result["config"]}`' if 'config' in result else self.word('not_here'),
                  self.say(result.get('note', '')))
                 for result in sorted(found, key=lambda result: result['dataset'])]
-        return self.table(('model', 'dataset', *metrics, 'source', 'ours', 'note'), rows) if (
+        return self.table(('model', 'dataset', *metrics, 'counting', 'source', 'ours', 'note'),
+                          rows) if (
             rows) else self.word('none_published')
+
+    def _counting(self, result: Mapping[str, Any]) -> str:
+        """Return how class maps were counted, where figures depend on it and a source says it."""
+        if result['task'] != 'semantic change':
+            return ''
+        return result.get('counting', self.word('unknown'))
 
     def _notes(self, task: str) -> str:
         """Return what metafiles say of comparing, as a list that goes on from the page's."""
@@ -173,17 +185,20 @@ class Tables:
         for data in [data for data in self.models.methods.values() if data['models']]:
             yield f'### {data["method"]}'
             yield '\n'.join([self.say(data['summary']), *self._paper(data)])
-            rows = [(self.say(group['variant']), self._normalisation(group['normalisation']),
-                     self.say(group['input']),
+            rows = [(self._config_names(group), self.say(group['variant']),
+                     self._normalisation(group['normalisation']), self.say(group['input']),
                      self.word('comma').join(map(self.say, group.get('extra_inputs', ()))))
                     for group in data['models']]
-            yield self.table(('variant', 'normalisation', 'input', 'extra'), rows)
+            yield self.table(('configs', 'variant', 'normalisation', 'input', 'extra'), rows)
             if data.get('weights'):
                 rows = [(f'`{one["name"]}`', f'`{one["file"]}`', f'`{one["sha256"]}`',
                          one['licence'], f'`{one["config"]}`') for one in data['weights']]
                 yield self.table(('weights', 'file', 'SHA-256', 'licence', 'config'), rows)
             if data.get('commands'):
                 yield '\n'.join(['```bash', *data['commands'], '```'])
+
+    def _config_names(self, group: Mapping[str, Any]) -> str:
+        return self.word('and').join(f'`{name}`' for name in group['configs'])
 
     def _others(self) -> str:
         """Return a list of the methods that have no config."""
@@ -214,10 +229,22 @@ class Tables:
         rows = dict.fromkeys(
             (self.say(one['title']), _origin(one['from']),
              f'`{one["variable"]}`' if 'variable' in one else '',
-             f'`{one["sha256"]}`' if 'sha256' in one else self.word('unknown'),
+             self._digest(one),
              one.get('licence', self.word('see_source')))
             for data in self.models.methods.values() for one in data.get('pretrained', {}).values())
         return self.table(('weights', 'origin', 'variable', 'SHA-256', 'licence'), list(rows))
+
+    def _digest(self, weights: Mapping[str, Any]) -> str:
+        """Return the hash of weights: of those that come with rscc, from their own record."""
+        record = self.root / weights['from'] / STAC_RECORD
+        if weights['from'].startswith('rscc/weights/'):
+            # A multihash: 0x12 is SHA-256, 0x20 its 32 bytes.
+            told = read_json(record)['assets']['model']['file:checksum'].removeprefix('1220')
+            if weights.get('sha256', told) != told:
+                raise ValueError(f"'{record}' has the SHA-256 {told}, a metafile says "
+                                 f"{weights['sha256']} of these weights. Leave it out there")
+            return f'`{told}`'
+        return f'`{weights["sha256"]}`' if 'sha256' in weights else self.word('unknown')
 
     def _data(self) -> str:
         """Return the table of the datasets: metres a pixel, tiling, where they are described."""
