@@ -52,6 +52,11 @@ WORDS = {
     'BLEU-4 changed': ('BLEU-4, changed pairs', 'BLEU-4（变化对）'),
     'flag accuracy': ('flag accuracy', '变化判断准确率'),
     'F1 of 33 real pairs': ('F1, 33 real pairs', 'F1（33 对真实影像）'),
+    'SeK pooled': ('SeK, pooled', 'SeK（合并计）'),
+    'SeK from-to': ('SeK, from-to', 'SeK（转变计）'),
+    'F_scd pooled': ('F_scd, pooled', 'F_scd（合并计）'),
+    'F_scd from-to': ('F_scd, from-to', 'F_scd（转变计）'),
+    'F1 changed': ('F1 of the change map', '变化图 F1'),
     'object named': ('object named', '地物说对'),
     'whole direction': ('whole direction', '方向全对'),
 }
