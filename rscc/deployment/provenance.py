@@ -62,7 +62,8 @@ def provenance(cfg: Config, checkpoint: str | os.PathLike) -> Provenance:
         return _of_start(start)
     encoders = [(one.get('model') or {}).get('encoder') for one in (cfg, trained)]
     named = next((found for encoder in encoders for found in _named(encoder)), None)
-    known = not ({'converted_from', 'merged_from'} & set(meta))
+    known = any(isinstance(encoder, Mapping) for encoder in encoders) and not (
+        {'converted_from', 'merged_from'} & set(meta))
     return Provenance({}, _portable(named) if named else RANDOM if known else None)
 
 

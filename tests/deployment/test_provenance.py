@@ -107,9 +107,12 @@ def test_the_config_of_a_training_tells_what_its_encoder_started_from(tmp_path, 
     assert of(**settings)(tmp_path / 'a.pth').started_from == started
 
 
-def test_nothing_is_claimed_of_a_converted_checkpoint(tmp_path):
-    torch.save({'meta': {'converted_from': 'x.pt'}, 'state_dict': {}}, tmp_path / 'a.pth')
-    assert provenance(Config(dict(model=dict(encoder={}))), tmp_path / 'a.pth').started_from is None
+@pytest.mark.parametrize(('meta', 'model'), [
+    ({'converted_from': 'x.pt'}, dict(encoder={})), ({'merged_from': 'x.pth'}, dict(encoder={})),
+    ({}, dict(backbone={}))])
+def test_nothing_is_claimed_of_converted_checkpoints_and_other_models(tmp_path, meta, model):
+    torch.save({'meta': meta, 'state_dict': {}}, tmp_path / 'a.pth')
+    assert provenance(Config(dict(model=model)), tmp_path / 'a.pth').started_from is None
 
 
 @pytest.mark.parametrize(('options', 'message'), [

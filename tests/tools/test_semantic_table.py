@@ -38,11 +38,11 @@ def test_the_table_is_written_into_both_pages_and_read_by_metafiles(run_tool, pr
     text = page.read_text()
     assert '| semantic_synth | 0.263 | 0.191 | 0.559 | 0.392 | 0.807 |' in text
     assert '| its classes of the first date at both | – | -0.020 | – | – | – |' in text
-    assert '- 3 pairs of Synth, split test;' in text and 'old' not in text
+    assert '- 3 pairs of Synth, split test. ' in text and 'old' not in text
     assert text.startswith('before\n') and text.endswith('after\n')
     assert read_cells(page, 'semantic', {'SeK': ['semantic_synth', 'SeK pooled']}) == {
         'SeK': '0.263'}
-    assert '| | SeK 合并 |' in (docs / 'zh_cn/evaluation.md').read_text()
+    assert '|  | SeK 合并 |' in (docs / 'zh_cn/evaluation.md').read_text()
 
 
 def test_without_write_it_is_shown_alone(run_tool, predictions, docs):
