@@ -35,7 +35,7 @@ def forked(python, monkeypatch):
         done = python(*command, env={**os.environ, **environment})
         log.write_text(done.stdout + done.stderr)
         if done.returncode:
-            raise compared_runs.StepFailed(compared_runs.cause_in(log, done.returncode))
+            raise compared_runs.StepFailed(compared_runs.cause_in(log, done.returncode), log)
         return None
 
     monkeypatch.setattr(compared_runs.Processes, 'run', run)
@@ -47,25 +47,30 @@ def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool,
     for language in ('en', 'zh_cn'):
         (tmp_path / 'docs' / language).mkdir(parents=True)
         (tmp_path / 'docs' / language / 'benchmarks.md').write_text(MARKS)
-    words = [detector, tmp_path / 'none.py', '--steps', 8, '--seeds', 1, '--batch-size', 2,
+    misfit = Config.fromfile(detector)  # passes every check, and fails in the training
+    misfit.model.change_head.in_channels = (4, 8, 9)
+    misfit.dump(tmp_path / 'misfit.py')
+    words = [detector, tmp_path / 'misfit.py', '--steps', 8, '--seeds', 1, '--batch-size', 2,
              '--threads', 1, '--work-dir', tmp_path / 'work']
     done = run_tool(TOOL, *words)
     run = tmp_path / 'work/narrow_seed0'
-    assert done.returncode == 1 and 'none: 0/1; seed 0 failed: no config at' in done.stderr
+    log = tmp_path / 'work/misfit_seed0/train.log'
+    assert done.returncode == 1 and 'misfit: 0/1; seed 0 failed: ' in done.stderr
+    assert 'set in_channels=' in done.stderr and f'(log: {log})' in done.stderr
     result = json.loads((run / 'result.json').read_text())
     assert 0 <= result['scores']['change/F1_changed'] <= 1 and result['steps'] == 8
     assert result['parameters'] < 2e4 and result['gflop'] > 0
     assert result['trained_per_s'] > 0 and result['answered_per_s'] > 0
     stamps = {path: path.stat().st_mtime for path in run.rglob('*') if path.is_file()}
     again = run_tool(TOOL, *words)
-    assert 'narrow_seed0: 8 steps' not in again.stdout and 'none_seed0: failed' in again.stdout
+    assert 'narrow_seed0: 8 steps' not in again.stdout and 'misfit_seed0: failed' in again.stdout
     assert stamps == {path: path.stat().st_mtime for path in run.rglob('*') if path.is_file()}
     report = run_tool(TOOL, '--report-only', '--work-dir', tmp_path / 'work', '--write', '--docs',
                       tmp_path / 'docs')
     assert report.returncode == 1
     for language in ('en', 'zh_cn'):
         page = (tmp_path / 'docs' / language / 'benchmarks.md').read_text()
-        assert '| narrow |' in page and '| none |' in page and 'images/compare.png' in page
+        assert '| narrow |' in page and '| misfit |' in page and 'images/compare.png' in page
     lines = list(csv.DictReader((tmp_path / 'docs/en/compare.csv').open()))
     assert [line['state'] for line in lines] == ['done', 'failed']
     assert (tmp_path / 'docs/en/images/compare.png').is_file()
@@ -80,6 +85,12 @@ def test_the_default_rows_are_configs_of_the_built_in_dataset(load_tool, repo):
         cfg = Config.fromfile(repo / f'configs/{row}.py')
         assert cfg.test_dataloader.dataset.data_root == 'synth'
         assert cfg.test_dataloader.dataset.type == 'SynthChangeDataset'
+
+
+def test_a_misspelt_config_is_refused_before_the_first_training(run_tool, detector, tmp_path):
+    done = run_tool(TOOL, detector, 'bit_sinth', '--steps', 8, '--work-dir', tmp_path / 'work')
+    assert done.returncode == 2 and not (tmp_path / 'work').exists()
+    assert "bit_sinth: no config at 'bit_sinth'. Did you mean 'bit_synth'?" in done.stderr
 
 
 def test_errors_are_one_line(run_tool, tmp_path):

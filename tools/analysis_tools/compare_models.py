@@ -8,10 +8,11 @@ Examples::
     python tools/analysis_tools/compare_models.py --steps 6000 --seeds 3 --gpus 0 --threads 8 \
         --batch-size 64 --work-dir work_dirs/compare_gpu --write
 
+All configs are read and checked first: a misspelt one ends the tool before anything is trained.
 Every run is a process of tools/train.py, one of tools/test.py and one that measures the model. A
-run that fails is reported with its cause and stops no other; called again, the tool does only what
-is missing, and an interrupted training goes on. The work folder gets results.md, compare.csv (every
-seed) and, where anything can be drawn, compare.png.
+run that fails is reported with its cause and its log and stops no other; called again, the tool
+does only what is missing, and an interrupted training goes on. The work folder gets results.md,
+compare.csv (every seed) and, where anything can be drawn, compare.png.
 """
 import argparse
 import os
@@ -125,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 signal.signal(signal.SIGTERM, before)
         missing = report(Path(args.work_dir), args.docs if args.write else None)
     except (OSError, ValueError, ImportError) as error:
-        raise SystemExit(f'error: {error}') from error
+        from tools.benchmark.compared_configs import ConfigsRefused
+        print(f'error: {error}', file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, ConfigsRefused) else 1) from error
     if missing:
         raise SystemExit(130 if interrupted else 1)
 

@@ -1,9 +1,11 @@
 """Runs of a comparison of models: every config trained, tested and measured with every seed.
 
-Each step is a process of the tool that a user would call. What is done is not done again: a run
-whose ``result.json`` is there is finished, a training that was interrupted goes on, and a run that
-failed leaves its cause in ``failure.json``, is tried again the next time and stops no other.
+Each step is a process of the tool that a user would call. Before the first one all configs are read
+and checked. What is done is not done again: a run whose ``result.json`` is there is finished, a
+training that was interrupted goes on, and a run that failed leaves its cause in ``failure.json``,
+is tried again the next time and stops no other.
 """
+import itertools
 import os
 import subprocess
 import sys
@@ -17,10 +19,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rscc.config.files import existing_config
 from rscc.utils import read_json, write_json
 from rscc.visualization.training_log import read_training_log
-from tools.benchmark.benchmarked_model import innermost_dataset, read_plan
+from tools.benchmark.compared_configs import name_of, refuse_unfit, shortened
 from tools.benchmark.trainings import TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +34,21 @@ PROBE_STEPS = 40
 _READING = threading.Lock()
 
 
+#: Longest cause that is told; the rest is in the log.
+CAUSE_LENGTH = 1500
+
+
 class StepFailed(RuntimeError):
-    """A step of a run that ended with an error; the message is its cause."""
+    """A step of a run that ended with an error; the message is its cause.
+
+    Args:
+        cause: What was wrong.
+        log: The file with all that the step printed, None without one.
+    """
+
+    def __init__(self, cause: str, log: Path | None = None) -> None:
+        super().__init__(cause)
+        self.log = log
 
 
 @dataclass
@@ -91,11 +105,6 @@ class Study:
         return self.folder / f'{name_of(config)}_seed{seed}'
 
 
-def name_of(config: str) -> str:
-    """Return the name of a row: that of its config without folder and ending."""
-    return Path(config).stem
-
-
 @dataclass
 class Processes:
     """Steps that run as processes of their own, and end with whoever started them.
@@ -114,7 +123,8 @@ class Processes:
             Largest resident memory of the process in bytes; None where the system does not tell.
 
         Raises:
-            StepFailed: With the last line that it printed.
+            StepFailed: With its message of the error, else the last line that it printed, and
+                ``log``.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open('w') as file:
@@ -129,7 +139,8 @@ class Processes:
             finally:
                 self._running.discard(process)
         if process.returncode:
-            raise StepFailed(f'{Path(str(command[0])).name}: {cause_in(log, process.returncode)}')
+            raise StepFailed(f'{Path(str(command[0])).name}: {cause_in(log, process.returncode)}',
+                             log)
         return peak
 
     def stop(self) -> None:
@@ -150,12 +161,22 @@ def _wait(process: subprocess.Popen) -> int | None:
 
 
 def cause_in(log: Path, code: int) -> str:
-    """Return why a process failed: its line that says so, else the last one."""
-    lines = [line.strip() for line in log.read_text(errors='replace').splitlines() if line.strip()]
-    told = next((line for line in reversed(lines) if line.startswith('error: ')), None)
-    if code < 0 and told is None:
+    """Return why a process failed: its message of an error, else the last line, as one line.
+
+    A message goes on in the indented lines below its first one, as that of a config with several
+    problems does.
+    """
+    lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
+    told = [number for number, line in enumerate(lines) if line.startswith('error: ')]
+    if code < 0 and not told:
         return f'ended by signal {-code}' + (' (out of memory?)' if code == -9 else '')
-    return (told or (lines[-1] if lines else f'ended with {code}')).removeprefix('error: ')[:300]
+    heads = told or [number for number, line in enumerate(lines) if not line[0].isspace()]
+    if not lines:
+        return f'ended with {code}'
+    first = heads[-1] if heads else len(lines) - 1
+    more = itertools.takewhile(lambda line: line[0].isspace(), lines[first + 1:])
+    cause = ' '.join(line.strip() for line in (lines[first], *more)).removeprefix('error: ')
+    return cause if len(cause) <= CAUSE_LENGTH else cause[:CAUSE_LENGTH] + ' ...'
 
 
 def run_study(study: Study, machine: dict[str, Any], command: str, date: str) -> None:
@@ -168,9 +189,11 @@ def run_study(study: Study, machine: dict[str, Any], command: str, date: str) ->
         date: ISO date, likewise.
 
     Raises:
+        ConfigsRefused: If a config cannot be compared; nothing is written or trained then.
         ValueError: If the folder holds runs of another budget.
         KeyboardInterrupt: After all processes have been told to end.
     """
+    refuse_unfit(study.configs)
     _check_folder(study, dict(machine=machine, command=command, date=date))
     processes, devices = Processes(), Queue()
     for device in study.gpus or [None] * study.jobs:
@@ -178,10 +201,9 @@ def run_study(study: Study, machine: dict[str, Any], command: str, date: str) ->
     # Seed by seed, so that an interrupted study has whole comparisons.
     runs = [(config, seed) for seed in range(study.seeds) for config in study.configs]
     probes = {config: threading.Lock() for config in study.configs}
-    expected = _data_of_first(study.configs)
     with ThreadPoolExecutor(len(study.gpus) or study.jobs) as pool:
-        waiting = [pool.submit(_run, study, config, seed, processes, devices, probes[config],
-                               expected) for config, seed in runs]
+        waiting = [pool.submit(_run, study, config, seed, processes, devices, probes[config])
+                   for config, seed in runs]
         try:
             for run in waiting:
                 run.result()
@@ -208,25 +230,8 @@ def _check_folder(study: Study, told: dict[str, Any]) -> None:
                           jobs=len(study.gpus) or study.jobs, **told))
 
 
-def data_of(config: str) -> tuple:
-    """Return what tells whether two configs answer the same test split."""
-    plan = read_plan(config)
-    dataset = innermost_dataset(plan.cfg, 'test')
-    return dataset.get('data_root'), dataset.get('split'), plan.frames, plan.side
-
-
-def _data_of_first(configs: Sequence[str]) -> tuple | None:
-    """Return the data of the first config that can be read."""
-    for config in configs:
-        try:
-            return data_of(config)
-        except Exception:  # the row itself will say what is wrong
-            continue
-    return None
-
-
 def _run(study: Study, config: str, seed: int, processes: Processes, devices: Queue,
-         probe: threading.Lock, expected: tuple | None) -> None:
+         probe: threading.Lock) -> None:
     """Do one run unless it is done; whatever goes wrong is written down as its cause."""
     device = devices.get()
     folder = study.run_folder(config, seed)
@@ -236,7 +241,7 @@ def _run(study: Study, config: str, seed: int, processes: Processes, devices: Qu
         with probe:
             steps = study.steps or _steps_in(study, config, processes, device)
         with _READING:
-            if not _prepare(study, config, seed, steps, expected):
+            if not _prepare(study, config, seed, steps):
                 return
         print(f'{folder.name}: {steps} steps', flush=True)
         _train_test_measure(study, folder, processes, device)
@@ -245,22 +250,16 @@ def _run(study: Study, config: str, seed: int, processes: Processes, devices: Qu
         if not processes.stopped.is_set():
             told = str(error.args[0] if type(error) is KeyError else error) or repr(error)
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / FAILURE, dict(cause=told))
-            print(f'{folder.name}: failed: {told}', flush=True)
+            log = getattr(error, 'log', None)
+            write_json(folder / FAILURE, dict(cause=told, log=None if log is None else str(log)))
+            print(f'{folder.name}: failed: {told}' + (f' (log: {log})' if log else ''), flush=True)
     finally:
         devices.put(device)
 
 
-def _prepare(study: Study, config: str, seed: int, steps: int, expected: tuple | None) -> bool:
-    """Write the config of a run; return whether anything is to be done.
-
-    Raises:
-        ValueError: If the config answers other data than the first, or cannot be shortened.
-    """
-    found, folder = data_of(config), study.run_folder(config, seed)
-    if found != expected:
-        raise ValueError('answers other data than the first row (data_root, split, frames, side '
-                         f'in pixels): {found}, not {expected}')
+def _prepare(study: Study, config: str, seed: int, steps: int) -> bool:
+    """Write the config of a run; return whether anything is to be done."""
+    folder = study.run_folder(config, seed)
     cfg = shortened(config, steps, seed, study.batch_size)
     text, written = cfg.pretty_text, folder / CONFIG
     if written.is_file() and Config.fromfile(written).pretty_text != text:
@@ -273,46 +272,6 @@ def _prepare(study: Study, config: str, seed: int, steps: int, expected: tuple |
     written.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(written)
     return True
-
-
-def shortened(config: str, steps: int, seed: int, batch_size: int | None = None) -> Config:
-    """Return a config that trains for so many steps and keeps its last weights.
-
-    Validation is left out: no row selects its weights, and its time is not training. Captions are
-    scored without Java's METEOR and without baselines.
-
-    Args:
-        config: File or name.
-        steps: Optimiser steps; schedules that end with the training end there.
-        seed: Of the random numbers.
-        batch_size: Pairs a step; None for the config's.
-
-    Raises:
-        ValueError: If its schedule counts epochs.
-    """
-    cfg = Config.fromfile(existing_config(config))
-    schedules = cfg.get('param_scheduler') or []
-    if any(one.get('by_epoch', True) for one in (
-            [schedules] if isinstance(schedules, dict) else schedules)):
-        raise ValueError(f'the schedule of {name_of(config)} counts epochs and cannot be shortened '
-                         'to steps: give it by_epoch=False')
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
-    cfg.train_dataloader.batch_size = batch_size or cfg.train_dataloader.batch_size
-    hooks = cfg.default_hooks
-    # Quarters, so that little is lost where the training is interrupted.
-    hooks.checkpoint.update(by_epoch=False, interval=-(-steps // 4), save_best=None,
-                            max_keep_ckpts=1)
-    hooks.logger.interval = max(1, min(20, steps // 4))
-    hooks.pop('panels', None)
-    cfg.log_processor.by_epoch = False
-    cfg.randomness.seed = seed
-    metrics = cfg.test_evaluator
-    for metric in metrics if isinstance(metrics, list) else [metrics]:
-        if metric.type == 'CaptionMetric':
-            metric.update(meteor=False, baselines=False)
-    return cfg
 
 
 def _steps_in(study: Study, config: str, processes: Processes, device: str | None) -> int:

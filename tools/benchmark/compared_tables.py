@@ -74,11 +74,13 @@ class Row:
         name: Of the config.
         results: Seed -> what its run gave.
         failures: Seed -> why its run failed.
+        logs: Seed -> the file that has all that the failed step printed, where there is one.
         seeds: How many runs were asked for.
     """
     name: str
     results: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    logs: dict[int, str] = field(default_factory=dict)
     seeds: int = 0
 
     def values(self, column: Column) -> list[float]:
@@ -100,9 +102,16 @@ class Row:
             causes.setdefault(cause.replace('|', '/').replace('\n', ' '), []).append(seed)
         if not causes:
             return done
-        told = [(', '.join(map(str, seeds)), cause) for cause, seeds in causes.items()]
-        return ('; '.join([done, *(f'seed {seeds} failed: {cause}' for seeds, cause in told)]),
-                '；'.join([done, *(f'种子 {seeds} 失败：{cause}' for seeds, cause in told)]))
+        told = [(', '.join(map(str, seeds)), cause, self._logs(seeds))
+                for cause, seeds in causes.items()]
+        return ('; '.join([done, *(f'seed {seeds} failed: {cause}' + (f' (log: {logs})' if logs
+                                   else '') for seeds, cause, logs in told)]),
+                '；'.join([done, *(f'种子 {seeds} 失败：{cause}' + (f'（日志：{logs}）' if logs
+                                  else '') for seeds, cause, logs in told)]))
+
+    def _logs(self, seeds: Sequence[int]) -> str:
+        """Name the logs of failed runs."""
+        return ', '.join(self.logs[seed] for seed in seeds if seed in self.logs)
 
 
 def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
@@ -120,7 +129,10 @@ def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
         for seed in range(plan['seeds']):
             run = folder / f'{name}_seed{seed}'
             if (run / FAILURE).is_file():
-                row.failures[seed] = read_json(run / FAILURE)['cause']
+                failure = read_json(run / FAILURE)
+                row.failures[seed] = failure['cause']
+                if failure.get('log'):
+                    row.logs[seed] = failure['log']
             elif (run / RESULT).is_file():
                 row.results[seed] = read_json(run / RESULT)
         rows.append(row)
@@ -202,16 +214,17 @@ def _time(row: Row, by_steps: bool) -> float | None:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> Path:
-    """Write a line for each run: config, seed, state, cause, values at full precision."""
+    """Write a line for each run: config, seed, state, cause, log, values at full precision."""
     with atomic_write(path) as file:
         table = csv.writer(file, lineterminator='\n')
-        table.writerow(['config', 'seed', 'state', 'cause', *(column.key for column in COLUMNS)])
+        table.writerow(['config', 'seed', 'state', 'cause', 'log',
+                        *(column.key for column in COLUMNS)])
         for row in rows:
             for seed in range(row.seeds):
                 result, cause = row.results.get(seed), row.failures.get(seed, '')
                 values = [None if result is None else column.of(result) for column in COLUMNS]
                 state = 'done' if result is not None else 'failed' if cause else 'missing'
-                table.writerow([row.name, seed, state, cause, *(
+                table.writerow([row.name, seed, state, cause, row.logs.get(seed, ''), *(
                     '' if value is None else f'{value:.6g}' for value in values)])
     return Path(path)
 

@@ -4,9 +4,11 @@ import threading
 import time
 
 import pytest
+from fake_data import write_fake_dataset
 from mmengine.config import Config
 
 from tools.benchmark import compared_runs
+from tools.benchmark.compared_configs import ConfigsRefused
 from tools.benchmark.compared_runs import (
     FAILURE,
     PROBE_STEPS,
@@ -14,6 +16,7 @@ from tools.benchmark.compared_runs import (
     Processes,
     StepFailed,
     Study,
+    cause_in,
     run_study,
     shortened,
 )
@@ -68,8 +71,12 @@ def tools(monkeypatch):
 
 
 @pytest.fixture
-def study(tmp_path, repo):
-    """Return a function that makes a study of two detectors."""
+def study(tmp_path, repo, monkeypatch):
+    """Return a function that makes a study of two detectors, whose data are there."""
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    cfg = Config.fromfile(repo / 'configs/bit_synth.py')
+    write_fake_dataset(tmp_path, cfg.test_dataloader.dataset, pairs=2, size=16)
+
     def make(**changes):
         configs = [str(repo / f'configs/{name}.py') for name in ('fcsiam_diff_synth', 'bit_synth')]
         return Study(**(dict(configs=configs, folder=tmp_path / 'work', seeds=2, steps=7)
@@ -103,10 +110,12 @@ def test_minutes_become_steps_that_are_measured_once_a_config(tools, study, tmp_
 
 
 def test_a_failing_run_stops_no_other_and_is_tried_again(tools, study, tmp_path):
-    tools.failing['test', 'fcsiam_diff_synth_seed0'] = StepFailed('test.py: no such word')
+    log = tmp_path / 'work/fcsiam_diff_synth_seed0/test.log'
+    tools.failing['test', 'fcsiam_diff_synth_seed0'] = StepFailed('test.py: no such word', log)
     run_study(study(), **TOLD)
     failed = tmp_path / 'work/fcsiam_diff_synth_seed0'
-    assert json.loads((failed / FAILURE).read_text()) == dict(cause='test.py: no such word')
+    assert json.loads((failed / FAILURE).read_text()) == dict(
+        cause='test.py: no such word', log=str(log))
     assert len(list((tmp_path / 'work').glob(f'*/{RESULT}'))) == 3
     tools.failing.clear()
     run_study(study(), **TOLD)
@@ -114,18 +123,23 @@ def test_a_failing_run_stops_no_other_and_is_tried_again(tools, study, tmp_path)
     assert tools.names('train').count('fcsiam_diff_synth_seed0') == 1  # that was done
 
 
-def test_a_config_that_cannot_be_read_or_answers_other_data_is_a_failing_row(tools, study, repo,
-                                                                             tmp_path):
-    configs = [str(repo / f'configs/{name}.py') for name in (
-        'fcsiam_diff_sinth', 'bit_synth', 'sat_synth', 'chg2cap_levircc')]
-    run_study(study(configs=configs, seeds=1), **TOLD)
-    causes = {folder.parent.name: json.loads(folder.read_text())['cause']
-              for folder in (tmp_path / 'work').glob(f'*/{FAILURE}')}
-    assert set(causes) == {'fcsiam_diff_sinth_seed0', 'sat_synth_seed0', 'chg2cap_levircc_seed0'}
-    assert 'Did you mean' in causes['fcsiam_diff_sinth_seed0']
-    assert "('synth', 'test', 1, 128), not ('synth', 'test', 2, 128)" in causes['sat_synth_seed0']
-    assert 'LEVIR-CC' in causes['chg2cap_levircc_seed0']
-    assert tools.names('train') == ['bit_synth_seed0']
+def test_configs_that_cannot_be_compared_are_refused_before_anything_is_trained(tools, study, repo,
+                                                                               tmp_path):
+    own = tmp_path / 'own.py'
+    cfg = Config.fromfile(repo / 'configs/bit_synth.py')
+    cfg.model.change_head.loss_decode = dict(type='NoSuchLoss')
+    cfg.dump(own)
+    configs = ['bit_synth', 'fcsiam_diff_sinth', str(own), 'sat_synth', 'chg2cap_levircc']
+    with pytest.raises(ConfigsRefused, match=r'4 of 5 configs .* nothing was trained') as raised:
+        run_study(study(configs=configs, seeds=1), **TOLD)
+    told = dict(line.strip().split(': ', 1) for line in str(raised.value).splitlines()
+                if line.startswith('  ') and line[2] != ' ')
+    assert set(told) == {'fcsiam_diff_sinth', 'own', 'sat_synth', 'chg2cap_levircc'}
+    assert "Did you mean 'fcsiam_diff_synth'" in told['fcsiam_diff_sinth']
+    assert 'model.change_head.loss_decode.type: no ' in str(raised.value)
+    assert "('synth', 'test', 1, 128), not ('synth', 'test', 2, 128)" in str(raised.value)
+    assert 'counts epochs' in told['chg2cap_levircc']
+    assert not tools.calls and not (tmp_path / 'work').exists()
 
 
 def test_a_changed_config_is_trained_anew_and_the_old_run_kept(tools, study, repo, tmp_path):
@@ -149,9 +163,6 @@ def test_more_rows_and_seeds_join_a_folder(tools, study, tmp_path):
     two = study().configs
     run_study(study(seeds=1, configs=two[:1]), **TOLD)
     run_study(study(configs=two[1:]), **TOLD)
-    # A misspelt row is forgotten with the next call, as it has no result.
-    run_study(study(seeds=1, configs=['bit_sinth']), **TOLD)
-    assert json.loads((tmp_path / 'work/plan.json').read_text())['rows'][-1] == 'bit_sinth'
     run_study(study(seeds=1), **TOLD)
     plan = json.loads((tmp_path / 'work/plan.json').read_text())
     assert plan['rows'] == ['fcsiam_diff_synth', 'bit_synth'] and plan['seeds'] == 2
@@ -197,12 +208,30 @@ def test_impossible_studies_are_refused(study, changes, told):
         study(**changes)
 
 
-def test_a_process_that_fails_tells_its_last_line(tmp_path):
-    with pytest.raises(StepFailed, match=r'^-c: a word is missing$'):
+def test_a_process_that_fails_tells_its_message_and_its_log(tmp_path):
+    with pytest.raises(StepFailed, match=r'^-c: a word is missing$') as raised:
         Processes().run(['-c', 'print("x"); raise SystemExit("error: a word is missing")'],
                         tmp_path / 'log', {})
+    assert raised.value.log == tmp_path / 'log'
     with pytest.raises(StepFailed, match='ended by signal 9'):
         Processes().run(['-c', 'import os; os.kill(os.getpid(), 9)'], tmp_path / 'log', {})
+
+
+@pytest.mark.parametrize(('said', 'cause'), [
+    ("x\nerror: 2 problems in 'a':\n  1. b: no c\n  2. d: no e\ngoodbye\n",
+     "2 problems in 'a': 1. b: no c 2. d: no e"),
+    ('Traceback (most recent call last):\n  File "a"\nRuntimeError: sizes differ:\n\tb: 1, not 2\n',
+     'RuntimeError: sizes differ: b: 1, not 2'),
+    ('\n', 'ended with 1'), ('  all\n  indented', 'indented')])
+def test_a_cause_is_the_whole_message(tmp_path, said, cause):
+    (tmp_path / 'log').write_text(said)
+    assert cause_in(tmp_path / 'log', 1) == cause
+
+
+def test_a_cause_of_many_pages_is_cut_and_says_so(tmp_path):
+    (tmp_path / 'log').write_text('error: ' + 'word ' * 1000)
+    assert cause_in(tmp_path / 'log', 1).endswith(' ...')
+    assert len(cause_in(tmp_path / 'log', 1)) < 1600
 
 
 def test_processes_end_with_whoever_started_them(tmp_path):

@@ -73,6 +73,17 @@ def test_failing_and_missing_runs_stand_in_the_table_with_their_cause(write, cel
     assert lines[0]['F1_changed'] == ''
 
 
+def test_the_log_of_a_failed_run_is_named(write, cells, tmp_path):
+    write({'a': {0: 'no config', 1: 'no config'}})
+    (tmp_path / 'a_seed1/failure.json').write_text(json.dumps(
+        dict(cause='no config', log='work/a_seed1/train.log')))
+    plan, rows = read_study(tmp_path)
+    assert cells(table_of(plan, rows), 'seeds') == [
+        '0/2; seed 0, 1 failed: no config (log: work/a_seed1/train.log)']
+    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows).open()))
+    assert [line['log'] for line in lines] == ['', 'work/a_seed1/train.log']
+
+
 def test_quality_is_drawn_against_training_or_against_answering(write):
     section = table_of(*write({'a': {0: captions(50.0)}, 'b': {0: {'change/F1_changed': 0.5}}}))
     assert section.picture.image.shape == (460, 1200, 3)
