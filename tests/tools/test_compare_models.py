@@ -72,7 +72,8 @@ def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool,
         page = (tmp_path / 'docs' / language / 'benchmarks.md').read_text()
         assert '| narrow |' in page and '| misfit |' in page and 'images/compare.png' in page
     lines = list(csv.DictReader((tmp_path / 'docs/en/compare.csv').open()))
-    assert [line['state'] for line in lines] == ['done', 'failed']
+    assert [line['state'] for line in lines] == ['done', 'failed', 'baseline']
+    assert 0 < float(lines[-1]['F1_changed']) < 1
     assert (tmp_path / 'docs/en/images/compare.png').is_file()
     assert (tmp_path / 'work/results.md').read_text().startswith('### Models on the same data')
 

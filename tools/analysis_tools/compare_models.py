@@ -96,13 +96,13 @@ def report(folder: Path, docs: Path | None) -> int:
     plan, rows = read_study(folder)
     section, table = table_of(plan, rows), csv_name(plan)
     print(f'\n{to_text(section)}\n')
-    written = [folder / 'results.md', write_csv(folder / table, rows)]
+    written = [folder / 'results.md', write_csv(folder / table, rows, plan)]
     with atomic_write(written[0]) as file:
         file.write(to_markdown(section, 'en', 'compare.png') + '\n')
     if section.picture is not None:
         written.append(save_small(folder / 'compare.png', section.picture.image))
     if docs is not None:
-        written += [*write_section(section, docs), write_csv(docs / 'en' / table, rows)]
+        written += [*write_section(section, docs), write_csv(docs / 'en' / table, rows, plan)]
     print('written: ' + ', '.join(os.path.relpath(path) for path in written))
     for line in states(rows):
         print(f'not whole: {line}', file=sys.stderr)

@@ -21,11 +21,14 @@ from mmengine.config import Config
 
 from rscc.utils import read_json, write_json
 from rscc.visualization.training_log import read_training_log
+from tools.benchmark.compared_baselines import baseline_scores
 from tools.benchmark.compared_configs import name_of, refuse_unfit, shortened
 from tools.benchmark.trainings import TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN, RESULT, FAILURE = 'plan.json', 'result.json', 'failure.json'
+#: Scores of the trivial baseline, for the whole folder.
+BASELINE = 'baseline.json'
 #: In a folder of its own: MMEngine writes what it made of it beside the checkpoints.
 CONFIG = 'short/config.py'
 #: Steps of the training that measures how many fit into the minutes.
@@ -195,6 +198,7 @@ def run_study(study: Study, machine: dict[str, Any], command: str, date: str) ->
     """
     refuse_unfit(study.configs)
     _check_folder(study, dict(machine=machine, command=command, date=date))
+    _write_baseline(study)
     processes, devices = Processes(), Queue()
     for device in study.gpus or [None] * study.jobs:
         devices.put(device)
@@ -228,6 +232,13 @@ def _check_folder(study: Study, told: dict[str, Any]) -> None:
     study.folder.mkdir(parents=True, exist_ok=True)
     write_json(plan, dict(budget=study.budget, rows=rows, seeds=seeds, threads=study.threads,
                           jobs=len(study.gpus) or study.jobs, **told))
+
+
+def _write_baseline(study: Study) -> None:
+    """Write what a constant answer scores; rows of earlier calls may have had other metrics."""
+    path = study.folder / BASELINE
+    known = read_json(path) if path.is_file() else {}
+    write_json(path, known | baseline_scores(study.configs))
 
 
 def _run(study: Study, config: str, seed: int, processes: Processes, devices: Queue,

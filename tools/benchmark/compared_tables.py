@@ -8,7 +8,7 @@ from typing import Any
 
 from rscc.utils import atomic_write, read_json
 from rscc.visualization.curves import Curve, Panel, draw_curves
-from tools.benchmark.compared_runs import FAILURE, PLAN, RESULT
+from tools.benchmark.compared_runs import BASELINE, FAILURE, PLAN, RESULT
 from tools.benchmark.machine import Machine
 from tools.benchmark.tables import ON_GPU, Picture, Section, Text, say
 from tools.benchmark.trainings import cells
@@ -115,7 +115,7 @@ class Row:
 
 
 def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Return what a folder of runs was made with, and its rows.
+    """Return what a folder of runs was made with (and ``baseline``, its scores), and its rows.
 
     Raises:
         FileNotFoundError: If it holds no comparison.
@@ -124,6 +124,8 @@ def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
         raise FileNotFoundError(f"'{folder}' holds no comparison ({PLAN}): run one without "
                                 '--report-only, or name its folder with --work-dir')
     plan, rows = read_json(folder / PLAN), []
+    if (folder / BASELINE).is_file():
+        plan['baseline'] = read_json(folder / BASELINE)
     for name in plan['rows']:
         row = Row(name, seeds=plan['seeds'])
         for seed in range(plan['seeds']):
@@ -145,14 +147,27 @@ def csv_name(plan: Mapping[str, Any]) -> str:
 
 
 def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
-    """Return the table of a comparison: a row each, failing ones with their cause."""
+    """Return the table of a comparison: a row each, failing ones with their cause.
+
+    The last row is the trivial baseline, in the columns that have one.
+    """
     seen = [column for column in COLUMNS if any(row.values(column) for row in rows)]
     heads: list[Text] = [('config', '配置'), *(column.title for column in seen),
                          ('seeds', '随机种子')]
     body = [[row.name, *(_cell(row, column) for column in seen), row.state] for row in rows]
+    baseline = _baseline(plan)
+    if baseline is not None:
+        name = ('*baseline: everything changed, one sentence*', '*平凡基线：全部变化，固定语句*')
+        body.append([name,
+                     *(_cell(baseline, column) for column in seen), MISSING])
     return Section(NAME, ('Models on the same data', '相同数据上的模型比较'), heads, body,
                    Machine(**plan['machine']), notes=_notes(plan, rows),
                    picture=_picture(plan, rows), command=plan['command'], date=plan['date'])
+
+
+def _baseline(plan: Mapping[str, Any]) -> Row | None:
+    """Return the row of the trivial baseline, None where it was not scored."""
+    return Row('baseline', {0: dict(scores=plan['baseline'])}) if plan.get('baseline') else None
 
 
 def _cell(row: Row, column: Column) -> str:
@@ -213,8 +228,11 @@ def _time(row: Row, by_steps: bool) -> float | None:
     return 1000 / rate if rate else None
 
 
-def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> Path:
-    """Write a line for each run: config, seed, state, cause, log, values at full precision."""
+def write_csv(path: str | os.PathLike, rows: Sequence[Row], plan: Mapping[str, Any]) -> Path:
+    """Write a line for each run: config, seed, state, cause, log, values at full precision.
+
+    The last line is the trivial baseline of the plan, with neither seed nor cause.
+    """
     with atomic_write(path) as file:
         table = csv.writer(file, lineterminator='\n')
         table.writerow(['config', 'seed', 'state', 'cause', 'log',
@@ -222,11 +240,19 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Row]) -> Path:
         for row in rows:
             for seed in range(row.seeds):
                 result, cause = row.results.get(seed), row.failures.get(seed, '')
-                values = [None if result is None else column.of(result) for column in COLUMNS]
                 state = 'done' if result is not None else 'failed' if cause else 'missing'
-                table.writerow([row.name, seed, state, cause, row.logs.get(seed, ''), *(
-                    '' if value is None else f'{value:.6g}' for value in values)])
+                table.writerow([row.name, seed, state, cause, row.logs.get(seed, ''),
+                                *_plain(result)])
+        baseline = _baseline(plan)
+        if baseline is not None:
+            table.writerow([baseline.name, '', 'baseline', '', '', *_plain(baseline.results[0])])
     return Path(path)
+
+
+def _plain(result: Mapping[str, Any] | None) -> list[str]:
+    """Return the values of one run for the CSV file."""
+    values = [None if result is None else column.of(result) for column in COLUMNS]
+    return ['' if value is None else f'{value:.6g}' for value in values]
 
 
 def states(rows: Sequence[Row]) -> list[str]:

@@ -65,7 +65,7 @@ def test_failing_and_missing_runs_stand_in_the_table_with_their_cause(write, cel
     assert cells(section, 'CIDEr, changed pairs') == ['50.0', '–', '–']
     assert states(rows) == [f'{name}: {cell}' for name, cell in
                             zip('abc', cells(section, 'seeds'), strict=True)]
-    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows).open()))
+    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows, plan).open()))
     assert [(line['config'], line['seed'], line['state']) for line in lines] == [
         ('a', '0', 'done'), ('a', '1', 'failed'), ('b', '0', 'failed'), ('b', '1', 'failed'),
         ('c', '0', 'missing'), ('c', '1', 'missing')]
@@ -80,8 +80,24 @@ def test_the_log_of_a_failed_run_is_named(write, cells, tmp_path):
     plan, rows = read_study(tmp_path)
     assert cells(table_of(plan, rows), 'seeds') == [
         '0/2; seed 0, 1 failed: no config (log: work/a_seed1/train.log)']
-    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows).open()))
+    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows, plan).open()))
     assert [line['log'] for line in lines] == ['', 'work/a_seed1/train.log']
+
+
+def test_the_trivial_baseline_is_the_last_row_and_marked(write, cells, tmp_path):
+    write({'a': {0: captions(50.0) | {'change/F1_changed': 0.5}}})
+    (tmp_path / 'baseline.json').write_text(json.dumps(
+        {'caption/changed/CIDEr': 12.5, 'change/F1_changed': 0.072}))
+    plan, rows = read_study(tmp_path)
+    section = table_of(plan, rows)
+    assert cells(section, 'config') == ['a', '*baseline: everything changed, one sentence*']
+    assert cells(section, 'CIDEr, changed pairs') == ['50.0', '12.5']
+    assert cells(section, 'F1_changed') == ['0.500', '0.072']
+    assert cells(section, 'flag accuracy')[1] == cells(section, 'parameters, M')[1] == '–'
+    assert '| *平凡基线：全部变化，固定语句* |' in to_markdown(section, 'zh_cn')
+    lines = list(csv.DictReader(write_csv(tmp_path / 'x.csv', rows, plan).open()))
+    assert [(line['config'], line['state'], line['F1_changed']) for line in lines] == [
+        ('a', 'done', '0.5'), ('baseline', 'baseline', '0.072')]
 
 
 def test_quality_is_drawn_against_training_or_against_answering(write):
