@@ -111,7 +111,8 @@ class Registry(_Registry):
 
         Raises:
             KeyError: If the type is unknown; the message names the nearest known one.
-            TypeError: If it takes no such keyword; the message names the nearest one.
+            TypeError: If it takes no such keyword; the message names the nearest one. If its class
+                lacks a method that the base class asks for; the message names all that are missing.
         """
         try:
             return self._build(cfg, *args, **kwargs)
@@ -119,6 +120,7 @@ class Registry(_Registry):
             kind = cfg.get('type') if isinstance(cfg, dict) else None
             target = self.get(kind) if isinstance(kind, str) else kind
             if target is not None:
+                refuse_incomplete(target)
                 refuse_unknown((key for key in cfg if key not in ('type', '_scope_')), target,
                                getattr(target, '__name__', str(kind)))
             raise
@@ -133,6 +135,20 @@ class Registry(_Registry):
             raise KeyError(f"no '{kind}' in the {SCOPE} {self.name} registry."
                            f'{did_you_mean(kind, self.known_names())}')
         return super().build(cfg, *args, **kwargs)
+
+
+def refuse_incomplete(kind: Any) -> None:
+    """Refuse a class that does not write what its base class leaves open.
+
+    Raises:
+        TypeError: With the methods that are missing and the class that asks for them.
+    """
+    missing = sorted(getattr(kind, '__abstractmethods__', ()))
+    if missing:
+        asking = next(base.__name__ for base in kind.__mro__ if missing[0] in vars(base))
+        raise TypeError(f'{kind.__name__} has no {" and no ".join(f"{name}()" for name in missing)}'
+                        f', which {asking} asks every class to write: see the recipes in '
+                        'CONTRIBUTING.md, or the docstring there')
 
 
 def _child(name: str, location: str) -> Registry:

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from forked_tools import ForkedTools
 
+# Modules of assertions that tests inherit or call: pytest shows the values of those that fail only
+# in what it has rewritten, and by itself it rewrites files of tests and conftest.py alone.
+pytest.register_assert_rewrite('testers', 'data_testers', 'fake_data', 'fake_findings',
+                               'hostile_files', 'original_systems', 'real_pairs')
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -14,7 +14,7 @@ from rscc.models.change_heads.base import as_change_head
 from rscc.models.contracts import FeatureSpec
 from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
-from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures
+from rscc.structures import ChangeDataSample, ChangeFeatures, FrameFeatures, ScoredCaption
 
 WORDS = ['a', 'house', 'is', 'built', 'road', 'no', 'change']
 CAPTIONS = ['a house is built', 'a road is built', 'no change', 'a house']
@@ -83,7 +83,9 @@ def assert_gradient_reaches_everything(module, loss, but=()):
     untouched = [name for name, parameter in module.named_parameters()
                  if parameter.requires_grad and parameter.grad is None
                  and not any(part in name for part in but)]
-    assert not untouched
+    assert not untouched, (
+        f'{type(module).__name__}: no gradient reaches {untouched}; the loss must depend on every '
+        'parameter that is trained')
 
 
 TINY_CAPTION_HEAD = dict(
@@ -142,7 +144,8 @@ class ModuleTester:
         other.load_state_dict(one.state_dict())
         for (name, left), right in zip(one.state_dict().items(), other.state_dict().values(),
                                        strict=True):
-            assert torch.equal(left, right), name
+            assert torch.equal(left, right), (
+                f'{name} is not what it was after state_dict() and load_state_dict()')
 
 
 class EncoderTester(ModuleTester):
@@ -159,24 +162,33 @@ class EncoderTester(ModuleTester):
     @torch.no_grad()
     def test_axes_are_samples_and_dates(self):
         for feature in tensors_of(self.build()(self.inputs(2, 3))):
-            assert feature.shape[:2] == (2, 3)
-            assert feature.isfinite().all()
+            assert feature.shape[:2] == (2, 3), (
+                f'a feature of 2 samples at 3 dates has the shape {tuple(feature.shape)}')
+            assert feature.isfinite().all(), 'a feature has values that are not finite'
 
     @torch.no_grad()
     def test_it_gives_what_it_declares(self):
         encoder = self.build()
         given, features = encoder.gives(), encoder(self.inputs())
         found = FeatureSpec.of(features)
-        assert (given.maps, given.tokens, given.pooled) == (found.maps, found.tokens, found.pooled)
-        assert given.strides == tuple(self.size[0] // level.shape[-2] for level in features.maps)
+        for name in ('maps', 'tokens', 'pooled'):
+            said, real = getattr(given, name), getattr(found, name)
+            assert said == real, f'gives() says {name}={said}, and the widths are {real}'
+        strides = tuple(self.size[0] // level.shape[-2] for level in features.maps)
+        assert given.strides == strides, f'gives() says strides={given.strides}, not {strides}'
         if given.token_stride is not None:
-            assert features.token_grid[0] * given.token_stride == self.size[0]
+            stride = self.size[0] / features.token_grid[0]
+            assert given.token_stride == stride, (
+                f'gives() says token_stride={given.token_stride}, and it is {stride}')
 
     @torch.no_grad()
     def test_tokens_fill_their_grid(self):
         features = self.build()(self.inputs())
         height, width = features.token_grid
-        assert features.tokens.shape[2] in (height * width, height * width + 1)
+        tokens = features.tokens.shape[2]
+        assert tokens in (height * width, height * width + 1), (
+            f'{tokens} tokens on token_grid={(height, width)}; as many as the grid has places were '
+            'expected, or one more, a class token in front')
 
     @torch.no_grad()
     def test_one_sample_equals_its_row_in_a_batch(self):
@@ -206,18 +218,26 @@ class FusionTester(ModuleTester):
     @torch.no_grad()
     def test_shapes(self):
         fused = self.build().eval()(frame_features(3, self.dates))
-        assert fused.tokens.shape == (3, self.tokens, 16)
-        assert all(feature.shape[0] == 3 and feature.ndim == 4 for feature in fused.maps)
-        assert fused.pooled.shape[0] == 3
+        assert fused.tokens.shape == (3, self.tokens, 16), (
+            f'tokens {tuple(fused.tokens.shape)}; (samples, the attribute tokens, channels) was '
+            'expected')
+        for feature in fused.maps:
+            assert feature.shape[0] == 3 and feature.ndim == 4, (
+                f'a map {tuple(feature.shape)} of 3 samples; (N, C, h, w) was expected')
+        assert fused.pooled.shape[0] == 3, f'pooled {tuple(fused.pooled.shape)} of 3 samples'
 
     @torch.no_grad()
     def test_it_gives_what_it_declares(self):
         fusion, features = self.build().eval(), frame_features(2, self.dates)
         fused = fusion(features)
         given = fusion.gives(FeatureSpec.of(features), self.dates)
-        assert given.maps == tuple(level.shape[1] for level in fused.maps)
-        assert (given.tokens, given.pooled) == (fused.tokens.shape[-1], fused.pooled.shape[-1])
-        assert self.dates in fusion.time_steps
+        found = dict(maps=tuple(level.shape[1] for level in fused.maps),
+                     tokens=fused.tokens.shape[-1], pooled=fused.pooled.shape[-1])
+        for name, real in found.items():
+            said = getattr(given, name)
+            assert said == real, f'gives() says {name}={said}, and the widths are {real}'
+        assert self.dates in fusion.time_steps, (
+            f'time_steps={fusion.time_steps} lacks {self.dates}, the attribute dates')
 
     def test_features_of_another_width_are_refused_by_name(self):
         fusion, wide = self.build(), frame_features(2, self.dates, channels=24)
@@ -282,56 +302,99 @@ class FusionTester(ModuleTester):
 
 
 class CaptionHeadTester(ModuleTester):
-    """Subclass with ``cfg`` over 16 channels and the words above."""
-    misspelt = ('num_beam', 'num_beams')  # an option of ``generate`` and the one that is meant
-    searches = (dict(num_beams=2, num_captions=2), dict(num_beams=2))  # without an end, with one
+    """Subclass with ``cfg`` over 16 channels, for any head that has sentences in the end.
 
-    def make_it(self, head, ending):
-        """Have a head end its sentences, or never end them."""
-        head.decoding = head.decoding.updated(dict(min_tokens=0 if ending else head.max_tokens))
-        head.stop_ids = list(range(head.tokenizer.vocab_size)) if ending else [head.stop_ids[0]]
+    Heads that write word by word have more tests, see ``AutoregressiveHeadTester``.
+    """
+    misspelt = ('num_beam', 'num_beams')  # an option of ``generate`` and the one that is meant
+
+    def learned(self, steps=120):
+        """A head that has learned two samples, what it learned from, and its losses meanwhile."""
+        head, features, samples = self.build(), change_features(2), data_samples(2)
+        optimizer, losses = torch.optim.AdamW(head.parameters(), 5e-3), []
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = total(head.loss(features, samples))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return head.eval(), features, losses
+
+    def test_it_has_a_limit_and_decoding_options(self):
+        self.build().check_limits()
 
     def test_loss_is_finite_and_reaches_every_parameter(self):
         head = self.build()
-        losses = head.loss(change_features(3), data_samples(3))
-        total = sum(value for name, value in losses.items() if 'loss' in name)
-        assert total.isfinite()
-        assert_gradient_reaches_everything(head, total)
+        loss = total(head.loss(change_features(3), data_samples(3)))
+        assert loss.isfinite(), f'the loss is {loss}'
+        assert_gradient_reaches_everything(head, loss)
 
-    def test_it_learns_to_tell_two_samples_apart(self):
-        head, features, samples = self.build(), change_features(2), data_samples(2)
-        optimizer = torch.optim.AdamW(head.parameters(), 5e-3)
-        for _ in range(120):
-            optimizer.zero_grad()
-            losses = head.loss(features, samples)
-            sum(value for name, value in losses.items() if 'loss' in name).backward()
-            optimizer.step()
-        written = head.eval().generate(features)
-        assert [captions[0].text for captions in written] == CAPTIONS[:2]
+    def test_training_lowers_the_loss(self):
+        losses = self.learned(40)[2]
+        assert sum(losses[-5:]) < sum(losses[:5]), (
+            f'40 steps on two samples do not lower the loss: {losses[0]:.4f} to {losses[-1]:.4f}')
 
     def test_one_list_of_captions_per_sample(self):
         written = self.build().eval().generate(change_features(3))
-        assert len(written) == 3
-        assert all(caption.score <= 0 for captions in written for caption in captions)
+        assert len(written) == 3, f'{len(written)} lists of captions for 3 samples'
+        for number, captions in enumerate(written):
+            assert captions, f'sample {number} has no caption'
+            for caption in captions:
+                assert isinstance(caption, ScoredCaption), (
+                    f'{caption!r} is a {type(caption).__name__}; ScoredCaption was expected')
+                assert caption.score <= 0, (
+                    f'{caption!r}: the score is a mean log-probability, 0 or less')
+            scores = [caption.score for caption in captions]
+            assert len(scores) == 1 or captions[0].score >= min(scores), 'the best comes first'
 
     def test_one_sample_writes_what_it_writes_in_a_batch(self):
         head, features = self.build().eval(), change_features(3)
-        one = ChangeFeatures(tokens=features.tokens[1:2], pooled=features.pooled[1:2])
-        assert head.generate(one)[0][0].text == head.generate(features)[1][0].text
-
-    def test_a_caption_that_reached_the_limit_says_so(self):
-        head = self.build().eval()
-        for ending in (False, True):
-            self.make_it(head, ending)
-            for captions in head.generate(change_features(2), **self.searches[ending]):
-                assert {caption.truncated for caption in captions} == {not ending}
-                limit = None if ending else head.max_tokens
-                assert {caption.cut_at for caption in captions} == {limit}
+        alone, batch = head.generate(row_of(features, 1))[0][0], head.generate(features)[1][0]
+        assert alone.text == batch.text, 'a sample alone has another caption than in a batch'
 
     def test_unknown_decoding_option_names_the_nearest(self):
         wrong, meant = self.misspelt
         with pytest.raises(TypeError, match=f"Did you mean '{meant}'"):
             self.build().generate(change_features(1), **{wrong: 3})
+
+
+class WordsTester(CaptionHeadTester):
+    """Subclass with ``cfg`` over the words above, and ``make_it``: heads that choose words.
+
+    They can learn any sentence, and have to stop somewhere.
+    """
+    searches = (dict(num_beams=2, num_captions=2), dict(num_beams=2))  # without an end, with one
+
+    def make_it(self, head, ending):
+        """Have a head end its sentences, or never end them."""
+        raise NotImplementedError(f'{type(self).__name__}.make_it(head, ending) makes a head whose '
+                                  'sentences end at once, or never')
+
+    def test_it_learns_to_tell_two_samples_apart(self):
+        head, features, _ = self.learned()
+        written = [captions[0].text for captions in head.generate(features)]
+        assert written == CAPTIONS[:2], (
+            f'after 120 steps on two samples it writes {written}; {CAPTIONS[:2]} was learned')
+
+    def test_a_caption_that_reached_the_limit_says_so(self):
+        head = self.build().eval()
+        for ending in (False, True):
+            self.make_it(head, ending)
+            limit = None if ending else head.max_tokens
+            for captions in head.generate(change_features(2), **self.searches[ending]):
+                cut = {caption.cut_at for caption in captions}
+                assert cut == {limit}, (
+                    f'captions that {"end" if ending else "never end"} have cut_at={cut}; {limit} '
+                    'was expected: the limit max_tokens if it was reached, else None')
+
+
+class AutoregressiveHeadTester(WordsTester):
+    """Subclass with ``cfg`` over 16 channels and the words above; heads that write word by word."""
+
+    def make_it(self, head, ending):
+        """Have a head end its sentences, or never end them."""
+        head.decoding = head.decoding.updated(dict(min_tokens=0 if ending else head.max_tokens))
+        head.stop_ids = list(range(head.tokenizer.vocab_size)) if ending else [head.stop_ids[0]]
 
 
 class ChangeHeadTester(ModuleTester):
@@ -353,7 +416,7 @@ class ChangeHeadTester(ModuleTester):
     def test_loss_is_finite_and_reaches_every_parameter(self):
         head = self.build()
         values = as_change_head(head).loss(self.features(3), self.samples(3))
-        assert total(values).isfinite()
+        assert total(values).isfinite(), f'the losses are {values}'
         assert_gradient_reaches_everything(head, total(values))
 
     @torch.no_grad()
@@ -361,8 +424,10 @@ class ChangeHeadTester(ModuleTester):
         head, features = as_change_head(self.build().eval()), self.features(3)
         metas = [dict(pad_shape=(32, 48), img_shape=(32, 48))] * 3
         logits = head.predict(features, metas)
-        assert logits.shape[0] == 3 and logits.shape[-2:] == (32, 48)
-        assert torch.equal(logits, head.predict(features, metas))
+        assert logits.shape[0] == 3 and logits.shape[-2:] == (32, 48), (
+            f'logits {tuple(logits.shape)} of 3 samples with pad_shape=(32, 48); (3, classes, 32, '
+            '48) was expected')
+        assert torch.equal(logits, head.predict(features, metas)), 'a second call answers otherwise'
         row = row_of(features, 1)
         torch.testing.assert_close(head.predict(row, metas[:1])[0], logits[1], atol=1e-5, rtol=1e-4)
 
@@ -374,15 +439,26 @@ class ChangeHeadTester(ModuleTester):
             return
         plain = head(features)
         features.text = features.text.flip(1)
-        assert torch.allclose(plain, head(features)) != self.reads_dates
+        same = torch.allclose(plain, head(features))
+        assert same != self.reads_dates, (
+            f'exchanging the texts of the dates {"leaves" if same else "changes"} the map, and '
+            f'reads_dates={self.reads_dates}')
 
     def test_it_says_what_it_reads(self):
         head = as_change_head(self.build())
+        assert head.needs(), (
+            f'{head.title} declares no needs(): return a Need for every feature that it reads, '
+            "Need('maps', self.in_channels, 'in_channels', self.in_index) for instance; features "
+            'of another width are then refused when the model is built')
         option = 'date_channels' if self.given().date_maps else 'in_channels'
-        assert head.misfit(self.given()) == ''
+        assert head.misfit(self.given()) == '', (
+            'the features of this test are refused: give cfg the widths of change_features(), 16 '
+            'and 16, or write features()')
         misfit = head.misfit(self.given(2))
-        assert f'{head.title} reads feature maps of' in misfit
-        assert 'and Given gives' in misfit and f'set {option}=' in misfit
+        for part in (f'{head.title} reads feature maps of', 'and Given gives', f'set {option}='):
+            assert part in misfit, (
+                f"maps of twice the width get {misfit!r}; '{part}' was expected in it: is the width"
+                f" in needs() that of the maps, and its option '{option}'?")
 
 
 def row_of(features, row):

@@ -22,7 +22,7 @@ from rscc.models.batch_rows import (
     rows_with_masks,
     select_rows,
 )
-from rscc.models.caption_heads.base import write_captions
+from rscc.models.caption_heads.base import CaptionHead, write_captions
 from rscc.models.change_heads.base import ChangeHead, as_change_head
 from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
@@ -169,11 +169,14 @@ class ChangeInterpreter(Part, BaseModel):
             The numbers T of time steps for which all parts fit.
 
         Raises:
-            TypeError: If the prompter does not derive from the base class of its kind.
+            TypeError: If the prompter does not derive from the base class of its kind, or the
+                caption head has no limit or decoding options.
             ValueError: If two parts do not fit; it names both, both widths and the option to set.
         """
         if self.prompter is not None:
             _check_kind('prompter', self.prompter, Prompter)
+        if isinstance(self.caption_head, CaptionHead):
+            self.caption_head.check_limits()
         # Encoder against fusion.
         misfit = self.fusion.misfit(self._frames)
         if misfit:

@@ -99,9 +99,11 @@ class CaptionHead(Part, nn.Module):
             N lists of sentences, best first, at most ``num_captions`` each.
 
         Raises:
-            TypeError: If an option does not exist; the nearest name is given.
+            TypeError: If an option does not exist, and the nearest name is given; or as
+                :meth:`check_limits` says.
             ValueError: If a value is impossible, or asks for what the head cannot do.
         """
+        self.check_limits()
         options = self.decoding.updated(decoding)
         self.check_decoding(options)
         return self.write(features, options)
@@ -115,6 +117,24 @@ class CaptionHead(Part, nn.Module):
     def languages(self) -> tuple[str, ...]:
         """The languages that it can write in, the one of the tokenizer first."""
         return self.tokenizer.languages
+
+    def check_limits(self) -> None:
+        """Refuse a head whose constructor has set no limit of a caption or no decoding options.
+
+        Raises:
+            TypeError: Naming what is missing or wrong, and what to write.
+        """
+        remedy = ('At the end of its __init__, a head that derives from AutoregressiveHead calls '
+                  'self.set_limits(max_tokens, decoding); another one sets self.max_tokens=40 and '
+                  'self.decoding=Decoding() (from rscc.models.generation.options)')
+        decoding, limit = (getattr(self, name, None) for name in ('decoding', 'max_tokens'))
+        if not isinstance(decoding, DecodingOptions):
+            found = 'nothing' if decoding is None else f'a {type(decoding).__name__}'
+            raise TypeError(f'{self.title}.decoding is {found}; decoding options, an object such '
+                            f'as Decoding(), were expected. {remedy}')
+        if not isinstance(limit, int):
+            raise TypeError(f'{self.title}.max_tokens is {limit!r}; the most tokens of a caption '
+                            f'were expected. {remedy}')
 
     def check_decoding(self, options: DecodingOptions) -> None:
         """Refuse options that the head cannot follow: another language, for instance.

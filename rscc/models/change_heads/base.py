@@ -42,6 +42,10 @@ class ChangeHead(Part, metaclass=ABCMeta):
         return self.classify
 
     @abstractmethod
+    def needs(self) -> Sequence[Need]:
+        """Return the features that the head reads; without them nobody sees that widths differ."""
+
+    @abstractmethod
     def forward(self, features: ChangeFeatures) -> Tensor:
         """Return logits (N, classes, h, w) at the resolution of the head."""
 

@@ -5,7 +5,7 @@ import torch
 from testers import (
     CAPTIONS,
     WORDS,
-    CaptionHeadTester,
+    AutoregressiveHeadTester,
     batch,
     build_interpreter,
     change_features,
@@ -19,7 +19,7 @@ from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures
 
 
-class TestAttentionLSTMHead(CaptionHeadTester):
+class TestAttentionLSTMHead(AutoregressiveHeadTester):
     cfg = dict(type='AttentionLSTMHead', memory_channels=16, embed_dims=16, hidden_dims=32,
                attention_dims=16, max_tokens=8, tokenizer=dict(type='WordTokenizer', words=WORDS))
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from testers import WORDS, CaptionHeadTester, change_features, data_samples
+from testers import WORDS, AutoregressiveHeadTester, change_features, data_samples
 
 from rscc.models.caption_heads.blip_caption_head import pack
 from rscc.registry import MODELS
@@ -29,7 +29,7 @@ CONFIG = dict(hidden_size=32, num_hidden_layers=2, intermediate_size=64, num_att
               max_position_embeddings=32)
 
 
-class TestBlipCaptionHead(CaptionHeadTester):
+class TestBlipCaptionHead(AutoregressiveHeadTester):
     cfg = dict(type='BlipCaptionHead', memory_channels=16, config=CONFIG, max_tokens=8,
                tokenizer=dict(type='WordTokenizer', words=WORDS))
 

@@ -6,7 +6,7 @@ import torch
 from testers import (
     CAPTIONS,
     WORDS,
-    CaptionHeadTester,
+    WordsTester,
     assert_gradient_reaches_everything,
     change_features,
     data_samples,
@@ -41,7 +41,7 @@ def texts(written):
     return [[caption.text for caption in captions] for captions in written]
 
 
-class Karras(CaptionHeadTester):
+class Karras(WordsTester):
     misspelt = ('num_sample', 'num_samples')
     searches = (dict(num_samples=3, num_captions=3), dict(num_samples=3, num_captions=3))
 

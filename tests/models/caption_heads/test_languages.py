@@ -1,7 +1,13 @@
 """One caption head that writes two languages, and heads that refuse another than theirs."""
 import pytest
 import torch
-from testers import WORDS, CaptionHeadTester, build_interpreter, change_features, data_samples
+from testers import (
+    WORDS,
+    AutoregressiveHeadTester,
+    build_interpreter,
+    change_features,
+    data_samples,
+)
 
 from rscc.models.caption_heads.base import languages_asked, pack_words, restore_vocabulary
 from rscc.registry import MODELS
@@ -25,11 +31,11 @@ ENGLISH_ONLY = dict(type='WordTokenizer', words=WORDS)
 SENTENCES = ['a house is built', '新建了一栋房屋']
 
 
-class TestBilingualBlip(CaptionHeadTester):
+class TestBilingualBlip(AutoregressiveHeadTester):
     cfg = BLIP
 
 
-class TestBilingualGPT(CaptionHeadTester):
+class TestBilingualGPT(AutoregressiveHeadTester):
     cfg = GPT
 
 

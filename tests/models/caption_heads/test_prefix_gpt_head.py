@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from testers import WORDS, CaptionHeadTester, change_features, data_samples
+from testers import WORDS, AutoregressiveHeadTester, change_features, data_samples
 
 from rscc.models.caption_heads.mappers import TransformerMapper
 from rscc.registry import MODELS
@@ -13,7 +13,7 @@ GPT = dict(n_embd=32, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd
 SMALL = dict(num_layers=1, num_heads=4)
 
 
-class Captioner(CaptionHeadTester):
+class Captioner(AutoregressiveHeadTester):
     cfg = dict(type='PrefixGPTHead', memory_channels=16, prefix_length=4, max_tokens=8,
                mapper=dict(type='MLPMapper'), language_model=dict(config=GPT, tune='full'),
                tokenizer=dict(type='WordTokenizer', words=WORDS))
