@@ -190,11 +190,27 @@ def models(repo):
     return read_metafiles([repo / 'configs'])
 
 
+def without_metafile(names):
+    """Say which configs no metafile lists, and what to write."""
+    lines = '\n'.join(f'    configs: {{{name}: DATASET}}' for name in sorted(names))
+    return (f'no metafile in configs/*.yml lists {", ".join(sorted(names))}. Every config needs an '
+            'entry under models: of the metafile of its method, or of a new one, with the name of '
+            f'its dataset in configs/datasets.yml:\n{lines}\nSee "A config" in CONTRIBUTING.md and '
+            '"Write a metafile" in docs/en/model_zoo.md; then run '
+            'python tools/analysis_tools/model_pages.py --write')
+
+
+def test_a_config_without_a_metafile_is_told_what_to_write():
+    said = without_metafile({'b_synth', 'a_synth'})
+    assert said.startswith('no metafile in configs/*.yml lists a_synth, b_synth. ')
+    assert '\n    configs: {a_synth: DATASET}\n' in said and 'model_pages.py --write' in said
+
+
 def test_every_config_but_old_names_has_a_metafile(repo, models):
     configs = {path.stem for path in (repo / 'configs').glob('*.py')
                if '_deprecation_' not in path.read_text()}
     listed = {name for name, info in models.models.items() if info.weights is None}
-    assert listed == configs
+    assert not configs - listed, without_metafile(configs - listed)
     with_weights = {info.name for info in models.models.values() if info.weights is not None}
     assert 'rscc-small' in with_weights
 
