@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
     from rscc.apis.launch import build_runner, check_data, check_model, load_config, use_amp
     cfg = load_config(args, stages=('train', 'val'))
     if args.check:
+        from rscc.engine.start_checks import check_monitored_settings
         with explained():
+            check_monitored_settings(cfg)
             check_data(cfg, ('train', 'val'))
             check_model(cfg, start=True)
         print('ok')

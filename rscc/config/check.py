@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rscc.config.data import band_problems, class_problems, missing_paths
+from rscc.config.data import band_problems, class_problems, given_problems, missing_paths
 from rscc.config.schema import BUILDER_KEYS, Schema, loader_keywords, runner_keys, schema_of
 from rscc.utils import counted
 from rscc.utils.names import did_you_mean
@@ -47,8 +47,8 @@ def check_config(cfg: Any, *, overrides: Mapping[str, Any] | None = None,
     problems += [problem for key, value in merged.items()
                  for problem in _check(value, schema_of(key), key)]
     problems += [Problem(where, what) for where, what in (
-        *class_problems(merged, stages), *band_problems(merged, stages),
-        *missing_paths(merged, stages))]
+        *given_problems(merged, stages), *class_problems(merged, stages),
+        *band_problems(merged, stages), *missing_paths(merged, stages))]
     if problems:
         raise ValueError(_summary(problems, name))
 

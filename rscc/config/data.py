@@ -184,6 +184,27 @@ def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, s
     yield from _semantic_problems(cfg, stages, head)
 
 
+def given_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (dotted place, problem) where a dataset gets an option that its class sets itself.
+
+    Mostly the option comes from the dataset of a base config, with which this one was merged.
+
+    Args:
+        cfg: The merged config.
+        stages: Whose datasets are looked at: of ``'train'``, ``'val'``, ``'test'``.
+    """
+    for stage in stages:
+        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset')
+        for place, leaf in leaves(dataset, f'{stage}_dataloader.dataset'):
+            kind = _dataset_class(leaf)
+            for name in getattr(kind, 'SET_BY_CLASS', ()):
+                if name in leaf:
+                    yield (f'{place}.{name}',
+                           f'{kind.__name__} sets {name} itself and takes no such option. If it '
+                           'comes from the dataset of a base config, replace that one: '
+                           'dataset=dict(_delete_=True, type=...)')
+
+
 def _semantic_problems(cfg: Mapping, stages: Sequence[str], head: Mapping
                        ) -> Iterator[tuple[str, str]]:
     """Yield where a head tells other classes of the two dates than the datasets have."""

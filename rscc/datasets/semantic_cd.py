@@ -83,6 +83,8 @@ class SemanticCDDataset(ChangeDataset):
     LAYOUTS: ClassVar[dict[str, Layout]] = {
         'cut': Layout('A', 'B', 'label_A', 'label_B', 'label'),
         'maps': Layout('A', 'B', 'label_A', 'label_B')}
+    #: Options of ``ChangeDataset`` that the class sets itself; the check of configs refuses them.
+    SET_BY_CLASS: ClassVar[tuple[str, ...]] = ('semantic', )
     #: Shares of the splits of a dataset that is published without any.
     SHARES: ClassVar[dict[str, float] | None] = None
 
@@ -92,6 +94,12 @@ class SemanticCDDataset(ChangeDataset):
                  semantic_palette: Sequence[Sequence[int]] | None = None,
                  coloured: bool | None = None, only_changes: bool | None = None,
                  metainfo: Mapping | None = None, **kwargs):
+        if 'semantic' in kwargs:
+            raise ValueError(
+                f'semantic={kwargs["semantic"]!r} is an option of the built-in dataset; '
+                f'{type(self).__name__} always has class maps, which semantic_classes and '
+                'semantic_palette describe. A config that inherits from one of another dataset '
+                'replaces its dataset: dataset=dict(_delete_=True, type=...)')
         if layout is not None:
             check_choice('layout', layout, self.LAYOUTS)
         if not 0 <= holdout < 1:

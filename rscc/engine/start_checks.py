@@ -1,17 +1,21 @@
 """Checks of a training before its first step: what would otherwise fail hours later, or never."""
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rscc.engine.distributed import unwrapped
 from rscc.evaluation.metrics import SampleMetric
+from rscc.registry import METRICS
 from rscc.utils import did_you_mean
 
 
@@ -24,8 +28,61 @@ def check_monitored_names(runner: Any) -> None:
     Raises:
         ValueError: With the setting, the name, and the nearest that there will be.
     """
-    for setting, name in _monitored(runner):
-        if runner.val_loop is None:
+    loop = runner.val_loop
+    check_scores(_monitored(runner), None if loop is None else loop.evaluator.metrics)
+
+
+def check_monitored_settings(cfg: Config) -> None:
+    """Refuse the same names in a config, before anything but its metrics is built.
+
+    Args:
+        cfg: The config of a training.
+
+    Raises:
+        ValueError: As :func:`check_monitored_names`.
+    """
+    described = cfg.get('val_evaluator') if cfg.get('val_dataloader') else None
+    if isinstance(described, Mapping) and 'metrics' in described:
+        described = described['metrics']
+    metrics = None
+    if described:
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'rscc')):
+            metrics = [METRICS.build(copy.deepcopy(dict(one))) for one in _listed(described)]
+    check_scores(_monitored_settings(cfg), metrics)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list of settings, of which one alone may stand without it, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value] if value else []
+
+
+def _monitored_settings(cfg: Config) -> Iterator[tuple[str, str]]:
+    """Yield the setting and the name of every score that the config says something waits for."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    yield from (('default_hooks.checkpoint.save_best', name)
+                for name in _listed(hook.get('save_best')) if name != 'auto')
+    schedulers = cfg.get('param_scheduler') or ()
+    several = isinstance(schedulers, Mapping) and 'type' not in schedulers  # of several optimizers
+    flat = [one for some in schedulers.values() for one in _listed(some)] if several else (
+        _listed(schedulers))
+    for prefix, entries in (('', cfg.get('custom_hooks')), ('param_scheduler ', flat)):
+        for entry in _listed(entries):
+            if isinstance(entry, Mapping) and isinstance(entry.get('monitor'), str):
+                yield f'{prefix}{entry.get("type")}.monitor', entry['monitor']
+
+
+def check_scores(monitored: Iterable[tuple[str, str]], metrics: Sequence[Any] | None) -> None:
+    """Refuse scores that none of the metrics of a validation gives.
+
+    Args:
+        monitored: The setting that waits, and the name of the score.
+        metrics: Of the validation; None where there is no validation.
+
+    Raises:
+        ValueError: With the setting, the name, and the nearest that there will be.
+    """
+    for setting, name in monitored:
+        if metrics is None:
             # Who switches validation off keeps the config's best checkpoint, which then never is.
             remedy = 'set val_dataloader, val_cfg and val_evaluator'
             said = f"{setting} waits for the score '{name}' of a validation, and this run has none"
@@ -33,7 +90,6 @@ def check_monitored_names(runner: Any) -> None:
                 raise ValueError(f'{said}: {remedy}')
             print_log(f'{said}: no best checkpoint will be kept ({remedy})', 'current', 30)
             continue
-        metrics = runner.val_loop.evaluator.metrics
         if not all(isinstance(metric, SampleMetric) for metric in metrics):
             continue
         known = [key for metric in metrics for key in metric.known_keys()]

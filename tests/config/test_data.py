@@ -1,6 +1,6 @@
 import pytest
 
-from rscc.config.data import band_problems, class_problems
+from rscc.config.data import band_problems, class_problems, given_problems
 
 LABELLED = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')]
 SYNTH = dict(type='SynthChangeDataset', pipeline=LABELLED)
@@ -122,3 +122,13 @@ def test_classes_of_the_dates_are_compared_with_the_head():
     assert not problems(head | dict(num_semantic_classes=6), dataset | dict(metainfo=fewer))
     without = dict(dataset, semantic=False, label_map={0: 0, 1: 1})
     assert not problems(head | dict(num_semantic_classes=6), without)
+
+
+def test_an_option_that_the_class_of_a_dataset_sets_itself_is_a_problem():
+    def found(**options):
+        leaf = dict(type='SemanticCDDataset', **options)
+        return list(given_problems(dict(train_dataloader=dict(dataset=leaf)), ['train']))
+    ((place, what), ) = found(semantic=True)
+    assert place == 'train_dataloader.dataset.semantic'
+    assert 'SemanticCDDataset sets semantic itself' in what and '_delete_=True' in what
+    assert not found(semantic_classes=['none', 'a'])

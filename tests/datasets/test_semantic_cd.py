@@ -1,4 +1,5 @@
 """SECOND, Landsat-SCD, HRSCD: layouts, palettes, kinds of change, splits, and what is refused."""
+import re
 import shutil
 from pathlib import Path
 
@@ -7,13 +8,16 @@ import numpy as np
 import pytest
 from data_testers import DatasetTester
 from fake_data import write_fake_dataset, write_image
+from mmengine.config import Config
 
+from rscc.config.check import check_config
 from rscc.datasets.semantic_cd import (
     HRSCDDataset,
     LandsatSCDDataset,
     SECONDDataset,
     SemanticCDDataset,
 )
+from rscc.registry import DATASETS, MODELS
 
 LOAD = [dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='LoadSemanticMaps'),
         dict(type='PackChangeInputs')]
@@ -239,3 +243,45 @@ def test_own_folders_tell_their_classes(tmp_path):
     sizes = {split: len(SemanticCDDataset(str(root / 'train'), split=split, holdout=0.25, **told))
              for split in ('train', 'val', None)}
     assert sizes == {'train': 3, 'val': 1, None: 4}
+
+
+def test_the_option_of_another_dataset_is_refused_in_words():
+    with pytest.raises(ValueError, match=r'semantic=True is an option of the built-in .*_delete_'):
+        SemanticCDDataset('x', semantic=True, semantic_classes=['none', 'a'],
+                          semantic_palette=[[0, 0, 0], [9, 9, 9]])
+
+
+def example(repo, language):
+    """Return the config of the section about one's own class maps."""
+    text = (repo / f'docs/{language}/datasets.md').read_text(encoding='utf-8')
+    section = text.split('<a id="semantic-change-folders"></a>')[1]
+    return re.search(r'^```python\n(.*?)^```', section, re.M | re.S)[1]
+
+
+def test_the_config_for_own_class_maps_works_as_written(repo, tmp_path, monkeypatch):
+    assert example(repo, 'en') == example(repo, 'zh_cn')
+    monkeypatch.setenv('RSCC_DATA', str(tmp_path))
+    (tmp_path / 'configs').symlink_to(repo / 'configs')
+    path = tmp_path / 'my_config.py'
+    path.write_text(example(repo, 'en').replace("'./semantic", "'./configs/semantic"))
+    draw, field, house = np.random.default_rng(0), (90, 160, 60), (200, 40, 40)
+    for name in [f'train/{{}}/{number}.png' for number in range(5)] + ['test/{}/0.png']:
+        maps = np.full((64, 64, 3), field, np.uint8)
+        later, changed = maps.copy(), np.zeros((64, 64), np.uint8)
+        later[:9, :9], changed[:9, :9] = house, 255
+        for folder in 'AB':
+            write_image(tmp_path / 'my_pairs' / name.format(folder),
+                        draw.integers(0, 200, (64, 64, 3), dtype=np.uint8))
+        for folder, pixels in (('label_A', maps), ('label_B', later)):
+            target = tmp_path / 'my_pairs' / name.format(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), pixels[..., ::-1])
+        write_image(tmp_path / 'my_pairs' / name.format('label'), changed)
+    cfg = Config.fromfile(path)
+    check_config(cfg)
+    for stage, pairs in (('train', 4), ('val', 1), ('test', 1)):
+        dataset = DATASETS.build(cfg[f'{stage}_dataloader'].dataset)
+        assert len(dataset) == pairs
+        sample = dataset[0]['data_samples']
+        assert (sample.gt_sem_seg_to.data == 2).sum() == (sample.gt_sem_seg.data == 1).sum() == 81
+    assert MODELS.build(cfg.model).change_head.groups == (2, 2, 2)

@@ -2,9 +2,10 @@
 import pytest
 import torch
 from engine.toys import ToyModel
+from mmengine.config import Config
 from torch import nn
 
-from rscc.engine.start_checks import check_last_batch
+from rscc.engine.start_checks import check_last_batch, check_monitored_settings
 from rscc.registry import MODELS
 
 CHANGE = {'_delete_': True, 'type': 'ChangeMetric'}
@@ -106,3 +107,33 @@ def test_the_trial_changes_neither_statistics_nor_random_state(build, log_of):
     assert 'leave a last batch of one' in log_of(runner)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def monitored(evaluator, **settings):
+    return check_monitored_settings(Config(dict(
+        val_dataloader=dict(batch_size=1), val_evaluator=evaluator, **settings)))
+
+
+@pytest.mark.parametrize(('settings', 'told'), [
+    (dict(default_hooks=dict(checkpoint=dict(save_best='change/F1_chnged'))),
+     "default_hooks.checkpoint.save_best waits for the score 'change/F1_chnged'"),
+    (dict(default_hooks=dict(checkpoint=dict(save_best=['change/F1_changed', 'loss_x']))),
+     "save_best waits for the score 'loss_x'"),
+    (dict(custom_hooks=[dict(type='EarlyStoppingHook', monitor='regions/x')]),
+     "EarlyStoppingHook.monitor waits for the score 'regions/x'"),
+    (dict(param_scheduler=dict(type='ReduceOnPlateauLR', monitor='val/loss')),
+     "ReduceOnPlateauLR.monitor waits for the score 'val/loss'")])
+def test_a_score_that_no_metric_gives_is_refused_in_the_config(settings, told):
+    with pytest.raises(ValueError, match=told):
+        monitored(dict(type='ChangeMetric'), **settings)
+
+
+@pytest.mark.parametrize('name', ['change/F1_changed', 'change/IoU_house', 'auto', None])
+def test_scores_that_a_metric_gives_pass(name):
+    monitored([dict(type='ChangeMetric')], default_hooks=dict(checkpoint=dict(save_best=name)))
+
+
+def test_a_plateau_without_a_validation_is_refused():
+    with pytest.raises(ValueError, match='of a validation, and this run has none: set val_data'):
+        check_monitored_settings(Config(dict(
+            custom_hooks=[dict(type='EarlyStoppingHook', monitor='change/OA')])))
