@@ -198,6 +198,11 @@ class ChangeDataset(BaseDataset):
         add_teacher_captions(self, samples, self.teacher_files)
         return samples
 
+    @property
+    def source(self) -> str:
+        """What lists the samples, for messages: the annotation file, else the folder."""
+        return str(self.ann_file or self.data_root)
+
     def examined(self, samples: list[dict], others: Mapping[str, Sequence[Sequence[str]]],
                  findings: Sequence[checks.Finding] = ()) -> list[dict]:
         """Check files and masks, report what is doubtful, and return the samples that stay.
@@ -218,7 +223,7 @@ class ChangeDataset(BaseDataset):
             self._check_files(samples)
             found += [*checks.identical_dates(samples, self.images_of),
                       *checks.leaks(samples, self.images_of, others), *self._mask_findings(samples)]
-        doubtful = checks.settle(found, self.faults, self.ann_file, len(samples))
+        doubtful = checks.settle(found, self.faults, self.source, len(samples))
         if self.faults == 'mask':
             return [*map(checks.without_labels, unlisted), *(
                 checks.without_labels(item) if item['sample_id'] in doubtful else item
@@ -353,7 +358,7 @@ class ChangeDataset(BaseDataset):
     def _refuse_repeated(self, name: str, first: str, second: str) -> None:
         where = (f"twice in split '{first}'" if first == second else
                  f"in two splits, '{first}' and '{second}'")
-        text = f"'{self.ann_file}' has '{name}' {where}."
+        text = f"'{self.source}' has '{name}' {where}."
         if self.faults not in ('drop', 'mask'):
             raise ValueError(f"{text} Remove one, or pass faults='drop' in the dataset.")
         warn_once(f'{text} One is left out.')

@@ -50,7 +50,7 @@ def settle(findings: Iterable[Finding], faults: str, source: str, total: int) ->
     Args:
         findings: Those without samples are passed over.
         faults: One of :data:`FAULTS`.
-        source: The annotation file, for the messages.
+        source: The annotation file or the folder, for the messages.
         total: Number of samples examined.
 
     Returns:

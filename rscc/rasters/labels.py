@@ -296,6 +296,16 @@ def _codes(colours: np.ndarray) -> np.ndarray:
     return packed.view(np.uint32)[..., 0]
 
 
+#: What to do about colours that a palette lacks: of the user's, and of class maps.
+_MORE_COLOURS = ('Complete the palette, or pass label_map for grey labels. Colours beside those of '
+                 'the palette come from JPEG or a smooth resize: save labels as PNG and resize '
+                 'them by nearest neighbour.')
+_OTHER_COLOURS = ('A published dataset has no other colours: JPEG or a smooth resize makes them, '
+                  'so take its files as they were published, or resize labels by nearest '
+                  'neighbour and save them as PNG. Of class maps of your own, complete '
+                  'semantic_palette and semantic_classes.')
+
+
 def _match_colours(path: Path, palette: Sequence[Sequence[int]],
                    names: Sequence[str] | None = None) -> np.ndarray:
     """Read a label as places in a palette of colours with or without alpha.
@@ -319,7 +329,7 @@ def _match_colours(path: Path, palette: Sequence[Sequence[int]],
     if (indices < 0).any():
         raise ValueError(f"label '{path}' holds colours outside the palette: "
                          f'{_strange_colours(colours[..., :depth], indices < 0, palette, names)}. '
-                         'Complete the palette, or pass label_map for grey labels.')
+                         f'{_MORE_COLOURS if names is None else _OTHER_COLOURS}')
     return indices.astype(np.uint8)
 
 
