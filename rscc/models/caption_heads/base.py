@@ -127,7 +127,10 @@ class CaptionHead(Part, nn.Module):
         remedy = ('At the end of its __init__, a head that derives from AutoregressiveHead calls '
                   'self.set_limits(max_tokens, decoding); another one sets self.max_tokens=40 and '
                   'self.decoding=Decoding() (from rscc.models.generation.options)')
-        decoding, limit = (getattr(self, name, None) for name in ('decoding', 'max_tokens'))
+        decoding = getattr(self, 'decoding', None)
+        # A property may learn the limit from a checkpoint that is not loaded yet.
+        later = isinstance(getattr(type(self), 'max_tokens', None), property)
+        limit = 0 if later else getattr(self, 'max_tokens', None)
         if not isinstance(decoding, DecodingOptions):
             found = 'nothing' if decoding is None else f'a {type(decoding).__name__}'
             raise TypeError(f'{self.title}.decoding is {found}; decoding options, an object such '
