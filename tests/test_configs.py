@@ -108,7 +108,7 @@ def data_home(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def built():
-    """What :func:`meets` says of the models that were built and trained so far."""
+    """Answers of :func:`meets` about the models that were built and trained so far."""
     return set()
 
 

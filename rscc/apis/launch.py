@@ -63,6 +63,19 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
     return cfg
 
 
+def check_all(cfg: Config, stages: Sequence[str], start: bool) -> None:
+    """Check data and model of a config, and say that all is well: what ``--check`` asks for.
+
+    Args:
+        cfg: The run's config.
+        stages: Those whose data are read.
+        start: Whether starting weights are loaded too, see :func:`check_model`.
+    """
+    check_data(cfg, stages)
+    check_model(cfg, start=start)
+    print('ok')
+
+
 def check_data(cfg: Config, stages: Sequence[str]) -> None:
     """Build the datasets of some stages, prepare the first sample of each, print their sizes.
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rscc.apis.command_line import add_shared_arguments, explained
+from rscc.apis.command_line import add_shared_arguments, explained, output_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     parser.add_argument('--split', default='train', help='split to describe (%(default)s)')
     parser.add_argument('--num', type=int, default=5, metavar='N',
                         help='different sentences of each sample, at most (%(default)s)')
-    parser.add_argument('--out', metavar='FILE.json', help="the file (in the dataset's folder: "
-                        'captions_<config>_<split>.json)')
+    parser.add_argument('--out', type=output_file, metavar='FILE.json',
+                        help="the file (in the dataset's folder: captions_<config>_<split>.json)")
     add_shared_arguments(parser)
     run(parser.parse_args(arguments))
 
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> None:
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.apis.launch import (
         build_runner,
-        check_data,
-        check_model,
+        check_all,
         load_config,
         unsplit,
         use_amp,
@@ -61,9 +60,7 @@ def run(args: argparse.Namespace) -> None:
     with explained():
         describe_split(cfg, args.split, args.num, args.checkpoint, args.out)
         if args.check:
-            check_data(cfg, ('test', ))
-            check_model(cfg, start=False)
-            print('ok')
+            check_all(cfg, ('test', ), start=False)
             return
         if args.amp:
             use_amp(cfg)

@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> None:
     from rscc.apis.launch import (
         build_runner,
         caption_metadata,
-        check_data,
-        check_model,
+        check_all,
         draw_predictions,
         dump_predictions,
         finish,
@@ -81,9 +80,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
         with explained():
-            check_data(cfg, ('test',))
-            check_model(cfg, start=False)
-        print('ok')
+            check_all(cfg, ('test',), start=False)
         return
     if args.tta:
         use_tta(cfg)

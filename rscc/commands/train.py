@@ -42,15 +42,13 @@ def run(args: argparse.Namespace) -> None:
         SystemExit: With what is wrong with the arguments, the config or the data.
     """
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.launch import build_runner, check_data, check_model, load_config, use_amp
+    from rscc.apis.launch import build_runner, check_all, load_config, use_amp
     cfg = load_config(args, stages=('train', 'val'))
     if args.check:
         from rscc.engine.start_checks import check_monitored_settings
         with explained():
             check_monitored_settings(cfg)
-            check_data(cfg, ('train', 'val'))
-            check_model(cfg, start=True)
-        print('ok')
+            check_all(cfg, ('train', 'val'), start=True)
         return
     if args.amp:
         use_amp(cfg)

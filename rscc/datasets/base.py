@@ -200,7 +200,7 @@ class ChangeDataset(BaseDataset):
 
     @property
     def source(self) -> str:
-        """What lists the samples, for messages: the annotation file, else the folder."""
+        """Annotation file, or the folder where there is none: what messages about samples name."""
         return str(self.ann_file or self.data_root)
 
     def examined(self, samples: list[dict], others: Mapping[str, Sequence[Sequence[str]]],

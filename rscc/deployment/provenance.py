@@ -1,4 +1,4 @@
-"""Where the weights of a model come from: the licence that binds them, and what they started from.
+"""Origin of the weights of a model: the licence that binds them, and what they started from.
 
 A training writes its config into its checkpoint, and a published model says what it is in its
 header and in the STAC record beside it. What neither tells stays unknown; nothing is guessed.

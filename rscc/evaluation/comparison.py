@@ -4,7 +4,6 @@ Every score is computed from counts per image, so that images can be drawn again
 is on the images that all files have; CIDEr takes its document frequencies from these.
 """
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,10 +19,9 @@ from rscc.evaluation.functional.mask_content import place_on_mask
 from rscc.evaluation.predictions import read_metadata, read_predictions
 from rscc.evaluation.records import CaptionOptions, CaptionRecord, coco_words
 from rscc.evaluation.references import References
-from rscc.text.normalisation import warn
+from rscc.text.normalisation import language_of, warn
 from rscc.utils import read_json
 
-_CHINESE = re.compile('[\u4e00-\u9fff]')
 #: Score -> whether more of it is better.
 HIGHER_IS_BETTER = {
     'Bleu_4': True, 'ROUGE_L': True, 'CIDEr': True, 'flag_accuracy': True, 'object_F1': True,
@@ -53,7 +51,7 @@ class Run:
     @property
     def language(self) -> str | None:
         """``'en'`` or ``'zh'``: that of most of its sentences; None where all are empty."""
-        chinese = [bool(_CHINESE.search(record.prediction)) for record in self.records.values()
+        chinese = [language_of(record.prediction) == 'zh' for record in self.records.values()
                    if record.prediction.strip()]
         return None if not chinese else 'zh' if 2 * sum(chinese) > len(chinese) else 'en'
 

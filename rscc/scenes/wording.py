@@ -4,9 +4,9 @@ from typing import Any
 
 from rscc.text.doubts import CALIBRATE
 from rscc.text.land_cover import class_text
-from rscc.text.quantities import area_text, counted, percent_text, pixels_text, share_text
+from rscc.text.quantities import area_text, percent_text, pixels_text, share_text
 from rscc.text.transitions import became
-from rscc.utils import check_choice
+from rscc.utils import check_choice, counted
 
 #: Said of every answer of a model that no real image has trained, per language.
 RENDERED_NOTE = {

@@ -3,6 +3,8 @@
 An area stands in square metres below one hectare, in hectares (one decimal) below 100, and in
 square kilometres (two decimals, fewer of large ones) from there on.
 """
+from rscc.utils import counted
+
 #: Square metres of a unit, smallest first, and the decimals it is written with.
 _UNITS = ((1, 0), (10_000, 1), (1_000_000, 2))
 _UNIT_NAMES = {'en': ('m²', 'ha', 'km²'), 'zh': ('平方米', '公顷', '平方公里')}
@@ -38,11 +40,6 @@ def _unit(square_metres: float) -> int:
 def pixels_text(pixels: int, language: str = 'en') -> str:
     """Write a number of pixels."""
     return f'{pixels:,} 像素' if language == 'zh' else counted(pixels, 'pixel')
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number of things in English, in the plural unless it is one."""
-    return f'{count:,} {noun}{"" if count == 1 else "s"}'
 
 
 def share_text(share: float, language: str = 'en') -> str:

@@ -37,7 +37,7 @@ from rscc.visualization.training_log import read_training_log, training_panels
 _PACKAGE = 'rscc.visualization'
 _FACTS = ('split', 'protocol', 'config', 'checkpoint')
 #: Class maps of a card in their order.
-_CLASS_MAPS = ('from', 'to', 'gt_from', 'gt_to')
+_CLASS_MAPS = tuple(LABELS['en']['dates'])
 #: Pictures of so many cards are in the page as it loads; those of others wait until they are near.
 _EAGER = 4
 #: Bytes of a card's tags and of the page's own parts, for the budget of the pictures.
@@ -120,7 +120,7 @@ def write_report(predictions: dict,
             failures=failure_page(judgements, cards, words), cards=cards, eager=_EAGER,
             controls=_controls(cards, words), layers=layers,
             legends=_legends(palette, classes, words) if layers else {},
-            class_legend=_class_legend(cards, dataset)))
+            class_legend=_class_legend(cards, dataset, words)))
     return Path(out_file)
 
 
@@ -241,10 +241,11 @@ def _legends(palette: Sequence | None, classes: Sequence[str] | None, words: Map
             'errors': swatches(words['error_classes'], ERROR_PALETTE)}
 
 
-def _class_legend(cards: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]
-                  ) -> list[list[str]]:
+def _class_legend(cards: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any],
+                  words: Mapping[str, Any]) -> list[list[str]]:
     """Return name and colour of every class of the dates, where a card shows class maps."""
     names = list(dataset.get('semantic_classes') or ())
     if not names or not any(card['class_maps'] for card in cards):
         return []
-    return swatches(names, class_palette(len(names), dataset.get('semantic_palette')))
+    shown = [class_text(name, words['html'][:2]) for name in names]
+    return swatches(shown, class_palette(len(names), dataset.get('semantic_palette')))

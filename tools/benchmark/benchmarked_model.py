@@ -13,6 +13,7 @@ from rscc.config.check import check_config
 from rscc.config.files import existing_config
 from rscc.engine.precision import keep_freed_memory
 from rscc.registry import DATASETS, MODELS
+from rscc.structures import ChangeFeatures
 from tools.benchmark.fakes import noise_batch, replace_pretrained, vocabulary
 from tools.benchmark.machine import check_device
 
@@ -96,6 +97,12 @@ class BenchmarkedModel:
             seed: Of the noise and of the class names.
         """
         return noise_batch(self.network, self.frames, self.size, batch_size, captions, seed)
+
+    @torch.no_grad()
+    def features(self, batch: Mapping[str, Any]) -> ChangeFeatures:
+        """Return what encoder and fusion make of a batch, for parts that are measured alone."""
+        inputs = self.network.data_preprocessor(batch, False)['inputs']
+        return self.network.extract(inputs)
 
     @property
     def prompt_encoder(self) -> nn.Module | None:

@@ -105,7 +105,7 @@ class _Search:
     def __init__(self, model: BenchmarkedModel, count: int) -> None:
         self.model, self.count = model, count
         self.head = model.network.eval().caption_head
-        self.features: ChangeFeatures = _features(model, model.batch(count))
+        self.features: ChangeFeatures = model.features(model.batch(count))
         self.ids: dict[str, dict[int, list[int]]] = {}
 
     def write(self, way: str, rows: Sequence[int], **options: Any) -> None:
@@ -185,7 +185,7 @@ class _HeadStep:
         batch = model.batch(batch_size)
         self.samples = batch['data_samples']
         self.network.eval()
-        self.features = _features(model, batch)
+        self.features = model.features(batch)
         self.network.train()
 
     def __call__(self) -> None:
@@ -202,11 +202,6 @@ def encodes_an_image(model: BenchmarkedModel, images: int = 2) -> float:
     with count.watch(network.encoder):
         network(**data, mode='loss')
     return count.frames / (images * model.frames)
-
-
-def _features(model: BenchmarkedModel, batch: dict) -> ChangeFeatures:
-    network = model.network
-    return network.extract(network.data_preprocessor(batch, False)['inputs'])
 
 
 def _load_writer(config: str, **options: Any) -> BenchmarkedModel:

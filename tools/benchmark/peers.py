@@ -117,21 +117,21 @@ def _ratio(rounds: Iterable[tuple[float, float]]) -> str:
     return f'{middle:.2f} ({low:.2f}–{high:.2f})'
 
 
-@torch.no_grad()
 def blip_peers(tokens: int, batch_size: int, options: Mapping[str, Any], beams: int = 3, **_: Any
                ) -> Iterable[Peer]:
     """Beam search of BLIP's decoder on encoded pairs, one and a batch."""
     model = load_model(BLIP, **{'random_weights': True, **options})
     model.fix_sentence_length(tokens)
+    model.network.eval()
     for count in dict.fromkeys((1, batch_size)):
-        features = _features(model, count)
+        features = model.features(model.batch(count))
         yield Peer((f'BLIP-base, beam {beams}, {tokens} tokens, {count} pairs',
                     f'BLIP-base，束宽 {beams}，{tokens} 个词元，{count} 对'), 'transformers',
-                   partial(_blip_ours, model, features, beams),
+                   partial(_best_sentences, model, features, beams),
                    partial(_blip_theirs, model, features, beams, tokens), _equal)
 
 
-def _blip_ours(model: BenchmarkedModel, features: Any, beams: int) -> list[str]:
+def _best_sentences(model: BenchmarkedModel, features: Any, beams: int) -> list[str]:
     with torch.inference_mode():
         return [captions[0].text for captions in model.network.caption_head.generate(
             features, num_beams=beams)]
@@ -149,17 +149,17 @@ def _blip_theirs(model: BenchmarkedModel, features: Any, beams: int, tokens: int
     return [head.tokenizer.decode(row[len(head.given_ids):]) for row in ids.tolist()]
 
 
-@torch.no_grad()
 def prefix_peers(tokens: int, batch_size: int, options: Mapping[str, Any], **_: Any
                  ) -> Iterable[Peer]:
     """Greedy search of GPT-2 after the prefix of an image, a batch of images."""
     model = load_model(CLIPGPT, **{'random_weights': True, **options})
     model.fix_sentence_length(tokens)
+    model.network.eval()
     count = 4 * batch_size
-    features = _features(model, count)
+    features = model.features(model.batch(count))
     yield Peer((f'GPT-2 after a prefix, greedy, {tokens} tokens, {count} images',
                 f'GPT-2 前缀描述，贪心，{tokens} 个词元，{count} 幅影像'), 'transformers',
-               partial(_blip_ours, model, features, 1),
+               partial(_best_sentences, model, features, 1),
                partial(_prefix_theirs, model, features, tokens), _equal)
 
 
@@ -174,12 +174,6 @@ def _prefix_theirs(model: BenchmarkedModel, features: Any, tokens: int) -> list[
             suppress_tokens=list(head.banned_ids) or None, eos_token_id=list(head.stop_ids),
             pad_token_id=head.tokenizer.pad_id)
     return [head.tokenizer.decode(row) for row in ids.tolist()]
-
-
-@torch.no_grad()
-def _features(model: BenchmarkedModel, count: int) -> Any:
-    network = model.network.eval()
-    return network.extract(network.data_preprocessor(model.batch(count), False)['inputs'])
 
 
 def score_peers(pairs: int, **_: Any) -> Iterable[Peer]:
