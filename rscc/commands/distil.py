@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         runner.test()
     print(f"written: {out}\nA student reads it by teacher_captions='{out.name}' of its training "
           'dataset and PickTeacherCaptions in the pipeline.')
+    del runner  # it holds the processes' group
     leave_process_group()
 
 

@@ -103,4 +103,5 @@ def run(args: argparse.Namespace) -> None:
                normalisation_record(unwrapped(runner.model)))
         if args.show_dir:
             finish_pictures(runner, predictions, args.show_dir, args.checkpoint, args.language)
+    del runner  # it holds the processes' group
     leave_process_group()

@@ -1,4 +1,5 @@
 """Processes of a run: several that train one model, and the only run in its work folder."""
+import gc
 import os
 import re
 import socket
@@ -112,12 +113,14 @@ def start_process_group(launcher: str, backend: str | None = None, timeout: floa
 def leave_process_group() -> None:
     """Wait for the other processes, and part from them; alone, do nothing.
 
-    gloo's threads end with the group. One that is still at work when Python shuts down ends the
-    process by a signal, after everything was computed and written.
+    Call it when no variable holds the runner or its model any more: the wrapped model holds the
+    group, too, and gloo's threads end with the group. One that is still there when Python shuts
+    down can end the process by a signal, after everything was computed and written.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+        gc.collect()  # runners hold themselves in cycles
 
 
 def _export_ranks(launcher: str) -> None:

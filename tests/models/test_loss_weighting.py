@@ -204,6 +204,7 @@ import torch
 import torch.distributed as dist
 from testers import batch, build_interpreter, total
 from torch.nn.parallel import DistributedDataParallel
+from rscc.engine.distributed import leave_process_group
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
@@ -218,7 +219,8 @@ for _ in range(2):
     total(parallel(**data, mode='loss')).backward()
     optimizer.step()
 print([value.item() for value in model.loss_weighting.parameters()])
-dist.destroy_process_group()
+del parallel  # it holds the group, whose threads should end before Python does
+leave_process_group()
 """
 
 

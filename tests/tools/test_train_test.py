@@ -295,6 +295,30 @@ def test_two_processes_train_and_test_on_cpus(config, tool, tmp_path, capsys):
     assert 0 <= scores[0] == scores[1] <= 1
 
 
+#: Train and test as the one process of a group, and tell whose threads are left after each.
+ENDS = """
+import sys
+from pathlib import Path
+from rscc.commands import test, train
+config, checkpoint = sys.argv[1:]
+for command, words in ((train, []), (test, [checkpoint])):
+    command.main([config, *words, '--launcher', 'pytorch'])
+    names = {path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')}
+    print('left:', [name for name in names if 'gloo' in name])
+"""
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='threads have no names here')
+def test_no_thread_of_a_process_group_outlives_its_command(config, python, tmp_path):
+    (tmp_path / 'ends.py').write_text(ENDS)
+    ranks = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1',
+                 MASTER_PORT=str(free_port()), PYTHONPATH=f'{ROOT}:{ROOT / "tests"}')
+    done = python(tmp_path / 'ends.py', config(train_cfg=dict(max_epochs=1)),
+                  tmp_path / 'toy' / 'epoch_1.pth', env=os.environ | ranks)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count('left: []') == 2, done.stdout
+
+
 def test_port_in_use_is_named():
     with socket.socket() as taken:
         taken.bind(('', 0))
