@@ -158,6 +158,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--seeds', type=int, default=3, help='trainings of each (%(default)s)')
     sub.add_argument('--work-dir', type=output_folder, default='work_dirs/ablation',
                      help='their folder; what is trained there is not trained again (%(default)s)')
+    sub.add_argument('--runs', metavar='CSV', help='finished runs, of other days and machines too, '
+                     'to which the new ones are added (runs.csv in the folder)')
     sub.add_argument('--samples', metavar='DIR', help='real pairs (RSCC_SAMPLES)')
     add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)

@@ -18,6 +18,7 @@ from tools.benchmark.machine import describe_machine
 from tools.benchmark.real_run import evaluate, read_run
 from tools.benchmark.real_scores import ALL_CAPTIONED
 from tools.benchmark.real_sets import UNCHANGED_SETS
+from tools.benchmark.recorded_runs import RecordedRuns
 from tools.benchmark.tables import Section, Text
 from tools.benchmark.trainings import TRAINED, cells, run_tool, train_timed
 
@@ -27,6 +28,10 @@ OPEN = ('oam_kampala', 'ign_flair', 'ucmerced', 'naip_nd_timeseries')
 SETS = ('LEVIR-CD', 'EGY-BCD', 'DSIFN', 'SZTAKI', 'EGY + DSIFN + SZTAKI')
 #: Sets without a change, whose false area is a column.
 UNCHANGED = tuple(one.title for one in UNCHANGED_SETS)
+MINUTES = 'processor minutes'
+#: Figures of a run, by their names in the file of runs.
+FIGURES = ('held-back cities', *SETS, *(f'{title}: false area' for title in UNCHANGED),
+           'object named', 'direction', MINUTES)
 
 
 def _random(cfg: Config) -> None:
@@ -82,8 +87,8 @@ VARIANTS: dict[str, tuple[Text, Callable[[Config], None]]] = {
 
 def benchmark_ablation(variants: Sequence[str] = (), *,
                        config: str = 'configs/rscc_small.py', steps: int = 600, seeds: int = 3,
-                       work_dir: str = 'work_dirs/ablation', samples: str | None = None
-                       ) -> Section:
+                       work_dir: str = 'work_dirs/ablation', runs: str | None = None,
+                       samples: str | None = None) -> Section:
     """Train every variant with every seed, and put their scores on real pairs side by side.
 
     What is trained or evaluated already is not done again.
@@ -94,49 +99,53 @@ def benchmark_ablation(variants: Sequence[str] = (), *,
         steps: Iterations of each training.
         seeds: Number of seeds, from 0 on.
         work_dir: Gets a folder for each training.
+        runs: CSV file of finished runs, of other days and machines too: none of them is done
+            again, and new ones are added; ``runs.csv`` in ``work_dir`` by default.
         samples: Folder of real pairs; ``$RSCC_SAMPLES`` by default.
 
     Raises:
-        FileNotFoundError: If the samples are not there.
-        ValueError: If there are no seeds, or a variant is unknown.
+        FileNotFoundError: If runs are missing and the samples are not there.
+        ValueError: If there are no seeds, a variant is unknown, or the file holds other runs.
         RuntimeError: If a training fails.
     """
     samples = samples or os.environ.get('RSCC_SAMPLES')
     if seeds < 1:
         raise ValueError(f'seeds={seeds}: expected 1 or more')
-    if samples is None:
-        raise FileNotFoundError('--samples, or RSCC_SAMPLES, names the folder of the real pairs')
     variants = list(variants or VARIANTS)
     for name in variants:
         check_choice('variant', name, VARIANTS)
-    folders = {name: [Path(work_dir, f'{name}_seed{seed}') for seed in range(seeds)]
-               for name in variants}
+    file = RecordedRuns(runs or Path(work_dir, 'runs.csv'), FIGURES, dict(steps=steps))
     # Seed by seed, so that an interrupted study has whole comparisons.
-    for seed in range(seeds):
-        for name in variants:
-            _train(name, config, steps, seed, folders[name][seed])
-    rows = []
-    for name in variants:
-        runs = [_evaluated(name, folder, samples) for folder in folders[name]]
-        rows.append([VARIANTS[name][0], *cells([_scores(*run) for run in runs])])
-    seconds = [read_json(folder / TRAINED)['processor_seconds']
-               for own in folders.values() for folder in own]
+    wanted = [(name, seed) for seed in range(seeds) for name in variants]
+    for name, seed in file.missing(wanted):
+        if samples is None:
+            raise FileNotFoundError('--samples, or RSCC_SAMPLES, names the folder of the real '
+                                    'pairs')
+        folder = Path(work_dir, f'{name}_seed{seed}')
+        _train(name, config, steps, seed, folder)
+        file.add(name, seed, _figures(folder, *_evaluated(name, folder, samples)))
+    done = {run: file.figures(*run) for run in wanted}
+    rows = [[VARIANTS[name][0], *cells([[done[name, seed][column] for column in FIGURES[:-1]]
+                                        for seed in range(seeds)])] for name in variants]
     heads: list[Text] = [('training', '训练'), ('held-back cities', '预留城市'), *SETS,
                          *((f'{title}: false area', f'{title} 误报面积') for title in UNCHANGED),
                          ('object named', '地物正确'), ('direction', '变化方向')]
     return Section('ablation', ("What the parts of rscc-small's training are worth",
                                 'rscc-small 训练各部分的作用'),
-                   heads, rows, describe_machine(), notes=_notes(seeds, steps, seconds))
+                   heads, rows, describe_machine(),
+                   notes=_notes(seeds, steps, [own[MINUTES] for own in done.values()]))
 
 
-def _notes(seeds: int, steps: int, seconds: Sequence[float]) -> list[Text]:
-    fastest, slowest = min(seconds) / 60, max(seconds) / 60
+def _notes(seeds: int, steps: int, minutes: Sequence[float]) -> list[Text]:
+    fastest, slowest = min(minutes), max(minutes)
+    many = seeds > 1
     return [(f'{steps} steps of 8 pairs, {fastest:.0f} to {slowest:.0f} minutes of processor time '
-             f'each; mean ± standard deviation of {seeds} seeds. F1 of what the labels of a set '
-             'count, after the thresholds were set on the held-back cities; sentences: share of '
-             'the English ones of changed LEVIR-CC pairs.',
+             f'each; {f"mean ± standard deviation of {seeds} seeds" if many else "one seed"}. F1 '
+             'of what the labels of a set count, after the thresholds were set on the held-back '
+             'cities; sentences: share of the English ones of changed LEVIR-CC pairs.',
              f'每次训练 {steps} 步，每步 8 对，处理器时间 {fastest:.0f} 至 {slowest:.0f} 分钟；'
-             f'{seeds} 个随机种子的均值 ± 标准差。F1 按各集合标注的类别计算，阈值在预留城市上设定；'
+             f'{f"{seeds} 个随机种子的均值 ± 标准差" if many else "一个随机种子"}。'
+             'F1 按各集合标注的类别计算，阈值在预留城市上设定；'
              '语句：LEVIR-CC 有变化影像对的英文语句所占比例。')]
 
 
@@ -167,10 +176,12 @@ def _evaluated(name: str, folder: Path, samples: str) -> tuple[Mapping[str, Any]
     return read_run(saved), point['F1_best']
 
 
-def _scores(run: Mapping[str, Any], held_back: float) -> list[float]:
-    """Return the columns of a row."""
+def _figures(folder: Path, run: Mapping[str, Any], held_back: float) -> dict[str, float]:
+    """Return what the file of runs keeps of one run: the columns of its row, and its time."""
     maps = [run['maps'].get(title, {}).get('F1') for title in SETS]
     areas = [(run['false_area'].get(title) or {}).get('share') for title in UNCHANGED]
     words = run['sentences'].get('en', {}).get(ALL_CAPTIONED, {})
-    return [held_back, *(float('nan') if value is None else value for value in (
-        *maps, *areas, words.get('object'), words.get('direction')))]
+    minutes = read_json(folder / TRAINED)['processor_seconds'] / 60
+    values = [held_back, *maps, *areas, words.get('object'), words.get('direction'), minutes]
+    return {name: float('nan') if value is None else value
+            for name, value in zip(FIGURES, values, strict=True)}

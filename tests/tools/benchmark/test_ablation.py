@@ -56,6 +56,7 @@ def tools(monkeypatch):
         calls.append((script, folder.name))
         if script == 'tools/train.py':
             steps = Config.fromfile(words[0]).train_cfg.max_iters
+            (folder / 'trained.json').write_text('{"processor_seconds": 120}')
             (folder / 'last_checkpoint').write_text(str(folder / f'iter_{steps}.pth'))
         else:
             point = dict(meta=dict(operating_point=dict(F1_best=0.5)), state_dict={})
@@ -93,3 +94,19 @@ def test_without_real_pairs_nothing_is_trained(tools, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match='RSCC_SAMPLES'):
         benchmark_ablation(['whole'], seeds=1, work_dir=str(tmp_path))
     assert not tools
+
+
+def test_runs_of_another_machine_are_not_done_again(tools, cells, tmp_path):
+    file = str(tmp_path / 'runs.csv')
+    benchmark_ablation(['whole'], steps=7, seeds=1, samples='samples', runs=file,
+                       work_dir=str(tmp_path / 'there'))
+    before = len(tools)
+    section = benchmark_ablation(['whole', 'random'], steps=7, seeds=1, samples='samples',
+                                 runs=file, work_dir=str(tmp_path / 'here'))
+    assert {folder for _, folder in tools[before:]} >= {'random_seed0'}
+    assert not (tmp_path / 'here/whole_seed0').exists()
+    assert cells(section, 'LEVIR-CD') == ['0.250', '0.250']
+    # With every run in the file, neither samples nor a training are needed.
+    benchmark_ablation(['whole', 'random'], steps=7, seeds=1, runs=file,
+                       work_dir=str(tmp_path / 'nowhere'))
+    assert not (tmp_path / 'nowhere').exists()
