@@ -203,7 +203,7 @@ class BlipGraphs(DecoderGraphs):
 
     def _read(self, ids: Tensor, memory: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
         logits, state = CrossAttentionStep(self.head.decoder).step(
-            None, MemoryState(ids, memory, None, cache))
+            None, MemoryState(ids, memory, None, cache=cache))
         return logits, state.cache
 
     def start(self, memory: Tensor) -> DecoderInputs:

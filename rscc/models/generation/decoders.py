@@ -89,25 +89,30 @@ class CausalLMStep:
 
 @dataclass(frozen=True)
 class MemoryState:
-    """State of a cross-attending decoder in R rows of text.
+    """State of a cross-attending decoder: R rows of text about n samples.
 
     Attributes:
-        ids: Ids to read next (R, t): those given at first; without a cache, all so far.
-        memory: What each row attends to (R, L, C).
-        owners: The sample that each row belongs to (R,).
-        cache: transformers' keys and values of ids and memory, or None.
+        ids: Ids to read next, those given at first (n, g); without a cache, all so far (R, t).
+        memory: What is attended to, once a sample (n, L, C).
+        owners: The sample that each row is about (R,); as many rows for each, one after the other.
+        written: Which of the S ids in its sample's cache are each row's own (R, S); None before
+            the first step.
+        cache: transformers' keys and values of memory and ids, by sample, or None.
     """
     ids: Tensor
     memory: Tensor
     owners: Tensor
+    written: Tensor | None = None
     cache: Any = None
 
 
 class CrossAttentionStep:
     """Decoder step of a transformers decoder that attends to a memory, BLIP's for instance.
 
-    The memory is projected once a sample, not once a beam, and its keys and values are moved only
-    where beams of different samples change places (when a sample leaves the batch).
+    The B beams of a sample are B positions of one row: its memory is projected once and read once
+    a step for all of them, not once a beam. Their words stand side by side in one cache, where a
+    mask shows each beam its own. So nothing is moved when beams change places; only a sample that
+    leaves the batch takes its keys and values with it.
 
     Args:
         model: A decoder with a language-model head and ``encoder_hidden_states``.
@@ -125,24 +130,53 @@ class CrossAttentionStep:
 
     def step(self, ids: Tensor | None, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Read what is given or one id a row, and score the next (R, V)."""
-        read = state.ids
-        # What is given (R, g) first, then one id a row (R, 1) beside the cache.
-        if ids is not None:
-            read = ids[:, None] if self.use_cache else torch.cat([read, ids[:, None]], 1)
-        output = self.model(input_ids=read, encoder_hidden_states=state.memory, is_decoder=True,
+        if ids is None:
+            return self._read(state.ids, state.memory, state)
+        if not self.use_cache:
+            return self._read(torch.cat([state.ids, ids[:, None]], 1), state.memory[state.owners],
+                              state)
+        return self._read_beams(ids, state)
+
+    def _read(self, ids: Tensor, memory: Tensor, state: MemoryState
+              ) -> tuple[Tensor, MemoryState]:
+        """Read ids (R, t) of rows that have a memory (R, L, C) each."""
+        output = self.model(input_ids=ids, encoder_hidden_states=memory, is_decoder=True,
                             past_key_values=state.cache, use_cache=self.use_cache,
                             logits_to_keep=1)
         cache = output.past_key_values if self.use_cache else None
-        return output.logits[:, -1], replace(state, ids=read, cache=cache)
+        written = torch.ones_like(ids, dtype=torch.bool)
+        return output.logits[:, -1], replace(state, ids=ids, written=written, cache=cache)
+
+    def _read_beams(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
+        """Read one id a row (R,) beside the cache, the B rows of each sample together."""
+        # Of the cache each row sees its own ids and, of the B that come to it, its own: (R, S + B).
+        samples = len(state.memory)
+        beams = len(ids) // samples
+        own = torch.eye(beams, dtype=torch.bool, device=ids.device).repeat(samples, 1)
+        written = torch.cat([state.written, own], 1)
+
+        # Rows of B positions, which are the same: a beam's next one. The mask is (n, 1, B, S + B).
+        hidden = ~written.view(samples, 1, beams, -1)
+        mask = torch.zeros(hidden.shape, device=ids.device).masked_fill(
+            hidden, torch.finfo(torch.float32).min)
+        output = self.model(
+            input_ids=ids.view(samples, beams), attention_mask=mask,
+            position_ids=state.written.sum(1).view(samples, beams),
+            encoder_hidden_states=state.memory, is_decoder=True, past_key_values=state.cache,
+            use_cache=True)
+        return output.logits.flatten(0, 1), replace(
+            state, ids=ids[:, None], written=written, cache=output.past_key_values)
 
     def select(self, state: MemoryState, rows: Tensor) -> MemoryState:
         """Return the state of these rows; the cache is rearranged in place."""
-        owners = state.owners[rows]
-        moved = not torch.equal(owners, state.owners)
-        # Beams of one sample share its memory: only their words change places with them.
-        if state.cache is not None:
-            state.cache.self_attention_cache.reorder_cache(rows)
-            if moved:
-                state.cache.cross_attention_cache.reorder_cache(rows)
-        memory = state.memory[rows] if moved else state.memory
-        return MemoryState(state.ids[rows], memory, owners, state.cache)
+        kept, counts = state.owners[rows].unique_consecutive(return_counts=True)
+        if not counts.eq(counts[0]).all():
+            # Sentences drawn apart end apart: every row gets the memory of its sample for itself.
+            kept, counts = state.owners[rows], torch.ones_like(rows)
+        memory = state.memory
+        if not torch.equal(kept, torch.arange(len(memory), device=kept.device)):
+            memory = memory[kept]
+            if state.cache is not None:
+                state.cache.reorder_cache(kept)
+        owners = torch.arange(len(kept), device=kept.device).repeat_interleave(counts)
+        return MemoryState(state.ids[rows], memory, owners, state.written[rows], state.cache)

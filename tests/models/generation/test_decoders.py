@@ -66,6 +66,34 @@ def test_the_memory_is_projected_once_a_sample():
     assert rows == [5, 5]
 
 
+def test_the_beams_of_a_sample_are_positions_of_one_row():
+    model, read = decoder(), []
+    model.bert.encoder.layer[0].crossattention.self.query.register_forward_hook(
+        lambda module, given, output: read.append(tuple(output.shape[:2])))
+    scores = []
+    for use_cache in (True, False):
+        step = CrossAttentionStep(model, use_cache)
+        _, state = step.step(None, step.start(GIVEN, memory(3)))
+        state = step.select(state, torch.tensor([0, 0, 1, 1, 2, 2]))
+        _, state = step.step(torch.tensor([2, 5, 6, 7, 8, 9]), state)
+        # Beams change places, and the second sample leaves.
+        state = step.select(state, torch.tensor([1, 0, 5, 5]))
+        scores.append(step.step(torch.tensor([10, 11, 12, 2]), state)[0])
+    assert read == [(3, 2), (3, 2), (2, 2), (3, 2), (6, 3), (4, 4)]
+    torch.testing.assert_close(*scores)
+
+
+@pytest.mark.parametrize('options', [
+    dict(sample=True, num_captions=3, seed=0), dict(sample=True, seed=0),
+    dict(sample=True, num_beams=3, num_captions=2, seed=0)], ids=str)
+def test_drawn_sentences_are_the_same_with_a_cache_and_without(options):
+    options = Decoding(max_tokens=8, **options)
+    for seed in range(4):
+        model = decoder(seed)
+        assert written(model, memory(), options) == written(
+            model, memory(), options.updated(dict(use_cache=False)))
+
+
 def test_only_the_last_position_is_scored():
     gpt2 = compat.import_transformers('models.gpt2')
     model = gpt2.GPT2LMHeadModel(gpt2.GPT2Config(
