@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained, tested and illustrated change captioner, on this machine.
 #
-#   bash tools/quickstart.sh           # about ten minutes on two CPU cores
+#   bash tools/quickstart.sh           # ten to twenty minutes on two CPU cores
 #   bash tools/quickstart.sh --quick   # a smoke run of the same steps, in folders of its own
 #
 # Makes .venv, renders the built-in dataset, trains configs/blip_synth.py, tests it, and leaves
