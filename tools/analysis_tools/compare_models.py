@@ -5,6 +5,7 @@ Examples::
     python tools/analysis_tools/compare_models.py --minutes 4 --seeds 3 --jobs 2 --threads 1 --write
     python tools/analysis_tools/compare_models.py blip_synth chg2cap_synth --steps 500 --seeds 2
     python tools/analysis_tools/compare_models.py --report-only --write
+    python tools/analysis_tools/compare_models.py --minutes 4 --runs docs/en/compare.csv --write
     python tools/analysis_tools/compare_models.py --steps 6000 --seeds 3 --gpus 0 --threads 8 \
         --batch-size 64 --work-dir work_dirs/compare_gpu --write
 
@@ -53,6 +54,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
     parser.add_argument('--work-dir', type=output_folder, default='work_dirs/compare',
                         help='gets a folder for every run (%(default)s)')
+    parser.add_argument('--runs', metavar='CSV', help='compare.csv of an earlier day or another '
+                        'machine: what is done in it is not done again, with its steps')
     parser.add_argument('--report-only', action='store_true',
                         help='train nothing: table and drawing from the result files')
     parser.add_argument('--write', action='store_true', help='write the table into the docs')
@@ -68,6 +71,7 @@ def train_all(args: argparse.Namespace) -> None:
     import torch
 
     from tools.benchmark.compared_runs import Study, run_study
+    from tools.benchmark.compared_tables import read_runs
     from tools.benchmark.machine import describe_machine
     from tools.benchmark.tables import command_line
     if args.data_root is not None:
@@ -76,24 +80,33 @@ def train_all(args: argparse.Namespace) -> None:
     threads = args.threads or max(1, (os.cpu_count() or 1) // max(jobs, 1))
     minutes = 4.0 if args.steps is None and args.minutes is None else args.minutes
     study = Study(args.configs or ROWS, Path(args.work_dir), args.seeds, args.steps, minutes,
-                  args.batch_size, args.jobs, threads, args.gpus, args.amp, args.data_root)
+                  args.batch_size, args.jobs, threads, args.gpus, args.amp, args.data_root,
+                  read_runs(args.runs) if args.runs else {})
     machine = describe_machine('cuda' if torch.cuda.is_available() else 'cpu')
     run_study(study, asdict(replace(machine, threads=threads)), command_line(),
               datetime.date.today().isoformat())
 
 
-def report(folder: Path, docs: Path | None) -> int:
+def report(folder: Path, docs: Path | None, runs: str | None = None) -> int:
     """Print the table, write it with CSV and drawing, and return the number of missing runs.
 
     Args:
         folder: The work folder.
         docs: Folder of the documentation that gets them too; None for none.
+        runs: CSV file of runs that were done elsewhere.
     """
     from rscc.utils import atomic_write
     from rscc.visualization.picture_files import save_small
-    from tools.benchmark.compared_tables import csv_name, read_study, states, table_of, write_csv
+    from tools.benchmark.compared_tables import (
+        csv_name,
+        read_runs,
+        read_study,
+        states,
+        table_of,
+        write_csv,
+    )
     from tools.benchmark.tables import to_markdown, to_text, write_section
-    plan, rows = read_study(folder)
+    plan, rows = read_study(folder, read_runs(runs) if runs else None)
     section, table = table_of(plan, rows), csv_name(plan)
     print(f'\n{to_text(section)}\n')
     written = [folder / 'results.md', write_csv(folder / table, rows, plan)]
@@ -124,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                       file=sys.stderr)
             finally:
                 signal.signal(signal.SIGTERM, before)
-        missing = report(Path(args.work_dir), args.docs if args.write else None)
+        missing = report(Path(args.work_dir), args.docs if args.write else None, args.runs)
     except (OSError, ValueError, ImportError) as error:
         from tools.benchmark.compared_configs import ConfigsRefused
         print(f'error: {error}', file=sys.stderr)

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,7 @@ class Study:
         gpus: CUDA devices, each used by one run at a time; none leaves the choice to the tools.
         amp: Train and test in reduced precision.
         data_root: Folder of the datasets; None for ``RSCC_DATA`` or its default.
+        earlier: Runs by config and seed that are done, with their figures; ``steps`` is one.
     """
     configs: Sequence[str]
     folder: Path
@@ -82,6 +83,7 @@ class Study:
     gpus: Sequence[str] = ()
     amp: bool = False
     data_root: str | None = None
+    earlier: Mapping[tuple[str, int], Mapping[str, float | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -96,12 +98,22 @@ class Study:
             value = getattr(self, option)
             if value is not None and value <= 0:
                 raise ValueError(f'{option}={value}: expected more than 0')
+        known = [self.steps_before(config) for config in self.configs]
+        other = [steps for steps in known if steps is not None and self.steps not in (None, steps)]
+        if other:
+            raise ValueError(f'earlier runs had {other[0]} steps and these would have {self.steps}:'
+                             f' ask for --steps {other[0]}, or leave their file out')
 
     @property
     def budget(self) -> dict[str, Any]:
         """What the runs in one folder must share."""
         return dict(steps=self.steps, minutes=self.minutes, batch_size=self.batch_size,
                     amp=self.amp)
+
+    def steps_before(self, config: str) -> int | None:
+        """Return the steps that earlier runs of a config had, None where there are none."""
+        return next((int(figures['steps']) for (name, _), figures in self.earlier.items()
+                     if name == name_of(config) and figures['steps'] is not None), None)
 
     def run_folder(self, config: str, seed: int) -> Path:
         """Return the folder of one run."""
@@ -203,7 +215,8 @@ def run_study(study: Study, machine: dict[str, Any], command: str, date: str) ->
     for device in study.gpus or [None] * study.jobs:
         devices.put(device)
     # Seed by seed, so that an interrupted study has whole comparisons.
-    runs = [(config, seed) for seed in range(study.seeds) for config in study.configs]
+    runs = [(config, seed) for seed in range(study.seeds) for config in study.configs
+            if (name_of(config), seed) not in study.earlier]
     probes = {config: threading.Lock() for config in study.configs}
     with ThreadPoolExecutor(len(study.gpus) or study.jobs) as pool:
         waiting = [pool.submit(_run, study, config, seed, processes, devices, probes[config])
@@ -250,7 +263,8 @@ def _run(study: Study, config: str, seed: int, processes: Processes, devices: Qu
         if processes.stopped.is_set():
             return
         with probe:
-            steps = study.steps or _steps_in(study, config, processes, device)
+            steps = (study.steps or study.steps_before(config)
+                     or _steps_in(study, config, processes, device))
         with _READING:
             if not _prepare(study, config, seed, steps):
                 return

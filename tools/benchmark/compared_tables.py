@@ -28,12 +28,14 @@ class Column:
         of: From a result to the value; None where a run has none.
         digits: Decimal places in the table.
         spread: Whether seeds differ, so that mean and standard deviation are shown.
+        shown: Whether the table has it, or the CSV file alone.
     """
     key: str
     title: Text
     of: Callable[[Mapping[str, Any]], float | None]
     digits: int = 3
     spread: bool = True
+    shown: bool = True
 
 
 def _score(key: str) -> Callable[[Mapping[str, Any]], float | None]:
@@ -63,7 +65,15 @@ COLUMNS = (
            False),
     Column('train_MiB', ('memory, train, MiB', '训练内存，MiB'), _fact('train_bytes', 2**20), 0,
            False),
+    Column('batch_size', ('pairs a step', '每步对数'), _fact('batch_size'), 0, False, shown=False),
 )
+#: Figures of a run by the keys of the columns; None where the run has none.
+Figures = Mapping[str, float | None]
+
+
+def figures_of(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the figures of a run out of its result file."""
+    return {column.key: column.of(result) for column in COLUMNS}
 
 
 @dataclass
@@ -72,20 +82,20 @@ class Row:
 
     Attributes:
         name: Of the config.
-        results: Seed -> what its run gave.
+        results: Seed -> figures of its run.
         failures: Seed -> why its run failed.
         logs: Seed -> the file that has all that the failed step printed, where there is one.
         seeds: How many runs were asked for.
     """
     name: str
-    results: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    results: dict[int, Figures] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     logs: dict[int, str] = field(default_factory=dict)
     seeds: int = 0
 
     def values(self, column: Column) -> list[float]:
         """Return the values of the seeds that have one."""
-        found = (column.of(result) for _, result in sorted(self.results.items()))
+        found = (figures[column.key] for _, figures in sorted(self.results.items()))
         return [float(value) for value in found if value is not None]
 
     def mean(self, key: str) -> float | None:
@@ -114,8 +124,14 @@ class Row:
         return ', '.join(self.logs[seed] for seed in seeds if seed in self.logs)
 
 
-def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+def read_study(folder: Path, earlier: Mapping[tuple[str, int], Figures] | None = None
+               ) -> tuple[dict[str, Any], list[Row]]:
     """Return what a folder of runs was made with (and ``baseline``, its scores), and its rows.
+
+    Args:
+        folder: The work folder.
+        earlier: Figures of runs by config and seed that were done elsewhere; those of rows that
+            the folder lacks make rows, too.
 
     Raises:
         FileNotFoundError: If it holds no comparison.
@@ -126,19 +142,47 @@ def read_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     plan, rows = read_json(folder / PLAN), []
     if (folder / BASELINE).is_file():
         plan['baseline'] = read_json(folder / BASELINE)
-    for name in plan['rows']:
-        row = Row(name, seeds=plan['seeds'])
-        for seed in range(plan['seeds']):
+    earlier = earlier or {}
+    plan['earlier'] = 0
+    seeds = max([plan['seeds'], *(seed + 1 for _, seed in earlier)])
+    for name in dict.fromkeys([*plan['rows'], *(name for name, _ in earlier)]):
+        row = Row(name, seeds=seeds)
+        for seed in range(seeds):
             run = folder / f'{name}_seed{seed}'
-            if (run / FAILURE).is_file():
+            if (run / RESULT).is_file() and not (run / FAILURE).is_file():
+                row.results[seed] = figures_of(read_json(run / RESULT))
+            elif (name, seed) in earlier:
+                row.results[seed] = earlier[name, seed]
+                plan['earlier'] += 1
+            elif (run / FAILURE).is_file():
                 failure = read_json(run / FAILURE)
                 row.failures[seed] = failure['cause']
                 if failure.get('log'):
                     row.logs[seed] = failure['log']
-            elif (run / RESULT).is_file():
-                row.results[seed] = read_json(run / RESULT)
         rows.append(row)
     return plan, rows
+
+
+def read_runs(path: str | os.PathLike) -> dict[tuple[str, int], Figures]:
+    """Return the finished runs of a CSV file of :func:`write_csv`, by config and seed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another form.
+    """
+    with open(path, encoding='utf-8', newline='') as file:
+        lines = csv.DictReader(file)
+        absent = [name for name in ('config', 'seed', 'state', *(column.key for column in COLUMNS))
+                  if name not in (lines.fieldnames or ())]
+        if absent:
+            raise ValueError(f"'{path}' has no column {', '.join(absent)}: expected the CSV file "
+                             'of a comparison of models')
+        try:
+            return {(line['config'], int(line['seed'])): {
+                column.key: float(line[column.key]) if line[column.key] else None
+                for column in COLUMNS} for line in lines if line['state'] == 'done'}
+        except ValueError as error:
+            raise ValueError(f"'{path}', line {lines.line_num}: {error}") from error
 
 
 def csv_name(plan: Mapping[str, Any]) -> str:
@@ -151,7 +195,8 @@ def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
 
     The last row is the trivial baseline, in the columns that have one.
     """
-    seen = [column for column in COLUMNS if any(row.values(column) for row in rows)]
+    seen = [column for column in COLUMNS
+            if column.shown and any(row.values(column) for row in rows)]
     heads: list[Text] = [('config', '配置'), *(column.title for column in seen),
                          ('seeds', '随机种子')]
     body = [[row.name, *(_cell(row, column) for column in seen), row.state] for row in rows]
@@ -167,7 +212,9 @@ def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
 
 def _baseline(plan: Mapping[str, Any]) -> Row | None:
     """Return the row of the trivial baseline, None where it was not scored."""
-    return Row('baseline', {0: dict(scores=plan['baseline'])}) if plan.get('baseline') else None
+    if not plan.get('baseline'):
+        return None
+    return Row('baseline', {0: figures_of(dict(scores=plan['baseline']))})
 
 
 def _cell(row: Row, column: Column) -> str:
@@ -180,13 +227,18 @@ def _cell(row: Row, column: Column) -> str:
 
 def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
     budget, sizes = plan['budget'], sorted({
-        result['batch_size'] for row in rows for result in row.results.values()})
-    pairs = '/'.join(map(str, sizes)) or MISSING
+        figures['batch_size'] for row in rows for figures in row.results.values()
+        if figures['batch_size'] is not None})
+    pairs = '/'.join(f'{size:g}' for size in sizes) or MISSING
     table = csv_name(plan)
     length = ((f'{budget["steps"]} optimiser steps', f'{budget["steps"]} 步') if budget['steps']
               else (f'as many steps as fit into {budget["minutes"]:g} minutes',
                     f'{budget["minutes"]:g} 分钟内所能完成的步数'))
-    side = (plan['jobs'], plan['threads'])
+    side, runs = (plan['jobs'], plan['threads']), sum(len(row.results) for row in rows)
+    elsewhere = [(f'{plan["earlier"]} of {runs} runs were done earlier or on another machine, with '
+                  'the same steps: times and memory are of theirs.',
+                  f'{runs} 次训练中有 {plan["earlier"]} 次在此前或其他机器上完成，步数相同；'
+                  '其时间与内存为当时的测量值。')] if plan['earlier'] else []
     return [
         (f'Every training: {length[0]}, {pairs} pairs a step, on the same training split; the last '
          'weights answer the whole test split, no validation chooses among them. Mean ± standard '
@@ -199,7 +251,8 @@ def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
          'GFLOP: one pair with all heads and one sentence. Memory: of the whole process on a CPU, '
          'of the tensors on a GPU. Captions are searched as the config says.',
          '语句可逆：对一对影像及其交换时相后的影像对所写的语句互为镜像。GFLOP：一对影像连同所有头和'
-         '一个句子。内存：CPU 上为整个进程，GPU 上为张量。语句按配置中的方式搜索。')]
+         '一个句子。内存：CPU 上为整个进程，GPU 上为张量。语句按配置中的方式搜索。'),
+        *elsewhere]
 
 
 def _picture(plan: Mapping[str, Any], rows: Sequence[Row]) -> Picture | None:
@@ -239,19 +292,19 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Row], plan: Mapping[str, A
                         *(column.key for column in COLUMNS)])
         for row in rows:
             for seed in range(row.seeds):
-                result, cause = row.results.get(seed), row.failures.get(seed, '')
-                state = 'done' if result is not None else 'failed' if cause else 'missing'
+                figures, cause = row.results.get(seed), row.failures.get(seed, '')
+                state = 'done' if figures is not None else 'failed' if cause else 'missing'
                 table.writerow([row.name, seed, state, cause, row.logs.get(seed, ''),
-                                *_plain(result)])
+                                *_plain(figures)])
         baseline = _baseline(plan)
         if baseline is not None:
             table.writerow([baseline.name, '', 'baseline', '', '', *_plain(baseline.results[0])])
     return Path(path)
 
 
-def _plain(result: Mapping[str, Any] | None) -> list[str]:
-    """Return the values of one run for the CSV file."""
-    values = [None if result is None else column.of(result) for column in COLUMNS]
+def _plain(figures: Figures | None) -> list[str]:
+    """Return the figures of one run for the CSV file."""
+    values = [None if figures is None else figures[column.key] for column in COLUMNS]
     return ['' if value is None else f'{value:.6g}' for value in values]
 
 

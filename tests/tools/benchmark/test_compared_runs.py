@@ -259,3 +259,14 @@ def test_a_step_is_told_where_the_data_are(tools, study, tmp_path):
     assert {environment['RSCC_DATA'] for _, _, environment in tools.calls} == {str(tmp_path)}
     assert all(str(compared_runs.ROOT) in environment['PYTHONPATH']
                for _, _, environment in tools.calls)
+
+
+def test_runs_that_are_done_elsewhere_are_left_out_and_lend_their_steps(tools, study, tmp_path):
+    earlier = {('bit_synth', 0): dict(steps=5.0), ('fcsiam_diff_synth', 1): dict(steps=3.0)}
+    run_study(study(steps=None, minutes=4.0, earlier=earlier), **TOLD)
+    assert tools.names('train') == ['fcsiam_diff_synth_seed0', 'bit_synth_seed1']
+    steps = {folder: Config.fromfile(tmp_path / 'work' / folder / 'short/config.py')
+             .train_cfg.max_iters for folder in tools.names('train')}
+    assert steps == {'fcsiam_diff_synth_seed0': 3, 'bit_synth_seed1': 5}
+    with pytest.raises(ValueError, match='had 5 steps and these would have 7: ask for --steps 5'):
+        study(earlier={('bit_synth', 0): dict(steps=5.0)})

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tools.benchmark.compared_tables import read_study, states, table_of, write_csv
+from tools.benchmark.compared_tables import read_runs, read_study, states, table_of, write_csv
 from tools.benchmark.machine import Machine
 from tools.benchmark.tables import say, to_markdown
 
@@ -134,3 +134,33 @@ def test_runs_on_a_gpu_have_a_file_of_their_own(write):
 def test_a_folder_without_a_comparison_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'holds no comparison .*--report-only'):
         read_study(tmp_path)
+
+
+def test_runs_done_elsewhere_join_the_table(write, cells, tmp_path):
+    plan, rows = write({'a': {0: captions(50.0), 1: 'no memory'}, 'b': {0: 'no memory'}})
+    file = write_csv(tmp_path / 'there.csv', rows, plan)
+    text = file.read_text()
+    line = next(line for line in text.splitlines() if line.startswith('a,0,done'))
+    file.write_text(text + line.replace('a,0', 'a,1', 1).replace(',50,', ',60,') + '\n'
+                    + line.replace('a,0', 'c,2', 1) + '\n')
+    earlier = read_runs(file)
+    assert sorted(earlier) == [('a', 0), ('a', 1), ('c', 2)]
+    assert earlier['a', 1]['CIDEr_changed'] == 60 and earlier['a', 1]['F1_changed'] is None
+    plan, rows = read_study(tmp_path, earlier)
+    section = table_of(plan, rows)
+    assert cells(section, 'config') == ['a', 'b', 'c']
+    assert cells(section, 'CIDEr, changed pairs') == ['55.0 ± 7.1', '–', '50.0']
+    assert cells(section, 'seeds') == ['2/3', '0/3; seed 0 failed: no memory', '1/3']
+    assert '2 of 3 runs were done earlier' in to_markdown(section, 'en')
+    assert '16 pairs a step' in to_markdown(section, 'en')
+
+
+def test_a_file_of_something_else_is_no_comparison(write, tmp_path):
+    plan, rows = write({'a': {0: captions(50.0)}})
+    file = write_csv(tmp_path / 'there.csv', rows, plan)
+    file.write_text(file.read_text().replace(',50,', ',fifty,'))
+    with pytest.raises(ValueError, match="line 2: could not convert string to float: 'fifty'"):
+        read_runs(file)
+    file.write_text('run,seed\nwhole,0\n')
+    with pytest.raises(ValueError, match=r'no column config, state, CIDEr_changed'):
+        read_runs(file)
