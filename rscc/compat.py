@@ -13,6 +13,7 @@
 """
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import pickle
@@ -21,7 +22,7 @@ import sys
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +80,15 @@ def compute_again(model: Any) -> None:
     enable = (getattr(model, 'activation_checkpointing_enable', None)
               or model.gradient_checkpointing_enable)
     enable(dict(use_reentrant=False))  # the default of 5.x, not of 4.x
+
+
+def cache_argument(forward: Callable) -> str:
+    """Return how a language model of transformers is handed its cache.
+
+    Args:
+        forward: Its ``forward``, which calls it ``cache`` since 5.24, ``past_key_values`` before.
+    """
+    return 'cache' if 'cache' in inspect.signature(forward).parameters else 'past_key_values'
 
 
 def keys_and_values(output: Mapping[str, Any]) -> Any | None:

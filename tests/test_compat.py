@@ -216,6 +216,12 @@ def test_no_isinstance_asks_for_attributes_which_submodules_are_not_since_python
     assert not found
 
 
+def test_a_cache_is_handed_over_by_its_old_and_its_new_name():
+    assert compat.cache_argument(lambda ids, cache=None: 0) == 'cache'
+    assert compat.cache_argument(lambda ids, past_key_values=None: 0) == 'past_key_values'
+    assert compat.cache_argument(lambda ids, **more: 0) == 'past_key_values'
+
+
 def test_a_cache_without_keys_and_values_is_none_by_its_old_and_its_new_name():
     kept, other = (SimpleNamespace(layers=[layer]) for layer in (
         SimpleNamespace(keys=None), SimpleNamespace(states=None)))

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from rscc import compat
+
 
 class DecoderStep(Protocol):
     """One step of a decoder; a state holds whatever it remembers of R rows."""
@@ -62,6 +64,7 @@ class CausalLMStep:
         # Scores of the last position are all that is needed; large vocabularies make it matter.
         known = inspect.signature(inner.forward).parameters
         self.keywords = dict(logits_to_keep=1) if 'logits_to_keep' in known else {}
+        self.cache_argument = compat.cache_argument(inner.forward)
 
     def start(self, prefix: Tensor) -> PrefixState:
         """Return the state before the first id; ``prefix`` is (N, P, E)."""
@@ -75,9 +78,9 @@ class CausalLMStep:
             word = self.embed(ids)[:, None].to(inputs.dtype)
             inputs = word if self.use_cache else torch.cat([inputs, word], 1)
         # Keys and values of what was read stay in the cache; scores of the last position (R, V).
-        output = self.model(inputs_embeds=inputs, past_key_values=state.cache,
-                            use_cache=self.use_cache, **self.keywords)
-        cache = output.past_key_values if self.use_cache else None
+        output = self.model(inputs_embeds=inputs, use_cache=self.use_cache, **self.keywords,
+                            **{self.cache_argument: state.cache})
+        cache = compat.keys_and_values(output) if self.use_cache else None
         return output.logits[:, -1], PrefixState(inputs, cache)
 
     def select(self, state: PrefixState, rows: Tensor) -> PrefixState:
@@ -122,6 +125,7 @@ class CrossAttentionStep:
     def __init__(self, model: nn.Module, use_cache: bool = True) -> None:
         self.model = model
         self.use_cache = use_cache
+        self.cache_argument = compat.cache_argument(model.forward)
 
     def start(self, given: Sequence[int], memory: Tensor) -> MemoryState:
         """Return the state before the first id: ids that are given, and memory (N, L, C)."""
@@ -141,9 +145,9 @@ class CrossAttentionStep:
               ) -> tuple[Tensor, MemoryState]:
         """Read ids (R, t) of rows that have a memory (R, L, C) each."""
         output = self.model(input_ids=ids, encoder_hidden_states=memory, is_decoder=True,
-                            past_key_values=state.cache, use_cache=self.use_cache,
-                            logits_to_keep=1)
-        cache = output.past_key_values if self.use_cache else None
+                            use_cache=self.use_cache, logits_to_keep=1,
+                            **{self.cache_argument: state.cache})
+        cache = compat.keys_and_values(output) if self.use_cache else None
         written = torch.ones_like(ids, dtype=torch.bool)
         return output.logits[:, -1], replace(state, ids=ids, written=written, cache=cache)
 
@@ -162,10 +166,10 @@ class CrossAttentionStep:
         output = self.model(
             input_ids=ids.view(samples, beams), attention_mask=mask,
             position_ids=state.written.sum(1).view(samples, beams),
-            encoder_hidden_states=state.memory, is_decoder=True, past_key_values=state.cache,
-            use_cache=True)
+            encoder_hidden_states=state.memory, is_decoder=True, use_cache=True,
+            **{self.cache_argument: state.cache})
         return output.logits.flatten(0, 1), replace(
-            state, ids=ids[:, None], written=written, cache=output.past_key_values)
+            state, ids=ids[:, None], written=written, cache=compat.keys_and_values(output))
 
     def select(self, state: MemoryState, rows: Tensor) -> MemoryState:
         """Return the state of these rows; the cache is rearranged in place."""

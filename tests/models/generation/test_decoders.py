@@ -57,6 +57,11 @@ def test_a_cross_attending_decoder_writes_what_transformers_writes(options):
         assert written(model, memory(), options.updated(dict(use_cache=False))) == expected
 
 
+def test_the_cache_goes_by_the_name_that_transformers_wants(recwarn):
+    written(decoder(), memory(), Decoding(num_beams=2, max_tokens=3))
+    assert not [str(one.message) for one in recwarn if 'past_key_values' in str(one.message)]
+
+
 def test_the_memory_is_projected_once_a_sample():
     model, rows = decoder(), []
     for layer in model.bert.encoder.layer:
