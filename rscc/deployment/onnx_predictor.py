@@ -373,7 +373,10 @@ class SessionDecoder:
                 self._held[name] = np.zeros((len(memory), *shape[1:]), np.float32)
         written = greedy_search(self, len(memory), self.record.rules)
         self._held = {}
-        return [Sentence(self.record.detokenizer.decode(ids), score) for ids, score in written]
+        rules = self.record.rules
+        return [Sentence(self.record.detokenizer.decode(ids), score, cut_at=(
+            None if ids[-1:] and ids[-1] in rules.stop_ids else rules.max_tokens))
+            for ids, score in written]
 
     def step(self, ids: np.ndarray) -> np.ndarray:
         """Read ids (R, t) and return logits (R, V)."""

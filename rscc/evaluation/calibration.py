@@ -22,8 +22,9 @@ _ERROR_OF = {'missed_change': 'flag', 'invented_change': 'flag', 'wrong_object':
 #: place). All others speak against an answer by what they mean, and can only raise the doubt.
 CONTEXT = ('change_told', 'count_told', 'place_told')
 #: Least weights (logits for a score of 1) of what validation data cannot show, being like those of
-#: the training: images farther from them than 99 % of the training images, other resolutions.
-LEAST = {'novelty': 3.0, 'resolution': 2.0}
+#: the training: images farther from them than 99 % of the training images, other resolutions,
+#: sentences that a shorter limit has cut.
+LEAST = {'novelty': 3.0, 'resolution': 2.0, 'cut': 5.0}
 #: Weight of an input that the validation answers lack, other sentences for instance.
 _UNSEEN_WEIGHT = 1.0
 #: Standard deviation up to which an input is the same in all answers, and has nothing to say.
@@ -73,8 +74,9 @@ class Calibration:
 
     def contributions(self, inputs: Mapping[str, float]) -> dict[str, float]:
         """Return input -> logits that it adds to the doubt, of those that are there."""
-        return {name: self.weights[name] * (value - self.means[name])
-                for name, value in inputs.items() if name in self.weights}
+        # Calibrations of earlier versions do not know of all that has a least weight.
+        return {name: self.weights.get(name, LEAST.get(name)) * (value - self.means.get(name, 0.0))
+                for name, value in inputs.items() if name in self.weights or name in LEAST}
 
     def probability(self, inputs: Mapping[str, float]) -> float:
         """Return the probability that an answer is wrong, 0 to 1."""

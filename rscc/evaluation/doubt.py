@@ -140,6 +140,7 @@ class Evidence:
     Attributes:
         sentence: The answer in words.
         score: Its mean log-probability per token.
+        cut_at: The limit of tokens at which it was cut; None of a whole sentence.
         others: Other sentences about the same images: an n-best list, other languages.
         agreement: Mean similarity of sentences drawn from noise, 0 to 1, where several were.
         pairs: Whether the answer is about a change.
@@ -153,6 +154,7 @@ class Evidence:
     """
     sentence: Said | None = None
     score: float | None = None
+    cut_at: int | None = None
     others: Sequence[Said] = ()
     agreement: float | None = None
     pairs: bool = True
@@ -170,8 +172,9 @@ class Evidence:
         """Put together what every way of answering knows.
 
         Args:
-            answers: Language -> sentences (with ``text``, ``score`` and ``common_ground``), best
-                first; the language of the answer first. Of the other languages the best counts.
+            answers: Language -> sentences (with ``text``, ``score``, ``cut_at`` and
+                ``common_ground``), best first; the language of the answer first. Of the other
+                languages the best counts.
             stock: From a language to the dataset's sentences for unchanged pairs.
             task: ``'single'`` for sentences about one image; anything else is about a change.
             known: Further fields.
@@ -181,7 +184,8 @@ class Evidence:
                 for caption in (captions[:1] if place else captions)]
         best, said = told[0] if told else (None, None)
         score = None if best is None or best.score is None else float(best.score)
-        return cls(said, score, [other for _, other in told[1:]],
+        return cls(said, score, None if best is None else best.cut_at,
+                   [other for _, other in told[1:]],
                    None if best is None else best.common_ground, task != 'single', **known)
 
     def inputs(self) -> dict[str, float]:
@@ -200,6 +204,8 @@ class Evidence:
         said, found = self.sentence, {}
         if self.score is not None and math.isfinite(self.score):
             found['score'] = 1 - math.exp(min(self.score, 0.0))
+        if self.cut_at is not None:
+            found['cut'] = 1.0
         contradicted = contradiction(said, self.others, self.pairs)
         if self.agreement is not None:
             contradicted = max(contradicted or 0.0, 1 - self.agreement)
@@ -254,7 +260,8 @@ class Evidence:
 
     def _details(self) -> dict[str, dict[str, Any]]:
         """Return language -> what the texts of reasons mention."""
-        known = dict(score=self.score, resolution=self.resolution, trained=self.trained)
+        known = dict(score=self.score, limit=self.cut_at, resolution=self.resolution,
+                     trained=self.trained)
         lacking, pairs = [], []
         if self.sentence is not None and self.map_facts is not None:
             asked = (self.sentence.text, self.map_facts, self.sentence.language)

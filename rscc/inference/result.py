@@ -316,6 +316,15 @@ def _listed(captions: Sequence[ScoredCaption]) -> list[list]:
     return [[caption.text, round(float(caption.score), 5)] for caption in captions]
 
 
+def _doubts(result: InferenceResult) -> list[str]:
+    """Return grade and reasons of the doubt; of several languages, which one they are about."""
+    told = result.doubt.lines()
+    if told and len(result.sentences) > 1:
+        told[0] += f'  ({next(iter(result.sentences))})'
+    return [f'{"doubt" if place == 0 else "":12s} {text}'.rstrip()
+            for place, text in enumerate(told)]
+
+
 def _by_language(sentences: Mapping[str, Sequence[ScoredCaption]]) -> dict[str, Any]:
     """Return the entry with the sentences of every language, where there are several."""
     if len(sentences) < 2:
@@ -338,8 +347,7 @@ def describe(result: InferenceResult, per_window: bool = False) -> str:
     if result.rendered:
         lines.append(f'note         {RENDERED}')
     lines += _sentences(result)
-    lines += [f'{"doubt" if place == 0 else "":12s} {text}'.rstrip()
-              for place, text in enumerate(result.doubt.lines())]
+    lines += _doubts(result)
     if per_window and len(result.windows) > 1:
         lines += [f'  {_place(window.box):27s} {captions[0].text}' for window in result.windows
                   for captions in (window.sentences or {'': window.captions}).values() if captions]

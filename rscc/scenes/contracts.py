@@ -83,10 +83,12 @@ class Sentence:
         score: Mean log-probability of its tokens, usually.
         common_ground: Mean similarity, 0 to 1, of several sentences drawn for the window; None
             where one alone was written.
+        cut_at: The limit of tokens at which it was cut; None of a whole sentence.
     """
     text: str
     score: float
     common_ground: float | None = None
+    cut_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _prediction(answer: ChangeDataSample) -> WindowPrediction:
     return WindowPrediction(
         class_probabilities(answer) if 'seg_logits' in answer or 'pred_sem_seg' in answer
         else None,
-        tuple(Sentence(caption.text, float(caption.score), caption.common_ground)
+        tuple(Sentence(caption.text, float(caption.score), caption.common_ground, caption.cut_at)
               for caption in answer.get('pred_captions') or ()),
         None if probability is None else float(probability), answer.get('pred_novelty'),
         date_probabilities(answer))

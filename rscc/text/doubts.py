@@ -45,6 +45,8 @@ _REASONS = {
                            '({seen})', '文字中的数量（{said}）与变化图中的图斑数（{seen}）不符'),
     'sentence_map/place': ('{share} of the change on the map lies elsewhere than the sentence says',
                            '变化图中 {share} 的变化不在文字所说的位置'),
+    'cut': ('the sentence is cut at its limit of {limit} tokens',
+            '文字达到 {limit} 个词元的上限而被截断'),
     'sentence_flag': ('the change flag says otherwise: probability of a change {flag}',
                       '变化分类头的结论相反：变化概率为 {flag}'),
     'contradiction': ("the model's other sentences contradict this one",
@@ -64,6 +66,7 @@ _KINDS = {
     'sentence_map/silent': ('a class left out', '遗漏的类别'),
     'sentence_map/count': ('another number than on the map', '数量与变化图不符'),
     'sentence_map/place': ('another place than on the map', '位置与变化图不符'),
+    'cut': ('a sentence cut at its limit', '被截断的文字'),
     'sentence_flag': ('sentence and probability of change', '文字与变化概率'),
     'contradiction': ('sentences among themselves', '候选句互相矛盾'),
     'novelty': ('unlike the training images', '与训练影像差异较大'),
@@ -145,7 +148,7 @@ def reason_texts(name: str, score: float, details: Mapping[str, Mapping[str, obj
         name: One of :data:`REASON_INPUTS`.
         score: How much it speaks against the answer, 0 to 1.
         details: Language -> what the sentences mention: ``flag``, ``lacking``, ``said``, ``seen``,
-            ``score``, ``resolution``, ``trained``.
+            ``score``, ``limit``, ``resolution``, ``trained``.
     """
     texts = _WEAK.get(name, _REASONS[name]) if score < 0.5 else _REASONS[name]
     return {language: text.format(**{'share': percent_text(score, language), **details[language]})

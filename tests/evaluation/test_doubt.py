@@ -66,6 +66,7 @@ def test_an_answer_that_everything_agrees_with_has_no_reason():
     (dict(others=[Said(STOCK[0], 'en', STOCK)]), 'contradiction', 'other sentences'),
     (dict(agreement=0.3), 'contradiction', 'other sentences'),
     (dict(novelty=5.0), 'novelty', 'unlike'),
+    (dict(cut_at=2), 'cut', 'cut at its limit of 2 tokens'),
     (dict(resolution=2.0), 'resolution', 'a pixel covers 2 m, 0.5 m in training')])
 def test_each_reason_is_found_and_told_in_both_languages(parts, name, words):
     reason, = built(**parts).doubt().reasons
@@ -120,6 +121,12 @@ def test_a_calibration_gives_the_number_and_the_verdict():
     assert unsure.lines() == [f'risk of error {100 * unsure.value:.0f} %: too high, not sure',
                               unsure.reasons[0].text]
     assert unsure.lines('zh')[0].endswith('不确定')
+
+
+def test_a_sentence_that_was_cut_is_never_of_low_risk():
+    for calibration in (weighing(sentence_flag=5.0), weighing(cut=5.0)):
+        assert built().doubt(calibration).grade == 'low'
+        assert built(cut_at=2).doubt(calibration).grade == 'high'
 
 
 def test_what_is_as_likely_wrong_as_right_is_never_sure():

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from rscc.evaluation.functional.content import actions_named, objects_named, says_no_change
-from rscc.evaluation.functional.failures import failure_kinds
+from rscc.evaluation.functional.failures import count_gaps, failure_kinds, wrong_directions
 from rscc.evaluation.functional.mask_content import groups_of, share_inside, where
-from rscc.evaluation.functional.statements import changed_things, statements
+from rscc.evaluation.functional.statements import changed_things, mentions, statements
 from rscc.text.directions import sides_named
 
 #: Share of changed pixels from which on a map says that something changed.
@@ -79,18 +79,22 @@ def _count_regions(own: np.ndarray) -> int:
 def counts_named(sentence: str, language: str = 'en') -> dict[str, int]:
     """Return object group -> number of things that a sentence says changed, counted exactly.
 
-    "Two houses", "a road", "三栋房屋"; not "some houses", "a row of villas", "beside a road".
+    "Two houses", "a road", "三栋房屋"; not "some houses", "a row of villas", "beside a road". A
+    group of which any number is left open ("a large building and some houses") has none.
 
     Args:
         sentence: A caption.
         language: ``'en'`` or ``'zh'``.
     """
     found: dict[str, int] = {}
-    for statement in statements(sentence, language, wide=True):
-        least, most = statement.count or (0, 1)
-        if least == most:
-            found[statement.thing] = found.get(statement.thing, 0) + int(least)
-    return found
+    left_open = set()
+    for mention in mentions(sentence, language, wide=True):
+        least, most = mention.count or (0, 1)
+        if least != most:
+            left_open.add(mention.thing)
+        else:
+            found[mention.thing] = found.get(mention.thing, 0) + int(least)
+    return {thing: number for thing, number in found.items() if thing not in left_open}
 
 
 def map_disagreements(sentence: str, facts: MapFacts, language: str = 'en',
@@ -232,8 +236,7 @@ def contradiction(best: Said, others: Sequence[Said], pairs: bool = True) -> flo
     """Return how much a model's other sentences contradict the best one, 0 to 1.
 
     Another answer to whether anything changed, nothing in common of what is named, and the opposite
-    direction (appeared, removed) are whole contradictions; of sentences in the same language,
-    another number or place is half of one.
+    direction (appeared, removed) are whole contradictions; another number or place is half of one.
 
     Args:
         best: The sentence that is the answer.
@@ -241,11 +244,14 @@ def contradiction(best: Said, others: Sequence[Said], pairs: bool = True) -> flo
         pairs: Whether sentences are about changes.
 
     Returns:
-        The mean over the others, None where there are none.
+        The mean over those in the same language, or what the sentence in another language, which
+        is an answer itself, contradicts, if that is more; None where there are none.
     """
-    if not others:
-        return None
-    return float(np.mean([_contradicts(best, other, pairs) for other in others]))
+    alike = [_contradicts(best, other, pairs) for other in others
+             if other.language == best.language]
+    across = [_contradicts(best, other, pairs) for other in others
+              if other.language != best.language]
+    return max([*([float(np.mean(alike))] if alike else []), *across], default=None)
 
 
 def _contradicts(best: Said, other: Said, pairs: bool) -> float:
@@ -260,5 +266,18 @@ def _contradicts(best: Said, other: Said, pairs: bool) -> float:
     same, named, told = other.content()
     if pairs and (unchanged or same):
         return float(unchanged != same)
-    opposed = pairs and actions and told and not actions & told
-    return float(bool(opposed or (objects and named and not objects & named)))
+    if objects and named and not objects & named:
+        return 1.0
+    return _differ(best, other) if pairs and not (actions and told and not actions & told) else (
+        float(pairs))
+
+
+def _differ(best: Said, other: Said) -> float:
+    """Return how much two sentences differ in direction, number or place, whatever their words."""
+    said, known = (statements(one.text, one.language, wide=True) for one in (best, other))
+    if wrong_directions(said, [known]):
+        return _CONTRADICTS['wrong_direction']
+    if any(gap > 0 for gap in count_gaps(said, [known])):
+        return _CONTRADICTS['wrong_count']
+    sides, others = (sides_named(one.text, one.language) for one in (best, other))
+    return _CONTRADICTS['wrong_place'] if sides and others and not sides & others else 0.0

@@ -87,9 +87,21 @@ _AFTER = re.compile(r'\b(?:now|after|afterwards|later|currently)\b|现在|如今
 
 
 def statements(sentence: str, language: str = 'en', wide: bool = False) -> list[Statement]:
-    """Return what a caption states, in reading order.
+    """Return what a caption states, in reading order, each statement once.
 
-    Places are left out, and grass or bare land where any other thing has changed on it.
+    Args:
+        sentence: A caption.
+        language: ``'en'`` or ``'zh'``.
+        wide: Know more things and words, as in ``objects_named``.
+    """
+    return list(dict.fromkeys(mentions(sentence, language, wide)))
+
+
+def mentions(sentence: str, language: str = 'en', wide: bool = False) -> list[Statement]:
+    """Return a statement for each thing that a caption says has changed, equal ones too.
+
+    "A large building and a house are built" mentions a building twice. Places are left out, and
+    grass or bare land where any other thing has changed on it.
 
     Args:
         sentence: A caption.
@@ -107,7 +119,7 @@ def statements(sentence: str, language: str = 'en', wide: bool = False) -> list[
         (grounds if ground else found).append(
             Statement(thing, _action_of(text, start, end, actions, language),
                       _count_of(text, start, end, language)))
-    return list(dict.fromkeys(found or grounds))
+    return found or grounds
 
 
 def changed_things(sentence: str, language: str = 'en', wide: bool = False) -> set[str]:

@@ -99,6 +99,11 @@ def test_a_number_is_compared_with_the_regions(sentence, count):
     ('two large white houses and a road appear', 'en', {'building': 2, 'road': 1}),
     ('a road with many houses beside it', 'en', {'road': 1}),
     ('three houses are removed and a building is built', 'en', {'building': 4}),
+    ('a large building and a house are built', 'en', {'building': 2}),
+    ('a large building and some houses are built beside a road', 'en', {}),
+    ('many houses and a building are removed to build a road', 'en', {'road': 1}),
+    ('建成了一座大型建筑和一栋房屋', 'zh', {'building': 2}),
+    ('建成了一座大型建筑和很多房屋', 'zh', {}),
     ('a parking lot is paved and 2 ponds are dug', 'en', {'parking': 1, 'water': 2}),
     ('a number of houses', 'en', {}), ('a group of trees', 'en', {}),
     ('新建了一条道路，路边新建了两栋房子', 'zh', {'road': 1, 'building': 2}),
@@ -123,6 +128,10 @@ def test_other_sentences_contradict_in_change_object_direction_number_and_place(
     assert together == pytest.approx(3.5 / 6)
     assert contradiction(best, []) is None
     assert contradiction(best, [Said('新建了一栋房屋', 'zh')]) == 0
+    assert contradiction(best, [Said('新建了很多房屋', 'zh')]) == 0.5
+    # A sentence in another language is an answer too: agreement of others does not hide it.
+    assert contradiction(best, [Said('a villa appears', 'en', STOCK)] * 3 + [
+        Said('两栋房屋被拆除', 'zh')]) == 1
     assert contradiction(best, [Said('没有变化', 'zh')]) == 1
     assert contradiction(best, [Said('一栋房屋被拆除', 'zh')]) == 1
     left, right = (Said(f'a house is built on the {side}') for side in ('left', 'right'))
