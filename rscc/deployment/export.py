@@ -4,7 +4,6 @@ The graphs are written by torch's exporter (``torch.export`` and onnxscript). Wh
 exported is refused with the reason before anything is written; what was exported is run and
 compared with torch before it gets its name.
 """
-import json
 import logging
 import os
 import tempfile
@@ -21,6 +20,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from rscc.deployment.calibration_data import calibration_data
 from rscc.deployment.graphs import (
     EncoderGraph,
     SixBandGraph,
@@ -30,6 +30,7 @@ from rscc.deployment.graphs import (
     make_traceable,
 )
 from rscc.deployment.greedy import GreedyRules
+from rscc.deployment.int8 import CHOICES, quantise
 from rscc.deployment.metadata import (
     KEY,
     OPSET,
@@ -38,6 +39,7 @@ from rscc.deployment.metadata import (
     Preparation,
     Record,
     digest,
+    part_says,
     plugin_metadata,
 )
 from rscc.deployment.onnx_predictor import axes_of, open_session, part_path
@@ -51,7 +53,7 @@ from rscc.models.encoders.base import StoredFeatures
 from rscc.models.fusion.language_guided_fusion import LanguageGuidedFusion
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.scenes.torch_predictor import facts_of
-from rscc.utils import require
+from rscc.utils import check_choice, require
 
 #: Furthest that a score may be from torch's, relative to the largest.
 TOLERANCE = 1e-3
@@ -71,6 +73,8 @@ class ExportOptions:
         captions: Sentences too, where the model has a caption head.
         window, overlap: In pixels of the image, in place of what the training says.
         overrides: Settings of the config by dotted key.
+        int8: What gets int8 weights, one of ``rscc.deployment.int8.CHOICES``; None for nothing.
+        calibration: Images for int8, see ``calibration_data``; None for those of the config.
     """
     opset: int = OPSET
     six_band: bool = False
@@ -78,6 +82,8 @@ class ExportOptions:
     window: int | None = None
     overlap: int | None = None
     overrides: Mapping[str, Any] | None = None
+    int8: str | None = None
+    calibration: str | os.PathLike | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def export_onnx(model: str | os.PathLike | Config | None,
     Raises:
         ImportError: If onnx, onnxscript or onnxruntime is not installed.
         ValueError: If the model, or an option of it, cannot be exported; or if the exported graphs
-            do not answer as torch does.
+            do not answer as torch does, or in int8 not as in float.
     """
     options, out = options or ExportOptions(), Path(out)
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
@@ -125,6 +131,8 @@ def export_onnx(model: str | os.PathLike | Config | None,
     loaded = model_pass.loaded
     check_exportable(loaded, options)
     record = record_of(model_pass, options)
+    # Read before the work: images that are not there should end it at once.
+    images = calibration_data(model_pass, options.calibration) if options.int8 else None
     prepare_model(loaded.model, record.facts.dates)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Whole files only: the main one, which the others belong to, last.
@@ -134,6 +142,9 @@ def export_onnx(model: str | os.PathLike | Config | None,
             write.six_bands()
         else:
             write.model_files()
+        if images is not None:
+            record = replace(record, int8=quantise(write.path, write.path, images.windows,
+                                                   images.source, options.int8))
         files = sorted(Path(folder).iterdir(), key=lambda path: path.name == out.name)
         for path in files:
             os.replace(path, out.parent / path.name)
@@ -166,6 +177,17 @@ def check_exportable(loaded: LoadedModel, options: ExportOptions) -> None:
         raise ValueError('six bands are two dates for a change map, and this model has '
                          f'{", ".join(loaded.heads)} and reads '
                          f'{"single images" if loaded.meta.get("task") == "single" else "pairs"}')
+    if options.int8:
+        check_choice('int8', options.int8, CHOICES)
+    if options.int8 and options.six_band:
+        raise ValueError('a six-band file is for other programs, whose answers cannot be compared '
+                         'here: export it without int8')
+    if options.calibration is not None and not options.int8:
+        raise ValueError(f"'{options.calibration}' is to calibrate int8, which was not asked for: "
+                         'add --int8')
+    if options.int8 == 'words' and (loaded.caption_head is None or not options.captions):
+        raise ValueError('int8 of words is for the decoder of sentences, and none is exported: '
+                         'use --int8 or --int8 images')
     if not options.captions and not (set(loaded.heads) - {'caption_head'}):
         raise ValueError('without its sentences this model has nothing to say: it has no other '
                          'head than caption_head')
@@ -358,7 +380,7 @@ class Writer:
 
     @staticmethod
     def _says(part: str, belongs: str) -> dict[str, str]:
-        return {PART_KEY: json.dumps(dict(part=part, belongs_to=belongs))}
+        return {PART_KEY: part_says(part, belongs)}
 
     def six_bands(self) -> None:
         """Write one graph from six bands to probabilities, with what QGIS plugins read.

@@ -40,7 +40,9 @@ _FORM = {
     'kind': {'model', 'six-band'}, 'rscc': str, 'opset': int, 'facts': _FACTS,
     'preparation': {'resize': [{'size': [int, int], 'keep_ratio': bool}], 'mean': [float],
                     'std': [float], 'size_divisor': range(1, 4097)},
-    'caption': ({'rules': object, 'detokenizer': object, 'others?': {str: object}}, None)}
+    'caption': ({'rules': object, 'detokenizer': object, 'others?': {str: object}}, None),
+    'int8?': ({'parts': [{'images', 'words'}], 'convolutions': int, 'products': int,
+               'windows': int, 'data': str, 'loss': {'windows': int}}, None)}
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,71 @@ class CaptionRecord:
 
 
 @dataclass(frozen=True)
+class Int8Loss:
+    """What differs between the answers of a file in int8 and those of its float file.
+
+    Attributes:
+        windows: That both answered.
+        pixels: Share of the pixels that changed class, 0 to 1; None without a change map, like the
+            next two.
+        changed: Share of the pixels that either file calls changed.
+        overlap: Of these, the share that both do; 1 where there is none.
+        sentences: How many differ; None without sentences, like the next one.
+        likeness: Mean likeness of the sentences, character by character, 0 to 1.
+        flags: How many differ; None without a flag head, like the next one.
+        moved: By how much the probability of a change differs, on average.
+    """
+    windows: int = 0
+    pixels: float | None = None
+    changed: float | None = None
+    overlap: float | None = None
+    sentences: int | None = None
+    likeness: float | None = None
+    flags: int | None = None
+    moved: float | None = None
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        said = []
+        if self.pixels is not None:
+            said.append(f'{self.pixels:.2%} of the pixels changed class; of the {self.changed:.2%} '
+                        f'that either calls changed, both do {self.overlap:.1%}')
+        if self.sentences is not None:
+            said.append(f'{self.sentences} of {self.windows} sentences differ')
+        if self.flags is not None:
+            said.append(f'{self.flags} of {self.windows} flags differ, the probability of a change '
+                        f'moves by {self.moved:.3f}')
+        return '; '.join(said)
+
+
+@dataclass(frozen=True)
+class Int8Record:
+    """What of a file is in int8, how it was calibrated, and what that cost.
+
+    Attributes:
+        parts: Of ``'images'`` (encoder and heads) and ``'words'`` (the decoder).
+        convolutions: How many are static, calibrated.
+        products: How many matrix products are dynamic.
+        windows: That calibrated.
+        data: What these were.
+        loss: Measured on other windows than these, where there were several.
+    """
+    parts: tuple[str, ...]
+    convolutions: int
+    products: int
+    windows: int
+    data: str
+    loss: Int8Loss = Int8Loss()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :func:`dataclasses.asdict` made, keys of later versions left out."""
+        loss = {name.name: data['loss'].get(name.name) for name in fields(Int8Loss)}
+        known = {name.name: data[name.name] for name in fields(cls)}
+        return cls(**known | dict(parts=tuple(data['parts']), loss=Int8Loss(**loss)))
+
+
+@dataclass(frozen=True)
 class Record:
     """Record in an exported file: its model, preparation and use.
 
@@ -95,6 +162,7 @@ class Record:
         kind: ``'model'``, or ``'six-band'`` for other programs.
         opset: Of its graphs.
         version: Of rscc that wrote it.
+        int8: What of it is in int8; None of a float file.
     """
     facts: ModelFacts
     preparation: Preparation
@@ -102,6 +170,7 @@ class Record:
     kind: str = 'model'
     opset: int = OPSET
     version: str = __version__
+    int8: Int8Record | None = None
 
     def to_json(self) -> str:
         """Return the record as it stands in the file."""
@@ -112,7 +181,7 @@ class Record:
             caption['others'] = {name: asdict(rules) for name, rules in self.caption.others.items()}
         return json.dumps(dict(
             format=FORMAT, kind=self.kind, rscc=self.version, opset=self.opset,
-            facts=asdict(self.facts), caption=caption,
+            facts=asdict(self.facts), caption=caption, int8=self.int8 and asdict(self.int8),
             preparation=asdict(self.preparation) | dict(resize=resize)), ensure_ascii=False)
 
     @classmethod
@@ -143,12 +212,18 @@ class Record:
                    f"the record '{KEY}' of {where}: preparation", 'Export the model again')
         return cls(facts, _preparation(data['preparation']),
                    data['caption'] and _caption(data['caption'], where), data['kind'],
-                   data['opset'], data['rscc'])
+                   data['opset'], data['rscc'],
+                   data.get('int8') and Int8Record.from_dict(data['int8']))
 
 
 def digest(text: str) -> str:
     """Return what the decoder's files name a record by."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def part_says(part: str, belongs: str) -> str:
+    """Return what a decoder's file says of itself: its part, and the digest of its record."""
+    return json.dumps(dict(part=part, belongs_to=belongs))
 
 
 def plugin_metadata(facts: ModelFacts, side: int, channels: int) -> dict[str, str]:

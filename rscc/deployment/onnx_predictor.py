@@ -191,6 +191,14 @@ class OnnxPredictor(Predictor):
                 answers[row] = answer
         return answers
 
+    def inputs(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what the graph reads of one window: normalised frames (1, T, B, H, W).
+
+        Raises:
+            ValueError: As :meth:`predict`.
+        """
+        return self._prepare(frames)[0][None]
+
     def _prepare(self, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
         """Return normalised frames (T, B, H, W), filled up, and their size before that."""
         if len(frames) != self.facts.dates:

@@ -12,6 +12,7 @@ Examples::
     python tools/analysis_tools/benchmark.py frozen
     python tools/analysis_tools/benchmark.py timm tf_efficientnet_lite0 convnext_tiny
     python tools/analysis_tools/benchmark.py peers
+    python tools/analysis_tools/benchmark.py int8
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
@@ -39,6 +40,7 @@ PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
+SMALL = ('rscc-small', )
 TIMM = ('tf_efficientnet_lite0', 'vit_tiny_patch16_224')
 CLIPGPT, KDRSCC = 'configs/clipgpt_mlp_ucm.py', 'configs/kdrscc_levircc.py'
 #: Command lines of ``all``, each a process of its own: none sees the memory of another.
@@ -46,7 +48,7 @@ ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['recent'], ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'],
-    ['frozen'], ['timm'], ['peers'], ['denoiser'], ['loader'], ['metric'], ['scene'])
+    ['frozen'], ['timm'], ['peers'], ['int8'], ['denoiser'], ['loader'], ['metric'], ['scene'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -117,6 +119,11 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--pairs', type=int, default=1929, help='captions that are scored '
                      '(%(default)s)')
     _add_tokens(sub)
+    sub = add('int8', rounds, text='exported models in int8 beside float: size, time, quality')
+    sub.add_argument('models', nargs='*', metavar='MODEL', default=SMALL, help='checkpoints, '
+                     'published models, or .onnx files that the export wrote (rscc-small)')
+    sub.add_argument('--root', help='folder of the built-in dataset; rendered by default')
+    sub.add_argument('--pairs', type=int, default=100, help='that are answered (%(default)s)')
     sub = add('denoiser', _one_config('a captioner that draws from noise', KDRSCC), model, size,
                 rounds, text='diffusion captioning: kept keys and values, a batch and one alone')
     sub.add_argument('--steps', type=int, default=10,

@@ -3,6 +3,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,14 @@ def _processor(cpuinfo: str = '/proc/cpuinfo') -> str:
             if name.strip() == 'model name' and value.strip():
                 return value.strip()
     return platform.processor() or platform.machine() or 'unknown CPU'
+
+
+def cpu_has_vnni(cpuinfo: str = '/proc/cpuinfo') -> bool | None:
+    """Return whether the CPU has VNNI, instructions for int8; None where that is not known."""
+    path = Path(cpuinfo)
+    flags = re.search(r'^flags\s*:(.*)', path.read_text(encoding='utf-8', errors='replace')
+                      if path.is_file() else '', re.MULTILINE)
+    return None if flags is None else bool({'avx512_vnni', 'avx_vnni'} & {*flags[1].split()})
 
 
 def _cores() -> int:

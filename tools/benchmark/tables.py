@@ -20,8 +20,8 @@ PAGE = 'benchmarks.md'
 #: The mark in the pages that holds all sections, and the sections in reading order.
 HOME = 'speed'
 ORDER = ('model', 'recent', 'text', 'windows', 'captions', 'precision', 'decode', 'language',
-         'frozen', 'timm', 'peers', 'denoiser', 'sampling', 'scene', 'loader', 'metric', 'compare',
-         'pretrained', 'ablation', 'real', 'real_area', 'real_flag', 'real_sentence',
+         'frozen', 'timm', 'peers', 'int8', 'denoiser', 'sampling', 'scene', 'loader', 'metric',
+         'compare', 'pretrained', 'ablation', 'real', 'real_area', 'real_flag', 'real_sentence',
          'real_compare', 'finetune')
 #: Behind the name of a section that was measured on a GPU: it stands beside that of the CPU.
 ON_GPU = '-gpu'

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from rscc.utils import progress
@@ -47,6 +48,11 @@ class Timing:
     def over(self, other: 'Timing') -> float:
         """Return the ratio of the medians: how many times the time of ``other``."""
         return self.ms / other.ms
+
+    def against(self, other: 'Timing') -> str:
+        """Return the ratio to ``other`` round by round: median (lower to upper quartile)."""
+        low, middle, high = np.percentile(np.divide(self.rounds, other.rounds), (25, 50, 75))
+        return f'{middle:.2f} ({low:.2f}–{high:.2f})'
 
     def __str__(self) -> str:
         digits = 0 if self.ms >= 100 else 1 if self.ms >= 10 else 2

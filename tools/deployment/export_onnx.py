@@ -9,6 +9,9 @@ Examples::
     python tools/deployment/export_onnx.py configs/changeclip_rn50_synth.py epoch_4.pth \
         --out detector.onnx
     python tools/deployment/export_onnx.py epoch_4.pth --out qgis.onnx --six-band
+    python tools/deployment/export_onnx.py epoch_4.pth --out small.onnx --int8
+    python tools/deployment/export_onnx.py rscc-small --out words.onnx --int8 words \
+        --calibration data/LEVIR-CC/images/val
 """
 import argparse
 
@@ -35,6 +38,13 @@ def parse_args() -> argparse.Namespace:
                         'pixels of the image, in place of what an image of the training covered')
     parser.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
                         'windows share (default: a quarter of the window)')
+    parser.add_argument('--int8', nargs='?', const='all', choices=('all', 'images', 'words'),
+                        help='weights in int8: of the encoder and the heads (images), of the '
+                        'decoder of sentences (words), or of both, which is meant without a word; '
+                        'tells what the answers lose')
+    parser.add_argument('--calibration', metavar='DATA', help='images that int8 is calibrated on '
+                        'and compared with: a config, a folder with A and B, or of single images '
+                        "their folder (default: the config's own, validation before training)")
     add_config_options(parser)
     args = parser.parse_args()
     if len(args.model) > 2:
@@ -51,13 +61,19 @@ def main() -> None:
     with explained():
         done = export_onnx(config, checkpoint, args.out, ExportOptions(
             args.opset, args.six_band, not args.no_captions, args.window, args.overlap,
-            overrides=args.cfg_options))
+            overrides=args.cfg_options, int8=args.int8, calibration=args.calibration))
     for path in done.files:
         print(f'written      {path} ({path.stat().st_size / 2**20:.1f} MiB)')
     print(f'heads        {", ".join(done.record.facts.heads)}; opset {done.record.opset}')
     for name, axes in done.axes.items():
         print(f'{name:<12} {axes}')
-    print(f'against torch: scores within {done.difference:.1g} of the largest')
+    print(f'against torch: scores within {done.difference:.1g} of the largest'
+          f'{" (before int8)" if done.record.int8 else ""}')
+    if done.record.int8:
+        told = done.record.int8
+        print(f'int8         {told.convolutions} convolutions (static, {told.windows} windows), '
+              f'{told.products} matrix products (dynamic); calibrated on {told.data}')
+        print(f'int8 beside float, {told.loss.windows} other windows: {told.loss}')
 
 
 if __name__ == '__main__':
