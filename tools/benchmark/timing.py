@@ -61,7 +61,8 @@ class Timing:
 
 def measure(calls: Mapping[Way, Callable[[], Any]], *,
             samples: int | Callable[[Way], int] = 1, rounds: int = 20, warmup: int = WARMUP,
-            device: str = 'cpu', title: str = 'measuring') -> dict[Way, Timing]:
+            device: str = 'cpu', title: str = 'measuring',
+            clock: Callable[[], float] = time.perf_counter) -> dict[Way, Timing]:
     """Time several ways of doing something in turn, round after round.
 
     Args:
@@ -72,6 +73,7 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
         warmup: Calls before them that do not count (allocation, compilation, caches).
         device: ``'cpu'`` or ``'cuda[:i]'``, which is waited for.
         title: For the progress bar.
+        clock: Seconds; ``time.process_time`` leaves out the work of others on the same cores.
 
     Raises:
         ValueError: If there is nothing to call, or ``rounds`` is below 1.
@@ -88,7 +90,7 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
     try:
         for turn in progress(range(warmup + rounds), title, unit='round'):
             for way, call in calls.items():
-                took, _ = timed(call, device)
+                took, _ = timed(call, device, clock)
                 if turn >= warmup:
                     seconds[way].append(took / (samples(way) if callable(samples) else samples))
     finally:
@@ -96,7 +98,8 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
     return {way: Timing(tuple(values)) for way, values in seconds.items()}
 
 
-def timed(call: Callable[[], Any], device: str = 'cpu') -> tuple[float, Any]:
+def timed(call: Callable[[], Any], device: str = 'cpu',
+          clock: Callable[[], float] = time.perf_counter) -> tuple[float, Any]:
     """Return the seconds of a call, and its result.
 
     Garbage is collected before it and not during it.
@@ -107,10 +110,10 @@ def timed(call: Callable[[], Any], device: str = 'cpu') -> tuple[float, Any]:
     gc.disable()
     try:
         wait()
-        start = time.perf_counter()
+        start = clock()
         result = call()
         wait()
-        return time.perf_counter() - start, result
+        return clock() - start, result
     finally:
         if collecting:
             gc.enable()

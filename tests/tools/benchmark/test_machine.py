@@ -22,6 +22,15 @@ def test_the_model_name_is_read_from_cpuinfo(tmp_path):
     assert machine._processor(str(file))
 
 
+@pytest.mark.parametrize(('flags', 'told'), [
+    ('flags\t\t: fpu avx2 avx512_vnni', True), ('flags : avx2 avx_vnni', True),
+    ('flags\t\t: fpu avx2', False), ('Features : fp asimd', None)])
+def test_instructions_for_int8_are_read_from_cpuinfo(tmp_path, flags, told):
+    (tmp_path / 'cpuinfo').write_text(f'processor : 0\n{flags}\nbugs : none\n')
+    assert machine.cpu_has_vnni(str(tmp_path / 'cpuinfo')) is told
+    assert machine.cpu_has_vnni(str(tmp_path / 'none')) is None
+
+
 def test_a_line_names_the_gpu_first_and_leaves_out_what_is_unknown():
     there = machine.Machine('CPU', 1, 8, None, '2.6', False, 'GPU X')
     assert there.line('en') == 'GPU X, CPU, 1 core, 8 threads, torch 2.6, no bfloat16'

@@ -33,7 +33,7 @@ def test_times_are_per_sample(monkeypatch):
     assert (timing.ms, timing.fastest, timing.slowest) == (200.0, 100.0, pytest.approx(300.0))
     assert timing.per_second == 5.0
     assert timing.over(Timing((0.1,))) == 2.0
-    monkeypatch.setattr(module, 'timed', lambda call, device: (call(), None))
+    monkeypatch.setattr(module, 'timed', lambda call, device, clock: (call(), None))
     calls = dict(one=lambda: 3.0, ten=lambda: 20.0)
     times = measure(calls, samples=lambda way: 10 if way == 'ten' else 1, rounds=2)
     assert times == dict(one=Timing((3.0, 3.0)), ten=Timing((2.0, 2.0)))
@@ -69,3 +69,14 @@ def test_nothing_to_call_and_no_rounds_are_refused():
         measure({})
     with pytest.raises(ValueError, match='rounds=0, warmup=2'):
         measure(dict(A=print), rounds=0)
+
+
+def test_ratios_are_taken_round_by_round():
+    one, other = Timing((1.0, 4.0, 3.0)), Timing((2.0, 4.0, 1.0))
+    assert one.against(other) == '1.00 (0.75–2.00)'
+
+
+def test_another_clock_can_count():
+    ticks = iter(range(100))
+    times = measure(dict(A=lambda: None), rounds=2, warmup=1, clock=lambda: float(next(ticks)))
+    assert times['A'] == Timing((1.0, 1.0)) and next(ticks) == 6
