@@ -14,6 +14,7 @@ RESIZE = (dict(type='FramesResize', size=64), )
 def test_every_part_has_its_size_times_and_quality(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, 'CALIBRATED', 4)
     # Scores of drawn weights are close to each other: what they lose is not the matter here.
+    monkeypatch.setattr('rscc.deployment.int8.MOST_PIXELS', 1.0)
     monkeypatch.setattr('rscc.deployment.int8.LEAST_OVERLAP', 0.0)
     monkeypatch.setattr('rscc.deployment.int8.LEAST_LIKENESS', 0.0)
     checkpoint = tiny.save(tmp_path / 'small.pth', tiny.JOINT, steps=RESIZE)
@@ -30,7 +31,7 @@ def test_every_part_has_its_size_times_and_quality(cells, tmp_path, monkeypatch)
     assert 'VNNI' in section.notes[-1][0]
 
 
-def test_single_images_and_short_splits_are_refused(tmp_path, monkeypatch):
+def test_a_model_of_single_images_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(int8, 'CALIBRATED', 2)
     checkpoint = tiny.save(tmp_path / 'one.pth', dict(tiny.SINGLE, caption_head=tiny.LSTM),
                            steps=RESIZE, task='single')
