@@ -1,10 +1,11 @@
 """Exported models in int8: their files, and what their answers lose beside the float ones.
 
 Convolutions are static: weights, what they read and what they write have eight bits, on scales
-taken from calibration windows. Matrix products are dynamic: weights have eight bits, and the scale
-of what they read is taken anew in every call. Layers that give scores of maps and flag stay in
-float. Weights use seven bits of their eight, because processors without VNNI instructions overflow
-on more. ``onnxruntime.quantization`` does it; neither torch nor MMEngine is imported.
+taken from calibration windows, and so has what goes on behind them (ReLU, sums, resizing). Matrix
+products are dynamic: weights have eight bits, and the scale of what they read is taken anew in
+every call. Layers that give scores of maps and flag stay in float. Weights use seven of their eight
+bits, because processors without VNNI instructions overflow on more. ``onnxruntime.quantization``
+does it; neither torch nor MMEngine is imported.
 """
 import difflib
 import logging
@@ -35,6 +36,10 @@ MOST_PIXELS, LEAST_OVERLAP, LEAST_LIKENESS, MOST_MOVED = 0.25, 0.5, 0.5, 0.25
 CONVOLUTIONAL = 0.1
 _SCORES = ('change_logits', 'class_logits', 'flag_logits')
 _WEIGHED = ('Conv', 'MatMul', 'Gemm')
+#: What goes on in eight bits behind convolutions, so that nothing is scaled back and forth between
+#: them -> how many of its inputs are data; None for all.
+_FOLLOWING = {'Relu': 1, 'Clip': 1, 'MaxPool': 1, 'AveragePool': 1, 'GlobalAveragePool': 1,
+              'Resize': 1, 'Add': None, 'Concat': None}
 
 Window = Sequence[np.ndarray]
 
@@ -131,36 +136,34 @@ def _graph(path: Path, out: Path, feeds: list[dict[str, np.ndarray]] | None) -> 
         if beside.is_file():
             shutil.copyfile(beside, out.with_name(beside.name))
         return np.zeros(2, int)
-    tools = require('onnxruntime.quantization', 'int8')
-    large = dict(use_external_data_format=beside.is_file())
     with tempfile.TemporaryDirectory(prefix='.graph-', dir=out.parent) as folder, _quietly():
-        plain = Path(folder) / 'plain.onnx'
-        tools.shape_inference.quant_pre_process(
-            path, plain, skip_symbolic_shape=True, save_as_external_data=beside.is_file(),
-            all_tensors_to_one_file=True, external_data_location='plain.onnx.data')
-        graph = require('onnx', 'int8').load(str(plain)).graph
-        kept, count = _score_layers(graph), dict.fromkeys(_WEIGHED, 0)
-        weights = _weights(graph)
-        for node in graph.node:
-            count[node.op_type] = count.get(node.op_type, 0) + (
-                node.name in weights and node.name not in kept)
-        shares = {kind: sum(size for own, size in weights.values() if own == kind)
-                  for kind in _WEIGHED}
-        if not feeds or shares['Conv'] < CONVOLUTIONAL * max(1, sum(shares.values())):
-            count['Conv'] = 0
-        # A Gemm is split before it is quantised, and its product gets this name.
-        kept = sorted([*kept, *(f'{name}_MatMul' for name in kept)])
-        shared = dict(per_channel=True, reduce_range=True, nodes_to_exclude=kept, **large)
-        if count['Conv']:
-            tools.quantize_static(
-                plain, Path(folder) / 'static.onnx', _reader(tools, feeds),
-                quant_format=tools.QuantFormat.QDQ, op_types_to_quantize=['Conv'],
-                activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
-                **shared)
-            plain = Path(folder) / 'static.onnx'
-        tools.quantize_dynamic(plain, out, op_types_to_quantize=['MatMul', 'Gemm'],
-                               weight_type=tools.QuantType.QInt8, **shared)
-    return np.array([count['Conv'], count['MatMul'] + count['Gemm']])
+        return _quantised(path, out, feeds, Path(folder), beside.is_file())
+
+
+def _quantised(path: Path, out: Path, feeds: list[dict[str, np.ndarray]], folder: Path, large: bool
+               ) -> np.ndarray:
+    """Write one graph in int8, by way of files in ``folder``; return the counts as ``_graph``."""
+    tools = require('onnxruntime.quantization', 'int8')
+    plain = folder / 'plain.onnx'
+    tools.shape_inference.quant_pre_process(
+        path, plain, skip_symbolic_shape=True, save_as_external_data=large,
+        all_tensors_to_one_file=True, external_data_location='plain.onnx.data')
+    graph = require('onnx', 'int8').load(str(plain), load_external_data=False).graph
+    kept, weights = _score_layers(graph), _weights(graph)
+    static = _static_nodes(graph, weights, kept) if feeds else []
+    products = [name for name, (kind, _) in weights.items() if kind != 'Conv' and name not in kept]
+    # A Gemm is split before it is quantised, and its product gets this name.
+    shared = dict(per_channel=True, reduce_range=True, weight_type=tools.QuantType.QInt8,
+                  nodes_to_exclude=sorted([*kept, *(f'{name}_MatMul' for name in kept)]),
+                  use_external_data_format=large)
+    if static:
+        tools.quantize_static(
+            plain, folder / 'static.onnx', _reader(tools, feeds),
+            quant_format=tools.QuantFormat.QDQ, activation_type=tools.QuantType.QUInt8,
+            op_types_to_quantize=['Conv', *_FOLLOWING], nodes_to_quantize=static, **shared)
+        plain = folder / 'static.onnx'
+    tools.quantize_dynamic(plain, out, op_types_to_quantize=['MatMul', 'Gemm'], **shared)
+    return np.array([sum(name in weights for name in static), len(products)])
 
 
 def _weights(graph: Any) -> dict[str, tuple[str, int]]:
@@ -168,6 +171,25 @@ def _weights(graph: Any) -> dict[str, tuple[str, int]]:
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
     return {node.name: (node.op_type, sizes[node.input[1]]) for node in graph.node
             if node.op_type in _WEIGHED and node.input[1] in sizes}
+
+
+def _static_nodes(graph: Any, weights: Mapping[str, tuple[str, int]], kept: set[str]) -> list[str]:
+    """Return the names of the convolutions, and of what goes on in eight bits behind them.
+
+    None where convolutions are not what the graph is made of.
+    """
+    total = sum(size for _, size in weights.values())
+    if sum(size for kind, size in weights.values() if kind == 'Conv') < CONVOLUTIONAL * total:
+        return []
+    found, inside = [], set()
+    for node in graph.node:  # each stands behind those that it reads
+        data = node.input[:_FOLLOWING.get(node.op_type)]
+        follows = node.op_type in _FOLLOWING and all(name in inside for name in data)
+        of_weights = weights.get(node.name, ('', 0))[0] == 'Conv' and node.name not in kept
+        if node.name and (of_weights or follows):
+            found.append(node.name)
+            inside |= {*node.output}
+    return found
 
 
 def _score_layers(graph: Any) -> set[str]:
