@@ -42,7 +42,9 @@ _FORM = {
                     'std': [float], 'size_divisor': range(1, 4097)},
     'caption': ({'rules': object, 'detokenizer': object, 'others?': {str: object}}, None),
     'int8?': ({'parts': [{'images', 'words'}], 'convolutions': int, 'products': int,
-               'windows': int, 'data': str, 'loss': {'windows': int}}, None)}
+               'windows': int, 'data': str, 'loss': {'windows': int} | dict.fromkeys(
+                   ('pixels?', 'changed?', 'overlap?', 'sentences?', 'likeness?', 'flags?',
+                    'moved?'), (float, None))}, None)}
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import tiny_models as tiny
@@ -19,6 +20,26 @@ def test_a_checkpoint_becomes_a_file_that_answers(run_tool, tmp_path):
     assert (predictor.facts.window, predictor.facts.overlap) == ((80, 80), (8, 8))
     answer, = predictor.predict(tiny.windows(1, 80, 80), ['never'])
     assert np.isfinite(answer.probabilities).all()
+
+
+def test_int8_is_calibrated_on_a_folder_and_tells_what_it_lost(run_tool, tmp_path):
+    from rscc.deployment.onnx_predictor import OnnxPredictor
+    for number, frames in enumerate(tiny.windows(6, 64, 64)):
+        for name, frame in zip('AB', frames, strict=True):
+            (tmp_path / name).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / f'{number}.png'), frame)
+    checkpoint = tiny.save(tmp_path / 'm.pth', dict(tiny.JOINT, caption_head=None),
+                           steps=(dict(type='FramesResize', size=32), ))
+    done = run_tool(TOOL, checkpoint, '--out', tmp_path / 'm.onnx', '--int8', '--calibration',
+                    tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'int8         27 convolutions (static, 3 windows), ' in done.stdout
+    assert 'of the pixels changed class; of the ' in done.stdout
+    told = OnnxPredictor(tmp_path / 'm.onnx').record.int8
+    assert told.parts == ('images', ) and told.data == f'{tmp_path.name}: 6 of 6'
+    done = run_tool(TOOL, checkpoint, '--out', tmp_path / 'x.onnx', '--int8')
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
+        "error: int8 is calibrated on images, and those of 'm.pth' are not here")
 
 
 def test_what_cannot_be_exported_is_one_line(run_tool, tmp_path):
