@@ -116,6 +116,15 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(joint, exported,
     assert not out.parent.exists()
 
 
+def test_weights_beside_a_graph_stay_beside_it(exported, tmp_path):
+    model = onnx.load(exported('detector')[1].files[0])
+    onnx.save_model(model, tmp_path / 'm.onnx', save_as_external_data=True, location='m.onnx.data')
+    quantise(tmp_path / 'm.onnx', tmp_path / 'out' / 'q.onnx', WINDOWS, 'drawn')
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['q.onnx', 'q.onnx.data']
+    answer, = OnnxPredictor(tmp_path / 'out' / 'q.onnx').predict(WINDOWS[:1], ['never'])
+    assert np.isfinite(answer.probabilities).all()
+
+
 def test_records_of_int8_survive_and_older_ones_have_none(joint):
     record = OnnxPredictor(joint[1]).record
     assert Record.from_json(record.to_json(), 'x') == record
