@@ -80,8 +80,8 @@ def _vnni_note() -> Text:
     return {
         True: ('The processor has VNNI, instructions for int8.',
                '处理器有 int8 专用的 VNNI 指令。'),
-        False: ('The processor has no VNNI, instructions for int8; with them int8 is faster.',
-                '处理器没有 int8 专用的 VNNI 指令；有该指令时 int8 更快。'),
+        False: ('The processor has no VNNI, instructions for int8, which would help int8 alone.',
+                '处理器没有 int8 专用的 VNNI 指令，这类指令只会加快 int8。'),
         None: ('It is not known whether the processor has VNNI, instructions for int8.',
                '不清楚处理器是否有 int8 专用的 VNNI 指令。')}[cpu_has_vnni()]
 
