@@ -19,6 +19,7 @@ from rscc.models.diffusion.caption_sampling import (
     sample_words,
     to_sampled_captions,
 )
+from rscc.models.diffusion.cuda_graphs import CudaGraphs
 from rscc.models.diffusion.denoiser import ChangeDenoiser, Memory
 from rscc.models.diffusion.noise_levels import stratified
 from rscc.models.diffusion.preconditioning import denoise, precondition
@@ -131,6 +132,7 @@ class KarrasCaptionHead(CaptionHead):
         self.decoding = DiffusionDecoding().updated(dict(decoding or {}))
         self.check_decoding(self.decoding)
         self._last: tuple[list[str], Tensor] | None = None
+        self._graphs = CudaGraphs()
 
     def check_decoding(self, options: DiffusionDecoding) -> None:
         """Refuse guidance of a head that never learned what is said without an image."""
@@ -262,8 +264,21 @@ class KarrasCaptionHead(CaptionHead):
 
     def estimator(self, memory: Tensor, options: DiffusionDecoding) -> Estimator:
         """Return D(x; sigma) of N samples, as a sampler calls it, for memory (N, M, C)."""
-        return Estimator(lambda *given: self.estimate(*given).vectors, self.denoiser.remember,
-                         memory, options, self.space.nearest, self.nothing, self.space.table.dtype)
+        def vectors(memories: list[Memory], noisy: Tensor, sigma: Tensor, previous: Tensor | None
+                    ) -> Tensor:
+            return self.estimate(noisy, sigma, memories, previous).vectors
+
+        if options.cuda_graphs and not self.training:
+            vectors = self._graphs.of(vectors, [*self.parameters(), *self.buffers()])
+        conditioned = self.denoiser.self_conditioning
+
+        def estimate(noisy: Tensor, sigma: Tensor, memories: list[Memory],
+                     previous: Tensor | None) -> Tensor:
+            # What the network would not read is left out: with and without it is one recording.
+            return vectors(memories, noisy, sigma, previous if conditioned else None)
+
+        return Estimator(estimate, self.denoiser.remember, memory, options, self.space.nearest,
+                         self.nothing, self.space.table.dtype)
 
     def likeliest(self, vectors: Tensor) -> Tensor:
         """Return the ids (..., L) of the likeliest words at vectors (..., L, C)."""

@@ -50,6 +50,9 @@ class DiffusionDecoding(DecodingOptions):
             the batch it is in. None draws a seed from the global generator at every call.
         use_cache: Keep keys and values of the memory; off projects it at every step, for
             comparison.
+        cuda_graphs: Replay the denoiser as a CUDA graph from the second call on, which saves the
+            launching of its kernels; sentences are the same. Without a CUDA device it changes
+            nothing.
         return_trajectory: Return the denoising trajectory: the sentence at every noise level.
         return_attention: Return where each word looked; refused where the memory has no places.
             None returns it where it has.
@@ -67,6 +70,7 @@ class DiffusionDecoding(DecodingOptions):
     abstain: float = 0.0
     seed: int | None = 0
     use_cache: bool = True
+    cuda_graphs: bool = False
     return_trajectory: bool = False
     return_attention: bool | None = False
     language: str | None = None
