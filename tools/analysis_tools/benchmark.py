@@ -16,13 +16,15 @@ Examples::
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py scene --sides 2500 5000
+    python tools/analysis_tools/benchmark.py gpu --write
+    python tools/analysis_tools/benchmark.py gpu training scenes --minutes 4 --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py pretrained --seeds 3 --write
     python tools/analysis_tools/benchmark.py ablation whole random --seeds 1
     python tools/analysis_tools/benchmark.py all --write
 
 ``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
 ``pretrained`` and ``ablation`` train for half an hour and for hours and measure scores, not speed;
-``all`` leaves them out.
+``all`` leaves them out, and ``gpu``, which measures a GPU within eight minutes.
 """
 import argparse
 import os
@@ -37,6 +39,7 @@ from rscc.apis.command_line import add_config_options, described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
+GPU_PARTS = ['training', 'captioners', 'scenes', 'detectors']
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
 BLIP, CHANGECLIP = 'configs/blip_levircc.py', 'configs/changeclip_rn50_levircd.py'
@@ -168,6 +171,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--runs', metavar='CSV', help='finished runs, of other days and machines too, '
                      'to which the new ones are added (runs.csv in the folder)')
     sub.add_argument('--samples', metavar='DIR', help='real pairs (RSCC_SAMPLES)')
+    _add_gpu(add('gpu', rounds, text='a GPU within minutes: training (MFU, loader), sentences, '
+                 'scenes, detectors'))
     add('all', text='every benchmark at sensible sizes')
     return parser.parse_args(arguments)
 
@@ -207,21 +212,49 @@ def _add_tokens(parser: argparse.ArgumentParser, default: int = 12) -> None:
                         help='length of sentences (%(default)s)')
 
 
+def _add_gpu(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('parts', nargs='*', metavar='PART', default=(),
+                     help=f'{", ".join(GPU_PARTS)} (all)')
+    sub.add_argument('--minutes', type=float, default=8, help='for all of them (%(default)s)')
+    sub.add_argument('--device', default='cuda', help='cuda or cuda:N; cpu to try it out '
+                     '(%(default)s)')
+    sub.add_argument('--captioner', metavar='CONFIG', help=f'({BLIP})')
+    sub.add_argument('--diffusion', metavar='CONFIG', help=f'({KDRSCC})')
+    sub.add_argument('--detectors', nargs='+', metavar='CONFIG',
+                     help=f'({CHANGECLIP} {CHANGECLIP.replace("rn50", "vit")})')
+    sub.add_argument('--batch-sizes', type=int, nargs='+', metavar='N', help='pairs of a training '
+                     'step of the captioner; the rest takes the first (32 128)')
+    sub.add_argument('--steps', type=int, nargs='+', metavar='N', help='of sampling (50 10)')
+    sub.add_argument('--beams', type=int, default=3, help='of the captioner (%(default)s)')
+    _add_tokens(sub)
+    sub.add_argument('--no-compile', dest='compiled', action='store_false',
+                     help='leave out torch.compile, which takes a minute for each way')
+    sub.add_argument('--root', help="folder in LEVIR-CC's layout for the loader; rendered pairs by "
+                     'default')
+    sub.add_argument('--pairs', type=int, default=512, help='rendered pairs (%(default)s)')
+    sub.add_argument('--workers', type=int, help='of the loader (one a core, 16 at most)')
+    sub.add_argument('--scene-side', type=int, default=4096, metavar='PIXELS',
+                     help='of the scene (%(default)s)')
+    sub.add_argument('--peak-tflops', dest='peak', type=float, metavar='TFLOPS',
+                     help='of the GPU, dense bfloat16; known GPUs have theirs')
+    sub.add_argument('--vocab', metavar='FILE', help="BERT's vocab.txt; made up by default")
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Run one benchmark, print its table and write it where asked."""
+    """Run one benchmark, print its tables and write each where asked as soon as it is there."""
     from tools.benchmark import BENCHMARKS
-    from tools.benchmark.tables import to_text, write_section
+    from tools.benchmark.tables import Section, to_text, write_section
     warn_if_busy()
     options = {key: value for key, value in vars(arguments).items()
                if key not in ('benchmark', 'write', 'docs') and value is not None}
     try:
-        section = BENCHMARKS[arguments.benchmark](**options)
-        print(f'\n{to_text(section)}\n')
-        pages = write_section(section, arguments.docs) if arguments.write else []
+        found = BENCHMARKS[arguments.benchmark](**options)
+        for section in [found] if isinstance(found, Section) else found:
+            print(f'\n{to_text(section)}\n', flush=True)
+            for page in write_section(section, arguments.docs) if arguments.write else []:
+                print(f"written to '{os.path.relpath(page)}'")
     except (ValueError, OSError, ImportError, KeyError) as error:
         raise SystemExit(f'error: {error.args[0] if type(error) is KeyError else error}') from error
-    for page in pages:
-        print(f"written to '{os.path.relpath(page)}'")
 
 
 def warn_if_busy() -> None:

@@ -2,6 +2,7 @@
 from tools.benchmark.ablation import benchmark_ablation
 from tools.benchmark.blip import benchmark_captions, benchmark_decode, benchmark_precision
 from tools.benchmark.denoiser import benchmark_denoiser
+from tools.benchmark.gpu import benchmark_gpu
 from tools.benchmark.int8 import benchmark_int8
 from tools.benchmark.language import benchmark_frozen, benchmark_language
 from tools.benchmark.loader import benchmark_loader
@@ -21,4 +22,4 @@ BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmar
                   timm=benchmark_timm, peers=benchmark_peers, int8=benchmark_int8,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
                   scene=benchmark_scenes, pretrained=benchmark_pretrained,
-                  ablation=benchmark_ablation)
+                  ablation=benchmark_ablation, gpu=benchmark_gpu)
