@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from rscc.synth.generator import Parameters, generate
@@ -79,11 +80,12 @@ class Feed:
             generate(root, Parameters(train=self.pairs, val=0, test=0, seed=0),
                      jobs=max(1, self.processes))
         pipeline = copy.deepcopy(innermost_dataset(model.cfg)['pipeline'])
-        return Runner.build_dataloader(dict(
-            batch_size=batch_size, num_workers=self.processes, drop_last=True,
-            sampler=dict(type='InfiniteSampler', shuffle=True),
-            dataset=dict(type='LEVIRCCDataset', data_root=str(root), split='train',
-                         pipeline=pipeline)), seed=0)
+        with DefaultScope.overwrite_default_scope('rscc'):
+            return Runner.build_dataloader(dict(
+                batch_size=batch_size, num_workers=self.processes, drop_last=True,
+                sampler=dict(type='InfiniteSampler', shuffle=True),
+                dataset=dict(type='LEVIRCCDataset', data_root=str(root), split='train',
+                             pipeline=pipeline)), seed=0)
 
 
 def training_rows(model: BenchmarkedModel, budget: Budget, batch_sizes: Sequence[int],

@@ -184,7 +184,7 @@ def test_impossible_wishes_are_refused_before_anything_runs(wrong, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_without_a_gpu_the_message_says_how_to_try_it():
-    with pytest.raises(ValueError, match="device 'cuda' asked for.*use --device cpu"):
+    with pytest.raises(ValueError, match=r"device 'cuda' asked for.*use --device cpu"):
         benchmark_gpu()
 
 
