@@ -98,3 +98,28 @@ def test_a_busy_machine_is_mentioned(tool, monkeypatch, capsys):
     monkeypatch.setattr(tool.os, 'getloadavg', lambda: (1.0, 0, 0))
     tool.warn_if_busy()
     assert capsys.readouterr().err == ''
+
+
+def test_tables_of_a_gpu_are_written_as_they_come(tool, tmp_path, monkeypatch, capsys):
+    from tools.benchmark import BENCHMARKS
+    from tools.benchmark.machine import describe_machine
+    from tools.benchmark.tables import Section
+    given = []
+
+    def tables(**options):
+        given.append(options)
+        yield Section('training', 'Steps', ['speed'], [['fast']], describe_machine())
+        raise ValueError('no second table')
+
+    for language in ('en', 'zh_cn'):
+        (tmp_path / language).mkdir()
+        (tmp_path / language / 'benchmarks.md').write_text(MARKS)
+    monkeypatch.setitem(BENCHMARKS, 'gpu', tables)
+    arguments = tool.parse_args(['gpu', 'training', '--peak-tflops', '100', '--no-compile',
+                                 '--write', '--docs', str(tmp_path)])
+    with pytest.raises(SystemExit, match='error: no second table'):
+        tool.run(arguments)
+    assert given[0]['parts'] == ['training'] and given[0]['device'] == 'cuda'
+    assert given[0]['peak'] == 100 and not given[0]['compiled'] and 'steps' not in given[0]
+    assert '<!-- benchmark:training -->' in (tmp_path / 'zh_cn/benchmarks.md').read_text()
+    assert 'fast' in capsys.readouterr().out
