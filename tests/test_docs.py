@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from recipes import written_files
 
+from tools.analysis_tools import benchmark
+
 ROOT = Path(__file__).resolve().parent.parent
+BENCHMARK = 'tools/analysis_tools/benchmark.py'
 PAIRS = [('README.md', 'README_zh-CN.md'), ('CONTRIBUTING.md', 'CONTRIBUTING_zh-CN.md')] + [
     (f'docs/en/{path.name}', f'docs/zh_cn/{path.name}')
     for path in sorted((ROOT / 'docs' / 'en').glob('*.md'))]
@@ -101,6 +104,13 @@ def flags_of(script):
     return own + help_of(FORWARDS[name]) if name in FORWARDS else own
 
 
+def help_of_benchmark(name, capsys):
+    """Return the help of one benchmark, which has flags of its own; of a config that of models."""
+    with pytest.raises(SystemExit, match='0'):
+        benchmark.parse_args([name, '--help'])
+    return capsys.readouterr().out
+
+
 def tool_commands():
     """Return every (page, command) that runs something from tools/, each command once."""
     seen = {}
@@ -141,11 +151,13 @@ def test_no_chinese_page_is_without_an_english_one():
 
 
 @pytest.mark.parametrize(('page', 'line'), tool_commands())
-def test_a_quoted_command_exists_and_takes_its_flags(page, line):
+def test_a_quoted_command_exists_and_takes_its_flags(page, line, capsys):
     words = shlex.split(line)
     script = next(word for word in words if word.startswith('tools/'))
     assert (ROOT / script).is_file(), f'{page}: {script} does not exist'
     known = flags_of(script)
+    if script == BENCHMARK:
+        known += help_of_benchmark(words[words.index(script) + 1], capsys)
     for flag in [word.split('=')[0] for word in words if word.startswith('--')]:
         assert re.search(re.escape(flag) + r'(?![\w-])', known), f'{page}: {script} has no {flag}'
     for config in {word for word in words if re.fullmatch(r'configs/\S+\.py', word)}:
