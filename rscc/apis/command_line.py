@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,6 +94,44 @@ def _dict_value(parser: argparse.ArgumentParser, key: str, text: str) -> dict:
 def described(doc: str) -> str:
     """Return a tool's docstring as its help shows it, without the marks of reStructuredText."""
     return doc.replace('``', '').replace('::\n', ':\n')
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a ``type`` of an argument that takes whole numbers of a range and refuses others.
+
+    What a model would refuse after it was loaded is so refused at once, by the name of the flag.
+
+    Args:
+        least: The smallest.
+        most: The largest, None where there is none.
+    """
+    expected = f'{least} or more' if most is None else f'{least} to {most}'
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"found '{text}', expected a whole number, {expected}")
+        return value
+
+    return number
+
+
+def factor(text: str) -> float:
+    """Take a finite number, 0 or more, as ``type`` of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is anything else.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a number, 0 or more")
+    return value
 
 
 def output_file(text: str) -> str:

@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rscc.apis.command_line import add_reading_arguments, explained, output_file, parse_scale
+from rscc.apis.command_line import (
+    add_reading_arguments,
+    explained,
+    output_file,
+    parse_scale,
+    whole_number,
+)
 from rscc.utils.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -61,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
     parser.add_argument('--split', nargs='+', metavar='NAME', help='these splits only')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset that is named, '
                         'or of all datasets of a config')
-    parser.add_argument('--max-tokens', type=int, metavar='N', help="words a caption head learns "
-                        "(default: the config's head and its tokens)")
+    parser.add_argument('--max-tokens', type=whole_number(1), metavar='N', help='words a '
+                        "caption head learns (default: the config's head and its tokens)")
     parser.add_argument('--quick', action='store_true', help='read headers of images alone: no '
                         'pixels, masks, duplicates or shifts')
     parser.add_argument('--no-images', action='store_true', help='look at no image file: captions '
@@ -70,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
     parser.add_argument('--state', type=output_file, metavar='FILE',
                         help='keep what is done there; a run that was '
                         'ended goes on from it')
-    parser.add_argument('--jobs', type=int, metavar='N', help='threads (default: all cores)')
+    parser.add_argument('--jobs', type=whole_number(1), metavar='N', help='threads '
+                        '(default: all cores)')
     parser.add_argument('--fail-on', choices=('error', 'warning', 'note', 'never'),
                         default='error', help='what gives exit code 1 (%(default)s)')
 

@@ -5,6 +5,7 @@ the one that comes with rscc answers.
 """
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from typing import Any
 from rscc.apis.command_line import (
     add_config_options,
     add_reading_arguments,
+    factor,
     output_folder,
     parse_scale,
+    whole_number,
 )
 from rscc.commands import scene
 from rscc.config.files import GET_CHECKPOINT, SHIPPED
@@ -27,6 +30,9 @@ OPTIONS = {'beams': 'num_beams', 'nbest': 'num_captions', 'max_tokens': 'max_tok
            'samples': 'num_samples', 'steps': 'steps', 'guidance': 'guidance', 'seed': 'seed',
            'language': 'language', 'attention': 'return_attention',
            'trajectory': 'return_trajectory'}
+#: Largest seed of a generator of numbers.
+_LARGEST_SEED = 2**63 - 1
+_NARROW = 'a search ends with {} of them at most; give as many beams as sentences, or no --beams'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +67,9 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--window', type=_window, metavar='PIXELS', help='side of the windows, in '
                        "place of what an image of the training covered; 'auto' tries larger ones "
                        'on a scene first')
-    group.add_argument('--overlap', type=int, metavar='PIXELS', help='pixels that neighbouring '
-                       'windows share (default: a quarter of the window)')
-    group.add_argument('--batch-size', type=int, default=8, metavar='N',
+    group.add_argument('--overlap', type=whole_number(0), metavar='PIXELS', help='pixels that '
+                       'neighbouring windows share (default: a quarter of the window)')
+    group.add_argument('--batch-size', type=whole_number(1), default=8, metavar='N',
                        help='windows answered at once (%(default)s)')
     group.add_argument('--per-window', action='store_true', help='print the sentence of every '
                        'window too (the JSON below --out always has them)')
@@ -73,29 +79,31 @@ def _window(text: str) -> int | str:
     if text == 'auto':
         return text
     try:
-        return int(text)
-    except ValueError:
+        return whole_number(1)(text)
+    except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"'{text}' is no side of a window; expected a number of "
                                          "pixels, or 'auto'") from None
 
 
 def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('sentences', "defaults: the config's")
-    group.add_argument('--nbest', type=int, metavar='N', help='sentences to show (default: 1)')
-    group.add_argument('--beams', type=int, metavar='N', help='width of the search')
+    number = whole_number(1)
+    group.add_argument('--nbest', type=number, metavar='N', help='sentences to show (default: 1)')
+    group.add_argument('--beams', type=number, metavar='N', help='width of the search')
     group.add_argument('--language', choices=('en', 'zh', 'both'), help='language to write in, '
                        'where the model knows several; both: one sentence in each')
-    group.add_argument('--max-tokens', type=int, metavar='N', help='longest sentence')
+    group.add_argument('--max-tokens', type=number, metavar='N', help='longest sentence')
     group.add_argument('--attention', action='store_const', const=True, help='with --out: draw '
                        'what the model looked at when it wrote each word (caption heads with '
                        'attention maps)')
     group = parser.add_argument_group('diffusion caption heads', "defaults: the config's")
-    group.add_argument('--samples', type=int, metavar='K',
+    group.add_argument('--samples', type=number, metavar='K',
                        help='sentences to draw; the one most like the others is the answer')
-    group.add_argument('--steps', type=int, metavar='N', help='noise levels from noise to words')
-    group.add_argument('--guidance', type=float, metavar='G',
+    group.add_argument('--steps', type=number, metavar='N', help='noise levels from noise to words')
+    group.add_argument('--guidance', type=factor, metavar='G',
                        help='weight of the image against no image, 1 for the plain estimate')
-    group.add_argument('--seed', type=int, metavar='S', help='of the noise')
+    group.add_argument('--seed', type=whole_number(0, _LARGEST_SEED), metavar='S',
+                       help='of the noise')
     group.add_argument('--trajectory', '--strip', action='store_const', const=True,
                        help='show what the sentence was at every noise level; with --out as a '
                        'picture too')
@@ -130,8 +138,8 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error('give either --img-from and --img-to, or --img, --list or --scenes')
     scene.check_arguments(parser, args)
     args.scale = parse_scale(parser, args.scale)
-    if args.batch_size < 1:
-        parser.error(f'--batch-size {args.batch_size}: expected at least 1')
+    if args.nbest and args.beams and 1 < args.beams < args.nbest:
+        parser.error(f'--nbest {args.nbest} --beams {args.beams}: {_NARROW.format(args.beams)}')
 
 
 def given_decoding(args: argparse.Namespace) -> dict:
@@ -159,7 +167,22 @@ def decoding_of(args: argparse.Namespace, known: dict) -> dict:
     width = 'num_beams' if 'num_beams' in known else 'num_samples'
     if 'num_captions' in given and width in known:
         given.setdefault(width, max(known[width], given['num_captions']))
+    beams = given.get('num_beams', 1)
+    if given.get('num_captions', 1) > beams and 'num_beams' in given and not known.get('sample'):
+        raise SystemExit(f'error: --nbest {args.nbest} --beams {beams}: {_NARROW.format(beams)}')
     return given
+
+
+def as_typed(message: str, args: argparse.Namespace) -> str:
+    """Return a message with the flags that were given in the place of decoding options.
+
+    Some numbers the model alone can refuse, and it knows no flags.
+    """
+    for flag, option in OPTIONS.items():
+        if getattr(args, flag) is not None:
+            message = re.sub(rf'(?:decoding )?\b{option}=(?=\S)', f'{scene.flag_of(flag)} ',
+                             message)
+    return message
 
 
 def names_of(samples: Sequence[tuple[str, str | None]]) -> dict[tuple, str]:
@@ -199,6 +222,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     check_arguments(parser, args)
     try:
         run(args)
+    except SystemExit as stopped:
+        if isinstance(stopped.code, str):
+            raise SystemExit(as_typed(stopped.code, args)) from stopped
+        raise
     except KeyboardInterrupt:
         print('\ninterrupted: the files written so far are whole', file=sys.stderr)
         raise SystemExit(130) from None

@@ -87,11 +87,11 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     own = [name for name in _OWN if getattr(args, name)]
     own += ['window'] if args.window == 'auto' else []
     if own and not args.out:
-        parser.error(f'{_flag(own[0])} concerns scenes, whose files need a folder: --out DIR')
+        parser.error(f'{flag_of(own[0])} concerns scenes, whose files need a folder: --out DIR')
     pictures = _pictures(args)
     if own and pictures:
-        flag = '--language both' if pictures[0] == 'language' else _flag(pictures[0])
-        parser.error(f'{flag} concerns single pictures, {_flag(own[0])} scenes: give one of them')
+        flag = '--language both' if pictures[0] == 'language' else flag_of(pictures[0])
+        parser.error(f'{flag} concerns single pictures, {flag_of(own[0])} scenes: give one of them')
     if args.part and args.combine:
         parser.error('--part and --combine exclude each other: parts first, then --combine')
     if args.asset and not args.scenes:
@@ -99,11 +99,11 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     for name in ('min_area', 'simplify'):
         value = getattr(args, name) or 0.0
         if not (math.isfinite(value) and value >= 0):
-            parser.error(f'{_flag(name)} {value}: expected a number, 0 or more')
+            parser.error(f'{flag_of(name)} {value}: expected a number, 0 or more')
     for name, least in (('workers', 1), ('block_size', 256)):
         value = getattr(args, name)
         if value is not None and value < least:
-            parser.error(f'{_flag(name)} {value}: expected at least {least}')
+            parser.error(f'{flag_of(name)} {value}: expected at least {least}')
 
 
 def _pictures(args: argparse.Namespace) -> list[str]:
@@ -112,7 +112,8 @@ def _pictures(args: argparse.Namespace) -> list[str]:
     return [name for name in _PICTURES if getattr(args, name)] + both
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """Return a flag as it is typed."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -273,8 +273,38 @@ def test_missing_checkpoint_is_one_line_without_a_traceback(python, tmp_path):
     assert 'Traceback' not in done.stderr
 
 
-def test_no_beams_at_all_is_refused_like_any_other_number(call):
-    assert 'changed 0 0' in call(*PAIR, '--beams', '0')  # the fake repeats what reaches the head
+@pytest.mark.parametrize(('flags', 'message'), [
+    (('--nbest', '0'), "argument --nbest: found '0', expected a whole number, 1 or more"),
+    (('--beams', '-1'), "argument --beams: found '-1', expected a whole number, 1 or more"),
+    (('--max-tokens', '0'), "argument --max-tokens: found '0'"),
+    (('--samples', '0'), "argument --samples: found '0'"),
+    (('--steps', '1.5'), "argument --steps: found '1.5'"),
+    (('--guidance', 'nan'), "argument --guidance: found 'nan', expected a number, 0 or more"),
+    (('--guidance', '-2'), "argument --guidance: found '-2'"),
+    (('--seed', str(2**64)), 'expected a whole number, 0 to '),
+    (('--window', '0'), "argument --window: '0' is no side of a window"),
+    (('--overlap', '-1'), "argument --overlap: found '-1', expected a whole number, 0 or more"),
+    (('--batch-size', '0'), "argument --batch-size: found '0'"),
+    (('--nbest', '3', '--beams', '2'), '--nbest 3 --beams 2: a search ends with 2 of them')])
+def test_impossible_numbers_are_refused_by_their_flag_before_a_model_is_loaded(flags, message,
+                                                                               capsys):
+    from rscc.commands.infer import main
+    with pytest.raises(SystemExit, match='2'):
+        main(['no_such_model.pth', *PAIR, *flags])
+    assert message in capsys.readouterr().err
+
+
+def test_numbers_that_only_the_model_can_refuse_are_named_by_their_flag(call, monkeypatch):
+    def refuse(*_args, **_options):
+        raise ValueError('decoding max_tokens=99 is too long: the decoder has positions for 20')
+
+    monkeypatch.setattr('rscc.apis.ChangeInferencer.answers', refuse)
+    with pytest.raises(SystemExit, match=r'^error: --max-tokens 99 is too long: the decoder'):
+        call(*PAIR, '--max-tokens', '99')
+    with pytest.raises(SystemExit, match=r'^error: decoding max_tokens=99 is too long'):
+        call(*PAIR)
+    with pytest.raises(SystemExit, match=r'^error: --nbest 2 --beams 1: a search ends with 1 of'):
+        call(*PAIR, '--nbest', '2', '--beams', '1')
 
 
 @pytest.mark.parametrize('out', ['out', 'out/deeper'])

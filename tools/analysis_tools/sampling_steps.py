@@ -20,7 +20,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from rscc.apis.command_line import add_config_options, described, explained, output_folder
+from rscc.apis.command_line import (
+    add_config_options,
+    described,
+    explained,
+    output_folder,
+    whole_number,
+)
 from rscc.apis.launch import default_work_dir, set_data_root
 from rscc.utils import atomic_write, write_json
 from rscc.visualization.picture_files import save_small
@@ -36,21 +42,22 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config with a KarrasCaptionHead')
     parser.add_argument('checkpoint', help='its trained weights')
-    parser.add_argument('--steps', nargs='+', type=int, default=list(STEPS), metavar='N',
-                        help='numbers of sampling steps; all are compared with the captions of the '
+    parser.add_argument('--steps', nargs='+', type=whole_number(1), default=list(STEPS),
+                        metavar='N', help='numbers of sampling steps; all are compared with the captions of the '
                         'largest (%(default)s)')
     parser.add_argument('--samplers', nargs='+', default=['dpmpp_2m'], metavar='NAME',
                         help='samplers (%(default)s)')
-    parser.add_argument('--samples', type=int, default=1, metavar='K',
+    parser.add_argument('--samples', type=whole_number(1), default=1, metavar='K',
                         help='sentences drawn for every pair, of which minimum Bayes risk chooses '
                         'the best (%(default)s)')
     parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
                         help='another captioner, word by word for instance, on the same data')
     parser.add_argument('--out', type=output_folder, metavar='DIR',
                         help='folder for table and picture (work_dirs/<config>/sampling_steps)')
-    parser.add_argument('--limit', type=int, metavar='N',
+    parser.add_argument('--limit', type=whole_number(1), metavar='N',
                         help='pairs, evenly spread over the test split; all by default')
-    parser.add_argument('--batch-size', type=int, default=32, help='pairs a batch (%(default)s)')
+    parser.add_argument('--batch-size', type=whole_number(1), default=32,
+                        help='pairs a batch (%(default)s)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (%(default)s)')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
     add_config_options(parser)
