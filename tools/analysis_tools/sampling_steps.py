@@ -43,8 +43,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config with a KarrasCaptionHead')
     parser.add_argument('checkpoint', help='its trained weights')
     parser.add_argument('--steps', nargs='+', type=whole_number(1), default=list(STEPS),
-                        metavar='N', help='numbers of sampling steps; all are compared with the captions of the '
-                        'largest (%(default)s)')
+                        metavar='N', help='numbers of sampling steps; all are compared with the '
+                        'captions of the largest (%(default)s)')
     parser.add_argument('--samplers', nargs='+', default=['dpmpp_2m'], metavar='NAME',
                         help='samplers (%(default)s)')
     parser.add_argument('--samples', type=whole_number(1), default=1, metavar='K',
