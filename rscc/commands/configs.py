@@ -12,6 +12,7 @@ from pathlib import Path
 from rscc.apis.command_line import add_config_options, explained
 from rscc.config.files import assigned, bases_of, config_folders, find_config
 from rscc.utils import atomic_write
+from rscc.utils.terminal import cells, padded
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -49,10 +50,10 @@ def list_configs() -> None:
     """Print every config but old names, in its folder, with the first line of its docstring."""
     for folder in config_folders():
         titles = dict(_titles(folder))
-        width = max(map(len, titles), default=0)
+        width = max(map(cells, titles), default=0)
         print(f'{folder}:')
         for name, title in titles.items():
-            print(f'  {name:{width}}  {title}')
+            print(f'  {padded(name, width)}  {title}')
 
 
 def _titles(folder: Path) -> Iterator[tuple[str, str]]:

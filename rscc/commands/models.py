@@ -6,6 +6,7 @@ from typing import Any
 from rscc.apis.command_line import explained
 from rscc.config.metafiles import TASKS, ModelInfo
 from rscc.utils.names import did_you_mean
+from rscc.utils.terminal import cells, padded
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -35,10 +36,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
             print('\n'.join(_lines(_one(args.model, found))))
             return
         found = [info for info in found if info.weights is not None or not args.weights]
-    width = max((len(info.name) for info in found), default=0)
+    width = max((cells(info.name) for info in found), default=0)
     for info in found:
-        print(f'  {info.name:{width}}  {", ".join(info.tasks)}; {info.dataset}; {info.method}, '
-              f'{_say(info.variant)}')
+        print(f'  {padded(info.name, width)}  {", ".join(info.tasks)}; {info.dataset}; '
+              f'{info.method}, {_say(info.variant)}')
     if not found:
         print('none')
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rscc.utils import counted
+from rscc.utils.terminal import padded
 
 #: Exit code of a run that finished although some places could not be read.
 GAPS = 3
@@ -294,7 +295,7 @@ def describe(done: Any, args: argparse.Namespace) -> str:
                      'command with --combine in place of --part')
     for name, summary in done.summaries.items():
         label = 'answer' if len(done.summaries) == 1 else name[:12]
-        lines += [f'{label if not place else "":12s} {sentence}'
+        lines += [f'{padded(label if not place else "", 12)} {sentence}'
                   for place, sentence in enumerate(summary['sentences'])]
     if done.files:
         lines.append('written      ' + '\n             '.join(map(os.fspath, done.files)))

@@ -21,6 +21,7 @@ from rscc.evaluation.records import CaptionOptions, CaptionRecord, coco_words
 from rscc.evaluation.references import References
 from rscc.text.normalisation import language_of, warn
 from rscc.utils import read_json
+from rscc.utils.terminal import cells, in_columns
 
 #: Score -> whether more of it is better.
 HIGHER_IS_BETTER = {
@@ -31,6 +32,23 @@ HIGHER_IS_BETTER = {
     'F1_changed': True}
 #: Chance of a difference at least as large between equal systems, below which one is marked.
 LEVEL = 0.05
+# Score -> what an image has to have to count in it.
+_COUNTED = {
+    'flag_accuracy': "a true flag ('gt_change_flag')",
+    'object_F1': 'a thing that its sentence or its references name',
+    'direction_accuracy': "a true flag ('gt_change_flag') and references that tell what appears or "
+                          'is removed',
+    'hallucinated': 'a sentence that names a thing',
+    'missed': 'references that name a thing',
+    'count_error': 'a number in its sentence of what its references number too',
+    'place_accuracy': 'a place in its sentence and in its references',
+    'hallucinated_mask': "a sentence that names a thing, beside a mask ('shown')",
+    'missed_mask': "a thing on its mask ('shown')",
+    'place_accuracy_mask': "a sentence that names a place, beside a mask ('shown')",
+    'failures': "a true flag ('gt_change_flag')",
+    'reversible': "a sentence about its dates exchanged ('swapped')",
+    'mask_IoU': "a map of its dates exchanged ('swapped')",
+    'F1_changed': "a score of its change map ('F1_changed')"}
 
 
 @dataclass
@@ -75,7 +93,8 @@ def read_run(path: str | os.PathLike, references: References | None = None) -> R
 
 
 def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptions,
-                 resamples: int = 1000) -> dict[str, Difference]:
+                 resamples: int = 1000, lacking: dict[str, list[str]] | None = None
+                 ) -> dict[str, Difference]:
     """Compare two systems on the images that all their files have.
 
     Args:
@@ -83,6 +102,7 @@ def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptio
         other: Runs of the second.
         options: Language, stock sentences and the seed of the resamples.
         resamples: How many, at least 100.
+        lacking: Gets each score that some files have and others lack, with the paths of these.
 
     Returns:
         ``<part>/<score>`` (part ``all`` or ``changed``; captions x100, shares and maps 0 to 1) ->
@@ -108,7 +128,11 @@ def compare_runs(one: Sequence[Run], other: Sequence[Run], options: CaptionOptio
         for name in HIGHER_IS_BETTER:
             # Only images that count in every run: of the others no answer is known.
             known = [counts.of(name) for counts in every]
-            if any(table is None for table, _ in known):
+            without = [run.path for run, (table, _) in zip([*one, *other], known, strict=True)
+                       if table is None]
+            if without:
+                if lacking is not None and len(without) < len(known):
+                    lacking[f'{part}/{name}'] = list(dict.fromkeys(without))
                 continue
             score = known[0][1]
             tables = [table for table, _ in known]
@@ -156,6 +180,18 @@ def shared_images(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
                                  f"'{runs[0].path}'; expected files of one dataset, or give "
                                  '--references for all of them')
     return sorted(shared), sorted(everything - shared)
+
+
+def keep_shared(runs: Sequence[Run]) -> list[str]:
+    """Take the images that some runs lack out of the others, and return these images.
+
+    Raises:
+        ValueError: As :func:`shared_images` says it.
+    """
+    names, left_out = shared_images(runs)
+    for run in runs:
+        run.records = {name: run.records[name] for name in names}
+    return left_out
 
 
 class _Counts:
@@ -255,15 +291,34 @@ def format_differences(compared: Mapping[str, Difference], names: Sequence[str],
         names: Of the two systems.
         level: Of significance.
     """
-    head = (f'{"":26}{names[0][:14]:>15}{names[1][:14]:>15}{"difference":>12}'
-            f'{"95 % from":>11}{"to":>9}{"p":>8}')
-    lines = [head, '-' * len(head)]
-    for key, found in compared.items():
+    rows = [['', *names, 'difference', '95 % from', 'to', 'p']]
+    rows += [[key, f'{found.one:.4f}', f'{found.other:.4f}', f'{found.value:+.4f}',
+              f'{found.low:+.4f}', f'{found.high:+.4f}', f'{found.p:.4f}']
+             for key, found in compared.items()]
+    head, *lines = in_columns(rows)
+    for place, (key, found) in enumerate(compared.items()):
         better = found.value > 0 if HIGHER_IS_BETTER[key.split('/')[1]] else found.value < 0
-        mark = (f' * {names[0] if better else names[1]} better' if is_significant(found, level)
-                else '')
-        lines.append(f'{key:26}{found.one:15.4f}{found.other:15.4f}{found.value:+12.4f}'
-                     f'{found.low:+11.4f}{found.high:+9.4f}{found.p:8.4f}{mark}')
+        if is_significant(found, level):
+            lines[place] += f' * {names[0] if better else names[1]} better'
+    lines = [head, '-' * cells(head), *lines]
     return '\n'.join([*lines, f'* p below {level:g} and a 95 % interval without zero; of '
                       f'{len(compared)} rows, up to {level * len(compared):.0f} would be marked by '
                       'chance alone'])
+
+
+def format_lacking(lacking: Mapping[str, Sequence[str]]) -> str:
+    """Return the scores that only some files have, a line for each reason; empty without any.
+
+    Args:
+        lacking: What :func:`compare_runs` filled in.
+    """
+    reasons: dict[str, list[str]] = {}
+    for key, paths in lacking.items():
+        part, _, name = key.partition('/')
+        if part != 'all' and f'all/{name}' in lacking:
+            continue  # said of all images, and so of some
+        files = ' and '.join(f"'{path}'" for path in paths)
+        verb = 'has' if len(paths) == 1 else 'have'
+        reasons.setdefault(f'{files} {verb} no image with {_COUNTED[name]}', []).append(
+            name if part == 'all' else key)
+    return '\n'.join(f'not compared: {", ".join(keys)}: {why}' for why, keys in reasons.items())

@@ -10,7 +10,7 @@ from rscc.evaluation.records import CaptionRecord, caption_details
 from rscc.evaluation.references import NAMINGS, References
 from rscc.structures import caption_from
 from rscc.text.normalisation import LANGUAGES, warn
-from rscc.utils import check_choice, read_json, write_json
+from rscc.utils import check_choice, counted, read_json, write_json
 from rscc.utils.files import read_text
 from rscc.utils.forms import check_form, shorten
 from rscc.utils.paths import sample_name
@@ -102,6 +102,10 @@ def read_predictions(path: str | os.PathLike, references: References | None = No
 def _check_samples(path: Path, data: dict) -> None:
     """Refuse samples that are not as ``PredictionDump`` writes them."""
     check_form(data, _OURS, f"'{path}'", 'tools/test.py --out writes such a file.')
+    if not data['samples']:
+        raise ValueError(f"'{path}': its list 'samples' is empty: the run that wrote it answered "
+                         'nothing. Write it again with tools/test.py --out, on a split that has '
+                         'samples')
     seen: set[str] = set()
     for place, sample in enumerate(data['samples']):
         if sample['sample_id'] in seen:
@@ -140,6 +144,9 @@ def _own_records(path: Path, samples: list[dict]) -> list[CaptionRecord]:
                              s.get('gt_change_flag'), s.get('pred_change_flag'), **_details(s))
                for s in samples if s.get('references') and s.get('prediction') is not None]
     if not records:
+        if all(sample.get('prediction') is None for sample in samples):
+            raise ValueError(f"'{path}': none of its {counted(len(samples), 'sample')} has a "
+                             'prediction: the model that wrote it has no caption head')
         raise ValueError(f"'{path}' has no sample with prediction and references: give "
                          '--references')
     for key, what in (('prediction', 'prediction'), ('references', 'references')):

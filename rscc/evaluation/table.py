@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 
 from rscc.utils import counted
+from rscc.utils.terminal import cells, padded
 
 _COLUMNS = {'Bleu_1': 'B1', 'Bleu_2': 'B2', 'Bleu_3': 'B3', 'Bleu_4': 'B4', 'METEOR': 'M',
             'METEOR_id': 'M_id', 'ROUGE_L': 'R', 'CIDEr': 'C', 'Sm': 'Sm'}
@@ -124,13 +125,13 @@ def _caption_block(left: dict[str, float], title: str, model: Mapping[str, str],
     columns = [name for name in names if any(name in values for _, values in rows)]
     if not columns:
         return ''
-    first = max(len(title), *(len(label) for label, _ in rows))
-    head = title.ljust(first) + ''.join(f'{names[name]:>{width}}' for name in columns)
-    lines = [head, '-' * len(head)]
+    first = max(cells(title), *(cells(label) for label, _ in rows))
+    head = padded(title, first) + ''.join(f'{names[name]:>{width}}' for name in columns)
+    lines = [head, '-' * cells(head)]
     for label, values in rows:
-        cells = (f'{values[name]:{width}.{digits}f}' if name in values else f'{"-":>{width}}'
+        figures = (f'{values[name]:{width}.{digits}f}' if name in values else f'{"-":>{width}}'
                  for name in columns)
-        lines.append(label.ljust(first) + ''.join(cells) if label else '')
+        lines.append(padded(label, first) + ''.join(figures) if label else '')
     return '\n'.join(lines)
 
 
@@ -168,9 +169,9 @@ def _flow(title: str, values: Mapping[str, float]) -> str:
     """Return a title and ``name value`` cells, as many a line as fit."""
     if not values:
         return ''
-    width = max(map(len, values)) + 1
-    cells = [f'{name:<{width}}{value:8.4f}' for name, value in values.items()]
-    # Cells of one width, three blanks between them.
-    a_line = max(1, (_WIDTH + 3) // (len(cells[0]) + 3))
-    lines = ['   '.join(cells[i:i + a_line]) for i in range(0, len(cells), a_line)]
-    return '\n'.join([title, '-' * max(map(len, lines)), *lines])
+    width = max(map(cells, values)) + 1
+    pairs = [f'{padded(name, width)}{value:8.4f}' for name, value in values.items()]
+    # Pairs of one width, three blanks between them.
+    a_line = max(1, (_WIDTH + 3) // (cells(pairs[0]) + 3))
+    lines = ['   '.join(pairs[i:i + a_line]) for i in range(0, len(pairs), a_line)]
+    return '\n'.join([title, '-' * max(map(cells, lines)), *lines])

@@ -40,6 +40,7 @@ from rscc.text.normalisation import stock_sentences
 from rscc.utils import progress, read_json
 from rscc.utils.files import atomic_path
 from rscc.utils.signatures import keywords_of
+from rscc.utils.terminal import padded
 from rscc.visualization.curves import Curve, Panel, draw_curves
 
 #: Share of the answers that are left out to show what abstaining does.
@@ -289,7 +290,8 @@ def describe_calibration(calibration: Calibration, inputs: Sequence[Mapping[str,
 def describe_evaluation(found: Mapping[str, Any], name: str) -> str:
     """Lay out what :func:`evaluate` returned, for the terminal."""
     kinds = ', '.join(f'{kind} {found["errors"][kind]:.1%}' for kind in ERRORS)
-    lines = [f'{name:12s} {found["samples"]} answers, {found["errors"]["all"]:.1%} wrong ({kinds})']
+    lines = [f'{padded(name, 12)} {found["samples"]} answers, {found["errors"]["all"]:.1%} wrong '
+             f'({kinds})']
     lines += [f'  {"AURC " + key:22s} {point:+.4f}  ({low:+.4f} to {high:+.4f})'
               if ' - ' in key else f'  {"AURC " + key:22s}  {point:.4f}  ({low:.4f} to {high:.4f})'
               for key, (point, low, high) in found['AURC'].items()]

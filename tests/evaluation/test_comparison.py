@@ -7,6 +7,7 @@ from rscc.evaluation.functional.bootstrap import Difference, paired_difference
 from rscc.evaluation.protocols import score_captions
 from rscc.evaluation.records import CaptionOptions
 from rscc.utils import read_json, write_json
+from rscc.utils.terminal import cells
 
 pytest.importorskip('pycocoevalcap')
 RIGHT, WRONG = 'two houses are built on the left', 'a road is removed on the right'
@@ -122,6 +123,17 @@ def test_only_what_is_significant_is_marked():
     *_, cider, rouge, bleu, level = format_differences(found, ['new', 'old']).splitlines()
     assert 'better' not in cider and 'better' not in rouge and bleu.endswith('* new better')
     assert level.startswith('* p below 0.05')
+
+
+def test_columns_suit_long_scores_and_names_in_chinese():
+    apart = dict(one=1.0, other=0.5, one_ends=(0, 1), other_ends=(0, 1), low=0.1, high=0.9, p=0.9)
+    found = {key: Difference(**apart) for key in ('all/CIDEr', 'changed/place_accuracy_mask')}
+    head, rule, short, long, _ = format_differences(found, ['贪心搜索（无剪枝）', 'b']).splitlines()
+    assert len({cells(line) for line in (rule, short, long)}) == 1
+    for text, number in (('贪心搜索（无剪枝）', '1.0000'), ('95 % from', '+0.1000')):
+        ends = {cells(line[:line.index(part) + len(part)])
+                for line, part in ((head, text), (short, number), (long, number))}
+        assert len(ends) == 1, text
 
 
 def test_images_that_a_file_lacks_are_counted_and_left_out(tmp_path, caplog):

@@ -142,6 +142,12 @@ def test_samples_without_references_or_prediction_are_counted(tmp_path, monkeypa
     write_json(tmp_path / 'p.json', dict(samples=samples[1:]))
     with pytest.raises(ValueError, match='no sample with prediction and references: give'):
         read_predictions(tmp_path / 'p.json')
+    write_json(tmp_path / 'p.json', dict(samples=samples[2:]))
+    with pytest.raises(ValueError, match='none of its 1 sample has a prediction'):
+        read_predictions(tmp_path / 'p.json')
+    write_json(tmp_path / 'p.json', dict(samples=[]))
+    with pytest.raises(ValueError, match="'samples' is empty"):
+        read_predictions(tmp_path / 'p.json')
 
 
 def test_wrong_files_say_what_was_expected(tmp_path, references):

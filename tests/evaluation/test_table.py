@@ -1,5 +1,6 @@
 """The table stands in columns and copes with absent parts."""
 from rscc.evaluation.table import format_metadata, format_table
+from rscc.utils.terminal import cells
 
 FULL = {f'{row}/{name}': 12.3 for row in ('caption/all', 'caption/changed', 'baseline/all')
         for name in ('Bleu_1', 'Bleu_4', 'METEOR', 'METEOR_id', 'ROUGE_L', 'CIDEr', 'Sm')}
@@ -80,3 +81,13 @@ def test_semantic_scores_stand_above_their_trivial_baselines():
     assert [line.split('  ')[0] for line in table[2:]] == [
         'model', 'baseline: first date repeated', 'the same of the true maps']
     assert 'mIoU' in format_table(scores) and 'low_vegetation -> building' in format_table(scores)
+
+
+def test_classes_named_in_chinese_are_aligned_by_the_cells_of_a_terminal():
+    names = ['unchanged', '建筑物', '新建的道路']
+    table = format_table({f'change/IoU_{name}': 0.5 for name in names}
+                         | {f'transition/{one}_to_建筑物': 0.25 for one in names})
+    for block in table.split('\n\n'):
+        lines = block.splitlines()[2:]
+        ends = {cells(line[:line.index('0.')]) for line in lines}
+        assert len(ends) == 1 and len(block.splitlines()[1]) == max(map(cells, lines))

@@ -50,5 +50,27 @@ def test_images_that_a_file_lacks_are_said_above_the_table(compare, files):
     data = read_json(files[1])
     write_json(files[1], data | dict(samples=data['samples'][2:]))
     done = compare(files[0], '--with', files[1], '--bootstrap', 100)
-    assert ('\n6 images that all files have; WARNING: 2 images are not in every file and are left '
-            "out, 's0' the first\n") in done.stdout
+    assert ("\n6 images that all files have; WARNING: 2 images left out that some file lacks, 's0' "
+            'the first\n') in done.stdout
+    assert 'not in every file' not in done.stdout + done.stderr  # once is enough
+
+
+def test_scores_that_one_side_alone_has_are_named_with_the_reason(compare, files, tmp_path):
+    data = read_json(files[0])
+    for sample in data['samples']:
+        sample['swapped'] = dict(prediction='a house is removed')
+    write_json(files[0], data)
+    done = compare(files[0], '--with', files[1], '--bootstrap', 100, '--out', tmp_path / 'out.json')
+    assert (f"\nnot compared: reversible: '{files[1]}' has no image with a "
+            "sentence about its dates exchanged ('swapped')\n") in done.stdout
+    lacking = read_json(tmp_path / 'out.json')['lacking']
+    assert lacking['all/reversible'] == lacking['changed/reversible'] == [str(files[1])]
+    assert 'not compared' not in compare(files[0], '--with', files[0], '--bootstrap', 100).stdout
+
+
+def test_a_file_without_samples_is_told_as_such(compare, files):
+    write_json(files[1], read_json(files[1]) | dict(samples=[]))
+    for more in ([], ['--references', files[1]]):
+        done = compare(files[0], '--with', files[1], *more)
+        assert done.returncode == 1 and 'give --references' not in done.stderr
+    assert "its list 'samples' is empty" in compare(files[0], '--with', files[1]).stderr

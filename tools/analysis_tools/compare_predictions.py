@@ -48,16 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Imported late: help and wrong arguments should not wait for torch.
     from rscc.evaluation.comparison import (
         LEVEL,
+        check_language,
         compare_runs,
         format_differences,
+        format_lacking,
         is_significant,
+        keep_shared,
         read_run,
-        shared_images,
     )
     from rscc.evaluation.predictions import read_metadata
     from rscc.evaluation.records import CaptionOptions
     from rscc.evaluation.references import read_references
-    from rscc.utils import write_json
+    from rscc.utils import counted, write_json
     try:
         known = read_metadata(args.one[0]).get('dataset') or {}
         language = args.language or known.get('language') or 'en'
@@ -68,20 +70,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
                                  bootstrap=args.bootstrap, seed=args.seed)
         sides = [[read_run(path, references or None) for path in side]
                  for side in (args.one, args.other)]
-        compared = compare_runs(*sides, options, args.bootstrap)
-        names, left_out = shared_images([run for side in sides for run in side])
+        runs, lacking = [run for side in sides for run in side], {}
+        check_language(runs, language)
+        left_out = keep_shared(runs)
+        compared = compare_runs(*sides, options, args.bootstrap, lacking)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
-    lacking = (f'; WARNING: {len(left_out)} images are not in every file and are left out, '
+    images = len(runs[0].records)
+    dropped = (f'; WARNING: {counted(len(left_out), "image")} left out that some file lacks, '
                f'{left_out[0]!r} the first' if left_out else '')
     print(f'{len(args.one)} and {len(args.other)} files, language {language}, {args.bootstrap} '
-          f'resamples, seed {args.seed}\n{len(names)} images that all files have{lacking}\n\n'
-          f'{format_differences(compared, args.names)}')
+          f'resamples, seed {args.seed}\n{counted(images, "image")} that all files have{dropped}'
+          f'\n\n{format_differences(compared, args.names)}')
+    if lacking:
+        print(format_lacking(lacking))
     if args.out:
         write_json(args.out, {'first': args.one, 'second': args.other, 'language': language,
                               'resamples': args.bootstrap, 'seed': args.seed,
-                              'images': len(names), 'left_out': left_out, 'level': LEVEL,
-                              'differences': {
+                              'images': images, 'left_out': left_out, 'level': LEVEL,
+                              'lacking': lacking, 'differences': {
                                   key: asdict(found) | {'difference': found.value,
                                                         'significant': is_significant(found)}
                                   for key, found in compared.items()}})

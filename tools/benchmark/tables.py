@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rscc.utils import atomic_write
+from rscc.utils.terminal import cells, in_columns
 from rscc.visualization.picture_files import save_small
 from tools.benchmark.machine import Machine
 
@@ -145,14 +146,13 @@ def how_measured(side: int, batch_size: int, rounds: int) -> Text:
 def to_text(section: Section) -> str:
     """Return a section as a table for the terminal, in English; long heads break over lines."""
     body = [[say(cell, 'en') for cell in row] for row in section.rows]
-    heads = [_two_lines(say(head, 'en'), max((len(row[column]) for row in body), default=0))
+    heads = [_two_lines(say(head, 'en'), max((cells(row[column]) for row in body), default=0))
              for column, head in enumerate(section.columns)]
-    widths = [max(len(cell) for cell in (*head, *(row[column] for row in body)))
+    widths = [max(cells(cell) for cell in (*head, *(row[column] for row in body)))
               for column, head in enumerate(heads)]
     height = max(map(len, heads))
     top = zip(*([''] * (height - len(head)) + head for head in heads), strict=True)
-    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in (*top, ['-' * width for width in widths], *body)]
+    lines = in_columns([*top, ['-' * width for width in widths], *body], left=len(widths))
     notes = [textwrap.fill(say(note, 'en'), LINE, initial_indent='- ', subsequent_indent='  ',
                            break_on_hyphens=False)
              for note in (*section.notes, str(section.machine))]
