@@ -70,7 +70,7 @@ def render_page(package: str, template: str, css: Sequence[str], scripts: Sequen
 
 def number_text(value: float) -> str:
     """Write a number with as many digits as are worth reading."""
-    return f'{value:.1f}' if abs(value) >= 10 else f'{value:.3f}'
+    return f'{value:z.1f}' if abs(value) >= 10 else f'{value:z.3f}'
 
 
 def swatches(names: Sequence[str], colours: Sequence) -> list[list[str]]:

@@ -30,6 +30,7 @@ from rscc.visualization.report_summary import (
     headline_numbers,
     score_name,
     score_tables,
+    score_text,
     verdict,
 )
 from rscc.visualization.training_log import read_training_log, training_panels
@@ -112,6 +113,7 @@ def write_report(predictions: dict,
         file.writelines(render_page(
             _PACKAGE, 'report.html.j2', ('base.css', 'report.css'), ('report.js', ),
             words=words, score_name=partial(score_name, words=words),
+            score_text=partial(score_text, words=words),
             name=dataset.get('dataset_type') or words['test_run'],
             verdict=verdict(samples, judgements, _numbers(metrics), words),
             numbers=headline_numbers(samples, judgements, _numbers(metrics), words),

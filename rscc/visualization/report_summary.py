@@ -13,6 +13,9 @@ from rscc.visualization.report_cards import Judgement, doubt_grade
 
 #: Metrics shown in their group's table with one decimal, being 100 times a fraction.
 _TIMES_100 = ('Bleu_', 'METEOR', 'ROUGE_L', 'CIDEr', 'Sm')
+#: Fractions that stand beside those, as hundredths.
+_SHARES = ('F1_', 'IoU_', 'mF1', 'mIoU', 'OA', 'precision_', 'recall_', 'reversible', 'F_scd',
+           'SeK', 'Score')
 #: Samples shown of each kind of failure, the worst first.
 _MOST_EXAMPLES = 6
 _FLAG_KINDS = {'missed_change', 'invented_change'}
@@ -43,7 +46,8 @@ def verdict(samples: Sequence[Mapping[str, Any]], judgements: Sequence[Judgement
     for key, text in (('change/F1_changed', 'verdict_map'), ('caption/all/CIDEr',
                                                              'verdict_captions')):
         if key in metrics:
-            return words[text].format(total=total, score=_cell(key.split('/')[-1], metrics[key]))
+            score = score_text(key.split('/')[-1], metrics[key], words)
+            return words[text].format(total=total, score=score)
     return words['verdict_none'].format(total=total)
 
 
@@ -67,10 +71,10 @@ def headline_numbers(samples: Sequence[Mapping[str, Any]], judgements: Sequence[
                         words['faultless']))
     for keys, name in ((('caption/changed/CIDEr', ), 'cider_changed'),
                        (('change/F1_changed', ), 'f1'), (('reversal/reversible', ), 'reversible')):
-        numbers += [(_cell(key.split('/')[-1], metrics[key]), words[name])
+        numbers += [(score_text(key.split('/')[-1], metrics[key], words), words[name])
                     for key in keys if key in metrics]
     if 'caption/changed/CIDEr' not in metrics and 'caption/all/CIDEr' in metrics:
-        numbers.append((_cell('CIDEr', metrics['caption/all/CIDEr']), words['cider']))
+        numbers.append((score_text('CIDEr', metrics['caption/all/CIDEr'], words), words['cider']))
     return numbers + _unsure(samples, words)
 
 
@@ -85,7 +89,7 @@ def _unsure(samples: Sequence[Mapping[str, Any]], words: Mapping[str, Any]
     return [(f'{grades.count("high"):,}', words['unsure_number'])]
 
 
-def _share(part: int, whole: int, words: Mapping[str, Any]) -> str:
+def _share(part: float, whole: int, words: Mapping[str, Any]) -> str:
     return words['share'].format(f'{100 * part / whole:.1f}')
 
 
@@ -166,6 +170,18 @@ def score_name(key: str, words: Mapping[str, Any]) -> str:
     if key.startswith('IoU_'):
         return f'IoU {_class_name(key.removeprefix("IoU_"), language)}'
     return key.replace('_', ' ')
+
+
+def score_text(key: str, value: float, words: Mapping[str, Any]) -> str:
+    """Return a score as it stands in a row of numbers, which are of one scale, 0 to 100.
+
+    Args:
+        key: As for :func:`score_name`.
+        value: The score: of captions 100 times a fraction, else a fraction, or a number of its own
+            scale (a log-probability), which stays.
+        words: Of the page.
+    """
+    return _share(value, 1, words) if key.startswith(_SHARES) else _cell(key, value)
 
 
 def curve_name(key: str, words: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from rscc.visualization.report_summary import (
     failure_page,
     headline_numbers,
     score_name,
+    score_text,
     verdict,
 )
 
@@ -25,7 +26,7 @@ COUNT = Judgement(True, True, ['wrong_count', 'wrong_place'])
     ([Judgement(None, True, None), Judgement(None, False, None)], {'caption/all/CIDEr': 9.0},
      'Said to have changed: 1 of 2 pairs; there are no labels to compare with.'),
     ([Judgement(None, None, None)] * 2, {'change/F1_changed': 0.81, 'caption/all/CIDEr': 5.0},
-     'Changed pixels are found with an F1 of 0.810 in 2 pairs.'),
+     'Changed pixels are found with an F1 of 81.0 % in 2 pairs.'),
     ([Judgement(None, None, None)] * 3, {'caption/all/CIDEr': 81.04},
      'CIDEr is 81.0 over the captions of 3 images.'),
     ([], {}, '0 samples tested; there is nothing to compare with.')])
@@ -40,13 +41,21 @@ def test_numbers_are_those_that_are_known():
                'reversal/reversible': 0.6}
     found = dict(reversed(pair) for pair in headline_numbers(
         samples, [RIGHT, MISSED, INVENTED, COUNT], metrics, WORDS))
-    assert found == {'pairs': '4', 'right about change': '50.0 %', 'F1 of changed pixels': '0.810',
+    assert found == {'pairs': '4', 'right about change': '50.0 %', 'F1 of changed pixels': '81.0 %',
                      'sentences without a failure': '25.0 %', 'CIDEr of changed pairs': '110.0',
-                     'reversible when dates are exchanged': '0.600',
+                     'reversible when dates are exchanged': '60.0 %',
                      'answers that are not sure': '1'}
     single = headline_numbers([{'img_path': 'a'}], [Judgement(None, None, None)],
                               {'caption/all/CIDEr': 81.04}, WORDS)
     assert single == [('1', 'images'), ('81.0', 'CIDEr')]
+
+
+@pytest.mark.parametrize(('key', 'value', 'shown'), [
+    ('Bleu_4', 0.005, '0.0'), ('CIDEr', 62.12, '62.1'), ('F1_changed', 0.8761, '87.6 %'),
+    ('reversible', 1.0, '100.0 %'), ('model score', -0.81, '-0.810'),
+    ('model score', -1e-5, '0.000')])
+def test_numbers_of_a_row_are_of_one_scale(key, value, shown):
+    assert score_text(key, value, WORDS) == shown
 
 
 def test_a_model_without_calibration_does_not_look_sure():
