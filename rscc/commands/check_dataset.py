@@ -4,7 +4,8 @@
 """
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def run(data: str, args: argparse.Namespace) -> None:
     """
     from rscc.doctor.report import exit_code
     try:
-        with explained():
+        with explained(), _in_language(args.language):
             parts = parts_of(data, args)
             register = _checked(parts, args)
             try:
@@ -110,10 +111,23 @@ def run(data: str, args: argparse.Namespace) -> None:
     raise SystemExit(code)
 
 
+@contextmanager
+def _in_language(language: str) -> Iterator[None]:
+    """Tell errors that are known in both languages in that of the command."""
+    from rscc.doctor.details import Detail
+    try:
+        yield
+    except ValueError as error:
+        if language == 'en' or not error.args or not isinstance(error.args[0], Detail):
+            raise
+        raise ValueError(error.args[0].text(language)) from error
+
+
 def _checked(parts: 'Sequence[Part]', args: argparse.Namespace) -> 'Register':
     from rscc.doctor.examination import check_up
     try:
-        return check_up(parts, args.state, not args.quick, args.jobs, not args.no_images)
+        return check_up(parts, args.state, not args.quick, args.jobs, not args.no_images,
+                        args.language)
     except KeyboardInterrupt:
         how = (f'the same command goes on from {args.state!r}' if args.state else
                'give --state FILE to a long run, and it can go on')
@@ -135,8 +149,10 @@ def _tell(register: 'Register', parts: 'Sequence[Part]', args: argparse.Namespac
     if args.json:
         write_json(args.json, as_json(register, parts, found))
     if args.html:
+        from rscc.doctor.kinds import WORDS
         from rscc.doctor.page import write_page
-        print(f'page: {write_page(register, parts, found, args.html, args.language)}')
+        page = write_page(register, parts, found, args.html, args.language)
+        print(WORDS[args.language]['page'].format(page))
 
 
 # ---- what DATA means -------------------------------------------------------------------------
@@ -156,11 +172,11 @@ def parts_of(data: str, args: argparse.Namespace) -> 'list[Part]':
     Raises:
         FileNotFoundError, ValueError: If it stands for nothing, or its annotations are missing.
     """
+    from rscc.doctor.details import detail
     from rscc.doctor.recognition import parts_of_folder, parts_of_name
     path = Path(data).expanduser()
     if path.is_file() and path.suffix not in ('.py', '.yml', '.yaml'):
-        raise ValueError(f"'{data}' is a file: the folder of a dataset, a config (.py) or a name "
-                         f"was expected. Its folder is '{path.absolute().parent}'")
+        raise ValueError(detail('a_file', data=data, folder=str(path.absolute().parent)))
     if path.is_dir():
         parts = parts_of_folder(path, args.captions)
     elif path.suffix == '.py' or (named := _config_of(data)):

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from rscc.doctor.details import Detail, detail
 from rscc.rasters.tiles import FILE as TILES
 from rscc.synth.generator import MARKER
 from rscc.utils.json_stream import stream_list
 
-#: What a caption file holds, in words of a message.
-EXPECTED = ("an object with a list 'images', each entry with 'filename' and 'sentences' (or "
-            "'captions'), or COCO's 'file_name' with a list 'annotations'")
 #: Folders of a dataset in which its caption files lie.
 _HOMES = ('', 'annotations_rsicd', 'annotations')
 #: Names of caption files, published and customary: such a file is meant to be read.
@@ -20,10 +18,7 @@ _MEANT = re.compile(r'caption|annotation|^dataset(?!_info)|second-cc', re.I)
 _OTHERS = re.compile(rf'{MARKER}|{TILES}|.*_clipcls_.*')
 #: Entries that are looked at to tell what a file holds.
 _LOOKED_AT = 50
-_STARTS = ((b'version https://git-lfs', 'it is a pointer of Git LFS, not the file ("git lfs pull" '
-            'fetches that)'),
-           (b'\xff\xfe', 'it is UTF-16 text; UTF-8 is read'),
-           (b'\xfe\xff', 'it is UTF-16 text; UTF-8 is read'))
+_STARTS = ((b'version https://git-lfs', 'lfs'), (b'\xff\xfe', 'utf16'), (b'\xfe\xff', 'utf16'))
 
 
 def caption_files(root: Path) -> tuple[list[Path], dict[str, str], dict[str, str]]:
@@ -75,12 +70,17 @@ def ailment(path: Path) -> str:
             seen.append(entry)
     except (ValueError, OSError) as error:
         if not seen:
-            return f'{state(path) or reason(error, path)}; expected {EXPECTED}'
+            return captions_expected(state(path) or reason(error, path))
     if not seen:
-        return f"its list 'images' is empty; expected {EXPECTED}"
-    found = (f'has the keys {sorted(map(str, seen[0]))[:8]}' if isinstance(seen[0], Mapping) else
-             f'is {str(seen[0])[:40]!r}')
-    return f'its first entry {found}; expected {EXPECTED}'
+        return captions_expected(detail('no_images'))
+    return captions_expected(
+        detail('keys', keys=str(sorted(map(str, seen[0]))[:8])) if isinstance(seen[0], Mapping) else
+        detail('first', entry=repr(str(seen[0])[:40])))
+
+
+def captions_expected(found: str) -> Detail:
+    """Return what was found in the place of captions, with what a caption file holds."""
+    return detail('captions_expected', found=found)
 
 
 def has_captions(entry: object) -> bool:
@@ -92,21 +92,21 @@ def has_captions(entry: object) -> bool:
 def state(path: Path) -> str:
     """Return why a file is no text: missing, a folder, empty, zeros; else nothing."""
     if path.is_symlink() and not path.exists():
-        return f"it is a broken link to '{os.readlink(path)}'"
+        return detail('broken_link', target=os.readlink(path))
     if not os.path.isfile(path):
-        return 'it is a folder' if os.path.isdir(path) else 'it is no regular file'
+        return detail('is_folder' if os.path.isdir(path) else 'no_regular_file')
     try:
         with open(path, 'rb') as file:
             start = file.read(4096)
     except OSError as error:
-        return f'it cannot be opened ({error.strerror})'
+        return detail('not_opened', why=error.strerror)
     if not start:
-        return 'it is empty (0 bytes)'
+        return detail('empty')
     if not start.strip(b'\0'):
-        return 'it holds nothing but zero bytes'
+        return detail('zeros')
     if not start.strip() and len(start) < 4096:
-        return 'it holds nothing but blanks'
-    return next((what for mark, what in _STARTS if start.startswith(mark)), '')
+        return detail('blanks')
+    return next((detail(form) for mark, form in _STARTS if start.startswith(mark)), '')
 
 
 def reason(error: Exception, path: str | Path) -> str:

@@ -1,5 +1,6 @@
 """Comparison of all samples with each other: ids, splits, duplicates, odd ones, words."""
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from rscc.datasets.checks import SPLITS, rank
+from rscc.doctor.details import detail
 from rscc.doctor.register import Register
 from rscc.doctor.sentences import STOCK_COUNT, STOCK_SHARE, misspelt, words_of
 from rscc.doctor.sources import Part
 from rscc.text.normalisation import normalise, strip_hashes
-from rscc.utils import counted, did_you_mean
+from rscc.utils import did_you_mean
 from rscc.utils.paths import SUFFIXES
 
 #: Bits of 128 in which prints of one picture may differ. Pictures of rendered places that were
@@ -51,7 +53,8 @@ def compare(register: Register, parts: Sequence[Part], files: bool = True) -> No
     for kind, places in (('bad_annotations', 'faulty'), ('unread_json', 'unread'),
                          ('unreadable_folder', 'unreadable')):
         told = {place: why for part in parts for place, why in getattr(part, places).items()}
-        register.note((None, kind, f"'{place}': {why}", None) for place, why in told.items())
+        register.note((None, kind, detail('at_quoted', path=place, why=why), None)
+                      for place, why in told.items())
 
 
 # ---- annotations -----------------------------------------------------------------------------
@@ -80,10 +83,12 @@ def _splits(register: Register) -> Iterator[tuple]:
     """Find splits that are written like a known one, and samples without any."""
     counts = dict(register.base.execute('SELECT split, COUNT(*) FROM sample GROUP BY split'))
     for split in counts:
-        meant = '' if split in ('restval', 'all', '', *SPLITS) else did_you_mean(split, SPLITS)
+        if split in ('restval', 'all', '', *SPLITS):
+            continue
+        meant = re.search("'(.*)'", did_you_mean(split, SPLITS))
         if meant:
-            holding = counted(counts[split], 'sample')
-            yield None, 'strange_split', f"'{split}' ({holding}).{meant}", None
+            yield None, 'strange_split', detail('strange_split', split=split, count=counts[split],
+                                                meant=meant[1]), None
     if '' in counts and len(counts) > 1:
         for (n,) in register.base.execute("SELECT n FROM sample WHERE split = ''").fetchall():
             yield n, 'no_split', '', None
@@ -119,7 +124,7 @@ def _odd(register: Register) -> Iterator[tuple]:
             strange = [value for value in _values(data, key)
                        if usual.get((kind, part), value) != value]
             if strange:
-                yield n, kind, f'{strange[0]} among {usual[kind, part]}', None
+                yield n, kind, detail('odd', found=strange[0], usual=usual[kind, part]), None
 
 
 def _values(data: Mapping[str, Any], key: str) -> list[str]:
@@ -136,7 +141,7 @@ def _unchanged_splits(register: Register) -> Iterator[tuple]:
         "WHERE json_extract(data, '$.changed') IS NOT NULL GROUP BY split").fetchall()
     for split, total, changed in rows:
         if not changed:
-            yield None, 'split_unchanged', f"'{split or 'all'}': {counted(total, 'mask')}", None
+            yield None, 'split_unchanged', detail('masks', split=split or 'all', count=total), None
 
 
 def _orphans(register: Register, parts: Sequence[Part]) -> Iterator[tuple]:
@@ -202,15 +207,15 @@ def copies(register: Register) -> Iterator[tuple]:
         best = max(first, key=rank)
         for n, split in splits.items():
             if split != best and rank(split) < rank(best):
-                told[n] = ('leak', first[best], f"'{split}' and '{best}'")
+                told[n] = ('leak', first[best], detail('splits', one=split, other=best))
     for (n, other), count in pairs.items():
         if n not in told:
             whole = count >= len(register.sample(n)[3]['images'])
             told[n] = ('duplicate' if whole else 'shared_image', other, '')
-    for n, (kind, other, detail) in sorted(told.items()):
+    for n, (kind, other, why) in sorted(told.items()):
         if register.sample(n)[3]['images'] == register.sample(other)[3]['images']:
             continue  # one file named twice: told by its id
-        yield n, kind, detail or register.sample(other)[1], other
+        yield n, kind, why, other
 
 
 def near_copies(register: Register) -> Iterator[tuple]:
@@ -236,7 +241,7 @@ def near_copies(register: Register) -> Iterator[tuple]:
             one, two = (n, other) if rank(split) < rank(beside) else (other, n)
         if one not in told:
             told.add(one)
-            yield one, kind, f'{register.sample(two)[1]}, {max(dates.values())} of 128 bits', two
+            yield one, kind, detail('bits', bits=float(max(dates.values()))), two
 
 
 def _near(members: Sequence[tuple]) -> Iterator[tuple]:
@@ -296,7 +301,7 @@ def _misspellings(register: Register, parts: Sequence[Part]) -> Iterator[tuple]:
         if count == 1:
             where[word] = n
     for word, meant in misspelt(counts).items():
-        yield where[word], 'misspelt', f"'{word}' ('{meant}'?)", None
+        yield where[word], 'misspelt', detail('misspelt', word=word, meant=meant), None
 
 
 def _stock(register: Register, parts: Sequence[Part], total: int) -> Iterator[tuple]:
@@ -319,8 +324,7 @@ def _stock(register: Register, parts: Sequence[Part], total: int) -> Iterator[tu
         text = normalise(strip_hashes(caption), parts[part].language)
         count = counts.pop(_mark(text), 0)
         if count and text and text not in known:
-            of = f'{count:,} of {counted(total, "caption")}'
-            yield None, 'stock_sentence', f"'{text}': {of}", None
+            yield None, 'stock_sentence', detail('stock', text=text, count=count, total=total), None
         if not counts:
             return
 

@@ -1,13 +1,15 @@
 """The run of a check-up: every sample examined, in threads, kept as it goes, then compared."""
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rscc.doctor.comparison import compare
+from rscc.doctor.details import detail, joined
+from rscc.doctor.kinds import WORDS
 from rscc.doctor.pictures import Look, look_at
 from rscc.doctor.register import Register
 from rscc.doctor.sentences import against, examine
@@ -19,7 +21,7 @@ BATCH = 64
 
 
 def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: bool = True,
-             jobs: int | None = None, files: bool = True) -> Register:
+             jobs: int | None = None, files: bool = True, language: str = 'en') -> Register:
     """Examine all samples of a dataset and compare them.
 
     Args:
@@ -29,6 +31,7 @@ def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: boo
         pixels: Whether images and masks are decoded; else their headers alone are read.
         jobs: Threads; None takes as many as there are cores.
         files: Whether image files are looked at; else captions and flags alone.
+        language: Of the progress bar, ``'en'`` or ``'zh'``.
 
     Returns:
         The record, complete.
@@ -41,12 +44,12 @@ def check_up(parts: Sequence[Part], state: str | Path | None = None, pixels: boo
     warnings.filterwarnings('ignore', category=UserWarning, module='PIL')
     register = Register(state, identity(parts, pixels, files))
     try:
-        _examine_all(register, parts, (files, pixels), jobs)
+        _examine_all(register, parts, (files, pixels), jobs, WORDS[language])
         if not register.done and not any(part.faulty for part in parts):
             roots = ', '.join(sorted({repr(part.root) for part in parts}))
-            raise ValueError(f'no samples in {roots}: no image file and no annotation was found'
-                             + ''.join(f'; {path}: {why}' for part in parts
-                                       for path, why in part.unreadable.items()))
+            raise ValueError(joined([detail('no_samples', roots=roots), *(
+                detail('at', path=path, why=why) for part in parts
+                for path, why in part.unreadable.items())]))
         compare(register, parts, files)
     except BaseException:
         register.close()
@@ -61,13 +64,13 @@ def identity(parts: Sequence[Part], pixels: bool, files: bool) -> dict[str, Any]
         for file in filter(None, part.files):
             known = os.stat(file) if Path(file).exists() else None
             stamps[file] = known and [known.st_size, known.st_mtime_ns]
-    return {'version': 1, 'pixels': pixels, 'images': files, 'files': stamps,
+    return {'version': 2, 'pixels': pixels, 'images': files, 'files': stamps,
             'parts': [[part.title, part.root, part.language, part.bands, part.scale, part.splits,
                        part.classes, part.max_tokens, part.rules] for part in parts]}
 
 
 def _examine_all(register: Register, parts: Sequence[Part], depth: tuple[bool, bool],
-                 jobs: int | None) -> None:
+                 jobs: int | None, words: Mapping[str, Any]) -> None:
     estimates = [part.estimate for part in parts]
     total = None if None in estimates else sum(estimates)
     done = register.done
@@ -80,7 +83,8 @@ def _examine_all(register: Register, parts: Sequence[Part], depth: tuple[bool, b
 
     # Rows of datasets that are asked for their items come from one reader.
     threads = 1 if any(part.load for part in parts) else jobs or os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool, progress(None, 'checking', total, 'sample') as bar:
+    with ThreadPoolExecutor(threads) as pool, progress(
+            None, words['checking'], total, words['one_sample']) as bar:
         bar.update(done)
         rest = islice(everything, done, None)
         while batch := list(islice(rest, BATCH)):

@@ -33,13 +33,14 @@ class Kind:
         return (self.zh if language == 'zh' else self.en)[1]
 
 
-def _read(name: str) -> dict:
+def read_template(name: str) -> dict:
+    """Return what a JSON file in ``templates`` holds."""
     return json.loads((files('rscc.doctor') / 'templates' / name).read_text(encoding='utf-8'))
 
 
 #: Name of a kind -> the kind; files, images, masks, contradictions and captions in this order.
 KINDS: dict[str, Kind] = {
     name: Kind(found['severity'], found['drops'], tuple(found['en']), tuple(found['zh']))
-    for name, found in _read('kinds.json').items()}
+    for name, found in read_template('kinds.json').items()}
 #: Language -> words of text and page.
-WORDS: dict[str, dict] = _read('words.json')
+WORDS: dict[str, dict] = read_template('words.json')

@@ -13,7 +13,7 @@ from PIL import Image
 
 from rscc.doctor.kinds import KINDS, WORDS
 from rscc.doctor.register import Register
-from rscc.doctor.report import ordered, root_of, summed, totals
+from rscc.doctor.report import ordered, root_of, summed, told, totals
 from rscc.doctor.sources import Part, Sample
 from rscc.rasters.image_files import as_rgb, read_rgb
 from rscc.text.land_cover import class_text
@@ -44,7 +44,7 @@ def write_page(register: Register, parts: Sequence[Part], overview: Mapping[str,
     """
     counts, words = register.counts(), WORDS[language]
     findings = [_finding(register, parts, kind, counts[kind], language)
-                for kind in progress(ordered(counts), 'pictures', unit='kind')]
+                for kind in progress(ordered(counts), words['drawing'], unit=words['one_kind'])]
     types = [{'title': words['types'][name], **found,
               'cards': [_card(register, parts, n, '') for n in found['samples']]}
              for name, found in overview['changes'].items()]
@@ -73,14 +73,12 @@ def _spread(count: int) -> list[int]:
 
 def _finding(register: Register, parts: Sequence[Part], kind: str, count: int, language: str
              ) -> dict[str, Any]:
-    rows = register.examples(kind, _DETAILS)
+    rows = register.examples(kind, _DETAILS, language)
     found = KINDS[kind]
     cards = [_card(register, parts, n, detail, partner) for n, detail, partner in rows[:SHOWN]
              if n is not None]
     lines = [detail for n, detail, _ in rows if n is None]
-    more = [f'{split + "/" if split else ""}{name}{": " + detail if detail else ""}'
-            for n, detail, _ in rows[SHOWN:] if n is not None
-            for _, name, split, _ in [register.sample(n)]]
+    more = [told(register, kind, row, language) for row in rows[SHOWN:] if row[0] is not None]
     return {'kind': kind, 'severity': found.severity, 'count': count, 'drops': found.drops,
             'text': found.text(language), 'advice': found.advice(language), 'cards': cards,
             'lines': lines, 'more': more, 'rest': count - len(rows)}

@@ -9,18 +9,21 @@ import cv2
 import numpy as np
 
 from rscc.doctor.annotations import state
+from rscc.doctor.details import Detail, detail, joined
 from rscc.doctor.sources import Part, Sample
 from rscc.rasters.headers import DAMAGED, Header, check_end, read_header
 from rscc.rasters.image_files import NeedsMapping, as_rgb, read_frame_and_nodata
 from rscc.rasters.labels import PARTLY_KNOWN, changed_pixels, read_mask
 from rscc.rasters.pair_check import check_grids
 from rscc.scenes.shift import edge_axes
-from rscc.utils import counted
 
 #: Shifts of fewer pixels count as none: shadows alone move that far between two rendered dates.
 LEAST_SHIFT = 4.0
 #: Share of an image that is of one colour, or without data, from which on it counts as blank.
 BLANK = 0.98
+#: Images whose shorter side has fewer pixels show nothing that can be told: an encoder with patches
+#: of 16 pixels has not one whole patch of them.
+SMALLEST_SIDE = 16
 # Windows that agree on a shift lie this close to their median, in pixels. All five have to: where
 # buildings lean and shadows turn, most windows follow them, and the one on open ground does not.
 _AGREE, _AGREEING = 2.0, 5
@@ -50,10 +53,10 @@ class Look:
     classes: dict[int, int] | None = None
     changed: float | None = None
 
-    def note(self, kind: str, detail: str = '') -> None:
-        """Add a finding."""
+    def note(self, kind: str, found: str = '') -> None:
+        """Add a finding; details of one kind are joined."""
         known = self.found.get(kind)
-        self.found[kind] = detail if not known else f'{known}; {detail}'
+        self.found[kind] = found if not known else joined([known, found])
 
 
 def look_at(sample: Sample, part: Part, pixels: bool = True) -> Look:
@@ -102,17 +105,23 @@ def _headers(sample: Sample, look: Look) -> dict[Path, Header]:
             headers.pop(path, None)
             look.note('unreadable_image', _words(error))
     look.sizes = [(header.height, header.width) for header in headers.values()]
+    _small(look)
     if len(set(look.sizes)) > 1:
         look.note('size_differs', _sizes(look.sizes))
     if len({header.grey for header in headers.values()}) > 1:
-        look.note('form_differs', ', '.join('grey' if header.grey else 'RGB'
-                                            for header in headers.values()))
+        one, other = ('grey' if header.grey else 'RGB' for header in [*headers.values()][:2])
+        look.note('form_differs', detail('pair', one=one, other=other))
     if sample.label is not None and not os.path.isfile(sample.label):
         look.note('missing_mask', _missing(Path(sample.label)))
     elif sample.label is not None:
         _label_header(Path(sample.label), look, headers)
     _places(look, headers)
     return headers
+
+
+def _small(look: Look) -> None:
+    for size in sorted({size for size in look.sizes if min(size) < SMALLEST_SIDE}):
+        look.note('small_image', _sizes([size]))
 
 
 def _label_header(path: Path, look: Look, headers: dict[Path, Header]) -> None:
@@ -168,7 +177,7 @@ def _decoded(sample: Sample, part: Part, look: Look, headers: dict[Path, Header]
 def _missing(path: Path) -> str:
     """Return the path of a file that is not there, and what is in its place."""
     there = state(path) if os.path.lexists(path) else ''
-    return f'{path}: {there}' if there else str(path)
+    return detail('at', path=str(path), why=there) if there else str(path)
 
 
 def _words(error: Exception) -> str:
@@ -185,6 +194,7 @@ def _loaded(sample: Sample, part: Part, look: Look) -> list[tuple[np.ndarray, No
         look.note('unreadable_image', str(error))
         return []
     look.sizes = [frame.shape[:2] for frame in item['frames']]
+    _small(look)
     if 'gt_sem_seg' in item:
         _mask(item['gt_sem_seg'], part, look)
     return [(frame, None) for frame in item['frames']]
@@ -222,7 +232,7 @@ def _class_maps(sample: Sample, part: Part, look: Look, pixels: bool) -> None:
         return
     wrong = part.semantic.disagreement(change, *found)
     if wrong:
-        look.note('class_maps_disagree', counted(wrong, 'pixel'))
+        look.note('class_maps_disagree', detail('pixels', count=int(wrong)))
 
 
 def _is_there(path: str, look: Look) -> bool:
@@ -278,7 +288,8 @@ def _mask(mask: np.ndarray, part: Part, look: Look) -> None:
     strange = [value for value in look.classes
                if part.classes is not None and len(part.classes) <= value < PARTLY_KNOWN[0]]
     if strange:
-        look.note('mask_values', f'classes {strange}, and the dataset has {len(part.classes)}')
+        look.note('mask_values', detail('strange_classes', found=str(strange),
+                                        known=len(part.classes)))
     known = int(counts[:255].sum())
     if not known and mask.size:
         look.note('mask_unknown')
@@ -297,8 +308,8 @@ def _image(look: Look, frame: np.ndarray, empty: np.ndarray | None) -> None:
     share = np.bincount(grey.ravel(), minlength=256).max() / grey.size
     without = 0.0 if empty is None else float(empty.mean())
     if max(share, without) >= BLANK:
-        look.note('blank_image', f'{100 * max(share, without):.0f} %'
-                  + (' without data' if without >= share else ''))
+        look.note('blank_image', detail('no_data' if without >= share else 'one_colour',
+                                        percent=100 * float(max(share, without))))
         look.digests.append(None)
         look.prints.append(None)
         return
@@ -337,11 +348,12 @@ def _pair(look: Look, earlier: np.ndarray, later: np.ndarray) -> None:
     moved = shift_of(*(cv2.cvtColor(as_rgb(frame), cv2.COLOR_RGB2GRAY)
                        for frame in (earlier, later)))
     if moved is not None:
-        look.note('shifted', ', '.join((_moved(moved[0], 'column'), _moved(moved[1], 'row'))))
+        look.note('shifted', detail('moved', columns=_moved(moved[0], 'column'),
+                                  rows=_moved(moved[1], 'row')))
 
 
-def _moved(by: float, noun: str) -> str:
-    return f'{by:+.0f} {noun if round(abs(by)) == 1 else noun + "s"}'
+def _moved(by: float, noun: str) -> Detail:
+    return detail(noun if round(abs(by)) == 1 else f'{noun}s', by=by)
 
 
 def shift_of(earlier: np.ndarray, later: np.ndarray) -> tuple[float, float] | None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rscc.doctor.annotations import caption_files, has_captions
+from rscc.doctor.details import Detail, detail
 from rscc.doctor.sources import SPLITS, Part, folder_part, of_dataset, single_part, walk
 from rscc.evaluation.functional.content import says_no_change
 from rscc.registry import DATASETS
 from rscc.text.caption_files import text_of
 from rscc.text.normalisation import language_of
-from rscc.utils import counted
 from rscc.utils.json_stream import stream_list
 from rscc.utils.paths import SUFFIXES, columns_of
 
@@ -202,7 +202,7 @@ def _by_images(root: Path) -> list[Part]:
     return [part] if next(walk(root, {}), None) is not None else []
 
 
-def _nothing_in(root: Path) -> str:
+def _nothing_in(root: Path) -> Detail:
     """Say what a folder without any image holds."""
     refused: dict[str, str] = {}
     next(walk(root, refused), None)
@@ -210,13 +210,11 @@ def _nothing_in(root: Path) -> str:
         there = sorted(path.name for path in root.iterdir())[:8]
     except OSError:
         there = []
-    held = f'it holds {there}' if there else 'it is empty'
-    held = '' if str(root) in refused else f': {held}'
-    why = f'; {counted(len(refused), "folder")} unreadable: {next(iter(refused.items()))}' if (
-        refused) else ''
-    return (f"no dataset in '{root}'{held}{why}. Expected a caption file (LevirCCcaptions.json, "
-            'dataset.json), lists (train.txt), folders A and B, or images ('
-            f'{", ".join(sorted(SUFFIXES))})')
+    held = detail('holds', names=str(there)) if there else detail('is_empty')
+    return detail(
+        'nothing', root=str(root), held='' if str(root) in refused else held,
+        why=detail('folders_refused', count=len(refused), first=str(next(iter(refused.items()))))
+        if refused else '', endings=', '.join(sorted(SUFFIXES)))
 
 
 def build(options: Mapping[str, Any]) -> Any:

@@ -12,6 +12,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+from rscc.doctor.details import restored, stored
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS sample (n INTEGER PRIMARY KEY, part INTEGER, name TEXT, split TEXT,
@@ -101,7 +103,7 @@ class Register:
                     for date, (digest, mark) in enumerate(zip(row['digests'], row['prints'],
                                                               strict=True))])
                 self.base.executemany('INSERT INTO finding VALUES (?, ?, ?, 0, NULL)', [
-                    (row['n'], kind, _whole(detail)) for kind, detail in row['found'].items()])
+                    (row['n'], kind, stored(detail)) for kind, detail in row['found'].items()])
 
     # ---- when they are compared --------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Register:
         """Add findings of the comparison: sample (None for all), kind, detail, other sample."""
         with self.base:
             self.base.executemany('INSERT INTO finding VALUES (?, ?, ?, 1, ?)', (
-                (n, kind, _whole(detail), partner) for n, kind, detail, partner in found))
+                (n, kind, stored(detail), partner) for n, kind, detail, partner in found))
 
     def add_words(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Add occurrences of words: word -> (count, a sample that has it)."""
@@ -182,11 +184,12 @@ class Register:
         """Return how many findings there are of each kind."""
         return dict(self.base.execute('SELECT kind, COUNT(*) FROM finding GROUP BY kind'))
 
-    def examples(self, kind: str, most: int | None = None) -> list[tuple[int | None, str, Any]]:
+    def examples(self, kind: str, most: int | None = None, language: str = 'en'
+                 ) -> list[tuple[int | None, str, Any]]:
         """Return sample, detail and other sample of the first findings of a kind."""
-        return self.base.execute('SELECT n, detail, partner FROM finding WHERE kind = ? '
-                                 'ORDER BY n LIMIT ?', (kind, -1 if most is None else most)
-                                 ).fetchall()
+        rows = self.base.execute('SELECT n, detail, partner FROM finding WHERE kind = ? '
+                                 'ORDER BY n LIMIT ?', (kind, -1 if most is None else most))
+        return [(n, _whole(restored(kept).text(language)), partner) for n, kept, partner in rows]
 
     def of_kinds(self, kinds: Sequence[str]) -> Iterator[int]:
         """Yield the samples with a finding of one of the kinds, in order."""

@@ -9,6 +9,7 @@ from rscc.doctor.kinds import KINDS, SEVERITIES, WORDS
 from rscc.doctor.register import Register
 from rscc.doctor.sources import Part
 from rscc.utils import atomic_write, counted
+from rscc.utils.terminal import padded
 
 #: Samples that are named of each kind in text and JSON.
 NAMED = 5
@@ -50,15 +51,14 @@ def as_text(register: Register, parts: Sequence[Part], language: str = 'en') -> 
     """Return the findings as lines for a terminal."""
     words, counts = WORDS[language], register.counts()
     splits = splits_of(register)
-    shown = ', '.join(f'{split or "-"} {count:,}' for split, count in splits.items())
-    lines = [f'{parts[0].title}  {root_of(parts)}',
-             number_of(sum(splits.values()), 'sample', language) + (f' ({shown})' if shown else ''),
-             '']
+    lines = [f'{parts[0].title}  {root_of(parts)}', _header(splits, language), '']
     for kind in ordered(counts):
         found = KINDS[kind]
-        lines.append(f'{words[found.severity]:8s}{counts[kind]:>8,}  {found.text(language)}')
-        for n, detail, partner in register.examples(kind, NAMED):
-            lines.append(f'{"":18s}{" ".join(told(register, n, detail, partner).split())}')
+        lines.append(f'{padded(words[found.severity], 8)}{counts[kind]:>8,}  '
+                     f'{found.text(language)}')
+        for n, detail, partner in register.examples(kind, NAMED, language):
+            line = told(register, kind, (n, detail, partner), language)
+            lines.append(f'{"":18s}{" ".join(line.split())}')
         if counts[kind] > NAMED:
             lines.append(f'{"":18s}' + words['more'].format(f'{counts[kind] - NAMED:,}'))
         if found.advice(language):
@@ -98,16 +98,40 @@ def summed(counts: Mapping[str, int], language: str) -> str:
                                          for severity, count in totals(counts).items())
 
 
-def told(register: Register, n: int | None, detail: str, partner: int | None) -> str:
-    """Return one finding as a line: the sample, what is the matter, and the other sample."""
+def _header(splits: Mapping[str, int], language: str) -> str:
+    """Return how many samples there are, and of which splits where there are any."""
+    words, total = WORDS[language], number_of(sum(splits.values()), 'sample', language)
+    if set(splits) <= {''}:
+        return total
+    shown = words['comma'].join(f'{split or words["unsplit"]} {count:,}'
+                                for split, count in splits.items())
+    return words['header'].format(count=total, splits=shown)
+
+
+def told(register: Register, kind: str, found: tuple[int | None, str, int | None],
+         language: str = 'en') -> str:
+    """Return one finding as a line: the sample, the other sample, and what is the matter.
+
+    Args:
+        register: The record.
+        kind: Of the finding.
+        found: A row of ``register.examples``.
+        language: ``'en'`` or ``'zh'``.
+    """
+    n, detail, partner = found
     if n is None:
         return detail
-    _, name, split, _ = register.sample(n)
-    beside = ''
+    words, line = WORDS[language], _place(register, n)
     if partner is not None:
-        _, other, where, _ = register.sample(partner)
-        beside = f' = {where + "/" if where else ""}{other}'
-    return f'{split + "/" if split else ""}{name}{beside}{": " + detail if detail else ""}'
+        how = words['near' if kind.startswith('near_') else 'same']
+        line = how.format(line, _place(register, partner))
+    return line + (words['colon'] + detail if detail else '')
+
+
+def _place(register: Register, n: int) -> str:
+    """Return a sample as split and id."""
+    _, name, split, _ = register.sample(n)
+    return f'{split}/{name}' if split else name
 
 
 def as_json(register: Register, parts: Sequence[Part], overview: Mapping[str, Any]

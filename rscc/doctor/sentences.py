@@ -3,6 +3,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from rscc.doctor.details import detail, joined
 from rscc.evaluation.functional.content import says_no_change
 from rscc.text.caption_files import holds_word
 from rscc.text.normalisation import normalise, split_words, strip_hashes
@@ -47,11 +48,11 @@ def examine(captions: Sequence[str], language: str, stock: Iterable[str] = (),
     """
     found: dict[str, list[str]] = {}
     for text in captions:
-        for kind, detail in _of_caption(text, language):
-            found.setdefault(kind, []).append(detail)
+        for kind, odd in _of_caption(text, language):
+            found.setdefault(kind, []).append(odd)
         if tokens_of is not None and max_tokens and (count := tokens_of(text)) > max_tokens:
-            found.setdefault('truncated', []).append(f'{count} tokens of at most {max_tokens}: '
-                                                     f'{_short(text)}')
+            found.setdefault('truncated', []).append(detail(
+                'too_long', count=count, most=max_tokens, text=_short(text)))
     texts = [text for text in _normalised(captions, language) if holds_word(text)]
     if not texts:
         return {'no_captions': '; '.join(map(repr, captions[:3]))}
@@ -60,18 +61,18 @@ def examine(captions: Sequence[str], language: str, stock: Iterable[str] = (),
         found['repeated_caption'] = [_short(text) for text in repeated]
     if pair:
         found |= _of_change(texts, stock, language, flag, changed)
-    return {kind: '; '.join(dict.fromkeys(details)) for kind, details in found.items()}
+    return {kind: joined(dict.fromkeys(details)) for kind, details in found.items()}
 
 
 def _of_change(texts: Sequence[str], stock: Iterable[str], language: str, flag: bool | None,
                changed: float | None) -> dict[str, list[str]]:
     stock = list(stock)
     told = verdict(texts, stock, language)
-    found = {kind: [detail] for kind, detail in against(flag, told, changed)}
+    found = {kind: [why] for kind, why in against(flag, told, changed)}
     if told is None:
         denials = [text for text in texts if says_no_change(text, stock, language)]
-        found['captions_disagree'] = [f'{len(denials)} of {len(texts)} deny a change: '
-                                      f'{_short(denials[0])}']
+        found['captions_disagree'] = [detail('denials', count=len(denials), total=len(texts),
+                                             text=_short(denials[0]))]
     return found
 
 
@@ -83,10 +84,10 @@ def _of_caption(text: str, language: str) -> Iterable[tuple[str, str]]:
         yield 'hashes', _short(text[-40:])
     garbled = _GARBLED.search(text)
     if garbled:
-        yield 'garbled', f'{garbled.group()!r} in {_short(text)}'
+        yield 'garbled', detail('inside', found=repr(garbled.group()), text=_short(text))
     strange = strange_letters(text, language)
     if strange:
-        yield 'mixed_script', f"'{strange}' in {_short(text)}"
+        yield 'mixed_script', detail('inside', found=f"'{strange}'", text=_short(text))
 
 
 def strange_letters(text: str, language: str) -> str:
@@ -137,15 +138,16 @@ def against(flag: bool | None, told: bool | None, changed: float | None
     Yields:
         Kind and detail.
     """
-    mask = '' if changed is None else f'mask: {100 * changed:.3g} % changed'
+    mask = '' if changed is None else detail('mask', percent=100 * float(changed))
     if None not in (flag, told) and flag != told:
         yield 'flag_denied' if flag else 'flag_gainsaid', mask
         return
     said = told if flag is None else flag
     if said is None or changed is None or said == (changed > 0):
         return
-    who = 'captions' if flag is None else 'flag' if told is None else 'flag and captions'
-    yield 'changed_without_mask' if said else 'unchanged_over_mask', f'{who}; {mask}'
+    who = 'captions' if flag is None else 'flag' if told is None else 'both'
+    yield ('changed_without_mask' if said else 'unchanged_over_mask',
+           joined([detail('who', who=who), mask]))
 
 
 # ---- words -----------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rscc.doctor.annotations import EXPECTED, reason, state
+from rscc.doctor.annotations import captions_expected, reason, state
+from rscc.doctor.details import detail
 from rscc.rasters.labels import read_mask
 from rscc.text.caption_files import read_images, text_of
-from rscc.utils import counted
 from rscc.utils.files import check_path, check_text
 from rscc.utils.json_stream import stream_list
 from rscc.utils.paths import SUFFIXES, listed_pair, sample_name
@@ -196,11 +196,12 @@ def _of_captions(dataset: 'ChangeDataset', file: str, faulty: dict[str, str]
         for place, entry in enumerate(_entries(file)):
             yield _of_entry(dataset, entry, place, file)
     except (ValueError, OSError) as error:
-        after = f'after {counted(place + 1, "entry")}: ' if place >= 0 else ''
-        faulty[file] = f'{after}{state(Path(file)) or reason(error, file)}; expected {EXPECTED}'
+        why = state(Path(file)) or reason(error, file)
+        faulty[file] = captions_expected(
+            why if place < 0 else detail('after', count=place + 1, why=why))
         return
     if place < 0:
-        faulty[file] = f"its list 'images' is empty; expected {EXPECTED}"
+        faulty[file] = captions_expected(detail('no_images'))
 
 
 def _entries(file: str) -> Iterator[Any]:
@@ -217,7 +218,7 @@ def _of_entry(dataset: 'ChangeDataset', entry: Any, place: int, file: str) -> Sa
     filename = entry.get('filename') if isinstance(entry, Mapping) else None
     if not isinstance(filename, str) or not filename:
         split = str(entry.get('split') or '') if isinstance(entry, Mapping) else ''
-        return Sample(f'entry {place}', split, fault=f"no 'filename' in {str(entry)[:80]}")
+        return Sample(f'entry {place}', split, fault=detail('no_filename', entry=str(entry)[:80]))
     filename = filename.replace('\\', '/')
     split, flag = entry.get('split'), entry.get('changeflag')
     sample = Sample(sample_name(filename), str(split or ''), place=filename,
@@ -324,8 +325,8 @@ def listed(file: Path, root: Path, split: str, label: bool, faulty: dict[str, st
                          (str(base / pair.img_from), str(base / pair.img_to)),
                          str(base / pair.label) if label else None)
     except (ValueError, OSError) as error:
-        faulty[str(file)] = (f'{state(file) or reason(error, file)}; expected UTF-8 text, a line '
-                             f'for each pair: from, to{", label" if label else ""}')
+        faulty[str(file)] = detail('labels_expected' if label else 'pairs_expected',
+                                   found=state(file) or reason(error, file))
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -352,7 +353,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 def _line_fault(error: ValueError, number: int, file: Path) -> str:
     words = re.sub(f'^(it )?line {number} ', 'it ', reason(error, file))
     return words if 'holds half a character' not in words else (
-        'it is not UTF-8, and datasets refuse the whole list. Save it again as UTF-8')
+        detail('not_utf8'))
 
 
 # ---- plain folders ---------------------------------------------------------------------------

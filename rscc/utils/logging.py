@@ -63,7 +63,7 @@ def progress(iterable: Iterable | None, description: str, total: int | None = No
     interval = 0.3 if sys.stderr.isatty() else 10.0
     if iterable is not None and is_watched():
         iterable = _in_steps(iterable)
-    return tqdm(iterable, desc=description, total=total, unit=unit, dynamic_ncols=True,
+    return tqdm(iterable, desc=description, total=total, unit=f' {unit}', dynamic_ncols=True,
                 mininterval=interval, maxinterval=interval * 2,
                 disable=is_watched() or int(os.environ.get('RANK', 0)) != 0)
 

@@ -41,6 +41,34 @@ def test_findings_are_told_with_samples_and_advice(folder, capsys):
     assert lines[-1].startswith('2 errors, ')
 
 
+def test_details_and_all_other_lines_are_in_the_language_asked_for(folder, tmp_path, capsys):
+    page, stored = tmp_path / 'a.html', tmp_path / 'a.json'
+    _, out, err = outcome(capsys, folder, '--language', 'zh', '--html', page, '--json', stored)
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[1] == '12 个样本（train 4，val 4，test 4）' and lines[-1] == f'网页：{page}'
+    assert 'train/train_000000：依据：标志和描述；掩膜：0 % 有变化' in lines
+    assert '依据：标志和描述；掩膜：0 % 有变化' in page.read_text(encoding='utf-8')
+    assert '检查' in err and '12 个样本 ' in err.replace('/12', ' 个样本 ')
+    details = [sample['detail'] for found in json.loads(stored.read_text())['findings']
+               for sample in found['samples']]
+    assert 'flag and captions; mask: 0 % changed' in details
+    (tmp_path / 'empty').mkdir()
+    code, _, err = outcome(capsys, tmp_path / 'empty', '--language', 'zh')
+    assert code == 2 and '中没有数据集：文件夹是空的。应有描述文件' in err
+    assert 'it is empty. Expected' in outcome(capsys, tmp_path / 'empty')[2]
+
+
+def test_single_images_have_no_splits_and_tiny_ones_are_noted(tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    blocks = noise[:8, :8].repeat(16, 0).repeat(16, 1)
+    for name, pixels in (('a.png', blocks), ('b.bmp', np.maximum(blocks, 1)),
+                         ('small.png', noise[:3, :5])):
+        Image.fromarray(pixels).save(tmp_path / name)
+    lines = [line.strip() for line in outcome(capsys, tmp_path)[1].splitlines()]
+    assert lines[1] == '3 samples' and 'small: 5 x 3' in lines
+    assert 'b looks like a: 0 of the 128 bits of their difference hashes differ' in lines
+
+
 def test_json_page_and_clean_list_are_written(folder, tmp_path, capsys):
     files = {name: tmp_path / name for name in ('a.json', 'a.html', 'clean.txt')}
     _, out, _ = outcome(capsys, folder, '--json', files['a.json'], '--html', files['a.html'],
