@@ -59,9 +59,9 @@ def test_details_and_all_other_lines_are_in_the_language_asked_for(folder, tmp_p
 
 
 def test_single_images_have_no_splits_and_tiny_ones_are_noted(tmp_path, capsys):
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 250, (64, 64, 3), np.uint8)
     blocks = noise[:8, :8].repeat(16, 0).repeat(16, 1)
-    for name, pixels in (('a.png', blocks), ('b.bmp', np.maximum(blocks, 1)),
+    for name, pixels in (('a.png', blocks), ('b.bmp', blocks + 1),
                          ('small.png', noise[:3, :5])):
         Image.fromarray(pixels).save(tmp_path / name)
     lines = [line.strip() for line in outcome(capsys, tmp_path)[1].splitlines()]
