@@ -12,6 +12,7 @@ import numpy as np
 from rscc.rasters.scales import scale_limits
 from rscc.scenes.contracts import CheckFinding, ModelFacts
 from rscc.scenes.reading import PairReader
+from rscc.text.pair_findings import Share, Told, joined, tell
 
 #: Share of a band's pixels that a scale turns black or white, from which on it does not fit the
 #: values: ``percentile`` does so with 4 % by its definition, and this is five times as much.
@@ -42,25 +43,24 @@ def check_depth(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequenc
         facts: Of the model.
     """
     kinds, scales = [date.dtype for date in reader.dates], [date.scale for date in reader.dates]
-    text = ' and '.join(dict.fromkeys(kinds))
-    shown = dict.fromkeys(_range(scale) for scale in scales if scale is not None)
+    told = joined(kinds)
+    shown = [_range(scale) for scale in scales if scale is not None]
     if shown:
-        text += f", of which {' and '.join(shown)} become 0 to 255"
+        told += tell('depth_range', ranges=joined(shown))
     worries = []
     if len(set(kinds)) > 1:
-        worries.append('the dates are of different types: equal values may mean different light. '
-                       "Convert one, or say --scale percentile, which takes each date's own range")
+        worries.append(tell('depth_types'))
     clipped = [clipped_share(frame, mask) if scale is not None else 0.0
                for frame, mask, scale in zip(frames, masks, scales, strict=True)]
     if max(clipped) > CLIPPED:
-        worries.append(f'{percent(max(clipped))} of a band become black or white: try other '
-                       'values for --scale, or percentile')
+        worries.append(tell('depth_clipped', share=Share(max(clipped))))
     given = rounded_scale(reader.dates[0].reading.scale)
     if None not in (facts.scale, given) and given != rounded_scale(facts.scale):
-        worries.append(f'the weights were trained with --scale {_words(facts.scale)}')
+        worries.append(tell('depth_trained', trained=_words(facts.scale)))
     value = dict(dtypes=kinds, scales=[rounded_scale(scale) for scale in scales],
                  clipped=[round(share, 4) for share in clipped])
-    return CheckFinding('depth', 'warn' if worries else 'ok', value, '; '.join([text, *worries]))
+    return CheckFinding.of('depth', 'warn' if worries else 'ok', value,
+                           joined([told, *worries], 'also'))
 
 
 def clipped_share(frame: np.ndarray, mask: np.ndarray) -> float:
@@ -87,12 +87,12 @@ def _words(scale: Any) -> str:
         f'{number:g}' for number in np.ravel(rounded_scale(scale)))
 
 
-def _range(scale: Any) -> str:
+def _range(scale: Any) -> Told:
     if isinstance(scale, str):
-        return '2 to 98 % of each band'
+        return tell('range_percentile')
     low, high = ('/'.join(f'{number:.6g}' for number in np.atleast_1d(value))
                  for value in scale_limits(scale))
-    return f'{low} to {high}'
+    return tell('range', low=low, high=high)
 
 
 def check_bands(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray],
@@ -103,28 +103,28 @@ def check_bands(reader: PairReader, frames: Sequence[np.ndarray], masks: Sequenc
         reader, frames, masks, facts: See :func:`check_depth`.
     """
     counts, given = [date.count for date in reader.dates], reader.dates[0].reading.bands
-    text = ' and '.join(map(str, dict.fromkeys(counts))) + (' band' if set(counts) == {1}
-                                                            else ' bands')
+    told = tell('bands_one' if set(counts) == {1} else 'bands', counts=joined(counts))
     if given is not None:
-        shown = ' '.join(map(str, given[:3] if len(given) > 2 else given[:1]))
-        colours = 'red, green and blue' if len(given) > 2 else 'grey'
-        text += f", of which {shown} {'are' if len(given) > 2 else 'is'} shown as {colours}"
-        text += f" and {' '.join(map(str, given))} are read by the model" if len(given) != 3 else ''
+        told += _bands_in_use(given)
     # A palette is one band too, and may have colours.
     grey = [count == 1 and bool((frame[mask] == frame[mask][:, :1]).all())
             for count, frame, mask in zip(counts, frames, masks, strict=True)]
     status = 'ok'
     if len(set(grey)) > 1:
-        status, text = 'refuse', (
-            f'{text}: one date is grey and the other has colours, so that every pixel would seem '
-            'to have changed. Convert both to grey, or get the colours of the other')
+        status, told = 'refuse', told + tell('bands_grey')
     elif len(set(counts)) > 1:
-        status, text = 'warn', (f'{text}: make sure that bands of the same number show the same '
-                                'light at both dates')
+        status, told = 'warn', told + tell('bands_differ')
     elif None not in (facts.bands, given) and tuple(given) != tuple(facts.bands):
-        status, text = 'warn', (f'{text}; the weights were trained with --bands '
-                                f"{' '.join(map(str, facts.bands))}")
-    return CheckFinding('bands', status, counts, text)
+        status, told = 'warn', told + tell('bands_trained', trained=' '.join(map(str, facts.bands)))
+    return CheckFinding.of('bands', status, counts, told)
+
+
+def _bands_in_use(given: Sequence[int]) -> Told:
+    """Return which bands are shown, and which the model reads where these are others."""
+    colours = len(given) > 2
+    told = tell('bands_colours' if colours else 'bands_single',
+                shown=' '.join(map(str, given[:3] if colours else given[:1])))
+    return told if len(given) == 3 else told + tell('bands_read', read=' '.join(map(str, given)))
 
 
 def compare_light(frames: Sequence[np.ndarray], valid: np.ndarray) -> CheckFinding:
@@ -140,12 +140,10 @@ def compare_light(frames: Sequence[np.ndarray], valid: np.ndarray) -> CheckFindi
     ratio = np.maximum(spreads[1], 1) / np.maximum(spreads[0], 1)
     value = dict(medians=[level.tolist() for level in levels],
                  spreads=[spread.round(1).tolist() for spread in spreads])
-    text = (f'the later date differs by {_signed(gap)} grey levels (red/green/blue), its contrast '
-            f"is {'/'.join(f'{number:.2g}' for number in ratio)} times the earlier one's")
+    told = tell('light', gap=_signed(gap), ratio='/'.join(f'{number:.2g}' for number in ratio))
     if np.abs(gap).max() <= GAP and np.abs(np.log(ratio)).max() <= np.log(CONTRAST):
-        return CheckFinding('light', 'ok', value, text)
-    return CheckFinding('light', 'warn', value, f'{text}: --match-histogram brings it to the '
-                        'values of the earlier date')
+        return CheckFinding.of('light', 'ok', value, told)
+    return CheckFinding.of('light', 'warn', value, told + tell('light_far'))
 
 
 def _light(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,11 +170,10 @@ def hint_clouds(frames: Sequence[np.ndarray], valid: np.ndarray) -> CheckFinding
     shares = [float((here & ~there).sum() / valid.sum()) for here, there in (found, found[::-1])]
     value = [round(share, 4) for share in shares]
     if max(shares) <= CLOUDS:
-        return CheckFinding('clouds', 'ok', value, 'no hint of them')
+        return CheckFinding.of('clouds', 'ok', value, tell('clouds_none'))
     date = 'earlier' if shares[0] > shares[1] else 'later'
-    return CheckFinding('clouds', 'warn', value, f'a hint only: {percent(max(shares))} of the '
-                        f'{date} date are bright, colourless and even, and are not so at the other '
-                        'one. Look at it; clouds and their shadows look like changes')
+    return CheckFinding.of('clouds', 'warn', value,
+                           tell(f'clouds_{date}', share=Share(max(shares))))
 
 
 def _cloudy(frame: np.ndarray) -> np.ndarray:
@@ -200,16 +197,7 @@ def hint_haze(frames: Sequence[np.ndarray], valid: np.ndarray) -> CheckFinding:
     spreads = [float(_light(frame[valid])[1].mean()) for frame in frames]
     hazy = int(dark[1] > dark[0])
     if abs(dark[1] - dark[0]) <= HAZE or spreads[hazy] >= spreads[1 - hazy]:
-        return CheckFinding('haze', 'ok', dark, 'no hint of it')
-    return CheckFinding('haze', 'warn', dark, f"a hint only: the darkest parts of the "
-                        f"{('earlier', 'later')[hazy]} date are {abs(dark[1] - dark[0]):.0f} grey "
-                        'levels lighter than those of the other, and its contrast is lower. Haze '
-                        'and thin cloud do that; --match-histogram takes off what is even')
-
-
-def percent(share: float) -> str:
-    """Return a share for people: whole per cents, more exact near 0 and 100."""
-    number = 100 * share
-    if 0 < number < 0.1 or 99.9 < number < 100:
-        return '< 0.1 %' if number < 1 else '> 99.9 %'
-    return f'{number:.0f} %' if number in (0, 100) or 1 <= number <= 99 else f'{number:.1f} %'
+        return CheckFinding.of('haze', 'ok', dark, tell('haze_none'))
+    date = ('earlier', 'later')[hazy]
+    return CheckFinding.of('haze', 'warn', dark,
+                           tell(f'haze_{date}', levels=abs(dark[1] - dark[0])))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rscc.scenes.transitions import SemanticClasses
+from rscc.text.pair_findings import Told
 from rscc.utils import check_choice
 
 if TYPE_CHECKING:
@@ -331,11 +332,18 @@ class CheckFinding:
         status: ``'ok'``, ``'warn'`` or ``'refuse'``.
         value: What was measured, JSON values; None where nothing was.
         text: In plain words, with what to do next.
+        texts: Language -> the same, with the same numbers and advice.
     """
     name: str
     status: Literal['ok', 'warn', 'refuse']
     value: Any
     text: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, status: str, value: Any, told: Told) -> 'CheckFinding':
+        """Return a finding from what is told of it in every language."""
+        return cls(name, status, value, told.en, told.texts)
 
 
 @dataclass(frozen=True)

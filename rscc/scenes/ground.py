@@ -7,6 +7,7 @@ from typing import Any
 from rscc.scenes.contracts import CheckFinding, ModelFacts, SceneGrid
 from rscc.scenes.reading import PairReader
 from rscc.scenes.sources import DateImage, degrees_of
+from rscc.text.pair_findings import Told, joined, tell
 from rscc.utils import require
 
 #: Side of a pixel, over that of the training images, from which on (or below whose inverse) it is
@@ -29,22 +30,27 @@ def check_system(reader: PairReader) -> CheckFinding:
     grids = [date.own_grid for date in reader.dates]
     names = [system_name(grid) for grid in grids]
     placed = [grid.transform is not None for grid in grids]
-    text, status = ' and '.join(dict.fromkeys(names)), 'ok'
+    told, status = joined(map(_told_system, names)), 'ok'
     if len(set(placed)) > 1 or len({grid.crs is None for grid in grids}) > 1:
-        status, text = 'warn', f'{text}: taken to be the same, as you said (--assume-same-grid)'
+        status, told = 'warn', told + tell('crs_assumed')
     elif len(set(names)) > 1:
-        text += ': the later date is warped onto the earlier one while it is read'
+        told += tell('crs_warped')
     elif not any(placed):
-        text += '; the dates are compared pixel by pixel, and results have no place either'
-    return CheckFinding('crs', status, names, text)
+        told += tell('crs_pixels')
+    return CheckFinding.of('crs', status, names, told)
 
 
 def system_name(grid: SceneGrid) -> str:
     """Return the name of a grid's coordinate system for people."""
     if grid.crs is None:
-        return 'no place on the map' if grid.transform is None else 'no coordinate system'
+        return tell('no_place' if grid.transform is None else 'no_system').en
     crs = _system(grid)
     return f'EPSG:{crs.to_epsg()}' if crs.to_epsg() else crs.to_wkt().split('"')[1]
+
+
+def _told_system(name: str) -> Told:
+    lacking = {told.en: told for told in map(tell, ('no_place', 'no_system'))}
+    return lacking.get(name, Told.plain(name))
 
 
 def check_pixel_size(reader: PairReader, facts: ModelFacts) -> CheckFinding:
@@ -59,23 +65,20 @@ def check_pixel_size(reader: PairReader, facts: ModelFacts) -> CheckFinding:
     value = dict(metres=[None if size is None else float(f'{size:.4g}') for size in sizes],
                  trained=trained)
     if sizes[0] is None:
-        return CheckFinding('pixel_size', 'ok', value, 'unknown' + (
-            '' if trained is None else f'; the weights were trained on pixels of {trained:g} m'))
-    text = ' and '.join(dict.fromkeys(f'{size:.3g} m' for size in sizes if size is not None))
+        return CheckFinding.of('pixel_size', 'ok', value, tell('size_unknown') + (
+            Told() if trained is None else tell('size_of_training', trained=trained)))
+    told = joined(tell('size', size=size) for size in sizes if size is not None)
     worries = []
     if trained is None:
-        text += '; what the weights were trained on is not known'
+        told += tell('size_training_unknown')
     else:
-        text += f'; the weights were trained on {trained:g} m'
+        told += tell('size_trained', trained=trained)
         if not 1 / SIZE <= sizes[0] / trained <= SIZE:
-            worries.append(f'things look {_times(trained / sizes[0])} than those that the weights '
-                           f'know. {_resampling(dates[0], sizes[0], trained)}')
+            worries.append(_resized(dates[0], sizes[0], trained))
     if len(dates) > 1 and sizes[1] is not None and sizes[1] / sizes[0] > DETAIL:
-        worries.append(f'pixels of the later date are {sizes[1] / sizes[0]:.3g} times as wide: '
-                       'details that it lacks may look like changes. Bring the earlier date to '
-                       f'{sizes[1]:.3g} m first')
-    return CheckFinding('pixel_size', 'warn' if worries else 'ok', value,
-                        '; '.join([text, *worries]))
+        worries.append(tell('size_detail', times=sizes[1] / sizes[0], size=sizes[1]))
+    return CheckFinding.of('pixel_size', 'warn' if worries else 'ok', value,
+                           joined([told, *worries], 'also'))
 
 
 def ground_resolution(grid: SceneGrid) -> float | None:
@@ -103,21 +106,23 @@ def ground_resolution(grid: SceneGrid) -> float | None:
     return math.sqrt(abs(right * below - up * beside) * east * north) or None
 
 
-def _times(factor: float) -> str:
-    return f'{factor:.2g} times larger' if factor > 1 else f'{1 / factor:.2g} times smaller'
+def _resized(date: DateImage, size: float, trained: float) -> Told:
+    """Return how things of a date differ in size from those of the training, and the remedy."""
+    name, times = ('larger', trained / size) if trained > size else ('smaller', size / trained)
+    return tell(f'size_{name}', times=times, remedy=_resampling(date, size, trained))
 
 
-def _resampling(date: DateImage, size: float, trained: float) -> str:
+def _resampling(date: DateImage, size: float, trained: float) -> Told:
     """Return the command that brings a date to the pixel size of the training images."""
     path = Path(date.name)
     if not path.is_file():
-        return f'Bring the tiles to pixels of {trained:g} m first'
+        return tell('size_tiles', trained=trained)
     how = 'average' if trained > size else 'cubic'
     code, unit = _metric_system(date.own_grid)
     system = '' if code is None else f' --dst-crs {code}'
     files = ' '.join(map(shlex.quote, (str(path), f'{path.stem}_{trained:g}m.tif')))
-    return (f'This brings it to theirs: rio warp {files}{system} --res {trained / unit:.10g} '
-            f'--resampling {how}')
+    return tell('size_command', command=f'rio warp {files}{system} --res {trained / unit:.10g} '
+                f'--resampling {how}')
 
 
 def _metric_system(grid: SceneGrid) -> tuple[str | None, float]:

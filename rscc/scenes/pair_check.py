@@ -15,12 +15,12 @@ from rscc.scenes.appearance import (
     compare_light,
     hint_clouds,
     hint_haze,
-    percent,
 )
 from rscc.scenes.contracts import CheckFinding, ModelFacts
 from rscc.scenes.ground import check_pixel_size, check_system
 from rscc.scenes.reading import PairReader
 from rscc.scenes.shift import ACCURACY, Shift, estimate_shift
+from rscc.text.pair_findings import Share, tell
 from rscc.utils.watching import step
 
 #: Share of the earlier date that the later one covers, below which it is worth a second look: more
@@ -116,53 +116,49 @@ def check_pair(reader: PairReader, facts: ModelFacts | None = None) -> PairCheck
 
 def refused(reason: str) -> PairCheck:
     """Return the check of dates that cannot even be laid on one grid."""
-    return PairCheck.of([CheckFinding('grids', 'refuse', None, reason)])
+    return PairCheck.of([CheckFinding.of('grids', 'refuse', None,
+                                         tell('grids', reason=reason))])
 
 
 def _check_overlap(reader: PairReader) -> CheckFinding:
     left, top, right, bottom = reader.overlap
     share = (right - left) * (bottom - top) / (reader.grid.width * reader.grid.height)
-    text = f'the later date covers {percent(share)} of the earlier one'
+    told = tell('overlap', share=Share(share))
     if share < OVERLAP:
-        text += '; the rest gets no answer. Are these the right files?'
-    return CheckFinding('overlap', 'ok' if share >= OVERLAP else 'warn', round(share, 4), text)
+        told += tell('overlap_little')
+    return CheckFinding.of('overlap', 'ok' if share >= OVERLAP else 'warn', round(share, 4), told)
 
 
 def _check_nodata(masks: list[np.ndarray], valid: np.ndarray) -> CheckFinding:
     shares, lacking = [1 - float(mask.mean()) for mask in masks], 1 - float(valid.mean())
     value = [round(share, 4) for share in [*shares, lacking]]
     if not lacking:
-        return CheckFinding('nodata', 'ok', value, 'every pixel holds data')
-    text = f'{percent(shares[0])} of the pixels lack data or are damaged'
-    if len(masks) > 1:
-        text = (f'{percent(shares[0])} of the pixels of the earlier date and {percent(shares[1])} '
-                f'of the later one lack data or are damaged, {percent(lacking)} in all')
+        return CheckFinding.of('nodata', 'ok', value, tell('nodata_none'))
+    first, *second = map(Share, shares)
+    told = tell('nodata_one', first=first)
+    if second:
+        told = tell('nodata_both', first=first, second=second[0], all=Share(lacking))
     if not valid.any():
-        return CheckFinding('nodata', 'refuse', value, f'{text}: look at the files, their nodata '
-                            'value and alpha band, and any area of interest')
+        return CheckFinding.of('nodata', 'refuse', value, told + tell('nodata_all'))
     if lacking > NODATA:
-        return CheckFinding('nodata', 'warn', value, f'{text}; they get no answer')
-    return CheckFinding('nodata', 'ok', value, text)
+        return CheckFinding.of('nodata', 'warn', value, told + tell('nodata_much'))
+    return CheckFinding.of('nodata', 'ok', value, told)
 
 
 def _check_shift(shift: Shift | None) -> CheckFinding:
     if shift is None:
-        return CheckFinding('shift', 'warn', None,
-                            'nowhere is there enough texture or data to tell')
-    value = asdict(shift)
-    agree = f'windows that agree: {shift.agreeing} of {shift.windows}'
+        return CheckFinding.of('shift', 'warn', None, tell('shift_untold'))
+    value, agree = asdict(shift), dict(agreeing=shift.agreeing, windows=shift.windows)
     if not shift.sure:
-        return CheckFinding('shift', 'warn', value, f'unsure: {agree}. Look whether both dates '
-                            'show the same place; --align would move nothing')
+        return CheckFinding.of('shift', 'warn', value, tell('shift_unsure', **agree))
     if shift.length < ACCURACY:
-        return CheckFinding('shift', 'ok', value, f'less than {ACCURACY} pixels ({agree})')
-    where = (f"{abs(shift.columns):.2f} pixels {'right' if shift.columns > 0 else 'left'} and "
-             f"{abs(shift.rows):.2f} {'down' if shift.rows > 0 else 'up'}")
-    text = f'the later date shows things {where} ({agree})'
+        return CheckFinding.of('shift', 'ok', value, tell('shift_none', least=ACCURACY, **agree))
+    told = tell('shift_found', across=abs(shift.columns), along=abs(shift.rows), **agree,
+                side=tell('right' if shift.columns > 0 else 'left'),
+                way=tell('down' if shift.rows > 0 else 'up'))
     if shift.length > SHIFT:
-        return CheckFinding('shift', 'warn', value, f'{text}: outlines of what stayed may look '
-                            'like changes. --align moves it back')
-    return CheckFinding('shift', 'ok', value, text)
+        return CheckFinding.of('shift', 'warn', value, told + tell('shift_far'))
+    return CheckFinding.of('shift', 'ok', value, told)
 
 
 def _usable(shift: Shift | None) -> tuple[float, float] | None:

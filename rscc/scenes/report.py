@@ -69,7 +69,7 @@ def write_report(scene: Scene, read_block: ReadBlock, findings: SceneFindings,
             became=_became(scene, summary, language), places=places,
             listed=_listed(findings, kind, words),
             **_controls(findings, kind, words, language),
-            sentences=summary['best_sentences'], check=_check(summary, words),
+            sentences=summary['best_sentences'], check=_check(summary, words, language),
             gaps=summary['gaps'][:_MOST_GAPS], more_gaps=len(summary['gaps']) - _MOST_GAPS,
             origin=_origin(scene, findings, summary),
             written=words['written'].format(__version__)))  # no time: a rerun gives equal bytes
@@ -278,16 +278,19 @@ def _controls(findings: SceneFindings, kind: str, words: Mapping[str, Any], lang
     }
 
 
-def _check(summary: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any] | None:
+def _check(summary: Mapping[str, Any], words: Mapping[str, Any], language: str
+           ) -> dict[str, Any] | None:
     """Return the verdict of the check of the pair, the reasons for it, and what was in order."""
     check = summary['provenance'].get('pair_check')
     if not isinstance(check, Mapping):
         return None
     verdict, findings = str(check.get('verdict') or ''), check.get('findings') or []
-    fine = {finding['name']: finding['text'] for finding in findings if finding['status'] == 'ok'}
+    told = [(finding, (finding.get('texts') or {}).get(language, finding['text']))
+            for finding in findings]
+    fine = {finding['name']: text for finding, text in told if finding['status'] == 'ok'}
     rest = {key: value for key, value in check.items() if key not in ('verdict', 'findings')}
     return {'verdict': words['verdict'].get(verdict, verdict), 'grade': verdict,
-            'reasons': [finding['text'] for finding in findings if finding['status'] != 'ok'],
+            'reasons': [text for finding, text in told if finding['status'] != 'ok'],
             'rows': [*fine.items(), *_rows(rest)]}
 
 

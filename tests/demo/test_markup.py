@@ -14,9 +14,10 @@ ANSWER = Answer(
     model='tiny', sources=('a.png', 'b.png'), frames=(Path('a'), Path('b')), layer=Path('l'),
     size=(64, 32), sentences=(('a house <b>was</b> built', -0.5), ('no change', -1.25)),
     changed=0.42, share=0.125, classes=(('building', '#ff0000', 0.1), ('road', '#00ff00', 0.025)),
-    check=(dict(name='shift', status='warn', value=None, text='unsure. --align moves it'),
+    check=(dict(name='shift', status='warn', value=None, text='unsure. --align moves it',
+                texts=dict(en='unsure. --align moves it', zh='不确定，--align 会移回')),
            dict(name='crs', status='ok', value=['no place on the map'] * 2, text='none'),
-           dict(name='overlap', status='ok', value=0.75, text='75 %')),
+           dict(name='overlap', status='ok', value=0.75, text='75 %', texts=dict(zh='75%'))),
     verdict='warn', how='64 x 32 pixels, whole', rendered=True, command='rscc infer x')
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -34,7 +35,7 @@ def view(language='en', **changes):
             'look at this first', 'Further checks that found nothing: 2', 'Can it be trusted?',
             'rendered images only', '>JSON</a>']),
     ('zh', ['描述', '得分 -0.500', '42 %', '建筑', '请先留意', '结果可信吗？', '只见过渲染影像',
-            '两个时相可能有位移', '无地理位置', '75.0%'])])
+            '不确定，“按估计的位移移动后时相” 会移回', '<span>none<', '75%'])])
 def test_an_answer_is_told_in_both_languages(language, expected):
     html = view(language)
     for text in expected:

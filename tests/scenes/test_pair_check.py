@@ -1,11 +1,12 @@
 import json
+import re
 
 import numpy as np
 import pytest
 from scene_files import place, texture, write_plain, write_raster
 
 from rscc.scenes.contracts import ModelFacts
-from rscc.scenes.pair_check import check_pair, refused
+from rscc.scenes.pair_check import PairCheck, check_pair, refused
 from rscc.scenes.reading import PairReader
 from rscc.scenes.sources import Reading, open_date
 from rscc.utils.watching import watched
@@ -72,7 +73,37 @@ def test_the_result_is_json_and_complete(check):
     data = json.loads(json.dumps(result.to_dict()))
     assert data['verdict'] == 'warn' and data['shift'] == pytest.approx([4, 0], abs=0.1)
     assert [found['name'] for found in data['findings']] == NAMES
-    assert all(set(found) == {'name', 'status', 'value', 'text'} for found in data['findings'])
+    assert all(set(found) == {'name', 'status', 'value', 'text', 'texts'}
+               for found in data['findings'])
+    assert PairCheck.from_dict(data) == result
+
+
+def test_checks_stored_without_other_languages_are_read():
+    stored = dict(verdict='ok', shift=None, findings=[
+        dict(name='crs', status='ok', value=None, text='EPSG:32633')])
+    assert PairCheck.from_dict(stored).findings[0].texts == {}
+
+
+@pytest.mark.parametrize('second', [
+    BANDS, texture(200, 260, moved=(2.5, -3)), texture(200, 260, moved=(0.6, 0)),
+    texture(200, 260, seed=4), np.full_like(BANDS, 90), (BANDS // 4 + 150).astype(np.uint8),
+    np.where(np.arange(260) < 170, 0, BANDS).astype(np.uint8), np.zeros_like(BANDS),
+    BANDS.astype(np.uint16) * 3],
+    ids=['same', 'moved', 'moved a little', 'elsewhere', 'flat', 'hazy', 'half', 'empty', 'deep'])
+@pytest.mark.parametrize('exchanged', [False, True])
+def test_english_and_chinese_say_the_same(check, second, exchanged):
+    pair = (second, BANDS) if exchanged else (BANDS, second)
+    reading = Reading(None, 'percentile') if second.dtype == np.uint16 else PLAIN
+    findings = check(*pair, ModelFacts(ground_resolution=0.5), reading, nodata=0).findings
+    for found in findings:
+        texts = [re.sub(r'[a-z]\.tif|windows', '', text) for text in found.texts.values()]
+        numbers, flags, warped = ([sorted(re.findall(pattern, text)) for text in texts]
+                                  for pattern in (r'\d+(?:\.\d+)?', '--[a-z-]+', 'rio warp.*'))
+        assert numbers[0] == numbers[1], found
+        assert flags[0] == flags[1], found
+        assert warped[0] == warped[1], found
+        assert found.text == found.texts['en']
+    assert len({found.name for found in findings if found.texts['zh'] != found.text}) >= 2
 
 
 def test_a_shift_warns_beyond_what_models_are_trained_with(check):
@@ -168,4 +199,5 @@ def test_images_without_a_place_are_checked_too(tmp_path):
 def test_dates_that_share_no_grid_are_a_refusal_like_others():
     result = refused('they do not overlap')
     assert result.verdict == 'refuse' and result.reasons == ['they do not overlap']
+    assert result.findings[0].texts['zh'].endswith('（英文）：they do not overlap')
     assert json.loads(json.dumps(result.to_dict()))['findings'][0]['name'] == 'grids'
