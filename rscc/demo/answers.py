@@ -67,6 +67,7 @@ class Answer:
         command: The same on a command line.
         scene_command: The command that writes the GeoPackage of a picture, which is that of a
             scene; empty where ``command`` does.
+        renamed: (name that its owner gave it, name here) of every image whose name was changed.
     """
     model: str
     sources: tuple[str, ...]
@@ -88,6 +89,7 @@ class Answer:
     files: dict[str, Path] = field(default_factory=dict)
     command: str = ''
     scene_command: str = ''
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 class Models:

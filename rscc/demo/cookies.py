@@ -2,8 +2,9 @@
 import re
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 
-from rscc.demo.words import LANGUAGES, language_of
+from rscc.demo.words import LANGUAGES, Problem, language_of
 
 #: Set by the page's script: the language that the page is shown in.
 LANGUAGE_COOKIE = 'rscc_language'
@@ -42,6 +43,21 @@ def shown_language(headers: Mapping[str, str]) -> str:
     """
     chosen = _cookie(headers, LANGUAGE_COOKIE)
     return chosen if chosen in LANGUAGES else language_of(headers.get('accept-language'))
+
+
+def refusal_of(problem: Problem, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a browser is told of a problem, as JSON has it.
+
+    Args:
+        problem: The problem.
+        headers: Of the request, by their names in small letters.
+
+    Returns:
+        ``problem``, the sentence in the language of :func:`shown_language`, and ``problems``,
+        language -> sentence, for a page whose language changes later.
+    """
+    problems = {language: problem.told(language) for language in LANGUAGES}
+    return dict(problem=problems[shown_language(headers)], problems=problems)
 
 
 def _cookie(headers: Mapping[str, str], name: str) -> str | None:

@@ -8,9 +8,10 @@ comes gets a cookie, and browsers are told to load nothing from anywhere else.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from rscc.demo.cookies import cookie_name, cookie_of, shown_language
+from rscc.demo.cookies import cookie_name, cookie_of, refusal_of
 from rscc.demo.messages import LARGEST, Kind, checked, is_name
 from rscc.demo.visitors import Visitor, Visitors
 from rscc.demo.words import Problem
@@ -69,7 +70,7 @@ class Gate:
             scope, receive = await self._handed_on(scope, headers, receive)
         except Problem as problem:
             status = 404 if problem.name == 'file_gone' else 403
-            await _refuse(send, status, problem.told(shown_language(headers)))
+            await _refuse(send, status, refusal_of(problem, headers))
             return
         except ConnectionError:  # who sent it has left
             return
@@ -189,8 +190,8 @@ async def _quietly(app: Callable, scope: dict, receive: _Receive, send: _Send) -
         await send({'type': 'http.response.body', 'body': b'', 'more_body': False})
 
 
-async def _refuse(send: _Send, status: int, text: str) -> None:
-    body = json.dumps({'problem': text, 'detail': text}).encode()
+async def _refuse(send: _Send, status: int, told: Mapping[str, Any]) -> None:
+    body = json.dumps({**told, 'detail': told['problem']}).encode()
     await send({'type': 'http.response.start', 'status': status, 'headers': [
         (b'content-type', b'application/json'), (b'content-length', str(len(body)).encode()),
         (b'connection', b'close'),  # the rest of a body is not waited for

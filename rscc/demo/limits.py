@@ -16,7 +16,7 @@ from rscc.rasters.headers import Header, read_header, tiff_images
 #: Kind of a file by its first bytes -> endings that it may have; the first is given to others.
 ENDINGS = {'PNG': ('.png', ), 'JPEG': ('.jpg', '.jpeg'), 'BMP': ('.bmp', ), 'WEBP': ('.webp', ),
            'GIF': ('.gif', ), 'TIFF': ('.tif', '.tiff')}
-_LONGEST_NAME = 80  # characters
+_LONGEST_NAME, _LONGEST_SHOWN = 80, 255  # characters: of a name here, of one that was sent
 _CHUNK = 2**28  # bytes of a tile or strip of a TIFF that is decoded at once
 _DEEPEST = 16  # bytes of a pixel, all bands together, on which the limit of pixels counts
 
@@ -172,16 +172,17 @@ def _check_tiff(path: Path, name: str, limits: Limits) -> None:
 def clean_name(name: str, kind: str | None = None) -> str:
     """Turn a name that a browser sent into one that is only a name.
 
-    Folders, control and special characters go; letters of any script stay. An ending that belongs
-    to another kind of file is followed by the right one.
+    Folders, control and special characters go; letters and punctuation of any script stay. An
+    ending that belongs to another kind of file is followed by the right one. A name that changes
+    is told, see :func:`name_sent`.
 
     Args:
         name: As it was sent: a path of any system, empty, or worse.
         kind: Of the file, a key of :data:`ENDINGS`; None leaves the ending as it is.
     """
-    text = unicodedata.normalize('NFC', name.encode(errors='replace').decode(errors='replace'))
-    text = re.split(r'[/\\]', text)[-1]
-    text = re.sub(r'[^\w .()+-]+', '_', text).replace('\x00', '_')
+    text = re.split(r'[/\\]', name.encode(errors='replace').decode(errors='replace'))[-1]
+    text = ''.join(letter if _stays(letter) else '\0' for letter in text)
+    text = re.sub('\0+', '_', text)
     text = re.sub(r'\s+', ' ', text).strip(' .')
     stem, ending = os.path.splitext(text)
     if kind is not None and ending.lower() not in ENDINGS[kind]:
@@ -190,3 +191,24 @@ def clean_name(name: str, kind: str | None = None) -> str:
     while len((stem + ending).encode()) > 200:
         stem = stem[:-1]
     return stem + ending[:8]
+
+
+def _stays(letter: str) -> bool:
+    """Tell whether a character may stand in a name.
+
+    Of ASCII few may, of other scripts all that is written, accents and full-width brackets too.
+    """
+    if letter.isascii():
+        return letter.isalnum() or letter in '_ .()+-'
+    return unicodedata.category(letter)[0] in 'LMNP'
+
+
+def name_sent(name: str, kept: str) -> str | None:
+    """Return what the owner of a file calls it, where that is not the name that it has here.
+
+    Args:
+        name: As a browser sent it.
+        kept: From :func:`clean_name`.
+    """
+    name = name.split('/')[-1][:_LONGEST_SHOWN]
+    return None if name in ('', kept) else name

@@ -16,14 +16,16 @@ from rscc.rasters.image_files import NeedsMapping
 from rscc.scenes.wording import doubt_sentence
 from rscc.text.doubts import grade_text, no_reason_text, reason_kind, risk_text
 from rscc.text.land_cover import class_text
-from rscc.text.quantities import share_text
+from rscc.text.quantities import decimal_text, share_text
 from rscc.version import __version__
 
 
 @cache
 def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
-                       lstrip_blocks=True)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
+                              trim_blocks=True, lstrip_blocks=True)
+    environment.filters['decimals'] = decimal_text
+    return environment
 
 
 def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, Any]],

@@ -1,7 +1,7 @@
 """The web page itself: what stands where, and what happens when a visitor does something."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ class Page:
                              parse_bands(bands), parse_scale(scale), bool(align), bool(match),
                              bool(force))
 
-            async for update in self._run(side, words_of(language), model, asked, request):
+            async for update in self._run(side, language, model, asked, request):
                 yield update
 
         def stop(language: str, request: gr.Request) -> None:
@@ -245,10 +245,10 @@ class Page:
         if side.name in tab.jobs:
             tab.jobs[side.name].cancel()
 
-    async def _run(self, side: Side, words: Words, model: str, asked: Callable[[], Asked],
+    async def _run(self, side: Side, language: str, model: str, asked: Callable[[], Asked],
                    request: gr.Request) -> AsyncIterator[tuple]:
-        """Start a run, tell how far it is, and show its answer."""
-        idle = gr.update(interactive=True), gr.update(visible=False)
+        """Start a run, tell how far it is, and show its answer, in the page's language by then."""
+        idle, words = (gr.update(interactive=True), gr.update(visible=False)), words_of(language)
         try:
             visitor, tab = self._who(request)
             job = self._start(side, visitor, tab, model, asked())
@@ -260,10 +260,12 @@ class Page:
             while not (job.finished or job.cancelled):
                 progress = job.ask()
                 ahead = self._jobs.ahead(job) if job.state == 'waiting' else None
+                words = words_of(tab.language or language)
                 yield markup.progress(words, progress, ahead), gr.skip(), *busy
                 await asyncio.sleep(POLL)
         finally:
             job.cancel()  # of a run that has ended this changes nothing
+        words = words_of(tab.language or language)
         if job.state == 'done':
             tab.answers[side.name] = _kept(visitor, job.result)
             yield '', self._answer(side, words, visitor, tab), *idle
@@ -277,12 +279,16 @@ class Page:
         for date in side.dates:
             if date not in tab.dates:
                 raise Problem(f'missing_{date}')
-        images: list[Path] = [visitor.file(tab.dates[date]).path for date in side.dates]
+        given = [visitor.file(tab.dates[date]) for date in side.dates]
+        images: list[Path] = [stored.path for stored in given]
+        renamed = tuple((stored.facts['sent'], stored.name) for stored in given
+                        if stored.facts.get('sent'))
         if model not in self._models.of_task(side.name):
             raise Problem('unknown_model', name=str(model)[:80])
 
         def work(job: Job) -> Answer:
-            return self._models.answer(model, images, asked, visitor.make_folder(), job)
+            answer = self._models.answer(model, images, asked, visitor.make_folder(), job)
+            return replace(answer, renamed=renamed)
 
         tab.jobs[side.name] = self._jobs.start(work, visitor)
         return tab.jobs[side.name]
@@ -327,6 +333,7 @@ class Page:
             visitor, tab = self._who(request)
         except Problem as problem:
             return {own['message']: markup.problem(words, problem)}
+        tab.language = words.language
         updates = {own['zones']: self._zones(side, words, visitor, tab),
                    own['answer']: self._answer(side, words, visitor, tab)}
         if not tab.busy:

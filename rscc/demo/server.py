@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from rscc.demo.answers import Models, preview
-from rscc.demo.cookies import cookie_of, shown_language
+from rscc.demo.cookies import cookie_of, refusal_of
 from rscc.demo.examples import Examples
 from rscc.demo.gate import Gate
 from rscc.demo.jobs import Jobs
-from rscc.demo.limits import Limits, check_image, check_size, clean_name, not_readable
+from rscc.demo.limits import Limits, check_image, check_size, clean_name, name_sent, not_readable
 from rscc.demo.messages import inputs_of
 from rscc.demo.visitors import Visitor, Visitors, address, page_folder
 from rscc.demo.words import TEMPLATES, Problem
@@ -50,7 +50,8 @@ class Uploads:
             Problem: If it is refused; nothing is kept of it.
         """
         visitor = self._visitors.find(cookie_of(request.headers))
-        shown = clean_name(unquote(request.headers.get('x-file-name', ''), errors='replace'))
+        sent = unquote(request.headers.get('x-file-name', ''), errors='replace')
+        shown = clean_name(sent)
         length = request.headers.get('content-length', '')
         if not length.isdigit():
             raise Problem('unknown_length')
@@ -62,7 +63,7 @@ class Uploads:
         try:
             await self._write(request, folder / 'arriving', int(length))
             return await loop.run_in_executor(None, self._take, visitor, folder / 'arriving',
-                                              shown)
+                                              shown, sent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -87,9 +88,9 @@ class Uploads:
         """Give a visitor a copy of an example and return its token."""
         path = visitor.make_folder() / 'arriving'
         shutil.copyfile(source, path)
-        return self._take(visitor, path, source.name)
+        return self._take(visitor, path, source.name, source.name)
 
-    def _take(self, visitor: Visitor, path: Path, name: str) -> str:
+    def _take(self, visitor: Visitor, path: Path, name: str, sent: str) -> str:
         """Look at a file that has arrived, draw a small picture of it, and keep both."""
         header = check_image(path, name, self._limits)
         path = path.rename(path.with_name(clean_name(name, header.kind)))
@@ -101,7 +102,8 @@ class Uploads:
         shown = None if picture is None else address(visitor.keep(picture, picture.name),
                                                      picture.name)
         return visitor.keep(path, path.name, width=header.width, height=header.height,
-                            picture=shown, without=without, alpha=header.alpha, upload=True)
+                            picture=shown, without=without, alpha=header.alpha, upload=True,
+                            sent=name_sent(sent, path.name))
 
 
 def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Examples) -> None:
@@ -109,17 +111,15 @@ def add_routes(app: Any, visitors: Visitors, uploads: Uploads, examples: Example
     responses = require('starlette.responses', 'the web page')
 
     async def upload(request: Any) -> Any:
-        language = shown_language(request.headers)
         try:
             return responses.JSONResponse({'token': await uploads.receive(request)})
         except Problem as problem:
-            return responses.JSONResponse({'problem': problem.told(language)}, 400)
+            return responses.JSONResponse(refusal_of(problem, request.headers), 400)
         except OSError:
-            return responses.JSONResponse({'problem': Problem('no_room').told(language)}, 507)
+            return responses.JSONResponse(refusal_of(Problem('no_room'), request.headers), 507)
 
     def gone(request: Any, problem: Problem) -> Any:
-        return responses.JSONResponse({'problem': problem.told(shown_language(request.headers))},
-                                      404)
+        return responses.JSONResponse(refusal_of(problem, request.headers), 404)
 
     async def download(request: Any) -> Any:
         try:

@@ -82,12 +82,14 @@ class Tab:
             language.
         jobs: ``'pair'`` or ``'single'`` -> the last run.
         turns: ``'pair'`` or ``'single'`` -> numbers of what the page's script has asked for last.
+        language: That it is shown in; None before it was first drawn.
         used: When it was asked for last, in seconds.
     """
     dates: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     turns: dict[str, deque] = field(default_factory=lambda: defaultdict(partial(deque, maxlen=20)))
+    language: str | None = None
     used: float = 0.0
 
     @property

@@ -12,7 +12,7 @@ from rscc.evaluation.doubt import Doubt
 from rscc.evaluation.functional.from_to import ClassMaps, listed_transitions, transition_table
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
-from rscc.text.quantities import share_text
+from rscc.text.quantities import decimal_text, share_text
 from rscc.text.transitions import transition_sentences
 from rscc.utils import counted, write_json
 from rscc.visualization.attention import drawings_of, find_drawing
@@ -377,7 +377,8 @@ def _sentences(result: InferenceResult) -> list[str]:
             label = f'       {rank}.' if rank > 1 else (
                 f'sentence {language}' if several else 'sentence')
             cut = f', cut at the limit of {caption.cut_at} tokens' if caption.truncated else ''
-            lines.append(f'{label:12s} {caption.text}  (score {caption.score:.3f}{cut}{merged})')
+            lines.append(f'{label:12s} {caption.text}  (score {decimal_text(caption.score)}'
+                         f'{cut}{merged})')
     if isinstance(result.captions[0], SampledCaption):
         lines += _sampling(result.captions[0])
     return lines

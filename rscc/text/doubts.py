@@ -5,7 +5,7 @@ reads alike everywhere.
 """
 from collections.abc import Mapping
 
-from rscc.text.quantities import percent_text
+from rscc.text.quantities import decimal_text, percent_text
 
 #: What calibrates a model whose answers have no number yet.
 CALIBRATE = 'python tools/analysis_tools/calibrate.py CONFIG CKPT --out calibrated.pth'
@@ -54,8 +54,8 @@ _REASONS = {
     'novelty': ('the images look unlike those of the training', '影像与训练影像差异较大'),
     'resolution': ('a pixel covers {resolution:.2g} m, {trained:.2g} m in training',
                    '影像分辨率为 {resolution:.2g} 米，训练影像为 {trained:.2g} 米'),
-    'score': ('the model finds its own words unlikely (score {score:.2f})',
-              '模型对本句的把握偏低（得分 {score:.2f}）'),
+    'score': ('the model finds its own words unlikely (score {score})',
+              '模型对本句的把握偏低（得分 {score}）'),
 }
 #: Input of a doubt -> what kind of reason it is, in a few words.
 _KINDS = {
@@ -81,8 +81,8 @@ _WEAK = {
                       '模型的部分候选句与本句矛盾'),
     'novelty': ('the images are farther from those of the training than 99 % of these are',
                 '影像与训练数据的距离超过 99% 的训练影像'),
-    'score': ('the model is less certain of its words than on average (score {score:.2f})',
-              '模型对本句的把握低于平均水平（得分 {score:.2f}）'),
+    'score': ('the model is less certain of its words than on average (score {score})',
+              '模型对本句的把握低于平均水平（得分 {score}）'),
 }
 #: Inputs that are reasons, in the order in which equal ones are told.
 REASON_INPUTS = tuple(_REASONS)
@@ -151,5 +151,10 @@ def reason_texts(name: str, score: float, details: Mapping[str, Mapping[str, obj
             ``score``, ``limit``, ``resolution``, ``trained``.
     """
     texts = _WEAK.get(name, _REASONS[name]) if score < 0.5 else _REASONS[name]
-    return {language: text.format(**{'share': percent_text(score, language), **details[language]})
-            for language, text in zip(('en', 'zh'), texts, strict=True)}
+    told = {}
+    for language, text in zip(('en', 'zh'), texts, strict=True):
+        values = {'share': percent_text(score, language), **details[language]}
+        if values.get('score') is not None:
+            values['score'] = decimal_text(values['score'], 2)
+        told[language] = text.format(**values)
+    return told

@@ -38,7 +38,8 @@ MESSAGES = {
                      '{remedy}', '地物看起来比权重所见的小，相差 {times:.2g} 倍。{remedy}'),
     'size_tiles': ('Bring the tiles to pixels of {trained:g} m first',
                    '请先把各瓦片重采样到 {trained:g} 米的像素'),
-    'size_command': ('This brings it to theirs: {command}', '用此命令重采样到训练时的大小：{command}'),
+    'size_command': ('This brings it to theirs: {command}',
+                     '用此命令重采样到训练时的大小：{command}'),
     'size_detail': ('pixels of the later date are {times:.3g} times as wide: details that it lacks '
                     'may look like changes. Bring the earlier date to {size:.3g} m first',
                     '后时相的像素边长是前时相的 {times:.3g} 倍：后时相缺少的细节看起来可能像变化。'
@@ -49,7 +50,8 @@ MESSAGES = {
                        '；其余部分没有结果。文件选对了吗？'),
     # ---- nodata ----
     'nodata_none': ('every pixel holds data', '所有像素都有数据'),
-    'nodata_one': ('{first} of the pixels lack data or are damaged', '{first} 的像素无数据或已损坏'),
+    'nodata_one': ('{first} of the pixels lack data or are damaged',
+                   '{first} 的像素无数据或已损坏'),
     'nodata_both': ('{first} of the pixels of the earlier date and {second} of the later one lack '
                     'data or are damaged, {all} in all',
                     '前时相 {first} 的像素和后时相 {second} 的像素无数据或已损坏，合计 {all}'),

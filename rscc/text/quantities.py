@@ -1,4 +1,4 @@
-"""Areas, shares and counts in words, in English and Chinese: one rule for every page and sentence.
+"""Areas, shares, counts and scores as text, English and Chinese: one rule for every page.
 
 An area stands in square metres below one hectare, in hectares (one decimal) below 100, and in
 square kilometres (two decimals, fewer of large ones) from there on.
@@ -63,3 +63,13 @@ def percent_text(share: float, language: str = 'en') -> str:
     if 0.995 <= share < 1:
         return ('超过 99' if language == 'zh' else 'over 99') + mark
     return f'{round(100 * share)}{mark}'
+
+
+def decimal_text(value: float, decimals: int = 3) -> str:
+    """Write a score with fixed decimals; what is rounded to nothing has no sign.
+
+    Args:
+        value: A score, such as the mean log-probability of a word.
+        decimals: After the point.
+    """
+    return f'{round(float(value), decimals) + 0.0:.{decimals}f}'

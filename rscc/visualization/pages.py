@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from rscc.text.quantities import decimal_text
 from rscc.utils import check_choice
 from rscc.visualization.overlays import tint_palette
 
@@ -57,7 +58,7 @@ def render_page(package: str, template: str, css: Sequence[str], scripts: Sequen
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters |= {'number': number_text,
+    environment.filters |= {'number': number_text, 'decimals': decimal_text,
                             'squeeze': lambda text: Markup(_INDENTED.sub('\n', text))}
 
     def joined(names: Sequence[str]) -> Markup:
@@ -70,7 +71,7 @@ def render_page(package: str, template: str, css: Sequence[str], scripts: Sequen
 
 def number_text(value: float) -> str:
     """Write a number with as many digits as are worth reading."""
-    return f'{value:z.1f}' if abs(value) >= 10 else f'{value:z.3f}'
+    return decimal_text(value, 1 if abs(value) >= 10 else 3)
 
 
 def swatches(names: Sequence[str], colours: Sequence) -> list[list[str]]:

@@ -196,6 +196,65 @@ def test_a_refused_file_is_told_where_it_was_dropped(opened, tmp_path):
     opened.wait_for_selector('text=The earlier image is missing')
 
 
+def test_refusals_follow_the_language_that_the_page_shows(opened, tmp_path):
+    def in_chinese():
+        opened.wait_for_function(
+            "document.querySelector('.rscc-zone').dataset.language === 'zh'")
+
+    path = tmp_path / 'notes.md'
+    path.write_text('no image')
+    zone = opened.locator('#rscc-zones-pair .rscc-zone').first
+    opened.click('#rscc-language label:nth-child(2)')
+    in_chinese()
+    opened.wait_for_function("document.cookie.includes('rscc_language=zh')")
+    zone.locator('input').set_input_files(path)
+    opened.wait_for_selector('.rscc-zone .say:not(:empty)')
+    assert '“notes.md”不是可以读取的影像' in zone.inner_text()
+
+    # What a zone says already follows as well, whoever found the fault.
+    opened.click('#rscc-language label:nth-child(1)')
+    opened.wait_for_function(
+        "document.querySelector('.rscc-zone .say').innerText.includes('is no image')")
+    assert 'rscc_language=en' in opened.evaluate('document.cookie')
+    path.write_bytes(bytes(2_000_000))
+    zone.locator('input').set_input_files(path)
+    opened.wait_for_function(
+        "document.querySelector('.rscc-zone .say').innerText.includes('at most 1 MB')")
+    opened.click('#rscc-language label:nth-child(2)')
+    opened.wait_for_function(
+        "document.querySelector('.rscc-zone .say').innerText.includes('最多允许 1 MB')")
+
+
+def test_commands_name_files_as_they_are_or_say_what_was_changed(opened, pair, tmp_path):
+    renamed = [pair[0].rename(tmp_path / '影像（1）.png'), pair[1].rename(tmp_path / '后 <b>&.png')]
+    give(opened, renamed)
+    zones = opened.locator('#rscc-zones-pair .rscc-zone')
+    assert 'your file' not in zones.nth(0).inner_text()
+    assert 'your file “后 <b>&.png”, saved here' in zones.nth(1).inner_text()
+    answered(opened)
+    opened.click('.rscc-files + details summary')
+    told = opened.inner_text('#rscc-answer-pair')
+    assert "--img-from '影像（1）.png' --img-to '后 _b_.png'" in told
+    assert 'Your file “后 <b>&.png” is saved here as “后 _b_.png”: give it that name' in told
+
+
+def test_a_run_is_told_in_the_language_that_the_page_has_by_then(opened, address, pair,
+                                                                 monkeypatch):
+    def endless(name, images, asked, folder, job):
+        job.stage('stage_answering', 100)
+        while True:
+            time.sleep(0.05)
+            job.advance(0)
+    monkeypatch.setattr(address[1].page._models, 'answer', endless)
+    give(opened, pair)
+    opened.click('#rscc-run-pair')
+    opened.wait_for_selector('text=0 of 100 windows')
+    opened.click('#rscc-language label:nth-child(2)')
+    opened.wait_for_selector('text=第 0 / 100 个窗口')
+    opened.click('#rscc-stop-pair')
+    opened.wait_for_selector('text=已停止')
+
+
 def test_a_closed_tab_ends_its_run(opened, address, pair, monkeypatch):
     models = address[1].page._models
     begun, ended = threading.Event(), threading.Event()

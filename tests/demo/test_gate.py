@@ -173,6 +173,7 @@ def test_messages_of_a_page_go_only_to_who_opened_it(gate, behind, cookie):
 def test_a_language_is_that_of_the_page(gate, cookie):
     _, _, told = ask(gate, 'POST', JOIN, b'x', cookie=f'{cookie}; rscc_language=zh')
     assert '页面收到了无法识别的内容' in json.loads(told)['problem']
+    assert json.loads(told)['problems']['en'].startswith('The page was sent something')
 
 
 def test_no_other_channel_is_opened(gate, behind):

@@ -6,7 +6,7 @@ import pytest
 from hostile_files import looping_tiff, png, tiff, webp
 from PIL import Image
 
-from rscc.demo.limits import ENDINGS, Limits, check_image, check_size, clean_name
+from rscc.demo.limits import ENDINGS, Limits, check_image, check_size, clean_name, name_sent
 from rscc.demo.words import Problem
 from rscc.rasters.headers import FORMATS
 
@@ -115,12 +115,23 @@ def test_a_file_of_too_many_bytes_is_refused_by_its_length():
     ('a\x00b.png', 'a_b.png'),
     ('a\nb.png', 'a_b.png'),
     ('前时相 2020.PNG', '前时相 2020.PNG'),
+    ('影像（1）、《二》.png', '影像（1）、《二》.png'),
+    ('cafe\u0301.png', 'cafe\u0301.png'),
+    ('\u202egnp.png', '_gnp.png'),
     ('<img src=x onerror=alert(1)>.png', '_img src_x onerror_alert(1)_.png'),
     ('$(rm -rf ~).png', '_(rm -rf _).png'),
     ('\ud800.png', '_.png'),
 ])
 def test_names_become_names(sent, kept):
     assert clean_name(sent, 'PNG') == kept
+
+
+@pytest.mark.parametrize(('sent', 'kind', 'told'), [
+    ('后 <b>&时相.png', 'PNG', '后 <b>&时相.png'), ('a_jpeg.png', 'JPEG', 'a_jpeg.png'),
+    ('a  b.png', 'PNG', 'a  b.png'), ('folder\\x.png', 'PNG', 'folder\\x.png'),
+    ('x' * 300 + '.png', 'PNG', 'x' * 255), ('后时相（1）.png', 'PNG', None), ('', 'PNG', None)])
+def test_a_name_that_was_changed_is_told(sent, kind, told):
+    assert name_sent(sent, clean_name(sent, kind)) == told
 
 
 def test_endless_names_are_cut():

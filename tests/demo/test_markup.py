@@ -119,8 +119,31 @@ def test_zones_state_limits_and_escape_names(language):
     assert 'data-example="naip"' in html
 
 
+@pytest.mark.parametrize(('language', 'told'), [
+    ('en', 'saved here as “_b_.png”: give it that name'), ('zh', '保存为“_b_.png”')])
+def test_commands_say_which_names_were_changed(language, told):
+    html = view(language, renamed=(('<b>.png', '_b_.png'), ))
+    assert told in html and '“&lt;b&gt;.png”' in html
+    images = {'from': dict(name='_b_.png', width=3, height=2, picture=None, sent='<b>.png')}
+    assert '“&lt;b&gt;.png”' in markup.zones(Words(language), ('from', 'to'), images, (), Limits())
+    for text in ('saved here', '保存'):
+        assert text not in view(language)
+
+
+def test_commands_on_files_of_one_name_ask_for_their_folders():
+    assert 'Both files are called “a.png”' in view(sources=('a.png', 'a.png'))
+    assert '两个文件都叫“a.png”' in view('zh', sources=('a.png', 'a.png'))
+    assert 'Both files' not in view() and 'Both files' not in view(sources=('a.png', ))
+
+
+def test_a_score_of_nothing_has_no_sign():
+    html = view(sentences=(('no change', -0.0001), ('a house', -0.0)))
+    assert html.count('score 0.000') == 2 and '-0.000' not in html
+
+
 def test_nothing_that_a_stranger_wrote_becomes_markup():
     words = Words('en')
+    assert '<script' not in view(renamed=((HOSTILE, HOSTILE), ))
     assert '<script' not in view(sources=(HOSTILE,), how=HOSTILE, command=HOSTILE, model=HOSTILE,
                                  lead=(HOSTILE,))
     assert '<script' not in markup.problem(words, Problem('file_empty', name=HOSTILE))

@@ -2,9 +2,11 @@
 import io
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -170,8 +172,18 @@ def test_other_files_are_refused_with_a_sentence_and_leave_nothing(server, visit
     assert answer.status_code == 400
     assert told in answer.json()['problem']
     assert sorted(server.visitors.root.rglob('*arriving*')) == before
+    assert answer.json()['problems']['en'] == answer.json()['problem']
+    assert re.search('[\u4e00-\u9fff]', answer.json()['problems']['zh'])
     visitor.cookies['rscc_language'] = 'zh'
     assert '最多' in upload(visitor, bytes(60_000)).json()['problem']
+
+
+def test_the_page_knows_the_name_that_a_file_had(server, visitor):
+    for sent, name, changed in (('后 <b>.png', '后 _b_.png', '后 <b>.png'),
+                                ('b.png', 'b.png', None)):
+        token = upload(visitor, picture(), quote(sent)).json()['token']
+        stored = known(server, visitor).file(token)
+        assert (stored.name, stored.facts['sent']) == (name, changed)
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'GIF', 'TIFF'])
@@ -251,9 +263,8 @@ def run(server, client, wanted=None, stop=None):
 
     from rscc.demo.page import PAIR
     from rscc.demo.wishes import Asked
-    from rscc.demo.words import Words
     return asyncio.run(collect(server.page._run(
-        PAIR, Words('en'), 'fake', lambda: wanted or Asked(), request(client)), stop))
+        PAIR, 'en', 'fake', lambda: wanted or Asked(), request(client)), stop))
 
 
 @pytest.fixture

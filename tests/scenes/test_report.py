@@ -21,6 +21,7 @@ from rscc.scenes.pair_check import PairCheck
 from rscc.scenes.pictures import crop_of, reduced_map, thumbnail_shape, thumbnails
 from rscc.scenes.report import write_report
 from rscc.scenes.summary import write_summary
+from rscc.text.pair_findings import Share, tell
 from rscc.visualization.pages import page_words
 
 pytest.importorskip('geopandas')
@@ -339,6 +340,10 @@ def test_check_of_the_pair_gaps_and_origin_are_shown(tmp_path, town):
     page = written(tmp_path, town, provenance=provenance, found={
         'gaps': [Gap((10 * i, 0, 10 * i + 9, 9), 'block 3 is damaged') for i in range(103)]})
     assert page.of('span', 'warn') == ['doubtful'] and page.of('li') == ['shifted by 1.4 pixels']
+    told = CheckFinding.of('overlap', 'warn', 0.4, tell('overlap', share=Share(0.4)))
+    chinese = written(tmp_path, town, provenance={'pair_check': PairCheck.of([told]).to_dict()},
+                      options=OutputOptions(language='zh'))
+    assert chinese.of('li') == ['后时相覆盖了前时相的 40%']
     rows = dict(zip(page.of('dt')[5:], page.of('dd')[5:], strict=True))
     assert rows['overlap'] == 'all of it' and rows['shift'] == '1.2, -0.7'
     assert rows['versions.rscc'] == '0.2'

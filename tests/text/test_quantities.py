@@ -1,7 +1,9 @@
 """Areas, shares and counts in words, in both languages."""
+import re
+
 import pytest
 
-from rscc.text.quantities import area_text, pixels_text, share_text
+from rscc.text.quantities import area_text, decimal_text, pixels_text, share_text
 
 
 @pytest.mark.parametrize(('square_metres', 'expected'), [
@@ -29,3 +31,18 @@ def test_shares_are_percent(share, english, chinese):
 
 def test_pixels_have_a_plural():
     assert [pixels_text(n, 'en') for n in (0, 1, 1200)] == ['0 pixels', '1 pixel', '1,200 pixels']
+
+
+@pytest.mark.parametrize(('score', 'decimals', 'expected'), [
+    (-0.0, 3, '0.000'), (-0.0004, 3, '0.000'), (-0.0006, 3, '-0.001'), (-0.827, 3, '-0.827'),
+    (-0.004, 2, '0.00'), (-1.25, 1, '-1.2'), (0.5, 3, '0.500')])
+def test_scores_that_are_rounded_to_nothing_have_no_sign(score, decimals, expected):
+    assert decimal_text(score, decimals) == expected
+
+
+def test_every_score_is_written_by_one_function(repo):
+    """Sentences of certain models score -0.000 otherwise: on the terminal, in pages and reports."""
+    for path in (repo / 'rscc').rglob('*'):
+        if path.suffix in ('.py', '.j2'):
+            text = path.read_text(encoding='utf-8')
+            assert not re.search(r"score[\w.]*:\.\d[ef]\}|'%\.\df' % [^}]*score", text), path

@@ -66,8 +66,12 @@
     }, 300);
   });
 
+  /* Texts are told as functions of a zone's words: in the language that the page is shown in, and
+     anew when another one is chosen. */
+  function lost(words) { return words.lost; }
+
   /* Send a file as it is; the answer is a token, or a sentence about what is wrong with it. */
-  function send(file, words, tell, done, failed) {
+  function send(file, tell, done, failed) {
     var request = new XMLHttpRequest();
     request.open('POST', 'rscc/upload');
     request.setRequestHeader('Content-Type', 'application/octet-stream');
@@ -75,16 +79,20 @@
     request.upload.addEventListener('progress', function (event) {
       if (!event.lengthComputable) { return; }
       var share = Math.floor(100 * event.loaded / event.total);
-      tell(share < 100 ? words.sending + ' ' + share + ' %' : words.received);
+      tell(function (words) {
+        return share < 100 ? words.sending + ' ' + share + ' %' : words.received;
+      });
     });
     request.addEventListener('load', function () {
       var answer;
       try { answer = JSON.parse(request.responseText); } catch (error) { answer = {}; }
       if (request.status === 200 && answer.token) { done(answer.token); return; }
-      failed(answer.problem || words.lost);
+      failed(function (words) {
+        return (answer.problems || {})[words.language] || answer.problem || lost(words);
+      });
     });
-    request.addEventListener('error', function () { failed(words.lost); });
-    tell(words.sending);
+    request.addEventListener('error', function () { failed(lost); });
+    tell(function (words) { return words.sending; });
     request.send(file);
     return request;
   }
@@ -94,7 +102,7 @@
     var side = element.closest('[id^=rscc-zones-]').id.replace('rscc-zones-', '');
     var sending = {};   // date -> the request that brings its image
     var asked = {};     // turn -> date of what the server was told and has not shown yet
-    var told = {};      // date -> what its zone says: [busy, problem]
+    var told = {};      // date -> what its zone says: [busy, problem], functions of its words
     var line = [];      // what the server is told next: one thing after the other
     var turns = 0;
 
@@ -105,7 +113,7 @@
     function say(date, busy, problem) {
       zones().forEach(function (zone) {
         if (date === null || zone.dataset.date === date) {
-          told[zone.dataset.date] = [busy, problem || ''];
+          told[zone.dataset.date] = [busy, problem];
         }
       });
       repeat();
@@ -114,8 +122,8 @@
     function repeat() {
       zones().forEach(function (zone) {
         ['.busy', '.say'].forEach(function (name, place) {
-          var text = (told[zone.dataset.date] || ['', ''])[place];
-          var line = zone.querySelector(name);
+          var said = (told[zone.dataset.date] || [])[place], line = zone.querySelector(name);
+          var text = said ? said(zone.dataset) : '';
           if (line.textContent !== text) { line.textContent = text; }
         });
       });
@@ -130,20 +138,20 @@
       asked[turn] = item[1];
       trigger(item[0], Object.assign({ turn: turn }, item[2]));
       window.setTimeout(function () {
-        if (turn in asked) { release(turn, zones()[0].dataset.lost); }
+        if (turn in asked) { release(turn, lost); }
       }, 60000);
     }
     function release(turn, problem) {
       var date = asked[turn];
       delete asked[turn];
-      if (!(date in sending)) { say(date, '', problem); }
+      if (!(date in sending)) { say(date, null, problem); }
       arrived(side);
       next();
     }
     function drawn() {
       var zone = zones()[0];
       if (!zone) { return; }
-      /* The server tells refusals in the language that the page is shown in. */
+      /* Links that are gone are told in the language that the page is shown in. */
       document.cookie = 'rscc_language=' + zone.dataset.language + '; path=/; SameSite=Strict';
       var shown = element.querySelector('.rscc-zones').dataset.turns.split(' ');
       Object.keys(asked).forEach(function (turn) {
@@ -152,26 +160,31 @@
       repeat();
     }
     drawn();
-    new MutationObserver(drawn).observe(element, { childList: true, subtree: true });
+    /* The framework changes what is there in place: attributes and texts as well as elements. */
+    new MutationObserver(drawn).observe(element, {
+      attributes: true, attributeFilter: ['data-language', 'data-turns'], characterData: true,
+      childList: true, subtree: true
+    });
 
     function take(date, file) {
-      var words = zoneFor(date).dataset;
-      var most = Number(words.most);
+      var most = Number(zoneFor(date).dataset.most);
       drop(date);  // the later choice counts, whichever is sent sooner
       if (most && file.size > most) {  // the server refuses it as well, but after it was sent
-        say(date, '', words.large.replace('{name}', file.name)
-          .replace('{found}', Math.ceil(file.size / 1e6)));
+        say(date, null, function (words) {
+          return words.large.replace('{found}', Math.ceil(file.size / 1e6))
+            .replace('{name}', function () { return file.name; });
+        });
         return;
       }
       expect(side);
-      sending[date] = send(file, words, function (text) {
+      sending[date] = send(file, function (text) {
         say(date, text);
       }, function (token) {
         delete sending[date];
         tell('upload', date, { date: date, token: token });
       }, function (problem) {
         delete sending[date];
-        say(date, '', problem);
+        say(date, null, problem);
         arrived(side);
       });
     }
@@ -211,7 +224,7 @@
       if (button) {
         Object.keys(sending).forEach(drop);
         expect(side);
-        say(null, zones()[0].dataset.loading);
+        say(null, function (words) { return words.loading; });
         tell('select', null, { name: button.dataset.example });
       }
     });
