@@ -69,6 +69,8 @@ def opened(chromium, address):
     page.on('pageerror', lambda error: page.wrong.append(str(error)))
     page.goto(address[0])
     page.wait_for_selector('.rscc-zone')
+    # The page's script listens from now on; a file given sooner goes unseen.
+    page.wait_for_function("document.cookie.includes('rscc_language')")
     yield page
     context.close()
 
