@@ -180,8 +180,9 @@ def as_typed(message: str, args: argparse.Namespace) -> str:
     """
     for flag, option in OPTIONS.items():
         if getattr(args, flag) is not None:
-            message = re.sub(rf'(?:decoding )?\b{option}=(?=\S)', f'{scene.flag_of(flag)} ',
-                             message)
+            typed = scene.flag_of(flag)
+            message = re.sub(rf'(?:decoding )?\b{option}=True\b', typed, message)
+            message = re.sub(rf'(?:decoding )?\b{option}=(?=\S)', f'{typed} ', message)
     return message
 
 

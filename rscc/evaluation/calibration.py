@@ -74,9 +74,10 @@ class Calibration:
 
     def contributions(self, inputs: Mapping[str, float]) -> dict[str, float]:
         """Return input -> logits that it adds to the doubt, of those that are there."""
-        # Calibrations of earlier versions do not know of all that has a least weight.
-        return {name: self.weights.get(name, LEAST.get(name)) * (value - self.means.get(name, 0.0))
-                for name, value in inputs.items() if name in self.weights or name in LEAST}
+        # Calibrations of earlier versions do not know of cut sentences.
+        weights = {'cut': LEAST['cut'], **self.weights}
+        return {name: weights[name] * (value - self.means.get(name, 0.0))
+                for name, value in inputs.items() if name in weights}
 
     def probability(self, inputs: Mapping[str, float]) -> float:
         """Return the probability that an answer is wrong, 0 to 1."""

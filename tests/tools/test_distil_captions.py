@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 _base_ = '{base}'
 model = dict(
-    encoder=dict(backbone=dict(base_channels=4, stem_channels=4), out_channels=16, embed_dims=16),
+    encoder=dict(backbone=dict(base_channels=8, stem_channels=8), out_channels=32, embed_dims=16),
     fusion=dict(channels=16{fusion}),
-    change_head=dict(in_channels=[12, 24, 48, 96], channels=8),
+    change_head=dict(in_channels=[24, 48, 96, 192], channels=8),
     caption_head=dict({head}),
     flag_head=dict(in_channels=48))
 train_dataloader = dict(batch_size=4, dataset=dict(cache=dict(size=(64, 64))))

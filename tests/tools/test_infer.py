@@ -168,7 +168,7 @@ def test_attention_of_a_head_that_has_none_is_one_line(call, monkeypatch, tmp_pa
         head.check_decoding(Decoding().updated(decoding))
 
     monkeypatch.setattr(ModelPass, '_run', answer)
-    with pytest.raises(SystemExit, match=f'^error: return_attention=True, and this {refuse}'):
+    with pytest.raises(SystemExit, match=f'^error: --attention, and this {refuse}'):
         call(*PAIR, '--attention', '--out', 'out')
     assert not (tmp_path / 'out').exists()
 

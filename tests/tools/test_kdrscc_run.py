@@ -14,8 +14,8 @@ from rscc.engine.runner import Runner
 
 WORDS = ['a', 'house', 'has', 'been', 'built', 'the', 'scene', 'is', 'same', 'as', 'before']
 SMALL = {
-    'model.encoder.backbone.base_channels': 4, 'model.encoder.backbone.stem_channels': 4,
-    'model.encoder.out_channels': 16, 'model.encoder.embed_dims': 32,
+    'model.encoder.backbone.base_channels': 8, 'model.encoder.backbone.stem_channels': 8,
+    'model.encoder.out_channels': 32, 'model.encoder.embed_dims': 32,
     'model.caption_head.memory_channels': 32, 'model.caption_head.decoding.steps': 3,
     'model.caption_head.rows_per_sample': 2, 'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1,
     'train_dataloader.batch_size': 2, 'default_hooks.panels.num_val': 0,
@@ -37,7 +37,7 @@ def runner(repo, tmp_path, monkeypatch):
         if cfg.model.get('flag_head'):
             cfg.model.flag_head.in_channels = 3 * channels
         if cfg.model.get('change_head'):
-            cfg.model.change_head.in_channels = [12, 24, 48, 96]
+            cfg.model.change_head.in_channels = [24, 48, 96, 192]
         cfg.test_evaluator[0].meteor = False  # Java takes longer than all the rest
         names.append(f'{tmp_path.name}_{len(names)}')
         cfg.experiment_name, cfg.work_dir = names[-1], str(tmp_path / 'run')

@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 _base_ = '{base}'
 model = dict(
-    encoder=dict(backbone=dict(base_channels=4, stem_channels=4), out_channels=16, embed_dims=16),
+    encoder=dict(backbone=dict(base_channels=8, stem_channels=8), out_channels=32, embed_dims=16),
     fusion=dict(channels=16),
-    change_head=dict(in_channels=[12, 24, 48, 96], channels=8),
+    change_head=dict(in_channels=[24, 48, 96, 192], channels=8),
     caption_head=dict(memory_channels=16, decoding=dict(min_tokens=3), config=dict(
         hidden_size=16, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1)),
     flag_head=dict(in_channels=48))
@@ -106,7 +106,7 @@ def test_a_language_or_both_are_asked_for_by_a_flag(ask, tmp_path):
 def test_a_model_of_one_language_says_so_in_one_line(ask, language):
     done = ask('--language', language, model='one.pth')
     assert done.returncode == 1
-    assert done.stderr.startswith("error: language='zh': this caption head writes 'en' only")
+    assert done.stderr.startswith("error: --language 'zh': this caption head writes 'en' only")
 
 
 def test_a_scene_is_told_in_the_language_asked_for(ask, tmp_path):

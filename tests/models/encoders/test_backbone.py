@@ -15,11 +15,11 @@ from rscc.models.encoders.backbone import BackboneEncoder
 from rscc.models.encoders.base import build_encoder
 from rscc.registry import MODELS
 
-RESNET = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4)
+RESNET = dict(type='mmseg.ResNet', depth=18, base_channels=8, stem_channels=8)
 
 
 class TestBackboneEncoder(EncoderTester):
-    cfg = dict(type='BackboneEncoder', backbone=RESNET, out_channels=32, embed_dims=16,
+    cfg = dict(type='BackboneEncoder', backbone=RESNET, out_channels=64, embed_dims=16,
                position=True, channels_last=True)
     size = (64, 96)
 
@@ -223,7 +223,7 @@ def test_weights_of_torchvision_tell_their_statistics(origin, expected):
     assert encoder.normalisation() == expected
     model = MODELS.build(dict(
         type='ChangeInterpreter', encoder=RESNET | origin, fusion=dict(type='MapFusion'),
-        change_head=tiny_models.FPN | dict(in_channels=[4, 8, 16, 32])))
+        change_head=tiny_models.FPN | dict(in_channels=[8, 16, 32, 64])))
     assert model.data_preprocessor.normalisation.source == (
         'torchvision://resnet18' if expected else 'the default')
 
