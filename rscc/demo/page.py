@@ -288,7 +288,7 @@ class Page:
 
         def work(job: Job) -> Answer:
             answer = self._models.answer(model, images, asked, visitor.make_folder(), job)
-            return replace(answer, renamed=renamed)
+            return replace(answer, renamed=renamed) if renamed else answer
 
         tab.jobs[side.name] = self._jobs.start(work, visitor)
         return tab.jobs[side.name]

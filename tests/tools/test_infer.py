@@ -45,7 +45,7 @@ PAIR = ('--img-from', 'before.png', '--img-to', 'after.png')
 
 def test_pair_is_answered_on_the_terminal(call):
     out = call(*PAIR)
-    assert 'changed 1 0  (score -0.000)' in out and 'probability 0.500' in out
+    assert 'changed 1 0  (score 0.000)' in out and 'probability 0.500' in out
     assert '50.0 % of the pixels changed: built 50.0 %' in out
 
 
