@@ -250,12 +250,11 @@ def compare(one: OnnxPredictor, other: OnnxPredictor, windows: Sequence[Window])
     likeness, moved, flags = [], [], 0
     for window in windows:
         mine, theirs = (model.predict([window], ['always'])[0] for model in (one, other))
-        for own, found in zip(_class_maps(mine, one.facts.threshold),
-                              _class_maps(theirs, one.facts.threshold), strict=True):
+        maps = [_class_maps(answer, one.facts.threshold) for answer in (mine, theirs)]
+        for own, found in zip(*maps, strict=True):
             pixels += (own != found).sum(), own.size
-        if mine.probabilities is not None:
-            own, found = (_class_maps(answer, one.facts.threshold)[0] != 0
-                          for answer in (mine, theirs))
+        if mine.probabilities is not None:  # then the map of the change is the first
+            own, found = (of_file[0] != 0 for of_file in maps)
             either, both = either + (own | found).sum(), both + (own & found).sum()
         if mine.sentences:
             likeness.append(difflib.SequenceMatcher(
@@ -264,10 +263,11 @@ def compare(one: OnnxPredictor, other: OnnxPredictor, windows: Sequence[Window])
             own, found = mine.change_probability, theirs.change_probability
             moved.append(abs(own - found))
             flags += (own >= 0.5) != (found >= 0.5)
-    maps = dict(pixels=float(pixels[0] / pixels[1]), changed=float(either / pixels[1]),
-                overlap=float(both / either) if either else 1.0) if pixels[1] else {}
+    shares = dict(pixels=float(pixels[0] / pixels[1]), changed=float(either / pixels[1]),
+                  overlap=float(both / either) if either else 1.0) if pixels[1] else {}
     return Int8Loss(
-        len(windows), **maps, sentences=sum(ratio < 1 for ratio in likeness) if likeness else None,
+        len(windows), **shares,
+        sentences=sum(ratio < 1 for ratio in likeness) if likeness else None,
         likeness=float(np.mean(likeness)) if likeness else None,
         flags=int(flags) if moved else None, moved=float(np.mean(moved)) if moved else None)
 

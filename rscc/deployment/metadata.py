@@ -90,7 +90,7 @@ class CaptionRecord:
 
 @dataclass(frozen=True)
 class Int8Loss:
-    """What differs between the answers of a file in int8 and those of its float file.
+    """Differences between the answers of an int8 file and those of its float file.
 
     Attributes:
         windows: That both answered.
@@ -128,7 +128,7 @@ class Int8Loss:
 
 @dataclass(frozen=True)
 class Int8Record:
-    """What of a file is in int8, how it was calibrated, and what that cost.
+    """Record of an int8 file: its parts in int8, their calibration, and the loss of quality.
 
     Attributes:
         parts: Of ``'images'`` (encoder and heads) and ``'words'`` (the decoder).

@@ -240,8 +240,8 @@ def test_commands_name_files_as_they_are_or_say_what_was_changed(opened, pair, t
     assert 'Your file “后 <b>&.png” is saved here as “后 _b_.png”: give it that name' in told
 
 
-def test_a_run_is_told_in_the_language_that_the_page_has_by_then(opened, address, pair,
-                                                                 monkeypatch):
+def begin_endless_run(opened, address, pair, monkeypatch):
+    """Start a run that goes on until it is stopped, and wait until the page tells of it."""
     def endless(name, images, asked, folder, job):
         job.stage('stage_answering', 100)
         while True:
@@ -251,6 +251,11 @@ def test_a_run_is_told_in_the_language_that_the_page_has_by_then(opened, address
     give(opened, pair)
     opened.click('#rscc-run-pair')
     opened.wait_for_selector('text=0 of 100 windows')
+
+
+def test_a_run_is_told_in_the_language_that_the_page_has_by_then(opened, address, pair,
+                                                                 monkeypatch):
+    begin_endless_run(opened, address, pair, monkeypatch)
     opened.click('#rscc-language label:nth-child(2)')
     opened.wait_for_selector('text=第 0 / 100 个窗口')
     opened.click('#rscc-stop-pair')
@@ -279,15 +284,7 @@ def test_a_closed_tab_ends_its_run(opened, address, pair, monkeypatch):
 
 
 def test_a_run_can_be_stopped(opened, address, pair, monkeypatch):
-    def endless(name, images, asked, folder, job):
-        job.stage('stage_answering', 100)
-        while True:
-            time.sleep(0.05)
-            job.advance(0)
-    monkeypatch.setattr(address[1].page._models, 'answer', endless)
-    give(opened, pair)
-    opened.click('#rscc-run-pair')
-    opened.wait_for_selector('text=0 of 100 windows')
+    begin_endless_run(opened, address, pair, monkeypatch)
     opened.click('#rscc-stop-pair')
     opened.wait_for_selector('text=Stopped.')
     assert opened.is_enabled('#rscc-run-pair')

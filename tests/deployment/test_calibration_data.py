@@ -1,4 +1,4 @@
-"""Where the images come from that int8 is calibrated on."""
+"""Images that int8 is calibrated on: of configs, folders, and published models without data."""
 import cv2
 import numpy as np
 import pytest

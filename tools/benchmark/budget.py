@@ -65,7 +65,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a way.
+    """Outcome of a way that was timed, left out or failed.
 
     Attributes:
         timing: Of a sample; None without.

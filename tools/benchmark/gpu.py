@@ -29,7 +29,7 @@ BATCHES, STEPS = (32, 128), (50, 10)
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured, as ``benchmark_gpu`` describes it; ``machine`` is where."""
+    """Settings of a measurement, as ``benchmark_gpu`` describes them, and the machine."""
     device: str
     captioner: str
     diffusion: str

@@ -267,9 +267,11 @@ def _contradicts(best: Said, other: Said, pairs: bool) -> float:
     if pairs and (unchanged or same):
         return float(unchanged != same)
     if objects and named and not objects & named:
-        return 1.0
-    return _differ(best, other) if pairs and not (actions and told and not actions & told) else (
-        float(pairs))
+        return _CONTRADICTS['wrong_object']
+    if not pairs:
+        return 0.0
+    opposed = actions and told and not actions & told
+    return _CONTRADICTS['wrong_direction'] if opposed else _differ(best, other)
 
 
 def _differ(best: Said, other: Said) -> float:
