@@ -17,6 +17,7 @@ from torch import nn
 from rscc.compat import format_configs_once, prepare_torchvision
 from rscc.config.files import find_checkpoint
 from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
+from rscc.engine.compiling import compile_parts
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
 from rscc.evaluation.metrics import SampleMetric
@@ -56,6 +57,7 @@ class Runner(_Runner):
     * A checkpoint that does not fit the model is an error when testing and resuming. Starting a
       training from other weights (``load_from``) warns with counts, and fails if nothing matches.
       ``--cfg-options strict_load=False`` (or ``True``) overrules both.
+    * ``compile`` compiles the parts of a model of ours, see :mod:`rscc.engine.compiling`.
     """
 
     _must_match = False
@@ -183,12 +185,14 @@ class Runner(_Runner):
         """Validate; a checkpoint must fit exactly."""
         self._must_match = True
         self._keep_config()
+        self._maybe_compile('val_step')
         return super().val()
 
     def test(self) -> dict[str, Any]:
         """Test; a checkpoint must fit exactly."""
         self._must_match = True
         self._keep_config()
+        self._maybe_compile('test_step')
         return super().test()
 
     def train(self) -> nn.Module:
@@ -204,6 +208,10 @@ class Runner(_Runner):
 
     def dump_config(self) -> None:
         """Write nothing yet: the config in the folder may be that of a run at work."""
+
+    def _maybe_compile(self, target: str) -> None:
+        if not compile_parts(self.model, self.cfg.get('compile'), get_device()):
+            super()._maybe_compile(target)
 
     def _keep_config(self) -> None:
         """Write the config into the folder of a test, unless that is the folder of a training."""

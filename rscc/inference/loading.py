@@ -32,6 +32,7 @@ from rscc.config.files import (
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
 from rscc.engine.checkpoint import PUBLISHED, load_weights, read_checkpoint
+from rscc.engine.compiling import compile_parts
 from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
 from rscc.models.change_heads.base import as_change_head
@@ -191,7 +192,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
             checkpoint in ``work_dirs`` is taken.
         checkpoint: A file or address that ``tools/train.py`` wrote, or a published model's name.
         device: Where it computes.
-        overrides: Settings of the config by dotted key.
+        overrides: Settings of the config by dotted key. ``compile=True`` compiles the model's parts
+            (:mod:`rscc.engine.compiling`), which one that was trained so does not ask for.
         fuse_conv_bn: Compute batch norms inside the convolutions before them.
 
     Raises:
@@ -226,6 +228,7 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
     parameters = sum(weight.numel() for weight in built.parameters())
     if fuse_conv_bn:
         fuse_batch_norms(built)
+    compile_parts(built, (overrides or {}).get('compile'), device.type)
     return LoadedModel(built, cfg, _dataset_meta(cfg, stored), str(checkpoint),
                        _name(cfg, stored), dict(overrides or {}),
                        _published(stored), parameters,

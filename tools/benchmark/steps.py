@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
+from rscc.engine.compiling import compile_parts
 from rscc.engine.optim import AutocastOptimWrapper
 from rscc.engine.precision import cpu_has_bf16
 from rscc.inference.loading import fuse_batch_norms
@@ -139,8 +140,7 @@ def variant(model: BenchmarkedModel, *, channels_last: bool = False, compiled: b
     Args:
         model: As its config makes it.
         channels_last: Weights of convolutions and frames in channels-last order.
-        compiled: Encoder, fusion and change head through ``torch.compile``; strings (class names,
-            the search for sentences) stay as they are.
+        compiled: Its parts through ``torch.compile``, see :mod:`rscc.engine.compiling`.
         plain_text: Class names encoded as ChangeCLIP published it: those of every date of every
             pair, at full length, nothing remembered and nothing shared.
         fused: Batch norms inside their convolutions, as ``ChangeInferencer`` has them.
@@ -156,19 +156,10 @@ def variant(model: BenchmarkedModel, *, channels_last: bool = False, compiled: b
     if fused:
         fuse_batch_norms(network)
     if compiled:
-        _compile(other)
+        compile_parts(network, True, model.device.split(':')[0])
     if plain_text:
         _encode_all_text(other)
     return other
-
-
-def _compile(model: BenchmarkedModel) -> None:
-    network, encoder = model.network, model.prompt_encoder
-    if encoder is not None:  # a compiler would take its tokenizer and its memory apart
-        encoder.forward = torch.compiler.disable(encoder.forward)
-    for part in (network.encoder, network.fusion, network.change_head):
-        if part is not None:
-            part.compile()
 
 
 def _encode_all_text(model: BenchmarkedModel) -> None:

@@ -60,11 +60,11 @@ class ChangeHead(Part, metaclass=ABCMeta):
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return the losses by name over N samples, all with a mask."""
-        return self.loss_of(self.forward(features), data_samples)
+        return self.loss_of(self(features), data_samples)
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
-        return self.enlarge(self.forward(features), metas)
+        return self.enlarge(self(features), metas)
 
     def split(self, logits: Tensor) -> list[Tensor]:
         """Return each group of logits (..., C, H, W), the change map's first."""
