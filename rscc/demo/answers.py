@@ -51,7 +51,7 @@ class Answer:
         layer: Transparent picture of the map; None without one.
         size: (width, height) of the images in pixels.
         sentences: Sentences with score, best first; of a scene, those of its windows.
-        lead: The result of a scene in whole sentences.
+        lead: Language of the page -> the result of a scene in whole sentences.
         changed: Probability of any change, 0 to 1; None without a flag.
         share: Share of changed pixels, 0 to 1; None without a map.
         classes: (name, colour as ``#rrggbb``, share) of every changed class, largest first.
@@ -75,7 +75,7 @@ class Answer:
     layer: Path | None
     size: tuple[int, int]
     sentences: tuple[tuple[str, float], ...] = ()
-    lead: tuple[str, ...] = ()
+    lead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed: float | None = None
     share: float | None = None
     classes: tuple[tuple[str, str, float], ...] = ()
@@ -274,14 +274,20 @@ class Models:
             size=(summary['grid']['width'], summary['grid']['height']),
             sentences=tuple((row['sentence'], row['mean_score'])
                             for row in summary['best_sentences']),
-            # What is said of doubt stands in a card of its own.
-            lead=tuple(text for text in summary['sentences']
-                       if text != (summary['doubt'] or {}).get('text')),
+            lead={said: _lead(summary, said) for said in LANGUAGES},
             share=summary['changed_share'],
             classes=_coloured(shares, facts.map_classes, facts.map_palette),
             rendered=facts.rendered,
             windows=summary['windows']['computed'], scene_doubt=summary['doubt'],
             command=command_of(name, images, asked, language, scene=True), **more)
+
+
+def _lead(summary: Mapping[str, Any], language: str) -> tuple[str, ...]:
+    """Return the result of a scene in sentences, but for the doubt, which has a card of its own."""
+    from rscc.scenes.wording import doubt_sentence, summary_sentences
+    _, sentences = summary_sentences(summary, language)
+    doubt = summary['doubt'] and doubt_sentence(summary['doubt'], language)
+    return tuple(text for text in sentences if text != doubt)
 
 
 def lacking_packages() -> list[str]:

@@ -46,10 +46,11 @@ def zones(words: Words, dates: Sequence[str], images: Mapping[str, Mapping[str, 
         megabytes=f'{limits.megabytes:g}', limits=limits.told(), turns=turns)
 
 
-def head(words: Words) -> str:
-    """Return title and introduction."""
+def head(words: Words, both: bool = False) -> str:
+    """Return title and introduction; ``both``: of a page that describes single images, too."""
+    intro = words['intro_both' if both else 'intro']
     return (f'<div class="rscc" lang="{words["html"]}"><h1>{escape(words["title"])}</h1>'
-            f'<p class="soft">{escape(words["intro"])}</p></div>')
+            f'<p class="soft">{escape(intro)}</p></div>')
 
 
 def foot(words: Words) -> str:
@@ -83,8 +84,8 @@ def answer_view(words: Words, answer: Answer, frames: Sequence[str], layer: str 
                for name, colour, share in answer.classes]
     findings = [dict(finding, told=told_finding(words, finding)) for finding in answer.check]
     return _templates().get_template('answer.html.j2').render(
-        words=words, answer=answer, doubt=_doubt(words, answer), frames=frames, layer=layer,
-        classes=classes, files=files,
+        words=words, answer=answer, lead=answer.lead.get(language, ()),
+        doubt=_doubt(words, answer), frames=frames, layer=layer, classes=classes, files=files,
         worries=[row for row in findings if row['status'] != 'ok'],
         passed=[row for row in findings if row['status'] == 'ok'], single=single)
 

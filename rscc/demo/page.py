@@ -87,13 +87,14 @@ class Page:
         """Return the page as the framework's ``Blocks``."""
         words = Words('en')
         with gr.Blocks(title='rscc', analytics_enabled=False, fill_width=True) as blocks:
+            sides = [PAIR] + ([SINGLE] if self._models.of_task('single') else [])
             with gr.Row(elem_id='rscc-head'):
-                head = gr.HTML(markup.head(words), padding=False, elem_id='rscc-title')
+                head = gr.HTML(markup.head(words, len(sides) > 1), padding=False,
+                               elem_id='rscc-title')
                 language = self._said(gr.Radio(
                     [(name, key) for key, name in LANGUAGES.items()], value='en', scale=0,
                     show_label=False, container=False, elem_id='rscc-language', min_width=10),
                     label='page_language')
-            sides = [PAIR] + ([SINGLE] if self._models.of_task('single') else [])
             parts = {}
             if len(sides) == 1:
                 parts[PAIR] = self._side(PAIR, words, language)
@@ -312,7 +313,7 @@ class Page:
                      for component, texts in self._texts}
             texts[language]['value'] = words.language
             updates = {component: gr.update(**values) for component, values in texts.items()}
-            updates |= {head: markup.head(words), foot: markup.foot(words)}
+            updates |= {head: markup.head(words, len(parts) > 1), foot: markup.foot(words)}
             for side, own in parts.items():
                 updates |= self._redrawn(side, own, words, texts, request)
             return updates

@@ -30,8 +30,8 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
 
     Looked for, in this order: HDF5 files with captions, caption files (of LEVIR-CC, LEVIR-MCI, the
     built-in dataset, DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), folders
-    of SECOND, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``), folders of images and
-    masks, images anywhere below. Caption files without captions are noted with the first part.
+    of SECOND, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``) in it or further down,
+    folders of images and masks, images anywhere below. Caption files without captions are noted with the first part.
 
     Args:
         root: The folder.
@@ -178,10 +178,21 @@ def _by_dates(root: Path, images_alone: bool) -> list[Part]:
             which it is stands in the annotations.
     """
     places = [(home / split, split) for home in (root, root / 'images') for split in SPLITS]
-    homes = [(home, split) for home, split in places if _has_dates(home)] or [
-        (home, 'train') for home in (root, root / 'images') if _has_dates(home)]
+    homes = ([(home, split) for home, split in places if _has_dates(home)]
+             or [(home, 'train') for home in (root, root / 'images') if _has_dates(home)]
+             or [(home, home.relative_to(root).as_posix()) for home in _with_dates_below(root)])
     return [folder_part(home, split, 'label' if (home / 'label').is_dir() and not images_alone
                         else None) for home, split in homes]
+
+
+def _with_dates_below(root: Path) -> list[Path]:
+    """Return all folders below a folder that hold both dates; what is in those is not looked at."""
+    found = []
+    for folder, inside, _ in os.walk(root):
+        if {'A', 'B'} <= set(inside):
+            found.append(Path(folder))
+            inside.clear()
+    return sorted(found)
 
 
 def _has_dates(home: Path) -> bool:

@@ -279,6 +279,8 @@ class Evidence:
         """Whether a reason is worth telling: by its score, or by what it adds to the number."""
         if weight >= _TOLD_LOGIT:
             return True
+        if weight < 0:  # less of it than in answers that were right on average
+            return False
         if name == 'score':  # unlikely for this model, which only a calibration knows
             return calibration is not None and score > calibration.usual.get(name, 1.0)
         return score >= _TOLD or (score > 0 and name in _FACTS)

@@ -39,7 +39,7 @@ def summary_sentences(summary: Mapping[str, Any], language: str) -> tuple[str, l
     sentences = [verdict + details + words.stop]
     if summary['pixels']['examined']:
         sentences += [*words.without_data(), *words.gaps(), *words.left_out(), *words.most_said()]
-        sentences += [summary['doubt']['text']] if summary['doubt'] else []
+        sentences += [doubt_sentence(summary['doubt'], language)] if summary['doubt'] else []
     else:
         sentences += words.gaps()
     if summary['note']:

@@ -182,7 +182,8 @@ def test_a_large_picture_goes_the_way_of_scenes(models, checkpoints, tmp_path, c
     assert set(answer.files) >= {'map', 'geopackage', 'json', 'report', 'mask'}
     assert watched.ask().stage == 'stage_writing'
     assert answer.scene_doubt == expected['doubt']  # in a card of its own
-    assert [*answer.lead, expected['doubt']['text']] == expected['sentences']
+    assert [*answer.lead['en'], expected['doubt']['text']] == expected['sentences']
+    assert answer.lead['zh'][0].startswith('发现 ')
     assert answer.size == (200, 150)
     for kind in ('json', 'report'):
         assert str(tmp_path) not in answer.files[kind].read_text()

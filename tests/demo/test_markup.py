@@ -103,8 +103,21 @@ def test_models_with_fewer_heads_have_fewer_parts():
     assert 'draws no map' not in view(layer=None, single=True)
 
 
+@pytest.mark.parametrize(('language', 'pair', 'single'), [
+    ('en', 'fit each other', 'Can the image be used'), ('zh', '匹配', '可以直接使用')])
+def test_a_single_image_fits_no_other_one(language, pair, single):
+    assert pair in view(language) and single not in view(language)
+    html = view(language, single=True, sources=('a.png', ))
+    assert single in html and pair not in html
+
+
+def test_a_page_for_single_images_too_says_so():
+    assert 'second tab' in markup.head(Words('en'), both=True)
+    assert 'second tab' not in markup.head(Words('en'))
+
+
 def test_a_scene_leads_with_its_result():
-    html = view(lead=('A tenth has changed.', 'Mostly houses.'))
+    html = view(lead=dict(en=('A tenth has changed.', 'Mostly houses.'), zh=('变化占一成。', )))
     assert html.index('A tenth has changed.') < html.index('Sentences of its windows')
 
 
@@ -145,7 +158,7 @@ def test_nothing_that_a_stranger_wrote_becomes_markup():
     words = Words('en')
     assert '<script' not in view(renamed=((HOSTILE, HOSTILE), ))
     assert '<script' not in view(sources=(HOSTILE,), how=HOSTILE, command=HOSTILE, model=HOSTILE,
-                                 lead=(HOSTILE,))
+                                 lead=dict(en=(HOSTILE,)))
     assert '<script' not in markup.problem(words, Problem('file_empty', name=HOSTILE))
     assert '<script' not in markup.problem(words, ValueError(HOSTILE))
     assert '<script' not in markup.problem(words, RuntimeError(HOSTILE))

@@ -41,6 +41,15 @@ def pairs(root, splits=('train', 'test')):
     return root
 
 
+def test_dates_are_found_further_down(tmp_path):
+    for home in ('north/2020', 'south'):
+        pairs(tmp_path / 'all', splits=(home, ))
+    parts = parts_of_folder(tmp_path / 'all')
+    found = [sample for part in parts for sample in part.samples()]
+    assert len(found) == 6 and all(len(sample.images) == 2 and sample.label for sample in found)
+    assert {sample.split for sample in found} == {'north/2020', 'south'}
+
+
 # Every kind of dataset of the registry that has files, by its config.
 @pytest.mark.parametrize(('cfg', 'samples'), [
     (dict(type='LEVIRCCDataset', data_root='LEVIR-CC'), 12),
