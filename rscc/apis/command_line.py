@@ -144,8 +144,8 @@ def output_file(text: str) -> str:
     """
     path = Path(text).expanduser()
     if path.is_dir() or text.endswith(('/', os.sep)):
-        raise argparse.ArgumentTypeError(f"'{text}' is a folder; the name of a file was expected, "
-                                         f"for example '{path / 'out'}'")
+        raise argparse.ArgumentTypeError(f"'{text}' is a folder; expected the name of a file, with "
+                                         'its ending, in it or elsewhere')
     _check_place(text, path.absolute().parent)
     return text
 

@@ -266,9 +266,9 @@ class ChangeInferencer:
             found[name] = captions
         return {name: captions for name, captions in found.items() if captions}, told
 
-    def _doubt(self, image: WindowedImage, sentences: Mapping[str, Sequence[ScoredCaption]],
-               flags: Sequence[float]) -> Doubt:
-        """Return how far the answer to an image is to be doubted."""
+    def _doubts(self, image: WindowedImage, sentences: Mapping[str, Sequence[ScoredCaption]],
+                flags: Sequence[float]) -> dict[str, Doubt]:
+        """Return how far the best sentence of each language is to be doubted, or the map alone."""
         classes, facts = self.meta.get('classes') or (), None
         if image.mask is not None:
             # Of an image in several windows, shares are those of one: a house is a change there.
@@ -276,13 +276,18 @@ class ChangeInferencer:
             facts = MapFacts.of(image.mask, classes, pixels=(window[2] - window[0])
                                 * (window[3] - window[1]) if len(image) > 1 else None)
         known = [answer.novelty for answer in image.answers if answer.novelty is not None]
-        evidence = Evidence.of(
-            sentences, partial(stock_sentences, self.meta), self.meta.get('task'),
-            map_facts=facts, probability=max(flags) if flags else None, places=len(image) == 1,
-            novelty=max(known, default=None), resolution=resolution_of(image.sources),
-            trained=self.meta.get('ground_resolution'))
-        language = evidence.sentence and evidence.sentence.language
-        return evidence.doubt(calibration_for(self._loaded.calibration, language))
+        found = {}
+        for language in sentences or [self.meta.get('language') or 'en']:
+            own = {name: sentences[name] for name in sorted(sentences, key=language.__ne__)}
+            evidence = Evidence.of(
+                own, partial(stock_sentences, self.meta), self.meta.get('task'),
+                map_facts=facts, probability=max(flags) if flags else None,
+                places=len(image) == 1, novelty=max(known, default=None),
+                resolution=resolution_of(image.sources),
+                trained=self.meta.get('ground_resolution'))
+            said = evidence.sentence and evidence.sentence.language
+            found[language] = evidence.doubt(calibration_for(self._loaded.calibration, said))
+        return found
 
     def _result(self, image: WindowedImage, languages: Sequence[str | None]) -> InferenceResult:
         sentences, merged = self._sentences(image, languages)
@@ -298,7 +303,7 @@ class ChangeInferencer:
             processing=replace(processing, told_by=merged,
                                normalisation=self._loaded.normalisation),
             windows=image.answers, sources=image.sources, probabilities=image.probabilities,
-            sentences=sentences, doubt=self._doubt(image, sentences, flags),
+            sentences=sentences, doubts=self._doubts(image, sentences, flags),
             **self._semantic(image),
             rendered=bool(self.meta.get('rendered')))
 

@@ -31,7 +31,8 @@ def parts_of_folder(root: Path, language: str | None = None) -> list[Part]:
     Looked for, in this order: HDF5 files with captions, caption files (of LEVIR-CC, LEVIR-MCI, the
     built-in dataset, DUBAI-CC, SECOND-CC, single images, or any in Karpathy or COCO style), folders
     of SECOND, lists ``train.txt``, folders ``A`` and ``B`` (with ``label``) in it or further down,
-    folders of images and masks, images anywhere below. Caption files without captions are noted with the first part.
+    folders of images and masks, images anywhere below. Caption files without captions are noted
+    with the first part.
 
     Args:
         root: The folder.

@@ -260,6 +260,24 @@ def _drop_other_vocabularies(state: dict[str, Tensor], own: Mapping[str, Tensor]
                                      'not the same ones')
 
 
+def training_name(checkpoint: Mapping[str, Any]) -> str:
+    """Return what the run that wrote a checkpoint was called, the config's name; '' if unknown."""
+    told = str((checkpoint.get('meta') or {}).get('experiment_name') or '')
+    return Path(re.sub(r'_\d{8}_\d{6}$', '', told)).stem
+
+
+def misfit(owner: str, checkpoint: Mapping[str, Any], report: KeyReport) -> str:
+    """Say that weights do not fit, and which config they were trained with.
+
+    Args:
+        owner: What they were meant for: "checkpoint 'a.pth' does not fit the model of this config".
+        checkpoint: What was read.
+        report: Which of its weights fit.
+    """
+    name = training_name(checkpoint)
+    return f'{owner}: {report}\nUse the config it was trained with{f", {name}" if name else ""}'
+
+
 def checkpoint_candidates(work_dir: str | os.PathLike) -> list[Path]:
     """List a run's training checkpoints, newest first.
 

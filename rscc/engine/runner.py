@@ -16,7 +16,7 @@ from torch import nn
 
 from rscc.compat import format_configs_once, prepare_torchvision
 from rscc.config.files import find_checkpoint
-from rscc.engine.checkpoint import last_good_checkpoint, load_weights, read_checkpoint
+from rscc.engine.checkpoint import last_good_checkpoint, load_weights, misfit, read_checkpoint
 from rscc.engine.compiling import compile_parts
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
@@ -156,9 +156,9 @@ class Runner(_Runner):
         if strict is None:
             strict = self.cfg.get('strict_load', self._must_match)
         if not report.exact and (strict or not report.matched):
-            raise ValueError(f"checkpoint '{filename}' does not fit the model of this config: "
-                             f'{report}\nUse the config it was trained with, or load what fits '
-                             'with --cfg-options strict_load=False')
+            raise ValueError(
+                misfit(f"checkpoint '{filename}' does not fit the model of this config", checkpoint,
+                       report) + ', or load what fits with --cfg-options strict_load=False')
         restore_normalisation(unwrapped(self.model), checkpoint, report.missing)
         if self._must_match:  # weights that a training starts from will not be the same for long
             restore_novelty(unwrapped(self.model), checkpoint)

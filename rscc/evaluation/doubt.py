@@ -267,9 +267,10 @@ class Evidence:
             asked = (self.sentence.text, self.map_facts, self.sentence.language)
             lacking, pairs = things_lacking(*asked), numbers_beside_map(*asked)
         # Of several numbers the one that is farthest off.
-        said, seen = min(pairs, key=lambda pair: min(pair) / max(pair), default=(None, None))
+        said, seen, counted = min(pairs, key=lambda one: min(one[:2]) / max(one[:2]),
+                                  default=(None, None, ''))
         return {language: dict(
-            known, said=said, seen=seen,
+            known, said=said, seen=seen, thing=class_text(counted, language),
             flag=None if self.probability is None else percent_text(self.probability, language),
             lacking=comma.join(class_text(name, language) for name in lacking))
             for language, comma in (('en', ', '), ('zh', '、'))}

@@ -1,6 +1,7 @@
 """Tables of scores for the terminal."""
 from collections.abc import Mapping
 
+from rscc.text.quantities import defined_scores
 from rscc.utils import counted
 from rscc.utils.terminal import cells, padded
 
@@ -47,6 +48,8 @@ _TITLES = {'semantic': 'semantic change: where it changed, right classes there (
            'doubt': 'doubt (0 to 1; AURC: area under risk over coverage, less is better)'}
 _DOUBT = {'mean': 'mean', 'not_sure': 'not sure', 'errors': 'errors', 'AURC': 'AURC',
           'AURC_score': 'AURC by score'}
+_ALIKE = ('no C, and no mean with it, where all references are alike: it weighs words by how rare '
+          'they are')
 _WIDTH = 88
 
 
@@ -85,8 +88,10 @@ def format_table(metrics: Mapping[str, float]) -> str:
         Lines without a final line break; ``'no scores'`` where there are none.
     """
     # Every block takes its scores out of `left`; what nobody took is listed at the end.
-    left = {key: float(value) for key, value in metrics.items()
-            if isinstance(value, int | float) or hasattr(value, '__float__')}
+    known = {key: float(value) for key, value in metrics.items()
+             if isinstance(value, int | float) or hasattr(value, '__float__')}
+    left = defined_scores(known)
+    alike = [] if len(left) == len(known) else [_ALIKE]
     # Pairs are told by their parts; single images have other baselines.
     pairs = any(f'caption/{part}/Bleu_1' in left for part in ('changed', 'unchanged'))
     pairs = pairs or 'baseline/no_change/Bleu_1' in left
@@ -95,6 +100,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
                                            _MODEL.items()},
                              {f'{baseline}/{key}': label for key, label in baselines.items()})
               for title, model, baseline in _BLOCKS]
+    blocks = [*filter(None, blocks), *alike]
     blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
                _pairs_block(left, 'reversal', _REVERSAL),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),

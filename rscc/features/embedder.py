@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from rscc.datasets.base import ChangeDataset
-from rscc.engine.checkpoint import load_weights, read_checkpoint
+from rscc.engine.checkpoint import load_weights, misfit, read_checkpoint
 from rscc.inference.preparation import image_pipeline, image_steps, tested_dataset
 from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
 from rscc.models.encoders.base import Encoder, build_encoder
@@ -189,8 +189,8 @@ def _encoder(cfg: Config, stored: Mapping[str, Any] | None, checkpoint: str | Pa
              if key.startswith('encoder.')}
     report = load_weights(encoder, state)
     if not report.exact:
-        raise ValueError(f"checkpoint '{checkpoint}' does not fit the encoder of this config: "
-                         f'{report}\nUse the config it was trained with.')
+        raise ValueError(misfit(f"checkpoint '{checkpoint}' does not fit the encoder of this "
+                                'config', stored, report))
     return encoder
 
 

@@ -20,7 +20,13 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from rscc.config.stored import building
-from rscc.engine.checkpoint import ForeignObjectsError, KeyReport, load_weights, read_checkpoint
+from rscc.engine.checkpoint import (
+    ForeignObjectsError,
+    KeyReport,
+    load_weights,
+    misfit,
+    read_checkpoint,
+)
 from rscc.models.adaptation import merge_lora
 from rscc.models.caption_heads.base import restore_vocabulary
 from rscc.models.data_preprocessor import normalisation_record, restore_normalisation
@@ -262,8 +268,8 @@ def load_merged(cfg: Config, checkpoint: str | os.PathLike) -> Merged:
     model = _build(cfg)
     report = load_weights(model, stored)
     if not report.exact:
-        raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of '{cfg.filename}': "
-                         f'{report}\nUse the config it was trained with.')
+        raise ValueError(misfit(f"checkpoint '{checkpoint}' does not fit the model of "
+                                f"'{cfg.filename}'", stored, report))
     restore_normalisation(model, stored)
     adapters, head = merge_lora(model), cfg.model.get('caption_head')
     merged = model.caption_head.merge(head.to_dict()) if head else None

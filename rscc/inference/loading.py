@@ -31,7 +31,13 @@ from rscc.config.files import (
 )
 from rscc.config.schema import Schema
 from rscc.config.stored import building, settle_sources, stored_config
-from rscc.engine.checkpoint import PUBLISHED, load_weights, read_checkpoint
+from rscc.engine.checkpoint import (
+    PUBLISHED,
+    load_weights,
+    misfit,
+    read_checkpoint,
+    training_name,
+)
 from rscc.engine.compiling import compile_parts
 from rscc.inference.preparation import image_steps, tested_dataset, trained_dataset
 from rscc.models.caption_heads.base import CaptionHead, restore_vocabulary
@@ -219,8 +225,8 @@ def load_model(model: str | os.PathLike | Config | None, checkpoint: str | os.Pa
                              f'{f" ({dict(overrides)})" if overrides else ""}: {error}') from error
     report = load_weights(built, stored)
     if not report.exact:
-        raise ValueError(f"checkpoint '{checkpoint}' does not fit the model of this config: "
-                         f'{report}\nUse the config it was trained with.')
+        raise ValueError(misfit(f"checkpoint '{checkpoint}' does not fit the model of this config",
+                                stored, report))
     if isinstance(built, BaseModel):
         restore_normalisation(built, stored)
         restore_novelty(built, stored)
@@ -368,8 +374,7 @@ def _config(config: str | os.PathLike | Config | None, checkpoint: Mapping, sour
 
 def _name(cfg: Config, checkpoint: Mapping) -> str:
     """Return the config's name: of its file, else what the runner called the training."""
-    trained = str((checkpoint.get('meta') or {}).get('experiment_name') or '')
-    return Path(cfg.filename or re.sub(r'_\d{8}_\d{6}$', '', trained)).stem
+    return Path(cfg.filename).stem if cfg.filename else training_name(checkpoint)
 
 
 def _published(checkpoint: Mapping) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rscc.evaluation.doubt import Doubt
 from rscc.evaluation.functional.from_to import ClassMaps, listed_transitions, transition_table
 from rscc.inference.windows import Window, WindowAnswer, WindowedImage
 from rscc.structures import SampledCaption, ScoredCaption
+from rscc.text.doubts import doubt_lines
 from rscc.text.quantities import decimal_text, share_text
 from rscc.text.transitions import transition_sentences
 from rscc.utils import counted, write_json
@@ -110,7 +111,8 @@ class InferenceResult:
             (H, W) of one or two classes, else of each class (C, H, W).
         sentences: Language -> sentences, best first: ``captions``, and those of other languages
             that were asked for.
-        doubt: How far the answer is to be doubted, and why.
+        doubts: Language -> how far its best sentence is to be doubted, and why; that of the answer
+            first.
         classes_from: Class of the earlier date at every pixel, uint8 (H, W), 1 to K, the same as at
             the later date where the mask says that nothing changed; None of models that do not
             tell.
@@ -132,7 +134,7 @@ class InferenceResult:
     sources: tuple[str, ...] = ()
     probabilities: np.ndarray | None = None
     sentences: dict[str, list[ScoredCaption]] = field(default_factory=dict)
-    doubt: Doubt = field(default_factory=Doubt)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
     classes_from: np.ndarray | None = None
     classes_to: np.ndarray | None = None
     semantic_classes: tuple[str, ...] = ()
@@ -143,6 +145,11 @@ class InferenceResult:
     def caption(self) -> str | None:
         """The best sentence, or None."""
         return self.captions[0].text if self.captions else None
+
+    @property
+    def doubt(self) -> Doubt:
+        """How far the answer is to be doubted, and why: that of the best sentence."""
+        return next(iter(self.doubts.values()), Doubt())
 
     @property
     def change_share(self) -> float | None:
@@ -207,7 +214,7 @@ class InferenceResult:
         best = [captions[0].text for captions in self.sentences.values() if captions]
         return draw_panel(self.frames, pred_mask=self.mask, prediction=best or self.caption,
                           title=title, palette=self.palette, classes=self.classes,
-                          language=self.language, doubt=self.doubt,
+                          language=self.language, doubts=self.doubts,
                           class_maps=self._class_maps(), semantic_palette=self.semantic_palette,
                           semantic_classes=self.semantic_classes)
 
@@ -250,6 +257,8 @@ class InferenceResult:
             'captions': _listed(self.captions), **_by_language(self.sentences),
             **(self._best.details() if self._best else {}),
             'doubt': self.doubt.to_json(),
+            **({'doubts': {name: doubt.to_json() for name, doubt in self.doubts.items()}}
+               if len(self.doubts) > 1 else {}),
             'change_probability': self.change_probability,
             'change_share': self.change_share,
             'class_shares': {name: float(share) for name, share in self.class_shares().items()},
@@ -317,10 +326,8 @@ def _listed(captions: Sequence[ScoredCaption]) -> list[list]:
 
 
 def _doubts(result: InferenceResult) -> list[str]:
-    """Return grade and reasons of the doubt; of several languages, which one they are about."""
-    told = result.doubt.lines()
-    if told and len(result.sentences) > 1:
-        told[0] += f'  ({next(iter(result.sentences))})'
+    """Return grade and reasons of the doubt, of several languages about each sentence."""
+    told = [text for _, text in doubt_lines(result.doubts)]
     return [f'{"doubt" if place == 0 else "":12s} {text}'.rstrip()
             for place, text in enumerate(told)]
 

@@ -1,5 +1,6 @@
 """Scales: which stored values become black and white, and which suit an image that came without."""
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
     finite = finite[np.abs(finite.astype(float)) < _NO_VALUE]
     if not finite.size:
         return 'percentile', ', none of them with data'
-    values = f' with values from {finite.min():.4g} to {finite.max():.4g}'
+    values = f' with values from {_told(finite.min())} to {_told(finite.max())}'
     some = finite[::max(1, finite.size // 1_000_000)]
     low, high = map(float, np.percentile(some, [0 if finite.min() >= 0 else 2, 98]))
     usual = [limit for limit in _USUAL if limit >= high
@@ -36,6 +37,11 @@ def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
         return (0, usual[0]), values
     low, high = _rounded(low, np.floor), _rounded(high, np.ceil)
     return (low, high if high > low else low + 1), values
+
+
+def _told(value: Any) -> str:
+    """Write a value: whole numbers as they are, others with four digits."""
+    return f'{int(value)}' if float(value).is_integer() and abs(value) < 1e9 else f'{value:.4g}'
 
 
 def _rounded(value: float, to: Callable[[float], float]) -> float:

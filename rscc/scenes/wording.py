@@ -61,8 +61,13 @@ def doubt_sentence(doubt: Mapping[str, Any], language: str) -> str:
                 'The risk of error of the sentences is unknown: the model is not calibrated '
                 f'({CALIBRATE}).')
     risk = percent_text(doubt['mean'], language)
+    if chinese and count == 1:
+        return f'唯一窗口的描述出错风险为 {risk}{"，不确定" if high else ""}。'
     if chinese:
         return f'{count:,} 个窗口的描述平均出错风险为 {risk}，其中 {high:,} 个风险过高，不确定。'
+    if count == 1:
+        return (f'The sentence of its one window has a risk of error of {risk}'
+                f'{" and is not sure" if high else ""}.')
     return (f'The sentences of {counted(count, "window")} have a mean risk of error of {risk}; '
             f'{high:,} of them {"is" if high == 1 else "are"} not sure.')
 

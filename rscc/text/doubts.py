@@ -4,6 +4,7 @@ Terminal, panels, reports, layers and the web page take their words from here, s
 reads alike everywhere.
 """
 from collections.abc import Mapping
+from typing import Any
 
 from rscc.text.quantities import decimal_text, percent_text
 
@@ -41,8 +42,9 @@ _REASONS = {
                            '文字还提到了变化图中没有的类别：{lacking}'),
     'sentence_map/silent': ('the sentence leaves out a class that is {share} of the change on the '
                             'map', '文字没有提到占变化图 {share} 的一个类别'),
-    'sentence_map/count': ('the sentence gives another number ({said}) than the map has regions '
-                           '({seen})', '文字中的数量（{said}）与变化图中的图斑数（{seen}）不符'),
+    'sentence_map/count': ('the sentence gives another number ({said}) than the map has separate '
+                           'regions of {thing} ({seen}, small ones counted)',
+                           '文字中的数量（{said}）与变化图中{thing}的图斑数（{seen}，含小图斑）不符'),
     'sentence_map/place': ('{share} of the change on the map lies elsewhere than the sentence says',
                            '变化图中 {share} 的变化不在文字所说的位置'),
     'cut': ('the sentence is cut at its limit of {limit} tokens',
@@ -128,6 +130,24 @@ def risk_text(value: float | None, grade: str, language: str | None = 'en', how:
 def no_reason_text(grade: str | None, language: str | None = 'en') -> str:
     """Return what to say where no reason is listed."""
     return _of(_OF_ITS_KIND if grade in ('medium', 'high') else _NOTHING, language)
+
+
+def doubt_lines(doubts: Mapping[str, Any], language: str = 'en') -> list[tuple[str, str]]:
+    """Put doubts about sentences of several languages into words, each with whose it is.
+
+    Args:
+        doubts: Language of a sentence -> ``Doubt`` about it.
+        language: Of the words.
+
+    Returns:
+        (grade, line) of the first line of each doubt, ('', line) of the reasons below it.
+    """
+    found = []
+    for said, doubt in doubts.items():
+        head, *reasons = doubt.lines(language) or ['']
+        whose = f'  ({said})' if len(doubts) > 1 and head else ''
+        found += [(doubt.grade or '', head + whose), *(('', reason) for reason in reasons)]
+    return [(grade, line) for grade, line in found if line]
 
 
 def reason_kind(name: str, language: str | None = 'en') -> str:

@@ -3,6 +3,9 @@
 An area stands in square metres below one hectare, in hectares (one decimal) below 100, and in
 square kilometres (two decimals, fewer of large ones) from there on.
 """
+from collections.abc import Mapping
+from typing import Any
+
 from rscc.utils import counted
 
 #: Square metres of a unit, smallest first, and the decimals it is written with.
@@ -73,3 +76,19 @@ def decimal_text(value: float, decimals: int = 3) -> str:
         decimals: After the point.
     """
     return f'{round(float(value), decimals) + 0.0:.{decimals}f}'
+
+
+def defined_scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat scores without CIDEr, and the mean with it, where all references are alike.
+
+    CIDEr weighs words by how rare they are among the references of a group. Where these are all the
+    same ("nothing has changed") it is 0 whatever the sentences say: no score of theirs.
+
+    Args:
+        metrics: ``caption/unchanged/CIDEr`` and others, of which those with slashes matter.
+    """
+    alike = {place for key, value in metrics.items() for place, _, name in [key.rpartition('/')]
+             if name == 'CIDEr' and value == 0 and metrics.get(f'{place}/Bleu_1', 0) > 0}
+    return {key: value for key, value in metrics.items()
+            if key.rpartition('/')[0] not in alike
+            or not key.rpartition('/')[2].startswith(('CIDEr', 'Sm'))}

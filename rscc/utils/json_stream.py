@@ -32,7 +32,10 @@ def stream_list(path: str | Path, key: str) -> Iterator[Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no such JSON file: '{path}'")
+        inside = sorted(path.glob('*.json'))
+        raise FileNotFoundError(
+            f"no such JSON file: '{path}'{' is a folder' if path.is_dir() else ''}"
+            f"{f'; did you mean {str(inside[0])!r}?' if inside else ''}")
     opener = gzip.open if path.suffix == '.gz' else open
     try:
         with opener(path, 'rt', encoding='utf-8-sig') as file:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from rscc.rasters.image_files import as_rgb
 from rscc.registry import VISUALIZERS
+from rscc.text.doubts import doubt_lines
 from rscc.text.land_cover import class_text
 from rscc.visualization.fonts import find_cjk_font, font_for, has_cjk, wrap
 from rscc.visualization.overlays import (
@@ -60,7 +61,7 @@ def draw_panel(frames: Sequence[np.ndarray],
                palette: Sequence | None = None,
                classes: Sequence[str] | None = None,
                language: str | None = None,
-               doubt: Any = None,
+               doubts: Mapping[str, Any] | None = None,
                class_maps: Mapping[str, np.ndarray] | None = None,
                semantic_palette: Sequence | None = None,
                semantic_classes: Sequence[str] | None = None) -> np.ndarray:
@@ -78,7 +79,7 @@ def draw_panel(frames: Sequence[np.ndarray],
         classes: Class names, class 0 first.
         language: ``'en'`` or ``'zh'`` for the labels; None decides by the sentences. Without a
             Chinese font on this machine, labels are English.
-        doubt: A ``Doubt`` about the prediction, whose ``lines(language)`` are written below it.
+        doubts: Language of a sentence -> ``Doubt`` about it, written below the predictions.
         class_maps: Predicted classes of the dates (h, w), by ``'from'`` and ``'to'``, and those of
             the reference by ``'gt_from'`` and ``'gt_to'``; drawn in a row of their own.
         semantic_palette: RGB per value of the class maps, 0 (none) first.
@@ -116,9 +117,7 @@ def draw_panel(frames: Sequence[np.ndarray],
         page.tiles(maps)
         page.legend(_present([check_mask(classes) for classes in (class_maps or {}).values()],
                              semantic_palette, semantic_classes, shown_in))
-    told = [] if doubt is None else doubt.lines(shown_in)
-    page.sentences(words, predictions, references, told,
-                   _DOUBTED.get(doubt and doubt.grade, _SOFT))
+    page.sentences(words, predictions, references, doubt_lines(doubts or {}, shown_in))
     return page.finish()
 
 
@@ -150,7 +149,7 @@ def panel_of_sample(frames: Sequence[np.ndarray],
         palette=meta.get('palette'),
         classes=meta.get('classes'),
         language=meta.get('language'),
-        doubt=doubt,
+        doubts={} if doubt is None else {'': doubt},
         class_maps=class_maps_of(data_sample),
         semantic_palette=meta.get('semantic_palette'),
         semantic_classes=meta.get('semantic_classes'))
@@ -317,8 +316,8 @@ class _Page:
         self.y += 28
 
     def sentences(self, words: dict, predictions: Sequence[str],
-                  references: Sequence[str] | None, doubt: Sequence[str] = (),
-                  colour: tuple = _SOFT) -> None:
+                  references: Sequence[str] | None,
+                  doubts: Sequence[tuple[str, str]] = ()) -> None:
         """Write the predictions large with the doubt about them, then the references as a list."""
         if not predictions and not references:
             return
@@ -329,8 +328,8 @@ class _Page:
             self.text(words['pred'], 13, _ACCENT)
             for prediction in predictions:
                 self.text(prediction or '—', 17)
-            for place, line in enumerate(doubt):
-                self.text(line, 13, _SOFT if place else colour)
+            for grade, line in doubts:
+                self.text(line, 13, _DOUBTED.get(grade, _SOFT))
             self.skip(8)
         if references:
             self.text(words['references'], 13, _SOFT)

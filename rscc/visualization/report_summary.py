@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rscc.text.land_cover import ARROW, class_text
+from rscc.text.quantities import defined_scores
 from rscc.utils import Count
 from rscc.visualization.pages import number_text
 from rscc.visualization.report_cards import Judgement, doubt_grade
@@ -132,8 +133,9 @@ def score_tables(metrics: Mapping[str, Any], words: Mapping[str, Any]) -> dict[s
         metrics: Flat scores; what is no number is left out.
         words: Of the page.
     """
-    numbers = {key: value for key, value in metrics.items()
-               if isinstance(value, int | float) and not isinstance(value, bool)}
+    known = {key: value for key, value in metrics.items()
+             if isinstance(value, int | float) and not isinstance(value, bool)}
+    numbers = defined_scores(known)
     rows, groups = {}, {}
     for key, value in numbers.items():
         *place, name = key.split('/')
@@ -146,8 +148,9 @@ def score_tables(metrics: Mapping[str, Any], words: Mapping[str, Any]) -> dict[s
     ordered = sorted(rows.items(), key=lambda row: row[0][0] == 'baseline')
     columns = list(dict.fromkeys(name for _, cells in ordered for name in cells))
     return {'columns': [score_name(name, words) for name in columns], 'groups': groups,
+            'alike': len(numbers) < len(known),
             'rows': [{'title': _row_title(words, *place), 'baseline': place[0] == 'baseline',
-                      'cells': [cells.get(name, '') for name in columns]}
+                      'cells': [cells.get(name, '–') for name in columns]}
                      for place, cells in ordered]}
 
 

@@ -149,8 +149,8 @@ def test_scales_that_mean_nothing_are_refused(given, message, capsys):
 
 
 @pytest.mark.parametrize(('kind', 'name', 'told'), [
-    (output_file, 'folder', "'folder' is a folder; the name of a file was expected, for example "
-     "'folder/out'"), (output_file, 'new/', 'the name of a file was expected'),
+    (output_file, 'folder', "'folder' is a folder; expected the name of a file, with its ending"),
+    (output_file, 'new/', 'expected the name of a file'),
     (output_file, 'file/a.html', "/file' is a file; a folder was expected"),
     (output_file, 'link/a.html', "/link' is a broken link; a folder was expected"),
     (output_folder, 'file', "/file' is a file; a folder was expected"),

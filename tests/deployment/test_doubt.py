@@ -12,7 +12,6 @@ from rscc.deployment import publishing
 from rscc.deployment.publishing import PublishOptions, publish
 from rscc.engine.checkpoint import read_checkpoint
 from rscc.evaluation.calibration import Calibration
-from rscc.evaluation.doubt import Doubt
 from rscc.inference.calibrating import write_copy
 from rscc.inference.loading import load_model
 from rscc.inference.result import describe
@@ -86,7 +85,7 @@ def test_an_answer_has_its_doubt_in_json_text_and_picture(calibrated, tmp_path):
     lines = [line for line in describe(odd).splitlines() if line.startswith('doubt')]
     assert lines and lines[0].endswith(stored['texts']['en']) and ' % ' not in stored['texts']['zh']
     assert 'unlike those of the training' in describe(odd)
-    assert odd.panel().shape[0] > replace(odd, doubt=Doubt()).panel().shape[0]  # it is written
+    assert odd.panel().shape[0] > replace(odd, doubts={}).panel().shape[0]  # it is written
     plain = ChangeInferencer(str(calibrated[0]), device='cpu')(*bright())
     assert 'not calibrated' in describe(plain)
     assert plain.to_dict()['doubt']['grade'] == 'uncalibrated'

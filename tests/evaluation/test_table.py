@@ -23,6 +23,16 @@ def test_absent_scores_are_a_dash_and_absent_rows_are_left_out():
     assert 'unchanged' not in format_table(scores) and 'baseline' not in format_table(scores)
 
 
+def test_no_cider_where_all_references_are_alike():
+    scores = {f'caption/{part}/{name}': value for part, cider in (('changed', 80.0), ('unchanged', 0.0))
+              for name, value in (('Bleu_1', 90.0), ('CIDEr', cider), ('CIDEr_low', cider), ('Sm', 70.0))}
+    lines = format_table(scores).splitlines()
+    assert [line.split()[1:] for line in lines if line.startswith('unchanged')] == [['90.00', '-', '-']]
+    assert 'references are alike' in lines[-1] and '80.00' in '\n'.join(lines)
+    wrong = {**scores, 'caption/unchanged/Bleu_1': 0.0}  # no word is right: 0 it is
+    assert 'references are alike' not in format_table(wrong)
+
+
 def test_single_images_have_baselines_of_their_own_names():
     scores = {f'{row}/CIDEr': 12.5 for row in ('caption/all', 'baseline/all', 'baseline/frequent')}
     text = format_table(scores)

@@ -73,7 +73,12 @@ def test_both_are_printed_written_and_drawn(inferencer, pair, tmp_path):
     stored = json.loads(files[-1].read_text())
     assert {name: [text for text, _ in said] for name, said in stored['sentences'].items()} == {
         name: [caption.text for caption in said] for name, said in both.sentences.items()}
+    assert list(both.doubts) == list(stored['doubts']) == ['en', 'zh']
+    assert stored['doubt'] == stored['doubts']['en']
+    told = '\n'.join(line for line in lines if 'risk of error' in line)
+    assert told.count('(en)') == told.count('(zh)') == 1
     one = inferencer(*pair)
+    assert one.doubt is one.doubts['en'] and 'doubts' not in one.to_dict()
     assert both.panel().shape[0] > one.panel().shape[0] > 0
     assert 'sentence     ' in describe(one)
 

@@ -39,11 +39,22 @@ def test_two_sides_of_one_and_of_two_files_are_compared(compare, files, tmp_path
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (['--bootstrap', '5'], 'at least 100'), (['--references', 'nowhere.json'], 'nowhere.json')])
+    (['--with', 'nowhere.json'], "no such JSON file: 'nowhere.json'"),
+    (['--with', '{folder}'], "' is a folder; did you mean"),
+    (['--references', 'nowhere.json'], 'nowhere.json')])
 def test_errors_are_one_line(compare, files, options, message):
+    options = [option.format(folder=files[1].parent) for option in options]
     done = compare(files[0], '--with', files[1], *options)
     assert done.returncode == 1 and done.stderr.startswith('error: ')
     assert message in done.stderr and 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ((), 'the second system is missing: put its files behind --with'),
+    (('--with', 'b.json', '--bootstrap', '5'), '--bootstrap 5: expected at least 100')])
+def test_wrong_command_lines_say_what_to_do(compare, files, options, message):
+    done = compare(files[0], *options)
+    assert done.returncode == 2 and message in done.stderr
 
 
 def test_images_that_a_file_lacks_are_said_above_the_table(compare, files):

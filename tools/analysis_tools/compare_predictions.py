@@ -26,7 +26,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('one', nargs='+', metavar='FILE',
                         help='prediction files of the first system, one for each seed')
-    parser.add_argument('--with', nargs='+', required=True, metavar='FILE', dest='other',
+    parser.add_argument('--with', nargs='+', default=[], metavar='FILE', dest='other',
                         help='those of the second system')
     parser.add_argument('--names', nargs=2, default=['first', 'second'], metavar='NAME',
                         help='names of the two systems in the table (%(default)s)')
@@ -39,7 +39,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help='resamples of the images, at least 100 (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the resamples (%(default)s)')
     parser.add_argument('--out', type=output_file, metavar='JSON', help='write the comparison')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.other:
+        parser.error('the second system is missing: put its files behind --with, as in '
+                     f'{" ".join(args.one[:1])} --with {" ".join(args.one[1:]) or "OTHER.json"}')
+    if args.bootstrap < 100:
+        parser.error(f'--bootstrap {args.bootstrap}: expected at least 100; 1000 is usual')
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -134,7 +134,8 @@ def map_disagreements(sentence: str, facts: MapFacts, language: str = 'en',
             found['extra'] = len(told - set(there)) / max(len(told), 1)
     if places:
         found |= _place(sentence, facts, named & set(there), there, language)
-        off = [1 - min(pair) / max(pair) for pair in numbers_beside_map(sentence, facts, language)]
+        off = [1 - min(said, seen) / max(said, seen)
+               for said, seen, _ in numbers_beside_map(sentence, facts, language)]
         found |= {'count': max(off)} if off else {}
     return found
 
@@ -153,8 +154,8 @@ def things_lacking(sentence: str, facts: MapFacts, language: str = 'en') -> list
 
 
 def numbers_beside_map(sentence: str, facts: MapFacts, language: str = 'en'
-                       ) -> list[tuple[int, int]]:
-    """Return the number that a sentence gives and that of the map's regions, class by class.
+                       ) -> list[tuple[int, int, str]]:
+    """Return the number that a sentence gives, that of the map's regions, and of which class.
 
     Args:
         sentence: A caption about a pair.
@@ -162,9 +163,10 @@ def numbers_beside_map(sentence: str, facts: MapFacts, language: str = 'en'
         language: ``'en'`` or ``'zh'``.
     """
     there = _there(facts)
-    pairs = [(said, sum(facts.regions[name] for name in there.get(group, ())))
+    found = [(said, sum(facts.regions[name] for name in there.get(group, ())),
+              min(there.get(group, [''])))
              for group, said in counts_named(sentence, language).items()]
-    return [(said, seen) for said, seen in pairs if said and seen]
+    return [(said, seen, name) for said, seen, name in found if said and seen]
 
 
 def _there(facts: MapFacts) -> dict[str, set[str]]:
