@@ -216,4 +216,6 @@ def _row_title(words: Mapping[str, Any], origin: str, *subsets: str) -> str:
 
 
 def _cell(name: str, value: float) -> str:
+    if name == 'pairs':
+        return f'{value:.0f}'
     return f'{value:.1f}' if name.startswith(_TIMES_100) else number_text(value)
