@@ -14,7 +14,7 @@ from rscc.doctor.sources import Part, Sample
 from rscc.rasters.headers import DAMAGED, Header, check_end, read_header
 from rscc.rasters.image_files import NeedsMapping, as_rgb, read_frame_and_nodata
 from rscc.rasters.labels import PARTLY_KNOWN, changed_pixels, read_mask
-from rscc.rasters.pair_check import check_grids
+from rscc.rasters.pair_check import DifferentGrids, check_grids
 from rscc.scenes.shift import edge_axes
 
 #: Shifts of fewer pixels count as none: shadows alone move that far between two rendered dates.
@@ -147,8 +147,25 @@ def _places(look: Look, headers: dict[Path, Header]) -> None:
     if len(set(look.sizes)) == 1 and 'mask_size_differs' not in look.found:
         try:
             check_grids(headers)
-        except ValueError as error:
-            look.note('grid_differs', str(error).split('. ')[0])
+        except DifferentGrids as error:
+            look.note('grid_differs', _apart(error))
+
+
+def _apart(error: DifferentGrids) -> Detail:
+    """Return which files lie on different grids, and how these differ."""
+    (one, other), systems = error.facts['files'], error.facts['systems']
+    why = (detail('systems', one=systems[0], other=systems[1]) if systems else
+           detail('corners', pixels=error.facts['apart']))
+    return detail('grids', one=str(one), other=str(other), why=why)
+
+
+def _values(error: NeedsMapping) -> Detail:
+    """Return which bands and values a file has, and the flags that show it."""
+    told, ends = dict(error.facts), error.facts['ends']
+    told['kind'] = told['kind'] if ends is None else detail(
+        'range', kind=told['kind'], low=ends[0], high=ends[1])
+    del told['ends']
+    return detail('bands_of', **told)
 
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
@@ -164,7 +181,7 @@ def _decoded(sample: Sample, part: Part, look: Look, headers: dict[Path, Header]
         try:
             frame, empty = read_frame_and_nodata(path, part.bands, part.scale)
         except NeedsMapping as error:
-            look.note('needs_mapping', error.short)
+            look.note('needs_mapping', _values(error))
         except (ValueError, OSError) as error:
             look.note('unreadable_image', _words(error))
         else:

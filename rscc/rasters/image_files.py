@@ -38,7 +38,8 @@ class NeedsMapping(ValueError):
 
     Attributes:
         flags: The same advice for a command line.
-        short: What was found, and the flags.
+        facts: What was found and is advised: ``path``, ``count`` of bands, ``kind`` of values, the
+            ``ends`` of their range (None of 8 bits and without data), ``flags``.
     """
 
     def __init__(self, pixels: np.ndarray, path: str | Path, chosen: bool = False,
@@ -46,8 +47,11 @@ class NeedsMapping(ValueError):
         count = 1 if pixels.ndim == 2 else pixels.shape[2]
         bands = (1, 2, 3) if pixels.dtype == np.uint8 else (3, 2, 1)
         bands = None if chosen or count in (1, 3) else bands
-        scale, values = (None, '') if pixels.dtype == np.uint8 else advised_scale(
-            pixels if empty is None else pixels[~empty])
+        scale, ends, values = None, None, ''
+        if pixels.dtype != np.uint8:
+            scale, ends = advised_scale(pixels if empty is None else pixels[~empty])
+            values = (f' with values from {ends[0]} to {ends[1]}' if ends else
+                      ', none of them with data')
         options = {name: value for name, value in (('bands', bands), ('scale', scale)) if value}
         found = f"'{path}' has {counted(count, 'band')} of {pixels.dtype}{values}"
         what = f'{found}; an 8-bit RGB or grey image was expected. Say how to show it: '
@@ -59,7 +63,9 @@ class NeedsMapping(ValueError):
         flags = ' '.join(
             f"--{name} {value if isinstance(value, str) else ' '.join(map(str, value))}"
             for name, value in options.items())
-        self.flags, self.short = what + flags, f'{found}: {flags}'
+        self.flags = what + flags
+        self.facts = dict(path=str(path), count=count, kind=str(pixels.dtype), ends=ends,
+                          flags=flags)
 
 
 def read_rgb(path: str | Path, bands: Sequence[int] | None = None,

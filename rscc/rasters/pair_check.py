@@ -61,6 +61,28 @@ def check_kinds(grey: Mapping[str | Path, bool], sample: str = '') -> None:
                          f'{kinds}. Convert all of them to grey, or get the RGB version.')
 
 
+class DifferentGrids(ValueError):
+    """Error for files of one sample that lie elsewhere than the first of them.
+
+    Args:
+        files: The first file, and the one that lies elsewhere.
+        systems: Their coordinate systems, where these differ.
+        apart: How many pixels apart their corners are at most, where these are of one system.
+        advice: How to put them on one grid.
+
+    Attributes:
+        facts: ``files``, ``systems`` and ``apart``.
+    """
+
+    def __init__(self, files: tuple[Path, Path], systems: tuple[str, str] | None,
+                 apart: float | None, advice: str = '.') -> None:
+        self.facts = dict(files=files, systems=systems, apart=apart)
+        what = (f'coordinate systems {systems[0]} and {systems[1]}' if systems else
+                f'their corners are up to {apart:.1f} pixels apart')
+        super().__init__(f"'{files[0]}' and '{files[1]}' lie on different grids: {what}. Put them "
+                         f'on one first{advice}')
+
+
 def check_grids(files: Mapping[Path, Header] | Sequence[str | Path]) -> None:
     """Refuse georeferenced files that lie elsewhere than the first of them.
 
@@ -68,17 +90,16 @@ def check_grids(files: Mapping[Path, Header] | Sequence[str | Path]) -> None:
         files: Files with their headers, or files alone. Those without a place are passed over.
 
     Raises:
-        ValueError: If coordinate systems or grids differ; the message tells how to warp.
+        DifferentGrids: If coordinate systems or grids differ; the message tells how to warp.
     """
     headers = files if isinstance(files, Mapping) else {
         Path(path): read_header(path) for path in files}
     placed = [path for path, header in headers.items() if header.transform]
     for path in placed[1:]:
         first, other = headers[placed[0]], headers[path]
-        what = _difference(first, other, placed[0], path)
-        if what:
-            raise ValueError(f"'{placed[0]}' and '{path}' lie on different grids: {what}. Put them "
-                             'on one first' + _warp(placed[0], path, headers))
+        found = _difference(first, other, placed[0], path)
+        if found is not None:
+            raise DifferentGrids((placed[0], path), *found, _warp(placed[0], path, headers))
 
 
 def _warp(first: Path, other: Path, headers: Mapping[Path, Header]) -> str:
@@ -87,9 +108,11 @@ def _warp(first: Path, other: Path, headers: Mapping[Path, Header]) -> str:
     return f": rio warp '{other}' '{other.stem}_warped.tif' --like '{first}'."
 
 
-def _difference(first: Header, other: Header, path: Path, beside: Path) -> str | None:
+def _difference(first: Header, other: Header, path: Path, beside: Path
+                ) -> tuple[tuple[str, str] | None, float | None] | None:
+    """Return both systems, or how far corners are apart; None of files on one grid."""
     if first.crs and other.crs and not _same_system(first.crs, other.crs, path, beside):
-        return f'coordinate systems {first.crs} and {other.crs}'
+        return (first.crs, other.crs), None
     a, b, _, d, e, _ = first.transform
     if a * e == b * d or first.transform == other.transform:
         return None
@@ -100,7 +123,7 @@ def _difference(first: Header, other: Header, path: Path, beside: Path) -> str |
         here, there = (np.array(t).reshape(2, 3) @ [*corner, 1]
                        for t in (first.transform, other.transform))
         apart.append(float(np.abs(inverse @ (there - here)).max()))
-    return f'their corners are up to {max(apart):.1f} pixels apart' if max(apart) > _CLOSE else None
+    return (None, max(apart)) if max(apart) > _CLOSE else None
 
 
 def _same_system(one: str, other: str, path: Path, beside: Path) -> bool:

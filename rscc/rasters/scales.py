@@ -14,8 +14,9 @@ _USUAL = (1, 255, 10000, 65535)
 _STAND_INS, _NO_VALUE = (-9999, -32768, -32767, -99999), 1e30
 
 
-def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
-    """Return a scale that fits the values of an image, and these values in words.
+def advised_scale(pixels: np.ndarray
+                  ) -> tuple[tuple[float, float] | str, tuple[str, str] | None]:
+    """Return a scale that fits the values of an image, and the least and largest of these.
 
     Values of zero at least get the first usual range that holds 98 of 100 (0 to 1, to 255, to
     10,000 as satellite products store reflectance, to 65,535), others the range that they have.
@@ -23,20 +24,23 @@ def advised_scale(pixels: np.ndarray) -> tuple[tuple[float, float] | str, str]:
     Args:
         pixels: Of any depth but uint8, any shape. What is no finite number does not count, nor what
             usually stands for one.
+
+    Returns:
+        The scale, and both values as text; None where there is no data.
     """
     finite = pixels[np.isfinite(pixels) & ~np.isin(pixels, _STAND_INS)]
     finite = finite[np.abs(finite.astype(float)) < _NO_VALUE]
     if not finite.size:
-        return 'percentile', ', none of them with data'
-    values = f' with values from {_told(finite.min())} to {_told(finite.max())}'
+        return 'percentile', None
+    ends = _told(finite.min()), _told(finite.max())
     some = finite[::max(1, finite.size // 1_000_000)]
     low, high = map(float, np.percentile(some, [0 if finite.min() >= 0 else 2, 98]))
     usual = [limit for limit in _USUAL if limit >= high
              and (limit > 1 or np.issubdtype(pixels.dtype, np.inexact))]
     if low >= 0 and usual:
-        return (0, usual[0]), values
+        return (0, usual[0]), ends
     low, high = _rounded(low, np.floor), _rounded(high, np.ceil)
-    return (low, high if high > low else low + 1), values
+    return (low, high if high > low else low + 1), ends
 
 
 def _told(value: Any) -> str:

@@ -316,7 +316,11 @@ def test_transparency_and_values_out_of_range_are_told(tmp_path):
     register.close()
     register = check_up(parts_of_folder(tmp_path), jobs=1)
     assert register.counts() == {'alpha_dropped': 2, 'needs_mapping': 1}
-    assert register.examples('needs_mapping')[0][1].endswith(': --scale 0 1')
+    told = register.examples('needs_mapping')[0][1]
+    assert told.endswith(': --scale 0 1')
+    assert ' has 3 bands of float32 with values from 0 to ' in told
+    told = register.examples('needs_mapping', language='zh')[0][1]
+    assert '有 3 个 float32（数值 0 至 ' in told and told.endswith('波段，可用 --scale 0 1')
     register.close()
 
 
