@@ -15,7 +15,7 @@ from rscc.doctor.kinds import KINDS, WORDS
 from rscc.doctor.register import Register
 from rscc.doctor.report import ordered, root_of, summed, told, totals
 from rscc.doctor.sources import Part, Sample
-from rscc.rasters.image_files import as_rgb, read_rgb
+from rscc.rasters.image_files import NeedsMapping, as_rgb, read_rgb
 from rscc.text.land_cover import class_text
 from rscc.utils import atomic_write, progress
 from rscc.version import __version__
@@ -121,10 +121,20 @@ def _frames(part: Part, name: str, split: str, data: Mapping[str, Any]
     frames: list[np.ndarray | None] = []
     for path in data['images']:
         try:
-            frames.append(read_rgb(path, part.bands, part.scale))
+            frames.append(_shown(path, part))
         except (OSError, ValueError):
             frames.append(None)
     return frames
+
+
+def _shown(path: str, part: Part) -> np.ndarray:
+    """Read an image as the dataset does; one that it cannot read so, stretched to be seen."""
+    try:
+        return read_rgb(path, part.bands, part.scale)
+    except NeedsMapping as error:
+        count = error.facts['count']
+        bands = part.bands or ((1, 2, 3) if count > 2 else (1, ) * 3)
+        return read_rgb(path, bands, part.scale or 'percentile')
 
 
 def _loaded(part: Part, sample: Sample) -> list[np.ndarray]:
