@@ -125,15 +125,21 @@ def benchmark_ablation(variants: Sequence[str] = (), *,
         _train(name, config, steps, seed, folder)
         file.add(name, seed, _figures(folder, *_evaluated(name, folder, samples)))
     done = {run: file.figures(*run) for run in wanted}
-    rows = [[VARIANTS[name][0], *cells([[done[name, seed][column] for column in FIGURES[:-1]]
-                                        for seed in range(seeds)])] for name in variants]
+    rows = [[VARIANTS[name][0], *cells([_row(done[name, seed]) for seed in range(seeds)])]
+            for name in variants]
     heads: list[Text] = [('training', '训练'), ('held-back cities', '预留城市'), *SETS,
-                         *((f'{title}: false area', f'{title} 误报面积') for title in UNCHANGED),
+                         *((f'{title}: false area, %', f'{title} 误报面积，%') for title in UNCHANGED),
                          ('object named', '地物正确'), ('direction', '变化方向')]
     return Section('ablation', ("What the parts of rscc-small's training are worth",
                                 'rscc-small 训练各部分的作用'),
                    heads, rows, describe_machine(),
                    notes=_notes(seeds, steps, [own[MINUTES] for own in done.values()]))
+
+
+def _row(figures: Mapping[str, float]) -> list[float]:
+    """Return the figures of a run as its row shows them: shares of false area in percent."""
+    return [100 * figures[name] if name.endswith('false area') else figures[name]
+            for name in FIGURES if name != MINUTES]
 
 
 def _notes(seeds: int, steps: int, minutes: Sequence[float]) -> list[Text]:
