@@ -248,6 +248,24 @@ def read_json(path: str | os.PathLike, unique_keys: bool = False) -> Any:
     return data
 
 
+def require_file(path: Path, what: str) -> None:
+    """Refuse what is no file; of a folder, name one in it.
+
+    Args:
+        path: The file, perhaps.
+        what: What it is, for the message: ``'JSON file'``.
+
+    Raises:
+        FileNotFoundError: If it is not there, or a folder.
+    """
+    if path.is_dir():
+        inside = next(iter(sorted(path.glob('*.json'))), None) if 'JSON' in what else None
+        more = '' if inside is None else f", '{inside}' perhaps"
+        raise FileNotFoundError(f"'{path}' is a folder; expected a {what}{more}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no such {what}: '{path}'")
+
+
 def read_text(path: str | os.PathLike, what: str = 'text file') -> str:
     """Read a UTF-8 file, gzipped where its name ends in ``.gz``.
 
@@ -260,8 +278,7 @@ def read_text(path: str | os.PathLike, what: str = 'text file') -> str:
         ValueError: If it is not UTF-8 (the message gives line and byte), or not gzipped.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such {what}: '{path}'")
+    require_file(path, what)
     data = path.read_bytes()
     try:
         if path.suffix == '.gz':

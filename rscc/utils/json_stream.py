@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from rscc.utils.files import require_file
+
 _CHUNK = 1 << 20  # characters read at a time
 _LARGEST = 1 << 26  # characters of one value; a damaged file would else be read to its end
 _GOES_ON = ('', *'.+-0123456789eE')  # behind a number that is perhaps not all of it
@@ -31,11 +33,7 @@ def stream_list(path: str | Path, key: str) -> Iterator[Any]:
         ValueError: If it is no JSON of that form; the message gives the character.
     """
     path = Path(path)
-    if not path.is_file():
-        inside = sorted(path.glob('*.json'))
-        raise FileNotFoundError(
-            f"no such JSON file: '{path}'{' is a folder' if path.is_dir() else ''}"
-            f"{f'; did you mean {str(inside[0])!r}?' if inside else ''}")
+    require_file(path, 'JSON file')
     opener = gzip.open if path.suffix == '.gz' else open
     try:
         with opener(path, 'rt', encoding='utf-8-sig') as file:

@@ -12,8 +12,8 @@ from rscc.text.doubts import (
     risk_text,
 )
 
-DETAILS = {language: dict(flag='20 %', lacking='road', said=2, seen=3, score=-1.0, limit=2,
-                          resolution=1.0, trained=0.5) for language in ('en', 'zh')}
+DETAILS = {language: dict(flag='20 %', lacking='road', said=2, seen=3, thing='road', score=-1.0,
+                          limit=2, resolution=1.0, trained=0.5) for language in ('en', 'zh')}
 
 
 @pytest.mark.parametrize(('value', 'sure', 'grade', 'english', 'chinese'), [

@@ -40,7 +40,7 @@ def test_two_sides_of_one_and_of_two_files_are_compared(compare, files, tmp_path
 
 @pytest.mark.parametrize(('options', 'message'), [
     (['--with', 'nowhere.json'], "no such JSON file: 'nowhere.json'"),
-    (['--with', '{folder}'], "' is a folder; did you mean"),
+    (['--with', '{folder}'], ' is a folder; expected a JSON file, '),
     (['--references', 'nowhere.json'], 'nowhere.json')])
 def test_errors_are_one_line(compare, files, options, message):
     options = [option.format(folder=files[1].parent) for option in options]

@@ -383,7 +383,7 @@ def test_subsets_are_rows_and_baselines_follow_them(tmp_path):
                       'caption/all/Bleu_4': 59.8, 'human/all/CIDEr': 90.0}, tmp_path)
     first = '<tr><th scope="row">all pairs</th><td>126.6</td><td>59.8</td></tr>'
     last = ('<tr class="baseline"><th scope="row">baseline: changed pairs</th><td>20.0</td>'
-            '<td></td></tr>')
+            '<td>–</td></tr>')
     assert html.index(first) < html.index('human: all pairs</th>') < html.index(last)
     assert 'BLEU-4' in html and 'look at no image' in html
     assert 'look at no image' not in tables_of({'caption/all/CIDEr': 126.64}, tmp_path)
@@ -392,8 +392,8 @@ def test_subsets_are_rows_and_baselines_follow_them(tmp_path):
 def test_groups_are_named_for_readers(tmp_path):
     page = Page(html_of({'samples': [], 'metrics': {'change/mIoU': 0.5, 'caption/x': 1, 'time': 3,
                                                     'my/x': 2}}, tmp_path))
-    assert page.of('h2') == ['Change map', 'Flag and content of the sentences', 'Metrics', 'My',
-                             'This run']
+    assert page.of('h2') == ['Change map (0 to 1)', 'Flag and content of the sentences (0 to 1)',
+                             'Metrics', 'My', 'This run']
 
 
 @pytest.mark.parametrize(('name', 'value', 'shown'), [
