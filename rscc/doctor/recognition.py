@@ -179,17 +179,30 @@ def _by_dates(root: Path, images_alone: bool) -> list[Part]:
             which it is stands in the annotations.
     """
     places = [(home / split, split) for home in (root, root / 'images') for split in SPLITS]
+    refused: dict[str, str] = {}
     homes = ([(home, split) for home, split in places if _has_dates(home)]
              or [(home, 'train') for home in (root, root / 'images') if _has_dates(home)]
-             or [(home, home.relative_to(root).as_posix()) for home in _with_dates_below(root)])
-    return [folder_part(home, split, 'label' if (home / 'label').is_dir() and not images_alone
-                        else None) for home, split in homes]
+             or [(home, home.relative_to(root).as_posix())
+                 for home in _with_dates_below(root, refused)])
+    parts = [folder_part(home, split, 'label' if (home / 'label').is_dir() and not images_alone
+                         else None) for home, split in homes]
+    for part in parts[:1]:
+        part.unreadable.update(refused)
+    return parts
 
 
-def _with_dates_below(root: Path) -> list[Path]:
-    """Return all folders below a folder that hold both dates; what is in those is not looked at."""
+def _with_dates_below(root: Path, refused: dict[str, str]) -> list[Path]:
+    """Return all folders below a folder that hold both dates; what is in those is not looked at.
+
+    Args:
+        root: The folder.
+        refused: Gets the folders that cannot be read, each with the reason.
+    """
+    def note(error: OSError) -> None:
+        refused[str(error.filename or root)] = error.strerror or str(error)
+
     found = []
-    for folder, inside, _ in os.walk(root):
+    for folder, inside, _ in os.walk(root, onerror=note):
         if {'A', 'B'} <= set(inside):
             found.append(Path(folder))
             inside.clear()

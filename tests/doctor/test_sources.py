@@ -226,7 +226,10 @@ def test_unreadable_folders_are_counted_and_the_rest_is_checked(tmp_path, monkey
     monkeypatch.setattr(sources.os, 'scandir', refuse)
     done, found = counts(parts_of_folder(tmp_path))
     assert done == 1 and found == {'unreadable_folder': 1}
+    pairs(tmp_path / 'deeper', splits=('east', ))
+    assert counts(parts_of_folder(tmp_path)) == (3, {'unreadable_folder': 1})
     shutil.rmtree(tmp_path / 'a')
+    shutil.rmtree(tmp_path / 'deeper')
     with pytest.raises(ValueError, match=r'1 folder unreadable: .*Permission denied'):
         parts_of_folder(tmp_path)
 
