@@ -124,8 +124,8 @@ def test_advice_passes_over_pixels_without_data():
     with pytest.raises(NeedsMapping) as error:
         frame_and_nodata(np.float32([[0.5, -7]]), 'a.tif', nodata=-7)
     assert error.value.flags.endswith('Say how to show it: --scale 0 1')
-    assert error.value.short == ("'a.tif' has 1 band of float32 with values from 0.5 to 0.5: "
-                                 '--scale 0 1')
+    assert error.value.facts == dict(path='a.tif', count=1, kind='float32', ends=('0.5', '0.5'),
+                                     flags='--scale 0 1')
 
 
 @pytest.mark.parametrize('compression', [None, 'packbits', 'tiff_lzw', 'tiff_adobe_deflate'])
