@@ -276,18 +276,18 @@ class ChangeInferencer:
             facts = MapFacts.of(image.mask, classes, pixels=(window[2] - window[0])
                                 * (window[3] - window[1]) if len(image) > 1 else None)
         known = [answer.novelty for answer in image.answers if answer.novelty is not None]
-        found = {}
-        for language in sentences or [self.meta.get('language') or 'en']:
-            own = {name: sentences[name] for name in sorted(sentences, key=language.__ne__)}
-            evidence = Evidence.of(
-                own, partial(stock_sentences, self.meta), self.meta.get('task'),
-                map_facts=facts, probability=max(flags) if flags else None,
-                places=len(image) == 1, novelty=max(known, default=None),
-                resolution=resolution_of(image.sources),
-                trained=self.meta.get('ground_resolution'))
-            said = evidence.sentence and evidence.sentence.language
-            found[language] = evidence.doubt(calibration_for(self._loaded.calibration, said))
-        return found
+        evidence = partial(
+            Evidence.of, stock=partial(stock_sentences, self.meta), task=self.meta.get('task'),
+            map_facts=facts, probability=max(flags) if flags else None, places=len(image) == 1,
+            novelty=max(known, default=None), resolution=resolution_of(image.sources),
+            trained=self.meta.get('ground_resolution'))
+        if not sentences:
+            return {self.meta.get('language') or 'en': evidence({}).doubt(
+                calibration_for(self._loaded.calibration, None))}
+        # The sentence that is doubted comes first; those of the other languages may contradict it.
+        return {language: evidence({language: said, **sentences}).doubt(
+            calibration_for(self._loaded.calibration, language))
+            for language, said in sentences.items()}
 
     def _result(self, image: WindowedImage, languages: Sequence[str | None]) -> InferenceResult:
         sentences, merged = self._sentences(image, languages)

@@ -284,10 +284,8 @@ class Models:
 
 def _lead(summary: Mapping[str, Any], language: str) -> tuple[str, ...]:
     """Return the result of a scene in sentences, but for the doubt, which has a card of its own."""
-    from rscc.scenes.wording import doubt_sentence, summary_sentences
-    _, sentences = summary_sentences(summary, language)
-    doubt = summary['doubt'] and doubt_sentence(summary['doubt'], language)
-    return tuple(text for text in sentences if text != doubt)
+    from rscc.scenes.wording import summary_sentences
+    return tuple(summary_sentences({**summary, 'doubt': None}, language)[1])
 
 
 def lacking_packages() -> list[str]:

@@ -161,11 +161,11 @@ def _apart(error: DifferentGrids) -> Detail:
 
 def _values(error: NeedsMapping) -> Detail:
     """Return which bands and values a file has, and the flags that show it."""
-    told, ends = dict(error.facts), error.facts['ends']
-    told['kind'] = told['kind'] if ends is None else detail(
-        'range', kind=told['kind'], low=ends[0], high=ends[1])
-    del told['ends']
-    return detail('bands_of', **told)
+    found, ends = error.facts, error.facts['ends']
+    kind = found['kind'] if ends is None else detail(
+        'range', kind=found['kind'], low=ends[0], high=ends[1])
+    return detail('bands_of', path=found['path'], count=found['count'], kind=kind,
+                  flags=found['flags'])
 
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> str:

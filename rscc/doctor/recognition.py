@@ -8,7 +8,15 @@ from typing import Any
 
 from rscc.doctor.annotations import caption_files, has_captions
 from rscc.doctor.details import Detail, detail
-from rscc.doctor.sources import SPLITS, Part, folder_part, of_dataset, single_part, walk
+from rscc.doctor.sources import (
+    SPLITS,
+    Part,
+    folder_part,
+    noting,
+    of_dataset,
+    single_part,
+    walk,
+)
 from rscc.evaluation.functional.content import says_no_change
 from rscc.registry import DATASETS
 from rscc.text.caption_files import text_of
@@ -198,11 +206,8 @@ def _with_dates_below(root: Path, refused: dict[str, str]) -> list[Path]:
         root: The folder.
         refused: Gets the folders that cannot be read, each with the reason.
     """
-    def note(error: OSError) -> None:
-        refused[str(error.filename or root)] = error.strerror or str(error)
-
     found = []
-    for folder, inside, _ in os.walk(root, onerror=note):
+    for folder, inside, _ in os.walk(root, onerror=noting(refused, root)):
         if {'A', 'B'} <= set(inside):
             found.append(Path(folder))
             inside.clear()

@@ -425,16 +425,21 @@ def _rivals(columns: Iterable[Sequence[Path]]) -> str:
                      if len(paths) > 1)
 
 
+def noting(unreadable: dict[str, str], root: Path) -> Callable[[OSError], None]:
+    """Return what ``os.walk`` tells of folders that cannot be read, which notes them."""
+    def note(error: OSError) -> None:
+        unreadable[str(error.filename or root)] = error.strerror or str(error)
+
+    return note
+
+
 def walk(root: Path, unreadable: dict[str, str]) -> Iterator[Path]:
     """Yield all image files below a folder, folder by folder, in the order of their names.
 
     Links to folders are followed, each folder once.
     """
-    def note(error: OSError) -> None:
-        unreadable[str(error.filename or root)] = error.strerror or str(error)
-
     seen = set()
-    for folder, inside, names in os.walk(root, onerror=note, followlinks=True):
+    for folder, inside, names in os.walk(root, onerror=noting(unreadable, root), followlinks=True):
         place = os.path.realpath(folder)
         if place in seen:
             inside.clear()

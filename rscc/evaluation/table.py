@@ -91,7 +91,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
     known = {key: float(value) for key, value in metrics.items()
              if isinstance(value, int | float) or hasattr(value, '__float__')}
     left = defined_scores(known)
-    alike = [] if len(left) == len(known) else [_ALIKE]
+    alike = '' if len(left) == len(known) else _ALIKE
     # Pairs are told by their parts; single images have other baselines.
     pairs = any(f'caption/{part}/Bleu_1' in left for part in ('changed', 'unchanged'))
     pairs = pairs or 'baseline/no_change/Bleu_1' in left
@@ -100,8 +100,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
                                            _MODEL.items()},
                              {f'{baseline}/{key}': label for key, label in baselines.items()})
               for title, model, baseline in _BLOCKS]
-    blocks = [*filter(None, blocks), *alike]
-    blocks += [_published_block(left), _pairs_block(left, 'caption', _SHARES),
+    blocks += [alike, _published_block(left), _pairs_block(left, 'caption', _SHARES),
                _pairs_block(left, 'reversal', _REVERSAL),
                _pairs_block(left, 'change', {name: name for name in _CHANGE}),
                _classes_block(left),

@@ -148,7 +148,7 @@ class InferenceResult:
 
     @property
     def doubt(self) -> Doubt:
-        """How far the answer is to be doubted, and why: that of the best sentence."""
+        """Doubt about the best sentence: its risk of error, and the reasons."""
         return next(iter(self.doubts.values()), Doubt())
 
     @property

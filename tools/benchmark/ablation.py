@@ -129,7 +129,7 @@ def benchmark_ablation(variants: Sequence[str] = (), *,
             for name in variants]
     heads: list[Text] = [('training', '训练'), ('held-back cities', '预留城市'), *SETS,
                          *((f'{title}: false area, %', f'{title} 误报面积，%')
-                                for title in UNCHANGED),
+                           for title in UNCHANGED),
                          ('object named', '地物正确'), ('direction', '变化方向')]
     return Section('ablation', ("What the parts of rscc-small's training are worth",
                                 'rscc-small 训练各部分的作用'),
