@@ -38,6 +38,9 @@ SEMANTIC = dict(type='ChangeInterpreter', encoder=BACKBONE, fusion=FUSION, chang
     type='SemanticChangeHead', date_channels='auto', in_index=[0, 1, 2, 3], channels=8,
     num_semantic_classes=3, same_class=False))
 SINGLE = dict(type='ChangeInterpreter', encoder=BACKBONE, fusion=dict(type='SingleFrame'))
+VIT_ENCODER = dict(type='BlipViT', config=dict(
+    hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=64,
+    patch_size=16))
 CHANGECLIP = dict(
     type='ChangeInterpreter',
     data_preprocessor=dict(type='ChangeDataPreprocessor', size_divisor=32, channels_last=True,

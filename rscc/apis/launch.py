@@ -1,5 +1,6 @@
 """Training and testing from a config: reading and checking it, building the runner, results."""
 import argparse
+import copy
 import inspect
 import os
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from rscc.utils.paths import resolve_data_file
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
 LOADER_TIMEOUT = 600
+#: Optimizer wrappers that ``--amp`` replaces.
+_REDUCIBLE = ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -33,7 +36,8 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
     """Read, check and complete a config for one of the tools.
 
     Args:
-        args: With ``config`` and those of ``rscc.apis.command_line.add_shared_arguments``.
+        args: With ``config``, those of ``rscc.apis.command_line.add_shared_arguments``, and
+            ``amp`` where the tool has it.
         stages: Whose data must exist: of ``train``, ``val``, ``test``.
         checkpoint: Where a word tokenizer takes its words from, so that no vocabulary file is
             needed beside it.
@@ -52,15 +56,27 @@ def load_config(args: argparse.Namespace, stages: Sequence[str],
             expect_checkpoint(cfg, checkpoint)
         elif 'train' in stages:
             take_words(cfg, (args.cfg_options or {}).get('load_from', cfg.get('load_from')))
-        check_config(cfg, overrides=args.cfg_options, stages=stages)
+        check_config(_for_check(cfg, args), overrides=args.cfg_options, stages=stages)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}' if os.environ.get('RANK', '0') == '0' else 1) from error
     merge_overrides(cfg, args.cfg_options)
+    if getattr(args, 'amp', False):
+        use_amp(cfg)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
     complete_loaders(cfg)
     return cfg
+
+
+def _for_check(cfg: Config, args: argparse.Namespace) -> Config:
+    """Return the config that overrides are held against: with ``--amp``, its wrapper's settings."""
+    kind = (cfg.get('optim_wrapper') or {}).get('type', 'OptimWrapper')
+    if not getattr(args, 'amp', False) or kind not in _REDUCIBLE:
+        return cfg
+    checked = copy.deepcopy(cfg)
+    use_amp(checked)
+    return checked
 
 
 def check_all(cfg: Config, stages: Sequence[str], start: bool) -> None:
@@ -233,7 +249,7 @@ def use_amp(cfg: Config) -> None:
     wrapper = cfg.get('optim_wrapper')
     if wrapper is not None:
         kind = wrapper.get('type', 'OptimWrapper')
-        if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper'):
+        if kind not in _REDUCIBLE:
             raise SystemExit(f"error: --amp cannot replace optim_wrapper.type '{kind}'; it works "
                              "with 'OptimWrapper'")
         wrapper.type = 'AutocastOptimWrapper'

@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> None:
         check_all,
         load_config,
         unsplit,
-        use_amp,
     )
     from rscc.engine.distributed import leave_process_group
     cfg = load_config(args, stages=('test', ), checkpoint=args.checkpoint)
@@ -62,8 +61,6 @@ def run(args: argparse.Namespace) -> None:
         if args.check:
             check_all(cfg, ('test', ), start=False)
             return
-        if args.amp:
-            use_amp(cfg)
         unsplit(cfg)
         cfg.load_from, cfg.resume = args.checkpoint, False
         runner = build_runner(cfg)

@@ -71,7 +71,6 @@ def run(args: argparse.Namespace) -> None:
         finish_pictures,
         load_config,
         unsplit,
-        use_amp,
         use_swap,
         use_tta,
     )
@@ -84,8 +83,6 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.tta:
         use_tta(cfg)
-    if args.amp:
-        use_amp(cfg)
     if not args.no_swap:
         use_swap(cfg)
     predictions = args.out

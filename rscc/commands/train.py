@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         SystemExit: With what is wrong with the arguments, the config or the data.
     """
     # Imported late: help and wrong arguments should not wait for torch.
-    from rscc.apis.launch import build_runner, check_all, load_config, use_amp
+    from rscc.apis.launch import build_runner, check_all, load_config
     cfg = load_config(args, stages=('train', 'val'))
     if args.check:
         from rscc.engine.start_checks import check_monitored_settings
@@ -50,8 +50,6 @@ def run(args: argparse.Namespace) -> None:
             check_monitored_settings(cfg)
             check_all(cfg, ('train', 'val'), start=True)
         return
-    if args.amp:
-        use_amp(cfg)
     if args.auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise SystemExit('error: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) '

@@ -65,15 +65,31 @@ def _summary(problems: Sequence[Problem], name: str) -> str:
 
 def check_overrides(cfg: Mapping, overrides: Mapping[str, Any]
                     ) -> tuple[list[Problem], dict[str, Any]]:
-    """Sort overrides into those that make no sense (as problems) and the others."""
+    """Sort overrides into those that make no sense (as problems) and the others.
+
+    Types come first: what a part of another type takes may be given beside the type.
+    """
     problems, accepted = [], {}
+    types = {key: value for key, value in overrides.items() if key.split('.')[-1] == 'type'}
+    told = _with_types(cfg, types)
     for key, value in overrides.items():
-        what = _override_problem(cfg, key)
+        what = _override_problem(cfg if key in types else told, key)
         if what is None:
             accepted[key] = value
         else:
             problems.append(Problem(key, f'{what} (given by --cfg-options)'))
     return problems, accepted
+
+
+def _with_types(cfg: Mapping, types: Mapping[str, Any]) -> Mapping:
+    """Return a config whose parts have the types of these overrides, where they make sense."""
+    from mmengine.config import Config
+    sound = {key: kind for key, kind in types.items() if _override_problem(cfg, key) is None}
+    if not sound:
+        return cfg
+    other = Config(copy.deepcopy(dict(cfg)))
+    other.merge_from_dict(sound)
+    return other.to_dict()
 
 
 def merge_overrides(cfg: 'Config', overrides: Mapping[str, Any] | None) -> None:

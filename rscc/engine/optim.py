@@ -2,7 +2,7 @@
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch import Tensor, nn
 
 from rscc.engine.distributed import unwrapped
+from rscc.engine.layer_precision import LayerPrecision
 from rscc.engine.precision import reduced_dtype
 from rscc.models.encoders.base import Encoder
 from rscc.registry import (
@@ -40,6 +41,9 @@ class AutocastOptimWrapper(OptimWrapper):
         dtype: ``'auto'``, ``'bfloat16'`` or ``'float16'``.
         device_type: Where the model is; None takes the device MMEngine trains on.
         loss_scale: First scale of the float16 gradient scaler.
+        full_precision: Groups of layers that stay in float32, such as ``'change_head
+            convolutions'``; ``'auto'`` finds out on CPUs in the first steps, and takes none on
+            GPUs. The choice is kept in checkpoints. See :mod:`rscc.engine.layer_precision`.
         **kwargs: As in ``mmengine.optim.OptimWrapper`` (``optimizer``, ``clip_grad``, ...).
 
     Raises:
@@ -47,17 +51,35 @@ class AutocastOptimWrapper(OptimWrapper):
     """
 
     def __init__(self, dtype: str | torch.dtype = 'auto', device_type: str | None = None,
-                 loss_scale: float = 2.0**16, **kwargs: Any) -> None:
+                 loss_scale: float = 2.0**16, full_precision: str | Sequence[str] = 'auto',
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.device_type = device_type or get_device()
         self.dtype = reduced_dtype(self.device_type, dtype)
         # bfloat16 has float32's range; only float16 gradients can vanish.
         self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale,
                                            enabled=self.dtype is torch.float16)
+        if isinstance(full_precision, str) and full_precision != 'auto':
+            raise ValueError(f"full_precision is 'auto' or names of groups of layers in a list, "
+                             f"found '{full_precision}'")
+        measured = full_precision == 'auto' and self.device_type == 'cpu'
+        self.full_precision = None if measured else (
+            () if full_precision == 'auto' else tuple(full_precision))
+        self._layers: LayerPrecision | None = None
+
+    @property
+    def measuring(self) -> bool:
+        """Whether it is not known yet which layers stay in float32."""
+        return self.dtype is not None and self.full_precision is None and (
+            self._layers is None or self._layers.chosen is None)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Forward under autocast, without gradient synchronisation while accumulating."""
+        if self.dtype is not None:
+            if self._layers is None:
+                self._layers = LayerPrecision(model, self.device_type, self.full_precision)
+            self._layers.begin()
         with super().optim_context(model), torch.autocast(
                 self.device_type, dtype=self.dtype or torch.bfloat16,
                 enabled=self.dtype is not None):
@@ -67,6 +89,8 @@ class AutocastOptimWrapper(OptimWrapper):
         """Backpropagate the scaled loss (the scale is 1 except in float16)."""
         self.scaler.scale(loss).backward(**kwargs)
         self._inner_count += 1
+        if self._layers is not None:
+            self._layers.end()
 
     def step(self, **kwargs: Any) -> None:
         """Clip the true gradients and update; a step with overflown ones is skipped."""
@@ -81,6 +105,8 @@ class AutocastOptimWrapper(OptimWrapper):
         state = super().state_dict()
         if self.scaler.is_enabled():
             state['loss_scaler'] = self.scaler.state_dict()
+        if self._layers is not None and self._layers.chosen is not None:
+            state['full_precision'] = list(self._layers.chosen)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -89,6 +115,9 @@ class AutocastOptimWrapper(OptimWrapper):
         scale = state_dict.pop('loss_scaler', None)
         if scale and self.scaler.is_enabled():
             self.scaler.load_state_dict(scale)
+        known = state_dict.pop('full_precision', None)
+        if known is not None and self.full_precision is None:
+            self.full_precision, self._layers = tuple(known), None
         super().load_state_dict(state_dict)
 
 

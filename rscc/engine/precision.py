@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
+from torch import nn
 
 from rscc.registry import HOOKS
 from rscc.utils.logging import warn_once
@@ -84,6 +85,41 @@ def reduced_precision(device_type: str | None = None,
         yield
 
 
+#: Layers whose weights autocast casts at every call. ``Conv1D`` is GPT-2's name for a linear layer.
+_CAST_LAYERS = ('Linear', 'NonDynamicallyQuantizableLinear', 'MultiheadAttention', 'Conv1D',
+                'Conv2d', 'Conv3d', 'ConvTranspose1d', 'ConvTranspose2d', 'ConvTranspose3d')
+#: Stays as it is: transformers casts class and position embeddings to the type of its weight.
+_TYPE_GIVING = 'patch_embedding'
+
+
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> int:
+    """Cast once, in place, what autocast would cast at every call; answers stay the same bit by bit.
+
+    Weights of norms and embeddings stay as they are, and so do weights that another kind of layer
+    shares (a table of word vectors that also scores words). For models that only answer, under
+    autocast to ``dtype``: training needs the full weights.
+
+    Args:
+        model: Of any kind; classes of its layers are compared by name, without their subclasses.
+        dtype: ``torch.bfloat16`` or ``torch.float16``.
+
+    Returns:
+        Bytes of the weights that were cast, before.
+    """
+    cast, kept = {}, set()
+    for name, module in model.named_modules():
+        own = {id(weight): weight for weight in module.parameters(recurse=False)}
+        if type(module).__name__ in _CAST_LAYERS and not name.endswith(_TYPE_GIVING):
+            cast |= {key: weight for key, weight in own.items() if weight.dtype is torch.float32}
+        else:
+            kept |= own.keys()
+    chosen = [weight for key, weight in cast.items() if key not in kept]
+    size = sum(weight.nbytes for weight in chosen)
+    for weight in chosen:
+        weight.data = weight.data.to(dtype)
+    return size
+
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt in <malloc.h>
 _KEPT_BLOCK = 1 << 30  # bytes; feature maps of a batch are smaller
 _KEPT_FREE = (1 << 31) - 1
@@ -141,7 +177,7 @@ class AutocastInferenceHook(Hook):
         """Unwrap it."""
         vars(runner.model).pop('test_step', None)
 
-    def _wrap(self, model: torch.nn.Module, name: str) -> None:
+    def _wrap(self, model: nn.Module, name: str) -> None:
         # Taken from the class: a previous loop that failed may have left its wrapper behind.
         step: Callable = getattr(type(model), name).__get__(model)
 

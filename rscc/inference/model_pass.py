@@ -13,7 +13,13 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from rscc.config.stored import building
-from rscc.engine.precision import keep_freed_memory, reduced_precision, to_float32
+from rscc.engine.precision import (
+    cast_weights,
+    keep_freed_memory,
+    reduced_dtype,
+    reduced_precision,
+    to_float32,
+)
 from rscc.inference.loading import LoadedModel, load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
@@ -32,7 +38,7 @@ class ModelPass:
     Args:
         loaded: The model.
         device: Where it computes.
-        amp: Reduced precision where the device gains from it.
+        amp: Reduced precision where the device gains from it; the weights are cast once, in place.
         bands: Bands that are read, counted from 1: those that become red, green and blue, then any
             others; None for the config's.
         scale: Values that become 0 and 255; None for the config's.
@@ -49,6 +55,9 @@ class ModelPass:
                  bands: Sequence[int] | None = None, scale: Scale | None = None,
                  window: int | None = None, overlap: int | None = None) -> None:
         self.loaded, self.device, self.amp = loaded, device, amp
+        self._reduced = reduced_dtype(device.type) if amp else None
+        if self._reduced is not None:
+            cast_weights(loaded.model, self._reduced)
         self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
             self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)
@@ -124,9 +133,10 @@ class ModelPass:
 
     def _at_once(self, prepared: list[dict], decoding: Mapping[str, Any],
                  describe: Sequence[Chooser] | None, classes: bool) -> list[ChangeDataSample]:
-        # Autocast keeps cast weights from call to call, which inference mode forbids.
-        if self.amp:
-            with torch.no_grad(), reduced_precision(self.device.type):
+        # Autocast keeps what it casts (weights of embeddings, ...) for the length of a call, which
+        # inference mode forbids.
+        if self._reduced is not None:
+            with torch.no_grad(), reduced_precision(self.device.type, self._reduced):
                 return to_float32(self._run(prepared, decoding, describe, classes))
         with torch.inference_mode():
             return self._run(prepared, decoding, describe, classes)

@@ -109,6 +109,15 @@ def test_override_that_a_constructor_takes_is_accepted(cfg, key):
     check_config(cfg, overrides={key: 1})
 
 
+def test_what_another_type_takes_may_be_given_beside_the_type(cfg):
+    key = 'optim_wrapper.full_precision'
+    with pytest.raises(ValueError, match="no such key 'full_precision'"):
+        check_config(cfg, overrides={key: []})
+    check_config(cfg, overrides={key: [], 'optim_wrapper.type': 'AutocastOptimWrapper'})
+    with pytest.raises(ValueError, match=r"no 'AutocastOptimWraper'.*Did you mean"):
+        check_config(cfg, overrides={'optim_wrapper.type': 'AutocastOptimWraper'})
+
+
 @pytest.fixture
 def levir(cfg, tmp_path, monkeypatch):
     monkeypatch.setenv('RSCC_DATA', str(tmp_path))

@@ -93,9 +93,15 @@ class Steps:
                               enabled=dtype is not None)
 
     def train(self, batch: dict) -> dict:
-        """Run one optimizer step: preprocessing, forward, backward, clipping, update."""
+        """Run one optimizer step: preprocessing, forward, backward, clipping, update.
+
+        The first call of a reduced precision also runs the steps that choose it layer by layer.
+        """
         self._switch(training=True)
-        return self.model.network.train_step(batch, self.optim)
+        values = self.model.network.train_step(batch, self.optim)
+        while getattr(self.optim, 'measuring', False):
+            values = self.model.network.train_step(batch, self.optim)
+        return values
 
     def predict(self, batch: dict) -> list:
         """Answer a batch: preprocessing, encoder, heads, decoding of the sentences."""
