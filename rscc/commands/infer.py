@@ -99,14 +99,14 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('diffusion caption heads', "defaults: the config's")
     group.add_argument('--samples', type=number, metavar='K',
                        help='sentences to draw; the one most like the others is the answer')
-    group.add_argument('--steps', type=number, metavar='N', help='noise levels from noise to words')
+    group.add_argument('--steps', type=number, metavar='N', help='steps to the words')
     group.add_argument('--guidance', type=factor, metavar='G',
                        help='weight of the image against no image, 1 for the plain estimate')
     group.add_argument('--seed', type=whole_number(0, _LARGEST_SEED), metavar='S',
                        help='of the noise')
     group.add_argument('--trajectory', '--strip', action='store_const', const=True,
-                       help='show what the sentence was at every noise level; with --out as a '
-                       'picture too')
+                       help='show what the sentence was at every step; with --out as a picture '
+                       'too')
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -93,7 +93,7 @@ _TYPE_GIVING = 'patch_embedding'
 
 
 def cast_weights(model: nn.Module, dtype: torch.dtype) -> int:
-    """Cast once, in place, what autocast would cast at every call; answers stay the same bit by bit.
+    """Cast once, in place, what autocast would cast at every call; answers stay the same.
 
     Weights of norms and embeddings stay as they are, and so do weights that another kind of layer
     shares (a table of word vectors that also scores words). For models that only answer, under

@@ -213,9 +213,10 @@ class CaptionDrawing(NamedTuple):
 
 CAPTION_DRAWINGS = (
     CaptionDrawing('attention', 'attention maps', 'return_attention',
-                   'AttentionLSTMHead, BlipCaptionHead, KarrasCaptionHead',
+                   'AttentionLSTMHead, BlipCaptionHead, KarrasCaptionHead, MaskedCaptionHead',
                    lambda caption: caption.attention is not None, draw_attention),
-    CaptionDrawing('denoising', 'denoising trajectories', 'return_trajectory', 'KarrasCaptionHead',
+    CaptionDrawing('denoising', 'denoising trajectories', 'return_trajectory',
+                   'KarrasCaptionHead, MaskedCaptionHead',
                    lambda caption: isinstance(caption, SampledCaption) and bool(caption.trajectory),
                    draw_denoising),
 )

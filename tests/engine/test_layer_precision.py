@@ -137,8 +137,8 @@ def test_a_failing_layer_leaves_autocast_as_it_was():
 
 
 def test_an_unknown_group_is_refused_with_the_nearest_name():
-    with pytest.raises(ValueError, match="'encoder convolution', expected some of encoder "
-                       "convolutions, head linear layers.*Did you mean 'encoder convolutions'"):
+    with pytest.raises(ValueError, match=r"'encoder convolution', expected some of encoder "
+                       r"convolutions, head linear layers.*Did you mean 'encoder convolutions'"):
         LayerPrecision(Net(), 'cpu', ['encoder convolution'])
     with pytest.raises(ValueError, match="in a list, found 'head linear layers'"):
         wrapper_of(Net(), full_precision=LINEAR)

@@ -79,13 +79,29 @@ def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool,
 
 
 def test_the_default_rows_are_configs_of_the_built_in_dataset(load_tool, repo):
-    rows = load_tool(TOOL).ROWS
+    rows = load_tool(TOOL).STUDIES['compare']
     known = [row for row in rows if (repo / f'configs/{row}.py').is_file()]
     assert len(known) >= 12 and set(rows) - set(known) <= {'semantic_synth'}
     for row in known:
         cfg = Config.fromfile(repo / f'configs/{row}.py')
         assert cfg.test_dataloader.dataset.data_root == 'synth'
         assert cfg.test_dataloader.dataset.type == 'SynthChangeDataset'
+
+
+def test_a_study_has_its_rows_its_folder_and_its_table(load_tool, repo, tmp_path, run_tool,
+                                                       detector):
+    tool = load_tool(TOOL)
+    args = tool.parse_args(['--study', 'diffusion'])
+    assert args.work_dir == 'work_dirs/diffusion'
+    assert all((repo / f'configs/{row}.py').is_file() for row in tool.STUDIES['diffusion'])
+    from tools.benchmark.compared_tables import TITLES
+    assert TITLES.keys() == tool.STUDIES.keys()
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / 'plan.json').write_text(json.dumps(dict(name='diffusion', budget=dict(
+        steps=None, minutes=4.0, batch_size=None, amp=False))))
+    done = run_tool(TOOL, detector, '--work-dir', work)
+    assert f"'{work}' holds the comparison 'diffusion', not 'compare'" in done.stderr
 
 
 def test_a_misspelt_config_is_refused_before_the_first_training(run_tool, detector, tmp_path):

@@ -36,7 +36,7 @@ def test_table_figures_and_picture_are_written_and_reach_the_docs(tool, tmp_path
     tool.call('c.py', 'c.pth', '--steps', 4, 50, '--samplers', 'heun', '--out', tmp_path / 'out',
               '--beside', 'b.py', 'b.pth', '--write', '--docs', tmp_path)
     assert asked['steps'] == [4, 50] and asked['samplers'] == ['heun']
-    assert asked['beside'] == ['b.py', 'b.pth'] and asked['limit'] is None
+    assert asked['beside'] == [['b.py', 'b.pth']] and asked['limit'] is None
     assert '![Curves](sampling_steps.png)' in (tmp_path / 'out/sampling_steps.md').read_text()
     assert '"baseline_changed_cider": 40.0' in (tmp_path / 'out/sampling_steps.json').read_text()
     for picture in ('out/sampling_steps.png', 'en/images/sampling_steps.png'):

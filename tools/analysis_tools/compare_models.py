@@ -8,12 +8,14 @@ Examples::
     python tools/analysis_tools/compare_models.py --minutes 4 --runs docs/en/compare.csv --write
     python tools/analysis_tools/compare_models.py --steps 6000 --seeds 3 --gpus 0 --threads 8 \
         --batch-size 64 --work-dir work_dirs/compare_gpu --write
+    python tools/analysis_tools/compare_models.py --study diffusion --minutes 12 --seeds 3 --write
 
 All configs are read and checked first: a misspelt one ends the tool before anything is trained.
 Every run is a process of tools/train.py, one of tools/test.py and one that measures the model. A
 run that fails is reported with its cause and its log and stops no other; called again, the tool
 does only what is missing, and an interrupted training goes on. The work folder gets results.md,
-compare.csv (every seed) and, where anything can be drawn, compare.png.
+<study>.csv (every seed) and, where anything can be drawn, <study>.png. The study ``diffusion``
+needs the sentences of a trained blip_synth beside its data (distil_captions.py).
 """
 import argparse
 import os
@@ -27,11 +29,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rscc.apis.command_line import described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Rows of the comparison on the built-in dataset.
-ROWS = ('blip_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
+#: Rows of the comparisons on the built-in dataset, by their names.
+STUDIES = {
+    'compare': (
+        'blip_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
         'compare_attention_synth', 'compare_karras_synth', 'compare_prefix_gpt_synth',
         'changeclip_caption_synth', 'changeclip_rn50_synth', 'fcsiam_diff_synth',
-        'btc_random_synth', 'bit_synth', 'semantic_synth')
+        'btc_random_synth', 'bit_synth', 'semantic_synth'),
+    'diffusion': (
+        'blip_synth', 'kdrscc_synth', 'kdrscc_distilled_synth', 'kdrscc_masked_synth',
+        'kdrscc_masked_distilled_synth'),
+}
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,7 +47,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='*', metavar='CONFIG',
-                        help=f'config files or names ({" ".join(ROWS)})')
+                        help=f'config files or names ({" ".join(STUDIES["compare"])})')
+    parser.add_argument('--study', choices=tuple(STUDIES), default='compare',
+                        help='which table it becomes, and which configs without CONFIG; diffusion: '
+                        f'{" ".join(STUDIES["diffusion"])} (%(default)s)')
     length = parser.add_mutually_exclusive_group()
     length.add_argument('--steps', type=int, help='optimiser steps of every training')
     length.add_argument('--minutes', type=float, help='length of every training; the steps that '
@@ -52,15 +63,17 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help='CUDA devices, one run at a time on each, in place of --jobs')
     parser.add_argument('--amp', action='store_true', help='train and test in reduced precision')
     parser.add_argument('--data-root', help='folder of the datasets; sets RSCC_DATA')
-    parser.add_argument('--work-dir', type=output_folder, default='work_dirs/compare',
-                        help='gets a folder for every run (%(default)s)')
+    parser.add_argument('--work-dir', type=output_folder,
+                        help='gets a folder for every run (work_dirs/<study>)')
     parser.add_argument('--runs', metavar='CSV', help='compare.csv of an earlier day or another '
                         'machine: what is done in it is not done again, with its steps')
     parser.add_argument('--report-only', action='store_true',
                         help='train nothing: table and drawing from the result files')
     parser.add_argument('--write', action='store_true', help='write the table into the docs')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.work_dir = args.work_dir or f'work_dirs/{args.study}'
+    return args
 
 
 def train_all(args: argparse.Namespace) -> None:
@@ -79,9 +92,9 @@ def train_all(args: argparse.Namespace) -> None:
     jobs = len(args.gpus) or args.jobs
     threads = args.threads or max(1, (os.cpu_count() or 1) // max(jobs, 1))
     minutes = 4.0 if args.steps is None and args.minutes is None else args.minutes
-    study = Study(args.configs or ROWS, Path(args.work_dir), args.seeds, args.steps, minutes,
-                  args.batch_size, args.jobs, threads, args.gpus, args.amp, args.data_root,
-                  read_runs(args.runs) if args.runs else {})
+    study = Study(args.configs or STUDIES[args.study], Path(args.work_dir), args.seeds, args.steps,
+                  minutes, args.batch_size, args.jobs, threads, args.gpus, args.amp,
+                  args.data_root, read_runs(args.runs) if args.runs else {}, args.study)
     machine = describe_machine('cuda' if torch.cuda.is_available() else 'cpu')
     run_study(study, asdict(replace(machine, threads=threads)), command_line(),
               datetime.date.today().isoformat())
@@ -109,11 +122,12 @@ def report(folder: Path, docs: Path | None, runs: str | None = None) -> int:
     plan, rows = read_study(folder, read_runs(runs) if runs else None)
     section, table = table_of(plan, rows), csv_name(plan)
     print(f'\n{to_text(section)}\n')
+    picture = f'{plan["name"]}.png'
     written = [folder / 'results.md', write_csv(folder / table, rows, plan)]
     with atomic_write(written[0]) as file:
-        file.write(to_markdown(section, 'en', 'compare.png') + '\n')
+        file.write(to_markdown(section, 'en', picture) + '\n')
     if section.picture is not None:
-        written.append(save_small(folder / 'compare.png', section.picture.image))
+        written.append(save_small(folder / picture, section.picture.image))
     if docs is not None:
         written += [*write_section(section, docs), write_csv(docs / 'en' / table, rows, plan)]
     print('written: ' + ', '.join(os.path.relpath(path) for path in written))

@@ -40,7 +40,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=described(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config with a KarrasCaptionHead')
+    parser.add_argument('config', help='config with a KarrasCaptionHead or a '
+                        'MaskedCaptionHead')
     parser.add_argument('checkpoint', help='its trained weights')
     parser.add_argument('--steps', nargs='+', type=whole_number(1), default=list(STEPS),
                         metavar='N', help='numbers of sampling steps; all are compared with the '
@@ -50,8 +51,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--samples', type=whole_number(1), default=1, metavar='K',
                         help='sentences drawn for every pair, of which minimum Bayes risk chooses '
                         'the best (%(default)s)')
-    parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='another captioner, word by word for instance, on the same data')
+    parser.add_argument('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), action='append',
+                        default=[], help='another captioner, word by word for instance, on the '
+                        'same data; may be given several times')
     parser.add_argument('--out', type=output_folder, metavar='DIR',
                         help='folder for table and picture (work_dirs/<config>/sampling_steps)')
     parser.add_argument('--limit', type=whole_number(1), metavar='N',

@@ -27,6 +27,8 @@ from tools.benchmark.trainings import TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN, RESULT, FAILURE = 'plan.json', 'result.json', 'failure.json'
+#: Name of the comparison of all kinds of models.
+COMPARE = 'compare'
 #: Scores of the trivial baseline, for the whole folder.
 BASELINE = 'baseline.json'
 #: In a folder of its own: MMEngine writes what it made of it beside the checkpoints.
@@ -71,6 +73,7 @@ class Study:
         amp: Train and test in reduced precision.
         data_root: Folder of the datasets; None for ``RSCC_DATA`` or its default.
         earlier: Runs by config and seed that are done, with their figures; ``steps`` is one.
+        name: Of the comparison, that of its table.
     """
     configs: Sequence[str]
     folder: Path
@@ -84,6 +87,7 @@ class Study:
     amp: bool = False
     data_root: str | None = None
     earlier: Mapping[tuple[str, int], Mapping[str, float | None]] = field(default_factory=dict)
+    name: str = COMPARE
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -237,14 +241,17 @@ def _check_folder(study: Study, told: dict[str, Any]) -> None:
     if known is not None and known['budget'] != study.budget:
         raise ValueError(f"'{study.folder}' holds runs with {known['budget']}, and these would "
                          f'have {study.budget}: name another --work-dir')
+    if known is not None and known.get('name', COMPARE) != study.name:
+        raise ValueError(f"'{study.folder}' holds the comparison '{known.get('name', COMPARE)}', "
+                         f"not '{study.name}': name another --work-dir")
     # Rows that were asked for before stay where they have a result: a misspelt one does not.
     before = [row for row in (known or {}).get('rows', ())
               if any(study.folder.glob(f'{row}_seed*/{RESULT}'))]
     rows = list(dict.fromkeys([*before, *map(name_of, study.configs)]))
     seeds = max(study.seeds, (known or {}).get('seeds', 0))
     study.folder.mkdir(parents=True, exist_ok=True)
-    write_json(plan, dict(budget=study.budget, rows=rows, seeds=seeds, threads=study.threads,
-                          jobs=len(study.gpus) or study.jobs, **told))
+    write_json(plan, dict(name=study.name, budget=study.budget, rows=rows, seeds=seeds,
+                          threads=study.threads, jobs=len(study.gpus) or study.jobs, **told))
 
 
 def _write_baseline(study: Study) -> None:

@@ -8,13 +8,16 @@ from typing import Any
 
 from rscc.utils import atomic_write, read_json
 from rscc.visualization.curves import Curve, Panel, draw_curves
-from tools.benchmark.compared_runs import BASELINE, FAILURE, PLAN, RESULT
+from tools.benchmark.compared_runs import BASELINE, COMPARE, FAILURE, PLAN, RESULT
 from tools.benchmark.machine import Machine
 from tools.benchmark.tables import ON_GPU, Picture, Section, Text, say
 from tools.benchmark.trainings import cells
 
-#: Name of the section and of its picture.
-NAME = 'compare'
+#: Titles of the comparisons by their names, those of section, picture and CSV file.
+TITLES: dict[str, Text] = {
+    'compare': ('Models on the same data', '相同数据上的模型比较'),
+    'diffusion': ('Sentences at once and word by word', '整句生成与逐词生成的比较'),
+}
 MISSING = '–'
 
 
@@ -49,6 +52,8 @@ def _fact(key: str, unit: float = 1.0) -> Callable[[Mapping[str, Any]], float | 
 COLUMNS = (
     Column('CIDEr_changed', ('CIDEr, changed pairs', 'CIDEr（有变化）'),
            _score('caption/changed/CIDEr'), 1),
+    Column('BLEU4_changed', ('BLEU-4, changed pairs', 'BLEU-4（有变化）'),
+           _score('caption/changed/Bleu_4'), 1),
     Column('flag_accuracy', ('flag accuracy', '变化判断正确率'), _score('caption/flag_accuracy')),
     Column('reversible', ('reversible sentences', '语句可逆'), _score('reversal/reversible')),
     Column('F1_changed', ('F1_changed', 'F1_changed'), _score('change/F1_changed')),
@@ -139,7 +144,7 @@ def read_study(folder: Path, earlier: Mapping[tuple[str, int], Figures] | None =
     if not (folder / PLAN).is_file():
         raise FileNotFoundError(f"'{folder}' holds no comparison ({PLAN}): run one without "
                                 '--report-only, or name its folder with --work-dir')
-    plan, rows = read_json(folder / PLAN), []
+    plan, rows = dict(name=COMPARE) | read_json(folder / PLAN), []
     if (folder / BASELINE).is_file():
         plan['baseline'] = read_json(folder / BASELINE)
     earlier = earlier or {}
@@ -187,7 +192,7 @@ def read_runs(path: str | os.PathLike) -> dict[tuple[str, int], Figures]:
 
 def csv_name(plan: Mapping[str, Any]) -> str:
     """Return the name of the CSV file, another one for runs on a GPU."""
-    return f'{NAME}{"" if plan["machine"]["gpu"] is None else ON_GPU}.csv'
+    return f'{plan["name"]}{"" if plan["machine"]["gpu"] is None else ON_GPU}.csv'
 
 
 def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
@@ -205,9 +210,9 @@ def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
         name = ('*baseline: everything changed, one sentence*', '*平凡基线：全部变化，固定语句*')
         body.append([name,
                      *(_cell(baseline, column) for column in seen), MISSING])
-    return Section(NAME, ('Models on the same data', '相同数据上的模型比较'), heads, body,
-                   Machine(**plan['machine']), notes=_notes(plan, rows),
-                   picture=_picture(plan, rows), command=plan['command'], date=plan['date'])
+    return Section(plan['name'], TITLES[plan['name']], heads, body, Machine(**plan['machine']),
+                   notes=_notes(plan, rows), picture=_picture(plan, rows),
+                   command=plan['command'], date=plan['date'])
 
 
 def _baseline(plan: Mapping[str, Any]) -> Row | None:
@@ -269,7 +274,7 @@ def _picture(plan: Mapping[str, Any], rows: Sequence[Row]) -> Picture | None:
             panels.append(Panel(title, label, curves, linear=True))
     if not panels:
         return None
-    return Picture(NAME, draw_curves(panels, height=460), (
+    return Picture(plan['name'], draw_curves(panels, height=460), (
         f'Scores of the models over {label}', '各模型的得分与' + (
             '训练时间（分钟）' if by_steps else '回答一对影像所需的毫秒数')))
 

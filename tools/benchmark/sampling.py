@@ -17,6 +17,10 @@ SOLVER = 'dpmpp_2m'
 #: A ten-step solver of second order is to say what fifty steps say, but for 2 %.
 FEW_STEPS = Target(0.98, at_least=True, digits=3)
 _FEW, _MANY = 10, 50
+#: How a head of masks draws, where others have samplers.
+MASKS = 'masks'
+#: The one request to a head that writes word by word.
+_SEARCH: dict[None, dict[str, Any]] = {None: {}}
 
 
 @dataclass(frozen=True)
@@ -74,18 +78,20 @@ class SamplingBenchmark:
 
 def benchmark_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike, *,
                        steps: Sequence[int] = STEPS, samplers: Sequence[str] = (SOLVER,),
-                       beside: tuple[str, str] | None = None, samples: int = 1,
+                       beside: Sequence[tuple[str, str]] = (), samples: int = 1,
                        batch_size: int = 32, limit: int | None = None, device: str = 'cpu',
                        cfg_options: Mapping[str, Any] | None = None) -> SamplingBenchmark:
     """Predict the test split with every sampler and number of steps; images are encoded once.
 
     Args:
-        config: Path of a config with a ``KarrasCaptionHead``.
+        config: Path of a config with a caption head that diffuses: ``KarrasCaptionHead`` or
+            ``MaskedCaptionHead``.
         checkpoint: Its trained weights.
         steps: Numbers of steps; the captions of the largest are what the others are compared with.
-        samplers: Names of samplers; other decoding options are the config's.
-        beside: Config and checkpoint of another captioner on the same data, which decodes as its
-            config says.
+        samplers: Names of samplers, for heads that have some; other decoding options are the
+            config's.
+        beside: Configs and checkpoints of other captioners on the same data. Those that write word
+            by word decode as their configs say.
         samples: Sentences drawn for every image, of which the best is chosen.
         batch_size: Samples a batch.
         limit: Number of samples, evenly spread over the split; None takes all.
@@ -101,9 +107,14 @@ def benchmark_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike,
     tested = load_tested(config, checkpoint, cfg_options=cfg_options, **shared)
     steps = sorted(set(steps))
     requests = [Requests(tested, _options(tested, steps, samplers, samples))]
-    if beside is not None:
-        requests.append(Requests(load_tested(*beside, **shared), {None: {}}))
-        _check_same_data(*(each.tested for each in requests))
+    if requests[0].options == _SEARCH:
+        raise ValueError(f"'{tested.name}' writes word by word (its caption head is "
+                         f'{type(tested.model.caption_head).__name__}): name it with --beside, and '
+                         'first a config with KarrasCaptionHead or MaskedCaptionHead')
+    for names in beside:
+        other = load_tested(*names, **shared)
+        _check_same_data(tested, other)
+        requests.append(Requests(other, _options(other, steps, samplers, samples)))
     run_in_turn(requests)
     points, baseline = _points(requests, steps[-1])
     section = Section(
@@ -117,15 +128,18 @@ def benchmark_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike,
 
 
 def _options(tested: TestedModel, steps: Sequence[int], samplers: Sequence[str], samples: int
-             ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the decoding options of every sampler and number of steps, checked."""
+             ) -> dict[tuple[str, int] | None, dict[str, Any]]:
+    """Return the decoding options of every sampler and number of steps, checked.
+
+    A head that searches word by word has one request, without a name.
+    """
     head = tested.model.caption_head
-    if 'sampler' not in head.decoding.as_dict():
-        raise ValueError(f"'{tested.name}' draws no captions from noise (its caption head is "
-                         f'{type(head).__name__}): name it with --beside, and first a config with '
-                         'KarrasCaptionHead')
-    requests = {(sampler, count): dict(sampler=sampler, steps=count, num_samples=samples)
-                for sampler in samplers for count in steps}
+    known = head.decoding.as_dict()
+    if 'steps' not in known:
+        return dict(_SEARCH)
+    ways = {name: dict(sampler=name) for name in samplers} if 'sampler' in known else {MASKS: {}}
+    requests = {(way, count): options | dict(steps=count, num_samples=samples)
+                for way, options in ways.items() for count in steps}
     for options in requests.values():
         head.decoding.updated(options)
     return requests
@@ -253,7 +267,9 @@ def panels(points: Sequence[Point], baseline: float | None) -> list[Panel]:
               for way in others if rows[way][0].changed_cider is not None]
     ticks = sorted({point.steps for point in points if point.steps})
     ticks = [tick for tick in ticks if tick != _FEW] if len(ticks) > 6 else ticks
-    names = {way: way[1] if len(sampled) > 1 else '' for way in sampled}
+    models = len({model for model, _ in sampled}) > 1
+    names = {way: ', '.join(way) if models else way[1] if len(sampled) > 1 else ''
+             for way in sampled}
     return [
         Panel('CIDEr of changed pairs', 'sampling steps',
               [curve(way, names[way], 'changed_cider') for way in sampled], levels + beside, ticks),

@@ -148,8 +148,8 @@ class CaptionHead(Part, nn.Module):
         self.tokenizer.choose(options.language)
         if options.return_attention and not self.HAS_ATTENTION:
             raise ValueError('return_attention=True, and this caption head has no attention maps '
-                             'to return; AttentionLSTMHead, BlipCaptionHead and KarrasCaptionHead '
-                             'have')
+                             'to return; AttentionLSTMHead, BlipCaptionHead, KarrasCaptionHead '
+                             'and MaskedCaptionHead have')
 
     def gives_maps(self, features: ChangeFeatures, options: DecodingOptions) -> bool:
         """Return whether sentences about features come with attention maps.

@@ -8,32 +8,25 @@ https://arxiv.org/abs/2205.14217.
 from typing import ClassVar, Literal
 
 import torch
-from mmengine.dist import get_dist_info
-from torch import Tensor, nn
+from torch import Tensor
 
-from rscc.models.caption_heads.base import CaptionHead
-from rscc.models.diffusion.caption_loss import CaptionRows, DenoisingLoss, Estimate, WordSpace
-from rscc.models.diffusion.caption_sampling import (
-    DiffusionDecoding,
-    Estimator,
-    sample_words,
-    to_sampled_captions,
-)
+from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
+from rscc.models.diffusion.caption_loss import DenoisingLoss, Estimate, WordSpace
+from rscc.models.diffusion.caption_sampling import DiffusionDecoding, Estimator, sample_words
 from rscc.models.diffusion.cuda_graphs import CudaGraphs
-from rscc.models.diffusion.denoiser import ChangeDenoiser, Memory
-from rscc.models.diffusion.noise_levels import stratified
+from rscc.models.diffusion.denoiser import Memory
 from rscc.models.diffusion.preconditioning import denoise, precondition
+from rscc.models.diffusion.sampled_captions import to_sampled_captions
 from rscc.models.diffusion.samplers import choose
 from rscc.registry import LOSS_WEIGHTINGS, MODELS, NOISE_DENSITIES
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
 from rscc.utils import did_you_mean
 
-LENGTH = 'caption_length'
 ESTIMATES = ('vectors', 'words')
 
 
 @MODELS.register_module()
-class KarrasCaptionHead(CaptionHead):
+class KarrasCaptionHead(WholeCaptionHead):
     """Diffusion of whole captions: words out of noise in a few steps.
 
     A caption is a row of L word vectors, start, end and padding among them. Training adds noise to
@@ -81,8 +74,6 @@ class KarrasCaptionHead(CaptionHead):
         ValueError: If a probability is none, or L is beyond the denoiser's positions.
     """
 
-    CARRIED: ClassVar[tuple[str, ...]] = (*CaptionHead.CARRIED, LENGTH)
-    HAS_ATTENTION: ClassVar[bool] = True
     NESTED_OPTIONS: ClassVar[dict] = dict(decoding=DiffusionDecoding)
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 16,
@@ -94,17 +85,11 @@ class KarrasCaptionHead(CaptionHead):
                  denoised_weight: float = 0.0, pad_weight: float = 1.0,
                  condition_dropout: float = 0.0, rows_per_sample: int = 1,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
-        for name, value in (('pad_weight', pad_weight), ('condition_dropout', condition_dropout)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'KarrasCaptionHead {name}={value} is not within [0, 1]')
         if estimate not in ESTIMATES:
             raise ValueError(f"KarrasCaptionHead estimate='{estimate}' is none of "
                              f'{list(ESTIMATES)}.{did_you_mean(estimate, ESTIMATES)}')
-        super().__init__(tokenizer, memory_channels, loss_weight)
-        if len(self.languages) > 1:
-            raise ValueError('KarrasCaptionHead draws whole captions from noise and can be given '
-                             f'no language: found a tokenizer of {list(self.languages)}. Take '
-                             'WordTokenizer, or BlipCaptionHead for several languages')
+        super().__init__(tokenizer, memory_channels, loss_weight, pad_weight, condition_dropout,
+                         rows_per_sample)
 
         # Where captions diffuse, and the network F; with estimate='words' it scores all words.
         self.space = WordSpace(self.tokenizer.vocab_size, embed_channels, sigma_data, normalise)
@@ -112,92 +97,33 @@ class KarrasCaptionHead(CaptionHead):
         self.denoiser = MODELS.build(dict(
             type='ChangeDenoiser', channels=embed_channels, memory_channels=memory_channels,
             out_channels=self.tokenizer.vocab_size if self.words else None) | dict(denoiser or {}))
-        self.nothing = (nn.Parameter(torch.zeros(1, 1, memory_channels)) if condition_dropout
-                        else None)
+        self.set_length(max_tokens)
 
         # What it learns from: levels of noise, weights of the losses, rows of L positions.
         self.density = choose(NOISE_DENSITIES, density)
         self.terms = DenoisingLoss(choose(LOSS_WEIGHTINGS, weighting), diffusion_weight,
                                    rounding_weight, denoised_weight, self.tokenizer.pad_id,
                                    pad_weight)
-        self.condition_dropout, self.rows_per_sample = condition_dropout, rows_per_sample
-        # L: the limit of a caption with start and end; 0 until data or a checkpoint tells.
-        longest = self.tokenizer.max_tokens if max_tokens is None else max_tokens
-        length = 0 if longest is None else longest + 2
-        if length > self.denoiser.max_positions:
-            raise ValueError(f'captions of up to {length} ids and a denoiser with positions for '
-                             f'{self.denoiser.max_positions}: lower max_tokens or raise '
-                             'denoiser.max_positions')
-        self.register_buffer(LENGTH, torch.tensor(length))
         self.decoding = DiffusionDecoding().updated(dict(decoding or {}))
         self.check_decoding(self.decoding)
         self._last: tuple[list[str], Tensor] | None = None
         self._graphs = CudaGraphs()
 
-    def check_decoding(self, options: DiffusionDecoding) -> None:
-        """Refuse guidance of a head that never learned what is said without an image."""
-        super().check_decoding(options)
-        if options.guidance != 1 and self.nothing is None:
-            raise ValueError(f'decoding guidance={options.guidance} compares with what the head '
-                             'says without an image, which this one never learned: train it with '
-                             'condition_dropout=0.1, or use guidance=1')
-
-    @property
-    def length(self) -> int:
-        """Number L of positions in a row.
-
-        Raises:
-            ValueError: If neither the config, nor the data, nor a checkpoint has told.
-        """
-        length = int(self.caption_length)
-        if not length:
-            raise ValueError('the length of captions is not known: set max_tokens, take the '
-                             "tokenizer's words from word_encoding.json (python "
-                             'tools/dataset_converters/levircc.py --word-encode), or load a '
-                             'checkpoint')
-        return length
-
-    @property
-    def max_tokens(self) -> int:
-        """Limit of a caption: what start and end leave of a row."""
-        return self.length - len(self.tokenizer.start_ids) - 1
-
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Denoising loss of the sentences; ``features`` with ``tokens`` (N, M, C)."""
         # K rows of every sample, R = N * K: ids (R, L) with noise of levels (R,).
-        sentences = self.encode_targets(data_samples)
-        rows = CaptionRows.of(sentences, self.tokenizer.pad_id, self.length, self.rows_per_sample)
-        ids, known = rows.to(features.tokens.device)
-        count = ids.shape[1]
-        ids = ids.flatten(0, 1)
+        rows = self.rows_of(data_samples, features.tokens.device)
+        ids = rows.ids.flatten(0, 1)
         sigma = self.draw_sigma(len(ids), ids.device)
         self._last = [str(sample.get('sample_id')) for sample in data_samples], sigma.detach()
         noise = torch.randn(*ids.shape, self.space.table.shape[1], device=ids.device)
-
-        # Means over the rows of samples that have a caption.
-        errors = self.errors(ids, sigma, noise, self._with_dropout(features.tokens))
-        weight = known.repeat_interleave(count).float()
-        weight = weight / weight.sum().clamp(min=1)
-        return {name: (value * weight).sum() * (self.loss_weight if 'loss' in name else 1)
-                for name, value in errors.items()}
+        errors = self.errors(ids, sigma, noise, self.with_dropout(features.tokens))
+        return self.averaged(errors, rows)
 
     def draw_sigma(self, count: int, device: torch.device) -> Tensor:
         """Draw noise levels (count,) from the density, stratified over all processes."""
-        rank, world_size = get_dist_info()
-        # Strata in random order: the rows of one sample lie side by side.
-        levels = stratified(count, rank, world_size, device=device)[
-            torch.randperm(count, device=device)]
-        return self.density(levels, sigma_data=self.space.sigma_data)
-
-    def _with_dropout(self, memory: Tensor) -> Tensor:
-        """Replace the memory (N, M, C) of some samples by that of no image."""
-        if self.nothing is None:
-            return memory
-        share = self.condition_dropout if self.training else 0
-        # (N, 1, 1): classifier-free guidance needs an estimate without the images.
-        dropped = torch.rand(len(memory), 1, 1, device=memory.device) < share
-        return torch.where(dropped, self.nothing.to(memory.dtype), memory)
+        return self.density(self.draw_levels(count, device), sigma_data=self.space.sigma_data)
 
     def errors(self, ids: Tensor, sigma: Tensor, noise: Tensor, memory: Tensor
                ) -> dict[str, Tensor]:
@@ -297,12 +223,9 @@ class KarrasCaptionHead(CaptionHead):
         if self.tokenizer.unk_id not in (self.tokenizer.pad_id, self.tokenizer.eos_id):
             logits[..., self.tokenizer.unk_id] = -torch.inf  # it would leave a hole
         seen = self._look(final, memory, options) if maps else None
-        return to_sampled_captions(logits, trajectory, self.tokenizer, options, self.max_tokens,
-                                   seen, features.token_grid)
-
-    def gives_maps(self, features: ChangeFeatures, options: DiffusionDecoding) -> bool:
-        """Return whether sentences come with maps; a denoiser of one's own may have none."""
-        return super().gives_maps(features, options) and isinstance(self.denoiser, ChangeDenoiser)
+        likelihood, ids = logits.float().log_softmax(-1).max(-1)
+        return to_sampled_captions(ids, likelihood, trajectory, self.tokenizer, options,
+                                   self.max_tokens, seen, features.token_grid)
 
     def _look(self, final: Tensor, memory: Tensor, options: DiffusionDecoding) -> Tensor:
         """Return where the words of finished sentences look.
@@ -322,14 +245,3 @@ class KarrasCaptionHead(CaptionHead):
         seen = self.denoiser.look(factors.over(vectors).c_in * vectors, factors.c_noise,
                                   self.denoiser.remember(memory), vectors)
         return seen.unflatten(0, final.shape[:2]).cpu()
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
-                              strict: bool, missing_keys: list, unexpected_keys: list,
-                              error_msgs: list) -> None:
-        """Refuse rows of another length than the config's."""
-        theirs, ours = state_dict.get(prefix + LENGTH), int(self.caption_length)
-        if theirs is not None and ours and int(theirs) != ours:
-            error_msgs.append(f'captions of the checkpoint have {int(theirs)} ids and those of the '
-                              f'config {ours}: set max_tokens={int(theirs) - 2}')
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys,
-                                      unexpected_keys, error_msgs)

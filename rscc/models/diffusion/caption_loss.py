@@ -1,4 +1,4 @@
-"""Word space in which captions diffuse, their rows, and the loss of denoising them.
+"""Word space in which captions diffuse, and the loss of denoising them.
 
 Papers: Karras et al. (EDM), NeurIPS 2022, https://arxiv.org/abs/2206.00364, Eq. (8); Li et al.,
 Diffusion-LM, NeurIPS 2022, https://arxiv.org/abs/2205.14217, whose rounding is the tied classifier
@@ -6,7 +6,7 @@ here; Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2
 
 R rows, L positions, C channels, V words.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rscc.models.diffusion.caption_rows import position_weights, surprise
 from rscc.models.diffusion.preconditioning import precondition
-from rscc.text.tokenizer import pad_sentences
 
 MEASURED = 'measured'
 
@@ -112,63 +112,6 @@ def _products(points: Tensor, vectors: Tensor, bias: Tensor | None = None) -> Te
         return functional.linear(points.to(vectors.dtype), vectors, bias)
 
 
-class CaptionRows(NamedTuple):
-    """Padded training captions: K rows of every sample.
-
-    Attributes:
-        ids: (N, K, L), captions padded to L.
-        known: (N,), false for samples without a caption, whose rows are padding.
-    """
-    ids: Tensor
-    known: Tensor
-
-    @classmethod
-    def of(cls, sentences: Sequence[Sequence[Sequence[int]]], pad_id: int, length: int,
-           rows: int = 1) -> 'CaptionRows':
-        """Lay out the captions of N samples.
-
-        Every sample gets as many rows, its captions in turn: noise differs from row to row, so a
-        caption that comes again is new to the network, and samples count alike however many
-        captions they have.
-
-        Args:
-            sentences: Ids of the captions of every sample; there may be none.
-            pad_id: Id that fills up a row.
-            length: Length L; longer captions have been cut.
-            rows: Least number K of rows; the most captions a sample has, where that is more.
-        """
-        count = max(rows, *(len(captions) for captions in sentences))
-        flat = [captions[row % len(captions)] if captions else []
-                for captions in sentences for row in range(count)]
-        # (N * K, L), rows of a sample side by side, then (N, K, L).
-        ids, _ = pad_sentences(flat, pad_id, length)
-        known = torch.tensor([bool(captions) for captions in sentences])
-        return cls(ids.view(len(sentences), count, length), known)
-
-    def to(self, device: torch.device) -> 'CaptionRows':
-        """Return the same on a device."""
-        return CaptionRows(self.ids.to(device), self.known.to(device))
-
-
-def position_weights(ids: Tensor, pad_id: int, pad_weight: float) -> Tensor:
-    """Return how much every position counts, (R, L), 1 on average over a row.
-
-    Words, start, end and the first padding after it count 1, further padding ``pad_weight``: in
-    LEVIR-CC three of four positions are padding, and none of them says anything.
-
-    Args:
-        ids: (R, L).
-        pad_id: Id of the padding.
-        pad_weight: 0 to 1.
-    """
-    # Padding whose neighbour on the left is padding too (R, L).
-    padding = ids == pad_id
-    further = padding & padding.roll(1, 1)
-    further[:, 0] = False
-    weights = torch.where(further, pad_weight, 1.0)
-    return weights / weights.mean(1, keepdim=True)
-
-
 class Estimate(NamedTuple):
     """Estimate of clean captions from noisy ones.
 
@@ -234,12 +177,12 @@ class DenoisingLoss:
 
         # Rounding of Diffusion-LM: which words the noisy vectors are, weighted likewise.
         if self.rounding:
-            terms['loss_rounding'] = self.rounding * scale * _surprise(space.logits(noisy), ids,
+            terms['loss_rounding'] = self.rounding * scale * surprise(space.logits(noisy), ids,
                                                                        positions)
 
         # Which words the estimate finds, at every level alike.
         if self.denoised:
-            terms['loss_caption'] = self.denoised * _surprise(found.logits, ids, positions)
+            terms['loss_caption'] = self.denoised * surprise(found.logits, ids, positions)
         return terms | dict(accuracy=self._accuracy(found.logits, ids))
 
     @torch.no_grad()
@@ -248,10 +191,3 @@ class DenoisingLoss:
         # Words alone: padding is guessed right by everybody.
         words = ids != self.pad_id
         return ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
-
-
-def _surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
-    """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
-    # (R, L), then weighted means (R,).
-    entropy = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction='none')
-    return (entropy * positions).mean(1)

@@ -195,9 +195,9 @@ class TestPlus(Karras):
         head, _ = self.trained()
         head.condition_dropout = 1.0
         tokens = change_features(3).tokens
-        dropped = head.train()._with_dropout(tokens)
+        dropped = head.train().with_dropout(tokens)
         assert torch.equal(dropped, head.nothing.expand_as(tokens))
-        assert torch.equal(head.eval()._with_dropout(tokens), tokens)
+        assert torch.equal(head.eval().with_dropout(tokens), tokens)
 
 
 def test_the_names_of_the_losses():
@@ -272,7 +272,7 @@ def test_levels_of_all_processes_interleave(monkeypatch):
     head = build(density=dict(type='log_uniform', sigma_min=0.1, sigma_max=10.0))
     places = []
     for rank in range(2):
-        monkeypatch.setattr('rscc.models.caption_heads.kd_rscc_head.get_dist_info',
+        monkeypatch.setattr('rscc.models.caption_heads.whole_caption_head.get_dist_info',
                             lambda rank=rank: (rank, 2))
         sigma = head.draw_sigma(8, torch.device('cpu'))
         places += ((sigma.log10() + 1) / 2 * 16).int().tolist()

@@ -79,10 +79,14 @@ def test_images_are_encoded_once_and_every_request_is_run(trained, monkeypatch):
 
 
 def test_a_captioner_that_writes_word_by_word_stands_beside(trained):
-    beside = trained('blip_synth')
+    beside = [trained('blip_synth'), trained('kdrscc_masked_synth')]
     found = benchmark_sampling(*trained('kdrscc_synth'), steps=(1,), beside=beside, limit=2,
                                batch_size=2, cfg_options=SIDE)
-    sampled, written = found.points
+    sampled, written, masked = found.points
+    assert (masked.model, masked.way, masked.steps) == ('kdrscc_masked_synth', 'masks', 1)
+    assert masked.calls == 1 and masked.equal == 1.0
+    assert [curve.label for curve in panels(found.points, None)[0].curves] == [
+        'kdrscc_synth, dpmpp_2m', 'kdrscc_masked_synth, masks']
     assert (written.model, written.way, written.steps) == ('blip_synth', 'greedy', None)
     assert written.similarity is None and written.calls > sampled.calls == 1
     assert 'agreement' not in str(found.section.columns)
@@ -102,7 +106,7 @@ def test_bad_requests_are_refused(trained):
         benchmark_sampling(config, checkpoint, steps=(0, 4))
     with pytest.raises(ValueError, match='--batch-size 0 and --limit None must be 1 or more'):
         load_tested(config, checkpoint, batch_size=0)
-    with pytest.raises(ValueError, match=r"'blip_synth' draws no captions from noise .*--beside"):
+    with pytest.raises(ValueError, match=r"'blip_synth' writes word by word .*--beside"):
         benchmark_sampling(*trained('blip_synth'))
     with pytest.raises(ValueError, match='has no caption_head: there is no caption to measure'):
         load_tested(*trained('changeclip_rn50_synth'))

@@ -1,0 +1,160 @@
+"""Masked diffusion of captions: the words of a sentence appear out of masks in a few steps.
+
+The second parametrisation of KD-RSCC's idea, a whole sentence in few parallel steps: words are
+hidden by masks, not by noise on their vectors (absorbing states: Austin et al., D3PM, NeurIPS 2021,
+https://arxiv.org/abs/2107.03006; Ghazvininejad et al., Mask-Predict, EMNLP 2019,
+https://arxiv.org/abs/1904.09324). Network, memory and options are those of ``KarrasCaptionHead``.
+"""
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
+from rscc.models.diffusion.caption_rows import position_weights, surprise
+from rscc.models.diffusion.denoiser import Memory
+from rscc.models.diffusion.masked_sampling import MaskedDecoding, MaskedEstimator, fill_masks
+from rscc.models.diffusion.sampled_captions import to_sampled_captions
+from rscc.registry import MODELS
+from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+
+
+@MODELS.register_module()
+class MaskedCaptionHead(WholeCaptionHead):
+    """Masked diffusion of whole captions.
+
+    A caption is a row of L ids, start, end and padding among them. Training hides a share of them,
+    drawn evenly from 0 to 1, and learns the hidden ones from the others and the images. Writing
+    starts from masks alone.
+
+    Losses returned: ``loss_caption`` (cross-entropy of the hidden words), and ``accuracy``, the
+    share of hidden words, padding apart, that are found.
+
+    Args:
+        tokenizer: Config of a tokenizer from the TOKENIZERS registry.
+        memory_channels: Width of ``ChangeFeatures.tokens``.
+        embed_channels: Width C of the word vectors.
+        denoiser: Fields of ``ChangeDenoiser``, or the config of another denoiser.
+        max_tokens: Limit of a caption, as in ``CaptionHead``; L is two more (start, end). None
+            takes the longest caption of the data.
+        corrections: Share of the training steps that learn to correct: masks are first filled by
+            the head itself, and then other words are hidden, so that some of those that stay are
+            wrong, as they are when it writes. These steps cost one more pass.
+        pad_weight: What padding beyond the first counts in the losses, 0 to 1.
+        condition_dropout: Share of samples that learn without their images, 0 to 1; guidance needs
+            it.
+        rows_per_sample: Rows that learn from one encoding of the images, at least.
+        decoding: Defaults of ``generate``, fields of ``MaskedDecoding``; ``return_attention=True``
+            gives sentences with ``attention``: that of the denoiser to the memory, rolled out, for
+            every word.
+        loss_weight: Factor of all losses.
+
+    Raises:
+        ValueError: If a probability is none, or L is beyond the denoiser's positions.
+    """
+
+    NESTED_OPTIONS: ClassVar[dict] = dict(decoding=MaskedDecoding)
+
+    def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 64,
+                 denoiser: dict | None = None, max_tokens: int | None = None,
+                 corrections: float = 0.0, pad_weight: float = 1.0,
+                 condition_dropout: float = 0.0, rows_per_sample: int = 1,
+                 decoding: dict | None = None, loss_weight: float = 1.0) -> None:
+        if not 0 <= corrections <= 1:
+            raise ValueError(f'MaskedCaptionHead corrections={corrections} is not within [0, 1]')
+        super().__init__(tokenizer, memory_channels, loss_weight, pad_weight, condition_dropout,
+                         rows_per_sample)
+        # One vector more than words: that of the mask.
+        self.mask_id = self.tokenizer.vocab_size
+        self.table = nn.Embedding(self.mask_id + 1, embed_channels)
+        self.denoiser = MODELS.build(dict(
+            type='ChangeDenoiser', channels=embed_channels, memory_channels=memory_channels,
+            out_channels=self.tokenizer.vocab_size) | dict(denoiser or {}))
+        self.set_length(max_tokens)
+        self.corrections = corrections
+        self.decoding = MaskedDecoding().updated(dict(decoding or {}))
+        self.check_decoding(self.decoding)
+
+    def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
+             ) -> dict[str, Tensor]:
+        """Cross-entropy of hidden words; ``features`` with ``tokens`` (N, M, C)."""
+        # K rows of every sample, R = N * K: ids (R, L), of which some are hidden.
+        rows = self.rows_of(data_samples, features.tokens.device)
+        ids = rows.ids.flatten(0, 1)
+        memories = self.denoiser.remember(self.with_dropout(features.tokens))
+        shown = ids
+        if self.training and float(torch.rand(())) < self.corrections:
+            shown = self._filled(ids, memories)
+        hidden = self.hide(ids)
+        logits = self.score_twice(shown.masked_fill(hidden, self.mask_id), hidden.float().mean(1),
+                                  memories)
+        return self.averaged(self._errors(logits, ids, hidden | (shown != ids)), rows)
+
+    def hide(self, ids: Tensor) -> Tensor:
+        """Draw which words of rows (R, L) are hidden: a share drawn for each row, one at least."""
+        share = self.draw_levels(len(ids), ids.device)
+        order = torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1)
+        return order < (share[:, None] * ids.shape[1]).ceil().clamp(min=1)
+
+    @torch.no_grad()
+    def _filled(self, ids: Tensor, memories: list[Memory]) -> Tensor:
+        """Return rows (R, L) some of whose words the head has filled in itself."""
+        hidden = self.hide(ids)
+        found = self.score(ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1), memories)
+        return torch.where(hidden, found.argmax(-1), ids)
+
+    def _errors(self, logits: Tensor, ids: Tensor, asked: Tensor) -> dict[str, Tensor]:
+        """Return loss and accuracy (R,) over the positions (R, L) that are asked for."""
+        positions = position_weights(ids, self.tokenizer.pad_id, self.pad_weight) * asked
+        positions = positions / positions.mean(1, keepdim=True)
+        words = asked & (ids != self.tokenizer.pad_id)
+        right = ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
+        return dict(loss_caption=surprise(logits, ids, positions), accuracy=right.detach())
+
+    def score_twice(self, ids: Tensor, share: Tensor, memories: list[Memory]) -> Tensor:
+        """Score words; half the time again, given the first scores (self-conditioning)."""
+        previous = None
+        if self.training and self.denoiser.self_conditioning and torch.rand(()) < 0.5:
+            with torch.no_grad():
+                previous = self.score(ids, share, memories).log_softmax(-1)
+        return self.score(ids, share, memories, previous)
+
+    def score(self, ids: Tensor, share: Tensor, memories: list[Memory],
+              previous: Tensor | None = None) -> Tensor:
+        """Score all words at every position.
+
+        Args:
+            ids: Rows (R, L), masks among them.
+            share: Share of masks in every row (R,), 0 to 1.
+            memories: What the denoiser remembers of N samples, R = N * K.
+            previous: Log-probabilities (R, L, V) of an earlier call, or None.
+
+        Returns:
+            Scores (R, L, V).
+        """
+        expected = None
+        if previous is not None and self.denoiser.self_conditioning:
+            expected = functional.linear(previous.exp(), self.table.weight[:self.mask_id].T)
+        return self.denoiser(self.table(ids), share, memories, expected).float()
+
+    def write(self, features: ChangeFeatures, options: MaskedDecoding
+              ) -> list[list[ScoredCaption]]:
+        """Write ``SampledCaption`` s, different ones, for every sample; see ``generate``."""
+        maps, memory = self.gives_maps(features, options), features.tokens
+        unknown = self.tokenizer.unk_id  # it would leave a hole
+        never = () if unknown in (self.tokenizer.pad_id, self.tokenizer.eos_id) else (unknown, )
+        estimator = MaskedEstimator(self.score, self.denoiser.remember, memory, options,
+                                    self.nothing, never)
+        ids, likelihood, trajectory = fill_masks(estimator, len(memory), self.length, self.mask_id,
+                                                 options, memory.device)
+        seen = self._look(ids, memory) if maps else None
+        return to_sampled_captions(ids, likelihood, trajectory, self.tokenizer, options,
+                                   self.max_tokens, seen, features.token_grid)
+
+    def _look(self, ids: Tensor, memory: Tensor) -> Tensor:
+        """Return where the words of finished sentences (N, K, L) look: shares (N, K, L, M)."""
+        rows = ids.flatten(0, 1)
+        seen = self.denoiser.look(self.table(rows), rows.new_zeros(len(rows), dtype=torch.float),
+                                  self.denoiser.remember(memory))
+        return seen.unflatten(0, ids.shape[:2]).cpu()

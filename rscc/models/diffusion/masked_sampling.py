@@ -1,0 +1,142 @@
+"""Sentences out of masks: the most certain words stay, the others are hidden and found again.
+
+It knows no network: what scores the words of a row is given as a function.
+
+Papers: Ghazvininejad et al., Mask-Predict, EMNLP 2019, https://arxiv.org/abs/1904.09324, whose
+linear decay of the masks this is; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022,
+https://arxiv.org/abs/2207.12598.
+
+N samples, K sentences of each, R = N * K rows, L positions, V words.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rscc.models.diffusion.caption_sampling import repeated_noise
+from rscc.models.diffusion.sampled_captions import SampledDecoding, Trajectory
+
+
+@dataclass(frozen=True)
+class MaskedDecoding(SampledDecoding):
+    """Options of sentences out of masks, beside those of ``SampledDecoding``.
+
+    Attributes:
+        steps: Passes through the network. In pass i of T all hidden words are found, and the least
+            certain L (T - i) / T words are hidden again.
+        temperature: Of the draws of all sentences of a sample but the first, which takes the
+            likeliest words; 1 draws as the network says.
+    """
+    steps: int = 10
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_below(temperature=0)
+
+
+class MaskedEstimator:
+    """Log-probabilities of words behind the masks of a batch, along one run.
+
+    Args:
+        score: Scores (R, L, V) of words from ids (R, L), the share of masks (R,), memories, and the
+            last scores (R, L, V) or None.
+        remember: Keys and values of a memory (N, M, C), which ``score`` takes as memories.
+        memory: Memory (N, M, C).
+        options: ``guidance`` and ``use_cache``.
+        nothing: Memory (1, 1, C) that stands for no image, for ``guidance``.
+        never: Ids that are never written.
+    """
+
+    def __init__(self, score: Callable[..., Tensor], remember: Callable[[Tensor], Any],
+                 memory: Tensor, options: MaskedDecoding, nothing: Tensor | None = None,
+                 never: tuple[int, ...] = ()) -> None:
+        self.score, self.remember, self.options = score, remember, options
+        self.guided, self.never = options.guidance != 1, list(never)
+        # With and without the image, side by side: (2 N, M, C).
+        if self.guided:
+            memory = torch.cat([memory, nothing.to(memory).expand_as(memory)])
+        self.memory = memory
+        self.memories = remember(memory) if options.use_cache else None
+        self.previous: Tensor | None = None
+
+    def __call__(self, ids: Tensor, share: float) -> Tensor:
+        """Return log-probabilities (R, L, V) of the words of rows (R, L), masks among them."""
+        rows = torch.cat([ids, ids]) if self.guided else ids
+        memories = self.memories or self.remember(self.memory)
+        level = torch.full((len(rows), ), share, device=ids.device)
+        found = self.score(rows, level, memories, self.previous).float().log_softmax(-1)
+        if self.guided:
+            with_image, without = found.chunk(2)
+            found = (without + self.options.guidance * (with_image - without)).log_softmax(-1)
+        self.previous = torch.cat([found, found]) if self.guided else found
+        if self.never:
+            found = found.index_fill(-1, torch.tensor(self.never, device=found.device), -torch.inf)
+        return found
+
+
+def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int,
+               options: MaskedDecoding, device: torch.device) -> tuple[Tensor, Tensor, Trajectory]:
+    """Find all words of N samples, beginning with masks alone.
+
+    Args:
+        estimator: Of these samples.
+        count: N.
+        length: L.
+        mask_id: What stands for a hidden word.
+        options: How many passes and sentences.
+        device: Where.
+
+    Returns:
+        Ids (N, K, L), their log-probabilities when they were found (N, K, L), and for every pass,
+        where a trajectory is asked for, the share of masks before it and the words found then.
+    """
+    draws, trajectory = _Draws(count, length, options, device), []
+    ids = torch.full((count * options.num_samples, length), mask_id, device=device)
+    hidden, certainty = torch.ones_like(ids, dtype=torch.bool), torch.zeros(ids.shape)
+    certainty = certainty.to(device)
+    for step in range(options.steps):
+        # What is hidden is found anew, what stays is as certain as it was.
+        share = float(hidden[0].float().mean())
+        found = estimator(ids.masked_fill(hidden, mask_id), share)
+        words = draws.choose(found)
+        ids = torch.where(hidden, words, ids)
+        certainty = torch.where(hidden, found.gather(-1, words[..., None])[..., 0], certainty)
+        if options.return_trajectory:
+            trajectory.append((share, ids.unflatten(0, (count, -1))))
+
+        # The least certain words are hidden again: fewer at every step, none at the end.
+        left = length * (options.steps - 1 - step) // options.steps
+        if not left:
+            break
+        least = certainty.topk(left, -1, largest=False).indices
+        hidden = torch.zeros_like(hidden).scatter(-1, least, True)
+    shape = (count, options.num_samples)
+    return ids.unflatten(0, shape), certainty.unflatten(0, shape), trajectory
+
+
+class _Draws:
+    """Words by their probabilities: the likeliest in the first sentence, drawn in the others."""
+
+    def __init__(self, count: int, length: int, options: MaskedDecoding, device: torch.device
+                 ) -> None:
+        self.count, self.length, self.options, self.device = count, length, options, device
+        heat = torch.full((options.num_samples, ), options.temperature)
+        heat[0] = 0
+        self.heat = heat.repeat(count)[:, None, None].to(device)
+        self.noise: Callable[[], Tensor] | None = None
+
+    def choose(self, found: Tensor) -> Tensor:
+        """Return words (R, L) for log-probabilities (R, L, V)."""
+        if self.options.num_samples == 1 or not self.options.temperature:
+            return found.argmax(-1)
+        if self.noise is None:
+            self.noise = repeated_noise(self.count, self.options.num_samples, found.shape[1:],
+                                        self.options.seed, self.device)
+        # Gumbel noise, from a normal number by way of its share of the distribution: the largest
+        # sum of a log-probability and such noise is a draw from the distribution.
+        uniform = torch.special.ndtr(self.noise()).clamp(1e-12, 1 - 1e-12)
+        gumbel = -(-uniform.log()).log()
+        return (found + self.heat * gumbel.to(found)).argmax(-1)
