@@ -16,6 +16,18 @@ told = [
 train_pipeline = [*loading, *told]
 # What was built has been removed: a config takes it as pipeline={{_base_.exchange_pipeline}}.
 exchange_pipeline = [*loading, dict(type='FramesExchangeDates', captions='mirror'), *told]
+# Another captioner's best sentence in place of people's, which a tool writes beside the data:
+# python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT
+# A config takes it as train_dataloader=dict(dataset={{_base_.taught}}).
+taught = dict(
+    teacher_captions='captions_blip_synth_train.json',
+    pipeline=[
+        *loading,
+        dict(
+            type='PickTeacherCaptions',
+            temperature=0.0,
+            no_change='the scene is the same as before'), *told[1:]
+    ])
 test_pipeline = [*loading, dict(type='PackChangeInputs')]
 # No worker processes: a cached sample takes less than a millisecond, and the model needs the cores.
 train_dataloader = dict(

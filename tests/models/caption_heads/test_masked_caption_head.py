@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from testers import CAPTIONS, WORDS, WordsTester, change_features, data_samples, total
+from testers import CAPTIONS, WORDS, change_features, data_samples, total
+from whole_caption_tester import GuidedTester, WholeCaptionTester, texts
 
 from rscc.engine.checkpoint import load_weights
 from rscc.registry import MODELS
-from rscc.structures import ChangeFeatures, SampledCaption
 
 TINY = dict(hidden_dims=32, num_layers=1, num_heads=2, feedforward_dims=64, max_positions=16,
             alignment='every_layer', alignment_heads=2, alignment_dims=32,
@@ -24,66 +24,16 @@ def build(**changes):
     return MODELS.build(copy.deepcopy(PLAIN) | changes)
 
 
-def texts(written):
-    return [[caption.text for caption in captions] for captions in written]
+class Masked(WholeCaptionTester):
 
+    def scores_of_words(self, head):
+        return head.denoiser.words_out[-1].bias
 
-class Masked(WordsTester):
-    misspelt = ('num_sample', 'num_samples')
-    searches = (dict(num_samples=3, num_captions=3), dict(num_samples=3, num_captions=3))
-
-    def make_it(self, head, ending):
-        """Have every position say the end, or a word."""
-        token = head.tokenizer.eos_id if ending else head.tokenizer.encode('road')[1]
-        with torch.no_grad():
-            head.denoiser.words_out[-1].bias.zero_()[token] = 1e4
-
-    def trained(self, steps=25):
-        """A head that has begun to learn, so that what it says depends on what it sees."""
-        head, features, samples = self.build(), change_features(3), data_samples(3)
-        optimizer = torch.optim.AdamW(head.parameters(), 5e-3)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            total(head.loss(features, samples)).backward()
-            optimizer.step()
-        return head.eval(), features
-
-    def test_the_cache_changes_nothing(self):
+    def test_the_trajectory_tells_how_much_was_hidden(self):
         head, features = self.trained()
-        cached, plain = (head.generate(features, use_cache=use, num_samples=3, num_captions=3)
-                         for use in (True, False))
-        assert texts(cached) == texts(plain)
-
-    def test_the_same_seed_writes_the_same_and_another_one_draws_anew(self):
-        head, features = self.trained(3)
-        options = dict(num_samples=4, num_captions=4)
-        first, again, other = (head.generate(features, seed=seed, **options) for seed in (1, 1, 2))
-        assert first == again and first != other
-
-    def test_what_a_sample_says_does_not_depend_on_its_batch(self):
-        head, features = self.trained()
-        together = head.generate(features, num_samples=4, num_captions=4)
-        for row in range(3):
-            one = ChangeFeatures(tokens=features.tokens[row:row + 1])
-            (alone,) = head.generate(one, num_samples=4, num_captions=4)
-            assert texts([alone]) == texts([together[row]])
-
-    def test_captions_know_their_agreement_and_trajectory(self):
-        head, features = self.trained()
-        for captions in head.generate(features, num_samples=3, return_trajectory=True,
-                                      abstain=1.0):
-            best = captions[0]
-            assert type(best) is SampledCaption and best.drawn == 3
-            assert [share for share, _ in best.trajectory] == pytest.approx([1, .75, .5, .25])
-            assert best.trajectory[-1][1] == best.text
-
-    def test_the_unknown_word_is_never_written(self):
-        head = self.build().eval()
-        with torch.no_grad():
-            bias = head.denoiser.words_out[-1].bias.zero_()
-            bias[head.tokenizer.unk_id], bias[head.tokenizer.encode('road')[1]] = 2e4, 1e4
-        for captions in head.generate(change_features(2), num_samples=2):
-            assert set(captions[0].text.split()) == {'road'}
+        for captions in head.generate(features, return_trajectory=True):
+            shares = [share for share, _ in captions[0].trajectory]
+            assert shares == pytest.approx([1, .75, .5, .25])
 
     def test_shares_of_hidden_words_cover_everything(self):
         head, ids = self.build(), torch.zeros(64, 8, dtype=torch.long)
@@ -96,7 +46,7 @@ class TestPlain(Masked):
     cfg = PLAIN
 
 
-class TestAll(Masked):
+class TestAll(Masked, GuidedTester):
     cfg = ALL
 
     def test_guidance_changes_what_is_said_and_needs_its_training(self):
