@@ -38,9 +38,6 @@ class MaskedCaptionHead(WholeCaptionHead):
         denoiser: Fields of ``ChangeDenoiser``, or the config of another denoiser.
         max_tokens: Limit of a caption, as in ``CaptionHead``; L is two more (start, end). None
             takes the longest caption of the data.
-        corrections: Share of the training steps that learn to correct: masks are first filled by
-            the head itself, and then other words are hidden, so that some of those that stay are
-            wrong, as they are when it writes. These steps cost one more pass.
         pad_weight: What padding beyond the first counts in the losses, 0 to 1.
         condition_dropout: Share of samples that learn without their images, 0 to 1; guidance needs
             it.
@@ -58,11 +55,8 @@ class MaskedCaptionHead(WholeCaptionHead):
 
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 64,
                  denoiser: dict | None = None, max_tokens: int | None = None,
-                 corrections: float = 0.0, pad_weight: float = 1.0,
-                 condition_dropout: float = 0.0, rows_per_sample: int = 1,
+                 pad_weight: float = 1.0, condition_dropout: float = 0.0, rows_per_sample: int = 1,
                  decoding: dict | None = None, loss_weight: float = 1.0) -> None:
-        if not 0 <= corrections <= 1:
-            raise ValueError(f'MaskedCaptionHead corrections={corrections} is not within [0, 1]')
         super().__init__(tokenizer, memory_channels, loss_weight, pad_weight, condition_dropout,
                          rows_per_sample)
         # One vector more than words: that of the mask.
@@ -72,7 +66,6 @@ class MaskedCaptionHead(WholeCaptionHead):
             type='ChangeDenoiser', channels=embed_channels, memory_channels=memory_channels,
             out_channels=self.tokenizer.vocab_size) | dict(denoiser or {}))
         self.set_length(max_tokens)
-        self.corrections = corrections
         self.decoding = MaskedDecoding().updated(dict(decoding or {}))
         self.check_decoding(self.decoding)
 
@@ -83,13 +76,10 @@ class MaskedCaptionHead(WholeCaptionHead):
         rows = self.rows_of(data_samples, features.tokens.device)
         ids = rows.ids.flatten(0, 1)
         memories = self.denoiser.remember(self.with_dropout(features.tokens))
-        shown = ids
-        if self.training and float(torch.rand(())) < self.corrections:
-            shown = self._filled(ids, memories)
         hidden = self.hide(ids)
-        logits = self.score_twice(shown.masked_fill(hidden, self.mask_id), hidden.float().mean(1),
+        logits = self.score_twice(ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1),
                                   memories)
-        return self.averaged(self._errors(logits, ids, hidden | (shown != ids)), rows)
+        return self.averaged(self._errors(logits, ids, hidden), rows)
 
     def hide(self, ids: Tensor) -> Tensor:
         """Draw which words of rows (R, L) are hidden: a share drawn for each row, one at least."""
@@ -97,18 +87,12 @@ class MaskedCaptionHead(WholeCaptionHead):
         order = torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1)
         return order < (share[:, None] * ids.shape[1]).ceil().clamp(min=1)
 
-    @torch.no_grad()
-    def _filled(self, ids: Tensor, memories: list[Memory]) -> Tensor:
-        """Return rows (R, L) some of whose words the head has filled in itself."""
-        hidden = self.hide(ids)
-        found = self.score(ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1), memories)
-        return torch.where(hidden, found.argmax(-1), ids)
-
-    def _errors(self, logits: Tensor, ids: Tensor, asked: Tensor) -> dict[str, Tensor]:
-        """Return loss and accuracy (R,) over the positions (R, L) that are asked for."""
-        positions = position_weights(ids, self.tokenizer.pad_id, self.pad_weight) * asked
-        positions = positions / positions.mean(1, keepdim=True)
-        words = asked & (ids != self.tokenizer.pad_id)
+    def _errors(self, logits: Tensor, ids: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """Return loss and accuracy (R,) over the words (R, L) that are hidden."""
+        positions = position_weights(ids, self.tokenizer.pad_id, self.pad_weight) * hidden
+        # A row of which nothing but weightless padding is hidden counts nothing.
+        positions = positions / positions.mean(1, keepdim=True).clamp(min=1e-6)
+        words = hidden & (ids != self.tokenizer.pad_id)
         right = ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
         return dict(loss_caption=surprise(logits, ids, positions), accuracy=right.detach())
 

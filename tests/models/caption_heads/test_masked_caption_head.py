@@ -14,7 +14,7 @@ TINY = dict(hidden_dims=32, num_layers=1, num_heads=2, feedforward_dims=64, max_
 PLAIN = dict(type='MaskedCaptionHead', memory_channels=16, embed_channels=16, max_tokens=6,
              tokenizer=dict(type='WordTokenizer', words=WORDS), denoiser=TINY, rows_per_sample=16,
              decoding=dict(steps=4))
-ALL = PLAIN | dict(corrections=0.3, pad_weight=0.1, condition_dropout=0.1,
+ALL = PLAIN | dict(pad_weight=0.1, condition_dropout=0.1,
                    denoiser=TINY | dict(adaptive_norm=True, self_conditioning=True,
                                         local_layers=1))
 
@@ -74,7 +74,14 @@ def test_rows_of_another_length_are_refused():
         load_weights(build(max_tokens=5), build().state_dict())
 
 
-@pytest.mark.parametrize('option', ['corrections', 'pad_weight', 'condition_dropout'])
+@pytest.mark.parametrize('option', ['pad_weight', 'condition_dropout'])
 def test_what_is_no_share_is_refused(option):
     with pytest.raises(ValueError, match=rf'MaskedCaptionHead {option}=1.5 is not within \[0, 1\]'):
         build(**{option: 1.5})
+
+
+def test_hidden_padding_without_weight_leaves_the_loss_finite():
+    head, features = build(pad_weight=0.0, max_tokens=12), change_features(2)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        assert total(head.loss(features, data_samples(2))).isfinite()
