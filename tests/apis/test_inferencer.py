@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from rscc.apis import ChangeInferencer
+from rscc.engine import precision
 from rscc.scenes.torch_predictor import TorchPredictor
 
 _spec = importlib.util.spec_from_file_location('fake_model', Path(__file__).with_name(
@@ -194,15 +195,17 @@ def test_a_model_of_rendered_images_says_so(tmp_path):
         assert result.rendered == rendered == (RENDERED in describe(result))
 
 
-@pytest.mark.parametrize('amp', [False, True])
-def test_weights_are_cast_once_under_autocast(checkpoint, amp):
+@pytest.mark.parametrize('amp, fast', [(False, True), (True, False), (True, True)])
+def test_inference_mode_is_left_where_precision_is_reduced(checkpoint, amp, fast, monkeypatch):
+    monkeypatch.setattr(precision, 'cpu_has_bf16', lambda: fast)
     inferencer = ChangeInferencer(fake.fake_config(), checkpoint, device='cpu', amp=amp)
     seen = []
     inferencer.model.predict = lambda inputs, samples, plain=inferencer.model.predict: (
-        seen.append(torch.is_inference_mode_enabled()), plain(inputs, samples))[1]
+        seen.append((torch.is_inference_mode_enabled(), torch.is_autocast_enabled('cpu'))),
+        plain(inputs, samples))[1]
     inferencer(*pair())
-    # Autocast keeps no casts of weights in inference mode, so every decoding step would cast anew.
-    assert seen == [not amp]
+    # Autocast keeps no casts in inference mode, so every decoding step would cast anew.
+    assert seen == [(not (amp and fast), amp and fast)]
 
 
 def test_order_of_the_dates_matters(inferencer):
