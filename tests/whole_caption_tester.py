@@ -1,4 +1,4 @@
-"""What heads that write whole captions have in common, as tests of their own class."""
+"""Tests that all heads of whole captions share."""
 import copy
 
 import pytest
@@ -28,7 +28,8 @@ class WholeCaptionTester(WordsTester):
 
     def scores_of_words(self, head):
         """Return the parameter (V,) that is added to the scores of all words, at every place."""
-        raise NotImplementedError(f'{type(self).__name__}.scores_of_words(head)')
+        raise NotImplementedError(f'{type(self).__name__}.scores_of_words(head) returns the bias '
+                                  'of the last layer, one number for each word')
 
     def make_it(self, head, ending):
         """Have every position say the end, or a word."""

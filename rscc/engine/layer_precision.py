@@ -50,7 +50,7 @@ def _kind(layer: nn.Module) -> str | None:
 
 
 class LayerPrecision:
-    """Which groups of a model's layers stay in float32 under autocast.
+    """Choice of the groups of layers that stay in float32 under autocast.
 
     Args:
         model: Whose layers are meant, wrapped for several processes or not.

@@ -143,16 +143,10 @@ class KarrasCaptionHead(WholeCaptionHead):
         if self.training:
             self.space.measure(clean)
         noisy = clean + sigma[:, None, None] * noise
-        found = self._estimate_twice(noisy, sigma, self.denoiser.remember(memory))
+        memories = self.denoiser.remember(memory)
+        previous = self.earlier(lambda: self.estimate(noisy, sigma, memories).vectors)
+        found = self.estimate(noisy, sigma, memories, previous)
         return self.terms(self.space, ids, noisy, sigma, found)
-
-    def _estimate_twice(self, noisy: Tensor, sigma: Tensor, memories: list[Memory]) -> Estimate:
-        """Estimate; half the time again, given the first estimate (self-conditioning)."""
-        previous = None
-        if self.training and self.denoiser.self_conditioning and torch.rand(()) < 0.5:
-            with torch.no_grad():
-                previous = self.estimate(noisy, sigma, memories).vectors
-        return self.estimate(noisy, sigma, memories, previous)
 
     def estimate(self, noisy: Tensor, sigma: Tensor, memories: list[Memory],
                  previous: Tensor | None = None) -> Estimate:
@@ -220,8 +214,7 @@ class KarrasCaptionHead(WholeCaptionHead):
                                          len(memory), (self.length, table.shape[1]), options,
                                          table.device)
         logits = self.space.logits(final)
-        if self.tokenizer.unk_id not in (self.tokenizer.pad_id, self.tokenizer.eos_id):
-            logits[..., self.tokenizer.unk_id] = -torch.inf  # it would leave a hole
+        logits[..., list(self.unwritten)] = -torch.inf
         seen = self._look(final, memory, options) if maps else None
         likelihood, ids = logits.float().log_softmax(-1).max(-1)
         return to_sampled_captions(ids, likelihood, trajectory, self.tokenizer, options,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
-from rscc.models.diffusion.caption_rows import position_weights, surprise
+from rscc.models.diffusion.caption_rows import position_weights, share_right, surprise
 from rscc.models.diffusion.denoiser import Memory
 from rscc.models.diffusion.masked_sampling import MaskedDecoding, MaskedEstimator, fill_masks
 from rscc.models.diffusion.sampled_captions import to_sampled_captions
@@ -77,8 +77,9 @@ class MaskedCaptionHead(WholeCaptionHead):
         ids = rows.ids.flatten(0, 1)
         memories = self.denoiser.remember(self.with_dropout(features.tokens))
         hidden = self.hide(ids)
-        logits = self.score_twice(ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1),
-                                  memories)
+        shown, share = ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1)
+        previous = self.earlier(lambda: self.score(shown, share, memories).log_softmax(-1))
+        logits = self.score(shown, share, memories, previous)
         return self.averaged(self._errors(logits, ids, hidden), rows)
 
     def hide(self, ids: Tensor) -> Tensor:
@@ -93,16 +94,8 @@ class MaskedCaptionHead(WholeCaptionHead):
         # A row of which nothing but weightless padding is hidden counts nothing.
         positions = positions / positions.mean(1, keepdim=True).clamp(min=1e-6)
         words = hidden & (ids != self.tokenizer.pad_id)
-        right = ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
-        return dict(loss_caption=surprise(logits, ids, positions), accuracy=right.detach())
-
-    def score_twice(self, ids: Tensor, share: Tensor, memories: list[Memory]) -> Tensor:
-        """Score words; half the time again, given the first scores (self-conditioning)."""
-        previous = None
-        if self.training and self.denoiser.self_conditioning and torch.rand(()) < 0.5:
-            with torch.no_grad():
-                previous = self.score(ids, share, memories).log_softmax(-1)
-        return self.score(ids, share, memories, previous)
+        return dict(loss_caption=surprise(logits, ids, positions),
+                    accuracy=share_right(logits, ids, words))
 
     def score(self, ids: Tensor, share: Tensor, memories: list[Memory],
               previous: Tensor | None = None) -> Tensor:
@@ -126,10 +119,8 @@ class MaskedCaptionHead(WholeCaptionHead):
               ) -> list[list[ScoredCaption]]:
         """Write ``SampledCaption`` s, different ones, for every sample; see ``generate``."""
         maps, memory = self.gives_maps(features, options), features.tokens
-        unknown = self.tokenizer.unk_id  # it would leave a hole
-        never = () if unknown in (self.tokenizer.pad_id, self.tokenizer.eos_id) else (unknown, )
         estimator = MaskedEstimator(self.score, self.denoiser.remember, memory, options,
-                                    self.nothing, never)
+                                    self.nothing, self.unwritten)
         ids, likelihood, trajectory = fill_masks(estimator, len(memory), self.length, self.mask_id,
                                                  options, memory.device)
         seen = self._look(ids, memory) if maps else None

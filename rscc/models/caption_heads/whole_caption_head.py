@@ -3,6 +3,7 @@
 The row, its length, captions without their images for guidance, and what they all report: a head
 that diffuses adds how words are hidden in training and found again.
 """
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -132,6 +133,19 @@ class WholeCaptionHead(CaptionHead):
         # (N, 1, 1): classifier-free guidance needs an estimate without the images.
         dropped = torch.rand(len(memory), 1, 1, device=memory.device) < share
         return torch.where(dropped, self.nothing.to(memory.dtype), memory)
+
+    def earlier(self, estimate: Callable[[], Tensor]) -> Tensor | None:
+        """Return a first estimate half the time in training, for self-conditioning; else None."""
+        if not (self.training and self.denoiser.self_conditioning and torch.rand(()) < 0.5):
+            return None
+        with torch.no_grad():
+            return estimate()
+
+    @property
+    def unwritten(self) -> tuple[int, ...]:
+        """Ids that are never written: the unknown word would leave a hole."""
+        unknown = self.tokenizer.unk_id
+        return () if unknown in (self.tokenizer.pad_id, self.tokenizer.eos_id) else (unknown, )
 
     def gives_maps(self, features: ChangeFeatures, options: SampledDecoding) -> bool:
         """Return whether sentences come with maps; a denoiser of one's own may have none."""

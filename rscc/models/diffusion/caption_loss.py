@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rscc.models.diffusion.caption_rows import position_weights, surprise
+from rscc.models.diffusion.caption_rows import position_weights, share_right, surprise
 from rscc.models.diffusion.preconditioning import precondition
 
 MEASURED = 'measured'
@@ -178,16 +178,10 @@ class DenoisingLoss:
         # Rounding of Diffusion-LM: which words the noisy vectors are, weighted likewise.
         if self.rounding:
             terms['loss_rounding'] = self.rounding * scale * surprise(space.logits(noisy), ids,
-                                                                       positions)
+                                                                      positions)
 
         # Which words the estimate finds, at every level alike.
         if self.denoised:
             terms['loss_caption'] = self.denoised * surprise(found.logits, ids, positions)
-        return terms | dict(accuracy=self._accuracy(found.logits, ids))
-
-    @torch.no_grad()
-    def _accuracy(self, logits: Tensor, ids: Tensor) -> Tensor:
-        """Return the share (R,) of words, start and end among them, that are estimated right."""
-        # Words alone: padding is guessed right by everybody.
-        words = ids != self.pad_id
-        return ((logits.argmax(-1) == ids) & words).sum(1) / words.sum(1).clamp(min=1)
+        # Words, start and end alone: padding is guessed right by everybody.
+        return terms | dict(accuracy=share_right(found.logits, ids, ids != self.pad_id))

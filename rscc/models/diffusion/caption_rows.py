@@ -69,6 +69,12 @@ def position_weights(ids: Tensor, pad_id: int, pad_weight: float) -> Tensor:
     return weights / weights.mean(1, keepdim=True)
 
 
+@torch.no_grad()
+def share_right(logits: Tensor, ids: Tensor, asked: Tensor) -> Tensor:
+    """Return which share (R,) of the positions (R, L) asked for have their word by (R, L, V)."""
+    return ((logits.argmax(-1) == ids) & asked).sum(1) / asked.sum(1).clamp(min=1)
+
+
 def surprise(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
     """Return the weighted mean cross-entropy (R,) of words (R, L) by their scores (R, L, V)."""
     # (R, L), then weighted means (R,).

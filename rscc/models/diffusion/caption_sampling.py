@@ -3,8 +3,7 @@
 It knows no network: what estimates, and what turns vectors into words, are given as functions.
 
 Papers: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS
-2022, https://arxiv.org/abs/2206.00364; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022,
-https://arxiv.org/abs/2207.12598.
+2022, https://arxiv.org/abs/2206.00364.
 
 N samples, K sentences of each, R = N * K rows, L positions, C channels.
 """
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rscc.compat import widest_float
-from rscc.models.diffusion.sampled_captions import SampledDecoding, Trajectory
+from rscc.models.diffusion.sampled_captions import GuidedMemory, SampledDecoding, Trajectory
 from rscc.models.diffusion.samplers import choose
 from rscc.registry import SAMPLERS, SIGMA_SCHEDULES
 from rscc.utils.logging import renamed_keyword
@@ -76,34 +75,23 @@ class Estimator:
     def __init__(self, estimate: Callable[..., Tensor], remember: Callable[[Tensor], Any],
                  memory: Tensor, options: DiffusionDecoding, nearest: Callable[[Tensor], Tensor],
                  nothing: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
-        self.estimate, self.remember, self.nearest = estimate, remember, nearest
-        self.options, self.dtype, self.guided = options, dtype, options.guidance != 1
-        # With and without the image, side by side: (2 N, M, C).
-        if self.guided:
-            memory = torch.cat([memory, nothing.to(memory).expand_as(memory)])
-        self.memory = memory
-        self.memories = remember(memory) if options.use_cache else None
+        self.estimate, self.nearest, self.options, self.dtype = estimate, nearest, options, dtype
+        self.memory = GuidedMemory(remember, memory, options, nothing)
         self.previous: Tensor | None = None
 
     def __call__(self, points: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean vectors of points (R, L, C) at one noise level."""
         # The network's own precision; (2 R, L, C) where it is guided.
-        rows = points.to(self.dtype)
-        rows = torch.cat([rows, rows]) if self.guided else rows
-        memories = self.memories or self.remember(self.memory)
-        estimate = self.estimate(rows, sigma.to(rows).expand(len(rows)), memories, self.previous)
-
-        # Classifier-free guidance: from no image through the image and beyond.
-        if self.guided:
-            with_image, without = estimate.chunk(2)
-            estimate = without + self.options.guidance * (with_image - without)
+        rows = self.memory.rows(points.to(self.dtype))
+        estimate = self.memory.guide(self.estimate(
+            rows, sigma.to(rows).expand(len(rows)), self.memory.memories(), self.previous))
 
         # The clamping trick of Diffusion-LM: commit to words where little noise is left.
         if float(sigma) < self.options.clamp:
             estimate = self.nearest(estimate)
 
         # Self-conditioning: both branches go on from the guided estimate.
-        self.previous = torch.cat([estimate, estimate]) if self.guided else estimate
+        self.previous = self.memory.rows(estimate)
         return estimate.to(points.dtype)
 
 

@@ -2,9 +2,8 @@
 
 It knows no network: what scores the words of a row is given as a function.
 
-Papers: Ghazvininejad et al., Mask-Predict, EMNLP 2019, https://arxiv.org/abs/1904.09324, whose
-linear decay of the masks this is; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022,
-https://arxiv.org/abs/2207.12598.
+Paper: Ghazvininejad et al., Mask-Predict, EMNLP 2019, https://arxiv.org/abs/1904.09324, whose
+linear decay of the masks this is.
 
 N samples, K sentences of each, R = N * K rows, L positions, V words.
 """
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rscc.models.diffusion.caption_sampling import repeated_noise
-from rscc.models.diffusion.sampled_captions import SampledDecoding, Trajectory
+from rscc.models.diffusion.sampled_captions import GuidedMemory, SampledDecoding, Trajectory
 
 
 @dataclass(frozen=True)
@@ -53,25 +52,18 @@ class MaskedEstimator:
     def __init__(self, score: Callable[..., Tensor], remember: Callable[[Tensor], Any],
                  memory: Tensor, options: MaskedDecoding, nothing: Tensor | None = None,
                  never: tuple[int, ...] = ()) -> None:
-        self.score, self.remember, self.options = score, remember, options
-        self.guided, self.never = options.guidance != 1, list(never)
-        # With and without the image, side by side: (2 N, M, C).
-        if self.guided:
-            memory = torch.cat([memory, nothing.to(memory).expand_as(memory)])
-        self.memory = memory
-        self.memories = remember(memory) if options.use_cache else None
+        self.score, self.never = score, list(never)
+        self.memory = GuidedMemory(remember, memory, options, nothing)
         self.previous: Tensor | None = None
 
     def __call__(self, ids: Tensor, share: float) -> Tensor:
         """Return log-probabilities (R, L, V) of the words of rows (R, L), masks among them."""
-        rows = torch.cat([ids, ids]) if self.guided else ids
-        memories = self.memories or self.remember(self.memory)
+        rows = self.memory.rows(ids)
         level = torch.full((len(rows), ), share, device=ids.device)
-        found = self.score(rows, level, memories, self.previous).float().log_softmax(-1)
-        if self.guided:
-            with_image, without = found.chunk(2)
-            found = (without + self.options.guidance * (with_image - without)).log_softmax(-1)
-        self.previous = torch.cat([found, found]) if self.guided else found
+        found = self.score(rows, level, self.memory.memories(), self.previous).log_softmax(-1)
+        if self.memory.guided:
+            found = self.memory.guide(found).log_softmax(-1)
+        self.previous = self.memory.rows(found)
         if self.never:
             found = found.index_fill(-1, torch.tensor(self.never, device=found.device), -torch.inf)
         return found
@@ -95,11 +87,11 @@ def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int
     """
     draws, trajectory = _Draws(count, length, options, device), []
     ids = torch.full((count * options.num_samples, length), mask_id, device=device)
-    hidden, certainty = torch.ones_like(ids, dtype=torch.bool), torch.zeros(ids.shape)
-    certainty = certainty.to(device)
+    hidden, left = torch.ones_like(ids, dtype=torch.bool), length
+    certainty = torch.zeros(ids.shape, device=device)
     for step in range(options.steps):
         # What is hidden is found anew, what stays is as certain as it was.
-        share = float(hidden[0].float().mean())
+        share = left / length
         found = estimator(ids.masked_fill(hidden, mask_id), share)
         words = draws.choose(found)
         ids = torch.where(hidden, words, ids)

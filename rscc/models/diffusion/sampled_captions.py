@@ -1,11 +1,15 @@
-"""Sentences that a head draws as a whole: the options they share, and the choice among several.
+"""Sentences that a head draws as a whole: options, guidance by the image, choice among several.
 
-Paper: Kumar and Byrne, Minimum Bayes-Risk Decoding, NAACL 2004.
+Papers: Kumar and Byrne, Minimum Bayes-Risk Decoding, NAACL 2004; Ho and Salimans, Classifier-Free
+Diffusion Guidance, 2022, https://arxiv.org/abs/2207.12598.
 
-N samples, K sentences of each, L positions.
+N samples, K sentences of each, R = N * K rows, L positions.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from rscc.models.generation.attended import attended
@@ -59,6 +63,42 @@ class SampledDecoding(DecodingOptions):
         if self.abstain and self.num_samples == 1:
             raise ValueError(f'decoding abstain={self.abstain} with num_samples=1: one sentence '
                              'always agrees with itself; draw several, num_samples=8 for instance')
+
+
+class GuidedMemory:
+    """Memory of N samples along one trajectory, and without the image beside it where guided.
+
+    Args:
+        remember: Keys and values of a memory (N, M, C).
+        memory: Memory (N, M, C).
+        options: ``guidance`` and ``use_cache``.
+        nothing: Memory (1, 1, C) that stands for no image, for ``guidance``.
+    """
+
+    def __init__(self, remember: Callable[[Tensor], Any], memory: Tensor,
+                 options: SampledDecoding, nothing: Tensor | None = None) -> None:
+        self.remember, self.weight = remember, options.guidance
+        self.guided = options.guidance != 1
+        # With and without the image, side by side: (2 N, M, C).
+        if self.guided:
+            memory = torch.cat([memory, nothing.to(memory).expand_as(memory)])
+        self.memory = memory
+        self.kept = remember(memory) if options.use_cache else None
+
+    def memories(self) -> Any:
+        """Return keys and values, projected anew where they are not kept."""
+        return self.kept or self.remember(self.memory)
+
+    def rows(self, rows: Tensor) -> Tensor:
+        """Return rows (R, ...) once for each memory: (2 R, ...) where guided."""
+        return torch.cat([rows, rows]) if self.guided else rows
+
+    def guide(self, estimate: Tensor) -> Tensor:
+        """Return estimates (R, ...) from no image through the image and beyond."""
+        if not self.guided:
+            return estimate
+        with_image, without = estimate.chunk(2)
+        return without + self.weight * (with_image - without)
 
 
 def to_sampled_captions(ids: Tensor, likelihood: Tensor, trajectory: Trajectory,
