@@ -19,6 +19,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rscc.config.schema import runner_keys
 from rscc.utils import read_json, write_json
 from rscc.visualization.training_log import read_training_log
 from tools.benchmark.compared_baselines import baseline_scores
@@ -293,8 +294,8 @@ def _prepare(study: Study, config: str, seed: int, steps: int) -> bool:
     """Write the config of a run; return whether anything is to be done."""
     folder = study.run_folder(config, seed)
     cfg = shortened(config, steps, seed, study.batch_size)
-    text, written = cfg.pretty_text, folder / CONFIG
-    if written.is_file() and Config.fromfile(written).pretty_text != text:
+    written = folder / CONFIG
+    if written.is_file() and _read_by_runner(Config.fromfile(written)) != _read_by_runner(cfg):
         # The config has changed since: what was made by the old one is kept beside.
         number = next(n for n in range(1, 1000) if not Path(f'{folder}.old{n}').exists())
         folder.rename(f'{folder}.old{number}')
@@ -304,6 +305,11 @@ def _prepare(study: Study, config: str, seed: int, steps: int) -> bool:
     written.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(written)
     return True
+
+
+def _read_by_runner(cfg: Config) -> dict[str, Any]:
+    """Return what a training reads: variables for other configs may come and go."""
+    return {key: value for key, value in cfg.to_dict().items() if key in runner_keys()}
 
 
 def _steps_in(study: Study, config: str, processes: Processes, device: str | None) -> int:

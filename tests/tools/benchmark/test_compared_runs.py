@@ -145,11 +145,12 @@ def test_configs_that_cannot_be_compared_are_refused_before_anything_is_trained(
 def test_a_changed_config_is_trained_anew_and_the_old_run_kept(tools, study, repo, tmp_path):
     own = tmp_path / 'bit_synth.py'
     cfg = Config.fromfile(repo / 'configs/bit_synth.py')
-    for width in (64, 32):
+    for width, unread in ((64, 'a'), (64, 'b'), (32, 'b')):
         cfg.model.fusion.hidden_dims = width
+        cfg.for_other_configs = dict(pipeline=unread)
         cfg.dump(own)
         run_study(study(configs=[str(own)], seeds=1), **TOLD)
-    assert len(tools.names('train')) == 2
+    assert len(tools.names('train')) == 2  # a variable that no training reads changes nothing
     assert (tmp_path / f'work/bit_synth_seed0.old1/{RESULT}').is_file()
 
 
