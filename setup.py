@@ -75,7 +75,8 @@ EXTRAS['docs'] = read_blocks('docs')['']
 setup(
     name='rscc',
     version=read_version(),
-    description='Remote sensing change captioning, change detection and image captioning',
+    description='Remote sensing change captioning, change detection, semantic change and image '
+                'captioning',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
                         help='different sentences of each sample, at most (%(default)s)')
     parser.add_argument('--out', type=output_file, metavar='FILE.json',
                         help="the file (in the dataset's folder: captions_<config>_<split>.json)")
+    parser.add_argument('--weights', action='store_true',
+                        help='also keep its weights beside the sentences, as '
+                             'teacher_<config>.safetensors, for a student that starts from them')
     add_shared_arguments(parser)
     run(parser.parse_args(arguments))
 
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> None:
         runner.test()
     print(f"written: {out}\nA student reads it by teacher_captions='{out.name}' of its training "
           'dataset and PickTeacherCaptions in the pipeline.')
+    if args.weights:
+        print(f'written: {_keep_weights(cfg, args.checkpoint, out.parent)}')
     del runner  # it holds the processes' group
     leave_process_group()
 
@@ -106,6 +111,15 @@ def describe_split(cfg: 'Config', split: str, num: int, checkpoint: str,
     path = Path(out).absolute() if out else Path(f'captions_{teacher}_{split}.json')
     cfg.test_evaluator = [dict(type='TeacherCaptionDump', out_file=str(path), num=num,
                                teacher=dict(config=teacher, checkpoint=Path(checkpoint).name))]
+
+
+def _keep_weights(cfg: 'Config', checkpoint: str, folder: Path) -> Path:
+    """Write the teacher's weights alone into a folder, and return the file."""
+    from rscc.engine.checkpoint import read_checkpoint, with_metadata, write_published
+    path = folder / f'teacher_{Path(cfg.filename).stem}.safetensors'
+    state = with_metadata(read_checkpoint(checkpoint))['state_dict']
+    write_published(path, state, cfg.pretty_text, {})
+    return path
 
 
 def _place_beside_data(runner: 'Runner') -> Path:

@@ -238,7 +238,7 @@ class _Chinese(_Wording):
             for row in rows)
 
     def became(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        told = [f'{became(row["from"], row["to"], "zh")} {self.size(row)}'
+        told = [f'{became(row["from"], row["to"], "zh")}，{self.size(row)}'
                 for row in rows[:_MOST_TRANSITIONS]]
         more = len(rows) - len(told)
         return '：' + '；'.join(told) + (f'；另有 {more:,} 种转变' if more else '')

@@ -62,6 +62,18 @@ def test_colour_labels_need_a_palette_that_is_complete(tmp_path):
         read_mask(path, palette=palette[:2])
 
 
+def test_of_many_strange_colours_the_first_three_are_told_with_their_places(tmp_path):
+    colours = np.zeros((3, 5, 3), np.uint8)
+    for number, (row, column) in enumerate([(0, 4), (1, 0), (1, 2), (2, 1), (2, 3)]):
+        colours[row, column] = (9, 200, 10 * number)
+    colours[2, 4] = colours[0, 4]
+    path = save(tmp_path / 'a.png', colours)
+    with pytest.raises(ValueError, match=r'palette: \[9, 200, 0\] at row 0, column 4 .*, '
+                       r'\[9, 200, 10\] at row 1, column 0 .*, \[9, 200, 20\] at row 1, column 2 '
+                       r'\([^)]*\) and 2 more; pixels in all: 6\. '):
+        read_mask(path, palette=[[0, 0, 0], [255, 0, 0]])
+
+
 def test_the_first_channel_of_a_grey_rgb_label_counts(tmp_path):
     values = np.repeat(np.array([[0, 255]], np.uint8)[..., None], 3, 2)
     assert read_mask(save(tmp_path / 'a.png', values)).tolist() == [[0, 1]]

@@ -2,8 +2,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
+from rscc.engine.checkpoint import read_checkpoint
 from rscc.registry import DATASETS
 from rscc.synth.generator import Parameters, generate
 from rscc.text.teacher_captions import read_teacher_captions
@@ -35,17 +37,21 @@ def home(tmp_path_factory):
     return home
 
 
-def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(
-        run_tool, home, tmp_path):
-    config, data = home / 'teacher.py', ('--data-root', home)
-    done = run_tool('train.py', config, '--work-dir', tmp_path / 'teacher', *data)
+@pytest.fixture
+def taught(run_tool, home, tmp_path):
+    """The file of sentences, what the tool said, and the teacher's checkpoint."""
+    config, data, work = home / 'teacher.py', ('--data-root', home), tmp_path / 'teacher'
+    done = run_tool('train.py', config, '--work-dir', work, *data)
     assert done.returncode == 0, done.stderr
-    done = run_tool('dataset_converters/distil_captions.py', config,
-                    tmp_path / 'teacher/epoch_1.pth', '--num', '3', *data, '--work-dir',
-                    tmp_path / 'told')
+    done = run_tool('dataset_converters/distil_captions.py', config, work / 'epoch_1.pth', '--num',
+                    '3', *data, '--work-dir', work / 'told', '--weights')
     assert done.returncode == 0, done.stderr
-    file = home / 'synth/captions_teacher_train.json'
-    assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in done.stdout
+    return home / 'synth/captions_teacher_train.json', done.stdout, work / 'epoch_1.pth'
+
+
+def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(home, taught):
+    file, told, _ = taught
+    assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in told
     found = read_teacher_captions(file, 'train')
     assert len(found.captions) == 8 and all(1 <= len(told) <= 3 for told in found.captions.values())
 
@@ -60,3 +66,23 @@ def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(
         DATASETS.build({**dataset, 'split': 'val'})
     with pytest.raises(FileNotFoundError, match=r'of a teacher not found at .*teach\.json'):
         DATASETS.build({**dataset, 'teacher_captions': 'teach.json'})
+
+
+def test_a_student_beside_the_encoder_of_its_teacher_learns_only_its_head(run_tool, home, taught,
+                                                                         tmp_path):
+    file, told, checkpoint = taught
+    weights = home / 'synth/teacher_teacher.safetensors'
+    assert f'written: {weights}' in told
+    head = 'memory_channels=16, embed_channels=8, rows_per_sample=1'
+    (tmp_path / 'student.py').write_text(SMALL.format(
+        base=ROOT / 'configs/kdrscc_masked_student_synth.py', head=head, fusion='')
+        + f"load_from = '{weights}'\ntrain_dataloader['dataset'].update("
+          f"teacher_captions='{file.name}')\n")
+    done = run_tool('train.py', tmp_path / 'student.py', '--work-dir', tmp_path,
+                    '--data-root', home)
+    assert done.returncode == 0, done.stderr
+    before, after = (read_checkpoint(path)['state_dict']
+                     for path in (checkpoint, tmp_path / 'epoch_1.pth'))
+    kept = {name for name in before if not name.startswith('caption_head.')}
+    assert kept == {name for name in after if not name.startswith('caption_head.')}
+    assert all(torch.equal(before[name], after[name]) for name in kept)

@@ -70,7 +70,7 @@ def test_a_model_without_calibration_does_not_look_sure():
     ('IoU_parking_lot', 'IoU parking lot', 'IoU 停车场'),
     ('farmland_to_road', 'farmland → road', '农田 → 道路'),
     ('CIDEr_low', 'CIDEr, 95 % from', 'CIDEr，95 % 下限'), ('own_score', 'own score', 'own score'),
-    ('SeK_from_to', 'SeK, from-to', 'SeK（转移）')])
+    ('SeK_from_to', 'SeK, from-to', 'SeK（转变计）')])
 def test_scores_have_names_that_people_use(key, english, chinese):
     assert score_name(key, WORDS) == english
     assert score_name(key, interface_words('zh', {})) == chinese

@@ -1,6 +1,8 @@
 """Semantic change on a ResNet-34 with ImageNet weights: class maps of both dates and their change.
 
-Encoder and losses as in Bi-SRNet, whose decoder has attention between the dates.
+Losses of classes and of their agreement as in Bi-SRNet (Ding et al., TGRS 2022). Its change loss
+weights unchanged pixels three times as much, its ResNet-34 keeps a stride of 8, and its decoder has
+attention between the dates.
 """
 model = dict(
     type='ChangeInterpreter',

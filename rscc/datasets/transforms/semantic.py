@@ -11,7 +11,8 @@ from rscc.registry import TRANSFORMS
 from rscc.structures import CLASS_MAPS, LABEL_MAPS
 
 #: Ways in which class maps and change map contradict each other, for messages.
-DISAGREEMENT = 'changed, but without a class at some date, or with a class and yet unchanged'
+DISAGREEMENT = ('changed, but without a class at some date, or unchanged, but with another class '
+                'at each date or with a class where classes are drawn for changes alone')
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class SemanticLabels:
     def disagreement(self, change: np.ndarray, earlier: np.ndarray, later: np.ndarray) -> int:
         """Return at how many pixels the class maps contradict the change map.
 
-        A changed pixel without a class at some date does and, where classes are drawn only where
-        something changed, so does an unchanged one with a class.
+        A changed pixel without a class at some date does. So does an unchanged one with another
+        class at the later date or, where classes are drawn only where something changed, with any.
 
         Args:
             change: 0 unchanged, 255 not known, changed otherwise, (H, W).
@@ -65,6 +66,8 @@ class SemanticLabels:
         wrong = (change > 0) & (change < IGNORE) & ((earlier == 0) | (later == 0))
         if self.only_changes:
             wrong |= (change == 0) & ((earlier > 0) | (later > 0))
+        else:
+            wrong |= (change == 0) & (earlier > 0) & (later > 0) & (earlier != later)
         return int(wrong.sum())
 
 

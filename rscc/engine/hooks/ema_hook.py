@@ -4,6 +4,7 @@ from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from rscc.engine.checkpoint import load_weights
 from rscc.engine.distributed import unwrapped
 from rscc.registry import HOOKS, MODELS
 
@@ -73,6 +74,13 @@ class EMAHook(_EMAHook):
         """Copy the model; a mistyped name or option suggests the nearest."""
         self.src_model = unwrapped(runner.model)
         self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=self.src_model))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Start the average from what fits, as the model does; the runner tells what does not."""
+        if runner._resume:
+            super().after_load_checkpoint(runner, checkpoint)
+        else:
+            load_weights(self.ema_model.module, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the averaged weights as ``state_dict``, the trained as ``ema_state_dict``."""

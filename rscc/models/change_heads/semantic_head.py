@@ -1,9 +1,10 @@
 """Semantic change: what changed, and what was there at each date.
 
 Papers: Ding et al., Bi-Temporal Semantic Reasoning for the Semantic Change Detection in HR Remote
-Sensing Images, TGRS 2022, https://arxiv.org/abs/2108.06103 (Bi-SRNet: the losses); Zheng et al.,
-ChangeMask, ISPRS J. 183 (2022) 228-239, https://doi.org/10.1016/j.isprsjprs.2021.10.015 (one
-decoder for both dates, and a change map that is the same with the dates exchanged).
+Sensing Images, TGRS 2022, https://arxiv.org/abs/2108.06103 (Bi-SRNet: losses of class and
+agreement); Zheng et al., ChangeMask, ISPRS J. 183 (2022) 228-239,
+https://doi.org/10.1016/j.isprsjprs.2021.10.015 (one decoder for both dates, and a change map that
+is the same with the dates exchanged).
 """
 from collections.abc import Mapping, Sequence
 

@@ -7,6 +7,7 @@ from fake_data import write_fake_dataset
 from rscc.datasets.mosaic import MosaicDataset
 from rscc.datasets.semantic_cd import SECONDDataset
 from rscc.datasets.synth import SynthChangeDataset
+from rscc.datasets.transforms.semantic import SemanticLabels
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.registry import TRANSFORMS
 from rscc.structures import LABEL_MAPS
@@ -129,3 +130,15 @@ def test_the_built_in_dataset_has_maps_when_asked(tmp_path):
     plain = SynthChangeDataset(str(root), pipeline=LOAD + PACK)
     assert len(plain.metainfo['classes']) == 6
     assert 'gt_sem_seg_from' not in plain[0]['data_samples']
+
+
+@pytest.mark.parametrize('only_changes, expected', [(True, 5), (False, 4)])
+def test_class_maps_that_contradict_the_change_map_are_counted(only_changes, expected):
+    labels = SemanticLabels(('none', 'water', 'building'), ((0, 0, 0), (0, 0, 255), (255, 0, 0)),
+                            only_changes=only_changes)
+    change = np.array([[1, 1, 1], [0, 0, 0], [0, 255, 255]])
+    earlier = np.array([[1, 0, 2], [1, 1, 0], [1, 0, 1]])
+    later = np.array([[2, 2, 0], [1, 2, 0], [2, 0, 2]])
+    # Two of the changed pixels lack a class at some date. Of the unchanged, two have another class
+    # at each date, and one more has a class at all. What is not known says nothing.
+    assert labels.disagreement(change, earlier, later) == expected
