@@ -81,7 +81,7 @@ def test_rows_are_trained_reported_with_failures_and_not_trained_again(run_tool,
 def test_the_default_rows_are_configs_of_the_built_in_dataset(load_tool, repo):
     rows = load_tool(TOOL).STUDIES['compare']
     known = [row for row in rows if (repo / f'configs/{row}.py').is_file()]
-    assert len(known) >= 12 and set(rows) - set(known) <= {'semantic_synth'}
+    assert len(known) >= 12 and set(rows) == set(known)
     for row in known:
         cfg = Config.fromfile(repo / f'configs/{row}.py')
         assert cfg.test_dataloader.dataset.data_root == 'synth'

@@ -18,11 +18,11 @@ def refuse_unfit(configs: Sequence[str]) -> None:
     """Read and check all configs of a comparison, so that none is found wrong after hours.
 
     Args:
-        configs: Files or names. All must answer the same test split as the first that can be read.
+        configs: Files or names. All must learn from and answer the splits of the first that can be read.
 
     Raises:
         ConfigsRefused: With each config that is missing, fails its check, cannot be shortened, or
-            answers other data.
+            has other data.
     """
     wrong, expected = [], None
     for config in configs:
@@ -31,8 +31,9 @@ def refuse_unfit(configs: Sequence[str]) -> None:
             expected = expected or found
             if found != expected:
                 raise ValueError(
-                    'answers other data than the first row (data_root, split, frames, side in '
-                    f'pixels): {found}, not {expected}. Compare it in a --work-dir of its own')
+                    'learns from or answers other data than the first row (data_root and split of '
+                    f'training and test, frames, side in pixels): {found}, not {expected}. Compare '
+                    'it in a --work-dir of its own')
             check_config(cfg, stages=('train', 'test'))
         except Exception as error:  # whatever it is: it would end this row after the others
             told = str(error.args[0] if type(error) is KeyError else error) or repr(error)
@@ -48,10 +49,11 @@ def name_of(config: str) -> str:
 
 
 def data_of(config: str) -> tuple:
-    """Return what tells whether two configs answer the same test split."""
+    """Return what tells whether two configs learn from one split and answer one."""
     plan = read_plan(config)
-    dataset = innermost_dataset(plan.cfg, 'test')
-    return dataset.get('data_root'), dataset.get('split'), plan.frames, plan.side
+    splits = [innermost_dataset(plan.cfg, stage) for stage in ('train', 'test')]
+    return (*((data.get('data_root'), data.get('split')) for data in splits), plan.frames,
+            plan.side)
 
 
 def shortened(config: str, steps: int, seed: int, batch_size: int | None = None) -> Config:

@@ -129,16 +129,23 @@ def test_configs_that_cannot_be_compared_are_refused_before_anything_is_trained(
     cfg = Config.fromfile(repo / 'configs/bit_synth.py')
     cfg.model.change_head.loss_decode = dict(type='NoSuchLoss')
     cfg.dump(own)
-    configs = ['bit_synth', 'fcsiam_diff_sinth', str(own), 'sat_synth', 'chg2cap_levircc']
-    with pytest.raises(ConfigsRefused, match=r'4 of 5 configs .* nothing was trained') as raised:
+    cfg = Config.fromfile(repo / 'configs/bit_synth.py')
+    cfg.train_dataloader.dataset.split = 'val'
+    cfg.dump(tmp_path / 'leaking.py')
+    configs = ['bit_synth', 'fcsiam_diff_sinth', str(own), 'sat_synth', 'chg2cap_levircc',
+               str(tmp_path / 'leaking.py')]
+    with pytest.raises(ConfigsRefused, match=r'5 of 6 configs .* nothing was trained') as raised:
         run_study(study(configs=configs, seeds=1), **TOLD)
     told = dict(line.strip().split(': ', 1) for line in str(raised.value).splitlines()
                 if line.startswith('  ') and line[2] != ' ')
-    assert set(told) == {'fcsiam_diff_sinth', 'own', 'sat_synth', 'chg2cap_levircc'}
+    assert set(told) == {'fcsiam_diff_sinth', 'own', 'sat_synth', 'chg2cap_levircc',
+                         'leaking'}
     assert "Did you mean 'fcsiam_diff_synth'" in told['fcsiam_diff_sinth']
     assert 'model.change_head.loss_decode.type: no ' in str(raised.value)
-    assert "('synth', 'test', 1, 128), not ('synth', 'test', 2, 128)" in str(raised.value)
+    assert "('synth', 'test'), 1, 128), not (('synth', 'train'), ('synth', 'test'), 2, 128)" in str(
+        raised.value)
     assert 'counts epochs' in told['chg2cap_levircc']
+    assert "(('synth', 'val'), ('synth', 'test'), 2, 128), not ((" in told['leaking']
     assert not tools.calls and not (tmp_path / 'work').exists()
 
 
