@@ -18,7 +18,8 @@ def refuse_unfit(configs: Sequence[str]) -> None:
     """Read and check all configs of a comparison, so that none is found wrong after hours.
 
     Args:
-        configs: Files or names. All must learn from and answer the splits of the first that can be read.
+        configs: Files or names. All must learn from, and answer, the splits of the first that can
+            be read.
 
     Raises:
         ConfigsRefused: With each config that is missing, fails its check, cannot be shortened, or
