@@ -15,7 +15,7 @@ Every run is a process of tools/train.py, one of tools/test.py and one that meas
 run that fails is reported with its cause and its log and stops no other; called again, the tool
 does only what is missing, and an interrupted training goes on. The work folder gets results.md,
 <study>.csv (every seed) and, where anything can be drawn, <study>.png. The study ``diffusion``
-needs the sentences of a trained blip_synth beside its data (distil_captions.py).
+needs sentences and weights of a trained blip_synth beside its data (distil_captions.py --weights).
 """
 import argparse
 import os
@@ -32,13 +32,13 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Rows of the comparisons on the built-in dataset, by their names.
 STUDIES = {
     'compare': (
-        'blip_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
+        'blip_synth', 'blip_resampler_synth', 'chg2cap_synth', 'rsiccformer_synth', 'kdrscc_synth',
         'compare_attention_synth', 'compare_karras_synth', 'compare_prefix_gpt_synth',
         'changeclip_caption_synth', 'changeclip_rn50_synth', 'fcsiam_diff_synth',
         'btc_random_synth', 'bit_synth', 'semantic_synth'),
     'diffusion': (
-        'blip_synth', 'kdrscc_synth', 'kdrscc_distilled_synth', 'kdrscc_masked_synth',
-        'kdrscc_masked_distilled_synth'),
+        'blip_synth', 'kdrscc_synth', 'kdrscc_distilled_synth', 'kdrscc_masked_distilled_synth',
+        'kdrscc_masked_student_synth'),
 }
 
 
