@@ -4,7 +4,7 @@ A config says ``default_scope = 'rscc'`` and names our classes plainly, those of
 ``mmseg.FCNHead``.
 """
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from mmengine import registry as mmengine_registry
@@ -32,11 +32,14 @@ class Part:
             bases lack them.
         PRETRAINED_OPTIONAL: Whether the config alone tells the architecture, so that a model whose
             weights come from a checkpoint is built without reading ``pretrained``.
+        ASKED: Attributes that every part of the kind has once it is built, and what its class
+            writes for each.
     """
 
     NESTED_OPTIONS: ClassVar[dict[str, Any]] = {}
     CARRIED: ClassVar[tuple[str, ...]] = ()
     PRETRAINED_OPTIONAL: ClassVar[bool] = False
+    ASKED: ClassVar[Mapping[str, str]] = {}
 
     @property
     def title(self) -> str:
@@ -112,10 +115,11 @@ class Registry(_Registry):
         Raises:
             KeyError: If the type is unknown; the message names the nearest known one.
             TypeError: If it takes no such keyword; the message names the nearest one. If its class
-                lacks a method that the base class asks for; the message names all that are missing.
+                lacks a method or an attribute that the base class asks for; the message names all
+                that are missing.
         """
         try:
-            return self._build(cfg, *args, **kwargs)
+            built = self._build(cfg, *args, **kwargs)
         except TypeError:
             kind = cfg.get('type') if isinstance(cfg, dict) else None
             target = self.get(kind) if isinstance(kind, str) else kind
@@ -124,6 +128,9 @@ class Registry(_Registry):
                 refuse_unknown((key for key in cfg if key not in ('type', '_scope_')), target,
                                getattr(target, '__name__', str(kind)))
             raise
+        if isinstance(built, Part):
+            refuse_unfinished(built)
+        return built
 
     def _build(self, cfg: dict, *args, **kwargs) -> Any:
         kind = cfg.get('type') if isinstance(cfg, dict) else None
@@ -148,6 +155,21 @@ def refuse_incomplete(kind: Any) -> None:
         asking = next(base.__name__ for base in kind.__mro__ if missing[0] in vars(base))
         raise TypeError(f'{kind.__name__} has no {" and no ".join(f"{name}()" for name in missing)}'
                         f', which {asking} asks every class to write: see the recipes in '
+                        'CONTRIBUTING.md, or the docstring there')
+
+
+def refuse_unfinished(part: Part) -> None:
+    """Refuse a part without an attribute that its base class asks for.
+
+    Raises:
+        TypeError: With all that are missing, and what the class has to write for them.
+    """
+    missing = [told for name, told in part.ASKED.items() if not hasattr(part, name)]
+    if missing:
+        asking = next(base.__name__ for base in reversed(type(part).__mro__)
+                      if 'ASKED' in vars(base) and vars(base)['ASKED'])
+        raise TypeError(f'{type(part).__name__} has no {" and no ".join(missing)}, which {asking} '
+                        'asks every class to set in its constructor: see the recipes in '
                         'CONTRIBUTING.md, or the docstring there')
 
 

@@ -4,6 +4,8 @@ Subclass the tester of the kind and give it ``cfg``; attributes say what is spec
 have theirs in ``testers.py``.
 """
 import copy
+import fnmatch
+import math
 import pickle
 from pathlib import Path
 
@@ -167,6 +169,12 @@ class MetricTester:
     def test_scores_are_numbers_and_the_order_does_not_matter(self):
         scores = self.scores(self.samples())
         assert scores and all(isinstance(value, float | int) for value in scores.values())
+        assert all(map(math.isfinite, scores.values())), (
+            f'{scores}: a score that is not defined is left out')
+        known = self.build().known_keys()
+        strange = [key for key in scores if not any(fnmatch.fnmatch(key, one) for one in known)]
+        assert not strange, (
+            f'{strange} are not among KEYS, {known}: save_best could not wait for them')
         assert scores == self.scores(self.samples()[::-1])
 
     def test_two_processes_score_as_one(self, monkeypatch):

@@ -423,6 +423,7 @@ class ChangeHeadTester(ModuleTester):
     def test_one_map_a_sample_that_is_the_same_alone_and_again(self):
         head, features = as_change_head(self.build().eval()), self.features(3)
         metas = [dict(pad_shape=(32, 48), img_shape=(32, 48))] * 3
+        head.logits_of(features)  # refuses another form than (N, out_channels, h, w)
         logits = head.predict(features, metas)
         assert logits.shape[0] == 3 and logits.shape[-2:] == (32, 48), (
             f'logits {tuple(logits.shape)} of 3 samples with pad_shape=(32, 48); (3, classes, 32, '

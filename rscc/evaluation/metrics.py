@@ -88,6 +88,9 @@ class SampleMetric(BaseMetric):
                 raise KeyError(f"{type(self).__name__} needs 'sample_id' in the metainfo of every "
                                'sample (PackChangeInputs puts it there)')
             record = self.record(sample)
+            if not isinstance(record, dict | None):
+                raise TypeError(f'{type(self).__name__}.record returned {type(record).__name__}: a '
+                                'dict of what is kept of the sample is expected, or None')
             # Samples without anything to score are kept too: all names are needed to count them.
             paths = source_of(sample)
             self.results.append({'sample_id': sample['sample_id'],
@@ -101,7 +104,7 @@ class SampleMetric(BaseMetric):
             size: Number of samples of the dataset.
 
         Returns:
-            The scores, the same on every process.
+            The scores, the same on every process; those that are no numbers are left out.
         """
         # Every process has the records of its own samples, some of them twice.
         gathered = [record for part in all_gather_object(self.results) for record in part]
@@ -109,11 +112,23 @@ class SampleMetric(BaseMetric):
         # Metrics may write files and start Java: one process computes for all.
         scores: list[Any] = [None]
         if is_main_process():
-            scores = [self.compute_metrics(self._unique(gathered, size))]
+            scores = [self._numbers(self.compute_metrics(self._unique(gathered, size)))]
         broadcast_object_list(scores)
         named = scores[0]
         return {f'{self.prefix}/{key}': value for key, value in named.items()} \
             if self.prefix else named
+
+    def _numbers(self, scores: Any) -> dict[str, Any]:
+        """Return scores without those that are no numbers, of which a warning tells."""
+        if not isinstance(scores, dict):
+            raise TypeError(f'{type(self).__name__}.compute_metrics returned '
+                            f'{type(scores).__name__}: a dict of scores by name is expected')
+        lost = [name for name, value in scores.items()
+                if isinstance(value, float | np.floating) and not np.isfinite(value)]
+        if lost:
+            warn(f'{type(self).__name__}: {", ".join(lost)} left out, being infinite or not a '
+                 'number: leave out a score that is not defined, 0 / 0 for instance')
+        return {name: value for name, value in scores.items() if name not in lost}
 
     def _unique(self, gathered: list[dict], size: int) -> list[dict]:
         """Drop repeated samples, sort by name, and tell of a wrong number of samples."""

@@ -304,7 +304,7 @@ class ChangeInterpreter(Part, BaseModel):
 
     def map_logits(self, features: ChangeFeatures) -> Tensor:
         """Return the change head's logits (N, classes, h, w) at its own resolution."""
-        return self._change()(self._behind_neck(features))
+        return self._change().logits_of(self._behind_neck(features))
 
     def guided(self, features: ChangeFeatures, logits: Tensor | None = None,
                flags: Sequence[bool | None] | None = None) -> ChangeFeatures:

@@ -236,8 +236,9 @@ def _binary_labels(values: np.ndarray, present: list[int], path: Path) -> np.nda
         return (values == 255).astype(np.uint8)
     raise ValueError(
         f"label '{path}' holds the values {present[:12]}; without a label_map only "
-        '{0, 255} and {0, 1} are recognised. Pass label_map={value: class index, ...}; 255 is '
-        'ignored. Labels saved with losses (JPEG): PathListCDDataset(label_threshold=128).')
+        '{0, 255} and {0, 1} are recognised. Pass label_map={value: class index, ...} (a dataset '
+        'class: LABEL_MAP); 255 is ignored. Labels saved with losses (JPEG): '
+        'PathListCDDataset(label_threshold=128).')
 
 
 def _read_values(path: Path, label_map: Mapping[int, int] | None

@@ -67,6 +67,34 @@ def test_nothing_to_score_is_told_once_and_is_no_crash(said):
     assert said == ['CountMetric: 2 of 2 samples have nothing to score; nothing is scored']
 
 
+def test_scores_that_are_no_numbers_are_told_and_left_out(said):
+    class Undefined(CountMetric):
+        def compute_metrics(self, results):
+            return {'F1': float('nan'), 'n': len(results)}
+
+    metric = Undefined(prefix='edge')
+    metric.process(None, [sample(0)])
+    assert metric.evaluate(1) == {'edge/n': 1}
+    assert said == ['Undefined: F1 left out, being infinite or not a number: leave out a score '
+                    'that is not defined, 0 / 0 for instance']
+
+
+def test_records_and_scores_of_another_form_are_refused_by_name():
+    class Number(CountMetric):
+        def record(self, sample):
+            return 3 if sample['value'] else {}
+
+        def compute_metrics(self, results):
+            return None
+
+    with pytest.raises(TypeError, match=r'record returned int: a dict .* expected, or None'):
+        Number().process(None, [sample(1)])
+    metric = Number()
+    metric.process(None, [sample(0)])
+    with pytest.raises(TypeError, match=r'compute_metrics returned NoneType: a dict of sc'):
+        metric.evaluate(1)
+
+
 def test_results_start_afresh_after_each_evaluation():
     metric = CountMetric(prefix='val')
     for _ in range(2):

@@ -2,6 +2,7 @@
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,8 @@ class ChangeHead(Part, metaclass=ABCMeta):
     out_channels: int
     groups: tuple[int, ...] | None = None
     same_class: bool = True
+    ASKED: ClassVar[Mapping[str, str]] = {'out_channels': 'out_channels',
+                                          'classifier': 'layer named classify'}
 
     @property
     def classifier(self) -> nn.Module:
@@ -60,11 +63,28 @@ class ChangeHead(Part, metaclass=ABCMeta):
     def loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample]
              ) -> dict[str, Tensor]:
         """Return the losses by name over N samples, all with a mask."""
-        return self.loss_of(self(features), data_samples)
+        return self.loss_of(self.logits_of(features), data_samples)
+
+    def logits_of(self, features: ChangeFeatures) -> Tensor:
+        """Return the logits (N, classes, h, w) of :meth:`forward`.
+
+        Raises:
+            ValueError: If it returned something else, or other channels than ``out_channels``.
+        """
+        logits = self(features)
+        channels = getattr(self, 'out_channels', None)
+        found = (f'of the shape {tuple(logits.shape)}' if isinstance(logits, Tensor)
+                 else f'as a {type(logits).__name__}')
+        if not isinstance(logits, Tensor) or logits.ndim != 4 or (
+                channels is not None and logits.shape[1] != channels):
+            raise ValueError(f'{self.title}.forward returned logits {found}: a tensor (N, '
+                             f'{channels or "classes"}, h, w) is expected, with as many channels '
+                             'as out_channels')
+        return logits
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
-        return self.enlarge(self(features), metas)
+        return self.enlarge(self.logits_of(features), metas)
 
     def split(self, logits: Tensor) -> list[Tensor]:
         """Return each group of logits (..., C, H, W), the change map's first."""
@@ -103,6 +123,9 @@ class PixelHead(ChangeHead, nn.Module):
         ignore_index: Label without a loss.
     """
 
+    ASKED: ClassVar[Mapping[str, str]] = {
+        **ChangeHead.ASKED, 'loss_decode': 'loss_decode (super().__init__(losses, ignore_index))'}
+
     def __init__(self, losses: Mapping | Sequence[Mapping], ignore_index: int) -> None:
         super().__init__()
         losses = [losses] if isinstance(losses, Mapping) else losses
@@ -122,10 +145,19 @@ class PixelHead(ChangeHead, nn.Module):
         for loss in self.loss_decode:
             value = loss(logits, target, ignore_index=self.ignore_index)
             losses[loss.loss_name] = losses.get(loss.loss_name, 0) + value
-        return losses | self.details(logits.detach(), target)
+        details = self.details(logits.detach(), target)
+        wrong = [name for name in details if 'loss' in name]
+        if wrong:
+            raise ValueError(f"{self.title}.details gives '{wrong[0]}', and whatever has 'loss' in "
+                             'its name is added to the loss: call it otherwise, or add it in '
+                             'loss_of if it is one')
+        return losses | details
 
     def details(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return what is logged beside the losses, of logits (N, C, H, W) and labels (N, H, W)."""
+        """Return what is logged beside the losses, of logits (N, C, H, W) and labels (N, H, W).
+
+        No name may have ``loss`` in it: MMEngine adds these to the loss.
+        """
         return {}
 
     def enlarge(self, logits: Tensor, metas: Sequence[Mapping]) -> Tensor:

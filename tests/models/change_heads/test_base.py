@@ -8,8 +8,8 @@ from testers import (
     data_samples,
 )
 
-from rscc.models.change_heads.base import as_change_head
-from rscc.models.contracts import FeatureSpec
+from rscc.models.change_heads.base import PixelHead, as_change_head
+from rscc.models.contracts import FeatureSpec, Need
 from rscc.registry import MODELS
 
 LOSS = dict(type='CrossEntropyLoss', avg_non_ignore=True)
@@ -44,6 +44,60 @@ def test_maps_that_do_not_exist_are_counted():
     assert head.misfit(FeatureSpec('Given', maps=(16, 16))) == (
         'FPNHead reads the maps [0, 2] (in_index) and Given gives 2: set in_index and in_channels '
         'to maps of the widths [16, 16]')
+
+
+class Convolution(PixelHead):
+    """A head as short as one can be, and what a hurried author forgets."""
+
+    def __init__(self, lacking='', logged='share'):
+        super().__init__(dict(type='CrossEntropyLoss'), 255)
+        self.logged, self.shape = logged, lambda logits: logits
+        for name, value in (('classify', torch.nn.Conv2d(16, 3, 1)), ('out_channels', 3)):
+            if name != lacking:
+                setattr(self, name, value)
+
+    def needs(self):
+        return [Need('maps', (16, ), 'in_channels', (0, ))]
+
+    def forward(self, features):
+        return self.shape(self.classify(features.maps[0]))
+
+    def details(self, logits, target):
+        return {self.logged: (target > 0).float().mean()}
+
+
+MODELS.register_module(module=Convolution, force=True)
+
+
+@pytest.mark.parametrize('lacking, told', [
+    ('out_channels', 'no out_channels'), ('classify', 'no layer named classify')])
+def test_a_head_without_what_its_base_class_asks_for_is_refused_when_it_is_built(lacking, told):
+    MODELS.build(dict(type='Convolution'))
+    with pytest.raises(TypeError, match=f'Convolution has {told}, which ChangeHead asks every clas'
+                       's to set in its constructor: see the recipes in CONTRIBUTING.md'):
+        MODELS.build(dict(type='Convolution', lacking=lacking))
+
+
+@pytest.mark.parametrize('shape, told', [
+    (lambda logits: logits.permute(0, 2, 3, 1), r'of the shape \(2, 8, 8, 3\)'),
+    (lambda logits: logits[:, 0], r'of the shape \(2, 8, 8\)'),
+    (lambda logits: torch.cat([logits, logits], 1), r'of the shape \(2, 6, 8, 8\)'),
+    (lambda logits: (logits, ), 'as a tuple')])
+def test_logits_of_another_form_are_refused_with_the_one_that_is_meant(shape, told):
+    head = MODELS.build(dict(type='Convolution'))
+    head.loss(change_features(2), data_samples(2))
+    head.shape = shape
+    for call in (lambda: head.loss(change_features(2), data_samples(2)),
+                 lambda: head.predict(change_features(2), [dict(pad_shape=(32, 32))] * 2)):
+        with pytest.raises(ValueError, match=f'Convolution.forward returned logits {told}: a tensor'
+                           r' \(N, 3, h, w\) is expected'):
+            call()
+
+
+def test_details_do_not_become_losses():
+    head = MODELS.build(dict(type='Convolution', logged='loss_edge'))
+    with pytest.raises(ValueError, match=r"details gives 'loss_edge', .* added to the loss"):
+        head.loss(change_features(2), data_samples(2))
 
 
 class TestChangeFlagHead(ModuleTester):
