@@ -1,6 +1,7 @@
 """Table, CSV and drawing of a comparison of models, made from the result files of its runs."""
 import csv
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ class Column:
         title: Heading.
         of: From a result to the value; None where a run has none.
         digits: Decimal places in the table.
-        spread: Whether seeds differ, so that mean and standard deviation are shown.
+        spread: Whether mean and standard deviation of the seeds are shown, or their median.
         shown: Whether the table has it, or the CSV file alone.
     """
     key: str
@@ -107,6 +108,11 @@ class Row:
         """Return the mean of a column over the seeds, None where none has it."""
         values = self.values(next(column for column in COLUMNS if column.key == key))
         return sum(values) / len(values) if values else None
+
+    def median(self, key: str) -> float | None:
+        """Return the median of a column over the seeds, None where none has it."""
+        values = self.values(next(column for column in COLUMNS if column.key == key))
+        return statistics.median(values) if values else None
 
     @property
     def state(self) -> Text:
@@ -226,7 +232,7 @@ def _cell(row: Row, column: Column) -> str:
     values = row.values(column)
     if not values:
         return MISSING
-    scores = values if column.spread else [sum(values) / len(values)]
+    scores = values if column.spread else [statistics.median(values)]
     return cells([[value] for value in scores], digits=column.digits)[0]
 
 
@@ -247,10 +253,11 @@ def _notes(plan: Mapping[str, Any], rows: Sequence[Row]) -> list[Text]:
     return [
         (f'Every training: {length[0]}, {pairs} pairs a step, on the same training split; the last '
          'weights answer the whole test split, no validation chooses among them. Mean ± standard '
-         f'deviation over the seeds; [every seed]({table}). Runs side by side: {side[0]}; threads '
-         f'of each: {side[1]}.',
+         f'deviation over the seeds, of times and memory the median; [every seed]({table}). Runs '
+         f'side by side: {side[0]}; threads of each: {side[1]}.',
          f'每次训练：{length[1]}，每步 {pairs} 对，训练集相同；由最后的权重回答整个测试集，'
-         f'不用验证集挑选。数值为各随机种子的均值 ± 标准差，[各种子的数值](../en/{table})。'
+         f'不用验证集挑选。数值为各随机种子的均值 ± 标准差，时间与内存为中位数，'
+         f'[各种子的数值](../en/{table})。'
          f'同时进行的训练数：{side[0]}，各用 {side[1]} 线程。'),
         ('Sentences are reversible if those on a pair and on the exchanged pair mirror each other. '
          'GFLOP: one pair with all heads and one sentence. Memory: of the whole process on a CPU, '
@@ -281,8 +288,8 @@ def _picture(plan: Mapping[str, Any], rows: Sequence[Row]) -> Picture | None:
 
 def _time(row: Row, by_steps: bool) -> float | None:
     if by_steps:
-        return row.mean('train_minutes')
-    rate = row.mean('answered_per_s')
+        return row.median('train_minutes')
+    rate = row.median('answered_per_s')
     return 1000 / rate if rate else None
 
 
