@@ -33,6 +33,7 @@ from rscc.structures.change_data_sample import source_of
 from rscc.text.doubts import risk_text
 from rscc.text.normalisation import stock_sentences, warn
 from rscc.utils import atomic_write
+from rscc.utils.logging import warn_once
 from rscc.utils.names import DistinctNames
 
 
@@ -338,6 +339,7 @@ class CaptionMetric(SampleMetric):
         doubts = [result.pop('doubt', None) for result in results]
         records = [CaptionRecord(**result) for result in results]
         self.cuts = describe_cuts(records)
+        self._tell_equal_references(records)
         scores, rows = score_captions(records, self.options())
         if self.out_file is not None:
             try:
@@ -345,6 +347,14 @@ class CaptionMetric(SampleMetric):
             except OSError as error:  # a full disk must not cost the scores
                 warn(f'no table of the samples: {error}')
         return scores | self._doubt_scores(records, doubts)
+
+    def _tell_equal_references(self, records: Sequence[CaptionRecord]) -> None:
+        """Warn where CIDEr says nothing, so that no training waits for it to rise."""
+        written = {text for record in records if record.changed for text in record.references}
+        if len(written) == 1:
+            warn_once('CIDEr is 0 whatever a model writes, because all references of changed pairs '
+                      f"are alike ('{written.pop()}'). Choose checkpoints by another score: "
+                      "save_best='caption/changed/Bleu_4'")
 
     def _doubt_scores(self, records: Sequence[CaptionRecord],
                       doubts: Sequence[tuple[float, bool, float] | None]) -> dict[str, float]:

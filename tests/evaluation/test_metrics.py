@@ -192,6 +192,21 @@ def test_the_datasets_language_is_used_unless_given():
     assert metric.options().language == 'en'
 
 
+def test_equal_references_of_changed_pairs_are_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(module, 'warn_once', told.append)
+    for houses in (['a house is built'], ['a house is built', 'a road is built']):
+        metric = METRICS.build(dict(type='CaptionMetric', meteor=False))
+        metric.dataset_meta = dict(language='en')
+        metric.process(None, [
+            dict(sample_id=f's{row}', pred_caption='a house', gt_change_flag=row < 2,
+                 gt_captions=houses if row < 2 else ['nothing has changed']) for row in range(4)])
+        metric.evaluate(4)
+    assert told == ["CIDEr is 0 whatever a model writes, because all references of changed pairs "
+                    "are alike ('a house is built'). Choose checkpoints by another score: "
+                    "save_best='caption/changed/Bleu_4'"]
+
+
 def test_the_table_has_a_line_per_sample(tmp_path):
     metric = METRICS.build(dict(type='CaptionMetric', meteor=False, baselines=False,
                                 out_file=str(tmp_path / 'table.csv')))
