@@ -5,4 +5,6 @@ python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT --
 """
 _base_ = './kdrscc_masked_distilled_synth.py'
 load_from = '{{$RSCC_DATA:data}}/synth/teacher_blip_synth.safetensors'
-model = dict(freeze=[r'^(?!caption_head\.)'])  # all but the caption head
+model = dict(
+    freeze=[r'^(?!caption_head\.)'],  # all but the caption head
+    caption_head=dict(decoding=dict(steps=6)))

@@ -10,5 +10,6 @@ model = dict(caption_head=dict(
     pad_weight={{_base_.model.caption_head.pad_weight}},
     condition_dropout={{_base_.model.caption_head.condition_dropout}},
     rows_per_sample={{_base_.model.caption_head.rows_per_sample}},
+    glancing=0.5,
     denoiser={{_base_.model.caption_head.denoiser}},
     decoding=dict(steps=10)))

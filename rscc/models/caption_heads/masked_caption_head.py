@@ -28,6 +28,12 @@ class MaskedCaptionHead(WholeCaptionHead):
     drawn evenly from 0 to 1, and learns the hidden ones from the others and the images. Writing
     starts from masks alone.
 
+    With ``glancing``, some rows are hidden whole, but for half as many words as a first pass over
+    masks alone gets wrong, drawn at random: what cannot be told yet is shown in part, and more is
+    hidden the better the head becomes. Sentences of one or two steps gain by it (Qian et al.,
+    Glancing Transformer, ACL 2021, https://arxiv.org/abs/2008.07905, where the part shown falls
+    from 0.5 to 0.3).
+
     Losses returned: ``loss_caption`` (cross-entropy of the hidden words), and ``accuracy``, the
     share of hidden words, padding apart, that are found.
 
@@ -42,6 +48,7 @@ class MaskedCaptionHead(WholeCaptionHead):
         condition_dropout: Share of samples that learn without their images, 0 to 1; guidance needs
             it.
         rows_per_sample: Rows that learn from one encoding of the images, at least.
+        glancing: Share of the rows that learn by a glance at their words, 0 to 1.
         decoding: Defaults of ``generate``, fields of ``MaskedDecoding``; ``return_attention=True``
             gives sentences with ``attention``: that of the denoiser to the memory, rolled out, for
             every word.
@@ -56,9 +63,13 @@ class MaskedCaptionHead(WholeCaptionHead):
     def __init__(self, tokenizer: dict, memory_channels: int, embed_channels: int = 64,
                  denoiser: dict | None = None, max_tokens: int | None = None,
                  pad_weight: float = 1.0, condition_dropout: float = 0.0, rows_per_sample: int = 1,
-                 decoding: dict | None = None, loss_weight: float = 1.0) -> None:
+                 glancing: float = 0.0, decoding: dict | None = None, loss_weight: float = 1.0
+                 ) -> None:
         super().__init__(tokenizer, memory_channels, loss_weight, pad_weight, condition_dropout,
                          rows_per_sample)
+        if not 0 <= glancing <= 1:
+            raise ValueError(f'MaskedCaptionHead glancing={glancing} is not within [0, 1]')
+        self.glancing = glancing
         # One vector more than words: that of the mask.
         self.mask_id = self.tokenizer.vocab_size
         self.table = nn.Embedding(self.mask_id + 1, embed_channels)
@@ -77,6 +88,9 @@ class MaskedCaptionHead(WholeCaptionHead):
         ids = rows.ids.flatten(0, 1)
         memories = self.denoiser.remember(self.with_dropout(features.tokens))
         hidden = self.hide(ids)
+        if self.training and self.glancing:
+            hidden = torch.where(torch.rand(len(ids), 1, device=ids.device) < self.glancing,
+                                 self.hide_by_glance(ids, memories), hidden)
         shown, share = ids.masked_fill(hidden, self.mask_id), hidden.float().mean(1)
         previous = self.earlier(lambda: self.score(shown, share, memories).log_softmax(-1))
         logits = self.score(shown, share, memories, previous)
@@ -87,6 +101,14 @@ class MaskedCaptionHead(WholeCaptionHead):
         share = self.draw_levels(len(ids), ids.device)
         order = torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1)
         return order < (share[:, None] * ids.shape[1]).ceil().clamp(min=1)
+
+    @torch.no_grad()
+    def hide_by_glance(self, ids: Tensor, memories: list[Memory]) -> Tensor:
+        """Hide rows (R, L) but for half as many words as are wrong out of masks alone."""
+        masks = torch.full_like(ids, self.mask_id)
+        found = self.score(masks, masks.new_ones(len(ids), dtype=torch.float), memories)
+        shown = (found.argmax(-1) != ids).sum(1, keepdim=True) // 2
+        return torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1) >= shown
 
     def _errors(self, logits: Tensor, ids: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """Return loss and accuracy (R,) over the words (R, L) that are hidden."""

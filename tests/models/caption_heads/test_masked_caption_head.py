@@ -14,7 +14,7 @@ TINY = dict(hidden_dims=32, num_layers=1, num_heads=2, feedforward_dims=64, max_
 PLAIN = dict(type='MaskedCaptionHead', memory_channels=16, embed_channels=16, max_tokens=6,
              tokenizer=dict(type='WordTokenizer', words=WORDS), denoiser=TINY, rows_per_sample=16,
              decoding=dict(steps=4))
-ALL = PLAIN | dict(pad_weight=0.1, condition_dropout=0.1,
+ALL = PLAIN | dict(pad_weight=0.1, condition_dropout=0.1, glancing=0.5,
                    denoiser=TINY | dict(adaptive_norm=True, self_conditioning=True,
                                         local_layers=1))
 
@@ -74,7 +74,30 @@ def test_rows_of_another_length_are_refused():
         load_weights(build(max_tokens=5), build().state_dict())
 
 
-@pytest.mark.parametrize('option', ['pad_weight', 'condition_dropout'])
+def test_a_glance_shows_half_as_many_words_as_were_wrong():
+    head, ids = build(glancing=1.0), torch.randint(0, 5, (6, 8))
+    memories = head.denoiser.remember(change_features(6).tokens)
+    with torch.no_grad():  # the network says word 2 everywhere, whatever is asked
+        head.denoiser.words_out[-1].weight.zero_()
+        head.denoiser.words_out[-1].bias.copy_(torch.arange(head.tokenizer.vocab_size) == 2)
+    right = torch.tensor([8, 0, 3, 4, 7, 1])
+    for row, count in enumerate(right.tolist()):
+        ids[row] = torch.where(torch.arange(8) < count, 2, 3)
+    shown = (~head.hide_by_glance(ids, memories)).sum(1)
+    assert shown.tolist() == [0, 4, 2, 2, 0, 3]
+
+
+def test_glances_are_for_training_alone(monkeypatch):
+    head, seen = build(glancing=1.0), []
+    glance = head.hide_by_glance
+    monkeypatch.setattr(head, 'hide_by_glance', lambda *args: seen.append(1) or glance(*args))
+    head.eval().loss(change_features(2), data_samples(2))
+    assert not seen
+    head.train().loss(change_features(2), data_samples(2))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize('option', ['pad_weight', 'condition_dropout', 'glancing'])
 def test_what_is_no_share_is_refused(option):
     with pytest.raises(ValueError, match=rf'MaskedCaptionHead {option}=1.5 is not within \[0, 1\]'):
         build(**{option: 1.5})
