@@ -9,6 +9,11 @@ from rscc.utils import require
 
 _COLOURS = ('#0c62a8', '#b3361b', '#2f7d4f', '#7a4fa3', '#a87400')
 _INK, _SOFT, _GRID = '#1c2026', '#6f7781', '#e3e6ea'
+#: Mark of the notes among the texts of a panel, and where they may stand: offset in points from
+#: their point, and how they are aligned there, best first.
+_NOTE = 'note'
+_BESIDE = (((0, 5), 'center', 'bottom'), ((7, 0), 'left', 'center'), ((-7, 0), 'right', 'center'),
+           ((0, -6), 'center', 'top'), ((6, 6), 'left', 'bottom'), ((6, -6), 'left', 'top'))
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ def draw_curves(panels: Sequence[Panel], width: int = 1200, height: int = 380) -
     canvas = agg.FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, panel)
+    canvas.draw()  # sizes are known from here on
+    for axes in figure.axes:
+        _spread_notes(axes, canvas.get_renderer())
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -115,8 +123,28 @@ def _draw_curve(axes: 'object', curve: Curve) -> None:
               marker=marker, markersize=6 if single else 4,
               linewidth=1.2 if curve.dashed else 1.8, linestyle='--' if curve.dashed else '-')
     for x, y, note in zip(curve.x, curve.y, curve.notes, strict=bool(curve.notes)):
-        axes.annotate(note, (x, y), xytext=(0, 5), textcoords='offset points', fontsize=8,
-                      ha='center', color=_SOFT)
+        axes.annotate(note, (x, y), xytext=_BESIDE[0][0], textcoords='offset points', fontsize=8,
+                      ha='center', color=_SOFT, gid=_NOTE)
+
+
+def _spread_notes(axes: 'object', renderer: 'object') -> None:
+    """Put each note above, beside or below its point, where it covers no other and no point."""
+    transforms = require('matplotlib.transforms', 'drawing curves')
+    points = np.concatenate([np.empty((0, 2)), *(
+        axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_marker())])
+    taken = [transforms.Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
+    for note in (text for text in axes.texts if text.get_gid() == _NOTE):
+        boxes = []
+        for offset, across, along in _BESIDE:
+            note.xyann = offset
+            note.set(ha=across, va=along)
+            boxes.append(note.get_window_extent(renderer))
+        clash = [sum(box.overlaps(other) for other in taken)
+                 + 9 * (box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1) for box in boxes]
+        best = int(np.argmin(clash))
+        note.xyann = _BESIDE[best][0]
+        note.set(ha=_BESIDE[best][1], va=_BESIDE[best][2])
+        taken.append(boxes[best])
 
 
 @dataclass(frozen=True)

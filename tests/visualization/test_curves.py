@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from rscc.visualization import curves
 from rscc.visualization.curves import Curve, Panel, draw_curves, lay_out
 
 
@@ -55,3 +56,19 @@ def test_gaps_are_left_out_and_nothing_known_is_no_chart():
                                    Curve('b', [1], [float('nan')])]))
     assert [len(points) for *_, points in chart.lines] == [2]
     assert lay_out(Panel('', '', [Curve('b', [1], [float('inf')])])) is None
+
+
+def test_notes_of_points_side_by_side_cover_neither_each_other_nor_a_point(monkeypatch):
+    boxes = []
+    spread = curves._spread_notes
+
+    def watched(axes, renderer):
+        spread(axes, renderer)
+        boxes.extend(text.get_window_extent(renderer) for text in axes.texts)
+
+    monkeypatch.setattr(curves, '_spread_notes', watched)
+    draw_curves([Panel('F1', 'ms', [Curve('', [x], [y], [name]) for name, x, y in (
+        ('changeclip', 10, 0.70), ('resampled', 10.4, 0.69), ('detector', 11, 0.695),
+        ('far', 90, 0.2))], linear=True)])
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for row, one in enumerate(boxes) for other in boxes[:row])
