@@ -232,7 +232,7 @@ def _cell(row: Row, column: Column) -> str:
     values = row.values(column)
     if not values:
         return MISSING
-    scores = values if column.spread else [statistics.median(values)]
+    scores = values if column.spread else [row.median(column.key)]
     return cells([[value] for value in scores], digits=column.digits)[0]
 
 
