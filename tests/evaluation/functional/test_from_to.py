@@ -63,6 +63,20 @@ def test_public_code_gives_the_same(number):
                 assert named[f'{name}_{counting}'] == pytest.approx(theirs, abs=1e-6)
 
 
+def test_the_second_toy_stands_here_too():
+    # Right places, and at the later date half of the classes wrong: values of the code of SCanNet,
+    # ChangeMamba and torchange.
+    label = ClassMaps(np.kron([[0, 2], [4, 0]], np.ones((2, 2), int)),
+                      np.kron([[0, 5], [3, 0]], np.ones((2, 2), int)))
+    said = ClassMaps(label.earlier, np.array([[0, 0, 5, 6], [0, 0, 6, 5],
+                                              [2, 3, 0, 0], [3, 2, 0, 0]]))
+    found = both_countings(from_to_confusion(said, label, 6))
+    assert {name: found[name] for name in (
+        'SeK_pooled', 'F_scd_pooled', 'Score_pooled', 'SeK_from_to', 'F_scd_from_to')} == (
+        pytest.approx(dict(SeK_pooled=0.68, F_scd_pooled=0.75, Score_pooled=0.776,
+                           SeK_from_to=1 / 3, F_scd_from_to=0.5)))
+
+
 def maps(earlier, later, changed=None):
     return ClassMaps(np.array(earlier), np.array(later),
                      None if changed is None else np.array(changed))
