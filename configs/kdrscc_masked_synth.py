@@ -8,8 +8,8 @@ model = dict(caption_head=dict(
     max_tokens={{_base_.model.caption_head.max_tokens}},
     embed_channels=64,
     pad_weight={{_base_.model.caption_head.pad_weight}},
-    condition_dropout={{_base_.model.caption_head.condition_dropout}},
-    rows_per_sample={{_base_.model.caption_head.rows_per_sample}},
-    glancing=0.5,
+    # No condition_dropout: guidance helps noise, not masks, and costs a tenth of the training.
+    rows_per_sample=3,
+    glancing=0.3,
     denoiser={{_base_.model.caption_head.denoiser}},
     decoding=dict(steps=10)))
