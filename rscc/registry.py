@@ -17,6 +17,8 @@ from rscc.utils.names import did_you_mean
 from rscc.utils.signatures import refuse_unknown
 
 SCOPE = 'rscc'
+#: What to do about a name that no registry knows, beside a mistyped one.
+OWN_CLASS = ' A class of your own needs @...register_module() above it, and its module imported'
 
 
 class Part:
@@ -140,7 +142,7 @@ class Registry(_Registry):
                 return super().build(cfg, *args, **kwargs)
         if isinstance(kind, str) and self.get(kind) is None:
             raise KeyError(f"no '{kind}' in the {SCOPE} {self.name} registry."
-                           f'{did_you_mean(kind, self.known_names())}')
+                           f'{did_you_mean(kind, self.known_names())}{OWN_CLASS}')
         return super().build(cfg, *args, **kwargs)
 
 

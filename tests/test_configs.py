@@ -192,7 +192,7 @@ def shrunken(cfg, tiny_blip):
     if model.encoder.type == 'TimmEncoder':
         model.encoder.pretrained = None  # the package of its weights need not be installed
     tokenizer = (model.get('caption_head') or {}).get('tokenizer', {})
-    if cfg.load_from and not tokenizer.get('vocab_files'):  # words of the starting weights
+    if cfg.load_from == 'rscc-small' and not tokenizer.get('vocab_files'):  # its words
         tokenizer.words = ['<pad>', '<unk>', '<start>', '<end>', '<en>', *WORDS, '<zh>', '房屋']
     if model.encoder.get('backbone', {}).get('type') == 'TransformersBackbone':
         model = shrink_btc(model)

@@ -13,12 +13,14 @@ from rscc.utils.signatures import keywords_of
 
 _WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.ckpt')
 _FILE_KEYS = ('vocab_file', 'merges_file', 'tokenizer_file', 'word_vectors')
-#: Command of rscc that writes a vocabulary, and tool, by the beginning of the file's name.
+#: Command of rscc that writes a file, and tool, by the beginning of the file's name.
 _WRITERS = {'word_encoding': 'levircc --word-encode, or python '
                              'tools/dataset_converters/levircc.py --word-encode',
             'vocab_scene': 'synth, or python tools/dataset_converters/synth.py',
             'tokenizer': 'vocabulary --byte-pairs, or python '
                          'tools/dataset_converters/vocabulary.py --byte-pairs',
+            'teacher': 'distil --weights, or python tools/dataset_converters/distil_captions.py '
+                       '--weights',
             'vocab': 'vocabulary, or python tools/dataset_converters/vocabulary.py'}
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 
@@ -34,7 +36,7 @@ def missing_paths(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, st
         loader = cfg.get(f'{stage}_dataloader')
         if loader and isinstance(loader.get('dataset'), Mapping):
             yield from _dataset(loader['dataset'], f'{stage}_dataloader.dataset')
-    if cfg.get('load_from'):
+    if stages and cfg.get('load_from'):  # nobody starts from it who only builds the model
         yield from _start(str(cfg['load_from']))
     yield from _inside_model(cfg.get('model'), 'model')
 
@@ -114,7 +116,7 @@ def _file(name: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _writer(name: str) -> str:
-    """Say what writes a vocabulary, where its name tells."""
+    """Say what writes a file, where its name tells."""
     tool = next((tool for start, tool in _WRITERS.items() if Path(name).name.startswith(start)), '')
     return f'rscc {tool} writes it. ' if tool else ''
 
@@ -139,7 +141,8 @@ def _weights(name: str, where: str) -> Iterator[tuple[str, str]]:
     if '://' in name or path.exists() or not name.endswith(_WEIGHTS):
         return
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    yield where, f"no checkpoint at '{name}'.{did_you_mean(path.name, beside)}"
+    told = f"no checkpoint at '{name}'.{did_you_mean(path.name, beside)} {_writer(name)}"
+    yield where, told.rstrip()
 
 
 def class_problems(cfg: Mapping, stages: Sequence[str]) -> Iterator[tuple[str, str]]:

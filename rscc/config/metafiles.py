@@ -29,6 +29,7 @@ TEXT = (str, {'en': str, 'zh': str})
 #: Version of the form; a YAML file without it is no metafile and is left alone.
 VERSION = {1}
 _NORMALISATION = ({'mean': [float], 'std': [float]}, {'with the weights', 'default'})
+_ADD_DATASET = '; or add it to configs/datasets.yml'
 _MEASURED = {'task': str, 'model': str, 'dataset': str, 'file': str, 'section': str,
              'command': str, 'figures': {str: [str]}, 'note?': TEXT}
 _PUBLISHED = {'task': str, 'model': str, 'dataset': str, 'figures': {str: str}, 'source': TEXT,
@@ -265,7 +266,7 @@ def check_method(data: Mapping[str, Any], where: str, folder: Path,
     for result in data.get('measured', ()):
         _known(result['model'], names, f'{where}: measured: model')
         _check_owner(result, where)
-        _known(result['dataset'], datasets, f'{where}: measured: dataset')
+        _known(result['dataset'], datasets, f'{where}: measured: dataset', _ADD_DATASET)
         _check_file(result['file'], f'{where}: measured: file')
     for result in data.get('published', ()):
         if 'config' in result:
@@ -323,13 +324,14 @@ def _check_group(group: Mapping[str, Any], where: str, pretrained: Mapping[str, 
             raise ValueError(f"{where}: no config '{config}.py' in '{folder}'."
                              f'{did_you_mean(config, beside)} Expected the name of a config '
                              'beside the metafile, without its ending')
-        _known(dataset, datasets, f'{where}: {config}: dataset')
+        _known(dataset, datasets, f'{where}: {config}: dataset', _ADD_DATASET)
 
 
-def _known(name: str, known: Mapping | set, where: str) -> None:
+def _known(name: str, known: Mapping | set, where: str, or_else: str = '') -> None:
     if name not in known:
         raise ValueError(f"{where} '{name}' is not known.{did_you_mean(name, known)} Expected "
-                         f'one of {", ".join(sorted(known)) or "those that are listed (none is)"}')
+                         f'one of {", ".join(sorted(known)) or "those that are listed (none is)"}'
+                         f'{or_else}')
 
 
 def _check_digest(digest: str, where: str) -> None:

@@ -157,7 +157,8 @@ class Schema:
         """Say that a type is unknown, naming the nearest one."""
         known = [name for registry in self._registries() for name in _names(registry)]
         title = ' or '.join(self._registries()).lower().replace('_', ' ')
-        return f"no '{kind}' among the {title}.{did_you_mean(kind, known)}"
+        own = '' if self.registry in _FUNCTIONS else _own_class()
+        return f"no '{kind}' among the {title}.{did_you_mean(kind, known)}{own}"
 
 
 def schema_of(key: str) -> Schema | None:
@@ -184,6 +185,11 @@ def loader_keywords() -> set[str]:
     """Return what may be written in a dataloader's dict."""
     from torch.utils.data import DataLoader
     return set(inspect.signature(DataLoader.__init__).parameters) - {'self'} | _LOADER_EXTRAS
+
+
+def _own_class() -> str:
+    from rscc.registry import OWN_CLASS
+    return OWN_CLASS
 
 
 def _registry(name: str) -> Any:

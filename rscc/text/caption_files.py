@@ -26,7 +26,8 @@ def read_images(path: str | Path) -> list[Any]:
     images = data.get('images') if isinstance(data, dict) else None
     if not isinstance(images, list):
         raise ValueError(f"'{path}' is not a caption file in LEVIR-CC's (Karpathy) or COCO style: "
-                         f"found {_describe(data)}, expected an object with a list 'images'.")
+                         f"found {_describe(data)}, expected an object with a list 'images'. A "
+                         'dataset with a style of its own writes read_records() (CONTRIBUTING.md)')
     return _from_coco(images, data['annotations'], path) if 'annotations' in data else images
 
 

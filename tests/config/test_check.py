@@ -171,6 +171,16 @@ def test_missing_vocabulary_and_weights_are_named(levir, tmp_path):
     assert 'load_from: no checkpoint' in text
 
 
+def test_weights_of_a_teacher_are_missed_where_something_is_trained_and_say_what_writes_them(
+        levir, tmp_path):
+    levir.load_from = str(tmp_path / 'teacher_blip_synth.safetensors')
+    text = problems_of(levir)
+    assert 'load_from: no checkpoint at' in text
+    assert ("teacher_blip_synth.safetensors'. rscc distil --weights, or python "
+            'tools/dataset_converters/distil_captions.py --weights writes it.') in text
+    check_config(levir, stages=())
+
+
 def test_hub_names_and_addresses_are_left_alone(levir):
     levir.load_from = 'https://example.org/x.pth'
     levir.model = dict(type='ToyModel', init_cfg=dict(type='Pretrained', checkpoint='org/model'))
