@@ -1,4 +1,4 @@
-"""The small captioner with a memory of 32 tokens in place of 192: faster decoding."""
+"""The small captioner with a memory of 32 tokens in place of 192."""
 _base_ = './blip_synth.py'
 model = dict(
     fusion=dict(

@@ -155,9 +155,10 @@ class Schema:
 
     def not_found(self, kind: str) -> str:
         """Say that a type is unknown, naming the nearest one."""
+        from rscc.registry import OWN_CLASS
         known = [name for registry in self._registries() for name in _names(registry)]
         title = ' or '.join(self._registries()).lower().replace('_', ' ')
-        own = '' if self.registry in _FUNCTIONS else _own_class()
+        own = '' if self.registry in _FUNCTIONS else OWN_CLASS
         return f"no '{kind}' among the {title}.{did_you_mean(kind, known)}{own}"
 
 
@@ -185,11 +186,6 @@ def loader_keywords() -> set[str]:
     """Return what may be written in a dataloader's dict."""
     from torch.utils.data import DataLoader
     return set(inspect.signature(DataLoader.__init__).parameters) - {'self'} | _LOADER_EXTRAS
-
-
-def _own_class() -> str:
-    from rscc.registry import OWN_CLASS
-    return OWN_CLASS
 
 
 def _registry(name: str) -> Any:

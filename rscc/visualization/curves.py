@@ -81,9 +81,10 @@ def draw_curves(panels: Sequence[Panel], width: int = 1200, height: int = 380) -
     canvas = agg.FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, panel)
-    canvas.draw()  # sizes are known from here on
-    for axes in figure.axes:
-        _spread_notes(axes, canvas.get_renderer())
+    if any(curve.notes for panel in panels for curve in panel.curves):
+        figure.draw_without_rendering()  # sizes are known from here on
+        for axes in figure.axes:
+            _spread_notes(axes, canvas.get_renderer())
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -134,17 +135,17 @@ def _spread_notes(axes: 'object', renderer: 'object') -> None:
         axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_marker())])
     taken = [transforms.Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
     for note in (text for text in axes.texts if text.get_gid() == _NOTE):
-        boxes = []
-        for offset, across, along in _BESIDE:
-            note.xyann = offset
-            note.set(ha=across, va=along)
-            boxes.append(note.get_window_extent(renderer))
+        boxes = [_put(note, place, renderer) for place in _BESIDE]
         clash = [sum(box.overlaps(other) for other in taken)
                  + 9 * (box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1) for box in boxes]
-        best = int(np.argmin(clash))
-        note.xyann = _BESIDE[best][0]
-        note.set(ha=_BESIDE[best][1], va=_BESIDE[best][2])
-        taken.append(boxes[best])
+        taken.append(_put(note, _BESIDE[int(np.argmin(clash))], renderer))
+
+
+def _put(note: 'object', place: tuple, renderer: 'object') -> 'object':
+    """Put a note to one of the places beside its point, and return the box that it fills."""
+    note.xyann, across, along = place
+    note.set(ha=across, va=along)
+    return note.get_window_extent(renderer)
 
 
 @dataclass(frozen=True)

@@ -99,19 +99,19 @@ class Row:
     logs: dict[int, str] = field(default_factory=dict)
     seeds: int = 0
 
-    def values(self, column: Column) -> list[float]:
-        """Return the values of the seeds that have one."""
-        found = (figures[column.key] for _, figures in sorted(self.results.items()))
+    def values(self, key: str) -> list[float]:
+        """Return the values of a column of the seeds that have one."""
+        found = (figures[key] for _, figures in sorted(self.results.items()))
         return [float(value) for value in found if value is not None]
 
     def mean(self, key: str) -> float | None:
         """Return the mean of a column over the seeds, None where none has it."""
-        values = self.values(next(column for column in COLUMNS if column.key == key))
+        values = self.values(key)
         return sum(values) / len(values) if values else None
 
     def median(self, key: str) -> float | None:
         """Return the median of a column over the seeds, None where none has it."""
-        values = self.values(next(column for column in COLUMNS if column.key == key))
+        values = self.values(key)
         return statistics.median(values) if values else None
 
     @property
@@ -207,7 +207,7 @@ def table_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> Section:
     The last row is the trivial baseline, in the columns that have one.
     """
     seen = [column for column in COLUMNS
-            if column.shown and any(row.values(column) for row in rows)]
+            if column.shown and any(row.values(column.key) for row in rows)]
     heads: list[Text] = [('config', '配置'), *(column.title for column in seen),
                          ('seeds', '随机种子')]
     body = [[row.name, *(_cell(row, column) for column in seen), row.state] for row in rows]
@@ -229,10 +229,10 @@ def _baseline(plan: Mapping[str, Any]) -> Row | None:
 
 
 def _cell(row: Row, column: Column) -> str:
-    values = row.values(column)
+    values = row.values(column.key)
     if not values:
         return MISSING
-    scores = values if column.spread else [row.median(column.key)]
+    scores = values if column.spread else [statistics.median(values)]
     return cells([[value] for value in scores], digits=column.digits)[0]
 
 

@@ -67,8 +67,7 @@ class MaskedCaptionHead(WholeCaptionHead):
                  ) -> None:
         super().__init__(tokenizer, memory_channels, loss_weight, pad_weight, condition_dropout,
                          rows_per_sample)
-        if not 0 <= glancing <= 1:
-            raise ValueError(f'MaskedCaptionHead glancing={glancing} is not within [0, 1]')
+        self.check_shares(glancing=glancing)
         self.glancing = glancing
         # One vector more than words: that of the mask.
         self.mask_id = self.tokenizer.vocab_size
@@ -99,8 +98,7 @@ class MaskedCaptionHead(WholeCaptionHead):
     def hide(self, ids: Tensor) -> Tensor:
         """Draw which words of rows (R, L) are hidden: a share drawn for each row, one at least."""
         share = self.draw_levels(len(ids), ids.device)
-        order = torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1)
-        return order < (share[:, None] * ids.shape[1]).ceil().clamp(min=1)
+        return _ranks(ids) < (share[:, None] * ids.shape[1]).ceil().clamp(min=1)
 
     @torch.no_grad()
     def hide_by_glance(self, ids: Tensor, memories: list[Memory]) -> Tensor:
@@ -108,7 +106,7 @@ class MaskedCaptionHead(WholeCaptionHead):
         masks = torch.full_like(ids, self.mask_id)
         found = self.score(masks, masks.new_ones(len(ids), dtype=torch.float), memories)
         shown = (found.argmax(-1) != ids).sum(1, keepdim=True) // 2
-        return torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1) >= shown
+        return _ranks(ids) >= shown
 
     def _errors(self, logits: Tensor, ids: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """Return loss and accuracy (R,) over the words (R, L) that are hidden."""
@@ -155,3 +153,8 @@ class MaskedCaptionHead(WholeCaptionHead):
         seen = self.denoiser.look(self.table(rows), rows.new_zeros(len(rows), dtype=torch.float),
                                   self.denoiser.remember(memory))
         return seen.unflatten(0, ids.shape[:2]).cpu()
+
+
+def _ranks(ids: Tensor) -> Tensor:
+    """Return a random order of the positions of each row (R, L), numbers from 0 on."""
+    return torch.rand(ids.shape, device=ids.device).argsort(1).argsort(1)

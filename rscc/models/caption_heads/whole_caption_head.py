@@ -46,9 +46,7 @@ class WholeCaptionHead(CaptionHead):
     def __init__(self, tokenizer: dict, memory_channels: int, loss_weight: float = 1.0,
                  pad_weight: float = 1.0, condition_dropout: float = 0.0,
                  rows_per_sample: int = 1) -> None:
-        for name, value in (('pad_weight', pad_weight), ('condition_dropout', condition_dropout)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{type(self).__name__} {name}={value} is not within [0, 1]')
+        self.check_shares(pad_weight=pad_weight, condition_dropout=condition_dropout)
         super().__init__(tokenizer, memory_channels, loss_weight)
         if len(self.languages) > 1:
             raise ValueError(f'{type(self).__name__} draws whole captions and can be given '
@@ -58,6 +56,13 @@ class WholeCaptionHead(CaptionHead):
         self.condition_dropout = condition_dropout
         self.nothing = (nn.Parameter(torch.zeros(1, 1, memory_channels)) if condition_dropout
                         else None)
+
+    @classmethod
+    def check_shares(cls, **shares: float) -> None:
+        """Refuse options, by name, that are no shares from 0 to 1."""
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f'{cls.__name__} {name}={value} is not within [0, 1]')
 
     def set_length(self, max_tokens: int | None) -> None:
         """Set L of a head whose denoiser is built; 0 until data or a checkpoint tells.

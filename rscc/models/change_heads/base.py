@@ -71,16 +71,14 @@ class ChangeHead(Part, metaclass=ABCMeta):
         Raises:
             ValueError: If it returned something else, or other channels than ``out_channels``.
         """
-        logits = self(features)
-        channels = getattr(self, 'out_channels', None)
-        found = (f'of the shape {tuple(logits.shape)}' if isinstance(logits, Tensor)
-                 else f'as a {type(logits).__name__}')
-        if not isinstance(logits, Tensor) or logits.ndim != 4 or (
-                channels is not None and logits.shape[1] != channels):
-            raise ValueError(f'{self.title}.forward returned logits {found}: a tensor (N, '
-                             f'{channels or "classes"}, h, w) is expected, with as many channels '
-                             'as out_channels')
-        return logits
+        logits, channels = self(features), getattr(self, 'out_channels', None)
+        tensor = isinstance(logits, Tensor)
+        if tensor and logits.ndim == 4 and logits.shape[1] == (channels or logits.shape[1]):
+            return logits
+        found = f'of the shape {tuple(logits.shape)}' if tensor else f'as a {type(logits).__name__}'
+        raise ValueError(f'{self.title}.forward returned logits {found}: a tensor (N, '
+                         f'{channels or "classes"}, h, w) is expected, with as many channels as '
+                         'out_channels')
 
     def predict(self, features: ChangeFeatures, metas: Sequence[Mapping]) -> Tensor:
         """Return logits (N, classes, H, W) at ``pad_shape`` of the metainfo."""
