@@ -73,7 +73,8 @@ def test_a_student_beside_the_encoder_of_its_teacher_learns_only_its_head(run_to
     file, told, checkpoint = taught
     weights = home / 'synth/teacher_teacher.safetensors'
     assert f'written: {weights}' in told
-    head = 'memory_channels=16, embed_channels=8, rows_per_sample=1'
+    head = ('memory_channels=16, embed_channels=16, rows_per_sample=1, '
+            'denoiser=dict(num_layers=1, num_heads=2, feedforward_dims=16)')
     (tmp_path / 'student.py').write_text(SMALL.format(
         base=ROOT / 'configs/kdrscc_masked_student_synth.py', head=head, fusion='')
         + f"load_from = '{weights}'\ntrain_dataloader['dataset'].update("

@@ -5,7 +5,7 @@ hidden by masks, not by noise on their vectors (absorbing states: Austin et al.,
 https://arxiv.org/abs/2107.03006; Ghazvininejad et al., Mask-Predict, EMNLP 2019,
 https://arxiv.org/abs/1904.09324). Network, memory and options are those of ``KarrasCaptionHead``.
 """
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,14 @@ from torch.nn import functional
 
 from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
 from rscc.models.diffusion.caption_rows import position_weights, share_right, surprise
-from rscc.models.diffusion.denoiser import Memory
+from rscc.models.diffusion.decoder_denoiser import DecoderDenoiser, weights_of_decoder
+from rscc.models.diffusion.denoiser_layers import Memory
 from rscc.models.diffusion.masked_sampling import MaskedDecoding, MaskedEstimator, fill_masks
 from rscc.models.diffusion.sampled_captions import to_sampled_captions
 from rscc.registry import MODELS
 from rscc.structures import ChangeDataSample, ChangeFeatures, ScoredCaption
+
+DECODER = 'decoder'  # what ``BlipCaptionHead`` calls its own
 
 
 @MODELS.register_module()
@@ -41,7 +44,9 @@ class MaskedCaptionHead(WholeCaptionHead):
         tokenizer: Config of a tokenizer from the TOKENIZERS registry.
         memory_channels: Width of ``ChangeFeatures.tokens``.
         embed_channels: Width C of the word vectors.
-        denoiser: Fields of ``ChangeDenoiser``, or the config of another denoiser.
+        denoiser: Fields of ``ChangeDenoiser``, or the config of another denoiser. With
+            ``DecoderDenoiser`` the head can load the checkpoint of a ``BlipCaptionHead`` with the
+            same layers and words, and begins with its decoder.
         max_tokens: Limit of a caption, as in ``CaptionHead``; L is two more (start, end). None
             takes the longest caption of the data.
         pad_weight: What padding beyond the first counts in the losses, 0 to 1.
@@ -146,6 +151,16 @@ class MaskedCaptionHead(WholeCaptionHead):
         seen = self._look(ids, memory) if maps else None
         return to_sampled_captions(ids, likelihood, trajectory, self.tokenizer, options,
                                    self.max_tokens, seen, features.token_grid)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
+        """Take the decoder of a captioner that writes word by word."""
+        start = f'{prefix}{DECODER}.'
+        theirs = {key.removeprefix(start): state_dict.pop(key) for key in list(state_dict)
+                  if key.startswith(start)} if isinstance(self.denoiser, DecoderDenoiser) else {}
+        if theirs:
+            state_dict |= {prefix + name: value for name, value in
+                           weights_of_decoder(theirs, self.denoiser.max_positions).items()}
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def _look(self, ids: Tensor, memory: Tensor) -> Tensor:
         """Return where the words of finished sentences (N, K, L) look: shares (N, K, L, M)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rscc.models.caption_heads.base import CaptionHead
 from rscc.models.diffusion.caption_rows import CaptionRows
-from rscc.models.diffusion.denoiser import ChangeDenoiser
+from rscc.models.diffusion.denoiser import Denoiser
 from rscc.models.diffusion.noise_levels import stratified
 from rscc.models.diffusion.sampled_captions import SampledDecoding
 from rscc.structures import ChangeDataSample, ChangeFeatures
@@ -154,7 +154,7 @@ class WholeCaptionHead(CaptionHead):
 
     def gives_maps(self, features: ChangeFeatures, options: SampledDecoding) -> bool:
         """Return whether sentences come with maps; a denoiser of one's own may have none."""
-        return super().gives_maps(features, options) and isinstance(self.denoiser, ChangeDenoiser)
+        return super().gives_maps(features, options) and isinstance(self.denoiser, Denoiser)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list, unexpected_keys: list,

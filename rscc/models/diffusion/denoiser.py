@@ -3,6 +3,7 @@
 Paper: Yu, Ma, Qiao, KD-RSCC, IEEE GRSL 22 (2025), https://doi.org/10.1109/LGRS.2025.3608489.
 Self-conditioning: Chen et al., Analog Bits, ICLR 2023, https://arxiv.org/abs/2208.04202.
 """
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,59 @@ from rscc.utils import did_you_mean
 ALIGNMENTS = ('once', 'every_layer')
 
 
+class Denoiser(nn.Module, ABC):
+    """Base class of networks that a head of whole captions asks for the words of its rows.
+
+    Attributes:
+        max_positions: The longest caption, in ids.
+        self_conditioning: Whether the last estimate is read beside the words.
+    """
+
+    max_positions: int
+    self_conditioning: bool = False
+
+    @abstractmethod
+    def remember(self, memory: Tensor) -> list[Memory]:
+        """Return keys and values of a memory (N, M, C), for any number of calls."""
+
+    @abstractmethod
+    def forward(self, words: Tensor, level: Tensor, memories: list[Memory],
+                previous: Tensor | None = None) -> Tensor:
+        """Estimate F.
+
+        Args:
+            words: Word vectors (R, L, C), noisy ones scaled by c_in, K rows of every sample in
+                turn.
+            level: c_noise, or the share of masks (R,).
+            memories: What ``remember`` returned for N samples; R = N * K.
+            previous: Last estimate of the clean vectors (R, L, C) for self-conditioning; None is
+                no estimate yet.
+
+        Returns:
+            F (R, L, C), or (R, L, out_channels).
+        """
+
+    def look(self, *given: Any) -> Tensor:
+        """Return where each word looks: its shares (R, L, M) of the memory, which sum to one.
+
+        One more pass, whose attention weights are rolled out over the layers.
+
+        Args:
+            *given: What :meth:`forward` takes.
+        """
+        seen: list[tuple[Tensor | None, Tensor | None]] = []
+        hooks = [part.register_forward_pre_hook(partial(_note, seen)) for part in self.modules()
+                 if isinstance(part, WordAttention | MemoryAttention)]
+        try:
+            self(*given)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return cross_attention_rollout(seen)
+
+
 @MODELS.register_module()
-class ChangeDenoiser(nn.Module):
+class ChangeDenoiser(Denoiser):
     """Network F(c_in x, c_noise, memory) of the preconditioned denoiser.
 
     ``words -> perceptron, + position, + noise level -> alignment with the memory -> refinement
@@ -102,24 +154,13 @@ class ChangeDenoiser(nn.Module):
                             level_dims=level_dims) for _ in range(num_layers))
 
     def remember(self, memory: Tensor) -> list[Memory]:
-        """Return keys and values of a memory (N, M, C), for any number of calls."""
+        """Return keys and values of a memory (N, M, C), of every part that reads it."""
         blocks = self.layers if self.alignment is None else [self.alignment]
         return [block.remember(memory) for block in blocks]
 
     def forward(self, words: Tensor, level: Tensor, memories: list[Memory],
                 previous: Tensor | None = None) -> Tensor:
-        """Estimate F.
-
-        Args:
-            words: Scaled noisy word vectors c_in x (R, L, C), K rows of every sample in turn.
-            level: c_noise (R,).
-            memories: What ``remember`` returned for N samples; R = N * K.
-            previous: Last estimate of the clean vectors (R, L, C) for self-conditioning; None is
-                no estimate yet.
-
-        Returns:
-            F (R, L, C), or (R, L, out_channels).
-        """
+        """Estimate F (R, L, out_channels); see ``Denoiser``."""
         # Beside the noisy words their last estimate (R, L, 2 C), zeros where there is none.
         if self.self_conditioning:
             previous = torch.zeros_like(words) if previous is None else previous
@@ -141,24 +182,6 @@ class ChangeDenoiser(nn.Module):
         if self.alignment is None:
             hidden = self.norm(hidden, sigma)
         return self.words_out(hidden)
-
-    def look(self, *given: Any) -> Tensor:
-        """Return where each word looks: its shares (R, L, M) of the memory, which sum to one.
-
-        One more pass, whose attention weights are rolled out over the layers.
-
-        Args:
-            *given: What :meth:`forward` takes.
-        """
-        seen: list[tuple[Tensor | None, Tensor | None]] = []
-        hooks = [part.register_forward_pre_hook(partial(_note, seen)) for part in self.modules()
-                 if isinstance(part, WordAttention | MemoryAttention)]
-        try:
-            self(*given)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return cross_attention_rollout(seen)
 
 
 def _note(seen: list[tuple[Tensor | None, Tensor | None]], part: nn.Module,

@@ -14,6 +14,8 @@ TINY = dict(hidden_dims=32, num_layers=1, num_heads=2, feedforward_dims=64, max_
 PLAIN = dict(type='MaskedCaptionHead', memory_channels=16, embed_channels=16, max_tokens=6,
              tokenizer=dict(type='WordTokenizer', words=WORDS), denoiser=TINY, rows_per_sample=16,
              decoding=dict(steps=4))
+DECODER = dict(type='DecoderDenoiser', num_layers=1, num_heads=2, feedforward_dims=32,
+               max_positions=16)
 ALL = PLAIN | dict(pad_weight=0.1, condition_dropout=0.1, glancing=0.5,
                    denoiser=TINY | dict(adaptive_norm=True, self_conditioning=True,
                                         local_layers=1))
@@ -46,6 +48,10 @@ class TestPlain(Masked):
     cfg = PLAIN
 
 
+class TestDecoder(Masked):
+    cfg = PLAIN | dict(denoiser=DECODER)
+
+
 class TestAll(Masked, GuidedTester):
     cfg = ALL
 
@@ -72,6 +78,33 @@ def test_rows_of_another_length_are_refused():
     message = r'captions of the checkpoint have 8 ids and those of the config 7: set max_tokens=6'
     with pytest.raises(ValueError, match=message):
         load_weights(build(max_tokens=5), build().state_dict())
+
+
+def test_a_head_begins_as_the_decoder_of_a_captioner():
+    teacher = MODELS.build(dict(
+        type='BlipCaptionHead', tokenizer=dict(type='WordTokenizer', words=WORDS),
+        memory_channels=16, max_tokens=6,
+        config=dict(hidden_size=16, num_hidden_layers=1, intermediate_size=32,
+                    num_attention_heads=2, max_position_embeddings=16)))
+    head, state = build(denoiser=DECODER), teacher.state_dict()
+    report = load_weights(head, state)
+    assert report.missing == ['caption_length', 'denoiser.level_in.weight',
+                              'denoiser.level_in.bias']
+    assert not report.unexpected and not report.mis_shaped
+    name = 'layers.0.feed_forward.0.weight'
+    theirs = state['decoder.bert.encoder.layer.0.intermediate.dense.weight']
+    assert torch.equal(head.denoiser.state_dict()[name], theirs)
+    # Its own checkpoint is read as any other's, and another network takes nothing.
+    assert load_weights(build(denoiser=DECODER), head.state_dict()).exact
+    assert len(load_weights(build(), state).unexpected) > 10
+
+
+def test_a_decoder_of_another_width_is_refused():
+    teacher = MODELS.build(dict(
+        type='BlipCaptionHead', tokenizer=dict(type='WordTokenizer', words=WORDS),
+        memory_channels=16, max_tokens=6, config=dict(hidden_size=32, num_hidden_layers=1)))
+    with pytest.raises(ValueError, match='the checkpoint does not fit the model: size mismatch'):
+        load_weights(build(denoiser=DECODER), teacher.state_dict())
 
 
 def test_a_glance_shows_half_as_many_words_as_were_wrong():

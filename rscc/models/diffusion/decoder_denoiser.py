@@ -1,0 +1,121 @@
+"""A denoiser with the layers of a word-by-word decoder, whose weights it can start from.
+
+Taking over a decoder that writes from left to right for one that finds all words at once: Guo et
+al., Fine-Tuning by Curriculum Learning for Non-Autoregressive Machine Translation, AAAI 2020,
+https://arxiv.org/abs/1911.08717.
+"""
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from rscc.models.diffusion.denoiser import Denoiser
+from rscc.models.diffusion.denoiser_layers import Memory, MemoryAttention, RefinementLayer
+from rscc.registry import MODELS
+
+EPS = 1e-12  # of BERT's norms
+#: Parts of the published decoder, as transformers names them -> ours.
+_NAMES = {
+    r'bert\.embeddings\.position_embeddings': 'positions',
+    r'bert\.embeddings\.LayerNorm': 'norm',
+    r'bert\.encoder\.layer\.(\d+)\.attention\.output\.dense': r'layers.\1.word_attention.project',
+    r'bert\.encoder\.layer\.(\d+)\.attention\.output\.LayerNorm': r'layers.\1.norms.0',
+    r'bert\.encoder\.layer\.(\d+)\.crossattention\.self\.(query|key|value)':
+        r'layers.\1.memory_attention.\2',
+    r'bert\.encoder\.layer\.(\d+)\.crossattention\.output\.dense':
+        r'layers.\1.memory_attention.project',
+    r'bert\.encoder\.layer\.(\d+)\.crossattention\.output\.LayerNorm': r'layers.\1.norms.1',
+    r'bert\.encoder\.layer\.(\d+)\.intermediate\.dense': r'layers.\1.feed_forward.0',
+    r'bert\.encoder\.layer\.(\d+)\.output\.dense': r'layers.\1.feed_forward.2',
+    r'bert\.encoder\.layer\.(\d+)\.output\.LayerNorm': r'layers.\1.norms.2',
+    r'cls\.predictions\.transform\.dense': 'words_out.0',
+    r'cls\.predictions\.transform\.LayerNorm': 'words_out.2',
+    r'cls\.predictions\.decoder': 'words_out.3',
+}
+_QUERY = re.compile(r'bert\.encoder\.layer\.(\d+)\.attention\.self\.query\.(weight|bias)')
+_WORDS = 'bert.embeddings.word_embeddings.weight'
+
+
+@MODELS.register_module()
+class DecoderDenoiser(Denoiser):
+    """BERT-like layers that attend to the memory, each word looking both ways.
+
+    ``words + position + noise level -> norm -> layers (words, memory, perceptron) -> perceptron``:
+    the decoder of ``BlipCaptionHead`` without its causal mask. A ``MaskedCaptionHead`` that loads
+    the checkpoint of such a captioner begins with its decoder, :func:`weights_of_decoder`.
+
+    Args:
+        channels: Width C of the word vectors and of all layers.
+        memory_channels: Width of the memory.
+        out_channels: Width of what is estimated; C if None.
+        num_layers: Layers.
+        num_heads: Heads of both attentions; they divide C.
+        feedforward_dims: Hidden width of the perceptrons (exact GELU).
+        max_positions: Rows of the position table: the longest caption.
+
+    Raises:
+        ValueError: If heads do not divide the width.
+    """
+
+    def __init__(self, channels: int, memory_channels: int, out_channels: int | None = None,
+                 num_layers: int = 2, num_heads: int = 4, feedforward_dims: int = 256,
+                 max_positions: int = 512) -> None:
+        super().__init__()
+        self.max_positions = max_positions
+        self.positions = nn.Embedding(max_positions, channels)
+        # The noise level is new to a decoder: at zero it says nothing yet.
+        self.level_in = nn.Linear(1, channels)
+        nn.init.zeros_(self.level_in.weight)
+        nn.init.zeros_(self.level_in.bias)
+        self.norm = nn.LayerNorm(channels, EPS)
+        self.layers = nn.ModuleList(
+            RefinementLayer(channels, num_heads, feedforward_dims,
+                            memory_attention=MemoryAttention(channels, memory_channels, num_heads),
+                            eps=EPS) for _ in range(num_layers))
+        self.words_out = nn.Sequential(
+            nn.Linear(channels, channels), nn.GELU(), nn.LayerNorm(channels, EPS),
+            nn.Linear(channels, out_channels or channels))
+
+    def remember(self, memory: Tensor) -> list[Memory]:
+        """Return keys and values of a memory (N, M, C) for every layer."""
+        return [layer.remember(memory) for layer in self.layers]
+
+    def forward(self, words: Tensor, level: Tensor, memories: list[Memory],
+                previous: Tensor | None = None) -> Tensor:
+        """Estimate (R, L, out_channels); see ``Denoiser``. ``previous`` is not used."""
+        # Words, positions and noise level add up to (R, L, C).
+        hidden = words + self.positions.weight[:words.shape[1]]
+        hidden = self.norm(hidden + self.level_in(level[:, None].to(words))[:, None])
+        for layer, memory in zip(self.layers, memories, strict=True):
+            hidden = layer(hidden, memory)
+        return self.words_out(hidden)
+
+
+def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[str, Tensor]:
+    """Return the weights of a word-by-word decoder under the names of a masked head.
+
+    Args:
+        state: Weights of a ``BlipTextLMHeadModel`` of transformers.
+        max_positions: How many positions are wanted; further ones are left out.
+
+    Returns:
+        ``table.weight`` (V + 1, C), the word vectors and their mean for the mask, and the weights
+        of ``denoiser``, but for those of the noise level.
+    """
+    taken = {}
+    for name, value in state.items():
+        part, _, kind = name.rpartition('.')
+        for theirs, ours in _NAMES.items():
+            if found := re.fullmatch(theirs, part):
+                taken[f'denoiser.{found.expand(ours)}.{kind}'] = value
+        if found := _QUERY.fullmatch(name):
+            # Query, key and value of the words are one matrix here.
+            number, kind = found.groups()
+            parts = [state[name.replace('query', one)] for one in ('query', 'key', 'value')]
+            taken[f'denoiser.layers.{number}.word_attention.query_key_value.{kind}'] = (
+                torch.cat(parts))
+    positions, words = taken['denoiser.positions.weight'], state[_WORDS]
+    taken['denoiser.positions.weight'] = positions[:max_positions]
+    taken['table.weight'] = torch.cat([words, words.mean(0, keepdim=True)])
+    return taken
