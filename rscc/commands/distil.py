@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
                         help='different sentences of each sample, at most (%(default)s)')
     parser.add_argument('--out', type=output_file, metavar='FILE.json',
                         help="the file (in the dataset's folder: captions_<config>_<split>.json)")
+    parser.add_argument('--closest', action='store_true',
+                        help="put the sentence first that is most like people's of the same "
+                             'sample, not the one that the teacher finds likeliest')
     parser.add_argument('--weights', action='store_true',
                         help='also keep its weights beside the sentences, as '
                              'teacher_<config>.safetensors, for a student that starts from them')
@@ -60,7 +63,8 @@ def run(args: argparse.Namespace) -> None:
     from rscc.engine.distributed import leave_process_group
     cfg = load_config(args, stages=('test', ), checkpoint=args.checkpoint)
     with explained():
-        describe_split(cfg, args.split, args.num, args.checkpoint, args.out)
+        describe_split(cfg, args.split, args.num, args.checkpoint, args.out,
+                       'closest' if args.closest else 'likeliest')
         if args.check:
             check_all(cfg, ('test', ), start=False)
             return
@@ -78,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def describe_split(cfg: 'Config', split: str, num: int, checkpoint: str,
-                   out: str | None = None) -> None:
+                   out: str | None = None, order: str = 'likeliest') -> None:
     """Turn a config's test into a description of another split.
 
     Args:
@@ -87,6 +91,7 @@ def describe_split(cfg: 'Config', split: str, num: int, checkpoint: str,
         num: Sentences of each sample; the search gets as many beams, or draws.
         checkpoint: For the record.
         out: The file; None names it after teacher and split, in the dataset's folder.
+        order: Which sentence is the best, see ``TeacherCaptionDump``.
 
     Raises:
         ValueError: If the model writes no sentences, or the test has no single dataset.
@@ -109,7 +114,7 @@ def describe_split(cfg: 'Config', split: str, num: int, checkpoint: str,
     teacher = Path(cfg.filename).stem
     # An absolute path stays what it is when it is put behind the dataset's folder.
     path = Path(out).absolute() if out else Path(f'captions_{teacher}_{split}.json')
-    cfg.test_evaluator = [dict(type='TeacherCaptionDump', out_file=str(path), num=num,
+    cfg.test_evaluator = [dict(type='TeacherCaptionDump', out_file=str(path), num=num, order=order,
                                teacher=dict(config=teacher, checkpoint=Path(checkpoint).name))]
 
 

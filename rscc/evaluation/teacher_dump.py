@@ -5,7 +5,8 @@ from typing import Any
 
 from rscc.evaluation.metrics import SampleMetric
 from rscc.registry import METRICS
-from rscc.text.teacher_captions import write_teacher_captions
+from rscc.text.teacher_captions import ORDERS, closeness, write_teacher_captions
+from rscc.utils import check_choice
 
 
 @METRICS.register_module()
@@ -17,6 +18,11 @@ class TeacherCaptionDump(SampleMetric):
 
     Args:
         out_file: The JSON file; replaced whole, never left half written.
+        order: ``'likeliest'``: best is what the teacher finds likeliest, the score its mean
+            log-probability per token. ``'closest'``: best is what is most like people's sentences
+            of the same sample, :func:`closeness`, which is then the score: a student may become
+            better than its teacher (sequence-level interpolation: Kim and Rush, EMNLP 2016,
+            section 3.3).
         num: Sentences kept of each sample, at most; equal ones count once.
         teacher: Who wrote them, for the record: config and checkpoint.
         prefix, collect_device: See :class:`SampleMetric`.
@@ -26,12 +32,14 @@ class TeacherCaptionDump(SampleMetric):
     nothing_to_score = 'no sentence'
 
     def __init__(self, out_file: str | os.PathLike, num: int = 5,
-                 teacher: Mapping[str, Any] | None = None, prefix: str | None = None,
+                 order: str = 'likeliest', teacher: Mapping[str, Any] | None = None, prefix: str | None = None,
                  collect_device: str = 'cpu') -> None:
         super().__init__(prefix, collect_device)
+        check_choice('order', order, ORDERS)
         if num < 1:
             raise ValueError(f'TeacherCaptionDump num={num}; expected 1 or more')
-        self.out_file, self.num, self.teacher = out_file, num, dict(teacher or {})
+        self.out_file, self.num, self.order = out_file, num, order
+        self.teacher = dict(teacher or {}) | ({} if order == ORDERS[0] else dict(order=order))
 
     def record(self, sample: dict) -> dict | None:
         """Keep the best sentences of a sample; None where the model wrote none."""
@@ -39,8 +47,20 @@ class TeacherCaptionDump(SampleMetric):
         for text, score in sample.get('pred_captions') or ():
             if text:
                 best.setdefault(str(text), float(score))
+        if best and self.order == 'closest':
+            best = self._compared(list(best), sample)
         told = sorted(best.items(), key=lambda pair: -pair[1])[:self.num]
         return {'split': sample.get('split'), 'told': told} if told else None
+
+    def _compared(self, sentences: list[str], sample: dict) -> dict[str, float]:
+        """Return how close sentences are to those of people."""
+        people = sample.get('gt_captions')
+        if not people:
+            raise ValueError(f"sample '{sample.get('sample_id')}' has no sentences by people that "
+                             "a teacher's could be compared with: leave order='closest' out "
+                             '(--closest)')
+        return dict(zip(sentences, closeness(sentences, people, self.meta.get('language', 'en')),
+                        strict=True))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Write the file; return nothing."""

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rscc.text.normalisation import check_language
+from rscc.text.minimum_bayes_risk import similarity_matrix
+from rscc.text.normalisation import check_language, split_words
 from rscc.utils import read_json, write_json
 from rscc.utils.forms import check_form
 
 _FORM = {'language': str, 'split': (str, None), 'captions': {str: [[str, float]]}}
 #: Command that writes the file.
 COMMAND = 'python tools/dataset_converters/distil_captions.py CONFIG CHECKPOINT'
+#: What makes a sentence the best: the teacher's own opinion, or that of people.
+ORDERS = ('likeliest', 'closest')
 Told = Sequence[tuple[str, float]]
 
 
@@ -26,8 +29,8 @@ class TeacherCaptions(NamedTuple):
         path: The file.
         language: ``'en'`` or ``'zh'``.
         split: Split of the dataset that they describe; None for all of it.
-        captions: Sample id -> sentences, each with its mean log-probability per token (<= 0), the
-            best first.
+        captions: Sample id -> sentences, the best first, each with its score: its mean
+            log-probability per token (<= 0), or its closeness to people's sentences (0 to 1).
     """
     path: Path
     language: str
@@ -48,6 +51,22 @@ class TeacherCaptions(NamedTuple):
                 f'{lost[:3]} for instance. It was written for other data, or for a part of it: '
                 f'write it again, {COMMAND}')
         return [self.captions[name] for name in names]
+
+
+def closeness(sentences: Sequence[str], people: Sequence[str], language: str) -> list[float]:
+    """Return how much sentences are like those by people, each from 0 to 1.
+
+    Args:
+        sentences: K sentences.
+        people: What people said of the same images, at least one sentence.
+        language: ``'en'`` or ``'zh'``.
+
+    Returns:
+        For each of the K the mean over ``people`` of the share of n-grams in common, see
+        ``similarity_matrix``.
+    """
+    alike = similarity_matrix([split_words(text, language) for text in (*sentences, *people)])
+    return alike[:len(sentences), len(sentences):].mean(1).tolist()
 
 
 def read_teacher_captions(path: str | os.PathLike, split: str | None = None) -> TeacherCaptions:

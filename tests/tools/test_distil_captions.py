@@ -44,7 +44,7 @@ def taught(run_tool, home, tmp_path):
     done = run_tool('train.py', config, '--work-dir', work, *data)
     assert done.returncode == 0, done.stderr
     done = run_tool('dataset_converters/distil_captions.py', config, work / 'epoch_1.pth', '--num',
-                    '3', *data, '--work-dir', work / 'told', '--weights')
+                    '3', *data, '--work-dir', work / 'told', '--weights', '--closest')
     assert done.returncode == 0, done.stderr
     return home / 'synth/captions_teacher_train.json', done.stdout, work / 'epoch_1.pth'
 
@@ -53,6 +53,7 @@ def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(hom
     file, told, _ = taught
     assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in told
     found = read_teacher_captions(file, 'train')
+    assert all(0 <= score <= 1 for told in found.captions.values() for _, score in told)
     assert len(found.captions) == 8 and all(1 <= len(told) <= 3 for told in found.captions.values())
 
     student = Config.fromfile(ROOT / 'configs/kdrscc_distilled_synth.py')
