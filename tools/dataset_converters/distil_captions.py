@@ -2,10 +2,11 @@
 
 Example::
 
-    python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT
+    python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT --num 10 --closest
     python tools/train.py configs/kdrscc_distilled_synth.py
 
-The file lists for every sample of the split its best sentences with their scores.
+The file lists for every sample of the split its best sentences with their scores: those that the
+captioner finds likeliest, or with --closest those that are most like what people said of the sample.
 """
 import sys
 from pathlib import Path

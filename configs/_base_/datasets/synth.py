@@ -17,7 +17,7 @@ train_pipeline = [*loading, *told]
 # What was built has been removed: a config takes it as pipeline={{_base_.exchange_pipeline}}.
 exchange_pipeline = [*loading, dict(type='FramesExchangeDates', captions='mirror'), *told]
 # Another captioner's best sentence in place of people's, which a tool writes beside the data:
-# python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT
+# python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT --num 10 --closest
 # A config takes it as train_dataloader=dict(dataset={{_base_.taught}}).
 taught = dict(
     teacher_captions='captions_blip_synth_train.json',

@@ -41,7 +41,7 @@ _WORDS = 'bert.embeddings.word_embeddings.weight'
 class DecoderDenoiser(Denoiser):
     """BERT-like layers that attend to the memory, each word looking both ways.
 
-    ``words + position + noise level -> norm -> layers (words, memory, perceptron) -> perceptron``:
+    ``words + position -> norm -> layers (words, memory, perceptron) -> perceptron``:
     the decoder of ``BlipCaptionHead`` without its causal mask. A ``MaskedCaptionHead`` that loads
     the checkpoint of such a captioner begins with its decoder, :func:`weights_of_decoder`.
 
@@ -64,10 +64,6 @@ class DecoderDenoiser(Denoiser):
         super().__init__()
         self.max_positions = max_positions
         self.positions = nn.Embedding(max_positions, channels)
-        # The noise level is new to a decoder: at zero it says nothing yet.
-        self.level_in = nn.Linear(1, channels)
-        nn.init.zeros_(self.level_in.weight)
-        nn.init.zeros_(self.level_in.bias)
         self.norm = nn.LayerNorm(channels, EPS)
         self.layers = nn.ModuleList(
             RefinementLayer(channels, num_heads, feedforward_dims,
@@ -83,10 +79,11 @@ class DecoderDenoiser(Denoiser):
 
     def forward(self, words: Tensor, level: Tensor, memories: list[Memory],
                 previous: Tensor | None = None) -> Tensor:
-        """Estimate (R, L, out_channels); see ``Denoiser``. ``previous`` is not used."""
-        # Words, positions and noise level add up to (R, L, C).
-        hidden = words + self.positions.weight[:words.shape[1]]
-        hidden = self.norm(hidden + self.level_in(level[:, None].to(words))[:, None])
+        """Estimate (R, L, out_channels); see ``Denoiser``.
+
+        ``level`` and ``previous`` are not read: how much is hidden shows in the masks themselves.
+        """
+        hidden = self.norm(words + self.positions.weight[:words.shape[1]])
         for layer, memory in zip(self.layers, memories, strict=True):
             hidden = layer(hidden, memory)
         return self.words_out(hidden)
@@ -100,8 +97,8 @@ def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[
         max_positions: How many positions are wanted; further ones are left out.
 
     Returns:
-        ``table.weight`` (V + 1, C), the word vectors and their mean for the mask, and the weights
-        of ``denoiser``, but for those of the noise level.
+        ``table.weight`` (V + 1, C), the word vectors and their mean for the mask, and all
+        weights of ``denoiser``.
     """
     taken = {}
     for name, value in state.items():

@@ -58,9 +58,7 @@ def test_it_begins_as_the_decoder_looking_both_ways():
     denoiser = build(out_channels=teacher.config.vocab_size)
     own = {name.removeprefix('denoiser.'): value for name, value in weights.items()
            if name.startswith('denoiser.')}
-    report = denoiser.load_state_dict(own, strict=False)
-    assert report.missing_keys == ['level_in.weight', 'level_in.bias']
-    assert not report.unexpected_keys
+    denoiser.load_state_dict(own)
 
     # transformers computes the same where nothing tells it to look back only.
     ids = torch.randint(0, teacher.config.vocab_size, (N, L))
