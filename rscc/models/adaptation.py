@@ -24,6 +24,12 @@ def apply_freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         parameter.requires_grad_(False)
 
 
+def learns(*parts: nn.Module | None) -> bool:
+    """Return whether any parameter of the parts that are there is trained."""
+    return any(parameter.requires_grad for part in parts if part is not None
+               for parameter in part.parameters())
+
+
 def keep_frozen_in_eval(model: nn.Module) -> None:
     """Put normalisation and dropout of fully fixed children into evaluation mode.
 

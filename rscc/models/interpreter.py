@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
+from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval, learns
 from rscc.models.batch_rows import (
     bare_sample,
     cut_padding_of_reference,
@@ -61,7 +61,8 @@ class ChangeInterpreter(Part, BaseModel):
         neck: Config of a neck over the fused maps, ``mmseg.Feature2Pyramid`` for instance.
         guidance: Config of what tells caption and flag head of the change map, ``MapGuidance``.
         prompter: Config of what names the classes in every image, for language-guided fusions.
-        freeze: Regular expressions of parameter names that stay fixed.
+        freeze: Regular expressions of parameter names that stay fixed. A head that is fixed with
+            all that stands before it is not asked for its loss, which would teach nothing.
         lora: Fields of peft's ``LoraConfig``; everything but the adapters and ``train`` (a list of
             regular expressions) is then fixed.
         test_cfg: Fields of ``TestTime``: windows and views of change maps.
@@ -159,8 +160,11 @@ class ChangeInterpreter(Part, BaseModel):
 
     def _build_weighting(self, config: Mapping) -> LossWeighting:
         """Build what weighs the losses of the heads that are there."""
-        heads = [head for head in HEADS if getattr(self, f'{head}_head') is not None]
-        return MODELS.build({**config, 'heads': heads})
+        return MODELS.build({**config, 'heads': self._heads()})
+
+    def _heads(self) -> list[str]:
+        """Return the names of the heads that are there."""
+        return [head for head in HEADS if getattr(self, f'{head}_head') is not None]
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.
@@ -270,16 +274,16 @@ class ChangeInterpreter(Part, BaseModel):
         """
         frames, features = self.encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
-        fused = features
+        fused, asked = features, self._learning_heads()
         logits = None if self.guidance is None else self.map_logits(features)
-        if self.change_head is not None:
+        if 'change' in asked:
             losses['change'] = self._change_loss(features, data_samples, logits)
         features = self.guided(features, logits, [
             bool(sample.gt_change_flag) if 'gt_change_flag' in sample else None
             for sample in data_samples])
-        if self.caption_head is not None:
+        if 'caption' in asked:
             losses['caption'] = self.caption_head.loss(features, data_samples)
-        if self.flag_head is not None:
+        if 'flag' in asked:
             losses['flag'] = self.flag_head.loss(features, data_samples)
         if is_distributed():
             _reach(losses, frames, fused)
@@ -288,6 +292,14 @@ class ChangeInterpreter(Part, BaseModel):
         # Every head has a prefix of its own; MMEngine sums what is named a loss.
         return {f'{head}.{name}': value for head, values in losses.items()
                 for name, value in values.items()}
+
+    def _learning_heads(self) -> list[str]:
+        """Return the heads whose losses teach anything: all, unless some are fixed as a whole."""
+        heads = self._heads()
+        if learns(self.encoder, self.fusion, self.neck, self.guidance, self.prompter,
+                  self.loss_weighting):
+            return heads
+        return [head for head in heads if learns(getattr(self, f'{head}_head'))] or heads
 
     def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                      logits: Tensor | None) -> dict[str, Tensor]:

@@ -19,6 +19,16 @@ def test_frozen_parts_stay_put_in_evaluation_mode():
     assert model.caption_head.training
 
 
+def test_heads_that_nothing_can_learn_from_are_not_asked_for_a_loss():
+    everything, data = losses(build_interpreter(), batch()), batch()
+    assert {name.split('.')[0] for name in everything} == {'change', 'caption', 'flag'}
+    alone = losses(build_interpreter(freeze=[r'^(?!caption_head\.)']), data)
+    assert {name.split('.')[0] for name in alone} == {'caption'}
+    # A fixed head still teaches what stands before it; and nothing at all keeps all losses.
+    for freeze in (['^change_head'], ['.']):
+        assert losses(build_interpreter(freeze=freeze), data).keys() == everything.keys()
+
+
 def test_a_pattern_that_matches_nothing_names_the_nearest():
     with pytest.raises(ValueError, match=r"'encoder.bakbone' matches no parameter.*"
                        r"Did you mean 'encoder.backbone'"):
