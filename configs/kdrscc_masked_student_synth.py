@@ -1,7 +1,8 @@
 """A head of masks that begins as the decoder of a trained captioner, beside its other parts.
 
 The teacher, a trained blip_synth, first describes the training pairs and leaves its weights:
-python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT --num 10 --closest --weights
+python tools/dataset_converters/distil_captions.py configs/blip_synth.py CKPT \
+    --num 10 --closest --weights
 """
 _base_ = './kdrscc_masked_distilled_synth.py'
 load_from = '{{$RSCC_DATA:data}}/synth/teacher_blip_synth.safetensors'

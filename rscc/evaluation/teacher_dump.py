@@ -18,28 +18,32 @@ class TeacherCaptionDump(SampleMetric):
 
     Args:
         out_file: The JSON file; replaced whole, never left half written.
+        num: Sentences kept of each sample, at most; equal ones count once.
+        teacher: Who wrote them, for the record: config and checkpoint.
+        prefix, collect_device: See :class:`SampleMetric`.
         order: ``'likeliest'``: best is what the teacher finds likeliest, the score its mean
             log-probability per token. ``'closest'``: best is what is most like people's sentences
             of the same sample, :func:`closeness`, which is then the score: a student may become
             better than its teacher (sequence-level interpolation: Kim and Rush, EMNLP 2016,
             section 3.3).
-        num: Sentences kept of each sample, at most; equal ones count once.
-        teacher: Who wrote them, for the record: config and checkpoint.
-        prefix, collect_device: See :class:`SampleMetric`.
+
+    Raises:
+        ValueError: If ``num`` is less than 1 or the order unknown; later, if a sample has no
+            sentences of people to be close to.
     """
 
     KEYS = ()
     nothing_to_score = 'no sentence'
 
     def __init__(self, out_file: str | os.PathLike, num: int = 5,
-                 order: str = 'likeliest', teacher: Mapping[str, Any] | None = None, prefix: str | None = None,
-                 collect_device: str = 'cpu') -> None:
+                 teacher: Mapping[str, Any] | None = None, prefix: str | None = None,
+                 collect_device: str = 'cpu', order: str = 'likeliest') -> None:
         super().__init__(prefix, collect_device)
         check_choice('order', order, ORDERS)
         if num < 1:
             raise ValueError(f'TeacherCaptionDump num={num}; expected 1 or more')
         self.out_file, self.num, self.order = out_file, num, order
-        self.teacher = dict(teacher or {}) | ({} if order == ORDERS[0] else dict(order=order))
+        self.teacher = dict(teacher or {}, order=order)
 
     def record(self, sample: dict) -> dict | None:
         """Keep the best sentences of a sample; None where the model wrote none."""

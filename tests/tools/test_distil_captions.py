@@ -9,6 +9,7 @@ from rscc.engine.checkpoint import read_checkpoint
 from rscc.registry import DATASETS
 from rscc.synth.generator import Parameters, generate
 from rscc.text.teacher_captions import read_teacher_captions
+from rscc.utils import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
@@ -53,6 +54,7 @@ def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(hom
     file, told, _ = taught
     assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in told
     found = read_teacher_captions(file, 'train')
+    assert read_json(file)['teacher']['order'] == 'closest'
     assert all(0 <= score <= 1 for told in found.captions.values() for _, score in told)
     assert len(found.captions) == 8 and all(1 <= len(told) <= 3 for told in found.captions.values())
 

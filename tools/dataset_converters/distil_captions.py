@@ -6,7 +6,7 @@ Example::
     python tools/train.py configs/kdrscc_distilled_synth.py
 
 The file lists for every sample of the split its best sentences with their scores: those that the
-captioner finds likeliest, or with --closest those that are most like what people said of the sample.
+captioner finds likeliest, or with --closest those that are most like people's of that sample.
 """
 import sys
 from pathlib import Path
