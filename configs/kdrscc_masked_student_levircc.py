@@ -32,6 +32,7 @@ model = dict(
         rows_per_sample=2,
         glancing=0.3,
         denoiser=dict(
-            type='DecoderDenoiser', num_layers=12, num_heads=12, feedforward_dims=3072),
+            type='DecoderDenoiser', num_layers=12, num_heads=12, feedforward_dims=3072,
+            local_layers=1),
         decoding=dict(steps=6)))
 custom_hooks = [dict(type='EMAHook', ema_type='InversePowerEMA', power=0.75, maximum=0.9999)]

@@ -15,5 +15,5 @@ model = dict(
         rows_per_sample=2,
         denoiser=dict(
             _delete_=True, type='DecoderDenoiser', num_layers=2, num_heads=4, feedforward_dims=256,
-            max_positions=64),
+            max_positions=64, local_layers=1),
         decoding=dict(steps=6)))

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from rscc.models.diffusion.denoiser import Denoiser
-from rscc.models.diffusion.denoiser_layers import Memory, MemoryAttention, RefinementLayer
+from rscc.models.diffusion.denoiser_layers import (
+    LocalMixing,
+    Memory,
+    MemoryAttention,
+    RefinementLayer,
+)
 from rscc.registry import MODELS
 
 EPS = 1e-12  # of BERT's norms
@@ -41,9 +46,10 @@ _WORDS = 'bert.embeddings.word_embeddings.weight'
 class DecoderDenoiser(Denoiser):
     """BERT-like layers that attend to the memory, each word looking both ways.
 
-    ``words + position -> norm -> layers (words, memory, perceptron) -> perceptron``:
-    the decoder of ``BlipCaptionHead`` without its causal mask. A ``MaskedCaptionHead`` that loads
-    the checkpoint of such a captioner begins with its decoder, :func:`weights_of_decoder`.
+    ``words + position -> local layers -> norm -> layers (words, memory, perceptron) ->
+    perceptron``: but for the local layers the decoder of ``BlipCaptionHead`` without its causal
+    mask. A ``MaskedCaptionHead`` that loads the checkpoint of such a captioner begins with its
+    decoder, :func:`weights_of_decoder`.
 
     Args:
         channels: Width C of the word vectors and of all layers.
@@ -53,6 +59,7 @@ class DecoderDenoiser(Denoiser):
         num_heads: Heads of both attentions; they divide C.
         feedforward_dims: Hidden width of the perceptrons (exact GELU).
         max_positions: Rows of the position table: the longest caption.
+        local_layers: Convolutions over neighbouring words before everything else.
 
     Raises:
         ValueError: If heads do not divide the width.
@@ -60,11 +67,16 @@ class DecoderDenoiser(Denoiser):
 
     def __init__(self, channels: int, memory_channels: int, out_channels: int | None = None,
                  num_layers: int = 2, num_heads: int = 4, feedforward_dims: int = 256,
-                 max_positions: int = 512) -> None:
+                 max_positions: int = 512, local_layers: int = 0) -> None:
         super().__init__()
         self.max_positions = max_positions
         self.positions = nn.Embedding(max_positions, channels)
         self.norm = nn.LayerNorm(channels, EPS)
+        # New to a decoder: at zero they change nothing yet.
+        self.local = nn.Sequential(*(LocalMixing(channels) for _ in range(local_layers)))
+        for layer in self.local:
+            nn.init.zeros_(layer.project.weight)
+            nn.init.zeros_(layer.project.bias)
         self.layers = nn.ModuleList(
             RefinementLayer(channels, num_heads, feedforward_dims,
                             memory_attention=MemoryAttention(channels, memory_channels, num_heads),
@@ -83,7 +95,7 @@ class DecoderDenoiser(Denoiser):
 
         ``level`` and ``previous`` are not read: how much is hidden shows in the masks themselves.
         """
-        hidden = self.norm(words + self.positions.weight[:words.shape[1]])
+        hidden = self.norm(self.local(words + self.positions.weight[:words.shape[1]]))
         for layer, memory in zip(self.layers, memories, strict=True):
             hidden = layer(hidden, memory)
         return self.words_out(hidden)
@@ -98,7 +110,7 @@ def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[
 
     Returns:
         ``table.weight`` (V + 1, C), the word vectors and their mean for the mask, and all
-        weights of ``denoiser``.
+        weights of ``denoiser`` but those of local layers.
     """
     taken = {}
     for name, value in state.items():

@@ -35,8 +35,9 @@ def captioner():
     return head
 
 
-def test_rows_together_get_what_they_get_one_by_one():
-    denoiser, (words, level, memory) = build(out_channels=11), given()
+@pytest.mark.parametrize('local', [0, 2])
+def test_rows_together_get_what_they_get_one_by_one(local):
+    denoiser, (words, level, memory) = build(out_channels=11, local_layers=local), given()
     together = denoiser(words, level, denoiser.remember(memory))
     assert together.shape == (N * K, L, 11)
     for row in range(N * K):
@@ -55,10 +56,12 @@ def test_words_tell_where_they_look():
 def test_it_begins_as_the_decoder_looking_both_ways():
     teacher, (_, level, memory) = captioner().decoder, given()
     weights = weights_of_decoder(teacher.state_dict(), POSITIONS)
-    denoiser = build(out_channels=teacher.config.vocab_size)
+    denoiser = build(out_channels=teacher.config.vocab_size, local_layers=1)
     own = {name.removeprefix('denoiser.'): value for name, value in weights.items()
            if name.startswith('denoiser.')}
-    denoiser.load_state_dict(own)
+    report = denoiser.load_state_dict(own, strict=False)
+    assert report.missing_keys and all(key.startswith('local.') for key in report.missing_keys)
+    assert not report.unexpected_keys
 
     # transformers computes the same where nothing tells it to look back only.
     ids = torch.randint(0, teacher.config.vocab_size, (N, L))
