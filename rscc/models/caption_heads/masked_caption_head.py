@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
 from rscc.models.diffusion.caption_rows import position_weights, share_right, surprise
-from rscc.models.diffusion.decoder_denoiser import DecoderDenoiser, weights_of_decoder
+from rscc.models.diffusion.decoder_denoiser import WORDS, DecoderDenoiser, weights_of_decoder
 from rscc.models.diffusion.denoiser_layers import Memory
 from rscc.models.diffusion.masked_sampling import MaskedDecoding, MaskedEstimator, fill_masks
 from rscc.models.diffusion.sampled_captions import to_sampled_captions
@@ -155,9 +155,9 @@ class MaskedCaptionHead(WholeCaptionHead):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
         """Take the decoder of a captioner that writes word by word."""
         start = f'{prefix}{DECODER}.'
-        theirs = {key.removeprefix(start): state_dict.pop(key) for key in list(state_dict)
-                  if key.startswith(start)} if isinstance(self.denoiser, DecoderDenoiser) else {}
-        if theirs:
+        if isinstance(self.denoiser, DecoderDenoiser) and start + WORDS in state_dict:
+            theirs = {key.removeprefix(start): state_dict.pop(key) for key in list(state_dict)
+                      if key.startswith(start)}
             state_dict |= {prefix + name: value for name, value in
                            weights_of_decoder(theirs, self.denoiser.max_positions).items()}
         super()._load_from_state_dict(state_dict, prefix, *others)

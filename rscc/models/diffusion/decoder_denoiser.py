@@ -39,7 +39,8 @@ _NAMES = {
     r'cls\.predictions\.decoder': 'words_out.3',
 }
 _QUERY = re.compile(r'bert\.encoder\.layer\.(\d+)\.attention\.self\.query\.(weight|bias)')
-_WORDS = 'bert.embeddings.word_embeddings.weight'
+#: Weights by which such a decoder is known.
+WORDS = 'bert.embeddings.word_embeddings.weight'
 
 
 @MODELS.register_module()
@@ -111,6 +112,9 @@ def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[
     Returns:
         ``table.weight`` (V + 1, C), the word vectors and their mean for the mask, and all
         weights of ``denoiser`` but those of local layers.
+
+    Raises:
+        KeyError: If a weight of the decoder is missing.
     """
     taken = {}
     for name, value in state.items():
@@ -121,10 +125,11 @@ def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[
         if found := _QUERY.fullmatch(name):
             # Query, key and value of the words are one matrix here.
             number, kind = found.groups()
-            parts = [state[name.replace('query', one)] for one in ('query', 'key', 'value')]
+            parts = [state[name.replace('.query.', f'.{one}.')]
+                     for one in ('query', 'key', 'value')]
             taken[f'denoiser.layers.{number}.word_attention.query_key_value.{kind}'] = (
                 torch.cat(parts))
-    positions, words = taken['denoiser.positions.weight'], state[_WORDS]
-    taken['denoiser.positions.weight'] = positions[:max_positions]
+    positions, words = 'denoiser.positions.weight', state[WORDS]
+    taken[positions] = taken[positions][:max_positions]
     taken['table.weight'] = torch.cat([words, words.mean(0, keepdim=True)])
     return taken

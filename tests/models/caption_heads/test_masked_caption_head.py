@@ -97,6 +97,9 @@ def test_a_head_begins_as_the_decoder_of_a_captioner():
     # Its own checkpoint is read as any other's, and another network takes nothing.
     assert load_weights(build(denoiser=DECODER), head.state_dict()).exact
     assert len(load_weights(build(), state).unexpected) > 10
+    # Decoders of other kinds are no part of it.
+    assert load_weights(build(denoiser=DECODER), {'decoder.lstm.weight': torch.ones(2)}
+                        ).unexpected == ['decoder.lstm.weight']
 
 
 def test_a_decoder_of_another_width_is_refused():
