@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval, learns
+from rscc.models.adaptation import add_lora, apply_freeze, keep_frozen_in_eval
 from rscc.models.batch_rows import (
     bare_sample,
     cut_padding_of_reference,
@@ -28,7 +28,7 @@ from rscc.models.contracts import FeatureSpec, after_neck, fill_widths, together
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.fusion.base import Fusion
-from rscc.models.loss_weighting import HEADS, HeadLosses, LossWeighting, reconcile
+from rscc.models.loss_weighting import HeadLosses, heads_of, learning_heads, reconcile
 from rscc.models.novelty import FeatureDistance
 from rscc.models.prompters import Prompter, Prompts
 from rscc.models.test_time import TestTime, average_views, changed_rows, exchanged, slide
@@ -113,7 +113,8 @@ class ChangeInterpreter(Part, BaseModel):
             refuse_unknown(lora, add_lora, 'lora')
             add_lora(self, **lora)
         # Behind the adapters, which fix all that is there: variances are learned beside them.
-        self.loss_weighting = self._build_weighting(loss_weighting) if loss_weighting else None
+        self.loss_weighting = (MODELS.build({**loss_weighting, 'heads': heads_of(self)})
+                               if loss_weighting else None)
         apply_freeze(self, freeze)
         preprocessor = self.data_preprocessor
         if isinstance(preprocessor, ChangeDataPreprocessor) and preprocessor.channels_last:
@@ -157,14 +158,6 @@ class ChangeInterpreter(Part, BaseModel):
         """Return what caption and flag head read: fused features, with the map in them if asked."""
         fused = self._fused(steps)
         return fused if self.guidance is None else self.guidance.gives(fused)
-
-    def _build_weighting(self, config: Mapping) -> LossWeighting:
-        """Build what weighs the losses of the heads that are there."""
-        return MODELS.build({**config, 'heads': self._heads()})
-
-    def _heads(self) -> list[str]:
-        """Return the names of the heads that are there."""
-        return [head for head in HEADS if getattr(self, f'{head}_head') is not None]
 
     def _check_parts(self) -> tuple[int, ...]:
         """Compare what every part gives with what the next one reads.
@@ -274,7 +267,7 @@ class ChangeInterpreter(Part, BaseModel):
         """
         frames, features = self.encode(inputs, self.name_classes(inputs, data_samples))
         losses: HeadLosses = {}
-        fused, asked = features, self._learning_heads()
+        fused, asked = features, learning_heads(self)
         logits = None if self.guidance is None else self.map_logits(features)
         if 'change' in asked:
             losses['change'] = self._change_loss(features, data_samples, logits)
@@ -292,14 +285,6 @@ class ChangeInterpreter(Part, BaseModel):
         # Every head has a prefix of its own; MMEngine sums what is named a loss.
         return {f'{head}.{name}': value for head, values in losses.items()
                 for name, value in values.items()}
-
-    def _learning_heads(self) -> list[str]:
-        """Return the heads whose losses teach anything: all, unless some are fixed as a whole."""
-        heads = self._heads()
-        if learns(self.encoder, self.fusion, self.neck, self.guidance, self.prompter,
-                  self.loss_weighting):
-            return heads
-        return [head for head in heads if learns(getattr(self, f'{head}_head'))] or heads
 
     def _change_loss(self, features: ChangeFeatures, data_samples: list[ChangeDataSample],
                      logits: Tensor | None) -> dict[str, Tensor]:

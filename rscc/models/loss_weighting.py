@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rscc.models.adaptation import learns
 from rscc.registry import MODELS, Part
 
 #: Heads of a model, by the prefix of their losses.
@@ -50,6 +51,25 @@ class LossWeighting(Part, nn.Module, metaclass=ABCMeta):
                 raise ValueError(f'{type(self).__name__}({option}) speaks of the {head} head, and '
                                  f'this model has {", ".join(self.heads)}: leave it out, or give '
                                  f'the model a {head}_head')
+
+
+def heads_of(model: nn.Module) -> list[str]:
+    """Return the names of the heads that a model has."""
+    return [head for head in HEADS if getattr(model, f'{head}_head') is not None]
+
+
+def learning_heads(model: nn.Module) -> list[str]:
+    """Return the heads of a model whose losses teach anything: all, unless some are fixed.
+
+    A fixed head still teaches what stands before it; where all of that is fixed too, only the other
+    heads learn. A model of which nothing learns keeps all losses.
+    """
+    before = (model.encoder, model.fusion, model.neck, model.guidance, model.prompter,
+              model.loss_weighting)
+    if learns(*before):
+        return heads_of(model)
+    return [head for head in heads_of(model)
+            if learns(getattr(model, f'{head}_head'))] or heads_of(model)
 
 
 def weighted(values: Mapping[str, Tensor], weight: Tensor | float) -> dict[str, Tensor]:
