@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file or name, e.g. configs/blip_synth.py')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT',
                         help='continue from CKPT, or from the last good checkpoint of the work '
-                        'folder; starts fresh where there is none')
+                        'folder; where there is none it starts as without --resume')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the total batch size '
                         '(needs auto_scale_lr.base_batch_size in the config)')
@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> None:
                              f'in {args.config}')
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        # 'auto' keeps what the config starts from, for a work folder with nothing to continue.
+        cfg.resume = args.resume if args.resume == 'auto' else True
+        cfg.load_from = cfg.get('load_from') if args.resume == 'auto' else args.resume
     from rscc.engine.distributed import leave_process_group
     with explained():
         build_runner(cfg).train()

@@ -53,7 +53,8 @@ class Runner(_Runner):
 
     * One work folder has one training at a time.
     * Checkpoints are read with ``weights_only`` on every torch version.
-    * ``resume=True`` without a file takes the last checkpoint that really loads.
+    * ``resume=True`` without a file takes the last checkpoint that really loads, ``resume='auto'``
+      takes it although there is a file to start from.
     * A checkpoint that does not fit the model is an error when testing and resuming. Starting a
       training from other weights (``load_from``) warns with counts, and fails if nothing matches.
       ``--cfg-options strict_load=False`` (or ``True``) overrules both.
@@ -88,18 +89,24 @@ class Runner(_Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def load_or_resume(self) -> None:
-        """Load ``load_from``, or continue from it or from the last good checkpoint."""
+        """Load ``load_from``, or continue: from it, or from the last good checkpoint.
+
+        ``resume='auto'`` continues from the work folder and, where it has nothing to continue from,
+        starts as it would have started without: from ``load_from``, if there is one.
+        """
         if self._has_loaded:
             return
-        if not self._resume:
-            if self._load_from is not None:
-                self.load_checkpoint(self._load_from)
-            return
-        path = self._load_from or last_good_checkpoint(self.work_dir)
-        if path is None:
-            self.logger.info(f"nothing to resume in '{self.work_dir}': training starts fresh")
-            return
-        self.resume(str(path))
+        if self._resume:
+            named = None if self._resume == 'auto' else self._load_from
+            path = named or last_good_checkpoint(self.work_dir)
+            if path is not None:
+                self.resume(str(path))
+                return
+            start = 'fresh' if self._load_from is None else f"from '{self._load_from}'"
+            self.logger.info(f"nothing to resume in '{self.work_dir}': training starts {start}")
+            self._resume = False  # hooks treat weights of a start otherwise
+        if self._load_from is not None:
+            self.load_checkpoint(self._load_from)
 
     def resume(self, filename: str, resume_optimizer: bool = True,
                resume_param_scheduler: bool = True,

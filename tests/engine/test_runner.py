@@ -97,6 +97,21 @@ def test_training_from_weights_of_which_nothing_fits_is_an_error(build, tmp_path
         build('other', load_from=str(tmp_path / 'alien.pth')).train()
 
 
+@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook', momentum=0.5)]], ids=['', 'averaged'])
+def test_what_resumes_where_it_can_starts_from_its_weights_where_it_cannot(
+        build, trained, log_of, hooks):
+    given = dict(load_from=trained, resume='auto', custom_hooks=hooks)
+    begun = build('begun', **given, optim_wrapper=dict(optimizer=dict(lr=0.0)))
+    begun.train()
+    assert f"training starts from '{trained}'" in log_of(begun)
+    saved = read_checkpoint(trained)['state_dict']
+    assert all(torch.equal(value, saved[name]) for name, value in begun.model.named_parameters())
+    # Now the folder has something to continue from.
+    longer = build('begun', **given, train_cfg={'max_epochs': 2})
+    longer.train()
+    assert longer.iter == 2 * begun.iter
+
+
 def test_resuming_another_model_is_an_error(build, trained):
     with pytest.raises(ValueError, match='does not fit the model'):
         build(load_from=trained, resume=True, model={'width': 5}).train()
