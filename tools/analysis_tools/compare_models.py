@@ -15,7 +15,8 @@ Every run is a process of tools/train.py, one of tools/test.py and one that meas
 run that fails is reported with its cause and its log and stops no other; called again, the tool
 does only what is missing, and an interrupted training goes on. The work folder gets results.md,
 <study>.csv (every seed) and, where anything can be drawn, <study>.png. The study ``diffusion``
-needs sentences and weights of a trained blip_synth beside its data (distil_captions.py --weights).
+needs sentences and weights of a trained blip_synth beside its data: distil_captions.py --num 10
+--closest --weights.
 """
 import argparse
 import os
@@ -37,7 +38,7 @@ STUDIES = {
         'changeclip_caption_synth', 'changeclip_rn50_synth', 'fcsiam_diff_synth',
         'btc_random_synth', 'bit_synth', 'semantic_synth'),
     'diffusion': (
-        'blip_synth', 'kdrscc_synth', 'kdrscc_distilled_synth', 'kdrscc_masked_distilled_synth',
+        'blip_synth', 'kdrscc_distilled_synth', 'kdrscc_masked_distilled_synth',
         'kdrscc_masked_student_synth'),
 }
 
