@@ -133,10 +133,21 @@ def check_model(cfg: Config, start: bool) -> None:
     if isinstance(model, BaseModel):
         if start:
             model.init_weights()
+            _load_start(cfg, model)
         record = normalisation_record(model).get('normalisation')
         how = f', images normalised as {record["source"]} says' if record else ''
         print(f'model  {type(model).__name__}, '
               f'{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} M parameters{how}')
+
+
+def _load_start(cfg: Config, model: BaseModel) -> None:
+    """Load the weights that a training starts from, as the training will."""
+    from rscc.engine.checkpoint import load_fitting, read_checkpoint
+    if not cfg.get('load_from'):
+        return
+    report = load_fitting(model, read_checkpoint(cfg.load_from), cfg.load_from,
+                          cfg.get('strict_load', False))
+    print(f"start  '{cfg.load_from}': {report}")
 
 
 def _without_caches(described: Any) -> Any:

@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> None:
         runner = build_runner(cfg)
         out = _place_beside_data(runner)
         runner.test()
-    print(f"written: {out}\nA student reads it by teacher_captions='{out.name}' of its training "
+    # A name alone is looked for in the folder of the dataset.
+    name = out if args.out else out.name
+    print(f"written: {out}\nA student reads it by teacher_captions='{name}' of its training "
           'dataset and PickTeacherCaptions in the pipeline.')
     if args.weights:
         print(f'written: {_keep_weights(cfg, args.checkpoint, out.parent)}')

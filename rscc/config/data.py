@@ -20,7 +20,7 @@ _WRITERS = {'word_encoding': 'levircc --word-encode, or python '
             'tokenizer': 'vocabulary --byte-pairs, or python '
                          'tools/dataset_converters/vocabulary.py --byte-pairs',
             'teacher': 'distil --weights, or python tools/dataset_converters/distil_captions.py '
-                       '--weights',
+                       'CONFIG CHECKPOINT --num 10 --closest --weights',
             'vocab': 'vocabulary, or python tools/dataset_converters/vocabulary.py'}
 _HELP = 'Set RSCC_DATA or pass --data-root (see docs/en/datasets.md)'
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rscc.datasets.annotations import Record
+from rscc.datasets.transforms.captions import PickTeacherCaptions
 from rscc.text.normalisation import language_of
-from rscc.text.teacher_captions import read_teacher_captions
+from rscc.text.teacher_captions import COMMAND, read_teacher_captions
+from rscc.utils.logging import warn_once
 
 
 def add_languages(dataset: Any, records: Sequence[Record]) -> None:
@@ -50,7 +52,9 @@ def add_teacher_captions(dataset: Any, samples: Sequence[dict],
     told = {}
     for name in files:
         path = Path(dataset.data_root) / Path(name).expanduser()
-        dataset.need_file(path, 'sentences of a teacher')
+        if not path.is_file():
+            raise FileNotFoundError(f"sentences of a teacher not found at '{path}': {COMMAND} "
+                                    '--num 10 --closest writes them for a trained captioner')
         found = read_teacher_captions(path, dataset.split)
         if found.language not in dataset.languages:
             raise ValueError(f"'{path}' holds sentences in '{found.language}'; this dataset learns "
@@ -58,3 +62,14 @@ def add_teacher_captions(dataset: Any, samples: Sequence[dict],
         told[found.language] = found.of(item['sample_id'] for item in samples)
     for place, item in enumerate(samples if told else ()):
         item['teacher_captions'] = {language: rows[place] for language, rows in told.items()}
+    steps = getattr(dataset.pipeline, 'transforms', ())
+    if told and steps and not any(map(_picks_teacher, steps)):
+        warn_once(f'teacher_captions={list(files)} are read by PickTeacherCaptions alone, which is '
+                  'not in the pipeline of this dataset: nothing is learned from them. Put it in '
+                  'the place of PickCaptions')
+
+
+def _picks_teacher(step: Any) -> bool:
+    """Tell whether a step of a pipeline, or one inside it, draws from sentences of a teacher."""
+    return isinstance(step, PickTeacherCaptions) or any(
+        map(_picks_teacher, getattr(step, 'transforms', ())))

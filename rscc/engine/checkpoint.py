@@ -203,7 +203,7 @@ class KeyReport:
                  f'{len(self.unexpected)} unexpected, {len(self.mis_shaped)} of another shape']
         for title, names in (('missing in the file', self.missing),
                              ('not in the model', self.unexpected),
-                             ('of another shape', self.mis_shaped)):
+                             ('of another shape, or other words', self.mis_shaped)):
             if names:
                 more = f', ... {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
                 lines.append(f'  {title} ({len(names)}): {", ".join(names[:_SHOWN])}{more}')
@@ -248,9 +248,33 @@ def load_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> KeyReport:
     return report
 
 
+def load_fitting(model: nn.Module, checkpoint: Mapping[str, Any], name: str, strict: bool
+                 ) -> KeyReport:
+    """Copy the tensors that fit as :func:`load_weights` does, where enough of them do.
+
+    Args:
+        model: The model.
+        checkpoint: What :func:`read_checkpoint` returned.
+        name: Of the checkpoint, for messages.
+        strict: Whether every tensor must fit, not one at least.
+
+    Raises:
+        ValueError: If too little fits; it lists what does not.
+    """
+    report = load_weights(model, checkpoint)
+    if not report.exact and (strict or not report.matched):
+        raise ValueError(misfit(f"checkpoint '{name}' does not fit the model of this config",
+                                checkpoint, report)
+                         + ', or load what fits with --cfg-options strict_load=False')
+    return report
+
+
 def _drop_other_vocabularies(state: dict[str, Tensor], own: Mapping[str, Tensor],
                              report: KeyReport) -> None:
-    """Set a word list that differs from the model's aside: its ids would mean other words."""
+    """Set a word list that differs from the model's aside, and what has a row for each word.
+
+    Its ids would mean other words, also where both lists are as long.
+    """
     from rscc.models.caption_heads.base import BUFFER, unpack_words
     for key in [key for key in state if key.endswith(f'.{BUFFER}') and key in own]:
         theirs, ours = unpack_words(state[key]), unpack_words(own[key])
@@ -258,6 +282,11 @@ def _drop_other_vocabularies(state: dict[str, Tensor], own: Mapping[str, Tensor]
             del state[key]
             report.mis_shaped.append(f'{key}: file {len(theirs)} words, model {len(ours)}, '
                                      'not the same ones')
+            head, counts = key.removesuffix(BUFFER), (len(theirs), len(theirs) + 1)  # and a mask
+            for name in [name for name, value in state.items() if name.startswith(head)
+                         and value.ndim and value.shape[0] in counts]:
+                del state[name]
+                report.mis_shaped.append(f'{name}: rows of other words')
 
 
 def training_name(checkpoint: Mapping[str, Any]) -> str:

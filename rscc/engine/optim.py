@@ -169,6 +169,9 @@ class GroupedConstructor:
         wrapper.setdefault('type', 'OptimWrapper')
         optimizer = dict(wrapper.pop('optimizer'))
         groups = self.groups(model, optimizer['lr'], optimizer.get('weight_decay', 0.0))
+        if not groups:
+            raise ValueError('nothing of the model is trained: model.freeze or model.lora fixes '
+                             'all of its parameters')
         for group in groups:
             count = sum(parameter.numel() for parameter in group['params'])
             layer = f'  ({group["layer"]})' if 'layer' in group else ''

@@ -16,7 +16,7 @@ from torch import nn
 
 from rscc.compat import format_configs_once, prepare_torchvision
 from rscc.config.files import find_checkpoint
-from rscc.engine.checkpoint import last_good_checkpoint, load_weights, misfit, read_checkpoint
+from rscc.engine.checkpoint import last_good_checkpoint, load_fitting, read_checkpoint
 from rscc.engine.compiling import compile_parts
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
@@ -159,13 +159,9 @@ class Runner(_Runner):
         self._meta = checkpoint.get('meta', {})
         self._meta.pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        report = load_weights(self.model, checkpoint)
         if strict is None:
             strict = self.cfg.get('strict_load', self._must_match)
-        if not report.exact and (strict or not report.matched):
-            raise ValueError(
-                misfit(f"checkpoint '{filename}' does not fit the model of this config", checkpoint,
-                       report) + ', or load what fits with --cfg-options strict_load=False')
+        report = load_fitting(self.model, checkpoint, filename, strict)
         restore_normalisation(unwrapped(self.model), checkpoint, report.missing)
         if self._must_match:  # weights that a training starts from will not be the same for long
             restore_novelty(unwrapped(self.model), checkpoint)

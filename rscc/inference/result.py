@@ -404,5 +404,5 @@ def _sampling(caption: SampledCaption) -> list[str]:
         lines.append(f'agreement    {caption.agreement:.2f} of {drawn}{doubt}')
     for row in denoising_rows(caption.trajectory, caption.text):
         words = ' '.join(run.text for run in row.runs)
-        lines.append(f'  sigma {row.label:17s} {words}'.rstrip())
+        lines.append(f'  noise {row.label:17s} {words}'.rstrip())
     return lines

@@ -213,7 +213,8 @@ class _Page:
     def row(self, row: Row, words: dict) -> None:
         """Write the noise level with its bar, and the sentence then."""
         draw, top = self._draw(3 * _LINE), self.y
-        draw.text((self.left, top + 1), f'σ {row.label}', _SOFT, font_for('σ', 13))
+        level = f'{words["noise"]} {row.label}'
+        draw.text((self.left, top + 1), level, _SOFT, font_for(level, 13))
         left = self.left + _BAR
         draw.rounded_rectangle((left, top + 7, left + max(5, round(84 * row.noise)), top + 11), 2,
                                _SOFT)

@@ -177,7 +177,8 @@ def test_weights_of_a_teacher_are_missed_where_something_is_trained_and_say_what
     text = problems_of(levir)
     assert 'load_from: no checkpoint at' in text
     assert ("teacher_blip_synth.safetensors'. rscc distil --weights, or python "
-            'tools/dataset_converters/distil_captions.py --weights writes it.') in text
+            'tools/dataset_converters/distil_captions.py CONFIG CHECKPOINT --num 10 --closest '
+            '--weights writes it.') in text
     check_config(levir, stages=())
 
 

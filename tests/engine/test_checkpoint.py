@@ -200,15 +200,21 @@ class Head(CaptionHead):
 
     def __init__(self, words):
         super().__init__(dict(type='WordTokenizer', words=words))
+        self.table = nn.Embedding(self.tokenizer.vocab_size, 3)
 
 
 def test_other_vocabulary_is_reported_with_both_sizes():
     model = nn.ModuleDict({'head': Head(['a', 'b'])})
     other = nn.ModuleDict({'head': Head(['a', 'b', 'c'])})
     report = load_weights(model, other.state_dict())
-    assert report.mis_shaped == ['head.vocabulary: file 7 words, model 6, not the same ones']
+    assert report.mis_shaped == ['head.vocabulary: file 7 words, model 6, not the same ones',
+                                 'head.table.weight: rows of other words']
+    # As many others: rows would fit, and stand for other words.
     same_size = nn.ModuleDict({'head': Head(['a', 'c'])})
-    assert not load_weights(model, same_size.state_dict()).exact
+    before = model['head'].table.weight.clone()
+    assert load_weights(model, same_size.state_dict()).mis_shaped[1] == (
+        'head.table.weight: rows of other words')
+    assert torch.equal(model['head'].table.weight, before)
     assert load_weights(model, copy.deepcopy(model).state_dict()).exact
 
 

@@ -115,8 +115,8 @@ def test_the_way_of_a_sentence_stands_below_it():
                                 [(80.0, 'tree'), (1.0, ''), (0.5, 'a road'), (0.1, 'a road')], 8)
     lines = describe(InferenceResult(FRAMES_TEXT, captions=[caption])).splitlines()
     assert lines[1:5] == ['agreement    0.25 of 8 sentences: too little, abstained',
-                          '  sigma 80                tree', '  sigma 1',
-                          '  sigma 0.5 – 0.1         a road']
+                          '  noise 80                tree', '  noise 1',
+                          '  noise 0.5 – 0.1         a road']
 
 
 def test_one_sentence_has_no_agreement_to_tell_of():

@@ -50,7 +50,8 @@ def taught(run_tool, home, tmp_path):
     return home / 'synth/captions_teacher_train.json', done.stdout, work / 'epoch_1.pth'
 
 
-def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(home, taught):
+def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(home, taught,
+                                                                             monkeypatch):
     file, told, _ = taught
     assert f"written: {file}\nA student reads it by teacher_captions='{file.name}'" in told
     found = read_teacher_captions(file, 'train')
@@ -65,9 +66,15 @@ def test_a_teacher_describes_the_training_pairs_and_a_student_learns_from_it(hom
     mine = {text for text, _ in found.captions[item.sample_id]}
     assert len(item.target_captions) == 1
     assert set(item.target_captions) <= mine | {'the scene is the same as before'}
+    # Who keeps another choice of sentences in the pipeline learns nothing from the teacher.
+    said = []
+    monkeypatch.setattr('rscc.datasets.sentences.warn_once', said.append)
+    DATASETS.build({**dataset, 'pipeline': [dict(type='PickCaptions')]})
+    assert 'read by PickTeacherCaptions alone' in said[0] and len(said) == 1
     with pytest.raises(ValueError, match="of the split 'train'; those of 'val'"):
         DATASETS.build({**dataset, 'split': 'val'})
-    with pytest.raises(FileNotFoundError, match=r'of a teacher not found at .*teach\.json'):
+    with pytest.raises(FileNotFoundError,
+                       match=r'of a teacher not found at .*teach\.json.*distil_captions\.py'):
         DATASETS.build({**dataset, 'teacher_captions': 'teach.json'})
 
 
@@ -82,6 +89,8 @@ def test_a_student_beside_the_encoder_of_its_teacher_learns_only_its_head(run_to
         base=ROOT / 'configs/kdrscc_masked_student_synth.py', head=head, fusion='')
         + f"load_from = '{weights}'\ntrain_dataloader['dataset'].update("
           f"teacher_captions='{file.name}')\n")
+    done = run_tool('train.py', tmp_path / 'student.py', '--check', '--data-root', home)
+    assert f"start  '{weights}'" in done.stdout and ' 0 missing, 0 unexpected' in done.stdout
     done = run_tool('train.py', tmp_path / 'student.py', '--work-dir', tmp_path,
                     '--data-root', home)
     assert done.returncode == 0, done.stderr

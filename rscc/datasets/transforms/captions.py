@@ -135,8 +135,9 @@ class PickTeacherCaptions(PickCaptions):
     Args:
         num: Sentences per visit and language, drawn independently of each other: one may come up
             several times.
-        temperature: Of the softmax over the scores, the mean log-probabilities per token: 0 takes
-            the best sentence alone, a large number all alike.
+        temperature: Of the softmax over the scores of the file, mean log-probabilities per token,
+            or closeness to people's sentences: 0 takes the best sentence alone, a large number all
+            alike.
         references: Probability, 0 to 1, that a sentence by people is drawn instead.
         references_from: Epoch, from 0 on, before which none of those is drawn.
         no_change: As in :class:`PickCaptions`.
@@ -145,9 +146,13 @@ class PickTeacherCaptions(PickCaptions):
     def __init__(self, num: int = 1, temperature: float = 0.1, references: float = 0.0,
                  references_from: int = 0, no_change: str | Mapping[str, str] | None = None):
         super().__init__('all', no_change)
-        if num < 1 or temperature < 0 or not 0 <= references <= 1:
-            raise ValueError(f'PickTeacherCaptions num={num}, temperature={temperature}, references'
-                             f'={references}: expected 1 or more, 0 or more, and 0 to 1')
+        for name, value, fits, expected in (
+                ('num', num, isinstance(num, int) and num >= 1, 'a whole number from 1 on'),
+                ('temperature', temperature, temperature >= 0, '0 or more'),
+                ('references', references, 0 <= references <= 1, 'a share from 0 to 1'),
+                ('references_from', references_from, references_from >= 0, '0 or more')):
+            if not fits:
+                raise ValueError(f'PickTeacherCaptions {name}={value}: expected {expected}')
         self.num, self.temperature = num, temperature
         self.references, self.references_from = references, references_from
 

@@ -11,9 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rscc.models.caption_heads.whole_caption_head import WholeCaptionHead
+from rscc.models.caption_heads.base import BUFFER
+from rscc.models.caption_heads.whole_caption_head import LENGTH, WholeCaptionHead
 from rscc.models.diffusion.caption_rows import position_weights, share_right, surprise
-from rscc.models.diffusion.decoder_denoiser import WORDS, DecoderDenoiser, weights_of_decoder
+from rscc.models.diffusion.decoder_denoiser import (
+    POSITIONS,
+    DecoderDenoiser,
+    misfit_of_decoder,
+    weights_of_decoder,
+)
 from rscc.models.diffusion.denoiser_layers import Memory
 from rscc.models.diffusion.masked_sampling import MaskedDecoding, MaskedEstimator, fill_masks
 from rscc.models.diffusion.sampled_captions import to_sampled_captions
@@ -155,11 +161,20 @@ class MaskedCaptionHead(WholeCaptionHead):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *others: Any) -> None:
         """Take the decoder of a captioner that writes word by word."""
         start = f'{prefix}{DECODER}.'
-        if isinstance(self.denoiser, DecoderDenoiser) and start + WORDS in state_dict:
+        if isinstance(self.denoiser, DecoderDenoiser) and start + POSITIONS in state_dict:
             theirs = {key.removeprefix(start): state_dict.pop(key) for key in list(state_dict)
                       if key.startswith(start)}
-            state_dict |= {prefix + name: value for name, value in
-                           weights_of_decoder(theirs, self.denoiser.max_positions).items()}
+            same = self.vocabulary is None or prefix + BUFFER in state_dict
+            misfit = (misfit_of_decoder(theirs, self.denoiser, int(self.caption_length)) if same
+                      else "knows other words: take its captioner's tokenizer")
+            if misfit:
+                others[-1].append(f'the decoder in the checkpoint {misfit}')  # the error messages
+                return
+            # What a decoder lacks stays as it was made.
+            own = {name: value for name, value in self.state_dict().items()
+                   if name == LENGTH or name.startswith('denoiser.local.')}
+            taken = weights_of_decoder(theirs, self.denoiser.max_positions)
+            state_dict |= {prefix + name: value for name, value in (own | taken).items()}
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def _look(self, ids: Tensor, memory: Tensor) -> Tensor:

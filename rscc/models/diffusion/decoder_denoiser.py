@@ -39,8 +39,9 @@ _NAMES = {
     r'cls\.predictions\.decoder': 'words_out.3',
 }
 _QUERY = re.compile(r'bert\.encoder\.layer\.(\d+)\.attention\.self\.query\.(weight|bias)')
-#: Weights by which such a decoder is known.
-WORDS = 'bert.embeddings.word_embeddings.weight'
+#: Weights by which such a decoder is known, and its word vectors.
+POSITIONS = 'bert.embeddings.position_embeddings.weight'
+_WORDS = 'bert.embeddings.word_embeddings.weight'
 
 
 @MODELS.register_module()
@@ -57,19 +58,23 @@ class DecoderDenoiser(Denoiser):
         memory_channels: Width of the memory.
         out_channels: Width of what is estimated; C if None.
         num_layers: Layers.
-        num_heads: Heads of both attentions; they divide C.
+        num_heads: Heads of both attentions; they divide C. Weights do not tell how many they were
+            trained with: give those of the decoder.
         feedforward_dims: Hidden width of the perceptrons (exact GELU).
         max_positions: Rows of the position table: the longest caption.
         local_layers: Convolutions over neighbouring words before everything else.
 
     Raises:
-        ValueError: If heads do not divide the width.
+        ValueError: If heads do not divide the width, or there is no layer.
     """
 
     def __init__(self, channels: int, memory_channels: int, out_channels: int | None = None,
                  num_layers: int = 2, num_heads: int = 4, feedforward_dims: int = 256,
                  max_positions: int = 512, local_layers: int = 0) -> None:
         super().__init__()
+        if num_layers < 1 or local_layers < 0:
+            raise ValueError(f'DecoderDenoiser num_layers={num_layers}, local_layers={local_layers}'
+                             ': expected 1 or more, and 0 or more')
         self.max_positions = max_positions
         self.positions = nn.Embedding(max_positions, channels)
         self.norm = nn.LayerNorm(channels, EPS)
@@ -102,6 +107,27 @@ class DecoderDenoiser(Denoiser):
         return self.words_out(hidden)
 
 
+def misfit_of_decoder(state: Mapping[str, Tensor], denoiser: DecoderDenoiser, length: int) -> str:
+    """Return what of a word-by-word decoder does not fit a denoiser, '' where all fits.
+
+    Args:
+        state: Weights of a ``BlipTextLMHeadModel`` of transformers.
+        denoiser: What is to begin with them.
+        length: Positions that its head needs.
+    """
+    positions, width = state[POSITIONS].shape
+    layers = 1 + max(int(found[1]) for found in map(_QUERY.fullmatch, state) if found)
+    told = []
+    if width != denoiser.norm.weight.numel():
+        told.append(f'is {width} wide: set embed_channels={width}')
+    if layers != len(denoiser.layers):
+        told.append(f'has {layers} layers: set denoiser.num_layers={layers}')
+    if positions < max(length, denoiser.max_positions):
+        told.append(f'has {positions} positions: set denoiser.max_positions={positions}'
+                    + (f' and max_tokens={positions - 2}' if length > positions else ''))
+    return ', '.join(told)
+
+
 def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[str, Tensor]:
     """Return the weights of a word-by-word decoder under the names of a masked head.
 
@@ -129,7 +155,7 @@ def weights_of_decoder(state: Mapping[str, Tensor], max_positions: int) -> dict[
                      for one in ('query', 'key', 'value')]
             taken[f'denoiser.layers.{number}.word_attention.query_key_value.{kind}'] = (
                 torch.cat(parts))
-    positions, words = 'denoiser.positions.weight', state[WORDS]
+    positions, words = 'denoiser.positions.weight', state[_WORDS]
     taken[positions] = taken[positions][:max_positions]
     taken['table.weight'] = torch.cat([words, words.mean(0, keepdim=True)])
     return taken

@@ -260,7 +260,7 @@ class RefinementLayer(nn.Module):
 
 
 def _check_heads(dims: int, num_heads: int) -> None:
-    if dims % num_heads:
+    if num_heads < 1 or dims % num_heads:
         raise ValueError(f'{num_heads} attention heads do not divide a width of {dims}')
 
 

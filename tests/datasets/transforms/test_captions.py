@@ -134,5 +134,9 @@ def test_without_a_teacher_the_way_to_one_is_told():
     for told in (None, {'zh': [('新建了房屋', -0.1)]}):
         with pytest.raises(ValueError, match=r"'s' has no sentences of a teacher in 'en'.*distil"):
             taught(told=told)
-    with pytest.raises(ValueError, match=r'num=0, temperature=0\.1, references=2'):
-        PickTeacherCaptions(num=0, references=2)
+    for option, value, expected in (
+            ('num', 0, 'a whole number from 1 on'), ('num', 2.5, 'a whole number from 1 on'),
+            ('temperature', -1, '0 or more'), ('references', 2, 'a share from 0 to 1'),
+            ('references_from', -1, '0 or more')):
+        with pytest.raises(ValueError, match=rf'{option}={value}: expected {expected}'):
+            PickTeacherCaptions(**{option: value})

@@ -80,34 +80,48 @@ def test_rows_of_another_length_are_refused():
         load_weights(build(max_tokens=5), build().state_dict())
 
 
+def captioner(**config):
+    """A head that writes word by word, of which ``DECODER`` can take the decoder."""
+    torch.manual_seed(1)
+    words = config.pop('words', WORDS)
+    return MODELS.build(dict(
+        type='BlipCaptionHead', tokenizer=dict(type='WordTokenizer', words=words),
+        memory_channels=16, max_tokens=6, config=dict(
+            hidden_size=16, num_hidden_layers=1, intermediate_size=32, num_attention_heads=2,
+            max_position_embeddings=16) | config))
+
+
 def test_a_head_begins_as_the_decoder_of_a_captioner():
-    teacher = MODELS.build(dict(
-        type='BlipCaptionHead', tokenizer=dict(type='WordTokenizer', words=WORDS),
-        memory_channels=16, max_tokens=6,
-        config=dict(hidden_size=16, num_hidden_layers=1, intermediate_size=32,
-                    num_attention_heads=2, max_position_embeddings=16)))
-    head, state = build(denoiser=DECODER), teacher.state_dict()
-    report = load_weights(head, state)
-    assert report.missing[0] == 'caption_length'
-    assert all(name.startswith('denoiser.local.') for name in report.missing[1:])
-    assert not report.unexpected and not report.mis_shaped
-    name = 'layers.0.feed_forward.0.weight'
+    head, state = build(denoiser=DECODER), captioner().state_dict()
+    local = copy.deepcopy(head.denoiser.local.state_dict())
+    assert load_weights(head, state).exact
     theirs = state['decoder.bert.encoder.layer.0.intermediate.dense.weight']
-    assert torch.equal(head.denoiser.state_dict()[name], theirs)
-    # Its own checkpoint is read as any other's, and another network takes nothing.
+    assert torch.equal(head.denoiser.layers[0].feed_forward[0].weight, theirs)
+    # What a decoder lacks stays; its own checkpoint is read as any other's.
+    assert all(torch.equal(value, local[name])
+               for name, value in head.denoiser.local.state_dict().items())
     assert load_weights(build(denoiser=DECODER), head.state_dict()).exact
+    # Another network takes nothing, and decoders of other kinds are no part of this one.
     assert len(load_weights(build(), state).unexpected) > 10
-    # Decoders of other kinds are no part of it.
     assert load_weights(build(denoiser=DECODER), {'decoder.lstm.weight': torch.ones(2)}
                         ).unexpected == ['decoder.lstm.weight']
 
 
-def test_a_decoder_of_another_width_is_refused():
-    teacher = MODELS.build(dict(
-        type='BlipCaptionHead', tokenizer=dict(type='WordTokenizer', words=WORDS),
-        memory_channels=16, max_tokens=6, config=dict(hidden_size=32, num_hidden_layers=1)))
-    with pytest.raises(ValueError, match='the checkpoint does not fit the model: size mismatch'):
-        load_weights(build(denoiser=DECODER), teacher.state_dict())
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(hidden_size=32), 'is 32 wide: set embed_channels=32'),
+    (dict(num_hidden_layers=2), 'has 2 layers: set denoiser.num_layers=2'),
+    (dict(max_position_embeddings=12), 'has 12 positions: set denoiser.max_positions=12')])
+def test_a_decoder_that_does_not_fit_is_refused(changes, message):
+    with pytest.raises(ValueError, match=f'the decoder in the checkpoint {message}'):
+        load_weights(build(denoiser=DECODER), captioner(**changes).state_dict())
+
+
+def test_a_decoder_of_other_words_is_refused():
+    # As parts of a model, whose loader sets other words aside, also where they are as many.
+    student, teacher = (torch.nn.ModuleDict(dict(caption_head=head)) for head in (
+        build(denoiser=DECODER), captioner(words=[*WORDS[:-2], *WORDS[:-3:-1]])))
+    with pytest.raises(ValueError, match='the decoder in the checkpoint knows other words'):
+        load_weights(student, teacher.state_dict())
 
 
 def test_a_glance_shows_half_as_many_words_as_were_wrong():

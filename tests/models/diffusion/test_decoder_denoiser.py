@@ -83,3 +83,12 @@ def test_positions_beyond_the_longest_caption_are_left_out():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match='3 attention heads do not divide a width of 8'):
         build(num_heads=3)
+    with pytest.raises(ValueError, match='0 attention heads do not divide'):
+        build(num_heads=0)
+
+
+@pytest.mark.parametrize('option', ['num_layers=0', 'local_layers=-1'])
+def test_impossible_numbers_of_layers_are_refused(option):
+    name, value = option.split('=')
+    with pytest.raises(ValueError, match=f'{option}.*expected 1 or more, and 0 or more'):
+        build(**{name: int(value)})
