@@ -2,6 +2,7 @@
 import argparse
 import copy
 import inspect
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,18 +11,20 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
 from rscc.config.check import check_config, merge_overrides
 from rscc.config.files import existing_config, find_checkpoint
 from rscc.config.schema import Schema
-from rscc.engine.checkpoint import read_checkpoint
+from rscc.engine.checkpoint import load_fitting, read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
 from rscc.registry import DATASETS, MODELS, RUNNERS
 from rscc.utils import counted, did_you_mean, read_json, write_json
+from rscc.utils.logging import log_from
 from rscc.utils.paths import resolve_data_file
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
@@ -132,7 +135,9 @@ def check_model(cfg: Config, start: bool) -> None:
         model = MODELS.build(cfg.model)
     if isinstance(model, BaseModel):
         if start:
-            model.init_weights()
+            # MMEngine has a line for every tensor.
+            with log_from(MMLogger.get_current_instance(), logging.WARNING):
+                model.init_weights()
             _load_start(cfg, model)
         record = normalisation_record(model).get('normalisation')
         how = f', images normalised as {record["source"]} says' if record else ''
@@ -142,7 +147,6 @@ def check_model(cfg: Config, start: bool) -> None:
 
 def _load_start(cfg: Config, model: BaseModel) -> None:
     """Load the weights that a training starts from, as the training will."""
-    from rscc.engine.checkpoint import load_fitting, read_checkpoint
     if not cfg.get('load_from'):
         return
     report = load_fitting(model, read_checkpoint(cfg.load_from), cfg.load_from,

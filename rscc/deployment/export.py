@@ -54,6 +54,7 @@ from rscc.models.fusion.language_guided_fusion import LanguageGuidedFusion
 from rscc.models.interpreter import ChangeInterpreter
 from rscc.scenes.torch_predictor import facts_of
 from rscc.utils import check_choice, require
+from rscc.utils.logging import log_from
 
 #: Furthest that a score may be from torch's, relative to the largest.
 TOLERANCE = 1e-3
@@ -278,15 +279,9 @@ def _caption_record(head: CaptionHead, language: str | None) -> CaptionRecord:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Keep back what the exporter says about its own inside."""
-    logger = logging.getLogger('onnxscript')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logger.setLevel(level)
+    with log_from(logging.getLogger('onnxscript'), logging.ERROR), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def _reason(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normal
 from rscc.models.encoders.base import Encoder, build_encoder
 from rscc.models.pretrained import fingerprint, without_pretrained
 from rscc.registry import DATASETS, MODELS
-from rscc.utils.logging import warn_once
+from rscc.utils.logging import log_from, warn_once
 
 #: What says where weights come from; their fingerprint says what they are.
 _ORIGINS = ('init_cfg', 'pretrained')
@@ -196,13 +196,8 @@ def _encoder(cfg: Config, stored: Mapping[str, Any] | None, checkpoint: str | Pa
 
 def _initialise(encoder: Encoder) -> None:
     """Let an encoder read its weights without MMEngine's lines about every tensor of it."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
+    with log_from(MMLogger.get_current_instance(), logging.WARNING):
         encoder.init_weights()
-    finally:
-        logger.setLevel(level)
 
 
 def _names_weights(described: Any) -> bool:

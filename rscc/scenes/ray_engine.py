@@ -29,6 +29,7 @@ from rscc.scenes.preparation import SceneRecipe
 from rscc.scenes.reading import READERS, Bands, PairReader
 from rscc.scenes.run import Done, SceneRun
 from rscc.utils import require
+from rscc.utils.logging import log_from
 
 #: Columns of one row of the table of blocks, as Ray Data hands them over.
 Batch = dict[str, np.ndarray]
@@ -183,14 +184,12 @@ def _connected(ray: ModuleType) -> Iterator[None]:
 @contextmanager
 def _quiet(data: ModuleType) -> Iterator[None]:
     """Leave it to the run to say how far it is."""
-    context, logger = data.DataContext.get_current().copy(), logging.getLogger('ray.data')
-    context.enable_progress_bars, level = False, logger.level
-    logger.setLevel(logging.CRITICAL)  # what went wrong is raised
-    try:
-        with data.DataContext.current(context):
-            yield
-    finally:
-        logger.setLevel(level)
+    context = data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    # What went wrong is raised.
+    with (log_from(logging.getLogger('ray.data'), logging.CRITICAL),
+          data.DataContext.current(context)):
+        yield
 
 
 def _row(block: Block) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,22 @@ def warn_once(message: str, level: int = 30) -> None:
         logging.getLogger('rscc').log(level, message)
         return
     print_log(message, 'current', level)
+
+
+@contextmanager
+def log_from(logger: logging.Logger, level: int) -> Iterator[None]:
+    """Let a logger say nothing below a level for a while.
+
+    Args:
+        logger: Of another package, or of a run.
+        level: As in ``logging``.
+    """
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def progress(iterable: Iterable | None, description: str, total: int | None = None,
