@@ -19,6 +19,11 @@ FEW_STEPS = Target(0.98, at_least=True, digits=3)
 _FEW, _MANY = 10, 50
 #: How a head of masks draws, where others have samplers.
 MASKS = 'masks'
+#: Section, title and picture of the table that begins with noise, and of the one with masks.
+TABLES = (
+    ('sampling', ('Quality against sampling steps', '质量与采样步数'), 'sampling_steps'),
+    ('sampling_masks', ('Quality against passes over masks', '质量与掩码填充的次数'),
+     'sampling_steps_masks'))
 #: The one request to a head that writes word by word.
 _SEARCH: dict[None, dict[str, Any]] = {None: {}}
 
@@ -117,12 +122,13 @@ def benchmark_sampling(config: str | os.PathLike, checkpoint: str | os.PathLike,
         requests.append(Requests(other, _options(other, steps, samplers, samples)))
     run_in_turn(requests)
     points, baseline = _points(requests, steps[-1])
+    name, title, picture = TABLES[points[0].way == MASKS]
     section = Section(
-        'sampling', ('Quality against sampling steps', '质量与采样步数'),
+        name, title,
         columns(steps[-1], samples),
         [row(point, steps[-1], samples) for point in points], describe_machine(device),
         notes=_notes(requests[0].tested, baseline, samples, batch_size),
-        picture=Picture('sampling_steps', draw_curves(panels(points, baseline)),
+        picture=Picture(picture, draw_curves(panels(points, baseline)),
                         ('Quality against sampling steps and time', '质量与采样步数、时间的关系')))
     return SamplingBenchmark(points, baseline, section)
 

@@ -92,6 +92,14 @@ def test_a_captioner_that_writes_word_by_word_stands_beside(trained):
     assert 'agreement' not in str(found.section.columns)
 
 
+def test_masks_have_a_table_of_their_own(trained):
+    found = benchmark_sampling(*trained('kdrscc_masked_synth'), steps=(2, 1), limit=2,
+                               batch_size=2, cfg_options=SIDE)
+    assert [(point.way, point.calls) for point in found.points] == [('masks', 1), ('masks', 2)]
+    assert found.section.name == found.section.picture.name.replace('_steps', '') == (
+        'sampling_masks')
+
+
 def test_likeness_counts_equal_captions_and_shared_words():
     ours, theirs = Predictions(['a house', 'no change']), Predictions(['a house', 'a road'])
     assert _likeness(ours, theirs, 'en') == (0.5, 0.5)
