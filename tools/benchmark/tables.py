@@ -23,7 +23,8 @@ HOME = 'speed'
 ORDER = ('model', 'recent', 'text', 'windows', 'captions', 'precision', 'decode', 'language',
          'frozen', 'timm', 'peers', 'int8', 'denoiser', 'sampling', 'scene', 'training',
          'captioners', 'detectors', 'scene_rate', 'loader', 'metric', 'compare', 'diffusion',
-         'sampling_masks', 'pretrained', 'ablation', 'real', 'real_area', 'real_flag', 'real_sentence', 'real_compare', 'finetune')
+         'sampling_masks', 'pretrained', 'ablation', 'real', 'real_area', 'real_flag',
+         'real_sentence', 'real_compare', 'finetune')
 #: Behind the name of a section that was measured on a GPU: it stands beside that of the CPU.
 ON_GPU = '-gpu'
 LINE = 100  # characters of a note on the terminal
