@@ -103,7 +103,10 @@ def _draw(axes: 'object', panel: Panel) -> None:
                       va='bottom', fontsize=8, color=_SOFT)
     axes.minorticks_off()
     ticker = require('matplotlib.ticker', 'drawing curves')
-    some = ticker.MaxNLocator(6) if panel.linear else ticker.LogLocator(subs=(1, 2, 5))
+    # Within less than a decade 1, 2 and 5 may be a single mark.
+    low, high = axes.get_xlim()
+    even = panel.linear or high < 5 * low
+    some = ticker.MaxNLocator(6) if even else ticker.LogLocator(subs=(1, 2, 5))
     axes.xaxis.set_major_locator(ticker.FixedLocator(panel.ticks) if panel.ticks else some)
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
     axes.grid(color=_GRID, linewidth=0.8)
