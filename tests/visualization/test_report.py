@@ -332,7 +332,7 @@ def test_words_of_a_trajectory_are_marked_by_what_becomes_of_them(run, tmp_path)
     assert '<p>tree tree <b>is</b></p>' in html
     assert '<p><mark>a</mark> tree <b>is</b></p>' in html
     assert '<p><b>a</b> <mark>house</mark> <b>is</b></p>' in html
-    assert html.count('<li>') == 3 and 'σ 1 – 0.5<small>2 steps</small>' in html
+    assert html.count('<li>') == 3 and 'noise 1 – 0.5<small>2 steps</small>' in html
     html = trajectory_of(run, tmp_path, [[2.0, ''], [1.0, 'a lake & is']], 'a house is')
     assert '<p>—</p>' in html
     assert '<p><mark>a</mark> <u>lake &amp;</u> <mark>is</mark></p>' in html
