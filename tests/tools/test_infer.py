@@ -190,7 +190,7 @@ def test_nbest_draws_as_many_and_never_fewer_than_the_config_says(call):
 
 def test_a_trajectory_is_printed_and_drawn_beside_the_panel(call, tmp_path):
     out = call(*PAIR, '--trajectory', model=DRAWS)
-    assert [line.split() for line in out.splitlines() if line.startswith('  sigma')] == [
+    assert [line.split() for line in out.splitlines() if line.startswith('  noise')] == [
         ['noise', sigma, 'word', str(k)] for k, sigma in enumerate(['1', '0.5', '0.25', '0.125'])]
     assert 'before_after_denoising.png' in call(*PAIR, '--strip', '--out', 'out', model=DRAWS)
     stored = json.loads((tmp_path / 'out/before_after.json').read_text())
