@@ -6,19 +6,7 @@ python tools/dataset_converters/distil_captions.py configs/blip_levircc.py CKPT 
 """
 _base_ = './blip_levircc.py'
 load_from = '{{$RSCC_DATA:data}}/LEVIR-CC/teacher_blip_levircc.safetensors'
-train_pipeline = [
-    dict(type='LoadFrames'),
-    dict(
-        type='PickTeacherCaptions',
-        temperature=0.0,
-        no_change='the scene is the same as before'),
-    dict(type='FramesRandomFlip', direction='horizontal', captions='swap'),
-    dict(type='FramesRandomFlip', direction='vertical', captions='swap'),
-    dict(type='FramesColorJitter'),
-    dict(type='PackChangeInputs')
-]
-train_dataloader = dict(dataset=dict(
-    teacher_captions='captions_blip_levircc_train.json', pipeline=train_pipeline))
+train_dataloader = dict(dataset={{_base_.taught}})
 model = dict(
     freeze=[r'^(?!caption_head\.)'],  # all but the caption head
     caption_head=dict(

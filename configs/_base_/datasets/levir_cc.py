@@ -15,6 +15,18 @@ train_pipeline = [
     dict(type='FramesColorJitter'),
     dict(type='PackChangeInputs')
 ]
+# Another captioner's best sentence in place of people's, as in synth.py: a config takes it as
+# train_dataloader=dict(dataset={{_base_.taught}}), once this has written the sentences:
+# python tools/dataset_converters/distil_captions.py configs/blip_levircc.py CKPT --num 10 --closest
+taught = dict(
+    teacher_captions='captions_blip_levircc_train.json',
+    pipeline=[
+        *train_pipeline[:2],
+        dict(
+            type='PickTeacherCaptions',
+            temperature=0.0,
+            no_change='the scene is the same as before'), *train_pipeline[3:]
+    ])
 test_pipeline = [
     dict(type='LoadFrames'), dict(type='LoadChangeMask'), dict(type='PackChangeInputs')
 ]
