@@ -2,7 +2,6 @@
 import argparse
 import copy
 import inspect
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
@@ -22,9 +20,9 @@ from rscc.engine.checkpoint import load_fitting, read_checkpoint
 from rscc.engine.distributed import check_launcher
 from rscc.engine.precision import keep_freed_memory
 from rscc.engine.runner import Runner
+from rscc.models.pretrained import initialise
 from rscc.registry import DATASETS, MODELS, RUNNERS
 from rscc.utils import counted, did_you_mean, read_json, write_json
-from rscc.utils.logging import log_from
 from rscc.utils.paths import resolve_data_file
 
 #: Seconds without a batch after which a stuck or killed data worker ends the run.
@@ -135,9 +133,7 @@ def check_model(cfg: Config, start: bool) -> None:
         model = MODELS.build(cfg.model)
     if isinstance(model, BaseModel):
         if start:
-            # MMEngine has a line for every tensor.
-            with log_from(MMLogger.get_current_instance(), logging.WARNING):
-                model.init_weights()
+            initialise(model)
             _load_start(cfg, model)
         record = normalisation_record(model).get('normalisation')
         how = f', images normalised as {record["source"]} says' if record else ''

@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> None:
             raise SystemExit('error: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) '
                              f'in {args.config}')
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        # 'auto' keeps what the config starts from, for a work folder with nothing to continue.
-        cfg.resume = args.resume if args.resume == 'auto' else True
-        cfg.load_from = cfg.get('load_from') if args.resume == 'auto' else args.resume
+    if args.resume == 'auto':
+        cfg.resume = 'auto'  # the config's load_from is for a folder with nothing to continue
+    elif args.resume is not None:
+        cfg.resume, cfg.load_from = True, args.resume
     from rscc.engine.distributed import leave_process_group
     with explained():
         build_runner(cfg).train()

@@ -270,7 +270,7 @@ class ChangeDataset(BaseDataset):
         self.need_file(self.ann_file)
         return read_captions(self.ann_file, self.language, self.text_from, self.clean_captions)
 
-    def need_file(self, path: str | Path, what: str = 'annotations') -> None:
+    def need_file(self, path: str | Path, what: str = 'annotations', remedy: str = '') -> None:
         """Raise FileNotFoundError with the ways to get the dataset if ``path`` is not a file."""
         path = Path(path)
         if path.is_file():
@@ -278,10 +278,11 @@ class ChangeDataset(BaseDataset):
         beside = sorted(found.name for found in path.parent.glob(f'*{path.suffix}'))
         there = (f' That folder holds {beside[:6]}.{did_you_mean(path.name, beside)}' if beside
                  else '')
-        raise FileNotFoundError(
-            f"{self.TITLE} {what} not found at '{path}' (data_root='{self.data_root}').{there} "
-            f'Set RSCC_DATA or pass --data-root; how to get it: docs/en/datasets.md#{self.ANCHOR}. '
-            'A first run without any download: bash tools/quickstart.sh')
+        remedy = remedy or (
+            'Set RSCC_DATA or pass --data-root; how to get it: docs/en/datasets.md#'
+            f'{self.ANCHOR}. A first run without any download: bash tools/quickstart.sh')
+        raise FileNotFoundError(f"{self.TITLE} {what} not found at '{path}' "
+                                f"(data_root='{self.data_root}').{there} {remedy}")
 
     def _of_split(self, records: list[Record]) -> list[Record]:
         if not records:

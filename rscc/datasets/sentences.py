@@ -52,9 +52,8 @@ def add_teacher_captions(dataset: Any, samples: Sequence[dict],
     told = {}
     for name in files:
         path = Path(dataset.data_root) / Path(name).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"sentences of a teacher not found at '{path}': {COMMAND} "
-                                    '--num 10 --closest writes them for a trained captioner')
+        dataset.need_file(path, 'sentences of a teacher', f'{COMMAND} --num 10 --closest writes '
+                          'them for a trained captioner')
         found = read_teacher_captions(path, dataset.split)
         if found.language not in dataset.languages:
             raise ValueError(f"'{path}' holds sentences in '{found.language}'; this dataset learns "

@@ -1,7 +1,6 @@
 """Embedder of images by the encoder of any config, for features that are stored."""
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -19,10 +17,10 @@ from rscc.datasets.base import ChangeDataset
 from rscc.engine.checkpoint import load_weights, misfit, read_checkpoint
 from rscc.inference.preparation import image_pipeline, image_steps, tested_dataset
 from rscc.models.data_preprocessor import ChangeDataPreprocessor, restore_normalisation
-from rscc.models.encoders.base import Encoder, build_encoder
-from rscc.models.pretrained import fingerprint, without_pretrained
+from rscc.models.encoders.base import build_encoder
+from rscc.models.pretrained import fingerprint, initialise, without_pretrained
 from rscc.registry import DATASETS, MODELS
-from rscc.utils.logging import log_from, warn_once
+from rscc.utils.logging import warn_once
 
 #: What says where weights come from; their fingerprint says what they are.
 _ORIGINS = ('init_cfg', 'pretrained')
@@ -177,7 +175,7 @@ def _encoder(cfg: Config, stored: Mapping[str, Any] | None, checkpoint: str | Pa
     described = Config(dict(encoder=cfg.model.encoder)).encoder
     if stored is None:
         encoder = build_encoder(described)
-        _initialise(encoder)
+        initialise(encoder)
         if not _names_weights(described):
             warn_once('no checkpoint is given and the config names no weights for its encoder: the '
                       'stored features will be those of a random network')
@@ -192,12 +190,6 @@ def _encoder(cfg: Config, stored: Mapping[str, Any] | None, checkpoint: str | Pa
         raise ValueError(misfit(f"checkpoint '{checkpoint}' does not fit the encoder of this "
                                 'config', stored, report))
     return encoder
-
-
-def _initialise(encoder: Encoder) -> None:
-    """Let an encoder read its weights without MMEngine's lines about every tensor of it."""
-    with log_from(MMLogger.get_current_instance(), logging.WARNING):
-        encoder.init_weights()
 
 
 def _names_weights(described: Any) -> bool:

@@ -36,8 +36,7 @@ def keep_frozen_in_eval(model: nn.Module) -> None:
     A batch norm whose weights are fixed but whose running statistics move is not fixed.
     """
     for module in model.children():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        if list(module.parameters()) and not learns(module):
             module.eval()
         else:
             keep_frozen_in_eval(module)

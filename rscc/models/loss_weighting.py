@@ -64,12 +64,11 @@ def learning_heads(model: nn.Module) -> list[str]:
     A fixed head still teaches what stands before it; where all of that is fixed too, only the other
     heads learn. A model of which nothing learns keeps all losses.
     """
-    before = (model.encoder, model.fusion, model.neck, model.guidance, model.prompter,
-              model.loss_weighting)
-    if learns(*before):
-        return heads_of(model)
-    return [head for head in heads_of(model)
-            if learns(getattr(model, f'{head}_head'))] or heads_of(model)
+    heads = heads_of(model)
+    if learns(model.encoder, model.fusion, model.neck, model.guidance, model.prompter,
+              model.loss_weighting):
+        return heads
+    return [head for head in heads if learns(getattr(model, f'{head}_head'))] or heads
 
 
 def weighted(values: Mapping[str, Tensor], weight: Tensor | float) -> dict[str, Tensor]:

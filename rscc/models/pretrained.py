@@ -1,6 +1,7 @@
 """Published models read through transformers, what of them travels in checkpoints, fingerprints."""
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from rscc import compat
@@ -15,6 +18,7 @@ from rscc.models.contracts import Normalisation
 from rscc.registry import MODELS, Part
 from rscc.utils import check_choice, did_you_mean
 from rscc.utils.forms import check_form
+from rscc.utils.logging import log_from
 from rscc.utils.names import group_names
 
 #: Buffer of a part whose checkpoints tell its architecture, which its config may leave to a folder.
@@ -51,6 +55,12 @@ def make_config(make: Callable[..., Any], fields: Mapping[str, Any], owner: str,
             raise TypeError(f"{owner}: {type(config).__name__} has no '{name}'."
                             f'{did_you_mean(name, known)} Fields: {", ".join(known)}')
     return config
+
+
+def initialise(module: BaseModule) -> None:
+    """Let a module read its starting weights without MMEngine's lines about every tensor of it."""
+    with log_from(MMLogger.get_current_instance(), logging.WARNING):
+        module.init_weights()
 
 
 def load_blip(name_or_path: str) -> nn.Module:
