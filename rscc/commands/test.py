@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         use_tta,
     )
     from rscc.engine.distributed import leave_process_group, unwrapped
+    from rscc.engine.prepacking import prepack_linear
     from rscc.models.data_preprocessor import normalisation_record
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     with explained():
         runner = build_runner(cfg)
+        prepack_linear(unwrapped(runner.model))
         metrics = runner.test()
         finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
                normalisation_record(unwrapped(runner.model)))

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from rscc.evaluation.paraphrases import write_usable
 from rscc.utils.files import check_text
 
 Pair = tuple[str, tuple[str, ...]]  # a prediction and its references, words joined by blanks
@@ -143,7 +144,7 @@ def meteor_scores(tasks: Mapping[str, Sequence[Pair]], forms: Sequence[str] = FO
     for text in _sentences(tasks):
         check_text(text, f'{text!r}')
     command = _meteor_command()
-    ways = {'METEOR': lambda: _run_meteor(command, tasks),
+    ways = {'METEOR': lambda: _run_on_words(command, tasks),
             'METEOR_id': lambda: _run_meteor([*command, *EXACT], _as_numbers(tasks))}
     with ThreadPoolExecutor(len(forms)) as pool:
         runs = {form: pool.submit(ways[form]) for form in forms}
@@ -151,11 +152,25 @@ def meteor_scores(tasks: Mapping[str, Sequence[Pair]], forms: Sequence[str] = FO
     return {name: {form: 100 * scores[form][name] for form in scores} for name in tasks}
 
 
+def _run_on_words(command: list[str], tasks: Mapping[str, Sequence[Pair]]) -> dict[str, float]:
+    """Score with that part of the paraphrase table which the sentences can use."""
+    jar = next((Path(part) for part in command if part.endswith('.jar')), Path())
+    table = jar.parent / 'data' / 'paraphrase-en.gz'
+    if not table.is_file():  # the program itself says what it lacks
+        return _run_meteor(command, tasks)
+    with tempfile.TemporaryDirectory() as folder:
+        usable = Path(folder) / table.name
+        if write_usable(table, _sentences(tasks), usable) is not None:
+            command = [*command, '-a', str(usable)]
+        return _run_meteor(command, tasks)
+
+
 def _meteor_command() -> list[str]:
     java, jar = java_command('meteor/meteor-1.5.jar', 'METEOR', MeteorError)
     # A decimal comma in the locale would make its numbers unreadable.
     return [java, '-Duser.language=en', '-Duser.country=US', '-Dfile.encoding=UTF-8', '-Xmx2G',
-            '-XX:+UseSerialGC', '-jar', str(jar), '-', '-', '-stdio', '-l', 'en', '-norm']
+            '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',  # compiled once: it runs for seconds
+            '-jar', str(jar), '-', '-', '-stdio', '-l', 'en', '-norm']
 
 
 def _as_numbers(tasks: Mapping[str, Sequence[Pair]]) -> dict[str, list[Pair]]:

@@ -20,6 +20,7 @@ from rscc.engine.precision import (
     reduced_precision,
     to_float32,
 )
+from rscc.engine.prepacking import prepack_linear
 from rscc.inference.loading import LoadedModel, load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
@@ -58,6 +59,7 @@ class ModelPass:
         self._reduced = reduced_dtype(device.type) if amp else None
         if self._reduced is not None:
             cast_weights(loaded.model, self._reduced)
+        prepack_linear(loaded.model)
         self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
             self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)

@@ -60,6 +60,30 @@ def test_both_forms_of_several_sets_in_one_call(java):
     assert scores['stem']['METEOR'] > scores['stem']['METEOR_id'] + 10
 
 
+@pytest.mark.slow
+def test_a_part_of_the_paraphrases_gives_the_scores_of_all(java):
+    # "destroyed" for "demolished" and "a number of" for "several" stand in the table alone.
+    tasks = {'x': [PAIR, ('several houses were demolished', ('a number of houses were destroyed',)),
+                   ("the u.s. didn't change", ('the united states have not changed',))],
+             'y': [PAIR]}
+    command = java_tools._meteor_command()
+    whole = java_tools._run_meteor(command, tasks)
+    assert java_tools._run_on_words(command, tasks) == whole
+    bare = java_tools._run_meteor([*command, '-m', 'exact stem synonym', '-w', '1.0 0.5 0.5'],
+                                  tasks)
+    assert whole['x'] > bare['x']  # so paraphrases count here
+
+
+def test_letters_beyond_ascii_take_the_whole_table(java, monkeypatch):
+    started = []
+    monkeypatch.setattr(java_tools, '_run_meteor',
+                        lambda command, tasks: started.append(command) or {'x': 1.0})
+    for text in ('a café', 'a cafe'):
+        java_tools.meteor_scores({'x': [(text, ('a house', ))]}, ['METEOR'])
+    whole, part = started
+    assert '-a' not in whole and part[:-2] == whole and part[-2] == '-a'
+
+
 def test_one_form_alone_starts_one_program(monkeypatch):
     started = []
     monkeypatch.setattr(java_tools, '_meteor_command', lambda: ['java'])

@@ -12,6 +12,7 @@ from torch import nn
 from rscc.config.check import check_config
 from rscc.config.files import existing_config
 from rscc.engine.precision import keep_freed_memory
+from rscc.engine.prepacking import prepack_linear
 from rscc.registry import DATASETS, MODELS
 from rscc.structures import ChangeFeatures
 from tools.benchmark.fakes import noise_batch, replace_pretrained, vocabulary
@@ -190,6 +191,7 @@ def load_model(config: str | Plan, *, size: int | None = None, device: str = 'cp
         check_config(cfg, stages=())
         torch.manual_seed(0)
         network = MODELS.build(cfg.model).to(device)
+    prepack_linear(network)  # as testing and inference do
     return BenchmarkedModel(plan.name, network, cfg, plan.frames, (plan.side, plan.side), device)
 
 

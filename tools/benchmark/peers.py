@@ -6,8 +6,8 @@ timed, their answers are compared: a benchmark of two different things would say
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,6 +131,16 @@ def blip_peers(tokens: int, batch_size: int, options: Mapping[str, Any], beams: 
                    partial(_blip_theirs, model, features, beams, tokens), _equal)
 
 
+@contextmanager
+def _plain_products() -> Iterator[None]:
+    """Have the decoder of both sides compute as the package does, without ``prepack_linear``."""
+    before, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
 def _best_sentences(model: BenchmarkedModel, features: Any, beams: int) -> list[str]:
     with torch.inference_mode():
         return [captions[0].text for captions in model.network.caption_head.generate(
@@ -140,7 +150,7 @@ def _best_sentences(model: BenchmarkedModel, features: Any, beams: int) -> list[
 def _blip_theirs(model: BenchmarkedModel, features: Any, beams: int, tokens: int) -> list[str]:
     head, memory = model.network.caption_head, features.tokens
     given = torch.tensor([head.given_ids] * len(memory))
-    with torch.inference_mode():
+    with torch.inference_mode(), _plain_products():
         ids = head.decoder.generate(
             input_ids=given, encoder_hidden_states=memory,
             encoder_attention_mask=torch.ones(memory.shape[:2], dtype=torch.long),
@@ -166,7 +176,7 @@ def prefix_peers(tokens: int, batch_size: int, options: Mapping[str, Any], **_: 
 def _prefix_theirs(model: BenchmarkedModel, features: Any, tokens: int) -> list[str]:
     head = model.network.caption_head
     writer = head.language_model.model
-    with torch.inference_mode():
+    with torch.inference_mode(), _plain_products():
         prefix = head.prefix(features)
         ids = writer.generate(
             inputs_embeds=prefix, attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long),

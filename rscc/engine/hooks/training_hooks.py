@@ -1,7 +1,7 @@
 """Hooks of training: freezing parts, stopping at a non-finite loss, throughput."""
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,9 +109,23 @@ class FiniteLossHook(Hook):
 
     MMEngine reads the losses at each step anyway, so this costs nothing more. The stop comes before
     the next checkpoint, so no saved file holds weights of a batch with non-finite loss.
+
+    A loss that has been exactly zero since the start teaches nothing, mostly for want of labels:
+    that is a warning, once.
+
+    Args:
+        zeros: Steps after which that is said.
     """
 
     priority = 'VERY_HIGH'
+
+    def __init__(self, zeros: int = 50) -> None:
+        self.zeros = zeros
+        self._steps, self._silent = 0, set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin to count."""
+        self._steps, self._silent = 0, set()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
@@ -123,6 +137,7 @@ class FiniteLossHook(Hook):
         values = {name: float(torch.as_tensor(value).detach())
                   for name, value in (outputs or {}).items()}
         if all(math.isfinite(value) for value in values.values()):
+            self._count_zeros(runner, values)
             return
         shown = ', '.join(f'{name}={value:.4g}' for name, value in values.items())
         ids = batch_ids(data_batch)
@@ -134,6 +149,18 @@ class FiniteLossHook(Hook):
             f'{shown}. Samples of the batch: {", ".join(ids[:_SHOWN]) or "unknown"}{more}.{notes} '
             f'Last checkpoint: {last}. Look at these samples, lower the learning rate, clip '
             'gradients harder, or train without --amp')
+
+    def _count_zeros(self, runner: Runner, values: Mapping[str, float]) -> None:
+        """Warn of losses that were zero at every step so far, after so many of them."""
+        zero = {name for name, value in values.items() if 'loss' in name and value == 0}
+        self._silent = zero if self._steps == 0 else self._silent & zero
+        self._steps += 1
+        if self._steps == self.zeros and self._silent:
+            runner.logger.warning(
+                f'{", ".join(sorted(self._silent))} exactly 0 in each of the first {self.zeros} '
+                'steps: nothing teaches that part of the model. Does the training data have what '
+                'it learns from (label maps for a change head, sentences for a caption head)? '
+                'rscc check DATA counts them')
 
 
 @HOOKS.register_module()

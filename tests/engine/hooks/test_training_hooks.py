@@ -95,6 +95,25 @@ def test_a_large_batch_is_named_in_part(build):
         hook.after_train_iter(runner, 0, dict(data_samples=samples), dict(loss=float('nan')))
 
 
+def test_a_loss_that_was_zero_from_the_start_is_told_once(build, log_of):
+    runner, hook = build(), FiniteLossHook(zeros=3)
+    for step in range(6):
+        hook.after_train_iter(runner, step, None, dict(
+            loss=1.0, acc=0.0, **{'change.loss_ce': 0.0, 'caption.loss_ce': float(step > 1)}))
+    said = log_of(runner)
+    assert said.count('change.loss_ce exactly 0 in each of the first 3 steps') == 1
+    assert 'caption.loss_ce exactly' not in said and 'acc exactly' not in said
+
+
+def test_a_loss_that_is_zero_now_and_then_is_not(build, log_of):
+    runner, hook = build(), FiniteLossHook(zeros=3)
+    for step in range(6):
+        hook.after_train_iter(runner, step, None, dict(loss=float(step == 1)))
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, None, dict(loss=0.0))
+    assert 'exactly 0' not in log_of(runner)
+
+
 def test_rate_counts_samples_and_leaves_warm_up_and_validation_out(build, log_of):
     runner = build(train_cfg={'max_epochs': 2}, model={'seconds': 0.02})
     runner.train()

@@ -1,0 +1,158 @@
+"""Weights laid out once for few rows: the same answers, never an outdated weight."""
+import copy
+
+import pytest
+import torch
+from testers import batch
+from tiny_models import BILINGUAL, BLIP, GPT, JOINT, LSTM
+from torch import nn
+from torch.nn import functional
+
+from rscc.engine import prepacking
+from rscc.engine.prepacking import prepack_linear
+from rscc.registry import MODELS
+
+pytestmark = pytest.mark.skipif(not prepacking._available(), reason='no oneDNN product for x86')
+
+
+@pytest.fixture(autouse=True)
+def of_any_size(monkeypatch):
+    monkeypatch.setattr(prepacking, 'LEAST_ELEMENTS', 1)
+
+
+class Captioner(nn.Module):
+    """A model whose caption head is one layer."""
+
+    def __init__(self, layer=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.caption_head = layer or nn.Linear(32, 48)
+
+
+@pytest.fixture
+def layer():
+    model = Captioner()
+    assert prepack_linear(model) == 1
+    return model.caption_head
+
+
+ROWS = torch.randn(3, 1, 32, generator=torch.Generator().manual_seed(1))
+
+
+def product(layer, rows=ROWS):
+    with torch.inference_mode():
+        return layer(rows)
+
+
+def close(found, layer, rows=ROWS):
+    expected = functional.linear(rows, layer.weight, layer.bias).detach()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_few_rows_are_multiplied_by_the_layout(layer):
+    close(product(layer), layer)
+    assert layer._layout is not None
+    assert isinstance(layer, nn.Linear) and type(layer).__name__ == 'Linear'
+
+
+def test_gpt2_s_linear_layer_counts_as_one():
+    from transformers.pytorch_utils import Conv1D
+    model = Captioner(Conv1D(48, 32))
+    prepack_linear(model)
+    layer = model.caption_head
+    found = product(layer)
+    assert layer._layout is not None
+    torch.testing.assert_close(found, (ROWS @ layer.weight + layer.bias).detach(),
+                               rtol=1e-5, atol=1e-5)
+
+
+def double_in_place(layer):
+    with torch.no_grad():
+        layer.weight.mul_(2)
+
+
+def load_others(layer):
+    layer.load_state_dict(Captioner(nn.Linear(32, 48).double()).caption_head.state_dict())
+
+
+def replace_data(layer):
+    layer.weight.data = layer.weight.data * 3
+
+
+@pytest.mark.parametrize('change', [double_in_place, load_others, replace_data])
+def test_a_weight_that_changed_is_laid_out_anew(layer, change):
+    before = product(layer)
+    change(layer)
+    close(product(layer), layer)
+    assert not torch.allclose(product(layer), before)
+
+
+@pytest.mark.parametrize('rows', [ROWS[:1], torch.ones(49, 32), torch.ones(0, 32)])
+def test_one_row_and_many_are_multiplied_as_ever(layer, rows):
+    assert torch.equal(product(layer, rows), functional.linear(rows, layer.weight, layer.bias))
+    assert layer._layout is None
+
+
+def test_training_autocast_and_switched_off_onednn_are_as_ever(layer, monkeypatch):
+    layer(ROWS).sum().backward()
+    assert layer.weight.grad is not None
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        assert layer(ROWS).dtype is torch.bfloat16
+    monkeypatch.setattr(torch.backends.mkldnn, 'enabled', False)
+    assert torch.equal(product(layer), functional.linear(ROWS, layer.weight, layer.bias))
+    assert layer._layout is None
+
+
+def test_exports_hold_the_plain_product(layer):
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, rows):
+            return self.layer(rows)
+
+    with torch.no_grad():
+        exported = torch.export.export(Whole(), (ROWS, ))
+        traced = torch.jit.trace(Whole(), ROWS)
+    assert 'mkldnn' not in str(exported.graph) + str(traced.inlined_graph)
+    close(traced(ROWS).detach(), layer)
+
+
+def test_copies_and_checkpoints_know_nothing_of_it(layer):
+    product(layer)
+    twin = copy.deepcopy(layer)
+    assert twin._layout is None and list(layer.state_dict()) == ['weight', 'bias']
+    double_in_place(twin)
+    close(product(twin), twin)
+    close(product(layer), layer)
+
+
+def test_large_heads_small_weights_and_other_models_are_left_alone(monkeypatch):
+    assert prepack_linear(nn.Linear(32, 48)) == 0
+    monkeypatch.setattr(prepacking, 'LEAST_ELEMENTS', 32 * 48 + 1)
+    assert prepack_linear(Captioner()) == 0
+    monkeypatch.setattr(prepacking, 'LEAST_ELEMENTS', 1)
+    monkeypatch.setattr(prepacking, 'MOST_BYTES', 4 * 32 * 48 - 1)
+    assert prepack_linear(Captioner()) == 0
+
+
+KINDS = {'BLIP': BLIP, 'two languages': BILINGUAL, 'GPT-2': GPT, 'LSTM': LSTM}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_of_search_writes_the_same(kind):
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(dict(JOINT, caption_head=KINDS[kind]))).eval()
+    head = model.caption_head
+    head.decoding = head.decoding.updated(dict(num_beams=3))
+    twin = copy.deepcopy(model)
+    prepack_linear(twin)
+    with torch.inference_mode():
+        plain, packed = model.test_step(batch(2)), twin.test_step(batch(2))
+    for one, other in zip(plain, packed, strict=True):
+        assert one.pred_caption == other.pred_caption
+        assert one.pred_caption_score == pytest.approx(other.pred_caption_score, abs=1e-4)
+    kept = [layer for layer in twin.caption_head.modules()
+            if getattr(layer, '_layout', None) is not None]
+    assert kept or kind == 'LSTM'
