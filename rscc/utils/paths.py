@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -66,6 +67,7 @@ def resolve_data_root(folder: str | os.PathLike, marker: str | None = None) -> P
     return nested
 
 
+@lru_cache(maxsize=1 << 16)  # asked for every path of a sample
 def sample_name(filename: str) -> str:
     """Return a sample's id: its file name with folders, without ending, slashes of one kind.
 
