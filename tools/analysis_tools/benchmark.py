@@ -12,6 +12,7 @@ Examples::
     python tools/analysis_tools/benchmark.py frozen
     python tools/analysis_tools/benchmark.py timm tf_efficientnet_lite0 convnext_tiny
     python tools/analysis_tools/benchmark.py peers
+    python tools/analysis_tools/benchmark.py earlier ../before
     python tools/analysis_tools/benchmark.py int8
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
@@ -24,7 +25,8 @@ Examples::
 
 ``--write`` puts the table between its marks in docs/en/benchmarks.md and docs/zh_cn/benchmarks.md.
 ``pretrained`` and ``ablation`` train for half an hour and for hours and measure scores, not speed;
-``all`` leaves them out, and ``gpu``, which measures a GPU within eight minutes.
+``all`` leaves them out, and ``gpu``, which measures a GPU within eight minutes, and ``earlier``,
+which needs another version in a folder.
 """
 import argparse
 import os
@@ -39,6 +41,7 @@ from rscc.apis.command_line import add_config_options, described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
+WORKS = ['rn50', 'vit', 'rn50_training', 'blip', 'blip_batch', 'kdrscc', 'gpt2', 'scores']
 GPU_PARTS = ['training', 'captioners', 'scenes', 'detectors']
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']
@@ -122,6 +125,11 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--pairs', type=int, default=1929, help='captions that are scored '
                      '(%(default)s)')
     _add_tokens(sub)
+    sub = add('earlier', rounds, text='an earlier version of rscc in another folder, which was '
+              'measured beside the originals')
+    sub.add_argument('folder', metavar='FOLDER', help='git worktree add FOLDER 3528c9e')
+    sub.add_argument('names', nargs='*', metavar='WORK', default=(), help=f'{", ".join(WORKS)} '
+                     '(all)')
     sub = add('int8', rounds, text='exported models in int8 beside float: size, time, quality')
     sub.add_argument('models', nargs='*', metavar='MODEL', default=SMALL, help='checkpoints, '
                      'published models, or .onnx files that the export wrote (rscc-small)')

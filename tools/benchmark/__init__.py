@@ -2,6 +2,7 @@
 from tools.benchmark.ablation import benchmark_ablation
 from tools.benchmark.blip import benchmark_captions, benchmark_decode, benchmark_precision
 from tools.benchmark.denoiser import benchmark_denoiser
+from tools.benchmark.earlier import benchmark_earlier
 from tools.benchmark.gpu import benchmark_gpu
 from tools.benchmark.int8 import benchmark_int8
 from tools.benchmark.language import benchmark_frozen, benchmark_language
@@ -19,7 +20,8 @@ BENCHMARKS = dict(model=benchmark_models, recent=benchmark_recent, text=benchmar
                   windows=benchmark_windows, captions=benchmark_captions,
                   precision=benchmark_precision, decode=benchmark_decode,
                   language=benchmark_language, frozen=benchmark_frozen,
-                  timm=benchmark_timm, peers=benchmark_peers, int8=benchmark_int8,
+                  timm=benchmark_timm, peers=benchmark_peers, earlier=benchmark_earlier,
+                  int8=benchmark_int8,
                   denoiser=benchmark_denoiser, loader=benchmark_loader, metric=benchmark_metric,
                   scene=benchmark_scenes, pretrained=benchmark_pretrained,
                   ablation=benchmark_ablation, gpu=benchmark_gpu)

@@ -21,7 +21,7 @@ PAGE = 'benchmarks.md'
 #: The mark in the pages that holds all sections, and the sections in reading order.
 HOME = 'speed'
 ORDER = ('model', 'recent', 'text', 'windows', 'captions', 'precision', 'decode', 'language',
-         'frozen', 'timm', 'peers', 'int8', 'denoiser', 'sampling', 'scene', 'training',
+         'frozen', 'timm', 'peers', 'earlier', 'int8', 'denoiser', 'sampling', 'scene', 'training',
          'captioners', 'detectors', 'scene_rate', 'loader', 'metric', 'compare', 'diffusion',
          'sampling_masks', 'pretrained', 'ablation', 'real', 'real_area', 'real_flag',
          'real_sentence', 'real_compare', 'finetune')

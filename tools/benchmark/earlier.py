@@ -1,0 +1,191 @@
+"""Benchmark against an earlier version of rscc: two folders, the same work, old and new in turn.
+
+The originals are not at hand, so what was measured beside them once stays as it was recorded, with
+its date and machine, and later versions are measured against the version of that day.
+"""
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rscc.utils import check_choice, progress
+from tools.benchmark.machine import describe_machine
+from tools.benchmark.tables import Section, Text
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = Path(__file__).with_name('earlier_worker.py')
+#: When and where the originals were measured, and beside which version.
+COMMIT, DATE, MACHINE = '3528c9e', '2026-11-21', 'Intel, AMX-bf16'
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work, and what was recorded of it.
+
+    Attributes:
+        title: What is done.
+        config: Its config; None for scores of sentences.
+        count: Pairs, images or captions at once.
+        recorded: CPU time of rscc over that of the original (of transformers for GPT-2: both stand
+            in the table) in float32 and under ``--amp``.
+        goal: What the ratio in float32 is to become.
+        needed: How many times as fast as the recorded version that is.
+        tokens: Length of every sentence; None where the model decides.
+        options: Over the config's.
+        training: A training step in place of an answer.
+    """
+    title: Text
+    config: str | None
+    count: int
+    recorded: str
+    goal: float
+    needed: float
+    tokens: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    training: bool = False
+
+
+_BEAMS = {'model.caption_head.decoding.num_beams': 3}
+WORKS = {
+    'rn50': Work(('ChangeCLIP RN50, a pair', 'ChangeCLIP RN50，一对'),
+                 'configs/changeclip_rn50_levircd.py', 1, '0.60; 0.31', 0.5, 1.2),
+    'vit': Work(('ChangeCLIP ViT-B/16, a pair', 'ChangeCLIP ViT-B/16，一对'),
+                'configs/changeclip_vit_levircd.py', 1, '0.71; 0.32', 0.5, 1.4),
+    'rn50_training': Work(
+        ('ChangeCLIP RN50, training step of 4 pairs', 'ChangeCLIP RN50，4 对的训练步'),
+        'configs/changeclip_rn50_levircd.py', 4, '0.71; 0.74', 0.6, 1.2, training=True),
+    'blip': Work(('BLIP-base, beam 3, a pair', 'BLIP-base，束宽 3，一对'),
+                 'configs/blip_levircc.py', 1, '0.92; 0.95', 0.5, 1.85, 12, _BEAMS),
+    'blip_batch': Work(('BLIP-base, beam 3, 4 pairs', 'BLIP-base，束宽 3，4 对'),
+                       'configs/blip_levircc.py', 4, '0.83; 0.50', 0.5, 1.65, 12, _BEAMS),
+    'kdrscc': Work(('KD-RSCC, 50 steps, a pair', 'KD-RSCC，50 步，一对'),
+                   'configs/kdrscc_levircc.py', 1, '0.68; 0.50', 0.45, 1.5,
+                   options={'model.caption_head.decoding.steps': 50}),
+    'gpt2': Work(('GPT-2 after a prefix, 16 images', 'GPT-2 前缀描述，16 幅影像'),
+                 'configs/clipgpt_mlp_ucm.py', 16, '0.065; 0.059', 0.04, 1.6, 12),
+    'scores': Work(('1,929 captions scored, METEOR too', '1,929 条描述评分，含 METEOR'),
+                   None, 1929, '0.61; -', 0.5, 1.2),
+}
+
+
+def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, rounds: int = 5
+                      ) -> Section:
+    """Measure this version against an earlier one.
+
+    Args:
+        folder: Where the earlier version is checked out, by ``git worktree add`` for instance.
+        names: Some of ``WORKS``; all by default.
+        rounds: Timed calls of each version, in turn, after one that does not count.
+
+    Raises:
+        FileNotFoundError: If there is no rscc in the folder.
+        ValueError: If a name is unknown, or a version fails.
+    """
+    before = Path(folder).resolve()
+    if not (before / 'rscc/__init__.py').is_file():
+        raise FileNotFoundError(f"no rscc in '{before}': check an earlier version out there, "
+                                f'git worktree add {folder} {COMMIT}')
+    for name in names:
+        check_choice('work', name, WORKS)
+    rows = [_row(WORKS[name], before, rounds) for name in names or WORKS]
+    return Section(
+        'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
+        (('work', '工作'), ('rscc / original, recorded', 'rscc / 原系统（当时记录）'),
+         ('goal', '目标'), ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
+         ('times as fast', '快了几倍'), ('answers', '结果')),
+        rows, describe_machine(), notes=[_recorded(), _note(rounds)])
+
+
+def _recorded() -> Text:
+    return (f'Recorded: CPU time of rscc at commit {COMMIT} over that of the original code on the '
+            f'same input, in float32; with `--amp`. {MACHINE}, {DATE}; the originals are not '
+            'measured by this command. Of ChangeCLIP with class names seen before; GPT-2 beside '
+            'the original that captions one image after the other.',
+            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码在同一输入上的 CPU 时间之比：float32；加 '
+            f'`--amp`。{MACHINE}，{DATE}；本命令不测量原代码。ChangeCLIP 为类别名已见过的情形；'
+            'GPT-2 的对照为逐幅生成描述的原代码。')
+
+
+def _note(rounds: int) -> Text:
+    return (f'Before and now: two processes in turn, {rounds} rounds, float32, random weights, '
+            'medians of CPU time; times as fast: median of the ratios (lowest to highest), and '
+            'what the goal needs.',
+            f'“此前”与“现在”：两个进程轮流运行 {rounds} 轮，float32，随机权重，'
+            '取 CPU 时间的中位数；'
+            '“快了几倍”为各轮比值的中位数（最低至最高），并给出达到目标所需的倍数。')
+
+
+def _row(work: Work, before: Path, rounds: int) -> list[Text]:
+    with ExitStack() as stack:
+        old, new = (stack.enter_context(_Version(folder, work, stack.enter_context(
+            tempfile.TemporaryFile('w+')))) for folder in (before, ROOT))
+        answers = old.answer, new.answer
+        times = [(old.call(), new.call())
+                 for _ in progress(range(rounds), work.title[0], unit='round')]
+    gains = sorted(one / max(other, 1e-9) for one, other in times)
+    gain = statistics.median(gains)
+    need = ((f'needed {work.needed:g}', f'需要 {work.needed:g}'),
+            ('met', '达到') if gain >= work.needed else ('missed', '未达到'))
+    shown = f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f}'
+    return [work.title, work.recorded, f'{work.goal:g}',
+            *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
+            (f'{shown}; {need[0][0]}: {need[1][0]})', f'{shown}；{need[0][1]}：{need[1][1]}）'),
+            _compared(work, *answers)]
+
+
+def _compared(work: Work, before: Any, now: Any) -> Text:
+    """Return whether both versions answered the same."""
+    if work.training:
+        return '-'
+    return ('the same', '相同') if before == now else ('differ', '不同')
+
+
+class _Version:
+    """A process that does one piece of work with the rscc of a folder.
+
+    Args:
+        folder: The folder.
+        work: The work.
+        errors: Gets what the process says.
+
+    Attributes:
+        answer: What it answers.
+    """
+
+    def __init__(self, folder: Path, work: Work, errors: IO[str]) -> None:
+        self.folder, self.errors = folder, errors
+        self.process = subprocess.Popen(
+            [sys.executable, '-c', WORKER.read_text(encoding='utf-8'),
+             json.dumps(dataclasses.asdict(work))],
+            cwd=folder, env={**os.environ, 'PYTHONPATH': str(folder)}, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self.errors, text=True)
+
+    def __enter__(self) -> '_Version':
+        self.answer = self._read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+    def call(self) -> float:
+        """Do the work once more; return the CPU seconds that it took."""
+        self.process.stdin.write('again\n')
+        self.process.stdin.flush()
+        return self._read()[0]
+
+    def _read(self) -> Any:
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            said = self.errors.read().strip().splitlines()
+            raise ValueError(f"the version in '{self.folder}' failed: {said[-1:] or 'no message'}")
+        return json.loads(line)
