@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
 
@@ -50,6 +51,39 @@ def test_a_command_does_without_transformers_where_no_model_needs_it(repo):
             "'peft') if name in sys.modules]); import transformers")
     done, _ = run(code, repo)
     assert (done.returncode, done.stdout) == (0, '[]\n'), done.stderr
+
+
+def test_a_training_without_their_models_does_without_timm_and_torchvision(repo, tmp_path):
+    """MMSegmentation imports timm for one backbone, MMEngine torchvision for its version."""
+    code = f"""
+import sys
+from mmengine.config import Config
+from rscc.apis.launch import build_runner
+cfg = Config.fromfile('configs/bit_synth.py')
+cfg.work_dir, cfg.launcher = {str(tmp_path)!r}, 'none'
+build_runner(cfg)
+print('late', [name for name in ('timm', 'torchvision', 'torch._dynamo') if name in sys.modules])
+from rscc.registry import MODELS
+MODELS.build(dict(type='mmseg.TIMMBackbone', model_name='test_resnet', pretrained=False,
+                  features_only=True))
+print('then', 'timm' in sys.modules, sys.modules['torchvision'].ops.nms is not None)
+"""
+    done, _ = run(code, repo)
+    assert done.returncode == 0, done.stderr
+    assert 'late []' in done.stdout and 'then True True' in done.stdout
+    assert 'TorchVision: ' in done.stdout + done.stderr
+
+
+def test_within_a_block_the_version_of_a_library_alone_is_found(monkeypatch):
+    from rscc.late_imports import version_alone
+    monkeypatch.delitem(sys.modules, 'jieba', raising=False)
+    with version_alone('jieba'), version_alone('no-such-library'):
+        import jieba
+        assert jieba.__version__ == metadata.version('jieba') and not hasattr(jieba, 'cut')
+        assert 'no-such-library' not in sys.modules
+    assert 'jieba' not in sys.modules
+    with version_alone('pytest'):  # imported already: found whole
+        assert sys.modules['pytest'] is pytest
 
 
 def test_import_takes_less_than_half_a_second(repo):

@@ -21,6 +21,7 @@ from rscc.engine.compiling import compile_parts
 from rscc.engine.distributed import only_run, start_process_group, unwrapped
 from rscc.engine.loops import ResumableLoop
 from rscc.evaluation.metrics import SampleMetric
+from rscc.late_imports import version_alone
 from rscc.models.data_preprocessor import restore_normalisation
 from rscc.models.novelty import restore_novelty
 from rscc.registry import RUNNERS
@@ -72,6 +73,10 @@ class Runner(_Runner):
         if self.distributed and not is_distributed():
             start_process_group(self.launcher, **env_cfg.get('dist_cfg') or {})
         super().setup_env(env_cfg)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        with version_alone('torchvision'):
+            super()._log_env(env_cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger, which then repeats no warning."""
