@@ -20,16 +20,15 @@ FEW_ROWS = range(2, 49)
 LEAST_ELEMENTS = 1 << 19
 #: Bytes of all weights of a head: the second layout takes as much memory again.
 MOST_BYTES = 1 << 30
-_KINDS = ('Linear', 'Conv1D')  # Conv1D is GPT-2's linear layer, its weight is (in, out)
 
 
 def prepack_linear(model: nn.Module) -> int:
     """Have large linear layers of the caption head keep a second layout of their weight, in place.
 
-    The layout is made at the first call with few rows and made again where the weight has changed
-    (``.data.copy_``, which leaves no trace, is not noticed); names and values of the weights stay.
-    Training, other devices, autocast and exports compute as
-    before, and so does a head whose weights exceed ``MOST_BYTES``, and all of them where
+    The layout is made at the first call with few rows, and again where the weight was replaced or
+    changed in place (but not by ``.data.copy_``, which leaves no trace). Names and values of the
+    weights stay; copies and files hold plain layers. Training, other devices, autocast and exports
+    compute as before, and so does a head whose weights exceed ``MOST_BYTES``, and all of them where
     ``torch.backends.mkldnn.enabled`` is False.
 
     Args:
@@ -59,10 +58,18 @@ def _available() -> bool:
 
 def _large_layers(head: nn.Module) -> Iterator[nn.Module]:
     for layer in head.modules():
-        if type(layer).__name__ in _KINDS and not isinstance(layer, _FewRows):
+        if type(layer) is nn.Linear or _is_conv1d(type(layer)):
             weight = layer.weight
             if weight.dtype is torch.float32 and weight.numel() >= LEAST_ELEMENTS:
                 yield layer
+
+
+def _is_conv1d(kind: type) -> bool:
+    """Whether a class is GPT-2's linear layer, whose weight is (in, out).
+
+    Adapters (peft) wrap layers in classes of the same names, which compute more than a product.
+    """
+    return (kind.__module__, kind.__name__) == ('transformers.pytorch_utils', 'Conv1D')
 
 
 class _FewRows:
@@ -70,35 +77,46 @@ class _FewRows:
 
     weight: Tensor
     bias: Tensor | None
-    _layout: tuple[tuple[int, int], Tensor] | None = None
+    #: The weight that was laid out (held, so that no other gets its address), its version, layout.
+    _layout: tuple[Tensor, int, Tensor] | None = None
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """Multiply rows (..., in) by the weight, returns (..., out)."""
-        if not self._fits(inputs):
-            return super().forward(inputs)
-        return torch.ops.mkldnn._linear_pointwise(inputs, self._laid_out(), self.bias, 'none', [],
+        if named or len(inputs) != 1 or not self._fits(*inputs):
+            return super().forward(*inputs, **named)
+        return torch.ops.mkldnn._linear_pointwise(*inputs, self._laid_out(), self.bias, 'none', [],
                                                   '')
+
+    def _matrix(self) -> Tensor:
+        """Return the weight (out, in)."""
+        weight = self.weight.detach()
+        return weight.t() if _is_conv1d(type(self).__bases__[1]) else weight
 
     def _fits(self, inputs: Tensor) -> bool:
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return False  # an export holds the plain product
-        return (inputs.numel() // inputs.shape[-1] in FEW_ROWS and not torch.is_grad_enabled()
+        width = self._matrix().shape[1]
+        return (inputs.shape[-1:] == (width, ) and inputs.numel() // width in FEW_ROWS
+                and not torch.is_grad_enabled() and not self.weight.is_inference()
                 and inputs.dtype is self.weight.dtype is torch.float32
                 and inputs.device.type == self.weight.device.type == 'cpu'
                 and not torch.is_autocast_enabled('cpu') and torch.backends.mkldnn.enabled)
 
     def _laid_out(self) -> Tensor:
-        weight = self.weight
-        # Changed in place, or another tensor: what was laid out before is out of date.
-        state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-        if self._layout is None or self._layout[0] != state:
-            matrix = weight.detach().t() if type(self).__name__ == 'Conv1D' else weight.detach()
-            self._layout = state, torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
-        return self._layout[1]
+        weight, kept = self.weight, self._layout
+        if kept is None or (kept[0].data_ptr(), kept[1]) != (weight.data_ptr(), weight._version):
+            layout = torch.ops.mkldnn._reorder_linear_weight(self._matrix().contiguous())
+            self._layout = kept = weight.detach(), weight._version, layout
+        return kept[2]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies lay out their own weight."""
-        return {name: value for name, value in self.__dict__.items() if name != '_layout'}
+    def _apply(self, *args: Any, **kwargs: Any) -> nn.Module:
+        self._layout = None  # moved or converted: its memory is free again
+        return super()._apply(*args, **kwargs)
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        """Copy, and save, the plain layer."""
+        state = {name: value for name, value in self.__dict__.items() if name != '_layout'}
+        return object.__new__, (type(self).__bases__[1], ), state
 
 
 @cache

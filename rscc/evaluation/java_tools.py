@@ -11,14 +11,16 @@ On numbers only equal ones are matched. The published scripts leave METEOR's par
 in which some numbers stand for others ("10", "ten"), so their values hang on how a paper happened
 to number its words: on LEVIR-CC's test split by 0.01 to 0.15.
 """
+import gzip
 import importlib.util
 import shutil
 import subprocess
 import tempfile
 import threading
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rscc.evaluation.paraphrases import write_usable
@@ -158,10 +160,17 @@ def _run_on_words(command: list[str], tasks: Mapping[str, Sequence[Pair]]) -> di
     table = jar.parent / 'data' / 'paraphrase-en.gz'
     if not table.is_file():  # the program itself says what it lacks
         return _run_meteor(command, tasks)
-    with tempfile.TemporaryDirectory() as folder:
-        usable = Path(folder) / table.name
-        if write_usable(table, _sentences(tasks), usable) is not None:
-            command = [*command, '-a', str(usable)]
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            usable = Path(folder) / table.name
+            if folder.isascii() and write_usable(table, _sentences(tasks), usable) is not None:
+                command = [*command, '-a', str(usable)]
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise MeteorError(f"'{table}' is damaged ({error}): pip install --force-reinstall "
+                              'pycocoevalcap') from error
+        except OSError:  # no room or no folder for the part: the whole table gives the same scores
+            pass
         return _run_meteor(command, tasks)
 
 

@@ -1,5 +1,6 @@
 """Weights laid out once for few rows: the same answers, never an outdated weight."""
 import copy
+import io
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from tiny_models import BILINGUAL, BLIP, GPT, JOINT, LSTM
 from torch import nn
 from torch.nn import functional
 
+from rscc.compat import prepare_torchvision
 from rscc.engine import prepacking
 from rscc.engine.prepacking import prepack_linear
 from rscc.registry import MODELS
@@ -79,12 +81,60 @@ def replace_data(layer):
     layer.weight.data = layer.weight.data * 3
 
 
-@pytest.mark.parametrize('change', [double_in_place, load_others, replace_data])
+def assign_others(layer):
+    layer.load_state_dict(Captioner(nn.Linear(32, 48)).caption_head.state_dict(), assign=True)
+
+
+def new_parameter(layer):
+    layer.weight = None  # its memory is free, and the next tensor may get its address
+    layer.weight = nn.Parameter(torch.randn(48, 32))
+
+
+def there_and_back(layer):
+    layer.bfloat16().float()
+
+
+@pytest.mark.parametrize('change', [double_in_place, load_others, replace_data, assign_others,
+                                    new_parameter, there_and_back])
 def test_a_weight_that_changed_is_laid_out_anew(layer, change):
-    before = product(layer)
-    change(layer)
-    close(product(layer), layer)
-    assert not torch.allclose(product(layer), before)
+    for _ in range(4):
+        before = product(layer)
+        torch.manual_seed(int(before.abs().sum() * 1e3))
+        change(layer)
+        close(product(layer), layer)
+
+
+def test_a_weight_of_inference_mode_which_tells_no_changes_is_not_laid_out(layer):
+    with torch.inference_mode():
+        layer.weight = nn.Parameter(torch.randn(48, 32), requires_grad=False)
+        layer(ROWS)
+        layer.weight.mul_(2)
+        close(layer(ROWS), layer)
+    assert layer._layout is None
+
+
+@pytest.mark.parametrize('kind', ['Linear', 'Conv1D'])
+def test_adapters_are_computed_too(kind):
+    prepare_torchvision()
+    import peft
+    from transformers.pytorch_utils import Conv1D
+    torch.manual_seed(0)
+    base = nn.Linear(32, 48) if kind == 'Linear' else Conv1D(48, 32)
+    model = Captioner(nn.Sequential(base))
+    peft.inject_adapter_in_model(peft.LoraConfig(
+        r=4, target_modules=['0'], init_lora_weights=False, fan_in_fan_out=kind == 'Conv1D'), model)
+    expected = product(model.caption_head)
+    assert not torch.allclose(expected, product(base), atol=1e-3)
+    assert prepack_linear(model) > 0
+    torch.testing.assert_close(product(model.caption_head), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_calls_and_wrong_widths_are_as_ever(layer):
+    with torch.no_grad():
+        assert torch.equal(layer(input=ROWS), functional.linear(ROWS, layer.weight, layer.bias))
+        for width in (0, 31):
+            with pytest.raises(RuntimeError, match='shapes cannot be multiplied'):
+                layer(torch.ones(3, width))
 
 
 @pytest.mark.parametrize('rows', [ROWS[:1], torch.ones(49, 32), torch.ones(0, 32)])
@@ -121,11 +171,15 @@ def test_exports_hold_the_plain_product(layer):
 
 def test_copies_and_checkpoints_know_nothing_of_it(layer):
     product(layer)
-    twin = copy.deepcopy(layer)
-    assert twin._layout is None and list(layer.state_dict()) == ['weight', 'bias']
-    double_in_place(twin)
-    close(product(twin), twin)
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    for twin in (copy.deepcopy(layer), torch.load(file, weights_only=False)):
+        assert type(twin) is nn.Linear and '_layout' not in vars(twin)
+        double_in_place(twin)
+        close(product(twin), twin)
     close(product(layer), layer)
+    assert list(layer.state_dict()) == ['weight', 'bias']
 
 
 def test_large_heads_small_weights_and_other_models_are_left_alone(monkeypatch):

@@ -1,3 +1,4 @@
+import gzip
 import shutil
 import subprocess
 import time
@@ -82,6 +83,39 @@ def test_letters_beyond_ascii_take_the_whole_table(java, monkeypatch):
         java_tools.meteor_scores({'x': [(text, ('a house', ))]}, ['METEOR'])
     whole, part = started
     assert '-a' not in whole and part[:-2] == whole and part[-2] == '-a'
+
+
+@pytest.fixture
+def with_table(monkeypatch, tmp_path):
+    """METEOR with a paraphrase table of its own; return the table, and the commands that run."""
+    table, started = tmp_path / 'meteor/data/paraphrase-en.gz', []
+    table.parent.mkdir(parents=True)
+    table.write_bytes(gzip.compress(b'0.1\na house\na building\n'))
+    monkeypatch.setattr(java_tools, '_meteor_command',
+                        lambda: ['java', '-jar', str(tmp_path / 'meteor/x.jar')])
+    monkeypatch.setattr(java_tools, '_run_meteor',
+                        lambda command, tasks: started.append(command) or {'x': 1.0})
+    return table, started
+
+
+@pytest.mark.parametrize('folder', ['nowhere', '数据'])
+def test_without_a_folder_for_a_part_the_whole_table_is_read(with_table, monkeypatch, tmp_path,
+                                                             folder):
+    if folder == '数据':
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(java_tools.tempfile, 'tempdir', str(tmp_path / folder))
+    java_tools.meteor_scores({'x': [PAIR]}, ['METEOR'])
+    assert [command[1:] for command in with_table[1]] == [java_tools._meteor_command()[1:]]
+
+
+@pytest.mark.parametrize('damage', [lambda data: data[:-9], lambda data: b'x' + data,
+                                    lambda data: data[:12] + b'xxxxxxx' + data[19:]])
+def test_a_damaged_table_is_named_with_the_remedy(with_table, damage):
+    table, started = with_table
+    table.write_bytes(damage(table.read_bytes()))
+    with pytest.raises(java_tools.MeteorError, match=r'paraphrase-en\.gz. is damaged .*reinstall'):
+        java_tools.meteor_scores({'x': [PAIR]}, ['METEOR'])
+    assert not started
 
 
 def test_one_form_alone_starts_one_program(monkeypatch):

@@ -17,6 +17,7 @@ def usable(tmp_path):
     """Return the entries that are left of some for sentences."""
     def left(entries, sentences):
         table, out = tmp_path / 'table.gz', tmp_path / 'out.gz'
+        out.unlink(missing_ok=True)
         table.write_bytes(gzip.compress(''.join(
             f'{line}\n' for entry in entries for line in entry).encode()))
         count = write_usable(table, sentences, out)
@@ -41,6 +42,12 @@ def test_an_entry_stays_where_all_its_words_are_said(usable, sentences, kept):
 @pytest.mark.parametrize('sentence', ['a café', '1,2,3,4,5,6,7,8,9'])
 def test_words_that_meteor_may_read_otherwise_are_left_to_the_whole_table(usable, sentence):
     assert usable(ENTRIES, [sentence]) is None
+
+
+def test_a_wide_vocabulary_is_left_to_the_whole_table(usable, monkeypatch):
+    monkeypatch.setattr(paraphrases, 'MOST_WORDS', 3)
+    assert usable(ENTRIES, ['a b', 'ab']) == [ENTRIES[5]]
+    assert usable(ENTRIES, ['a b', 'ab one']) is None
 
 
 @pytest.mark.parametrize('block', [1, 7, 64, 1 << 24])

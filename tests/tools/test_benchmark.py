@@ -58,6 +58,11 @@ def test_the_defaults_of_a_benchmark_are_those_of_its_function(tool):
                 assert options[key] in (None, parameters[key].default), f'{name}, {key}'
 
 
+def test_names_of_work_are_those_that_can_be_done(tool):
+    from tools.benchmark import earlier, peers
+    assert list(earlier.WORKS) == tool.WORKS and list(peers.PEERS) == tool.PEERS
+
+
 def test_benchmarks_of_one_config_use_random_weights_unless_told(tool):
     assert tool.parse_args(['captions']).random_weights
     assert tool.parse_args(['windows']).config.endswith('configs/changeclip_rn50_levircd.py')

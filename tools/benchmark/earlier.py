@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from rscc.utils import check_choice, progress
+from rscc.utils.logging import warn_once
 from tools.benchmark.machine import describe_machine
 from tools.benchmark.tables import Section, Text
 
@@ -34,10 +35,9 @@ class Work:
         title: What is done.
         config: Its config; None for scores of sentences.
         count: Pairs, images or captions at once.
-        recorded: CPU time of rscc over that of the original (of transformers for GPT-2: both stand
-            in the table) in float32 and under ``--amp``.
+        recorded: CPU time of rscc over that of the original, in float32.
+        recorded_amp: The same under ``--amp``; None where nothing depends on it.
         goal: What the ratio in float32 is to become.
-        needed: How many times as fast as the recorded version that is.
         tokens: Length of every sentence; None where the model decides.
         options: Over the config's.
         training: A training step in place of an answer.
@@ -45,34 +45,39 @@ class Work:
     title: Text
     config: str | None
     count: int
-    recorded: str
+    recorded: float
+    recorded_amp: float | None
     goal: float
-    needed: float
     tokens: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     training: bool = False
+
+    @property
+    def needed(self) -> float:
+        """How many times as fast as the recorded version the goal is."""
+        return self.recorded / self.goal
 
 
 _BEAMS = {'model.caption_head.decoding.num_beams': 3}
 WORKS = {
     'rn50': Work(('ChangeCLIP RN50, a pair', 'ChangeCLIP RN50，一对'),
-                 'configs/changeclip_rn50_levircd.py', 1, '0.60; 0.31', 0.5, 1.2),
+                 'configs/changeclip_rn50_levircd.py', 1, 0.60, 0.31, 0.5),
     'vit': Work(('ChangeCLIP ViT-B/16, a pair', 'ChangeCLIP ViT-B/16，一对'),
-                'configs/changeclip_vit_levircd.py', 1, '0.71; 0.32', 0.5, 1.4),
+                'configs/changeclip_vit_levircd.py', 1, 0.71, 0.32, 0.5),
     'rn50_training': Work(
         ('ChangeCLIP RN50, training step of 4 pairs', 'ChangeCLIP RN50，4 对的训练步'),
-        'configs/changeclip_rn50_levircd.py', 4, '0.71; 0.74', 0.6, 1.2, training=True),
+        'configs/changeclip_rn50_levircd.py', 4, 0.71, 0.74, 0.6, training=True),
     'blip': Work(('BLIP-base, beam 3, a pair', 'BLIP-base，束宽 3，一对'),
-                 'configs/blip_levircc.py', 1, '0.92; 0.95', 0.5, 1.85, 12, _BEAMS),
+                 'configs/blip_levircc.py', 1, 0.92, 0.95, 0.5, 12, _BEAMS),
     'blip_batch': Work(('BLIP-base, beam 3, 4 pairs', 'BLIP-base，束宽 3，4 对'),
-                       'configs/blip_levircc.py', 4, '0.83; 0.50', 0.5, 1.65, 12, _BEAMS),
+                       'configs/blip_levircc.py', 4, 0.83, 0.50, 0.5, 12, _BEAMS),
     'kdrscc': Work(('KD-RSCC, 50 steps, a pair', 'KD-RSCC，50 步，一对'),
-                   'configs/kdrscc_levircc.py', 1, '0.68; 0.50', 0.45, 1.5,
+                   'configs/kdrscc_levircc.py', 1, 0.68, 0.50, 0.45,
                    options={'model.caption_head.decoding.steps': 50}),
     'gpt2': Work(('GPT-2 after a prefix, 16 images', 'GPT-2 前缀描述，16 幅影像'),
-                 'configs/clipgpt_mlp_ucm.py', 16, '0.065; 0.059', 0.04, 1.6, 12),
+                 'configs/clipgpt_mlp_ucm.py', 16, 0.065, 0.059, 0.04, 12),
     'scores': Work(('1,929 captions scored, METEOR too', '1,929 条描述评分，含 METEOR'),
-                   None, 1929, '0.61; -', 0.5, 1.2),
+                   None, 1929, 0.61, None, 0.5),
 }
 
 
@@ -95,13 +100,26 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
                                 f'git worktree add {folder} {COMMIT}')
     for name in names:
         check_choice('work', name, WORKS)
+    if rounds < 1:
+        raise ValueError(f'rounds={rounds}; expected 1 or more')
     rows = [_row(WORKS[name], before, rounds) for name in names or WORKS]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
         (('work', '工作'), ('rscc / original, recorded', 'rscc / 原系统（当时记录）'),
          ('goal', '目标'), ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
          ('times as fast', '快了几倍'), ('answers', '结果')),
-        rows, describe_machine(), notes=[_recorded(), _note(rounds)])
+        rows, describe_machine(), notes=[_recorded(), _note(rounds, _commit(before))])
+
+
+def _commit(folder: Path) -> str:
+    """Return the commit that a folder holds, '?' where git does not know."""
+    done = subprocess.run(['git', '-C', str(folder), 'rev-parse', '--short=7', 'HEAD'],
+                          capture_output=True, text=True, check=False)
+    found = done.stdout.strip() or '?'
+    if found != COMMIT:
+        warn_once(f"'{folder}' holds commit {found}, and what is needed for a goal counts from "
+                  f'{COMMIT}, which was measured beside the originals')
+    return found
 
 
 def _recorded() -> Text:
@@ -114,13 +132,14 @@ def _recorded() -> Text:
             'GPT-2 的对照为逐幅生成描述的原代码。')
 
 
-def _note(rounds: int) -> Text:
-    return (f'Before and now: two processes in turn, {rounds} rounds, float32, random weights, '
-            'medians of CPU time; times as fast: median of the ratios (lowest to highest), and '
-            'what the goal needs.',
-            f'“此前”与“现在”：两个进程轮流运行 {rounds} 轮，float32，随机权重，'
-            '取 CPU 时间的中位数；'
-            '“快了几倍”为各轮比值的中位数（最低至最高），并给出达到目标所需的倍数。')
+def _note(rounds: int, commit: str) -> Text:
+    return (f'Before (commit {commit}) and now: two processes in turn, {rounds} rounds, float32, '
+            'random weights, medians of CPU time; times as fast: median of the ratios (lowest to '
+            'highest), and what the goal needs, if a gain on this machine is one on that machine '
+            'too.',
+            f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，float32，随机权重，'
+            '取 CPU 时间的中位数；“快了几倍”为各轮比值的中位数（最低至最高），'
+            '并给出达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
 
 
 def _row(work: Work, before: Path, rounds: int) -> list[Text]:
@@ -132,12 +151,12 @@ def _row(work: Work, before: Path, rounds: int) -> list[Text]:
                  for _ in progress(range(rounds), work.title[0], unit='round')]
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
-    need = ((f'needed {work.needed:g}', f'需要 {work.needed:g}'),
-            ('met', '达到') if gain >= work.needed else ('missed', '未达到'))
-    shown = f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f}'
-    return [work.title, work.recorded, f'{work.goal:g}',
+    met = ('met', '达到') if gain >= work.needed else ('missed', '未达到')
+    shown, need = f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f}', f'{work.needed:.2f}'
+    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:g}'
+    return [work.title, f'{work.recorded:g}; {amp}', f'{work.goal:g}',
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
-            (f'{shown}; {need[0][0]}: {need[1][0]})', f'{shown}；{need[0][1]}：{need[1][1]}）'),
+            (f'{shown}; needed {need}: {met[0]})', f'{shown}；需要 {need}：{met[1]}）'),
             _compared(work, *answers)]
 
 
@@ -173,12 +192,14 @@ class _Version:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate()
+        with suppress(BrokenPipeError):
+            self.process.communicate()
 
     def call(self) -> float:
         """Do the work once more; return the CPU seconds that it took."""
-        self.process.stdin.write('again\n')
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, and reading tells why
+            self.process.stdin.write('again\n')
+            self.process.stdin.flush()
         return self._read()[0]
 
     def _read(self) -> Any:
@@ -186,6 +207,6 @@ class _Version:
         if not line:
             self.process.wait()
             self.errors.seek(0)
-            said = self.errors.read().strip().splitlines()
-            raise ValueError(f"the version in '{self.folder}' failed: {said[-1:] or 'no message'}")
+            said = self.errors.read().strip().splitlines() or ['no message']
+            raise ValueError(f"the version in '{self.folder}' failed: {said[-1]}")
         return json.loads(line)

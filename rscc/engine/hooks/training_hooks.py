@@ -1,6 +1,7 @@
 """Hooks of training: freezing parts, stopping at a non-finite loss, throughput."""
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,22 +111,22 @@ class FiniteLossHook(Hook):
     MMEngine reads the losses at each step anyway, so this costs nothing more. The stop comes before
     the next checkpoint, so no saved file holds weights of a batch with non-finite loss.
 
-    A loss that has been exactly zero since the start teaches nothing, mostly for want of labels:
-    that is a warning, once.
+    A loss that has been exactly zero from the start of the run teaches nothing, mostly for want of
+    labels: that is a warning, once.
 
     Args:
-        zeros: Steps after which that is said.
+        zeros: Steps with the loss after which that is said.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, zeros: int = 50) -> None:
         self.zeros = zeros
-        self._steps, self._silent = 0, set()
+        self._told, self._silent = set(), Counter()
 
     def before_train(self, runner: Runner) -> None:
         """Begin to count."""
-        self._steps, self._silent = 0, set()
+        self._told, self._silent = set(), Counter()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
@@ -151,16 +152,17 @@ class FiniteLossHook(Hook):
             'gradients harder, or train without --amp')
 
     def _count_zeros(self, runner: Runner, values: Mapping[str, float]) -> None:
-        """Warn of losses that were zero at every step so far, after so many of them."""
-        zero = {name for name, value in values.items() if 'loss' in name and value == 0}
-        self._silent = zero if self._steps == 0 else self._silent & zero
-        self._steps += 1
-        if self._steps == self.zeros and self._silent:
+        """Warn of losses that have been zero whenever they were logged, after so many times."""
+        losses = {name: value for name, value in values.items() if 'loss' in name}
+        self._told.update(name for name, value in losses.items() if value)
+        silent = sorted(losses.keys() - self._told)
+        self._silent.update(silent)
+        if long := [name for name in silent if self._silent[name] == self.zeros]:
             runner.logger.warning(
-                f'{", ".join(sorted(self._silent))} exactly 0 in each of the first {self.zeros} '
-                'steps: nothing teaches that part of the model. Does the training data have what '
-                'it learns from (label maps for a change head, sentences for a caption head)? '
-                'rscc check DATA counts them')
+                f'{", ".join(long)} exactly 0 in {self.zeros} steps, from the first on: nothing '
+                'teaches that part of the model. Does the training data have what it learns from '
+                '(label maps for a change head, sentences for a caption head; rscc check DATA '
+                'counts them)? Leave the part out, or give it a loss_weight, where it has none')
 
 
 @HOOKS.register_module()
