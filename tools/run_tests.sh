@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lint and test everything, from a fresh clone to a verdict; what continuous integration calls.
 #
-#   bash tools/run_tests.sh                     # all, within 15 minutes on two cores
+#   bash tools/run_tests.sh                     # all, half an hour on two cores
 #   bash tools/run_tests.sh --fast              # without the tests marked slow
 #   bash tools/run_tests.sh tests/text -k swap  # further arguments go to pytest
 #
