@@ -152,11 +152,12 @@ def _row(work: Work, before: Path, rounds: int) -> list[Text]:
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
     met = ('met', '达到') if gain >= work.needed else ('missed', '未达到')
-    shown, need = f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f}', f'{work.needed:.2f}'
+    spread, need = f'{gains[0]:.2f}–{gains[-1]:.2f}', f'{work.needed:.2f}'
     amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:g}'
     return [work.title, f'{work.recorded:g}; {amp}', f'{work.goal:g}',
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
-            (f'{shown}; needed {need}: {met[0]})', f'{shown}；需要 {need}：{met[1]}）'),
+            (f'{gain:.2f} ({spread}; needed {need}: {met[0]})',
+             f'{gain:.2f}（{spread}；需要 {need}：{met[1]}）'),
             _compared(work, *answers)]
 
 
