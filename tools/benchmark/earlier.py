@@ -81,7 +81,7 @@ WORKS = {
 }
 
 
-def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, rounds: int = 5
+def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, rounds: int = 3
                       ) -> Section:
     """Measure this version against an earlier one.
 
