@@ -73,10 +73,15 @@ def _is_conv1d(kind: type) -> bool:
 
 
 class _FewRows:
-    """What prepacked kinds of linear layers share; stands before the kind itself."""
+    """Linear layer that multiplies few rows by a second layout of its weight.
+
+    The first base class of such layers; the second is the plain kind.
+    """
 
     weight: Tensor
     bias: Tensor | None
+    #: Whether the weight is (in, out).
+    _transposed: bool
     #: The weight that was laid out (held, so that no other gets its address), its version, layout.
     _layout: tuple[Tensor, int, Tensor] | None = None
 
@@ -87,15 +92,10 @@ class _FewRows:
         return torch.ops.mkldnn._linear_pointwise(*inputs, self._laid_out(), self.bias, 'none', [],
                                                   '')
 
-    def _matrix(self) -> Tensor:
-        """Return the weight (out, in)."""
-        weight = self.weight.detach()
-        return weight.t() if _is_conv1d(type(self).__bases__[1]) else weight
-
     def _fits(self, inputs: Tensor) -> bool:
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return False  # an export holds the plain product
-        width = self._matrix().shape[1]
+        width = self.weight.shape[0 if self._transposed else 1]
         return (inputs.shape[-1:] == (width, ) and inputs.numel() // width in FEW_ROWS
                 and not torch.is_grad_enabled() and not self.weight.is_inference()
                 and inputs.dtype is self.weight.dtype is torch.float32
@@ -105,7 +105,8 @@ class _FewRows:
     def _laid_out(self) -> Tensor:
         weight, kept = self.weight, self._layout
         if kept is None or (kept[0].data_ptr(), kept[1]) != (weight.data_ptr(), weight._version):
-            layout = torch.ops.mkldnn._reorder_linear_weight(self._matrix().contiguous())
+            matrix = weight.detach().t() if self._transposed else weight.detach()
+            layout = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
             self._layout = kept = weight.detach(), weight._version, layout
         return kept[2]
 
@@ -121,4 +122,5 @@ class _FewRows:
 
 @cache
 def _prepacked(kind: type[nn.Module]) -> type[nn.Module]:
-    return type(kind.__name__, (_FewRows, kind), {'__module__': kind.__module__})
+    return type(kind.__name__, (_FewRows, kind), {
+        '__module__': kind.__module__, '_transposed': _is_conv1d(kind)})

@@ -67,7 +67,7 @@ class Runner(_Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start the process group (also without GPUs), then do as MMEngine does."""
-        # MMEngine imports torchvision to log its version.
+        # What a part imports when it is first used (timm, for instance) brings torchvision.
         prepare_torchvision()
         format_configs_once()
         if self.distributed and not is_distributed():

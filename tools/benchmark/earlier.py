@@ -54,7 +54,7 @@ class Work:
 
     @property
     def needed(self) -> float:
-        """How many times as fast as the recorded version the goal is."""
+        """Return how many times as fast as the recorded version this one must be for the goal."""
         return self.recorded / self.goal
 
 
@@ -201,7 +201,7 @@ class _Version:
         with suppress(BrokenPipeError):  # it has ended, and reading tells why
             self.process.stdin.write('again\n')
             self.process.stdin.flush()
-        return self._read()[0]
+        return self._read()
 
     def _read(self) -> Any:
         line = self.process.stdout.readline()

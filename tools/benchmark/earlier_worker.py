@@ -2,14 +2,13 @@
 
 Run by ``python -c``, with a piece of work as JSON, the fields of ``tools.benchmark.earlier.Work``.
 The first line on standard output is what it answers; each line on standard input is one more call,
-answered by its CPU and wall time in seconds, children's included. What has moved since is looked
-for where it stood before.
+answered by its CPU seconds, children's included. What has moved since is looked for where it stood
+before.
 """
 import json
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -60,13 +59,18 @@ def training(config: str, count: int, options: dict) -> Callable[[], list]:
     """Return a function that trains one step; it answers with nothing, for weights go on."""
     model = load_model(config, random_weights=True, cfg_options=options)
     step, batch = steps_in(model, ['fp32'])['fp32'], model.batch(count)
-    return lambda: [step.train(batch), []][1]
+
+    def call() -> list:
+        step.train(batch)
+        return []
+
+    return call
 
 
-def spent() -> tuple[float, float]:
-    """Return CPU seconds of this process and the children it has waited for, and wall time."""
+def spent() -> float:
+    """Return CPU seconds of this process and the children it has waited for."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages), time.perf_counter()
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:
@@ -81,8 +85,7 @@ def main() -> None:
     for _ in sys.stdin:
         before = spent()
         call()
-        after = spent()
-        os.write(out, (json.dumps([after[0] - before[0], after[1] - before[1]]) + '\n').encode())
+        os.write(out, (json.dumps(spent() - before) + '\n').encode())
 
 
 main()
