@@ -69,7 +69,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     common.add_argument('--write', action='store_true', help='write the table into the docs')
     common.add_argument('--docs', type=Path, default=ROOT / 'docs', help='their folder (docs)')
     rounds = argparse.ArgumentParser(add_help=False)
-    rounds.add_argument('--rounds', type=int, help='timed calls of each case')
+    rounds.add_argument('--rounds', type=int, help='timed calls of each case '
+                        '(as many as fit into minutes)')
     model, size = _model_arguments(), _size_argument()
     captioner, detector = _one_config('a captioner', BLIP), _one_config('a detector', CHANGECLIP)
     writer = _one_config('a captioner with a language model', CLIPGPT)
@@ -85,9 +86,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('--compile', dest='compiled', action='store_true', help='compiled, too')
     _add_precisions(sub)
     _add_tokens(sub)
-    sub = add('recent', model, rounds, text='the same, briefly, of every recent kind of config')
+    sub = add('recent', model, rounds, text='the same, briefly, of one recent config of each kind')
     sub.add_argument('configs', nargs='*', default=(), metavar='CONFIG',
-                     help='all that are recent by default')
+                     help='one of each kind by default')
     _add_tokens(sub)
     sub = add('text', detector, model, size, rounds, text='inference with text cache and without')
     _add_precisions(sub, 'fp32')

@@ -16,14 +16,14 @@ FIVE_CAPTIONS = Target(1.7)
 BF16_SPEEDUP = Target(1.8, at_least=True)
 
 
-def benchmark_captions(config: str, *, batch_size: int = 2, rounds: int = 20,
+def benchmark_captions(config: str, *, batch_size: int = 2, rounds: int | None = None,
                        precisions: Sequence[str] | None = None, **options: Any) -> Section:
     """Compare a training step on one sentence a pair with one on all five.
 
     Args:
         config: Path of a captioner's config.
         batch_size: Pairs a step.
-        rounds: Timed steps of each.
+        rounds: Timed steps of each; see ``Comparison``.
         precisions: Each is compared for itself.
         **options: Of ``load_model``.
     """
@@ -41,14 +41,14 @@ def benchmark_captions(config: str, *, batch_size: int = 2, rounds: int = 20,
          ('five captions, ms a pair', '五个句子，毫秒/对'), ('ratio', '比值')), rows)
 
 
-def benchmark_precision(config: str, *, batch_size: int = 2, rounds: int = 20,
+def benchmark_precision(config: str, *, batch_size: int = 2, rounds: int | None = None,
                         **options: Any) -> Section:
     """Compare a training step in float32 with one under bfloat16 autocast (``--amp``).
 
     Args:
         config: Path of a captioner's config.
         batch_size: Pairs a step.
-        rounds: Timed steps of each.
+        rounds: Timed steps of each; see ``Comparison``.
         **options: Of ``load_model``.
     """
     model = load_model(config, **options)
@@ -67,14 +67,14 @@ def benchmark_precision(config: str, *, batch_size: int = 2, rounds: int = 20,
         [[model.name, str(times['fp32']), str(times['bf16']), verdict]])
 
 
-def benchmark_decode(config: str, *, batch_size: int = 2, rounds: int = 20, tokens: int = 12,
-                     beams: int = 3, **options: Any) -> Section:
+def benchmark_decode(config: str, *, batch_size: int = 2, rounds: int | None = None,
+                     tokens: int = 12, beams: int = 3, **options: Any) -> Section:
     """Compare greedy and beam search, and count how often the frames are encoded.
 
     Args:
         config: Path of a captioner's config.
         batch_size: Pairs a call.
-        rounds: Timed calls of each.
+        rounds: Timed calls of each; see ``Comparison``.
         tokens: Length of the sentences.
         beams: Width of the beam search.
         **options: Of ``load_model``.

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 from tools.benchmark.benchmarked_model import BenchmarkedModel, Plan, load_model, read_plan
 from tools.benchmark.counting import gflop
 from tools.benchmark.fakes import pretrained_sources
 from tools.benchmark.machine import check_device, describe_machine
 from tools.benchmark.steps import Comparison, Steps, choose_precisions, steps_in, variant
-from tools.benchmark.tables import Section, Text
+from tools.benchmark.tables import Section, Text, count_rounds
 from tools.benchmark.timing import WARMUP, Timing
 
 COLUMNS: tuple[Text, ...] = (
@@ -23,12 +22,15 @@ COLUMNS: tuple[Text, ...] = (
     ('inference, ms a pair', '推理，毫秒/对'), ('ratio', '比值'),
     ('peak memory, train', '峰值内存，训练'), ('peak memory, inference', '峰值内存，推理'))
 
-#: Configs of ``recent``, all that fit: timm's encoders, CLIPs of remote sensing, language models,
-#: plain detectors, images of more bands, models of several heads, caption heads compared.
-RECENT = ('timm_*', '*_bands_*', 'btc_*', 'fcsiam_*', 'changeclip_remoteclip_*',
-          'changeclip_georsclip_*', 'changeclip_skyclip_*', 'changeclip_gitrsclip_*',
-          'clipgpt_remoteclip_*', 'clipgpt_gitrsclip_*', 'llm_*', 'changeclip_caption_*',
-          'compare_*')
+#: Configs of ``recent``, one of each kind, the smallest that are published: heads and languages of
+#: the built-in dataset, images of more bands, then encoders of a published size.
+RECENT = ('btc_synth', 'btc_4_bands_synth', 'btc_10_bands_synth', 'fcsiam_diff_synth', 'timm_synth',
+          'llm_synth', 'llm_scene_synth', 'changeclip_caption_synth', 'compare_blip_synth',
+          'compare_prefix_gpt_synth', 'compare_attention_synth', 'compare_karras_synth',
+          'compare_llm_synth', 'fcsiam_diff_levircd', 'btc_swin_t_levircd',
+          'clipgpt_remoteclip_mlp_ucm', 'changeclip_remoteclip_rn50_levircd', 'llm_levircc')
+#: Seconds that the timed rounds of all models may take, training and inference together.
+STUDY = 600.0
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 PLAIN_TEXT = 'text cache off'
 TEXT: Text = (
@@ -40,7 +42,7 @@ TEXT: Text = (
 
 
 def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_size: int = 1,
-                     rounds: int = 20, device: str = 'cpu',
+                     rounds: int | None = None, device: str = 'cpu',
                      precisions: Sequence[str] | None = None, channels_last: bool = False,
                      compiled: bool = False, tokens: int = 12, random_weights: bool = False,
                      vocab: str | None = None, plain_text: bool = True, warmup: int = WARMUP,
@@ -53,7 +55,8 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
         configs: Paths.
         size: Side of the frames in pixels; the config's own by default.
         batch_size: Samples a step; two at least where a head cannot train on one.
-        rounds: Timed calls of each variant.
+        rounds: Timed calls of each variant; 20 by default, fewer where all together would take
+            longer than ``STUDY`` seconds.
         device: ``'cpu'`` or ``'cuda[:i]'``.
         precisions: ``'fp32'``, ``'bf16'``, ``'fp16'``; what the device is good at by default.
         channels_last: Measure that memory layout beside the plain one.
@@ -69,7 +72,7 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
     precisions = choose_precisions(precisions, check_device(device))
     groups = _alike([read_plan(config, size=size, cfg_options=cfg_options) for config in configs])
     rows: list[list[Text]] = []
-    notes = _notes(rounds, batch_size, tokens)
+    notes, counted = _notes(tokens), []
     sources = [name for plan, *_ in groups for name in pretrained_sources(plan.cfg.model)]
     if random_weights and sources:
         notes.append(_stand_ins(sources))
@@ -79,54 +82,47 @@ def benchmark_models(configs: Sequence[str], *, size: int | None = None, batch_s
         samples = max(batch_size, plan.least_batch)
         if samples > batch_size:
             notes.append(_larger_batch(plan, samples))
-        rows += _rows(Comparison(model, samples, rounds, warmup), len(others), precisions,
-                      channels_last, compiled, plain_text)
+        test = Comparison(model, samples, rounds, warmup, within=STUDY / (2 * len(groups)))
+        rows += _rows(test, len(others), precisions, channels_last, compiled, plain_text)
+        counted += test.counted
         if others:
             notes.append(_stands_for(plan, others))
         if plain_text and model.prompt_encoder is not None and TEXT not in notes:
             notes.append(TEXT)
-        del model  # two large ones at a time, optimizers and all, may be too many
+        del test, model  # two large ones at a time, optimizers and all, may be too many
         gc.collect()
     return Section('model', ('Models', '模型'), COLUMNS, rows, describe_machine(device),
-                   notes=notes)
+                   notes=[_times(count_rounds(counted), batch_size), *notes])
 
 
 def benchmark_recent(configs: Sequence[str] = (), *, rounds: int = 2, batch_size: int = 1,
                      device: str = 'cpu', tokens: int = 12, vocab: str | None = None,
                      cfg_options: Mapping[str, Any] | None = None) -> Section:
-    """Measure every model of the recent configs, briefly, in float32, from random weights.
+    """Measure one recent config of each kind, briefly, in float32, from random weights.
 
     It is ``benchmark_models`` with few rounds and one row a model, so that all of them take minutes
-    on two cores, ViT-L/14 and a language model of half a billion weights among them. The steps
-    whose memory is measured come before, and are the warm-up.
+    on two cores, a language model of half a billion weights among them. The steps whose memory is
+    measured come before, and are the warm-up.
 
     Args:
-        configs: Paths; those of ``recent_configs`` by default.
+        configs: Paths; those of ``RECENT`` by default.
         rounds, batch_size, device, tokens, vocab, cfg_options: See ``benchmark_models``.
     """
+    configs = list(configs) or [str(CONFIGS / f'{name}.py') for name in RECENT]
     section = benchmark_models(
-        list(configs) or recent_configs(), rounds=rounds, batch_size=batch_size, device=device,
-        precisions=['fp32'], tokens=tokens, random_weights=True, vocab=vocab, plain_text=False,
-        warmup=0, cfg_options=cfg_options)
+        configs, rounds=rounds, batch_size=batch_size, device=device, precisions=['fp32'],
+        tokens=tokens, random_weights=True, vocab=vocab, plain_text=False, warmup=0,
+        cfg_options=cfg_options)
     ratios = [column for column, head in enumerate(section.columns) if head[0] == 'ratio']
 
     def without(cells: Sequence[Text]) -> list[Text]:  # one variant of each: nothing to compare
         return [cell for column, cell in enumerate(cells) if column not in ratios]
 
     return replace(section, name='recent', columns=without(section.columns),
-                   notes=[_times(rounds, batch_size), *section.notes[2:]],
+                   notes=[section.notes[0], *section.notes[2:]],
                    title=('Recent encoders, decoders and models of several heads',
                           '新增的编码器、解码器与多头模型'),
                    rows=[without(row) for row in section.rows])
-
-
-def recent_configs() -> list[str]:
-    """Return the paths of what ``RECENT`` names.
-
-    Configs that split a model over several processes are left out: another one has that model.
-    """
-    paths = [path for pattern in RECENT for path in sorted(CONFIGS.glob(f'{pattern}.py'))]
-    return [str(path) for path in dict.fromkeys(paths) if 'strategy' not in Config.fromfile(path)]
 
 
 def _alike(plans: Sequence[Plan]) -> list[list[Plan]]:
@@ -202,15 +198,14 @@ def _memory(steps: Steps, batch: dict) -> list[str]:
     return [training, inference]
 
 
-def _times(rounds: int, batch_size: int) -> Text:
+def _times(rounds: str, batch_size: int) -> Text:
     return (f'Times: median (fastest to slowest) of {rounds} rounds, batch size {batch_size}, data '
             'loading apart.',
             f'时间：{rounds} 轮的中位数（最快至最慢），批大小 {batch_size}，不含数据读取。')
 
 
-def _notes(rounds: int, batch_size: int, tokens: int) -> list[Text]:
+def _notes(tokens: int) -> list[Text]:
     return [
-        _times(rounds, batch_size),
         ('The variants of a config take turns; ratio: to the first of them.',
          '同一配置的各种方式轮流测量；比值：相对于其中第一种。'),
         (f'GFLOP: one forward pass of a sample with all heads, its texts and one sentence; 2 per '

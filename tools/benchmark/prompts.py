@@ -21,14 +21,14 @@ UNSEEN: Text = ('on, class names never seen before', '开启，类别名称首�
 SEEN: Text = ('on, class names seen before', '开启，类别名称曾经出现')
 
 
-def benchmark_text(config: str, *, batch_size: int = 1, rounds: int = 20,
+def benchmark_text(config: str, *, batch_size: int = 1, rounds: int | None = None,
                    precisions: Sequence[str] | None = None, **options: Any) -> Section:
     """Compare inference with and without remembered texts.
 
     Args:
         config: Path of a config with a language-guided fusion.
         batch_size: Pairs a call.
-        rounds: Timed calls of each.
+        rounds: Timed calls of each; see ``Comparison``.
         precisions: Each is compared for itself; float32 by default.
         **options: Of ``load_model``.
 
@@ -60,7 +60,7 @@ def _text_rows(test: Comparison, steps: Steps, plain: Steps) -> list[list[Text]]
     """Compare three ways of coming by the texts, on the same pixels."""
     model = test.model
     batch = model.batch(test.batch_size)
-    strangers = _strangers(model, batch, test.rounds + WARMUP + 1)
+    strangers = _strangers(model, batch, test.most_rounds + WARMUP + 1)
     calls = {PUBLISHED: partial(plain.predict, batch),
              UNSEEN: lambda: steps.predict(next(strangers)),
              SEEN: partial(steps.predict, batch)}
@@ -96,7 +96,7 @@ def _promised(model: BenchmarkedModel) -> bool:
 
 
 def benchmark_windows(config: str, *, size: int = 1024, crop: int = 256, stride: int = 128,
-                      window_batch: int = 8, batch_size: int = 1, rounds: int = 20,
+                      window_batch: int = 8, batch_size: int = 1, rounds: int | None = None,
                       **options: Any) -> Section:
     """Compare ways of passing a window over a large pair.
 
@@ -107,7 +107,7 @@ def benchmark_windows(config: str, *, size: int = 1024, crop: int = 256, stride:
         stride: Pixels between windows.
         window_batch: Windows in one call of the model.
         batch_size: Pairs a prediction.
-        rounds: Timed predictions of each.
+        rounds: Timed predictions of each; see ``Comparison``.
         **options: Of ``load_model``.
 
     Raises:
@@ -119,7 +119,7 @@ def benchmark_windows(config: str, *, size: int = 1024, crop: int = 256, stride:
     one, many = dict(window, window_batch=1), dict(window, window_batch=window_batch)
     ways = {(1, 'off'): _with_test_cfg(plain, one), (1, 'on'): _with_test_cfg(model, one),
             (window_batch, 'on'): _with_test_cfg(model, many)}
-    test = Comparison(model, batch_size, rounds)
+    test = Comparison(model, batch_size, rounds, warmup=1)  # two more come before
     promised = _promised(model) and (size, crop, stride) == (1024, 256, 128)
     return test.section(
         'windows', ('Windows over large images', '大幅影像的滑动窗口'),

@@ -1,8 +1,9 @@
 """Training steps and predictions of one model, compared in precisions and variants."""
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from rscc.inference.loading import fuse_batch_norms
 from rscc.utils import did_you_mean
 from tools.benchmark.benchmarked_model import BenchmarkedModel
 from tools.benchmark.machine import describe_machine, peak_growth
-from tools.benchmark.tables import Section, Text, how_measured
+from tools.benchmark.tables import Section, Text, count_rounds, how_measured
 from tools.benchmark.timing import WARMUP, Timing, Way, measure
 
+#: Rounds of a comparison, where nobody says how many, and the seconds that they may take.
+ROUNDS, WITHIN = 20, 300.0
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -28,23 +31,36 @@ class Comparison:
     Attributes:
         model: The model.
         batch_size: Samples a call.
-        rounds: Timed calls of each way.
+        rounds: Timed calls of each way; None for ``ROUNDS``, or as many as fit.
         warmup: Calls before them that do not count.
+        within: Seconds for the timed rounds where their number is not given; see ``measure``.
+        counted: Rounds of each comparison that was timed.
     """
     model: BenchmarkedModel
     batch_size: int
-    rounds: int
+    rounds: int | None = None
     warmup: int = WARMUP
+    within: float = WITHIN
+    counted: list[int] = field(default_factory=list)
+
+    @property
+    def most_rounds(self) -> int:
+        """Rounds that are not exceeded."""
+        return ROUNDS if self.rounds is None else self.rounds
 
     def time(self, calls: Mapping[Way, Callable[[], Any]], title: str) -> dict[Way, Timing]:
         """Time calls that handle a batch each; ``title`` stands before the progress bar."""
-        return measure(calls, samples=self.batch_size, rounds=self.rounds, warmup=self.warmup,
-                       device=self.model.device, title=title)
+        times = measure(calls, samples=self.batch_size, rounds=self.most_rounds,
+                        warmup=self.warmup, within=self.within if self.rounds is None else math.inf,
+                        device=self.model.device, title=title)
+        self.counted.extend({len(timing.rounds) for timing in times.values()})
+        return times
 
     def section(self, name: str, title: Text, columns: Sequence[Text],
                 rows: Sequence[Sequence[Text]], *notes: Text) -> Section:
         """Return the table; its first note says how it was measured."""
-        how = how_measured(self.model.size[0], self.batch_size, self.rounds)
+        how = how_measured(self.model.size[0], self.batch_size,
+                           count_rounds(self.counted or [self.most_rounds]))
         return Section(name, title, columns, rows, describe_machine(self.model.device),
                        notes=[how, *notes])
 

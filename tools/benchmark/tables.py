@@ -136,7 +136,12 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
     return shlex.join(['python', *map(portable, words)])
 
 
-def how_measured(side: int, batch_size: int, rounds: int) -> Text:
+def count_rounds(counted: Sequence[int]) -> str:
+    """Return how many rounds several comparisons had, such as 20 or 5–20."""
+    return '–'.join(map(str, dict.fromkeys((min(counted), max(counted)))))
+
+
+def how_measured(side: int, batch_size: int, rounds: int | str) -> Text:
     """Return the note that every comparison of steps on one model carries."""
     return (f'Median (fastest to slowest) of {rounds} rounds in turn; {side} x {side} pixels, '
             f'batch size {batch_size}.',

@@ -4,6 +4,7 @@ A machine's speed drifts (clock, neighbours, caches). Calls that take turns, A B
 drift, so the ratio of their medians says more than two separate runs would.
 """
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -18,6 +19,8 @@ from rscc.utils import progress
 Way = TypeVar('Way', bound=Hashable)
 #: Calls of each way before those that count.
 WARMUP = 2
+#: Rounds that are timed however long they take.
+LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Timing:
 
 def measure(calls: Mapping[Way, Callable[[], Any]], *,
             samples: int | Callable[[Way], int] = 1, rounds: int = 20, warmup: int = WARMUP,
-            device: str = 'cpu', title: str = 'measuring',
+            within: float = math.inf, device: str = 'cpu', title: str = 'measuring',
             clock: Callable[[], float] = time.perf_counter) -> dict[Way, Timing]:
     """Time several ways of doing something in turn, round after round.
 
@@ -71,6 +74,8 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
             sample.
         rounds: Timed calls of each way.
         warmup: Calls before them that do not count (allocation, compilation, caches).
+        within: Seconds for the timed rounds: where the last of the warm-up says that they would
+            take longer, there are fewer, but three at least.
         device: ``'cpu'`` or ``'cuda[:i]'``, which is waited for.
         title: For the progress bar.
         clock: Seconds; ``time.process_time`` leaves out the work of others on the same cores.
@@ -87,15 +92,26 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
     # What is alive now stays alive: only what the rounds leave behind is looked through.
     gc.collect()
     gc.freeze()
+    took = 0.0
     try:
-        for turn in progress(range(warmup + rounds), title, unit='round'):
+        turns = range(warmup)
+        for _ in progress(turns, f'{title}, warm-up', unit='round') if warmup else turns:
+            start = time.perf_counter()
+            for call in calls.values():
+                timed(call, device, clock)
+            took = time.perf_counter() - start
+        for _ in progress(range(_fitting(rounds, within, took)), title, unit='round'):
             for way, call in calls.items():
                 took, _ = timed(call, device, clock)
-                if turn >= warmup:
-                    seconds[way].append(took / (samples(way) if callable(samples) else samples))
+                seconds[way].append(took / (samples(way) if callable(samples) else samples))
     finally:
         gc.unfreeze()
     return {way: Timing(tuple(values)) for way, values in seconds.items()}
+
+
+def _fitting(rounds: int, within: float, took: float) -> int:
+    """Return how many of the rounds fit if one takes ``took`` seconds, three at least."""
+    return rounds if rounds * took <= within else min(rounds, max(LEAST_ROUNDS, int(within / took)))
 
 
 def timed(call: Callable[[], Any], device: str = 'cpu',

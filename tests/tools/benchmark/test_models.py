@@ -3,14 +3,8 @@ import os
 from pathlib import Path
 
 from tools.benchmark import models, steps
-from tools.benchmark.benchmarked_model import load_model
-from tools.benchmark.models import (
-    PLAIN_TEXT,
-    TEXT,
-    benchmark_models,
-    benchmark_recent,
-    recent_configs,
-)
+from tools.benchmark.benchmarked_model import load_model, read_plan
+from tools.benchmark.models import PLAIN_TEXT, TEXT, benchmark_models, benchmark_recent
 from tools.benchmark.tables import say, to_markdown
 
 
@@ -68,14 +62,13 @@ def test_recent_models_have_a_row_each_and_say_what_is_random(cells, detector, l
     assert TEXT not in section.notes
 
 
-def test_recent_configs_are_found_once_and_none_is_split_over_processes(tmp_path, monkeypatch):
-    assert {Path(path).stem for path in recent_configs()} >= {
-        'changeclip_caption_levirmci', 'compare_karras_synth', 'btc_synth', 'llm_synth'}
-    for name, text in {'btc_bands_synth': '', 'llm_fsdp': "strategy = dict(type='FSDPStrategy')",
-                       'other_synth': '', 'llm_synth': ''}.items():
-        (tmp_path / f'{name}.py').write_text(text)
-    monkeypatch.setattr(models, 'CONFIGS', tmp_path)
-    assert [Path(path).stem for path in recent_configs()] == ['btc_bands_synth', 'llm_synth']
+def test_recent_configs_exist_and_none_is_split_over_processes():
+    plans = [read_plan(str(models.CONFIGS / f'{name}.py')) for name in models.RECENT]
+    assert [plan.name for plan in plans] == list(models.RECENT)
+    assert not [plan.name for plan in plans if 'strategy' in plan.cfg]
+    # One of each kind: no two of them are the same model.
+    assert not [(one.name, other.name) for one in plans for other in plans
+                if one is not other and one.costs_as(other)]
 
 
 def test_a_head_that_cannot_train_on_one_sample_gets_two(cells, light):

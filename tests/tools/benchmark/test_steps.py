@@ -2,10 +2,11 @@
 import pytest
 import torch
 
-from tools.benchmark import steps
+from tools.benchmark import steps, timing
 from tools.benchmark.benchmarked_model import load_model
 from tools.benchmark.machine import check_device
-from tools.benchmark.steps import Steps, choose_precisions, steps_in, variant
+from tools.benchmark.steps import Comparison, Steps, choose_precisions, steps_in, variant
+from tools.benchmark.tables import say
 
 
 @pytest.fixture
@@ -46,6 +47,23 @@ def test_precisions_share_one_optimizer_and_only_one_runs_under_autocast(tiny):
         hook.remove()
     assert kinds == {'fp32': False, 'bf16': True}
     assert ways['bf16'].optim.clip_grad_kwargs == ways['fp32'].optim.clip_grad_kwargs
+
+
+@pytest.mark.parametrize(('rounds', 'told'), [(None, '3–20 rounds'), (7, '7 rounds')])
+def test_rounds_that_are_not_given_fit_into_minutes_and_the_table_tells_them(
+        tiny, rounds, told, monkeypatch):
+    took = dict(quick=1.0, slow=400.0)
+    now = 0.0
+    monkeypatch.setattr(timing.time, 'perf_counter', lambda: now)
+
+    def call(name):
+        nonlocal now
+        now += took[name]
+
+    test = Comparison(tiny, 2, rounds)
+    for name in took:
+        test.time({name: lambda name=name: call(name)}, name)
+    assert told in say(test.section('x', 'x', (), ()).notes[0], 'en')
 
 
 def test_a_step_trains_and_a_prediction_does_not(tiny):

@@ -1,5 +1,6 @@
 """Calls take turns, medians are per sample, and mistakes are named."""
 import gc
+import math
 
 import pytest
 
@@ -14,6 +15,27 @@ def test_calls_take_turns_after_the_warm_up():
     assert called == list('ABABABAB')
     assert list(timings) == [('fp32', 'A'), ('fp32', 'B')]
     assert all(len(timing.rounds) == 3 for timing in timings.values())
+
+
+def test_rounds_that_would_take_too_long_are_left_out_but_for_three(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(module.time, 'perf_counter', lambda: now)
+
+    def rounds_within(seconds, first=2.0, **options):
+        takes = iter([first])
+
+        def call():
+            nonlocal now
+            now += next(takes, 2.0)
+
+        return len(measure(dict(A=call, B=call), within=seconds, **options)['B'].rounds)
+
+    assert [rounds_within(seconds) for seconds in (1, 12, 16, 79, 80, math.inf)] == [
+        3, 3, 4, 19, 20, 20]
+    assert rounds_within(1, rounds=2) == 2
+    # A slow first call (compilation) does not count; without a warm-up nothing is known.
+    assert rounds_within(40, first=900.0) == 10
+    assert rounds_within(1, warmup=0) == 20
 
 
 def test_the_slower_case_is_slower_and_warm_up_does_not_count():
