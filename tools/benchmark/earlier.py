@@ -105,9 +105,9 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
     rows = [_row(WORKS[name], before, rounds) for name in names or WORKS]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
-        (('work', '工作'), ('rscc / original, recorded', 'rscc / 原系统（当时记录）'),
-         ('goal', '目标'), ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
-         ('times as fast', '快了几倍'), ('answers', '结果')),
+        (('work', '工作'), ('recorded', '当时记录'), ('with --amp', '加 --amp'), ('goal', '目标'),
+         ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
+         ('times as fast', '加速比'), ('needed', '需要'), ('answers', '结果')),
         rows, describe_machine(), notes=[_recorded(), _note(rounds, _commit(before))])
 
 
@@ -124,22 +124,23 @@ def _commit(folder: Path) -> str:
 
 def _recorded() -> Text:
     return (f'Recorded: CPU time of rscc at commit {COMMIT} over that of the original code on the '
-            f'same input, in float32; with `--amp`. {MACHINE}, {DATE}; the originals are not '
-            'measured by this command. Of ChangeCLIP with class names seen before; GPT-2 beside '
-            'the original that captions one image after the other.',
-            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码在同一输入上的 CPU 时间之比：float32；加 '
-            f'`--amp`。{MACHINE}，{DATE}；本命令不测量原代码。ChangeCLIP 为类别名已见过的情形；'
+            f'same input, in float32 and with `--amp`. {MACHINE}, {DATE}; the originals are not '
+            'measured by this command. The goal is that of float32. Of ChangeCLIP with class names '
+            'seen before; GPT-2 beside the original that captions one image after the other.',
+            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码在同一输入上的 CPU 时间之比，分 float32 与'
+            f'加 `--amp` 两种。{MACHINE}，{DATE}；本命令不测量原代码。目标为 float32 的目标。'
+            'ChangeCLIP 为类别名已见过的情形；'
             'GPT-2 的对照为逐幅生成描述的原代码。')
 
 
 def _note(rounds: int, commit: str) -> Text:
     return (f'Before (commit {commit}) and now: two processes in turn, {rounds} rounds, float32, '
             'random weights, medians of CPU time; times as fast: median of the ratios (lowest to '
-            'highest), and what the goal needs, if a gain on this machine is one on that machine '
-            'too.',
+            'highest); needed: what the goal takes, if a gain on this machine is one on that '
+            'machine too.',
             f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，float32，随机权重，'
-            '取 CPU 时间的中位数；“快了几倍”为各轮比值的中位数（最低至最高），'
-            '并给出达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
+            '取 CPU 时间的中位数；“加速比”为各轮比值的中位数（最低至最高）；'
+            '“需要”为达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
 
 
 def _row(work: Work, before: Path, rounds: int) -> list[Text]:
@@ -152,12 +153,11 @@ def _row(work: Work, before: Path, rounds: int) -> list[Text]:
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
     met = ('met', '达到') if gain >= work.needed else ('missed', '未达到')
-    spread, need = f'{gains[0]:.2f}–{gains[-1]:.2f}', f'{work.needed:.2f}'
-    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:g}'
-    return [work.title, f'{work.recorded:g}; {amp}', f'{work.goal:g}',
+    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:.2g}'
+    return [work.title, f'{work.recorded:.2g}', amp, f'{work.goal:.2g}',
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
-            (f'{gain:.2f} ({spread}; needed {need}: {met[0]})',
-             f'{gain:.2f}（{spread}；需要 {need}：{met[1]}）'),
+            f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
+            (f'{work.needed:.2f}: {met[0]}', f'{work.needed:.2f}：{met[1]}'),
             _compared(work, *answers)]
 
 
