@@ -16,7 +16,7 @@ Examples::
     python tools/analysis_tools/benchmark.py int8
     python tools/analysis_tools/benchmark.py denoiser
     python tools/analysis_tools/benchmark.py loader --root data/LEVIR-CC
-    python tools/analysis_tools/benchmark.py scene --sides 2500 5000
+    python tools/analysis_tools/benchmark.py scene --detectors resnet18 --rounds 2
     python tools/analysis_tools/benchmark.py gpu --write
     python tools/analysis_tools/benchmark.py gpu training scenes --minutes 4 --root data/LEVIR-CC
     python tools/analysis_tools/benchmark.py pretrained --seeds 3 --write
@@ -54,7 +54,8 @@ ALL = (
     ['model', 'configs/blip_synth.py', BLIP, 'configs/blip_levirmci.py', CHANGECLIP,
      CHANGECLIP.replace('rn50', 'vit'), '--random-weights'],
     ['recent'], ['text'], ['windows'], ['captions'], ['precision'], ['decode'], ['language'],
-    ['frozen'], ['timm'], ['peers'], ['int8'], ['denoiser'], ['loader'], ['metric'], ['scene'])
+    ['frozen'], ['timm'], ['peers'], ['int8'], ['denoiser'], ['loader'], ['metric'],
+    ['scene', '--detectors', 'resnet18', 'quickstart', '--rounds', '2'])
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -157,7 +158,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub = add('scene', rounds, text='scenes from files to files: throughput, memory, parts')
     sub.add_argument('--sides', type=int, nargs='+', default=[2500, 5000, 10000], metavar='PIXELS',
                      help='of the scenes, two or more (2500 5000 10000)')
-    sub.add_argument('--detectors', nargs='+', metavar='D', help='of resnet18, quickstart (both)')
+    sub.add_argument('--detectors', nargs='+', metavar='D',
+                     help='of resnet18, which takes half an hour, and quickstart (quickstart)')
     sub.add_argument('--batch-size', type=int, default=8, help='windows at once (%(default)s)')
     sub.add_argument('--block-size', type=int, default=4096, metavar='PIXELS',
                      help='side of a block, about (%(default)s)')

@@ -84,7 +84,7 @@ class Found:
 
 
 def benchmark_scenes(sides: Sequence[int] = SIDES, *, rounds: int = 3,
-                     batch_size: int = 8, detectors: Sequence[str] = tuple(DETECTORS),
+                     batch_size: int = 8, detectors: Sequence[str] = ('quickstart', ),
                      block_size: int = 4096) -> Section:
     """Answer rendered scenes of several sizes with small detectors of random weights.
 
@@ -93,7 +93,8 @@ def benchmark_scenes(sides: Sequence[int] = SIDES, *, rounds: int = 3,
             answers alone, of which half is left without data, and that is done in parts.
         rounds: Timed runs of every scene.
         batch_size: Windows that are answered at once.
-        detectors: Of :data:`tools.benchmark.scene_inputs.DETECTORS`.
+        detectors: Of :data:`tools.benchmark.scene_inputs.DETECTORS`; the larger one takes half an
+            hour on two cores.
         block_size: Side of a block in pixels, about.
 
     Raises:
