@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 
-from rscc.engine.precision import cpu_has_bf16
 from tools.benchmark.benchmarked_model import BenchmarkedModel, load_model
 from tools.benchmark.counting import CallCount
 from tools.benchmark.steps import Comparison, choose_precisions, steps_in
-from tools.benchmark.tables import Section, Target
+from tools.benchmark.tables import Section, Target, Text
 from tools.benchmark.timing import Timing
 
 FIVE_CAPTIONS = Target(1.7)
@@ -45,6 +44,9 @@ def benchmark_precision(config: str, *, batch_size: int = 2, rounds: int | None 
                         **options: Any) -> Section:
     """Compare a training step in float32 with one under bfloat16 autocast (``--amp``).
 
+    Without bfloat16 in hardware, float32 alone is measured: it would be emulated, many times as
+    slowly, and ``--amp`` leaves it alone.
+
     Args:
         config: Path of a captioner's config.
         batch_size: Pairs a step.
@@ -54,17 +56,19 @@ def benchmark_precision(config: str, *, batch_size: int = 2, rounds: int | None 
     model = load_model(config, **options)
     test = Comparison(model, batch_size, rounds)
     batch = model.batch(batch_size)
-    times = test.time({name: partial(steps.train, batch)
-                       for name, steps in steps_in(model, ['fp32', 'bf16']).items()}, 'precision')
-    speedup = times['fp32'].over(times['bf16'])
-    # Without the instructions bfloat16 is emulated, and --amp leaves it alone.
-    promised = model.device == 'cpu' and cpu_has_bf16()
-    verdict = BF16_SPEEDUP.judge(speedup) if promised else f'{speedup:.2f}'
+    ways = steps_in(model, choose_precisions(None, model.device))
+    times = test.time({name: partial(steps.train, batch) for name, steps in ways.items()},
+                      'precision')
+    reduced: list[Text] = [('not in hardware', '硬件不支持'), '-']
+    if 'bf16' in times:
+        speedup = times['fp32'].over(times['bf16'])
+        reduced = [str(times['bf16']), BF16_SPEEDUP.judge(speedup) if model.device == 'cpu'
+                   else f'{speedup:.2f}']
     return test.section(
         'precision', ('Training in bfloat16', '以 bfloat16 训练'),
         (('config', '配置'), ('fp32, ms a pair', 'fp32，毫秒/对'),
          ('bf16, ms a pair', 'bf16，毫秒/对'), ('speed-up', '加速比')),
-        [[model.name, str(times['fp32']), str(times['bf16']), verdict]])
+        [[model.name, str(times['fp32']), *reduced]])
 
 
 def benchmark_decode(config: str, *, batch_size: int = 2, rounds: int | None = None,
