@@ -16,4 +16,4 @@ model = dict(
         denoiser=dict(
             _delete_=True, type='DecoderDenoiser', num_layers=2, num_heads=4, feedforward_dims=256,
             max_positions=64, local_layers=1),
-        decoding=dict(steps=6)))
+        decoding=dict(steps=6, certain=0.9)))

@@ -7,6 +7,7 @@ linear decay of the masks this is.
 
 N samples, K sentences of each, R = N * K rows, L positions, V words.
 """
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,13 +28,19 @@ class MaskedDecoding(SampledDecoding):
             certain L (T - i) / T words are hidden again.
         temperature: Of the draws of all sentences of a sample but the first, which takes the
             likeliest words; 1 draws as the network says.
+        certain: Probability from which on a word is certain, above 0 to 1. A sample whose words
+            are all certain takes no further pass, which those of the others then get sooner; at 1
+            every sample takes all passes.
     """
     steps: int = 10
     temperature: float = 1.0
+    certain: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.refuse_below(temperature=0)
+        if not 0 < self.certain <= 1:
+            raise ValueError(f'decoding certain={self.certain} is a probability above 0, at most 1')
 
 
 class MaskedEstimator:
@@ -68,6 +75,12 @@ class MaskedEstimator:
             found = found.index_fill(-1, torch.tensor(self.never, device=found.device), -torch.inf)
         return found
 
+    def keep(self, samples: Tensor) -> None:
+        """Go on with some of the samples, a mask (N,), alone."""
+        chosen = self.memory.keep(samples)
+        self.previous = self.previous[
+            chosen.repeat_interleave(len(self.previous) // len(chosen))]
+
 
 def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int,
                options: MaskedDecoding, device: torch.device) -> tuple[Tensor, Tensor, Trajectory]:
@@ -86,27 +99,41 @@ def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int
         where a trajectory is asked for, the share of masks before it and the words found then.
     """
     draws, trajectory = _Draws(count, length, options, device), []
-    ids = torch.full((count * options.num_samples, length), mask_id, device=device)
-    hidden, left = torch.ones_like(ids, dtype=torch.bool), length
+    ids = torch.full((count, options.num_samples, length), mask_id, device=device)
     certainty = torch.zeros(ids.shape, device=device)
+    going = torch.arange(count, device=device)  # samples that take further passes
+    hidden, left = torch.ones_like(ids, dtype=torch.bool), length
     for step in range(options.steps):
         # What is hidden is found anew, what stays is as certain as it was.
         share = left / length
-        found = estimator(ids.masked_fill(hidden, mask_id), share)
+        found = estimator(ids[going].masked_fill(hidden, mask_id).flatten(0, 1), share)
         words = draws.choose(found)
-        ids = torch.where(hidden, words, ids)
-        certainty = torch.where(hidden, found.gather(-1, words[..., None])[..., 0], certainty)
+        likely = found.gather(-1, words[..., None])[..., 0]
+        ids[going] = torch.where(hidden, words.view_as(hidden), ids[going])
+        certainty[going] = torch.where(hidden, likely.view_as(hidden), certainty[going])
         if options.return_trajectory:
-            trajectory.append((share, ids.unflatten(0, (count, -1))))
+            trajectory.append((share, ids.clone()))
 
         # The least certain words are hidden again: fewer at every step, none at the end.
         left = length * (options.steps - 1 - step) // options.steps
-        if not left:
+        if left:
+            going = _going_on(certainty, going, estimator, options)
+        if not left or not len(going):
             break
-        least = certainty.topk(left, -1, largest=False).indices
-        hidden = torch.zeros_like(hidden).scatter(-1, least, True)
-    shape = (count, options.num_samples)
-    return ids.unflatten(0, shape), certainty.unflatten(0, shape), trajectory
+        least = certainty[going].topk(left, -1, largest=False).indices
+        hidden = torch.zeros_like(ids[going], dtype=torch.bool).scatter(-1, least, True)
+    return ids, certainty, trajectory
+
+
+def _going_on(certainty: Tensor, going: Tensor, estimator: MaskedEstimator,
+              options: MaskedDecoding) -> Tensor:
+    """Return which of the samples ``going`` have a word that is not certain yet."""
+    if options.certain == 1:
+        return going
+    unsure = (certainty[going] < math.log(options.certain)).flatten(1).any(1)
+    if not unsure.all():
+        estimator.keep(unsure)
+    return going[unsure]
 
 
 class _Draws:
@@ -124,11 +151,12 @@ class _Draws:
         """Return words (R, L) for log-probabilities (R, L, V)."""
         if self.options.num_samples == 1 or not self.options.temperature:
             return found.argmax(-1)
+        rows = len(found)  # fewer samples than there were have the same noise as before
         if self.noise is None:
             self.noise = repeated_noise(self.count, self.options.num_samples, found.shape[1:],
                                         self.options.seed, self.device)
         # Gumbel noise, from a normal number by way of its share of the distribution: the largest
         # sum of a log-probability and such noise is a draw from the distribution.
-        uniform = torch.special.ndtr(self.noise()).clamp(1e-12, 1 - 1e-12)
+        uniform = torch.special.ndtr(self.noise()[:rows]).clamp(1e-12, 1 - 1e-12)
         gumbel = -(-uniform.log()).log()
-        return (found + self.heat * gumbel.to(found)).argmax(-1)
+        return (found + self.heat[:rows] * gumbel.to(found)).argmax(-1)

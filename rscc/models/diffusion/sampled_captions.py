@@ -93,6 +93,15 @@ class GuidedMemory:
         """Return rows (R, ...) once for each memory: (2 R, ...) where guided."""
         return torch.cat([rows, rows]) if self.guided else rows
 
+    def keep(self, samples: Tensor) -> Tensor:
+        """Go on with some samples, a mask (N,), alone; return that of their memories."""
+        chosen = self.rows(samples)
+        if self.kept is None:
+            self.memory = self.memory[chosen]
+        else:
+            self.kept = [part._make(tensor[chosen] for tensor in part) for part in self.kept]
+        return chosen
+
     def guide(self, estimate: Tensor) -> Tensor:
         """Return estimates (R, ...) from no image through the image and beyond."""
         if not self.guided:
