@@ -153,8 +153,8 @@ def _row(work: Work, before: Path, rounds: int) -> list[Text]:
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
     met = ('met', '达到') if gain >= work.needed else ('missed', '未达到')
-    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:.2g}'
-    return [work.title, f'{work.recorded:.2g}', amp, f'{work.goal:.2g}',
+    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:g}'
+    return [work.title, f'{work.recorded:g}', amp, f'{work.goal:g}',
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
             f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
             (f'{work.needed:.2f}: {met[0]}', f'{work.needed:.2f}：{met[1]}'),

@@ -94,7 +94,7 @@ class GuidedMemory:
         return torch.cat([rows, rows]) if self.guided else rows
 
     def keep(self, samples: Tensor) -> Tensor:
-        """Go on with some samples, a mask (N,), alone; return that of their memories."""
+        """Go on with some samples alone, a mask (N,); return it, twice where guided, (2 N,)."""
         chosen = self.rows(samples)
         if self.kept is None:
             self.memory = self.memory[chosen]
