@@ -29,8 +29,8 @@ class MaskedDecoding(SampledDecoding):
         temperature: Of the draws of all sentences of a sample but the first, which takes the
             likeliest words; 1 draws as the network says.
         certain: Probability from which on a word is certain, above 0 to 1. A sample whose words
-            are all certain takes no further pass, which those of the others then get sooner; at 1
-            every sample takes all passes.
+            are all certain takes no further pass, so that the rest of the batch is done sooner; at
+            1 every sample takes all passes.
     """
     steps: int = 10
     temperature: float = 1.0
@@ -96,7 +96,8 @@ def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int
 
     Returns:
         Ids (N, K, L), their log-probabilities when they were found (N, K, L), and for every pass,
-        where a trajectory is asked for, the share of masks before it and the words found then.
+        where a trajectory is asked for, the share of masks before it and the words found then,
+        those of a sample that is done being its last ones.
     """
     draws, trajectory = _Draws(count, length, options, device), []
     ids = torch.full((count, options.num_samples, length), mask_id, device=device)
@@ -104,6 +105,8 @@ def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int
     going = torch.arange(count, device=device)  # samples that take further passes
     hidden, left = torch.ones_like(ids, dtype=torch.bool), length
     for step in range(options.steps):
+        if not len(going):
+            break
         # What is hidden is found anew, what stays is as certain as it was.
         share = left / length
         found = estimator(ids[going].masked_fill(hidden, mask_id).flatten(0, 1), share)
@@ -115,14 +118,21 @@ def fill_masks(estimator: MaskedEstimator, count: int, length: int, mask_id: int
             trajectory.append((share, ids.clone()))
 
         # The least certain words are hidden again: fewer at every step, none at the end.
-        left = length * (options.steps - 1 - step) // options.steps
-        if left:
-            going = _going_on(certainty, going, estimator, options)
-        if not left or not len(going):
+        left = _hidden_before(step + 1, length, options)
+        if not left:
             break
+        going = _going_on(certainty, going, estimator, options)
         least = certainty[going].topk(left, -1, largest=False).indices
         hidden = torch.zeros_like(ids[going], dtype=torch.bool).scatter(-1, least, True)
+    # As long for a sample that is done as beside one that is not.
+    while trajectory and (left := _hidden_before(len(trajectory), length, options)):
+        trajectory.append((left / length, ids))
     return ids, certainty, trajectory
+
+
+def _hidden_before(step: int, length: int, options: MaskedDecoding) -> int:
+    """Return how many words of a row are hidden before a step, all before the first."""
+    return length * (options.steps - step) // options.steps
 
 
 def _going_on(certainty: Tensor, going: Tensor, estimator: MaskedEstimator,

@@ -57,6 +57,12 @@ def test_several_sentences_and_guidance_go_on_for_the_others_alone(use_cache):
 
 def test_nothing_is_left_to_do_once_all_are_certain():
     assert fill([900.0, 800.0], certain=0.9)[2] == [2]
+    # Its trajectory is as long as beside one that goes on.
+    done, _, _, alone = fill([900.0], certain=0.9, return_trajectory=True)
+    beside = fill([900.0, 0.7], certain=0.9, return_trajectory=True)[3]
+    for trajectory in (alone, beside):
+        assert [share for share, _ in trajectory] == [1, 4 / 6, 3 / 6, 1 / 6]
+    assert all(torch.equal(words, done) for _, words in alone)
     # By default every sample takes every pass, whatever its words.
     assert fill([900.0, 800.0])[2] == [2, 2, 2, 2]
 
