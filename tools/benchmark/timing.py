@@ -92,15 +92,15 @@ def measure(calls: Mapping[Way, Callable[[], Any]], *,
     # What is alive now stays alive: only what the rounds leave behind is looked through.
     gc.collect()
     gc.freeze()
-    took = 0.0
+    round_took = 0.0
     try:
         turns = range(warmup)
         for _ in progress(turns, f'{title}, warm-up', unit='round') if warmup else turns:
             start = time.perf_counter()
             for call in calls.values():
                 timed(call, device, clock)
-            took = time.perf_counter() - start
-        for _ in progress(range(_fitting(rounds, within, took)), title, unit='round'):
+            round_took = time.perf_counter() - start
+        for _ in progress(range(_fitting(rounds, within, round_took)), title, unit='round'):
             for way, call in calls.items():
                 took, _ = timed(call, device, clock)
                 seconds[way].append(took / (samples(way) if callable(samples) else samples))
