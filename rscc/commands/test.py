@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> None:
         raise SystemExit('error: --language is that of the report in --show-dir: name that folder '
                          'too')
     # Imported late: help and wrong arguments should not wait for torch.
+    from mmengine.device import get_device
+
     from rscc.apis.launch import (
         build_runner,
         caption_metadata,
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> None:
         use_tta,
     )
     from rscc.engine.distributed import leave_process_group, unwrapped
-    from rscc.engine.prepacking import prepack_linear
+    from rscc.engine.precision import reduced_dtype
+    from rscc.engine.prepacking import prepare_weights
     from rscc.models.data_preprocessor import normalisation_record
     cfg = load_config(args, stages=('test',), checkpoint=args.checkpoint)
     if args.check:
@@ -96,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     with explained():
         runner = build_runner(cfg)
-        prepack_linear(unwrapped(runner.model))
+        prepare_weights(unwrapped(runner.model), reduced_dtype(get_device()) if args.amp else None)
         metrics = runner.test()
         finish(metrics, cfg.work_dir, predictions, caption_metadata(runner, metrics),
                normalisation_record(unwrapped(runner.model)))

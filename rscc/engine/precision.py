@@ -86,7 +86,8 @@ def reduced_precision(device_type: str | None = None,
 
 
 #: Layers whose weights autocast casts at every call. ``Conv1D`` is GPT-2's name for a linear layer.
-_CAST_LAYERS = ('Linear', 'NonDynamicallyQuantizableLinear', 'MultiheadAttention', 'Conv1D',
+_CAST_LAYERS = ('Linear', 'NonDynamicallyQuantizableLinear', 'MultiheadAttention',
+                'BatchFirstAttention', 'Conv1D',
                 'Conv2d', 'Conv3d', 'ConvTranspose1d', 'ConvTranspose2d', 'ConvTranspose3d')
 #: Stays as it is: transformers casts class and position embeddings to the type of its weight.
 _TYPE_GIVING = 'patch_embedding'

@@ -14,13 +14,12 @@ from torch import nn
 
 from rscc.config.stored import building
 from rscc.engine.precision import (
-    cast_weights,
     keep_freed_memory,
     reduced_dtype,
     reduced_precision,
     to_float32,
 )
-from rscc.engine.prepacking import prepack_linear
+from rscc.engine.prepacking import prepare_weights
 from rscc.inference.loading import LoadedModel, load_model
 from rscc.inference.preparation import existing_device, image_pipeline
 from rscc.inference.windows import Window, training_window
@@ -57,9 +56,7 @@ class ModelPass:
                  window: int | None = None, overlap: int | None = None) -> None:
         self.loaded, self.device, self.amp = loaded, device, amp
         self._reduced = reduced_dtype(device.type) if amp else None
-        if self._reduced is not None:
-            cast_weights(loaded.model, self._reduced)
-        prepack_linear(loaded.model)
+        prepare_weights(loaded.model, self._reduced)
         self.window: Window = training_window(loaded.cfg, loaded.meta, window, overlap)
         with DefaultScope.overwrite_default_scope('rscc'), building(loaded.cfg):
             self.load, self._steps = image_pipeline(loaded.cfg, bands, scale)

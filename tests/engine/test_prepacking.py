@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rscc.compat import prepare_torchvision
 from rscc.engine import prepacking
-from rscc.engine.prepacking import prepack_linear
+from rscc.engine.prepacking import prepack_linear, prepare_weights
 from rscc.registry import MODELS
 
 pytestmark = pytest.mark.skipif(not prepacking._available(), reason='no oneDNN product for x86')
@@ -143,11 +143,65 @@ def test_one_row_and_many_are_multiplied_as_ever(layer, rows):
     assert layer._layout is None
 
 
-def test_training_autocast_and_switched_off_onednn_are_as_ever(layer, monkeypatch):
+def reduced(layer, rows=ROWS, dtype=torch.bfloat16):
+    with torch.no_grad(), torch.autocast('cpu', dtype=dtype):
+        return layer(rows)
+
+
+def plain_layer(kind):
+    from transformers.pytorch_utils import Conv1D
+    torch.manual_seed(0)
+    return nn.Linear(32, 48) if kind == 'Linear' else Conv1D(48, 32)
+
+
+@pytest.mark.parametrize('kind', ['Linear', 'Conv1D'])
+@pytest.mark.parametrize('cast', [True, False])
+@pytest.mark.parametrize('shape', [(1, ), (3, 1), (2, 150)])
+def test_any_number_of_rows_is_multiplied_in_bfloat16(kind, cast, shape):
+    rows = torch.randn(*shape, 32)
+    model = nn.Sequential(plain_layer(kind))  # no caption head: encoders answer so as well
+    expected = reduced(model, rows)
+    prepare_weights(model, torch.bfloat16) if cast else prepack_linear(model, reduced=True)
+    found = reduced(model, rows)
+    assert found.dtype is torch.bfloat16 and found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    assert model[0]._layout[2].dtype is torch.bfloat16
+    torch.testing.assert_close(reduced(model, rows.bfloat16()), found, rtol=2e-2, atol=2e-2)
+
+
+def test_a_layout_is_of_the_precision_of_the_call(layer):
+    for _ in range(2):
+        close(product(layer), layer)
+        torch.testing.assert_close(reduced(layer).float(), product(layer), rtol=2e-2, atol=2e-2)
+    double_in_place(layer)
+    torch.testing.assert_close(reduced(layer).float(), product(layer), rtol=2e-2, atol=2e-2)
+
+
+def test_a_frozen_table_of_words_is_cast_once(layer):
+    table = nn.Embedding(48, 32)
+    layer.weight = table.weight.requires_grad_(False)  # scores words: cast_weights leaves it
+    model = nn.ModuleDict(dict(words=table, caption_head=layer))
+    prepare_weights(model, torch.bfloat16)
+    assert layer.weight.dtype is torch.float32
+    reduced(layer)
+    layout = layer._layout[2]
+    reduced(layer)
+    assert layer._layout[2] is layout
+
+
+def test_preparing_twice_changes_nothing():
+    model = nn.Sequential(plain_layer('Linear'), plain_layer('Conv1D'))
+    for _ in range(2):
+        assert prepack_linear(model, reduced=True) == 2
+    assert [type(layer).__name__ for layer in model] == ['Linear', 'Conv1D']
+
+
+def test_training_float16_and_switched_off_onednn_are_as_ever(layer, monkeypatch):
     layer(ROWS).sum().backward()
     assert layer.weight.grad is not None
-    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
-        assert layer(ROWS).dtype is torch.bfloat16
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        layer(ROWS).sum().backward()
+    assert reduced(layer, dtype=torch.float16).dtype is torch.float16
     monkeypatch.setattr(torch.backends.mkldnn, 'enabled', False)
     assert torch.equal(product(layer), functional.linear(ROWS, layer.weight, layer.bias))
     assert layer._layout is None
@@ -189,6 +243,9 @@ def test_large_heads_small_weights_and_other_models_are_left_alone(monkeypatch):
     monkeypatch.setattr(prepacking, 'LEAST_ELEMENTS', 1)
     monkeypatch.setattr(prepacking, 'MOST_BYTES', 4 * 32 * 48 - 1)
     assert prepack_linear(Captioner()) == 0
+    assert prepack_linear(Captioner(), reduced=True) == 1  # two bytes a weight
+    monkeypatch.setattr(prepacking, 'MOST_BYTES', 2 * 32 * 48 - 1)
+    assert prepack_linear(Captioner(), reduced=True) == 0
 
 
 KINDS = {'BLIP': BLIP, 'two languages': BILINGUAL, 'GPT-2': GPT, 'LSTM': LSTM}

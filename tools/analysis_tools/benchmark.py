@@ -132,6 +132,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     sub.add_argument('folder', metavar='FOLDER', help='git worktree add FOLDER 3528c9e')
     sub.add_argument('names', nargs='*', metavar='WORK', default=(), help=f'{", ".join(WORKS)} '
                      '(all)')
+    _add_precisions(sub)
     sub = add('int8', rounds, text='exported models in int8 beside float: size, time, quality')
     sub.add_argument('models', nargs='*', metavar='MODEL', default=SMALL, help='checkpoints, '
                      'published models, or .onnx files that the export wrote (rscc-small)')

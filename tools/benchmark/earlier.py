@@ -19,6 +19,7 @@ from typing import IO, Any
 from rscc.utils import check_choice, progress
 from rscc.utils.logging import warn_once
 from tools.benchmark.machine import describe_machine
+from tools.benchmark.steps import choose_precisions
 from tools.benchmark.tables import Section, Text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,64 +36,73 @@ class Work:
         title: What is done.
         config: Its config; None for scores of sentences.
         count: Pairs, images or captions at once.
-        recorded: CPU time of rscc over that of the original, in float32.
-        recorded_amp: The same under ``--amp``; None where nothing depends on it.
-        goal: What the ratio in float32 is to become.
+        ratios: Recorded by precision, ``'fp32'`` or ``'bf16'``: CPU time of rscc over that of the
+            original, which computes in float32, and what this ratio is to become.
         tokens: Length of every sentence; None where the model decides.
         options: Over the config's.
         training: A training step in place of an answer.
+        new_names: Every pair comes with class names that were not seen before.
     """
     title: Text
     config: str | None
     count: int
-    recorded: float
-    recorded_amp: float | None
-    goal: float
+    ratios: Mapping[str, tuple[float, float]]
     tokens: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     training: bool = False
+    new_names: bool = False
 
-    @property
-    def needed(self) -> float:
+    def needed(self, precision: str) -> float:
         """Return how many times as fast as the recorded version this one must be for the goal."""
-        return self.recorded / self.goal
+        recorded, goal = self.ratios[precision]
+        return recorded / goal
 
 
 _BEAMS = {'model.caption_head.decoding.num_beams': 3}
+_RN50, _VIT = 'configs/changeclip_rn50_levircd.py', 'configs/changeclip_vit_levircd.py'
+_BLIP = 'configs/blip_levircc.py'
 WORKS = {
-    'rn50': Work(('ChangeCLIP RN50, a pair', 'ChangeCLIP RN50，一对'),
-                 'configs/changeclip_rn50_levircd.py', 1, 0.60, 0.31, 0.5),
-    'vit': Work(('ChangeCLIP ViT-B/16, a pair', 'ChangeCLIP ViT-B/16，一对'),
-                'configs/changeclip_vit_levircd.py', 1, 0.71, 0.32, 0.5),
+    'rn50': Work(('ChangeCLIP RN50, a pair', 'ChangeCLIP RN50，一对'), _RN50, 1,
+                 {'fp32': (0.60, 0.5), 'bf16': (0.31, 0.25)}),
+    'rn50_new': Work(('ChangeCLIP RN50, a pair, new names', 'ChangeCLIP RN50，一对，新类别名'),
+                     _RN50, 1, {'fp32': (0.71, 0.5), 'bf16': (1.10, 0.25)}, new_names=True),
+    'vit': Work(('ChangeCLIP ViT-B/16, a pair', 'ChangeCLIP ViT-B/16，一对'), _VIT, 1,
+                {'fp32': (0.71, 0.5), 'bf16': (0.32, 0.25)}),
+    'vit_new': Work(
+        ('ChangeCLIP ViT-B/16, a pair, new names', 'ChangeCLIP ViT-B/16，一对，新类别名'),
+        _VIT, 1, {'fp32': (0.77, 0.5), 'bf16': (0.79, 0.25)}, new_names=True),
     'rn50_training': Work(
-        ('ChangeCLIP RN50, training step of 4 pairs', 'ChangeCLIP RN50，4 对的训练步'),
-        'configs/changeclip_rn50_levircd.py', 4, 0.71, 0.74, 0.6, training=True),
-    'blip': Work(('BLIP-base, beam 3, a pair', 'BLIP-base，束宽 3，一对'),
-                 'configs/blip_levircc.py', 1, 0.92, 0.95, 0.5, 12, _BEAMS),
-    'blip_batch': Work(('BLIP-base, beam 3, 4 pairs', 'BLIP-base，束宽 3，4 对'),
-                       'configs/blip_levircc.py', 4, 0.83, 0.50, 0.5, 12, _BEAMS),
+        ('ChangeCLIP RN50, training step of 4 pairs', 'ChangeCLIP RN50，4 对的训练步'), _RN50, 4,
+        {'fp32': (0.71, 0.6), 'bf16': (0.74, 0.45)}, training=True),
+    'blip': Work(('BLIP-base, beam 3, a pair', 'BLIP-base，束宽 3，一对'), _BLIP, 1,
+                 {'fp32': (0.92, 0.5), 'bf16': (0.95, 0.3)}, 12, _BEAMS),
+    'blip_batch': Work(('BLIP-base, beam 3, 4 pairs', 'BLIP-base，束宽 3，4 对'), _BLIP, 4,
+                       {'fp32': (0.83, 0.5), 'bf16': (0.50, 0.3)}, 12, _BEAMS),
     'kdrscc': Work(('KD-RSCC, 50 steps, a pair', 'KD-RSCC，50 步，一对'),
-                   'configs/kdrscc_levircc.py', 1, 0.68, 0.50, 0.45,
+                   'configs/kdrscc_levircc.py', 1, {'fp32': (0.68, 0.45), 'bf16': (0.50, 0.2)},
                    options={'model.caption_head.decoding.steps': 50}),
     'gpt2': Work(('GPT-2 after a prefix, 16 images', 'GPT-2 前缀描述，16 幅影像'),
-                 'configs/clipgpt_mlp_ucm.py', 16, 0.065, 0.059, 0.04, 12),
+                 'configs/clipgpt_mlp_ucm.py', 16,
+                 {'fp32': (0.065, 0.04), 'bf16': (0.059, 0.04)}, 12),
     'scores': Work(('1,929 captions scored, METEOR too', '1,929 条描述评分，含 METEOR'),
-                   None, 1929, 0.61, None, 0.5),
+                   None, 1929, {'fp32': (0.61, 0.5)}),
 }
 
 
-def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, rounds: int = 3
-                      ) -> Section:
+def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, rounds: int = 3,
+                      precisions: Sequence[str] | None = None) -> Section:
     """Measure this version against an earlier one.
 
     Args:
         folder: Where the earlier version is checked out, by ``git worktree add`` for instance.
         names: Some of ``WORKS``; all by default.
         rounds: Timed calls of each version, in turn, after one that does not count.
+        precisions: Of ``'fp32'`` and ``'bf16'`` (what ``--amp`` computes in on CPUs); by default
+            float32 and, where the processor has it, bfloat16.
 
     Raises:
         FileNotFoundError: If there is no rscc in the folder.
-        ValueError: If a name is unknown, or a version fails.
+        ValueError: If a name or a precision is unknown, or a version fails.
     """
     before = Path(folder).resolve()
     if not (before / 'rscc/__init__.py').is_file():
@@ -102,10 +112,12 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
         check_choice('work', name, WORKS)
     if rounds < 1:
         raise ValueError(f'rounds={rounds}; expected 1 or more')
-    rows = [_row(WORKS[name], before, rounds) for name in names or WORKS]
+    chosen = choose_precisions(precisions, 'cpu')
+    rows = [_row(WORKS[name], precision, before, rounds) for name in names or WORKS
+            for precision in chosen if precision in WORKS[name].ratios]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
-        (('work', '工作'), ('recorded', '当时记录'), ('with --amp', '加 --amp'), ('goal', '目标'),
+        (('work', '工作'), ('precision', '精度'), ('recorded', '当时记录'), ('goal', '目标'),
          ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
          ('times as fast', '加速比'), ('needed', '需要'), ('answers', '结果')),
         rows, describe_machine(), notes=[_recorded(), _note(rounds, _commit(before))])
@@ -124,40 +136,41 @@ def _commit(folder: Path) -> str:
 
 def _recorded() -> Text:
     return (f'Recorded: CPU time of rscc at commit {COMMIT} over that of the original code on the '
-            f'same input, in float32 and with `--amp`. {MACHINE}, {DATE}; the originals are not '
-            'measured by this command. The goal is that of float32. Of ChangeCLIP with class names '
-            'seen before; GPT-2 beside the original that captions one image after the other.',
-            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码在同一输入上的 CPU 时间之比，分 float32 与'
-            f'加 `--amp` 两种。{MACHINE}，{DATE}；本命令不测量原代码。目标为 float32 的目标。'
-            'ChangeCLIP 为类别名已见过的情形；'
+            f'same input, which computes in float32; bf16 is `--amp`. {MACHINE}, {DATE}; the '
+            'originals are not measured by this command. Class names of ChangeCLIP were seen '
+            'before, unless the row says new names; GPT-2 beside the original that captions one '
+            'image after the other.',
+            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码（以 float32 计算）在同一输入上的 CPU '
+            f'时间之比；bf16 即 `--amp`。{MACHINE}，{DATE}；本命令不测量原代码。'
+            'ChangeCLIP 的类别名均已见过，标明“新类别名”的行除外；'
             'GPT-2 的对照为逐幅生成描述的原代码。')
 
 
 def _note(rounds: int, commit: str) -> Text:
-    return (f'Before (commit {commit}) and now: two processes in turn, {rounds} rounds, float32, '
-            'random weights, medians of CPU time; times as fast: median of the ratios (lowest to '
-            'highest); needed: what the goal takes, if a gain on this machine is one on that '
-            'machine too.',
-            f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，float32，随机权重，'
-            '取 CPU 时间的中位数；“加速比”为各轮比值的中位数（最低至最高）；'
+    return (f'Before (commit {commit}) and now: two processes in turn, {rounds} rounds, random '
+            'weights, answers as `infer.py` of each version gives them; medians of CPU time. Times '
+            'as fast: median of the ratios (lowest to highest); needed: what the goal takes, if a '
+            'gain on this machine is one on that machine too.',
+            f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，随机权重，'
+            '推理方式与各版本的 `infer.py` 相同，取 CPU 时间的中位数；“加速比”为各轮比值的中位数（最低至最高）；'
             '“需要”为达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
 
 
-def _row(work: Work, before: Path, rounds: int) -> list[Text]:
+def _row(work: Work, precision: str, before: Path, rounds: int) -> list[Text]:
     with ExitStack() as stack:
-        old, new = (stack.enter_context(_Version(folder, work, stack.enter_context(
+        old, new = (stack.enter_context(_Version(folder, work, precision, stack.enter_context(
             tempfile.TemporaryFile('w+')))) for folder in (before, ROOT))
         answers = old.answer, new.answer
         times = [(old.call(), new.call())
-                 for _ in progress(range(rounds), work.title[0], unit='round')]
+                 for _ in progress(range(rounds), f'{work.title[0]}, {precision}', unit='round')]
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
-    met = ('met', '达到') if gain >= work.needed else ('missed', '未达到')
-    amp = '-' if work.recorded_amp is None else f'{work.recorded_amp:g}'
-    return [work.title, f'{work.recorded:g}', amp, f'{work.goal:g}',
+    needed = work.needed(precision)
+    met = ('met', '达到') if gain >= needed else ('missed', '未达到')
+    return [work.title, precision, *(f'{ratio:g}' for ratio in work.ratios[precision]),
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
             f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
-            (f'{work.needed:.2f}: {met[0]}', f'{work.needed:.2f}：{met[1]}'),
+            (f'{needed:.2f}: {met[0]}', f'{needed:.2f}：{met[1]}'),
             _compared(work, *answers)]
 
 
@@ -174,17 +187,18 @@ class _Version:
     Args:
         folder: The folder.
         work: The work.
+        precision: In which it computes.
         errors: Gets what the process says.
 
     Attributes:
         answer: What it answers.
     """
 
-    def __init__(self, folder: Path, work: Work, errors: IO[str]) -> None:
+    def __init__(self, folder: Path, work: Work, precision: str, errors: IO[str]) -> None:
         self.folder, self.errors = folder, errors
         self.process = subprocess.Popen(
             [sys.executable, '-c', WORKER.read_text(encoding='utf-8'),
-             json.dumps(dataclasses.asdict(work))],
+             json.dumps(dataclasses.asdict(work) | dict(precision=precision))],
             cwd=folder, env={**os.environ, 'PYTHONPATH': str(folder)}, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self.errors, text=True)
 

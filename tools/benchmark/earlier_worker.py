@@ -1,17 +1,21 @@
 """One piece of work with the rscc of the working directory, again and again.
 
-Run by ``python -c``, with a piece of work as JSON, the fields of ``tools.benchmark.earlier.Work``.
-The first line on standard output is what it answers; each line on standard input is one more call,
-answered by its CPU seconds, children's included. What has moved since is looked for where it stood
-before.
+Run by ``python -c``, with a piece of work as JSON: the fields of ``tools.benchmark.earlier.Work``
+and the precision. The first line on standard output is what it answers; each line on standard input
+is one more call, answered by its CPU seconds, children's included. What has moved since is looked
+for where it stood before.
 """
 import json
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from itertools import count, repeat
 
 import torch
+
+from rscc.engine.precision import reduced_precision
 
 try:
     from tools.benchmark.benchmarked_model import load_model
@@ -22,49 +26,80 @@ except ImportError:  # before November 2026
     from rscc.apis.benchmark.steps import steps_in
     from rscc.apis.benchmark.subject import load_subject as load_model
 
+try:
+    from rscc.engine.prepacking import prepare_weights
+    from rscc.inference.loading import fuse_batch_norms
+except ImportError:  # before November 2026, when no weights were prepared
+    from mmcv.cnn import fuse_conv_bn as fuse_batch_norms
+    prepare_weights = None
+
 SCORES = ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')
+#: A function that does the work, and what it is given, call after call.
+Prepared = tuple[Callable, Iterator]
 
 
-def scores(count: int) -> Callable[[], dict]:
+def scores(work: dict) -> Prepared:
     """Return a function that scores sentences on all, the changed and the unchanged pairs."""
-    run = evaluation(made_up_samples(count), True)
+    run = evaluation(made_up_samples(work['count']), True)
 
-    def call() -> dict:
+    def call(_: None) -> dict:
         found = run()
         return {f'{part}/{name}': round(found[f'caption/{part}/{name}'], 6)
                 for part in ('all', 'changed', 'unchanged') for name in SCORES
                 if f'caption/{part}/{name}' in found}
 
-    return call
+    return call, repeat(None)
 
 
-def inference(config: str, count: int, tokens: int | None, options: dict) -> Callable[[], list]:
-    """Return a function that answers a batch, random weights and all."""
-    model = load_model(config, random_weights=True, cfg_options=options)
-    if tokens:
-        model.fix_sentence_length(tokens)
-    network, batch = getattr(model, 'network', None) or model.model, model.batch(count)
+def inference(work: dict) -> Prepared:
+    """Return a function that answers a batch as ``infer.py`` does, random weights and all."""
+    model = load_model(work['config'], random_weights=True, cfg_options=work['options'])
+    if work['tokens']:
+        model.fix_sentence_length(work['tokens'])
+    network = getattr(model, 'network', None) or model.model
     network.eval()
+    fuse_batch_norms(network)
+    if prepare_weights is not None:
+        prepare_weights(network, torch.bfloat16 if work['precision'] == 'bf16' else None)
 
-    def call() -> list:
-        with torch.inference_mode():
+    def call(batch: dict) -> list:
+        with computing(work['precision']):
             answers = network.test_step(batch)
         return [[int(answer.pred_sem_seg.data.sum())] if 'pred_sem_seg' in answer
                 else answer.pred_caption for answer in answers]
 
-    return call
+    return call, batches(work, model)
 
 
-def training(config: str, count: int, options: dict) -> Callable[[], list]:
+def computing(precision: str) -> AbstractContextManager:
+    """Return the context in which ``infer.py`` of this version answers."""
+    stack = ExitStack()
+    reduced, earlier = precision == 'bf16', prepare_weights is None
+    # In inference mode autocast casts again and again: the earlier version did so.
+    stack.enter_context(torch.no_grad() if reduced and not earlier else torch.inference_mode())
+    if reduced:
+        stack.enter_context(reduced_precision('cpu', 'bfloat16'))
+    return stack
+
+
+def training(work: dict) -> Prepared:
     """Return a function that trains one step; it answers with nothing, for weights go on."""
-    model = load_model(config, random_weights=True, cfg_options=options)
-    step, batch = steps_in(model, ['fp32'])['fp32'], model.batch(count)
+    model = load_model(work['config'], random_weights=True, cfg_options=work['options'])
+    precision = work['precision']
+    step = steps_in(model, [precision])[precision]
 
-    def call() -> list:
+    def call(batch: dict) -> list:
         step.train(batch)
         return []
 
-    return call
+    return call, batches(work, model)
+
+
+def batches(work: dict, model: object) -> Iterator[dict]:
+    """Yield batches: the same again and again, or other pixels and class names each time."""
+    if not work['new_names']:
+        return repeat(model.batch(work['count']))
+    return (model.batch(work['count'], seed=seed) for seed in count())
 
 
 def spent() -> float:
@@ -76,15 +111,15 @@ def spent() -> float:
 def main() -> None:
     """Serve until standard input ends."""
     work = json.loads(sys.argv[1])
-    out, options = os.dup(1), work['options']
+    out = os.dup(1)
     os.dup2(2, 1)  # whatever is printed on the way goes with the complaints
-    call = (scores(work['count']) if work['config'] is None else
-            training(work['config'], work['count'], options) if work['training'] else
-            inference(work['config'], work['count'], work['tokens'], options))
-    os.write(out, (json.dumps(call()) + '\n').encode())
+    prepare = scores if work['config'] is None else training if work['training'] else inference
+    call, given = prepare(work)
+    os.write(out, (json.dumps(call(next(given))) + '\n').encode())
     for _ in sys.stdin:
+        batch = next(given)
         before = spent()
-        call()
+        call(batch)
         os.write(out, (json.dumps(spent() - before) + '\n').encode())
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from rscc.models.attention import BatchFirstAttention
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.fusion.base import (
     DateEmbedding,
@@ -61,7 +62,7 @@ class CrossGatedLayer(nn.Module):
                                   nn.Linear(channels, channels))
         self.norm_query = nn.LayerNorm(channels)
         self.norm_memory = nn.LayerNorm(channels)
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = BatchFirstAttention(channels, num_heads, dropout)
         self.norm_mixing = nn.LayerNorm(channels)
         self.mixing = NeighbourMixing(channels)
         self.dropout = nn.Dropout(dropout)

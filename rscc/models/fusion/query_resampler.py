@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from rscc.models.attention import BatchFirstAttention
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.fusion.base import Fusion
 from rscc.registry import MODELS
@@ -28,7 +29,7 @@ class ResamplerLayer(nn.Module):
         super().__init__()
         self.norm_query = nn.LayerNorm(channels)
         self.norm_memory = nn.LayerNorm(channels)
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = BatchFirstAttention(channels, num_heads, dropout)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(channels), nn.Linear(channels, 4 * channels), nn.GELU(),
             nn.Linear(4 * channels, channels))

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rscc.models.attention import BatchFirstAttention
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.fusion.base import (
     Fusion,
@@ -36,7 +37,7 @@ class DifferenceAttention(nn.Module):
 
     def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = BatchFirstAttention(channels, num_heads, dropout)
         self.norm_attention = nn.LayerNorm(channels)
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, 4 * channels), nn.ReLU(), nn.Dropout(dropout),

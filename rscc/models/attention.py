@@ -1,0 +1,76 @@
+"""Attention of torch's weights among tokens (N, L, C), without its transposed views.
+
+``nn.MultiheadAttention`` hands batch-first tokens to its projections as a transposed view. Under
+bfloat16 autocast on CPUs, where the weights are frozen or no gradients are computed, torch then
+multiplies with one copy of the weights per token: a ViT-B/16 takes more than three times as long.
+"""
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchFirstAttention(nn.MultiheadAttention):
+    """Multi-head attention; answers are torch's up to rounding, and names of weights are the same.
+
+    Args:
+        embed_dim: Width C of tokens and memory.
+        num_heads: Heads; divides C.
+        dropout: Of the attention weights, 0 to 1.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__(embed_dim, num_heads, dropout, batch_first=True)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any,
+                need_weights: bool = True, attn_mask: Tensor | None = None, **named: Any
+                ) -> tuple[Tensor, Tensor | None]:
+        """Let tokens (N, L, C) ask a memory (N, M, C); returns what they find (N, L, C), and None.
+
+        Whatever else torch offers (attention weights, paddings, ...) it computes itself.
+
+        Args:
+            query: The tokens.
+            key: The memory; the tokens themselves for self-attention.
+            value: The same tensor.
+            *args: As torch takes them.
+            need_weights: Return the attention weights, too.
+            attn_mask: Added to the scores (L, M), or True where a place must not be asked.
+            **named: As torch takes them.
+        """
+        masked = attn_mask is None or attn_mask.dim() == 2
+        if need_weights or args or named or key is not value or query.dim() != 3 or not masked:
+            return super().forward(query, key, value, *args, need_weights=need_weights,
+                                   attn_mask=attn_mask, **named)
+        # Queries (N, heads, L, d), keys and values (N, heads, M, d).
+        parts = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+                 for part in self._project(query, key))
+        if attn_mask is not None and not attn_mask.is_floating_point():
+            attn_mask = attn_mask.logical_not()  # there, True is what may be asked
+        found = F.scaled_dot_product_attention(*parts, attn_mask=attn_mask,
+                                               dropout_p=self.dropout * self.training)
+        return self.out_proj(found.transpose(1, 2).flatten(2)), None
+
+    def _project(self, query: Tensor, key: Tensor) -> tuple[Tensor, ...]:
+        """Return queries (N, L, C), keys and values (N, M, C)."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        query = query.contiguous()
+        if key is query:
+            return F.linear(query, weight, bias).chunk(3, -1)
+        width = self.embed_dim
+        first, second = (None, None) if bias is None else (bias[:width], bias[width:])
+        return (F.linear(query, weight[:width], first),
+                *F.linear(key.contiguous(), weight[width:], second).chunk(2, -1))
+
+
+def compute_batch_first(module: nn.Module) -> None:
+    """Let torch's batch-first attentions inside ``module``, open_clip's for instance, be ours.
+
+    Args:
+        module: Changed in place; weights and their names stay.
+    """
+    for layer in module.modules():
+        plain = type(layer) is nn.MultiheadAttention and layer.batch_first
+        if plain and layer.in_proj_weight is not None and layer.bias_k is None and (
+                not layer.add_zero_attn):
+            layer.__class__ = BatchFirstAttention
