@@ -23,6 +23,8 @@ FEW_ROWS = range(2, 49)
 LEAST_ELEMENTS = 1 << 19
 #: Bytes of all layouts together: memory that is taken beside the weights.
 MOST_BYTES = 1 << 30
+#: Types that autocast to bfloat16 takes.
+_REDUCIBLE = (torch.float32, torch.bfloat16)
 
 
 def prepare_weights(model: nn.Module, reduced: torch.dtype | None) -> None:
@@ -78,8 +80,7 @@ def _large_layers(part: nn.Module) -> Iterator[nn.Module]:
     for layer in part.modules():
         if type(layer) is nn.Linear or isinstance(layer, _LaidOut) or _is_conv1d(type(layer)):
             weight = layer.weight
-            if weight.dtype in (torch.float32, torch.bfloat16) and (
-                    weight.numel() >= LEAST_ELEMENTS):
+            if weight.dtype in _REDUCIBLE and weight.numel() >= LEAST_ELEMENTS:
                 yield layer
 
 
@@ -117,20 +118,19 @@ class _LaidOut:
         """Return the type of the product with the layout, None for the plain product."""
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return None  # an export holds the plain product
-        width = self.weight.shape[0 if self._transposed else 1]
-        usable = (inputs.dim() > 1 and inputs.shape[-1] == width and inputs.numel()
-                  and not torch.is_grad_enabled() and not self.weight.is_inference()
-                  and inputs.device.type == self.weight.device.type == 'cpu'
-                  and torch.backends.mkldnn.enabled)
+        weight = self.weight
+        width = weight.shape[0 if self._transposed else 1]
+        usable = (not torch.is_grad_enabled() and inputs.dim() > 1 and inputs.shape[-1] == width
+                  and inputs.is_cpu and weight.is_cpu and inputs.numel()
+                  and not weight.is_inference() and torch.backends.mkldnn.enabled)
         if not usable:
             return None
-        types = {inputs.dtype, self.weight.dtype}
         if torch.is_autocast_enabled('cpu'):
             reduced = torch.get_autocast_dtype('cpu') is torch.bfloat16
-            known = types <= {torch.float32, torch.bfloat16}
+            known = inputs.dtype in _REDUCIBLE and weight.dtype in _REDUCIBLE
             return torch.bfloat16 if reduced and known else None
         few = inputs.numel() // width in FEW_ROWS
-        return torch.float32 if few and types == {torch.float32} else None
+        return torch.float32 if few and inputs.dtype is weight.dtype is torch.float32 else None
 
     def _laid_out(self, precision: torch.dtype) -> Tensor:
         weight, kept = self.weight, self._layout

@@ -41,7 +41,8 @@ from rscc.apis.command_line import add_config_options, described, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ['blip', 'prefix', 'scores', 'images', 'encoder']
-WORKS = ['rn50', 'vit', 'rn50_training', 'blip', 'blip_batch', 'kdrscc', 'gpt2', 'scores']
+WORKS = ['rn50', 'rn50_new', 'vit', 'vit_new', 'rn50_training', 'blip', 'blip_batch', 'kdrscc',
+         'gpt2', 'scores']
 GPU_PARTS = ['training', 'captioners', 'scenes', 'detectors']
 VARIANTS = ['whole', 'random', 'rendered', 'open', 'undated', 'plain', 'mild', 'unguided']
 BTC = ['configs/btc_synth.py', 'configs/btc_random_synth.py']

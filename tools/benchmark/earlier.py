@@ -113,11 +113,11 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
     if rounds < 1:
         raise ValueError(f'rounds={rounds}; expected 1 or more')
     chosen = choose_precisions(precisions, 'cpu')
-    rows = [_row(WORKS[name], precision, before, rounds) for name in names or WORKS
-            for precision in chosen if precision in WORKS[name].ratios]
+    rows = [row for name in names or WORKS for row in _rows(WORKS[name], chosen, before, rounds)]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
         (('work', '工作'), ('precision', '精度'), ('recorded', '当时记录'), ('goal', '目标'),
+         ('now, by estimate', '现在（估计）'),
          ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
          ('times as fast', '加速比'), ('needed', '需要'), ('answers', '结果')),
         rows, describe_machine(), notes=[_recorded(), _note(rounds, _commit(before))])
@@ -139,11 +139,14 @@ def _recorded() -> Text:
             f'same input, which computes in float32; bf16 is `--amp`. {MACHINE}, {DATE}; the '
             'originals are not measured by this command. Class names of ChangeCLIP were seen '
             'before, unless the row says new names; GPT-2 beside the original that captions one '
-            'image after the other.',
+            'image after the other. Now, by estimate: CPU time of this version over what the '
+            'original would take on this machine, which is the time of the earlier version in '
+            'float32 divided by the ratio that was recorded for it.',
             f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码（以 float32 计算）在同一输入上的 CPU '
             f'时间之比；bf16 即 `--amp`。{MACHINE}，{DATE}；本命令不测量原代码。'
             'ChangeCLIP 的类别名均已见过，标明“新类别名”的行除外；'
-            'GPT-2 的对照为逐幅生成描述的原代码。')
+            'GPT-2 的对照为逐幅生成描述的原代码。“现在（估计）”为当前版本的 CPU 时间与原系统在'
+            '本机上的估计用时之比；后者为早期版本 float32 的用时除以当时记录的比值。')
 
 
 def _note(rounds: int, commit: str) -> Text:
@@ -152,22 +155,45 @@ def _note(rounds: int, commit: str) -> Text:
             'as fast: median of the ratios (lowest to highest); needed: what the goal takes, if a '
             'gain on this machine is one on that machine too.',
             f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，随机权重，'
-            '推理方式与各版本的 `infer.py` 相同，取 CPU 时间的中位数；“加速比”为各轮比值的中位数（最低至最高）；'
+            '推理方式与各版本的 `infer.py` 相同，取 CPU 时间的中位数；'
+            '“加速比”为各轮比值的中位数（最低至最高）；'
             '“需要”为达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
 
 
-def _row(work: Work, precision: str, before: Path, rounds: int) -> list[Text]:
+def _rows(work: Work, precisions: Sequence[str], before: Path, rounds: int) -> list[list[Text]]:
+    """Return a row of each precision in which the work was recorded."""
+    rows, original = [], None
+    for precision in precisions:
+        if precision in work.ratios:
+            times, answers = _measure(work, precision, before, rounds)
+            if precision == 'fp32':
+                original = statistics.median(old for old, _ in times) / work.ratios['fp32'][0]
+            rows.append(_row(work, precision, times, original, answers))
+    return rows
+
+
+def _measure(work: Work, precision: str, before: Path, rounds: int
+             ) -> tuple[list[tuple[float, float]], tuple[Any, Any]]:
+    """Return CPU seconds of both versions, round by round, and what they answer."""
     with ExitStack() as stack:
         old, new = (stack.enter_context(_Version(folder, work, precision, stack.enter_context(
             tempfile.TemporaryFile('w+')))) for folder in (before, ROOT))
         answers = old.answer, new.answer
         times = [(old.call(), new.call())
                  for _ in progress(range(rounds), f'{work.title[0]}, {precision}', unit='round')]
+    return times, answers
+
+
+def _row(work: Work, precision: str, times: Sequence[tuple[float, float]],
+         original: float | None, answers: tuple[Any, Any]) -> list[Text]:
+    """Return a row of the table; ``original`` is the original's CPU seconds, if they are known."""
     gains = sorted(one / max(other, 1e-9) for one, other in times)
     gain = statistics.median(gains)
     needed = work.needed(precision)
     met = ('met', '达到') if gain >= needed else ('missed', '未达到')
+    now = statistics.median(new for _, new in times)
     return [work.title, precision, *(f'{ratio:g}' for ratio in work.ratios[precision]),
+            '-' if original is None else f'{now / original:.2g}',
             *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
             f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
             (f'{needed:.2f}: {met[0]}', f'{needed:.2f}：{met[1]}'),
@@ -175,10 +201,19 @@ def _row(work: Work, precision: str, before: Path, rounds: int) -> list[Text]:
 
 
 def _compared(work: Work, before: Any, now: Any) -> Text:
-    """Return whether both versions answered the same."""
+    """Return whether both versions answered the same or, if not, what share of it differs."""
     if work.training:
         return '-'
-    return ('the same', '相同') if before == now else ('differ', '不同')
+    if before == now:
+        return 'the same', '相同'
+    if work.config in (_RN50, _VIT):
+        # Maps as hexadecimal digits: pixels of which one version says that they changed.
+        differing = sum((int(one, 16) ^ int(other, 16)).bit_count()
+                        for one, other in zip(before, now, strict=True))
+        share = differing / (4 * sum(map(len, now)))
+        return f'{share:.2%} of the pixels differ', f'{share:.2%} 的像素不同'
+    differing = sum(one != other for one, other in zip(before, now, strict=True))
+    return f'{differing} of {len(now)} differ', f'{len(now)} 项中 {differing} 项不同'
 
 
 class _Version:

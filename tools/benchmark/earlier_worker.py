@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from itertools import count, repeat
 
+import numpy as np
 import torch
 
 from rscc.engine.precision import reduced_precision
@@ -42,11 +43,11 @@ def scores(work: dict) -> Prepared:
     """Return a function that scores sentences on all, the changed and the unchanged pairs."""
     run = evaluation(made_up_samples(work['count']), True)
 
-    def call(_: None) -> dict:
+    def call(_: None) -> list:
         found = run()
-        return {f'{part}/{name}': round(found[f'caption/{part}/{name}'], 6)
+        return [(part, name, round(found[f'caption/{part}/{name}'], 6))
                 for part in ('all', 'changed', 'unchanged') for name in SCORES
-                if f'caption/{part}/{name}' in found}
+                if f'caption/{part}/{name}' in found]
 
     return call, repeat(None)
 
@@ -65,10 +66,15 @@ def inference(work: dict) -> Prepared:
     def call(batch: dict) -> list:
         with computing(work['precision']):
             answers = network.test_step(batch)
-        return [[int(answer.pred_sem_seg.data.sum())] if 'pred_sem_seg' in answer
+        return [mask_bits(answer.pred_sem_seg.data) if 'pred_sem_seg' in answer
                 else answer.pred_caption for answer in answers]
 
     return call, batches(work, model)
+
+
+def mask_bits(mask: torch.Tensor) -> str:
+    """Return a map of 0 and 1 as hexadecimal digits of four pixels each."""
+    return np.packbits(mask.bool().numpy()).tobytes().hex()
 
 
 def computing(precision: str) -> AbstractContextManager:

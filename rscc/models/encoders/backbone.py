@@ -53,6 +53,8 @@ class BackboneEncoder(FrameEncoder):
                  pool_tokens: int | tuple[int, int] | None = None) -> None:
         super().__init__()
         self.backbone = _build_backbone(backbone)
+        self.any_format = type(self.backbone).__name__ in _ANY_FORMAT and (
+            not getattr(self.backbone, 'plugins', None))
         self.token_level = token_level
         self.position = position
         self.pool_tokens = pool_tokens
@@ -154,6 +156,8 @@ class BackboneEncoder(FrameEncoder):
         return FrameFeatures(maps=maps, tokens=tokens, token_grid=grid, pooled=tokens.mean(1))
 
 
+#: Networks of convolutions that never reshape their maps.
+_ANY_FORMAT = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNeXt')
 #: Mean and standard deviation of red, green and blue, for all weights of torchvision.
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: What to do where MMSegmentation's wrapper of timm models is not enough.

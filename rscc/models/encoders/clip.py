@@ -75,7 +75,7 @@ class CLIPResNet(JointSpaceEncoder):
         resnet = compat.import_open_clip('modified_resnet')
         self.visual = resnet.ModifiedResNet(layers, output_dim, heads, input_resolution, width)
         self.width, self.embed_dims = width, output_dim
-        self.dates_apart = dates_apart
+        self.dates_apart, self.any_format = dates_apart, True
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual
             self.facts = load_visual(self.visual, pretrained, quick_gelu=None).facts  # ReLU only

@@ -34,7 +34,7 @@ class UNetEncoder(FrameEncoder):
                  convs: Sequence[int] = (2, 2, 3, 3), dropout: float = 0.2, bands: int = 3,
                  dates_apart: bool = False) -> None:
         super().__init__()
-        self.dates_apart = dates_apart
+        self.dates_apart, self.any_format = dates_apart, True
         if len(widths) != len(convs) or not widths or min(convs) < 1:
             raise ValueError(f'widths={tuple(widths)} and convs={tuple(convs)} of UNetEncoder tell '
                              'channels and convolutions (one or more) of every stage: give as many '

@@ -119,6 +119,20 @@ def times(count: int, width: int | tuple[int, ...] | None) -> int | tuple[int, .
     return None if width is None else count * width
 
 
+def join_dates(feature: Tensor) -> Tensor:
+    """Return all dates side by side along channels, in their memory format.
+
+    ``flatten`` would write channels-last maps plainly, for the next convolution to turn them back.
+
+    Args:
+        feature: Maps (N, T, C, h, w).
+
+    Returns:
+        Maps (N, T*C, h, w).
+    """
+    return torch.cat(feature.unbind(1), 1)
+
+
 def with_difference(feature: Tensor) -> Tensor:
     """Return from, to and signed difference along channels: (N, 2, C, h, w) to (N, 3C, h, w)."""
     return torch.cat([feature[:, 0], feature[:, 1], feature[:, 1] - feature[:, 0]], 1)
@@ -195,7 +209,7 @@ class ConcatFusion(Fusion):
         # Tokens of all dates in one row, each with the vector of its date; channels side by side.
         tokens = features.tokens
         return ChangeFeatures(
-            maps=[feature.flatten(1, 2) for feature in features.maps],
+            maps=[join_dates(feature) for feature in features.maps],
             tokens=torch.flatten(self.date_embedding(tokens), 1, 2),
             pooled=pool_dates(features).flatten(1),
             token_grid=group_grid(features, tokens.shape[1]))

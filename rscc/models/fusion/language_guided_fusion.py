@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rscc.models.contracts import FeatureSpec, Need, after_neck
-from rscc.models.fusion.base import Fusion, group_grid, times
+from rscc.models.fusion.base import Fusion, group_grid, join_dates, times
 from rscc.models.fusion.prompt_encoder import PromptEncoder
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
@@ -140,9 +140,10 @@ class DifferenceCompensation(nn.Module):
             (N, channels, h, w), not negative.
         """
         # Fused features stressed where the dates differ, the difference itself, fused features as
-        # they are: (N, 3 * channels, h, w).
+        # they are: (N, 3 * channels, h, w), in reduced precision if they are.
         difference = F.relu(self.difference((img_from - img_to).abs()))
-        joined = torch.cat([fused * self.gate(img_from, img_to), difference, fused], dim=1)
+        stressed = fused * self.gate(img_from, img_to).to(fused.dtype)
+        joined = torch.cat([stressed, difference, fused], dim=1)
         # Squeeze and excitation: one weight a channel, (N, 3 * channels, 1, 1).
         pooled = joined.mean((2, 3), keepdim=True)
         weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(pooled))))
@@ -288,11 +289,11 @@ class LanguageGuidedFusion(Fusion):
         text = self.guide(tokens, features.pooled, self._names(features))
         # Their score maps join one level: (N, 2, C_i + 2, h, w).
         maps = list(features.maps)
-        maps[self.score_level] = torch.cat(
-            [maps[self.score_level], self._scores(tokens, text, features.token_grid,
-                                                  maps[self.score_level])], dim=2)
+        level = maps[self.score_level]
+        maps[self.score_level] = _beside(
+            level, self._scores(tokens, text, features.token_grid, level))
         # The neck over both dates, (N, 2 * C_i, h_i, w_i), then DFC level by level.
-        fused = self.neck([level.flatten(1, 2) for level in maps])
+        fused = self.neck([join_dates(level) for level in maps])
         compensated = [layer(level[:, 0], level[:, 1], both) for layer, level, both in
                        zip(self.levels, maps, fused, strict=True)]
         # For other heads: tokens and pooled vectors, without the maps, which they do not read.
@@ -347,6 +348,15 @@ class LanguageGuidedFusion(Fusion):
                              f'lie on {tuple(grid)}; choose the level of the same stride')
         cosine = F.normalize(text, dim=-1) @ F.normalize(tokens, dim=-1).transpose(-1, -2)
         return cosine.unflatten(-1, grid)
+
+
+def _beside(level: Tensor, scores: Tensor) -> Tensor:
+    """Return maps (N, T, C, h, w) and their scores (N, T, K, h, w) along channels."""
+    # As images (N*T, ...), which have a memory format: the maps' own for both.
+    images, added = level.flatten(0, 1), scores.flatten(0, 1)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        added = added.contiguous(memory_format=torch.channels_last)
+    return torch.cat([images, added], 1).unflatten(0, level.shape[:2])
 
 
 def _with_difference(tokens: Tensor) -> Tensor:
