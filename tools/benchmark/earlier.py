@@ -178,7 +178,7 @@ def _measure(work: Work, precision: str, before: Path, rounds: int
     with ExitStack() as stack:
         old, new = (stack.enter_context(_Version(folder, work, precision, stack.enter_context(
             tempfile.TemporaryFile('w+')))) for folder in (before, ROOT))
-        answers = old.answer, new.answer
+        answers = old.read(), new.read()  # both have begun to build
         times = [(old.call(), new.call())
                  for _ in progress(range(rounds), f'{work.title[0]}, {precision}', unit='round')]
     return times, answers
@@ -224,9 +224,6 @@ class _Version:
         work: The work.
         precision: In which it computes.
         errors: Gets what the process says.
-
-    Attributes:
-        answer: What it answers.
     """
 
     def __init__(self, folder: Path, work: Work, precision: str, errors: IO[str]) -> None:
@@ -238,7 +235,6 @@ class _Version:
             stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
     def __enter__(self) -> '_Version':
-        self.answer = self._read()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -250,9 +246,14 @@ class _Version:
         with suppress(BrokenPipeError):  # it has ended, and reading tells why
             self.process.stdin.write('again\n')
             self.process.stdin.flush()
-        return self._read()
+        return self.read()
 
-    def _read(self) -> Any:
+    def read(self) -> Any:
+        """Wait for what it says next: what it answers, then the seconds of each call.
+
+        Raises:
+            ValueError: If it has ended.
+        """
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from testers import build_interpreter, data_samples
+from torch import nn
 
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import FrameEncoder, build_encoder
@@ -127,3 +128,49 @@ def test_a_class_token_is_not_of_the_grid():
     inputs = torch.randn(2, 1, 1 + 17, 16)
     assert build_encoder(CFG)(inputs).token_grid == (4, 4)
     assert build_encoder(CFG | dict(token_grid=(2, 8)))(inputs).token_grid == (2, 8)
+
+
+ANY_FORMAT = {
+    'UNetEncoder': dict(type='UNetEncoder', widths=(4, 8), convs=(1, 1)),
+    'CLIPResNet': dict(type='CLIPResNet', layers=(1, 1, 1, 1), width=8, heads=4, output_dim=16,
+                       input_resolution=64),
+    'ResNet': dict(type='mmseg.ResNet', depth=18, base_channels=8, stem_channels=8)}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('kind', ANY_FORMAT)
+@pytest.mark.parametrize('reduced', [True, False])
+def test_convolutions_run_channels_last_in_bfloat16_alone(kind, reduced):
+    torch.manual_seed(0)
+    encoder = build_encoder(dict(ANY_FORMAT[kind])).eval()
+    assert encoder.any_format
+    formats, inputs = [], torch.randn(1, 2, 3, 64, 96)
+    first = next(layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, given: formats.append(
+        given[0].is_contiguous(memory_format=torch.channels_last)))
+    with torch.autocast('cpu', torch.bfloat16, enabled=reduced):
+        found = encoder(inputs)
+        encoder.any_format = False
+        expected = encoder(inputs)
+    assert formats == [reduced, False]
+    # Heads of others may reshape maps by view: they get them as ever.
+    assert all(level.is_contiguous() for level in found.maps)
+    for one, other in zip(found.maps, expected.maps, strict=True):
+        torch.testing.assert_close(one, other, rtol=5e-2, atol=5e-2)
+
+
+@torch.no_grad()
+def test_maps_of_images_that_came_channels_last_stay_so():
+    encoder = build_encoder(dict(ANY_FORMAT['UNetEncoder'])).eval()
+    images = torch.randn(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    with torch.autocast('cpu', torch.bfloat16):
+        level = encoder(images[None]).maps[0].flatten(0, 1)
+    assert level.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('backbone', [
+    dict(type='mmseg.ResNeSt', depth=50, base_channels=8, stem_channels=8),
+    dict(type='mmseg.ResNet', depth=50, base_channels=8, stem_channels=8, plugins=[dict(
+        cfg=dict(type='mmseg.ContextBlock', ratio=1 / 4), position='after_conv3')])])
+def test_networks_that_may_reshape_maps_keep_their_format(backbone):
+    assert not build_encoder(backbone).any_format

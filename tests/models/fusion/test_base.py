@@ -3,6 +3,7 @@ import torch
 from testers import FusionTester, frame_features
 
 from rscc.models.contracts import FeatureSpec
+from rscc.models.fusion.base import join_dates
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
@@ -181,3 +182,13 @@ class TestBothDates(FusionTester):
         assert torch.equal(fused.maps[0], features.maps[0].flatten(1, 2))
         assert fused.tokens.shape == (3, 24, 32)
         assert torch.equal(fused.tokens[..., 16:], features.tokens[:, 1])
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('samples', [1, 2])
+def test_joined_dates_keep_their_memory_format(memory_format, samples):
+    maps = torch.randn(2 * samples, 3, 4, 5).contiguous(memory_format=memory_format)
+    dates = maps.unflatten(0, (samples, 2))
+    joined = join_dates(dates)
+    assert torch.equal(joined, dates.flatten(1, 2))
+    assert joined.is_contiguous(memory_format=memory_format)

@@ -5,7 +5,11 @@ import torch
 from testers import assert_gradient_reaches_everything, generator, tensors_of
 
 from rscc.models.contracts import FeatureSpec
-from rscc.models.fusion.language_guided_fusion import ContextDecoder, DifferenceCompensation
+from rscc.models.fusion.language_guided_fusion import (
+    ContextDecoder,
+    DifferenceCompensation,
+    _beside,
+)
 from rscc.registry import MODELS
 from rscc.structures import FrameFeatures
 
@@ -198,3 +202,22 @@ def test_one_date_is_refused_and_so_is_an_unknown_quirk():
         build_fusion()(features(t=1, prompts=None))
     with pytest.raises(ValueError, match=r"prompts_at_test is one of .* found 'to'"):
         build_fusion(prompts_at_test='to')
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_scores_join_maps_in_their_memory_format(memory_format):
+    maps = torch.randn(4, 3, 4, 5).contiguous(memory_format=memory_format).unflatten(0, (2, 2))
+    scores = torch.randn(2, 2, 2, 4, 5)
+    joined = _beside(maps, scores)
+    assert torch.equal(joined, torch.cat([maps, scores], 2))
+    assert joined.flatten(0, 1).is_contiguous(memory_format=memory_format)
+
+
+@torch.no_grad()
+def test_a_level_is_compensated_in_reduced_precision():
+    layer = DifferenceCompensation(8, 8)
+    widths = []
+    layer.project.register_forward_pre_hook(lambda _, given: widths.append(given[0].dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        layer(*torch.randn(3, 1, 8, 4, 4).bfloat16())
+    assert widths == [torch.bfloat16]
