@@ -21,7 +21,7 @@ from rscc.engine.precision import cast_weights
 FEW_ROWS = range(2, 49)
 #: Elements of a weight that does not fit into a core's cache; smaller ones gain nothing.
 LEAST_ELEMENTS = 1 << 19
-#: Bytes of all layouts together: memory that is taken beside the weights.
+#: Bytes of all layouts together, in the precision that is meant: memory beside the weights.
 MOST_BYTES = 1 << 30
 #: Types that autocast to bfloat16 takes.
 _REDUCIBLE = (torch.float32, torch.bfloat16)
@@ -42,12 +42,13 @@ def prepare_weights(model: nn.Module, reduced: torch.dtype | None) -> None:
 def prepack_linear(model: nn.Module, reduced: bool = False) -> int:
     """Have large linear layers keep a second layout of their weight, in place.
 
-    Those of the caption head compute with it on few rows in float32; under bfloat16 autocast all of
-    them do, on any number of rows. The layout is made at the first such call, and again where the
-    weight was replaced or changed in place (but not by ``.data.copy_``, which leaves no trace).
-    Names and values of the weights stay; copies and files hold plain layers. Training, other
-    devices and exports compute as before, and so does a model whose layouts would exceed
-    ``MOST_BYTES``, and all of them where ``torch.backends.mkldnn.enabled`` is False.
+    Layers of the caption head are chosen or, with ``reduced``, of the whole model. They compute
+    with it on few rows in float32, and under bfloat16 autocast, where the CPU multiplies bfloat16,
+    on any number of rows. The layout is made at the first such call, and again where the weight was
+    replaced or changed in place (but not by ``.data.copy_``, which leaves no trace). Names and
+    values of the weights stay; copies and files hold plain layers. Training, other devices and
+    exports compute as before, and so does a model whose layouts would exceed ``MOST_BYTES``, and
+    all of them where ``torch.backends.mkldnn.enabled`` is False.
 
     Args:
         model: With ``caption_head`` or, where it answers in bfloat16, of any kind.
@@ -57,7 +58,7 @@ def prepack_linear(model: nn.Module, reduced: bool = False) -> int:
         Number of layers that will keep one; 0 where this CPU or this torch has no such product.
     """
     part = model if reduced else getattr(model, 'caption_head', None)
-    if part is None or not _available():
+    if part is None or not _available() or (reduced and not _multiplies_bfloat16()):
         return 0
     layers = list(_large_layers(part))
     if sum(layer.weight.numel() for layer in layers) * (2 if reduced else 4) > MOST_BYTES:
@@ -72,8 +73,14 @@ def _available() -> bool:
     """Whether this torch has oneDNN's product for x86, an operator of its compiler."""
     return (platform.machine().lower() in ('x86_64', 'amd64')
             and torch.backends.mkldnn.is_available()
-            and all(hasattr(torch.ops.mkldnn, name)
-                    for name in ('_reorder_linear_weight', '_linear_pointwise')))
+            and all(hasattr(torch.ops.mkldnn, name) for name in (
+                '_reorder_linear_weight', '_linear_pointwise', '_is_mkldnn_bf16_supported')))
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether oneDNN lays weights out in bfloat16 here: with AVX-512, or AVX2 of newer kinds."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _large_layers(part: nn.Module) -> Iterator[nn.Module]:
@@ -126,7 +133,8 @@ class _LaidOut:
         if not usable:
             return None
         if torch.is_autocast_enabled('cpu'):
-            reduced = torch.get_autocast_dtype('cpu') is torch.bfloat16
+            reduced = (torch.get_autocast_dtype('cpu') is torch.bfloat16
+                       and _multiplies_bfloat16())
             known = inputs.dtype in _REDUCIBLE and weight.dtype in _REDUCIBLE
             return torch.bfloat16 if reduced and known else None
         few = inputs.numel() // width in FEW_ROWS

@@ -1,4 +1,4 @@
-"""Attention of torch's weights among tokens (N, L, C), without its transposed views.
+"""``nn.MultiheadAttention`` of tokens (N, L, C), computed without transposed views.
 
 ``nn.MultiheadAttention`` hands batch-first tokens to its projections as a transposed view. Under
 bfloat16 autocast on CPUs, where the weights are frozen or no gradients are computed, torch then
@@ -38,8 +38,8 @@ class BatchFirstAttention(nn.MultiheadAttention):
             attn_mask: Added to the scores (L, M), or True where a place must not be asked.
             **named: As torch takes them.
         """
-        masked = attn_mask is None or attn_mask.dim() == 2
-        if need_weights or args or named or key is not value or query.dim() != 3 or not masked:
+        plain = query.dim() == 3 and (attn_mask is None or attn_mask.dim() == 2)
+        if need_weights or args or named or key is not value or not plain:
             return super().forward(query, key, value, *args, need_weights=need_weights,
                                    attn_mask=attn_mask, **named)
         # Queries (N, heads, L, d), keys and values (N, heads, M, d).
@@ -54,20 +54,19 @@ class BatchFirstAttention(nn.MultiheadAttention):
     def _project(self, query: Tensor, key: Tensor) -> tuple[Tensor, ...]:
         """Return queries (N, L, C), keys and values (N, M, C)."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
-        query = query.contiguous()
         if key is query:
-            return F.linear(query, weight, bias).chunk(3, -1)
+            return F.linear(query.contiguous(), weight, bias).chunk(3, -1)
         width = self.embed_dim
         first, second = (None, None) if bias is None else (bias[:width], bias[width:])
-        return (F.linear(query, weight[:width], first),
+        return (F.linear(query.contiguous(), weight[:width], first),
                 *F.linear(key.contiguous(), weight[width:], second).chunk(2, -1))
 
 
-def compute_batch_first(module: nn.Module) -> None:
-    """Let torch's batch-first attentions inside ``module``, open_clip's for instance, be ours.
+def use_batch_first_attention(module: nn.Module) -> None:
+    """Make torch's batch-first attentions inside a module, open_clip's for instance, ours.
 
     Args:
-        module: Changed in place; weights and their names stay.
+        module: Its attentions change their class in place; weights and their names stay.
     """
     for layer in module.modules():
         plain = type(layer) is nn.MultiheadAttention and layer.batch_first

@@ -154,6 +154,27 @@ def plain_layer(kind):
     return nn.Linear(32, 48) if kind == 'Linear' else Conv1D(48, 32)
 
 
+in_bfloat16 = pytest.mark.skipif(
+    not (prepacking._available() and prepacking._multiplies_bfloat16()),
+    reason='oneDNN lays out no bfloat16 on this CPU')
+
+
+def test_without_bfloat16_in_the_processor_autocast_is_as_ever(layer, monkeypatch):
+    monkeypatch.setattr(prepacking, '_multiplies_bfloat16', lambda: False)
+    rows = torch.randn(4, 32)
+    assert torch.equal(reduced(layer, rows), reduced(plain_copy(layer), rows))
+    assert layer._layout is None
+    assert prepack_linear(Captioner(), reduced=True) == 0
+    close(product(layer), layer)
+
+
+def plain_copy(layer):
+    twin = copy.deepcopy(layer)
+    assert type(twin) is nn.Linear
+    return twin
+
+
+@in_bfloat16
 @pytest.mark.parametrize('kind', ['Linear', 'Conv1D'])
 @pytest.mark.parametrize('cast', [True, False])
 @pytest.mark.parametrize('shape', [(1, ), (3, 1), (2, 150)])
@@ -169,6 +190,7 @@ def test_any_number_of_rows_is_multiplied_in_bfloat16(kind, cast, shape):
     torch.testing.assert_close(reduced(model, rows.bfloat16()), found, rtol=2e-2, atol=2e-2)
 
 
+@in_bfloat16
 def test_a_layout_is_of_the_precision_of_the_call(layer):
     for _ in range(2):
         close(product(layer), layer)
@@ -177,6 +199,7 @@ def test_a_layout_is_of_the_precision_of_the_call(layer):
     torch.testing.assert_close(reduced(layer).float(), product(layer), rtol=2e-2, atol=2e-2)
 
 
+@in_bfloat16
 def test_a_frozen_table_of_words_is_cast_once(layer):
     table = nn.Embedding(48, 32)
     layer.weight = table.weight.requires_grad_(False)  # scores words: cast_weights leaves it
@@ -189,6 +212,7 @@ def test_a_frozen_table_of_words_is_cast_once(layer):
     assert layer._layout[2] is layout
 
 
+@in_bfloat16
 def test_preparing_twice_changes_nothing():
     model = nn.Sequential(plain_layer('Linear'), plain_layer('Conv1D'))
     for _ in range(2):
@@ -243,6 +267,7 @@ def test_large_heads_small_weights_and_other_models_are_left_alone(monkeypatch):
     monkeypatch.setattr(prepacking, 'LEAST_ELEMENTS', 1)
     monkeypatch.setattr(prepacking, 'MOST_BYTES', 4 * 32 * 48 - 1)
     assert prepack_linear(Captioner()) == 0
+    monkeypatch.setattr(prepacking, '_multiplies_bfloat16', lambda: True)
     assert prepack_linear(Captioner(), reduced=True) == 1  # two bytes a weight
     monkeypatch.setattr(prepacking, 'MOST_BYTES', 2 * 32 * 48 - 1)
     assert prepack_linear(Captioner(), reduced=True) == 0

@@ -8,7 +8,7 @@ from tiny_models import JOINT
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from rscc.models.attention import BatchFirstAttention, compute_batch_first
+from rscc.models.attention import BatchFirstAttention, use_batch_first_attention
 from rscc.registry import MODELS
 
 TOKENS = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -22,7 +22,7 @@ def both():
     theirs = nn.MultiheadAttention(8, 2, batch_first=True)
     nn.init.normal_(theirs.in_proj_bias)
     ours = copy.deepcopy(theirs)
-    compute_batch_first(ours)
+    use_batch_first_attention(ours)
     assert type(ours) is BatchFirstAttention
     return ours, theirs
 
@@ -53,7 +53,7 @@ def test_without_bias(both):
     torch.manual_seed(0)
     theirs = nn.MultiheadAttention(8, 2, bias=False, batch_first=True)
     ours = copy.deepcopy(theirs)
-    compute_batch_first(ours)
+    use_batch_first_attention(ours)
     for memory in (TOKENS, MEMORY):
         one, other = (layer(TOKENS, memory, memory, need_weights=False)[0]
                       for layer in (ours, theirs))
@@ -88,7 +88,7 @@ def test_other_attentions_are_left_alone():
     kinds = [nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 2, batch_first=True, kdim=4),
              nn.MultiheadAttention(8, 2, batch_first=True, add_bias_kv=True),
              nn.MultiheadAttention(8, 2, batch_first=True, add_zero_attn=True)]
-    compute_batch_first(nn.ModuleList(kinds))
+    use_batch_first_attention(nn.ModuleList(kinds))
     assert {type(layer) for layer in kinds} == {nn.MultiheadAttention}
 
 
@@ -102,7 +102,7 @@ def attentions(model):
 def test_a_clip_answers_the_same(kind):
     plain = tiny_clip(kind)
     ours = copy.deepcopy(plain)
-    compute_batch_first(ours)
+    use_batch_first_attention(ours)
     assert attentions(ours) == {BatchFirstAttention}
     images, ids = torch.randn(3, 3, 32, 32), torch.randint(1, 40000, (2, 24))
     for one, other in zip(ours(images, ids), plain(images, ids), strict=True):

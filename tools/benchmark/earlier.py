@@ -112,7 +112,7 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
         check_choice('work', name, WORKS)
     if rounds < 1:
         raise ValueError(f'rounds={rounds}; expected 1 or more')
-    chosen = choose_precisions(precisions, 'cpu')
+    chosen = sorted(choose_precisions(precisions, 'cpu'), reverse=True)  # fp32, then bf16
     rows = [row for name in names or WORKS for row in _rows(WORKS[name], chosen, before, rounds)]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
@@ -141,12 +141,14 @@ def _recorded() -> Text:
             'before, unless the row says new names; GPT-2 beside the original that captions one '
             'image after the other. Now, by estimate: CPU time of this version over what the '
             'original would take on this machine, which is the time of the earlier version in '
-            'float32 divided by the ratio that was recorded for it.',
+            'float32 divided by the ratio that was recorded for it; "needed" is counted from the '
+            'ratio of the row instead, so that the two may differ.',
             f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码（以 float32 计算）在同一输入上的 CPU '
             f'时间之比；bf16 即 `--amp`。{MACHINE}，{DATE}；本命令不测量原代码。'
             'ChangeCLIP 的类别名均已见过，标明“新类别名”的行除外；'
             'GPT-2 的对照为逐幅生成描述的原代码。“现在（估计）”为当前版本的 CPU 时间与原系统在'
-            '本机上的估计用时之比；后者为早期版本 float32 的用时除以当时记录的比值。')
+            '本机上的估计用时之比；后者为早期版本 float32 的用时除以当时记录的比值。'
+            '“需要”则按该行自身的记录计算，因此两者可能不一致。')
 
 
 def _note(rounds: int, commit: str) -> Text:

@@ -16,7 +16,7 @@ from itertools import count, repeat
 import numpy as np
 import torch
 
-from rscc.engine.precision import reduced_precision
+import rscc.engine.precision as precision_module
 
 try:
     from tools.benchmark.benchmarked_model import load_model
@@ -30,9 +30,12 @@ except ImportError:  # before November 2026
 try:
     from rscc.engine.prepacking import prepare_weights
     from rscc.inference.loading import fuse_batch_norms
-except ImportError:  # before November 2026, when no weights were prepared
+except ImportError as error:
+    if hasattr(precision_module, 'cast_weights'):
+        raise ImportError('this version prepares its weights in another way; take 3528c9e or one '
+                          'that has rscc.engine.prepacking.prepare_weights') from error
     from mmcv.cnn import fuse_conv_bn as fuse_batch_norms
-    prepare_weights = None
+    prepare_weights = None  # nothing was prepared
 
 SCORES = ('Bleu_4', 'METEOR', 'ROUGE_L', 'CIDEr')
 #: A function that does the work, and what it is given, call after call.
@@ -84,7 +87,7 @@ def computing(precision: str) -> AbstractContextManager:
     # In inference mode autocast casts again and again: the earlier version did so.
     stack.enter_context(torch.no_grad() if reduced and not earlier else torch.inference_mode())
     if reduced:
-        stack.enter_context(reduced_precision('cpu', 'bfloat16'))
+        stack.enter_context(precision_module.reduced_precision('cpu', 'bfloat16'))
     return stack
 
 

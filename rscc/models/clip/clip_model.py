@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rscc import compat
-from rscc.models.attention import compute_batch_first
+from rscc.models.attention import use_batch_first_attention
 from rscc.models.clip.published import published
 from rscc.models.clip.siglip import SiglipPair
 from rscc.models.clip.towers import VisualTower, visual_tower
@@ -68,7 +68,7 @@ def load_clip(model: str | None, pretrained: str, quick_gelu: bool | None = None
                          image_size=clip.visual.image_size)
     # float32 in evaluation mode; open_clip gives the size as a number or as (H, W).
     visual = clip.float().eval().visual
-    compute_batch_first(clip)
+    use_batch_first_attention(clip)
     size = visual.image_size
     return CLIPModel(
         clip, tokenizer, quick_gelu, _open_clip_transform(clip),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rscc import compat
-from rscc.models.attention import compute_batch_first
+from rscc.models.attention import use_batch_first_attention
 from rscc.registry import MODELS, Part
 
 
@@ -61,7 +61,7 @@ class CLIPTextEncoder(Part, nn.Module):
         self.token_embedding = tower.token_embedding
         self.positional_embedding = tower.positional_embedding
         self.transformer = tower.transformer
-        compute_batch_first(self.transformer)
+        use_batch_first_attention(self.transformer)
         self.ln_final = tower.ln_final
         self.text_projection = tower.text_projection
         mask = torch.full((context_length, context_length), float('-inf')).triu(1)

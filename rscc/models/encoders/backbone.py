@@ -53,7 +53,8 @@ class BackboneEncoder(FrameEncoder):
                  pool_tokens: int | tuple[int, int] | None = None) -> None:
         super().__init__()
         self.backbone = _build_backbone(backbone)
-        self.any_format = type(self.backbone).__name__ in _ANY_FORMAT and (
+        # With kernels that are channels-last the maps become so by themselves, as was asked for.
+        self.any_format = not channels_last and type(self.backbone).__name__ in _ANY_FORMAT and (
             not getattr(self.backbone, 'plugins', None))
         self.token_level = token_level
         self.position = position

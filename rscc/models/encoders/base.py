@@ -63,9 +63,9 @@ class FrameEncoder(Encoder):
         dates_apart: In training, encode one date after the other, so that each has BatchNorm
             statistics of its own, as methods that call their backbone twice were trained. In
             evaluation both ways are equal, and the one call is faster.
-        any_format: Whether it computes in any memory format. In bfloat16 on CPUs it is then run
-            channels-last, where convolutions take half the time. Networks that reshape maps by
-            ``view`` cannot.
+        any_format: Whether it takes images in any memory format. Under autocast on CPUs, in
+            training too, it then gets them channels-last, in which convolutions take half the time.
+            Networks that reshape maps by ``view`` cannot.
     """
     dates_apart: bool = False
     any_format: bool = False
@@ -100,10 +100,11 @@ class FrameEncoder(Encoder):
     def _encode(self, images: Tensor) -> FrameFeatures:
         """Encode in the memory format that suits; heads get maps in the format of the images."""
         reduced = images.device.type == 'cpu' and torch.is_autocast_enabled('cpu')
-        fast = torch.channels_last
-        if not (self.any_format and reduced) or images.is_contiguous(memory_format=fast):
+        # Told by the strides: one date of a batch is channels-last too, but not dense.
+        channels_last = images.stride(1) == 1 < images.shape[1]
+        if not (self.any_format and reduced) or channels_last:
             return self.encode(images)
-        features = self.encode(images.contiguous(memory_format=fast))
+        features = self.encode(images.contiguous(memory_format=torch.channels_last))
         return replace(features, maps=[feature.contiguous() for feature in features.maps])
 
     @abstractmethod

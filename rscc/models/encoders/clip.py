@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
-from rscc.models.attention import compute_batch_first
+from rscc.models.attention import use_batch_first_attention
 from rscc.models.contracts import FeatureSpec, Normalisation, whole
 from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.positions import check_image_size, resize_position_table
@@ -188,7 +188,7 @@ class CLIPViT(JointSpaceEncoder):
         self.double_class_embedding = double_class_embedding
         self.checkpointing = checkpointing
         self.dates_apart = dates_apart
-        compute_batch_first(self.visual)
+        use_batch_first_attention(self.visual)
         _drop_paths(self.visual.transformer.resblocks, drop_path_rate)
         if pretrained is not None:
             from rscc.models.clip.weights import load_visual

@@ -122,7 +122,8 @@ def times(count: int, width: int | tuple[int, ...] | None) -> int | tuple[int, .
 def join_dates(feature: Tensor) -> Tensor:
     """Return all dates side by side along channels, in their memory format.
 
-    ``flatten`` would write channels-last maps plainly, for the next convolution to turn them back.
+    That of plain maps is a view; ``flatten`` would write channels-last maps plainly, for the next
+    convolution to turn them back.
 
     Args:
         feature: Maps (N, T, C, h, w).
@@ -130,7 +131,7 @@ def join_dates(feature: Tensor) -> Tensor:
     Returns:
         Maps (N, T*C, h, w).
     """
-    return torch.cat(feature.unbind(1), 1)
+    return feature.flatten(1, 2) if feature.is_contiguous() else torch.cat(feature.unbind(1), 1)
 
 
 def with_difference(feature: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import nn
 
 from rscc.models.data_preprocessor import ChangeDataPreprocessor
 from rscc.models.encoders.base import FrameEncoder, build_encoder
+from rscc.models.fusion.base import join_dates
 from rscc.structures import FrameFeatures
 
 
@@ -160,17 +161,23 @@ def test_convolutions_run_channels_last_in_bfloat16_alone(kind, reduced):
 
 
 @torch.no_grad()
-def test_maps_of_images_that_came_channels_last_stay_so():
-    encoder = build_encoder(dict(ANY_FORMAT['UNetEncoder'])).eval()
-    images = torch.randn(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize('dates_apart', [True, False])
+def test_maps_of_images_that_came_channels_last_stay_so(dates_apart):
+    encoder = build_encoder(dict(ANY_FORMAT['UNetEncoder'], dates_apart=dates_apart))
+    images = torch.randn(4, 3, 16, 16).contiguous(memory_format=torch.channels_last)
     with torch.autocast('cpu', torch.bfloat16):
-        level = encoder(images[None]).maps[0].flatten(0, 1)
-    assert level.is_contiguous(memory_format=torch.channels_last)
+        level = encoder.train()(images.unflatten(0, (2, 2))).maps[0]
+    assert join_dates(level).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize('backbone', [
     dict(type='mmseg.ResNeSt', depth=50, base_channels=8, stem_channels=8),
     dict(type='mmseg.ResNet', depth=50, base_channels=8, stem_channels=8, plugins=[dict(
-        cfg=dict(type='mmseg.ContextBlock', ratio=1 / 4), position='after_conv3')])])
+        cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')])])
 def test_networks_that_may_reshape_maps_keep_their_format(backbone):
     assert not build_encoder(backbone).any_format
+
+
+def test_kernels_that_are_channels_last_are_not_given_plain_maps_back():
+    cfg = dict(type='BackboneEncoder', backbone=dict(ANY_FORMAT['ResNet']), channels_last=True)
+    assert not build_encoder(cfg).any_format
