@@ -140,7 +140,7 @@ class DifferenceCompensation(nn.Module):
             (N, channels, h, w), not negative.
         """
         # Fused features stressed where the dates differ, the difference itself, fused features as
-        # they are: (N, 3 * channels, h, w), in reduced precision if they are.
+        # they are: (N, 3 * channels, h, w), in the precision of the fused ones.
         difference = F.relu(self.difference((img_from - img_to).abs()))
         stressed = fused * self.gate(img_from, img_to).to(fused.dtype)
         joined = torch.cat([stressed, difference, fused], dim=1)
