@@ -1,14 +1,15 @@
-"""Attention of torch's weights: torch's answers, and no copies of weights in bfloat16."""
+"""Attention: torch's answers, no copies of weights in bfloat16, and heads of another width."""
 import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from fake_clip import tiny_clip
 from tiny_models import JOINT
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from rscc.models.attention import BatchFirstAttention, use_batch_first_attention
+from rscc.models.attention import BatchFirstAttention, InnerAttention, use_batch_first_attention
 from rscc.registry import MODELS
 
 TOKENS = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -130,3 +131,28 @@ def test_reduced_precision_copies_no_weights_per_token(both, frozen):
 def test_encoders_and_fusions_have_no_other_attention():
     model = MODELS.build(copy.deepcopy(JOINT))
     assert attentions(model) <= {BatchFirstAttention}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('tied', [False, True])
+def test_inner_attention_is_that_of_projected_tokens(tied):
+    part = InnerAttention(6, 8, 2, tied_values=tied).eval()
+    tokens, memory = torch.randn(3, 5, 6), torch.randn(3, 7, 6)
+    heads = []
+    values = part.key if tied else part.value
+    for head in (slice(0, 4), slice(4, 8)):
+        query, key, value = (layer(x)[..., head] for layer, x in (
+            (part.query, tokens), (part.key, memory), (values, memory)))
+        heads.append((query @ key.transpose(1, 2) / 4**0.5).softmax(-1) @ value)
+    expected = F.linear(torch.cat(heads, -1), *part.project[0].parameters())
+    torch.testing.assert_close(part(tokens, memory), expected)
+
+
+def test_only_the_last_layer_has_a_bias():
+    names = {name for name, _ in InnerAttention(6, 8, 2).named_parameters() if 'bias' in name}
+    assert names == {'project.0.bias'}
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match='num_heads=3 do not divide the 8 channels'):
+        InnerAttention(6, 8, 3)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rscc.models.attention import InnerAttention
 from rscc.models.contracts import FeatureSpec, Need, whole
 from rscc.models.fusion.base import Fusion, difference_vector
-from rscc.models.fusion.inner_attention import InnerAttention
 from rscc.registry import MODELS
 from rscc.structures import ChangeFeatures, FrameFeatures
 

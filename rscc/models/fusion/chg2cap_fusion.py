@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rscc.models.attention import InnerAttention
 from rscc.models.contracts import FeatureSpec, Need
 from rscc.models.fusion.base import (
     Fusion,
@@ -19,7 +20,6 @@ from rscc.models.fusion.base import (
     times,
     with_difference,
 )
-from rscc.models.fusion.inner_attention import InnerAttention
 from rscc.models.fusion.rsiccformer_fusion import MapBottleneck
 from rscc.models.positions import AxisPositions
 from rscc.registry import MODELS
