@@ -116,10 +116,9 @@ def benchmark_earlier(folder: str | os.PathLike, names: Sequence[str] = (), *, r
     rows = [row for name in names or WORKS for row in _rows(WORKS[name], chosen, before, rounds)]
     return Section(
         'earlier', ('Beside the originals, and since then', '与原系统相比，以及此后的变化'),
-        (('work', '工作'), ('precision', '精度'), ('recorded', '当时记录'), ('goal', '目标'),
-         ('now, by estimate', '现在（估计）'),
-         ('before, CPU ms', '此前，CPU 毫秒'), ('now, CPU ms', '现在，CPU 毫秒'),
-         ('times as fast', '加速比'), ('needed', '需要'), ('answers', '结果')),
+        (('work', '工作'), ('precision', '精度'), ('times as fast', '加速比'), ('needed', '需要'),
+         ('CPU ms', 'CPU 毫秒'), ('of the original', '与原系统之比'), ('goal', '目标'),
+         ('answers', '结果')),
         rows, describe_machine(), notes=[_recorded(), _note(rounds, _commit(before))])
 
 
@@ -135,29 +134,30 @@ def _commit(folder: Path) -> str:
 
 
 def _recorded() -> Text:
-    return (f'Recorded: CPU time of rscc at commit {COMMIT} over that of the original code on the '
-            f'same input, which computes in float32; bf16 is `--amp`. {MACHINE}, {DATE}; the '
-            'originals are not measured by this command. Class names of ChangeCLIP were seen '
-            'before, unless the row says new names; GPT-2 beside the original that captions one '
-            'image after the other. Now, by estimate: CPU time of this version over what the '
-            'original would take on this machine, which is the time of the earlier version in '
-            'float32 divided by the ratio that was recorded for it; "needed" is counted from the '
-            'ratio of the row instead, so that the two may differ.',
-            f'“当时记录”为提交 {COMMIT} 的 rscc 与原代码（以 float32 计算）在同一输入上的 CPU '
-            f'时间之比；bf16 即 `--amp`。{MACHINE}，{DATE}；本命令不测量原代码。'
+    return (f'Of the original: CPU time over that of the original code on the same input, which '
+            f'computes in float32; bf16 is `--amp`. First as recorded of commit {COMMIT} '
+            f'({MACHINE}, {DATE}; the originals are not measured by this command), then of this '
+            'version, by estimate: on this machine the original would take the time of the earlier '
+            'version in float32 divided by the ratio that was recorded for it. "Needed" is counted '
+            'from the recorded ratio of the row instead, so that the two may differ. Class names '
+            'of ChangeCLIP were seen before, unless the row says new names; GPT-2 beside the '
+            'original that captions one image after the other.',
+            '“与原系统之比”为与原代码（以 float32 计算）在同一输入上的 CPU 时间之比；'
+            'bf16 即 `--amp`。'
+            f'前者为提交 {COMMIT} 的当时记录（{MACHINE}，{DATE}；本命令不测量原代码），'
+            '后者为当前版本的估计值：原系统在本机上的用时按早期版本 float32 的用时除以当时记录的'
+            '比值估计。“需要”则按该行自身的记录计算，因此两者可能不一致。'
             'ChangeCLIP 的类别名均已见过，标明“新类别名”的行除外；'
-            'GPT-2 的对照为逐幅生成描述的原代码。“现在（估计）”为当前版本的 CPU 时间与原系统在'
-            '本机上的估计用时之比；后者为早期版本 float32 的用时除以当时记录的比值。'
-            '“需要”则按该行自身的记录计算，因此两者可能不一致。')
+            'GPT-2 的对照为逐幅生成描述的原代码。')
 
 
 def _note(rounds: int, commit: str) -> Text:
     return (f'Before (commit {commit}) and now: two processes in turn, {rounds} rounds, random '
-            'weights, answers as `infer.py` of each version gives them; medians of CPU time. Times '
-            'as fast: median of the ratios (lowest to highest); needed: what the goal takes, if a '
-            'gain on this machine is one on that machine too.',
+            'weights, answers as `infer.py` of each version gives them; CPU ms: medians, before → '
+            'now. Times as fast: median of the ratios (lowest to highest); needed: what the goal '
+            'takes, if a gain on this machine is one on that machine too.',
             f'“此前”（提交 {commit}）与“现在”：两个进程轮流运行 {rounds} 轮，随机权重，'
-            '推理方式与各版本的 `infer.py` 相同，取 CPU 时间的中位数；'
+            '推理方式与各版本的 `infer.py` 相同；CPU 毫秒为中位数，此前 → 现在；'
             '“加速比”为各轮比值的中位数（最低至最高）；'
             '“需要”为达到目标所需的倍数（假定本机上的提升在当时的机器上同样成立）。')
 
@@ -193,12 +193,12 @@ def _row(work: Work, precision: str, times: Sequence[tuple[float, float]],
     gain = statistics.median(gains)
     needed = work.needed(precision)
     met = ('met', '达到') if gain >= needed else ('missed', '未达到')
-    now = statistics.median(new for _, new in times)
-    return [work.title, precision, *(f'{ratio:g}' for ratio in work.ratios[precision]),
-            '-' if original is None else f'{now / original:.2g}',
-            *(f'{1e3 * statistics.median(side):.0f}' for side in zip(*times, strict=True)),
-            f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
+    before, now = map(statistics.median, zip(*times, strict=True))
+    recorded, goal = work.ratios[precision]
+    share = f'{recorded:g}' if original is None else f'{recorded:g} → {now / original:.2g}'
+    return [work.title, precision, f'{gain:.2f} ({gains[0]:.2f}–{gains[-1]:.2f})',
             (f'{needed:.2f}: {met[0]}', f'{needed:.2f}：{met[1]}'),
+            f'{1e3 * before:.0f} → {1e3 * now:.0f}', share, f'{goal:g}',
             _compared(work, *answers)]
 
 
@@ -213,7 +213,7 @@ def _compared(work: Work, before: Any, now: Any) -> Text:
         differing = sum((int(one, 16) ^ int(other, 16)).bit_count()
                         for one, other in zip(before, now, strict=True))
         share = differing / (4 * sum(map(len, now)))
-        return f'{share:.2%} of the pixels differ', f'{share:.2%} 的像素不同'
+        return f'{share:.2%} of pixels differ', f'{share:.2%} 的像素不同'
     differing = sum(one != other for one, other in zip(before, now, strict=True))
     return f'{differing} of {len(now)} differ', f'{len(now)} 项中 {differing} 项不同'
 
