@@ -9,6 +9,7 @@ from tiny_models import JOINT
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from rscc.compat import prepare_torchvision
 from rscc.models.attention import BatchFirstAttention, InnerAttention, use_batch_first_attention
 from rscc.registry import MODELS
 
@@ -156,3 +157,14 @@ def test_only_the_last_layer_has_a_bias():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match='num_heads=3 do not divide the 8 channels'):
         InnerAttention(6, 8, 3)
+
+
+def test_adapters_of_the_output_projection_take_effect(both):
+    prepare_torchvision()
+    import peft
+    ours, _ = both
+    before = ours(TOKENS, TOKENS, TOKENS, need_weights=False)[0]
+    peft.inject_adapter_in_model(peft.LoraConfig(
+        r=2, target_modules=['out_proj'], init_lora_weights=False), ours)
+    after = ours(TOKENS, TOKENS, TOKENS, need_weights=False)[0]
+    assert not torch.allclose(before, after, atol=1e-3)
