@@ -8,7 +8,7 @@ hundreds of rows, too. oneDNN takes weights laid out beforehand, as torch's own 
 ``freezing``. Answers are the same up to rounding.
 """
 import platform
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
 from typing import Any
 
@@ -60,7 +60,7 @@ def prepack_linear(model: nn.Module, reduced: bool = False) -> int:
     part = model if reduced else getattr(model, 'caption_head', None)
     if part is None or not _available() or (reduced and not _multiplies_bfloat16()):
         return 0
-    layers = list(_large_layers(part))
+    layers = list(_large_layers(part, _REDUCIBLE if reduced else (torch.float32, )))
     if sum(layer.weight.numel() for layer in layers) * (2 if reduced else 4) > MOST_BYTES:
         return 0
     for layer in layers:
@@ -83,11 +83,11 @@ def _multiplies_bfloat16() -> bool:
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _large_layers(part: nn.Module) -> Iterator[nn.Module]:
+def _large_layers(part: nn.Module, types: Container[torch.dtype]) -> Iterator[nn.Module]:
     for layer in part.modules():
         if type(layer) is nn.Linear or isinstance(layer, _LaidOut) or _is_conv1d(type(layer)):
             weight = layer.weight
-            if weight.dtype in _REDUCIBLE and weight.numel() >= LEAST_ELEMENTS:
+            if weight.dtype in types and weight.numel() >= LEAST_ELEMENTS:
                 yield layer
 
 

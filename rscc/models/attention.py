@@ -10,6 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def split_heads(tokens: Tensor, num_heads: int) -> Tensor:
+    """Cut channels into heads: (N, L, heads * d) to (N, heads, L, d)."""
+    return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(found: Tensor) -> Tensor:
+    """Put heads side by side: (N, heads, L, d) to (N, L, heads * d)."""
+    return found.transpose(1, 2).flatten(2)
+
+
 class BatchFirstAttention(nn.MultiheadAttention):
     """Multi-head attention; answers are torch's up to rounding, and names of weights are the same.
 
@@ -43,13 +53,12 @@ class BatchFirstAttention(nn.MultiheadAttention):
             return super().forward(query, key, value, *args, need_weights=need_weights,
                                    attn_mask=attn_mask, **named)
         # Queries (N, heads, L, d), keys and values (N, heads, M, d).
-        parts = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-                 for part in self._project(query, key))
+        parts = (split_heads(part, self.num_heads) for part in self._project(query, key))
         if attn_mask is not None and not attn_mask.is_floating_point():
             attn_mask = attn_mask.logical_not()  # there, True is what may be asked
         found = F.scaled_dot_product_attention(*parts, attn_mask=attn_mask,
                                                dropout_p=self.dropout * self.training)
-        return self.out_proj(found.transpose(1, 2).flatten(2)), None
+        return self.out_proj(merge_heads(found)), None
 
     def _project(self, query: Tensor, key: Tensor) -> tuple[Tensor, ...]:
         """Return queries (N, L, C), keys and values (N, M, C)."""
@@ -108,12 +117,9 @@ class InnerAttention(nn.Module):
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """Return what tokens (N, L, C) find in a memory (N, M, C), (N, L, C)."""
         # Queries (N, heads, L, d), keys and values (N, heads, M, d).
-        query, key = self._split(self.query(tokens)), self._split(self.key(memory))
-        value = key if self.value is None else self._split(self.value(memory))
+        query = split_heads(self.query(tokens), self.num_heads)
+        key = split_heads(self.key(memory), self.num_heads)
+        value = key if self.value is None else split_heads(self.value(memory), self.num_heads)
         found = F.scaled_dot_product_attention(query, key, value,
                                                dropout_p=self.dropout * self.training)
-        return self.project(found.transpose(1, 2).flatten(2))
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        """Cut channels into heads: (N, L, inner) to (N, heads, L, d)."""
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return self.project(merge_heads(found))

@@ -273,6 +273,12 @@ def test_large_heads_small_weights_and_other_models_are_left_alone(monkeypatch):
     assert prepack_linear(Captioner(), reduced=True) == 0
 
 
+def test_weights_in_bfloat16_do_not_count_where_the_model_answers_in_float32(monkeypatch):
+    model = Captioner(nn.Sequential(nn.Linear(32, 48), nn.Linear(48, 640).bfloat16()))
+    monkeypatch.setattr(prepacking, 'MOST_BYTES', 4 * 32 * 48)
+    assert prepack_linear(model) == 1
+
+
 KINDS = {'BLIP': BLIP, 'two languages': BILINGUAL, 'GPT-2': GPT, 'LSTM': LSTM}
 
 

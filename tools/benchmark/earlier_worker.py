@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import contextmanager
 from itertools import count, repeat
 
 import numpy as np
@@ -80,15 +80,14 @@ def mask_bits(mask: torch.Tensor) -> str:
     return np.packbits(mask.bool().numpy()).tobytes().hex()
 
 
-def computing(precision: str) -> AbstractContextManager:
-    """Return the context in which ``infer.py`` of this version answers."""
-    stack = ExitStack()
+@contextmanager
+def computing(precision: str) -> Iterator[None]:
+    """Run a block as ``infer.py`` of this version answers."""
     reduced, earlier = precision == 'bf16', prepare_weights is None
     # In inference mode autocast casts again and again: the earlier version did so.
-    stack.enter_context(torch.no_grad() if reduced and not earlier else torch.inference_mode())
-    if reduced:
-        stack.enter_context(precision_module.reduced_precision('cpu', 'bfloat16'))
-    return stack
+    with torch.no_grad() if reduced and not earlier else torch.inference_mode(), (
+            torch.autocast('cpu', torch.bfloat16, enabled=reduced)):
+        yield
 
 
 def training(work: dict) -> Prepared:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rscc.models.attention import merge_heads, split_heads
 from rscc.registry import MODELS
 from rscc.utils import did_you_mean
 
@@ -112,23 +113,21 @@ class PrefixAttention(nn.Module):
 
     def queries(self, tokens: Tensor) -> Tensor:
         """Return the queries (N, H, L, d) of tokens (N, L, E)."""
-        return self._split(self.query(tokens))
-
-    def _split(self, values: Tensor) -> Tensor:
-        return values.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return split_heads(self.query(tokens), self.num_heads)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Let every token (N, L, E) attend to all."""
         # (N, H, L, d) each, and back to (N, L, E).
-        key, value = map(self._split, self.key_value(tokens).chunk(2, dim=2))
+        key, value = (split_heads(part, self.num_heads)
+                      for part in self.key_value(tokens).chunk(2, dim=2))
         seen = functional.scaled_dot_product_attention(self.queries(tokens), key, value)
-        return self.project(seen.transpose(1, 2).flatten(2))
+        return self.project(merge_heads(seen))
 
     def maps(self, tokens: Tensor) -> Tensor:
         """Return what each token attends to, (N, H, L, L); the last axis sums to 1."""
         # Softmax of q k / sqrt(d) over the keys.
         query = self.queries(tokens)
-        key = self._split(self.key_value(tokens).chunk(2, dim=2)[0])
+        key = split_heads(self.key_value(tokens).chunk(2, dim=2)[0], self.num_heads)
         return (query @ key.transpose(2, 3) / query.shape[3]**0.5).softmax(3)
 
 

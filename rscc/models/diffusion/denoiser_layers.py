@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rscc.models.attention import merge_heads, split_heads
+
 
 class FourierFeatures(nn.Module):
     """Cosines and sines of a number at random frequencies, fixed when the model is made.
@@ -71,14 +73,14 @@ class MemoryAttention(nn.Module):
 
     def remember(self, memory: Tensor) -> Memory:
         """Project a memory (N, M, C) to keys and values."""
-        return Memory(_split(self.key(memory), self.num_heads),
-                      _split(self.value(memory), self.num_heads))
+        return Memory(split_heads(self.key(memory), self.num_heads),
+                      split_heads(self.value(memory), self.num_heads))
 
     def forward(self, words: Tensor, memory: Memory) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
         found = functional.scaled_dot_product_attention(
             self._queries(words, memory), *memory, dropout_p=self.dropout * self.training)
-        return self.project(_merge(found)).view_as(words)
+        return self.project(merge_heads(found)).view_as(words)
 
     def weights(self, words: Tensor, memory: Memory) -> Tensor:
         """Return how much of each of the M memory tokens the words find, (R, heads, L, M)."""
@@ -90,7 +92,7 @@ class MemoryAttention(nn.Module):
     def _queries(self, words: Tensor, memory: Memory) -> Tensor:
         """Return queries (N, heads, K * L, d): K rows of L words that share a memory are one."""
         query = self.query(words).reshape(len(memory.key), -1, self.query.out_features)
-        return _split(query, self.num_heads)
+        return split_heads(query, self.num_heads)
 
 
 class WordAttention(nn.Module):
@@ -111,7 +113,7 @@ class WordAttention(nn.Module):
 
     def forward(self, words: Tensor) -> Tensor:
         """Return what the words (R, L, H) find, (R, L, H)."""
-        return self.project(_merge(functional.scaled_dot_product_attention(
+        return self.project(merge_heads(functional.scaled_dot_product_attention(
             *self._parts(words), dropout_p=self.dropout * self.training)))
 
     def weights(self, words: Tensor) -> Tensor:
@@ -121,7 +123,8 @@ class WordAttention(nn.Module):
 
     def _parts(self, words: Tensor) -> list[Tensor]:
         """Return query, key and value, each (R, heads, L, d)."""
-        return [_split(part, self.num_heads) for part in self.query_key_value(words).chunk(3, -1)]
+        return [split_heads(part, self.num_heads)
+                for part in self.query_key_value(words).chunk(3, -1)]
 
 
 class LevelNorm(nn.LayerNorm):
@@ -264,16 +267,6 @@ def _check_heads(dims: int, num_heads: int) -> None:
         raise ValueError(f'{num_heads} attention heads do not divide a width of {dims}')
 
 
-def _split(values: Tensor, num_heads: int) -> Tensor:
-    """Return (N, heads, L, d) of (N, L, heads * d)."""
-    return values.unflatten(2, (num_heads, -1)).transpose(1, 2)
-
-
 def _weights(query: Tensor, key: Tensor) -> Tensor:
     """Return the weights (..., L, M) that queries (..., L, d) give keys (..., M, d)."""
     return (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(-1)
-
-
-def _merge(values: Tensor) -> Tensor:
-    """Return (N, L, heads * d) of (N, heads, L, d)."""
-    return values.transpose(1, 2).flatten(2)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rscc import compat
-from rscc.models.attention import use_batch_first_attention
+from rscc.models.attention import merge_heads, split_heads, use_batch_first_attention
 from rscc.models.contracts import FeatureSpec, Normalisation, whole
 from rscc.models.encoders.base import FrameEncoder, number_layers
 from rscc.models.positions import check_image_size, resize_position_table
@@ -131,10 +131,10 @@ def _pool_densely(pool: nn.Module, feature: Tensor) -> Tensor:
     tokens = torch.cat([patches.mean(1, keepdim=True), patches], 1) + positions
     # Multi-head attention among them, heads first: (M, heads, 1 + h*w, C / heads).
     query, key, value = (
-        project(tokens).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
+        split_heads(project(tokens), pool.num_heads)
         for project in (pool.q_proj, pool.k_proj, pool.v_proj))
     mixed = F.scaled_dot_product_attention(query, key, value)
-    return pool.c_proj(mixed.transpose(1, 2).flatten(2))
+    return pool.c_proj(merge_heads(mixed))
 
 
 @MODELS.register_module()

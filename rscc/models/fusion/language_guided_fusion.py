@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rscc.models.attention import merge_heads, split_heads
 from rscc.models.contracts import FeatureSpec, Need, after_neck
 from rscc.models.fusion.base import Fusion, group_grid, join_dates, times
 from rscc.models.fusion.prompt_encoder import PromptEncoder
@@ -91,11 +92,11 @@ class _Attention(nn.Module):
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         # Heads first: (M, heads, L, width / heads).
-        q, k, v = (layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        q, k, v = (split_heads(layer(tokens), self.heads)
                    for layer, tokens in ((self.q_proj, queries), (self.k_proj, memory),
                                          (self.v_proj, memory)))
         attended = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(attended.transpose(1, 2).flatten(2))
+        return self.proj(merge_heads(attended))
 
 
 def _initialise(module: nn.Module) -> None:
